@@ -1,0 +1,57 @@
+# An index of commands; each line below is the command itself.
+
+# Names of this machine's processor: Rust's, and that of Go, images and krew.
+RUST_ARCH := $(patsubst arm64,aarch64,$(shell uname -m))
+ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(RUST_ARCH)))
+OS := $(shell uname -s | tr A-Z a-z)
+TARGET := $(RUST_ARCH)-unknown-linux-gnu
+
+VERSION = $(shell cargo pkgid | sed 's/.*[\#@]//')
+IMAGE = replica-count-manager:$(VERSION)
+CHART := charts/replica-count-manager
+
+.PHONY: help
+help: ## Print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+.PHONY: demo
+demo: ## See it work, on a real control plane that it starts; KEEP=1 leaves it running
+	cargo build --quiet --bins
+	cargo run --quiet --example demo
+
+.PHONY: test
+test: ## Run every test, on a real control plane that they start
+	cargo test --workspace
+
+.PHONY: check
+check: ## Check the format, the lints and the unit tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace --lib --bins --example certificates
+
+.PHONY: certificates
+certificates: ## Make a CA, a server certificate and a client certificate
+	cargo run --quiet --example certificates
+
+.PHONY: crd
+crd: ## Write the chart's CustomResourceDefinition from the Rust types
+	cargo run --quiet --example crd >$(CHART)/files/crd.yaml.new
+	mv $(CHART)/files/crd.yaml.new $(CHART)/files/crd.yaml
+
+.PHONY: lint-chart
+lint-chart: ## Check the chart; needs helm
+	helm lint --strict $(CHART) --set certificates.existingSecret=certificates
+	helm template replica-count-manager $(CHART) --set certificates.existingSecret=certificates >/dev/null
+
+.PHONY: krew
+krew: ## Build the plugin and pack it for krew, in dist/
+	cargo build --release --no-default-features --features plugin --bin kubectl-replicas
+	krew/archive $(OS) $(ARCH) target/release/kubectl-replicas
+	krew/manifest dist/kubectl-replicas-*.tar.gz >dist/replicas.yaml
+
+.PHONY: image
+image: ## Build the server's image; needs buildah, but no daemon
+	RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target $(TARGET) \
+		--no-default-features --features server --bin replica-count-manager
+	install -D target/$(TARGET)/release/replica-count-manager dist/linux-$(ARCH)/replica-count-manager
+	buildah --storage-driver vfs build --isolation chroot --tag $(IMAGE) .

@@ -1,0 +1,190 @@
+//! Makes the certificates that the server and its clients need: a CA, and what it signs.
+//!
+//! `cargo run --example certificates` makes all of them; `server` and `client` issue one more from a CA that exists.
+//! The parts: `authority` signs, `subject` names a client, `files` writes.
+
+mod authority;
+mod files;
+mod subject;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use authority::Authority;
+use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
+use files::Folder;
+
+/// The CA outlives what it signs by years, so that clients are renewed one by one and never all at once.
+const CA_DAYS: u16 = 3650;
+
+/// What to do where there is a CA already.
+const REMEDY: &str = "\
+To issue from the CA that is there:
+    cargo run --quiet --example certificates -- client --user NAME
+    cargo run --quiet --example certificates -- server --force
+To begin anew, add --force: the server will then refuse every certificate of the old CA.";
+
+/// Make a CA, a server certificate and a client certificate
+#[derive(Parser)]
+#[command(name = "certificates", args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    all: AllArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Issue the server's certificate from the CA that exists
+    Server(ServerCommand),
+    /// Issue a certificate for one more client from the CA that exists
+    Client(ClientCommand),
+}
+
+#[derive(Args)]
+struct AllArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The user that the client certificate names
+    #[arg(long, default_value = "admin", value_parser = NonEmptyStringValueParser::new())]
+    user: String,
+    #[command(flatten)]
+    groups: GroupArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+#[derive(Args)]
+struct ServerCommand {
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+#[derive(Args)]
+struct ClientCommand {
+    /// The user that the certificate names
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    user: String,
+    #[command(flatten)]
+    groups: GroupArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+#[derive(Args)]
+struct ServerArgs {
+    /// The namespace that the server runs in
+    #[arg(long, default_value = "replica-count-manager", value_parser = authority::host)]
+    namespace: String,
+    /// The name of the server's Service
+    #[arg(long, default_value = "replica-count-manager", value_parser = authority::host)]
+    service: String,
+    /// One more DNS name or IP address of the server; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = authority::host)]
+    dns: Vec<String>,
+}
+
+#[derive(Args)]
+struct GroupArgs {
+    /// A group of the user; may be repeated
+    #[arg(long = "group", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    groups: Vec<String>,
+}
+
+#[derive(Args)]
+struct CommonArgs {
+    /// Days until the certificates end; the CA itself lasts ten years, and nothing outlasts it
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..))]
+    days: u16,
+    /// The folder to write to
+    #[arg(long, value_name = "FOLDER", default_value = "certificates")]
+    out: PathBuf,
+    /// Replace what is there
+    #[arg(long)]
+    force: bool,
+}
+
+fn main() -> ExitCode {
+    let Cli { command, all } = Cli::parse();
+    let result = match command {
+        None => make_all(&all),
+        Some(Command::Server(args)) => make_server(&args),
+        Some(Command::Client(args)) => make_client(&args),
+    };
+    if let Err(error) = result {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// Makes a new CA, and the server's and one client's certificate from it.
+fn make_all(AllArgs { server, user, groups, common }: &AllArgs) -> Result<()> {
+    let ca = Authority::new(CA_DAYS)?;
+    let folders = [
+        Folder::authority(common.out.join("ca"), &ca),
+        server_folder(&ca, server, common)?,
+        client_folder(common.out.join("client"), &ca, user, groups, common)?,
+    ];
+    files::write(&folders, common.force, REMEDY)?;
+    report(&folders);
+    print_secret_command(&server.namespace, &common.out);
+    Ok(())
+}
+
+/// Issues the server's certificate from the CA that exists.
+fn make_server(ServerCommand { server, common }: &ServerCommand) -> Result<()> {
+    let ca = Authority::load(&common.out.join("ca"))?;
+    let folders = [server_folder(&ca, server, common)?];
+    files::write(&folders, common.force, "Add --force to replace it.")?;
+    report(&folders);
+    print_secret_command(&server.namespace, &common.out);
+    Ok(())
+}
+
+/// Issues one more client certificate from the CA that exists.
+fn make_client(ClientCommand { user, groups, common }: &ClientCommand) -> Result<()> {
+    let ca = Authority::load(&common.out.join("ca"))?;
+    let folder = common.out.join(files::client_folder_name(user));
+    let folders = [client_folder(folder, &ca, user, groups, common)?];
+    files::write(&folders, common.force, "Add --force to replace it.")?;
+    report(&folders);
+    Ok(())
+}
+
+fn server_folder(ca: &Authority, args: &ServerArgs, common: &CommonArgs) -> Result<Folder> {
+    let names = authority::server_names(&args.service, &args.namespace, &args.dns);
+    let issued = ca.issue_server(&args.service, names, common.days)?;
+    Ok(Folder::issued(common.out.join("server"), "server", ca, &issued))
+}
+
+fn client_folder(path: PathBuf, ca: &Authority, user: &str, groups: &GroupArgs, common: &CommonArgs) -> Result<Folder> {
+    let issued = ca.issue_client(user, &groups.groups, common.days)?;
+    Ok(Folder::issued(path, "client", ca, &issued))
+}
+
+fn report(folders: &[Folder]) {
+    for path in folders.iter().flat_map(Folder::paths) {
+        println!("wrote {}", path.display());
+    }
+}
+
+/// Prints the command that hands the server its certificate.
+fn print_secret_command(namespace: &str, out: &Path) {
+    let file = |name: &str| files::shell_word(&out.join("server").join(name).to_string_lossy());
+    println!(
+        "\nNext, give them to the server:\n\n\
+         kubectl create namespace {namespace}\n\
+         kubectl create secret generic replica-count-manager-certificates --namespace={namespace} \\\n  \
+         --from-file=tls.crt={} \\\n  --from-file=tls.key={} \\\n  --from-file=ca.crt={}",
+        file("server.crt"),
+        file("server.key"),
+        file("ca.crt"),
+    );
+}

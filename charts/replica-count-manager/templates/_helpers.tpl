@@ -1,0 +1,55 @@
+{{/* The name of the chart, as a label. */}}
+{{- define "replica-count-manager.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The name of the objects: 63 characters, as a Service's name is a DNS label. */}}
+{{- define "replica-count-manager.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- $fullname := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
+{{- default $fullname .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The labels that a selector may use: they never change. */}}
+{{- define "replica-count-manager.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "replica-count-manager.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: server
+{{- end }}
+
+{{/* The labels of every object. */}}
+{{- define "replica-count-manager.labels" -}}
+{{ include "replica-count-manager.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The name of the ServiceAccount. */}}
+{{- define "replica-count-manager.serviceAccountName" -}}
+{{- $name := .Values.serviceAccount.create | ternary (include "replica-count-manager.fullname" .) "default" }}
+{{- default $name .Values.serviceAccount.name }}
+{{- end }}
+
+{{/* The Secret with the certificates, or what to do about its absence. */}}
+{{- define "replica-count-manager.certificatesSecret" -}}
+{{- if not .Values.certificates.existingSecret }}
+{{- fail (printf `
+
+The server needs a certificate: set certificates.existingSecret to the name of a Secret in the namespace %s
+with tls.crt, tls.key and ca.crt. To make the certificates, run this in the project's folder; it prints the
+command that makes the Secret:
+
+    cargo run --quiet --example certificates -- --namespace %s --service %s
+` .Release.Namespace .Release.Namespace (include "replica-count-manager.fullname" .)) }}
+{{- end }}
+{{- .Values.certificates.existingSecret }}
+{{- end }}
+
+{{/* The stem of the Secret's keys. `helm template` and GitOps cannot read the Secret: there the value decides. */}}
+{{- define "replica-count-manager.certificatesKeys" -}}
+{{- $secret := lookup "v1" "Secret" .Release.Namespace .Values.certificates.existingSecret }}
+{{- $data := dig "data" (dict) $secret }}
+{{- $found := and (hasKey $data "server.crt") (not (hasKey $data "tls.crt")) | ternary "server" "tls" }}
+{{- default $found .Values.certificates.keys }}
+{{- end }}

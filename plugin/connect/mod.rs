@@ -1,0 +1,201 @@
+//! The way to the server: kubeconfig → Service → ready pod → port-forward → TLS → gRPC; or an address → TLS → gRPC.
+
+mod api;
+mod call;
+mod chain;
+mod dial;
+mod exec;
+mod handshake;
+mod kubeconfig;
+mod service;
+mod tls;
+
+use std::{sync::Arc, time::Duration};
+
+use hyper_util::rt::TokioIo;
+use kube::discovery;
+use replica_count_manager::proto::replicas::v1::{Target, replicas_service_client::ReplicasServiceClient};
+use rustls::pki_types::ServerName;
+use tonic::{
+    Response, Status,
+    codec::CompressionEncoding,
+    transport::{Channel, Endpoint},
+};
+use tower::service_fn;
+
+pub(crate) use self::call::{Refusal, explain};
+use self::{
+    chain::find,
+    dial::{Dialer, Route},
+    kubeconfig::Cluster,
+    service::Server,
+};
+use crate::{
+    args::ConnectionArgs,
+    config::Settings,
+    error::Error as CommandError,
+    target::{KindRef, TargetRef},
+};
+
+/// Notices during a long watch that the server is gone.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// The client of the server's API.
+pub(crate) type Client = ReplicasServiceClient<Channel>;
+
+/// Why there is no connection to the server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Kubeconfig(#[from] kubeconfig::Error),
+    #[error(transparent)]
+    Service(#[from] service::Error),
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    #[error(transparent)]
+    Dial(#[from] Arc<dial::Error>),
+    #[error(transparent)]
+    Call(#[from] call::Error),
+    #[error(transparent)]
+    Api(#[from] api::Error),
+    #[error("there is neither a kubeconfig nor an address")]
+    NoRoute,
+    #[error("{name:?} is not a name that a certificate can be for")]
+    ServerName { name: String },
+    #[error("failed to open the connection")]
+    Transport(#[source] tonic::transport::Error),
+    #[error("the API group {group} has no resource {resource}")]
+    NoResource { resource: String, group: String },
+    #[error("only the API server knows the kind of {resource}.{group}, and there is no kubeconfig to find it with")]
+    NoDiscovery { resource: String, group: String },
+}
+
+impl Error {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Kubeconfig(error) => error.hint(),
+            Self::Service(error) => error.hint(),
+            Self::Tls(error) => error.hint(),
+            Self::Dial(error) => error.hint(),
+            Self::Call(error) => error.hint(),
+            Self::Api(error) => error.hint(),
+            Self::ServerName { .. } => Some("give the name in the server's certificate with --server-name".to_owned()),
+            Self::NoRoute | Self::Transport(_) | Self::NoDiscovery { .. } => None,
+            Self::NoResource { group, .. } => {
+                Some(format!("`kubectl api-resources --api-group {group}` shows what it has"))
+            }
+        }
+    }
+}
+
+/// A connection to the server, and what commands need besides it.
+pub(crate) struct Session {
+    /// The client; clones share the connection.
+    pub(crate) client: Client,
+    /// The namespace that was asked for, or the context's.
+    pub(crate) namespace: String,
+    cluster: Option<Cluster>,
+    limit: Duration,
+}
+
+impl Session {
+    /// Connects to the server.
+    pub(crate) async fn open(args: &ConnectionArgs) -> Result<Self, CommandError> {
+        let limit = args.request_timeout;
+        let cluster = match Cluster::load(&args.kube) {
+            Err(error) if error.is_absence() && args.server.address.is_some() => None,
+            cluster => Some(cluster.map_err(Error::from)?),
+        };
+        let context = cluster.as_ref().and_then(Cluster::context);
+        let settings = Settings::load(context, &args.server)?;
+        // What is wrong with the certificates shows without a network.
+        let tls = tls::client_config(&settings, context).map_err(Error::from)?;
+        let (route, host) = route(cluster.as_ref(), &settings, limit).await?;
+        let name = server_name(settings.server_name.as_ref().unwrap_or(&host))?;
+        let client = connect(Dialer { route, tls, name, limit }, &host).await?;
+        let namespace = args.kube.namespace.clone().or_else(|| cluster.as_ref()?.namespace());
+        Ok(Self { client, namespace: namespace.unwrap_or_else(|| "default".to_owned()), cluster, limit })
+    }
+
+    /// Waits for the answer to a call, up to the request timeout.
+    pub(crate) async fn answer<T>(
+        &self,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, CommandError> {
+        call::call(self.limit, answer).await
+    }
+
+    /// Turns the name of a target into the target, with the API server's help where the kind is not built in.
+    pub(crate) async fn resolve(&self, target: &TargetRef) -> Result<Target, CommandError> {
+        let (group, kind) = match &target.kind {
+            KindRef::Apps(kind) => ("apps", (*kind).to_owned()),
+            KindRef::Resource { resource, group } => (group.as_str(), self.discover(resource, group).await?),
+        };
+        Ok(Target { namespace: self.namespace.clone(), group: group.to_owned(), kind, name: target.name.clone() })
+    }
+
+    async fn discover(&self, resource: &str, group: &str) -> Result<String, Error> {
+        let names = || (resource.to_owned(), group.to_owned());
+        let Some(cluster) = &self.cluster else {
+            let (resource, group) = names();
+            return Err(Error::NoDiscovery { resource, group });
+        };
+        let kube = cluster.client().await?;
+        let action = format!("discover the kinds of the API group {group}");
+        let known = match api::ask(self.limit, action, found(discovery::group(&kube, group))).await? {
+            Some(group) => group.recommended_resources(),
+            None => Vec::new(),
+        };
+        let is_it = |kind: &str, plural: &str| plural == resource || kind.to_ascii_lowercase() == resource;
+        let kind = known.into_iter().find(|(known, _)| is_it(&known.kind, &known.plural)).map(|(known, _)| known.kind);
+        let (resource, group) = names();
+        kind.ok_or(Error::NoResource { resource, group })
+    }
+}
+
+/// An API group that does not exist is an answer too.
+async fn found<T>(group: impl Future<Output = Result<T, kube::Error>>) -> Result<Option<T>, kube::Error> {
+    match group.await {
+        Err(kube::Error::Discovery(_)) => Ok(None),
+        group => group.map(Some),
+    }
+}
+
+/// Where the server is, and the name of that host.
+async fn route(cluster: Option<&Cluster>, settings: &Settings, limit: Duration) -> Result<(Route, String), Error> {
+    match (&settings.address, cluster) {
+        (None, Some(cluster)) => {
+            let server = Server::find(cluster.client().await?, &settings.service, limit).await?;
+            let host = format!("{}.{}.svc", server.name, server.namespace);
+            Ok((Route::Pods(server), host))
+        }
+        (Some(address), _) => Ok((Route::Address(address.clone()), address.host.clone())),
+        (None, None) => Err(Error::NoRoute),
+    }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, Error> {
+    ServerName::try_from(name.to_owned()).map_err(|_| Error::ServerName { name: name.to_owned() })
+}
+
+/// Makes the first connection, and the way to make another when it breaks.
+async fn connect(dialer: Dialer, host: &str) -> Result<Client, Error> {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let connector = service_fn(move |_| {
+        let dialer = dialer.clone();
+        async move { dialer.dial().await.map(TokioIo::new).map_err(Arc::new) }
+    });
+    let endpoint = Endpoint::from_shared(format!("https://{host}")).map_err(Error::Transport)?;
+    let channel = endpoint
+        .user_agent(concat!("kubectl-replicas/", env!("CARGO_PKG_VERSION")))
+        .map_err(Error::Transport)?
+        .http2_keep_alive_interval(KEEPALIVE)
+        .connect_with_connector(connector)
+        .await
+        .map_err(|error| match find::<Arc<dial::Error>>(&error) {
+            Some(dial) => Error::Dial(dial.clone()),
+            None => Error::Transport(error),
+        })?;
+    Ok(Client::new(channel).accept_compressed(CompressionEncoding::Gzip))
+}

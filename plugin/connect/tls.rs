@@ -1,0 +1,166 @@
+//! The client's side of mutual TLS: what is checked here needs no network to fail.
+
+use std::{fs, io, path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+};
+use x509_parser::prelude::X509Certificate;
+
+use crate::{
+    config::{self, Material, Settings},
+    output, time,
+};
+
+/// gRPC is HTTP/2, and the server wants that settled in the handshake.
+pub(super) const ALPN: &[u8] = b"h2";
+
+/// Why there is no TLS with what is configured.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("no {what} is configured")]
+    NotConfigured { what: &'static str, context: Option<String>, path: Option<PathBuf> },
+    #[error("failed to read the {what} {}", path.display())]
+    Read { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("the {what} {origin:?} is not PEM")]
+    NotPem { what: &'static str, origin: Material, source: pem::Error },
+    #[error("the {what} {origin:?} cannot be used")]
+    Unusable { what: &'static str, origin: Material, source: rustls::Error },
+    #[error("the {what} {origin:?} is no X.509 certificate")]
+    NotX509 { what: &'static str, origin: Material },
+    #[error("the client certificate of {subject} expired at {at}, {ago} ago")]
+    Expired { subject: String, at: Timestamp, ago: String },
+    #[error("the client certificate of {subject} is not valid before {at}")]
+    NotYet { subject: String, at: Timestamp },
+    #[error("the key does not belong to the client certificate")]
+    OtherKey(#[source] rustls::Error),
+    #[error("TLS cannot be set up")]
+    Setup(#[source] rustls::Error),
+}
+
+impl Error {
+    /// What to do about it.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotConfigured { context: Some(context), path: Some(path), .. } => Some(format!(
+                "add it to {}:\n{}\n  or give --ca, --cert and --key",
+                path.display(),
+                config::example(context)
+            )),
+            Self::NotConfigured { .. } => Some("give --ca, --cert and --key".to_owned()),
+            Self::Expired { .. } => Some("get a new client certificate from whoever issued this one".to_owned()),
+            Self::NotYet { .. } => Some("check the clock of this machine".to_owned()),
+            Self::OtherKey(_) => Some("the certificate and its key must come from the same request".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Reads and checks the certificates and the key.
+pub(super) fn client_config(settings: &Settings, context: Option<&str>) -> Result<Arc<ClientConfig>, Error> {
+    let need = |what: &'static str, material: &Option<Material>| {
+        let missing =
+            || Error::NotConfigured { what, context: context.map(str::to_owned), path: settings.path.clone() };
+        material.clone().ok_or_else(missing)
+    };
+    let ca = need("CA certificate", &settings.ca)?;
+    let certificate = need("client certificate", &settings.certificate)?;
+    let key = need("key", &settings.key)?;
+    let roots = roots(ca)?;
+    let chain = chain("client certificate", &certificate)?;
+    check_validity(certificate, &chain, Timestamp::now())?;
+    build(roots, chain, self::key(key)?)
+}
+
+fn build(
+    roots: RootCertStore,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ClientConfig>, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(Error::Setup)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .map_err(Error::OtherKey)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn read(what: &'static str, material: &Material) -> Result<Vec<u8>, Error> {
+    match material {
+        Material::Inline(content) => Ok(content.clone()),
+        Material::File(path) => fs::read(path).map_err(|source| Error::Read { what, path: path.clone(), source }),
+    }
+}
+
+fn roots(origin: Material) -> Result<RootCertStore, Error> {
+    let what = "CA certificate";
+    let mut roots = RootCertStore::empty();
+    for certificate in chain(what, &origin)? {
+        roots.add(certificate).map_err(|source| Error::Unusable { what, origin: origin.clone(), source })?;
+    }
+    Ok(roots)
+}
+
+/// Reads the certificates of a PEM text, of which there is at least one.
+fn chain(what: &'static str, origin: &Material) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let wrong = |source| Error::NotPem { what, origin: origin.clone(), source };
+    let content = read(what, origin)?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&content).collect::<Result<_, _>>().map_err(wrong)?;
+    match chain.is_empty() {
+        true => Err(wrong(pem::Error::NoItemsFound)),
+        false => Ok(chain),
+    }
+}
+
+fn key(origin: Material) -> Result<PrivateKeyDer<'static>, Error> {
+    let what = "key";
+    let content = read(what, &origin)?;
+    if let Material::File(path) = &origin {
+        warn_if_exposed(path);
+    }
+    PrivateKeyDer::from_pem_slice(&content).map_err(|source| Error::NotPem { what, origin, source })
+}
+
+#[cfg(unix)]
+fn warn_if_exposed(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let readable_by_others = |metadata: fs::Metadata| metadata.permissions().mode() & 0o044 != 0;
+    if fs::metadata(path).is_ok_and(readable_by_others) {
+        output::note(&format!("warning: other users can read the key {0}; run: chmod 600 {0}", path.display()));
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_exposed(_: &std::path::Path) {}
+
+/// The server would refuse it too, but cannot say so as clearly.
+fn check_validity(origin: Material, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), Error> {
+    let parsed = chain.first().and_then(|leaf| x509_parser::parse_x509_certificate(leaf).ok());
+    let Some((_, leaf)) = parsed else {
+        return Err(Error::NotX509 { what: "client certificate", origin });
+    };
+    let time = |seconds| Timestamp::from_second(seconds).unwrap_or(now);
+    let (start, end) = (time(leaf.validity().not_before.timestamp()), time(leaf.validity().not_after.timestamp()));
+    let subject = common_name(&leaf);
+    match now {
+        now if now < start => Err(Error::NotYet { subject, at: start }),
+        now if now > end => Err(Error::Expired { subject, at: end, ago: time::distance(end, now) }),
+        _ => Ok(()),
+    }
+}
+
+fn common_name(certificate: &X509Certificate<'_>) -> String {
+    let name = certificate.subject().iter_common_name().next();
+    name.and_then(|name| name.as_str().ok()).unwrap_or("a user without a name").to_owned()
+}
+
+#[cfg(test)]
+mod tests;

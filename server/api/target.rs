@@ -1,0 +1,323 @@
+//! Targets: the objects whose counts are held, as little of them as the server needs.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::core::{DynamicResourceScope, Resource};
+use serde::{Deserialize, Deserializer};
+
+use super::{ReplicaCount, Writer, writer};
+
+/// The longest name of a Kubernetes object, in bytes (RFC 1123 subdomain).
+const MAX_NAME: usize = 253;
+
+/// Why something cannot be a target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTarget {
+    /// The name of the field, and what is wrong with it.
+    #[error("{0} must not be empty")]
+    Empty(&'static str),
+    /// Not a name that Kubernetes accepts.
+    #[error(
+        "{field} {value:?} is not a DNS subdomain: lower-case letters, digits, '-' and '.', starting and ending with a letter or digit"
+    )]
+    NotADnsName {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// Longer than Kubernetes accepts.
+    #[error("{field} is {length} characters long: the most is {max}")]
+    TooLong {
+        /// The field.
+        field: &'static str,
+        /// Its length, in bytes.
+        length: usize,
+        /// The most, in bytes.
+        max: usize,
+    },
+    /// A ReplicaCount as the target of another.
+    #[error("kind ReplicaCount cannot be a target")]
+    ReplicaCount,
+    /// An apiVersion without a group.
+    #[error("apiVersion must be <group>/<version>")]
+    ApiVersion,
+}
+
+impl InvalidTarget {
+    /// The field of the request that is at fault: `namespace`, `group`, `kind` or `name`.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Empty(field) | Self::NotADnsName { field, .. } | Self::TooLong { field, .. } => field,
+            Self::ReplicaCount => "kind",
+            Self::ApiVersion => "apiVersion",
+        }
+    }
+}
+
+/// A kind of targets in any version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupKind {
+    /// The kind, such as `Deployment`.
+    pub kind: Arc<str>,
+    /// The API group, such as `apps`.
+    pub group: Arc<str>,
+}
+
+impl GroupKind {
+    /// The kind that is meant where none is named.
+    pub fn deployment() -> Self {
+        Self { kind: "Deployment".into(), group: "apps".into() }
+    }
+
+    /// Whether this is the kind that is meant where none is named.
+    pub fn is_deployment(&self) -> bool {
+        &*self.kind == "Deployment" && &*self.group == "apps"
+    }
+}
+
+/// Names one target. Ordered by namespace, kind, group and name, as lists are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetKey {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The group and kind.
+    pub kind: GroupKind,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl TargetKey {
+    /// Checks the parts of a key. An empty group means `apps`, an empty kind `Deployment`.
+    ///
+    /// # Errors
+    ///
+    /// Names the part that no target can have, and why.
+    pub fn new(namespace: &str, group: &str, kind: &str, name: &str) -> Result<Self, InvalidTarget> {
+        let group = if group.is_empty() { "apps" } else { group };
+        let kind = if kind.is_empty() { "Deployment" } else { kind };
+        check_dns_name("namespace", namespace, 63)?;
+        check_dns_name("group", group, MAX_NAME)?;
+        if !kind.starts_with(|c: char| c.is_ascii_alphabetic()) || !kind.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Err(InvalidTarget::NotADnsName { field: "kind", value: kind.into() });
+        }
+        if group == super::GROUP && kind.eq_ignore_ascii_case("ReplicaCount") {
+            return Err(InvalidTarget::ReplicaCount);
+        }
+        let key = Self {
+            namespace: namespace.into(),
+            kind: GroupKind { kind: kind.into(), group: group.into() },
+            name: name.into(),
+        };
+        // The ReplicaCount's own name holds the target's, so the target's has less room.
+        let prefix = key.replica_count_name().len() - name.len();
+        check_dns_name("name", name, MAX_NAME - prefix)?;
+        Ok(key)
+    }
+
+    /// The name of the `ReplicaCount` of this target; the CRD's schema holds the same rule.
+    pub fn replica_count_name(&self) -> String {
+        let kind = self.kind.kind.to_ascii_lowercase();
+        match &*self.kind.group {
+            "apps" => format!("{kind}.{}", self.name),
+            group => format!("{kind}.{group}.{}", self.name),
+        }
+    }
+}
+
+/// Writes the target as kubectl does: `deployment.apps/web in namespace shop`.
+impl fmt::Display for TargetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind.kind.to_ascii_lowercase();
+        write!(f, "{kind}.{}/{} in namespace {}", self.kind.group, self.name, self.namespace)
+    }
+}
+
+fn check_dns_name(field: &'static str, value: &str, max: usize) -> Result<(), InvalidTarget> {
+    let alphanumeric = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let label = |label: &str| {
+        let bytes = label.as_bytes();
+        bytes.iter().all(|&c| alphanumeric(c) || c == b'-')
+            && bytes.first().is_some_and(|&c| alphanumeric(c))
+            && bytes.last().is_some_and(|&c| alphanumeric(c))
+    };
+    if value.is_empty() {
+        Err(InvalidTarget::Empty(field))
+    } else if value.len() > max {
+        Err(InvalidTarget::TooLong { field, length: value.len(), max })
+    } else if !value.split('.').all(label) {
+        Err(InvalidTarget::NotADnsName { field, value: value.into() })
+    } else {
+        Ok(())
+    }
+}
+
+/// A kind of targets as the API server serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetKind {
+    /// The group and kind.
+    pub group_kind: GroupKind,
+    /// The served version, such as `v1`.
+    pub version: &'static str,
+    /// The resource, such as `deployments`.
+    pub plural: &'static str,
+}
+
+impl TargetKind {
+    /// The kinds that the server enforces.
+    pub fn all() -> [Self; 2] {
+        let apps = |kind: &str, plural| Self {
+            group_kind: GroupKind { kind: kind.into(), group: "apps".into() },
+            version: "v1",
+            plural,
+        };
+        [apps("Deployment", "deployments"), apps("StatefulSet", "statefulsets")]
+    }
+
+    /// The group and version, such as `apps/v1`.
+    pub fn api_version(&self) -> String {
+        format!("{}/{}", self.group_kind.group, self.version)
+    }
+}
+
+/// What is kept of a target.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TargetState {
+    /// The UID.
+    pub uid: Box<str>,
+    /// The resource version, as a number: versions of one resource can be compared (Kubernetes enhancement 5504).
+    pub resource_version: u64,
+    /// The count in its spec, in replicas.
+    pub replicas: Option<i32>,
+    /// Its ready replicas.
+    pub ready: Option<i32>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Who wrote its count last.
+    pub writer: Option<Writer>,
+}
+
+/// A target as it comes off the wire.
+///
+/// `metadata` holds only what `kube` needs to follow the object.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Name, namespace and resource version.
+    pub metadata: ObjectMeta,
+    /// All else that is kept.
+    pub state: TargetState,
+}
+
+impl Target {
+    /// The key of a target of a kind; `None` without a name, which the API server never sends.
+    pub fn key(&self, kind: &GroupKind) -> Option<TargetKey> {
+        Some(TargetKey {
+            namespace: self.metadata.namespace.as_deref()?.into(),
+            kind: kind.clone(),
+            name: self.metadata.name.as_deref()?.into(),
+        })
+    }
+}
+
+impl Resource for Target {
+    type DynamicType = TargetKind;
+    type Scope = DynamicResourceScope;
+
+    fn kind(kind: &TargetKind) -> Cow<'_, str> {
+        Cow::Borrowed(&kind.group_kind.kind)
+    }
+
+    fn group(kind: &TargetKind) -> Cow<'_, str> {
+        Cow::Borrowed(&kind.group_kind.group)
+    }
+
+    fn version(kind: &TargetKind) -> Cow<'_, str> {
+        Cow::Borrowed(kind.version)
+    }
+
+    fn plural(kind: &TargetKind) -> Cow<'_, str> {
+        Cow::Borrowed(kind.plural)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Wire { metadata, spec, status } = Wire::deserialize(deserializer)?;
+        Ok(Self {
+            state: TargetState {
+                uid: metadata.uid,
+                resource_version: parse_resource_version(metadata.resource_version.as_deref().unwrap_or_default()),
+                replicas: spec.replicas,
+                ready: Some(status.ready_replicas),
+                deleting: metadata.deletion_timestamp.is_some(),
+                labels: metadata.labels,
+                writer: metadata.managed_fields,
+            },
+            metadata: ObjectMeta {
+                name: metadata.name,
+                namespace: metadata.namespace,
+                resource_version: metadata.resource_version,
+                ..ObjectMeta::default()
+            },
+        })
+    }
+}
+
+/// Reads a resource version as a number; one that is not (no API server has such) sorts before all others.
+pub(crate) fn parse_resource_version(version: &str) -> u64 {
+    version.parse().unwrap_or(0)
+}
+
+impl ReplicaCount {
+    /// The resource version, as a number.
+    pub fn resource_version_number(&self) -> u64 {
+        parse_resource_version(self.metadata.resource_version.as_deref().unwrap_or_default())
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    metadata: WireMetadata,
+    #[serde(default)]
+    spec: WireSpec,
+    #[serde(default)]
+    status: WireStatus,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireMetadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    #[serde(default)]
+    uid: Box<str>,
+    resource_version: Option<String>,
+    deletion_timestamp: Option<Time>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "writer::deserialize_last")]
+    managed_fields: Option<Writer>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireSpec {
+    replicas: Option<i32>,
+}
+
+/// The status of Deployments and StatefulSets, where an absent count is 0.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireStatus {
+    ready_replicas: i32,
+}

@@ -1,0 +1,143 @@
+//! The writes that put a count in place.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+};
+use serde_json::json;
+
+use crate::{
+    api::{FIELD_MANAGER, GroupKind, ReplicaCount, Target, TargetKey, TargetKind, parse_resource_version},
+    telemetry,
+};
+
+/// How long one write may take before it counts as failed: kube's client has no read timeout of its own.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The first pause after a failed write.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// The longest pause after failed writes: an API server that comes back is used within this time.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// A write.
+#[derive(Debug)]
+pub enum Correction {
+    /// Set the target's count.
+    Scale {
+        /// The count, in replicas.
+        to: i32,
+    },
+    /// Delete the `ReplicaCount`, unless it changed meanwhile.
+    Unset {
+        /// The object to delete.
+        count: Arc<ReplicaCount>,
+    },
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Corrected {
+    /// The API server has stored the count.
+    Scaled {
+        /// The count, in replicas.
+        to: i32,
+        /// The target's resource version with it.
+        version: u64,
+    },
+    /// There is nothing to write to any more.
+    Gone,
+    /// It was not written, as far as we know.
+    Failed {
+        /// Why, with all causes.
+        error: String,
+        /// How long the API server asked us to wait.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// Writes corrections.
+#[derive(Clone)]
+pub struct Corrector {
+    client: Client,
+    kinds: Arc<HashMap<GroupKind, TargetKind>>,
+}
+
+impl Corrector {
+    /// A corrector of targets of some kinds.
+    pub fn new(client: Client, kinds: &[TargetKind]) -> Self {
+        let kinds = kinds.iter().map(|kind| (kind.group_kind.clone(), kind.clone())).collect();
+        Self { client, kinds: Arc::new(kinds) }
+    }
+
+    /// Writes one correction.
+    pub async fn write(&self, key: &TargetKey, correction: Correction) -> Corrected {
+        let write = async {
+            match correction {
+                Correction::Scale { to } => self.scale(key, to).await,
+                Correction::Unset { count } => self.unset(key, &count).await,
+            }
+        };
+        match tokio::time::timeout(TIMEOUT, write).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => failed(&error),
+            Err(_) => Corrected::Failed { error: format!("no answer within {TIMEOUT:?}"), retry_after: None },
+        }
+    }
+
+    /// A merge patch: unlike server-side apply, it works on the `/scale` of every kind.
+    async fn scale(&self, key: &TargetKey, to: i32) -> Result<Corrected, kube::Error> {
+        let Some(kind) = self.kinds.get(&key.kind) else { return Ok(Corrected::Gone) };
+        let targets: Api<Target> = Api::namespaced_with(self.client.clone(), &key.namespace, kind);
+        let patch = Patch::Merge(json!({"spec": {"replicas": to}}));
+        let scale = targets.patch_scale(&key.name, &PatchParams::apply(FIELD_MANAGER), &patch).await?;
+        let version = parse_resource_version(scale.metadata.resource_version.as_deref().unwrap_or_default());
+        Ok(Corrected::Scaled { to, version })
+    }
+
+    async fn unset(&self, key: &TargetKey, count: &ReplicaCount) -> Result<Corrected, kube::Error> {
+        let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &key.namespace);
+        let preconditions = Preconditions {
+            uid: count.metadata.uid.clone(),
+            resource_version: count.metadata.resource_version.clone(),
+        };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        counts.delete(&key.replica_count_name(), &params).await?;
+        Ok(Corrected::Gone)
+    }
+}
+
+fn failed(error: &kube::Error) -> Corrected {
+    match error {
+        kube::Error::Api(status) if status.is_not_found() => Corrected::Gone,
+        // Deleting under a precondition that no longer holds: the watch brings the newer object.
+        kube::Error::Api(status) if status.is_conflict() => Corrected::Gone,
+        kube::Error::Api(status) => {
+            let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+            let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds.into()).min(PAUSE_MAX));
+            Corrected::Failed { error: status.message.clone(), retry_after }
+        }
+        error => Corrected::Failed { error: telemetry::chain(error), retry_after: None },
+    }
+}
+
+/// The pause after so many failures in a row: doubling, with jitter so that many targets do not come back as one.
+pub fn pause(attempts: u32) -> Duration {
+    let longest = PAUSE_MIN.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(PAUSE_MAX);
+    longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_bound() {
+        assert!(pause(1) >= PAUSE_MIN / 2 && pause(1) <= PAUSE_MIN);
+        for attempts in [10, 40, u32::MAX] {
+            assert!(pause(attempts) >= PAUSE_MAX / 2 && pause(attempts) <= PAUSE_MAX, "{attempts}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What to do about one target: decided from what is known of it, and from nothing else.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::api::{ReplicaCountSpec, TargetState};
+
+/// What is known of one managed target.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// What should hold.
+    pub spec: &'a ReplicaCountSpec,
+    /// The target, if it exists.
+    pub target: Option<&'a TargetState>,
+    /// The largest count that is enforced, in replicas.
+    pub max_replicas: i32,
+    /// The resource version of our latest correction: older states of the target tell nothing new.
+    pub corrected_version: u64,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// The target is as it should be, or its state is older than our last correction.
+    Keep,
+    /// There is nothing to write to: no such target, or it is being deleted.
+    Await,
+    /// Write this count.
+    Correct(i32),
+    /// The count is over the maximum, and is not enforced.
+    Refuse(i32),
+    /// The override has ended, and the management with it: delete the `ReplicaCount`.
+    Unset,
+}
+
+impl Situation<'_> {
+    /// Decides.
+    pub fn plan(&self) -> Plan {
+        let Some(desired) = self.spec.desired(self.now) else { return Plan::Unset };
+        if desired > self.max_replicas {
+            return Plan::Refuse(desired);
+        }
+        match self.target {
+            None => Plan::Await,
+            Some(target) if target.deleting => Plan::Await,
+            Some(target) if target.resource_version < self.corrected_version => Plan::Keep,
+            Some(target) if target.replicas == Some(desired) => Plan::Keep,
+            Some(_) => Plan::Correct(desired),
+        }
+    }
+
+    /// When to decide again although nothing happened: at the end of an override.
+    pub fn again_in(&self) -> Option<Duration> {
+        let until = self.spec.active_override(self.now)?.until.0;
+        Some(until.duration_since(self.now).unsigned_abs())
+    }
+}
+
+/// Whether a new state of a target is a drift, and from which count: somebody else wrote another count than desired.
+///
+/// `before` is the count in the state before, or, for the first state since the server started, the count that was in
+/// place when it stopped. A difference that comes from a new desired count is none: then the target did not change.
+pub fn drift_from(before: Option<i32>, target: &TargetState, desired: i32) -> Option<i32> {
+    let ours = target.writer.as_ref().is_some_and(|writer| writer.is_ours());
+    before.filter(|_| !ours && target.replicas != before && target.replicas != Some(desired))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::{Override, ScaleTargetRef};
+
+    const MAX: i32 = 100;
+
+    fn now() -> Timestamp {
+        "2026-01-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn spec(replicas: i32, over: Option<(i32, i64, bool)>) -> ReplicaCountSpec {
+        ReplicaCountSpec {
+            scale_target_ref: ScaleTargetRef {
+                api_version: "apps/v1".into(),
+                kind: "Deployment".into(),
+                name: "web".into(),
+            },
+            replicas,
+            original_replicas: None,
+            reason: String::new(),
+            override_: over.map(|(replicas, seconds, then_unset)| Override {
+                replicas,
+                until: Time(now() + Duration::from_secs(1000) - Duration::from_secs((1000 - seconds) as u64)),
+                reason: String::new(),
+                then_unset,
+            }),
+        }
+    }
+
+    fn target(replicas: i32, version: u64) -> TargetState {
+        TargetState { replicas: Some(replicas), resource_version: version, ..TargetState::default() }
+    }
+
+    fn plan(spec: &ReplicaCountSpec, target: Option<&TargetState>, corrected_version: u64) -> Plan {
+        Situation { spec, target, max_replicas: MAX, corrected_version, now: now() }.plan()
+    }
+
+    #[test]
+    fn the_plan_follows_from_the_situation() {
+        let deleting = TargetState { deleting: true, ..target(7, 5) };
+        let unset = TargetState { replicas: None, ..target(0, 5) };
+        for (spec, target, corrected, expected) in [
+            (spec(3, None), Some(&target(3, 5)), 0, Plan::Keep),
+            (spec(3, None), Some(&target(7, 5)), 0, Plan::Correct(3)),
+            (spec(0, None), Some(&target(7, 5)), 0, Plan::Correct(0)),
+            (spec(3, None), Some(&target(0, 5)), 0, Plan::Correct(3)),
+            (spec(3, None), Some(&unset), 0, Plan::Correct(3)),
+            (spec(3, None), None, 0, Plan::Await),
+            (spec(3, None), Some(&deleting), 0, Plan::Await),
+            (spec(3, None), Some(&target(7, 5)), 6, Plan::Keep),
+            (spec(3, None), Some(&target(7, 6)), 6, Plan::Correct(3)),
+            (spec(MAX + 1, None), Some(&target(7, 5)), 0, Plan::Refuse(MAX + 1)),
+            (spec(3, Some((9, 1, false))), Some(&target(3, 5)), 0, Plan::Correct(9)),
+            (spec(3, Some((9, 0, false))), Some(&target(9, 5)), 0, Plan::Correct(3)),
+            (spec(3, Some((9, 0, true))), Some(&target(9, 5)), 0, Plan::Unset),
+        ] {
+            assert_eq!(plan(&spec, target, corrected), expected, "{spec:?} {target:?} {corrected}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_an_override_is_the_time_to_decide_again() {
+        let again = |over| {
+            Situation { spec: &spec(3, over), target: None, max_replicas: MAX, corrected_version: 0, now: now() }
+                .again_in()
+        };
+        assert_eq!(again(None), None);
+        assert_eq!(again(Some((9, 60, false))), Some(Duration::from_secs(60)));
+        assert_eq!(again(Some((9, 0, false))), None);
+    }
+
+    #[test]
+    fn a_drift_is_a_change_by_somebody_else_to_another_count() {
+        use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
+        let written_by = |manager: &str, replicas| {
+            let fields = FieldsV1(serde_json::json!({"f:spec": {"f:replicas": {}}}));
+            let entry = ManagedFieldsEntry {
+                manager: Some(manager.into()),
+                fields_v1: Some(fields),
+                ..ManagedFieldsEntry::default()
+            };
+            TargetState { writer: crate::api::Writer::last_of(&[entry]), ..target(replicas, 5) }
+        };
+        for (before, now, expected) in [
+            (Some(3), written_by("kubectl", 7), Some(3)),
+            (Some(7), written_by("kubectl", 9), Some(7)),
+            (Some(7), written_by("kubectl", 3), None),
+            (Some(7), written_by("kubectl", 7), None),
+            (Some(3), written_by("replica-count-manager", 7), None),
+            (Some(3), target(7, 5), Some(3)),
+            (None, written_by("kubectl", 7), None),
+        ] {
+            assert_eq!(drift_from(before, &now, 3), expected, "{before:?} {now:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happened_the_next_plan_leads_to_the_desired_count(
+            desired in 0..=MAX, observed in 0..=MAX, version in 1u64..100, corrected in 0u64..100,
+        ) {
+            let spec = spec(desired, None);
+            match plan(&spec, Some(&target(observed, version)), corrected) {
+                Plan::Correct(to) => prop_assert!(to == desired && observed != desired && version >= corrected),
+                Plan::Keep => prop_assert!(observed == desired || version < corrected),
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+}

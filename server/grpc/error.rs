@@ -1,0 +1,147 @@
+//! Why a call is refused, and what it looks like on the wire.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::api::{InvalidTarget, TargetKey};
+
+/// The domain of our reasons in `google.rpc.ErrorInfo`.
+const DOMAIN: &str = "replica-count-manager.io";
+
+/// Why a call is refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("{field} {problem}")]
+    Invalid { field: &'static str, problem: String },
+    #[error("{0} does not exist")]
+    TargetNotFound(TargetKey),
+    #[error("namespace {0} does not exist")]
+    NamespaceNotFound(String),
+    #[error("{0} is not managed: it has no ReplicaCount")]
+    NotManaged(TargetKey),
+    #[error("{message}")]
+    Precondition { reason: &'static str, message: String },
+    #[error("the server has not read the cluster's state yet; try again in a moment")]
+    NotSynced,
+    #[error("the server has not seen resource version {0} yet; try again in a moment")]
+    Behind(u64),
+    #[error("the watch was read too slowly and missed events; watch again")]
+    TooSlow,
+    #[error("the server is stopping; watch again")]
+    Stopping,
+    #[error("{0} was changed by others at the same time, again and again; try again")]
+    Contended(TargetKey),
+    #[error("the API server refused: {0}")]
+    Refused(String),
+    #[error("the server's own account lacks a right: {0}")]
+    Forbidden(String),
+    #[error("failed to reach the API server: {0}; whether the write took place is not known, try again")]
+    Unreachable(String),
+}
+
+impl Error {
+    pub(super) fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
+        Self::Invalid { field, problem: problem.into() }
+    }
+
+    /// The status code and the stable reason.
+    fn kind(&self) -> (Code, &'static str) {
+        match self {
+            Self::Invalid { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
+            Self::TargetNotFound(_) => (Code::NotFound, "TARGET_NOT_FOUND"),
+            Self::NamespaceNotFound(_) => (Code::NotFound, "NAMESPACE_NOT_FOUND"),
+            Self::NotManaged(_) => (Code::NotFound, "NOT_MANAGED"),
+            Self::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
+            Self::NotSynced => (Code::Unavailable, "NOT_SYNCED"),
+            Self::Behind(_) => (Code::Unavailable, "CACHE_BEHIND"),
+            Self::TooSlow => (Code::Aborted, "WATCH_TOO_SLOW"),
+            Self::Stopping => (Code::Unavailable, "STOPPING"),
+            Self::Contended(_) => (Code::Aborted, "CONTENDED"),
+            Self::Refused(_) => (Code::InvalidArgument, "REFUSED_BY_API_SERVER"),
+            Self::Forbidden(_) => (Code::Internal, "SERVER_LACKS_RIGHT"),
+            Self::Unreachable(_) => (Code::Unavailable, "API_SERVER_UNREACHABLE"),
+        }
+    }
+
+    /// The error with its field in the words of `proto.DeploymentsService`.
+    pub(super) fn for_deployments(self) -> Self {
+        match self {
+            Self::Invalid { field, problem } => {
+                let field = match field {
+                    "target.namespace" | "namespace" => "Namespace",
+                    "target.name" => "Name",
+                    "replicas" => "Replicas",
+                    other => other,
+                };
+                Self::Invalid { field, problem }
+            }
+            other => other,
+        }
+    }
+}
+
+impl From<InvalidTarget> for Error {
+    fn from(error: InvalidTarget) -> Self {
+        let field = match error.field() {
+            "namespace" => "target.namespace",
+            "group" => "target.group",
+            "kind" => "target.kind",
+            _ => "target.name",
+        };
+        // The message already starts with the last word of the field's name.
+        let text = error.to_string();
+        let problem = text.split_once(' ').map_or(text.as_str(), |(_, problem)| problem).to_owned();
+        Self::Invalid { field, problem }
+    }
+}
+
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden(status.message.clone()),
+            kube::Error::Api(status) if status.code == 422 || status.code == 400 => {
+                Self::Refused(status.message.clone())
+            }
+            kube::Error::Api(status) => Self::Unreachable(status.message.clone()),
+            error => Self::Unreachable(crate::telemetry::chain(&error)),
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let (code, reason) = error.kind();
+        let mut metadata = HashMap::new();
+        let mut details = ErrorDetails::new();
+        if let Error::Invalid { field, .. } = &error {
+            metadata.insert("field".to_owned(), (*field).to_owned());
+        }
+        details.set_error_info(reason, DOMAIN, metadata);
+        Self::with_error_details(code, error.to_string(), details)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_its_field_in_the_words_of_each_service() {
+        let error = || Error::from(TargetKey::new("shop", "", "", "Web").unwrap_err());
+        assert!(error().to_string().starts_with("target.name \"Web\" is not a DNS subdomain"), "{}", error());
+        let error = error().for_deployments();
+        assert!(error.to_string().starts_with("Name \"Web\" is not"), "{error}");
+        let status = Status::from(error);
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_FIELD", DOMAIN));
+    }
+
+    #[test]
+    fn an_empty_name_is_named() {
+        let error = Error::from(TargetKey::new("shop", "", "", "").unwrap_err());
+        assert_eq!(error.to_string(), "target.name must not be empty");
+    }
+}

@@ -1,0 +1,126 @@
+//! The gRPC services: `replicas.v1.ReplicasService`, its translation `proto.DeploymentsService`, health and reflection.
+
+mod deployments;
+mod error;
+mod replicas;
+mod request;
+mod selector;
+mod view;
+mod watch;
+mod write;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::Stream;
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+use tonic::{codec::CompressionEncoding, service::Routes, transport::Server};
+use tonic_health::server::HealthReporter;
+
+use self::{deployments::Deployments, replicas::Replicas, request::Rules, write::Writes};
+use crate::{
+    api::TargetKind,
+    cache::Cache,
+    proto::{
+        self, deployments::deployments_service_server as deployments_server, replicas::v1::replicas_service_server,
+    },
+    tls::Connection,
+};
+
+/// The server of the first contract.
+type DeploymentsServer = deployments_server::DeploymentsServiceServer<Deployments>;
+/// The server of the second contract.
+type ReplicasServer = replicas_service_server::ReplicasServiceServer<Replicas>;
+
+/// How many calls a connection may have open at once.
+const MAX_STREAMS: u32 = 256;
+
+/// How often an idle connection is asked whether it is still there, and how long it has to answer.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+
+/// The largest message that is read, in bytes: far above any request of these services.
+const MAX_REQUEST: usize = 64 * 1024;
+
+/// What the services work with.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What the watches know.
+    pub cache: Arc<Cache>,
+    /// The only namespace that is served; `None` means all.
+    pub namespace: Option<String>,
+    /// The largest count that is accepted, in replicas.
+    pub max_replicas: i32,
+    /// The kinds that are enforced.
+    pub kinds: Vec<TargetKind>,
+    /// Ends open watches.
+    pub stop: CancellationToken,
+}
+
+/// Serves until `shutdown`, then until the calls that are open have ended.
+///
+/// # Errors
+///
+/// When the server fails as a whole; a failing connection ends only itself.
+pub async fn serve(
+    context: Context,
+    health: Routes,
+    incoming: impl Stream<Item = std::io::Result<Connection>>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), anyhow::Error> {
+    let rules = Rules { namespace: context.namespace, max_replicas: context.max_replicas, kinds: context.kinds };
+    let replicas = Replicas {
+        cache: context.cache,
+        rules: Arc::new(rules),
+        writes: Writes::new(context.client),
+        stop: context.stop,
+    };
+    Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .add_routes(routes(replicas, health)?)
+        .serve_with_incoming_shutdown(incoming, shutdown)
+        .await?;
+    Ok(())
+}
+
+/// `grpc.health.v1`, which answers NOT_SERVING until told otherwise, and the means to tell it.
+pub async fn health() -> (HealthReporter, Routes) {
+    let (reporter, service) = tonic_health::server::health_reporter();
+    report(&reporter, false).await;
+    (reporter, Routes::new(service))
+}
+
+/// Says whether both services serve.
+pub async fn report(reporter: &HealthReporter, serving: bool) {
+    use tonic_health::ServingStatus::{NotServing, Serving};
+    let status = if serving { Serving } else { NotServing };
+    for service in [
+        "",
+        <DeploymentsServer as tonic::server::NamedService>::NAME,
+        <ReplicasServer as tonic::server::NamedService>::NAME,
+    ] {
+        reporter.set_service_status(service, status).await;
+    }
+}
+
+fn routes(replicas: Replicas, health: Routes) -> Result<Routes, anyhow::Error> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that generic clients can show the details of errors.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let deployments = DeploymentsServer::new(Deployments(replicas.clone())).max_decoding_message_size(MAX_REQUEST);
+    let replicas = ReplicasServer::new(replicas)
+        .max_decoding_message_size(MAX_REQUEST)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+    Ok(health
+        .add_service(deployments)
+        .add_service(replicas)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}

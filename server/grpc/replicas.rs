@@ -1,0 +1,219 @@
+//! `replicas.v1.ReplicasService`.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures::Stream;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use tracing::info;
+
+use super::{
+    error::Error,
+    request::{self, Rules},
+    view, watch,
+    write::Writes,
+};
+use crate::{
+    cache::{Cache, Seen},
+    proto::replicas::v1::{self, replicas_service_server::ReplicasService},
+    tls::Identity,
+};
+
+/// How long a read waits for the resource version that it asks for.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// The longest time that a write may take altogether: a caller that hears nothing longer tries again.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The service. Cloned for `proto.DeploymentsService`, which is a translation of it.
+#[derive(Clone)]
+pub(super) struct Replicas {
+    pub(super) cache: Arc<Cache>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) writes: Writes,
+    pub(super) stop: CancellationToken,
+}
+
+impl Replicas {
+    pub(super) async fn list(
+        &self,
+        request: v1::ListReplicaCountsRequest,
+    ) -> Result<v1::ListReplicaCountsResponse, Error> {
+        let filter = self.rules.filter(request.namespace, &request.label_selector, request.all_targets)?;
+        let size = request::page_size(request.page_size)?;
+        let after = request::page_token(&request.page_token)?;
+        self.ready_to_read(&request.min_resource_version).await?;
+        let version = self.cache.version();
+        let page = self.cache.list(filter.all_targets, after.as_ref(), size, |seen| filter.selects(seen));
+        let now = Timestamp::now();
+        Ok(v1::ListReplicaCountsResponse {
+            replica_counts: page.entries.iter().map(|seen| view::replica_count(seen, now)).collect(),
+            next_page_token: page.next.as_ref().map(request::to_page_token).unwrap_or_default(),
+            resource_version: version.to_string(),
+        })
+    }
+
+    pub(super) async fn get(&self, request: v1::GetReplicaCountRequest) -> Result<v1::GetReplicaCountResponse, Error> {
+        let (key, _) = self.rules.target(request.target)?;
+        self.ready_to_read(&request.min_resource_version).await?;
+        let seen = self.cache.get(&key);
+        match (&seen.count, &seen.target) {
+            (None, None) => Err(Error::TargetNotFound(key)),
+            (None, Some(_)) => Err(Error::NotManaged(key)),
+            (Some(_), _) => {
+                let replica_count = Some(view::replica_count(&seen, Timestamp::now()));
+                Ok(v1::GetReplicaCountResponse { replica_count })
+            }
+        }
+    }
+
+    pub(super) async fn set(
+        &self,
+        who: &Identity,
+        request: v1::SetReplicaCountRequest,
+    ) -> Result<v1::SetReplicaCountResponse, Error> {
+        let set = self.rules.set(request, Timestamp::now())?;
+        self.ready_to_read("").await?;
+        let write = self.writes.set(self.cache.get(&set.key), &set, who);
+        let stored = within(WRITE_TIMEOUT, write).await?;
+        info!(user = who.user, target = %set.key, from = stored.old_desired, to = stored.count.spec.desired(Timestamp::now()),
+            reason = set.reason, dry_run = set.dry_run, "set");
+        let seen = Seen { key: set.key, count: Some(Arc::new(stored.count)), target: stored.target };
+        Ok(v1::SetReplicaCountResponse {
+            replica_count: Some(view::replica_count(&seen, Timestamp::now())),
+            old_desired: stored.old_desired,
+            override_cleared: stored.override_cleared,
+        })
+    }
+
+    pub(super) async fn unset(
+        &self,
+        who: &Identity,
+        request: v1::UnsetReplicaCountRequest,
+    ) -> Result<v1::UnsetReplicaCountResponse, Error> {
+        let (key, _) = self.rules.target(request.target)?;
+        self.ready_to_read("").await?;
+        let seen = self.cache.get(&key);
+        let count = match &seen.count {
+            Some(count) => count.clone(),
+            None => Arc::new(self.writes.count(&key).await?.ok_or_else(|| Error::NotManaged(key.clone()))?),
+        };
+        let restored = match (request.restore, count.spec.original_replicas) {
+            (false, _) => None,
+            (true, Some(original)) => Some(original),
+            (true, None) => {
+                let message = format!("the count of {key} from before it was managed is not known");
+                return Err(Error::Precondition { reason: "NO_ORIGINAL_COUNT", message });
+            }
+        };
+        if !request.dry_run {
+            within(WRITE_TIMEOUT, self.writes.unset(&count, &key, restored)).await?;
+            self.forgets(&key, count.metadata.uid.as_deref()).await;
+        }
+        info!(user = who.user, target = %key, restored, dry_run = request.dry_run, "unset");
+        let seen = Seen { count: Some(count), ..seen };
+        Ok(v1::UnsetReplicaCountResponse {
+            replica_count: Some(view::replica_count(&seen, Timestamp::now())),
+            restored,
+            resource_version: self.cache.version().to_string(),
+        })
+    }
+
+    /// Waits until reads know of a deletion, which unlike other writes answers with no resource version to wait for.
+    async fn forgets(&self, key: &crate::api::TargetKey, uid: Option<&str>) {
+        let (_, mut events) = self.cache.subscribe(false);
+        let forgotten = || self.cache.get(key).count.is_none_or(|count| count.metadata.uid.as_deref() != uid);
+        let wait = async { while !forgotten() && events.recv().await.is_ok() {} };
+        // The deletion is stored either way; a cache that lags only makes the answer's version an older one.
+        let _ = tokio::time::timeout(CATCH_UP, wait).await;
+    }
+
+    async fn ready_to_read(&self, min_resource_version: &str) -> Result<(), Error> {
+        let version = request::min_resource_version(min_resource_version)?;
+        if !self.cache.is_synced() {
+            return Err(Error::NotSynced);
+        }
+        match version {
+            Some(version) if !self.cache.reaches(version, CATCH_UP).await => Err(Error::Behind(version)),
+            _ => Ok(()),
+        }
+    }
+
+    fn info(&self, who: &Identity) -> v1::GetServerInfoResponse {
+        let kind = |kind: &crate::api::TargetKind| v1::TargetKind {
+            group: kind.group_kind.group.to_string(),
+            kind: kind.group_kind.kind.to_string(),
+        };
+        v1::GetServerInfoResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            namespace: self.rules.namespace.clone().unwrap_or_default(),
+            max_replicas: self.rules.max_replicas,
+            kinds: self.rules.kinds.iter().map(kind).collect(),
+            user: who.user.clone(),
+            groups: who.groups.clone(),
+        }
+    }
+}
+
+/// The caller, whose certificate the accept loop has verified.
+pub(super) fn caller<T>(request: &Request<T>) -> Result<Arc<Identity>, Status> {
+    request.extensions().get().cloned().ok_or_else(|| Status::internal("the connection has no identity"))
+}
+
+async fn within<T>(limit: Duration, write: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let timed_out = |_| Error::Unreachable(format!("no answer within {limit:?}"));
+    tokio::time::timeout(limit, write).await.map_err(timed_out)?
+}
+
+#[tonic::async_trait]
+impl ReplicasService for Replicas {
+    async fn list_replica_counts(
+        &self,
+        request: Request<v1::ListReplicaCountsRequest>,
+    ) -> Result<Response<v1::ListReplicaCountsResponse>, Status> {
+        Ok(Response::new(self.list(request.into_inner()).await?))
+    }
+
+    async fn get_replica_count(
+        &self,
+        request: Request<v1::GetReplicaCountRequest>,
+    ) -> Result<Response<v1::GetReplicaCountResponse>, Status> {
+        Ok(Response::new(self.get(request.into_inner()).await?))
+    }
+
+    async fn set_replica_count(
+        &self,
+        request: Request<v1::SetReplicaCountRequest>,
+    ) -> Result<Response<v1::SetReplicaCountResponse>, Status> {
+        let who = caller(&request)?;
+        Ok(Response::new(self.set(&who, request.into_inner()).await?))
+    }
+
+    async fn unset_replica_count(
+        &self,
+        request: Request<v1::UnsetReplicaCountRequest>,
+    ) -> Result<Response<v1::UnsetReplicaCountResponse>, Status> {
+        let who = caller(&request)?;
+        Ok(Response::new(self.unset(&who, request.into_inner()).await?))
+    }
+
+    type WatchReplicaCountsStream = Pin<Box<dyn Stream<Item = Result<v1::WatchReplicaCountsResponse, Status>> + Send>>;
+
+    async fn watch_replica_counts(
+        &self,
+        request: Request<v1::WatchReplicaCountsRequest>,
+    ) -> Result<Response<Self::WatchReplicaCountsStream>, Status> {
+        let request = request.into_inner();
+        let filter = self.rules.filter(request.namespace, &request.label_selector, request.all_targets)?;
+        self.ready_to_read(&request.min_resource_version).await?;
+        Ok(Response::new(Box::pin(watch::watch(&self.cache, filter, self.stop.clone()))))
+    }
+
+    async fn get_server_info(
+        &self,
+        request: Request<v1::GetServerInfoRequest>,
+    ) -> Result<Response<v1::GetServerInfoResponse>, Status> {
+        Ok(Response::new(self.info(&*caller(&request)?)))
+    }
+}

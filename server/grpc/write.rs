@@ -1,0 +1,298 @@
+//! Set and Unset: the writes to `ReplicaCount` objects, which answer only once the API server has stored them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde_json::{Value, json};
+
+use super::{
+    error::Error,
+    request::{Set, Wanted},
+};
+use crate::{
+    api::{
+        FIELD_MANAGER, Override, ReplicaCount, ReplicaCountSpec, SET_BY, ScaleTargetRef, Target, TargetKey, TargetKind,
+        TargetState,
+    },
+    cache::Seen,
+    tls::Identity,
+};
+
+/// How often a write is tried again after somebody else wrote in between.
+const MAX_ATTEMPTS: usize = 8;
+
+/// A stored Set.
+pub(super) struct Stored {
+    /// The object as stored.
+    pub(super) count: ReplicaCount,
+    /// The desired count before, in replicas; `None` if the target was not managed.
+    pub(super) old_desired: Option<i32>,
+    /// Whether an override that still lasted was cleared.
+    pub(super) override_cleared: bool,
+    /// The target, if it exists.
+    pub(super) target: Option<TargetState>,
+}
+
+/// Writes `ReplicaCount` objects.
+#[derive(Clone)]
+pub(super) struct Writes {
+    client: Client,
+}
+
+impl Writes {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Stores a Set, given what the cache knows.
+    pub(super) async fn set(&self, seen: Seen, set: &Set, who: &Identity) -> Result<Stored, Error> {
+        let target = match seen.target {
+            Some(target) => Some(target),
+            None => self.target(&set.key, &set.kind).await?,
+        };
+        let observed = target.as_ref().and_then(|target| target.replicas);
+        if target.is_none() && !set.allow_missing {
+            return Err(Error::TargetNotFound(set.key.clone()));
+        }
+        check_expected(set, observed)?;
+        let mut existing = seen.count.map(|count| (*count).clone());
+        for _ in 0..MAX_ATTEMPTS {
+            let stored = match &existing {
+                Some(count) => self.replace(count, set, observed, who).await?,
+                None => self.create(set, observed, who).await?,
+            };
+            let Some(count) = stored else {
+                existing = self.counts(&set.key).get_opt(&set.key.replica_count_name()).await?;
+                continue;
+            };
+            let now = Timestamp::now();
+            let before = existing.as_ref().map(|count| &count.spec);
+            return Ok(Stored {
+                count,
+                old_desired: before.and_then(|spec| spec.desired(now)),
+                override_cleared: set.until.is_none() && before.is_some_and(|spec| spec.active_override(now).is_some()),
+                target,
+            });
+        }
+        Err(Error::Contended(set.key.clone()))
+    }
+
+    /// Deletes a `ReplicaCount`, after putting back the count from before if asked to.
+    pub(super) async fn unset(&self, count: &ReplicaCount, key: &TargetKey, restore: Option<i32>) -> Result<(), Error> {
+        if let Some(original) = restore {
+            // First the desired count, so that nobody corrects what is restored next.
+            let spec = ReplicaCountSpec { replicas: original, override_: None, ..count.spec.clone() };
+            let patch = patch(json!([
+                {"op": "test", "path": "/metadata/uid", "value": count.metadata.uid},
+                {"op": "replace", "path": "/spec", "value": spec},
+            ]))?;
+            let params = PatchParams::apply(FIELD_MANAGER);
+            self.counts(key).patch(&key.replica_count_name(), &params, &patch).await?;
+            self.scale(key, original).await?;
+        }
+        let preconditions = Preconditions { uid: count.metadata.uid.clone(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match self.counts(key).delete(&key.replica_count_name(), &params).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(gone)) if gone.is_not_found() => Err(Error::NotManaged(key.clone())),
+            Err(kube::Error::Api(other)) if other.is_conflict() => Err(Error::Contended(key.clone())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads a `ReplicaCount` that the cache may not know yet.
+    pub(super) async fn count(&self, key: &TargetKey) -> Result<Option<ReplicaCount>, Error> {
+        Ok(self.counts(key).get_opt(&key.replica_count_name()).await?)
+    }
+
+    /// Writes only if the lasting count is still the one that the caller is told was there before.
+    ///
+    /// `None` if it is not: status writes, which change the object's version all the time, do not count.
+    async fn replace(
+        &self,
+        existing: &ReplicaCount,
+        set: &Set,
+        observed: Option<i32>,
+        who: &Identity,
+    ) -> Result<Option<ReplicaCount>, Error> {
+        if existing.target()? != set.key {
+            let message = format!(
+                "ReplicaCount {} belongs to another target of the same name: {} {}",
+                set.key.replica_count_name(),
+                existing.spec.scale_target_ref.api_version,
+                existing.spec.scale_target_ref.kind
+            );
+            return Err(Error::Precondition { reason: "NAME_TAKEN", message });
+        }
+        let spec = spec_after(Some(&existing.spec), set, observed)?;
+        let operations = patch(json!([
+            {"op": "test", "path": "/metadata/uid", "value": existing.metadata.uid},
+            {"op": "test", "path": "/spec/replicas", "value": existing.spec.replicas},
+            {"op": "replace", "path": "/spec", "value": spec},
+            set_by(existing.metadata.annotations.as_ref(), who),
+        ]))?;
+        let params = PatchParams { dry_run: set.dry_run, ..PatchParams::apply(FIELD_MANAGER) };
+        match self.counts(&set.key).patch(&set.key.replica_count_name(), &params, &operations).await {
+            Ok(stored) => Ok(Some(stored)),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            // 422 is a failed test as well as a spec that the schema refuses; only the latter has causes.
+            Err(kube::Error::Api(status))
+                if status.code == 422 && status.details.as_ref().is_none_or(|details| details.causes.is_empty()) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// `None` if the object exists by now.
+    async fn create(&self, set: &Set, observed: Option<i32>, who: &Identity) -> Result<Option<ReplicaCount>, Error> {
+        let mut count = ReplicaCount::new(&set.key.replica_count_name(), spec_after(None, set, observed)?);
+        count.metadata.annotations = Some(BTreeMap::from([(SET_BY.to_owned(), who.user.clone())]));
+        let params = PostParams { dry_run: set.dry_run, field_manager: Some(FIELD_MANAGER.to_owned()) };
+        match self.counts(&set.key).create(&params, &count).await {
+            Ok(stored) => Ok(Some(stored)),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
+            Err(kube::Error::Api(status)) if status.is_not_found() => {
+                Err(Error::NamespaceNotFound(set.key.namespace.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn target(&self, key: &TargetKey, kind: &TargetKind) -> Result<Option<TargetState>, Error> {
+        let targets: Api<Target> = Api::namespaced_with(self.client.clone(), &key.namespace, kind);
+        Ok(targets.get_opt(&key.name).await?.map(|target| target.state))
+    }
+
+    async fn scale(&self, key: &TargetKey, replicas: i32) -> Result<(), Error> {
+        let Some(kind) = TargetKind::all().into_iter().find(|kind| kind.group_kind == key.kind) else {
+            return Err(Error::TargetNotFound(key.clone()));
+        };
+        let targets: Api<Target> = Api::namespaced_with(self.client.clone(), &key.namespace, &kind);
+        let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+        match targets.patch_scale(&key.name, &PatchParams::apply(FIELD_MANAGER), &patch).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(gone)) if gone.is_not_found() => Err(Error::TargetNotFound(key.clone())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn counts(&self, key: &TargetKey) -> Api<ReplicaCount> {
+        Api::namespaced(self.client.clone(), &key.namespace)
+    }
+}
+
+fn check_expected(set: &Set, observed: Option<i32>) -> Result<(), Error> {
+    match set.expected {
+        Some(expected) if observed != Some(expected) => {
+            let now = observed.map_or("none".to_owned(), |count| count.to_string());
+            let message = format!("{} has {now} replicas, not the expected {expected}", set.key);
+            Err(Error::Precondition { reason: "UNEXPECTED_COUNT", message })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The spec that a Set leads to.
+fn spec_after(before: Option<&ReplicaCountSpec>, set: &Set, observed: Option<i32>) -> Result<ReplicaCountSpec, Error> {
+    let missing = || Error::TargetNotFound(set.key.clone());
+    let replicas = match set.wanted {
+        Wanted::Exactly(replicas) => replicas,
+        Wanted::Current => observed.ok_or_else(missing)?,
+    };
+    let original_replicas = before.map_or(observed, |spec| spec.original_replicas);
+    let scale_target_ref = ScaleTargetRef {
+        api_version: set.kind.api_version(),
+        kind: set.key.kind.kind.to_string(),
+        name: set.key.name.to_string(),
+    };
+    Ok(match set.until {
+        None => ReplicaCountSpec {
+            scale_target_ref,
+            replicas,
+            original_replicas,
+            reason: set.reason.clone(),
+            override_: None,
+        },
+        Some(until) => ReplicaCountSpec {
+            scale_target_ref,
+            // What a target was at before it was managed is what it goes back to.
+            replicas: before.map(|spec| spec.replicas).or(observed).ok_or_else(missing)?,
+            original_replicas,
+            reason: before.map(|spec| spec.reason.clone()).unwrap_or_default(),
+            override_: Some(Override {
+                replicas,
+                until: Time(until),
+                reason: set.reason.clone(),
+                then_unset: set.then_unset,
+            }),
+        },
+    })
+}
+
+fn set_by(annotations: Option<&BTreeMap<String, String>>, who: &Identity) -> Value {
+    match annotations {
+        Some(_) => {
+            json!({"op": "add", "path": format!("/metadata/annotations/{}", SET_BY.replace('/', "~1")), "value": who.user})
+        }
+        None => json!({"op": "add", "path": "/metadata/annotations", "value": {SET_BY: who.user}}),
+    }
+}
+
+fn patch(operations: Value) -> Result<Patch<()>, Error> {
+    serde_json::from_value(operations).map(Patch::Json).map_err(|error| Error::Refused(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(wanted: Wanted, until: Option<Timestamp>) -> Set {
+        let kind = TargetKind::all()[0].clone();
+        Set {
+            key: TargetKey::new("shop", "", "", "web").unwrap(),
+            kind,
+            wanted,
+            expected: None,
+            allow_missing: false,
+            dry_run: false,
+            until,
+            then_unset: false,
+            reason: "new".into(),
+        }
+    }
+
+    fn counts(spec: &ReplicaCountSpec) -> (i32, Option<i32>, &str, Option<i32>) {
+        (spec.replicas, spec.original_replicas, &spec.reason, spec.override_.as_ref().map(|over| over.replicas))
+    }
+
+    #[test]
+    fn a_set_leads_to_its_spec() {
+        let until = Some(Timestamp::MAX);
+        let first = spec_after(None, &set(Wanted::Exactly(5), None), Some(2)).unwrap();
+        assert_eq!(counts(&first), (5, Some(2), "new", None));
+        let again = spec_after(Some(&first), &set(Wanted::Exactly(7), None), Some(5)).unwrap();
+        assert_eq!(counts(&again), (7, Some(2), "new", None));
+        let over = spec_after(Some(&again), &set(Wanted::Exactly(9), until), Some(7)).unwrap();
+        assert_eq!(counts(&over), (7, Some(2), "new", Some(9)));
+        let cleared = spec_after(Some(&over), &set(Wanted::Current, None), Some(9)).unwrap();
+        assert_eq!(counts(&cleared), (9, Some(2), "new", None));
+        let unmanaged = spec_after(None, &set(Wanted::Exactly(9), until), Some(4)).unwrap();
+        assert_eq!(counts(&unmanaged), (4, Some(4), "", Some(9)));
+        assert!(spec_after(None, &set(Wanted::Current, None), None).is_err());
+    }
+
+    #[test]
+    fn an_expected_count_must_be_there() {
+        let set = Set { expected: Some(3), ..set(Wanted::Current, None) };
+        assert!(check_expected(&set, Some(3)).is_ok());
+        assert!(check_expected(&set, Some(4)).is_err());
+        assert!(check_expected(&set, None).is_err());
+    }
+}

@@ -1,0 +1,37 @@
+//! Keeps Kubernetes replica counts where they were set.
+//!
+//! The library of the server, `replica-count-manager`. How a drift is put back, from left to right:
+//!
+//! ```text
+//! API server ──watch──▶ cache::follow ──▶ cache ──▶ controller ──/scale──▶ API server
+//!                                          │            └──status, Events──▶ API server
+//!                                          └──▶ grpc (List, Get, Watch) ──mTLS──▶ clients
+//! clients ──mTLS──▶ grpc (Set, Unset) ──ReplicaCount──▶ API server
+//! ```
+//!
+//! [`run`] puts the parts together. The plugin, `kubectl-replicas`, uses only [`proto`] and [`apiserver`].
+
+#[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
+pub mod api;
+pub mod apiserver;
+#[cfg(feature = "server")]
+pub mod args;
+#[cfg(feature = "server")]
+pub mod cache;
+#[cfg(feature = "server")]
+pub mod controller;
+#[cfg(feature = "server")]
+pub mod grpc;
+pub mod proto;
+#[cfg(feature = "server")]
+pub mod readiness;
+#[cfg(feature = "server")]
+pub mod run;
+#[cfg(feature = "server")]
+pub mod shutdown;
+#[cfg(feature = "server")]
+pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod tls;

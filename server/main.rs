@@ -1,0 +1,41 @@
+//! `replica-count-manager`: the server. Parses, binds, runs.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use replica_count_manager::{args::Args, run::Server, shutdown::Signals, telemetry};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> Result<(), anyhow::Error> {
+    telemetry::init_log(&args.log_level).with_context(|| format!("failed to use LOG_LEVEL {:?}", args.log_level))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start")?;
+    runtime.block_on(serve(args))
+}
+
+/// The first signal stops in order, the second at once.
+async fn serve(args: Args) -> Result<(), anyhow::Error> {
+    let mut signals = Signals::listen().context("failed to listen for signals")?;
+    let server = Server::bind(args).await?;
+    let stop = CancellationToken::new();
+    let signalled = async {
+        signals.next().await;
+        stop.cancel();
+        signals.next().await;
+    };
+    tokio::select! {
+        done = server.run(stop.cancelled()) => done,
+        () = signalled => bail!("stopped by a second signal, without waiting for open calls"),
+    }
+}

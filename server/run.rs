@@ -1,0 +1,189 @@
+//! Binds everything, then runs everything until one part ends or the process is told to stop.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use kube::{Api, Client, Config};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    admin,
+    api::{ReplicaCount, Target, TargetKind},
+    apiserver,
+    args::Args,
+    cache::{Cache, follow},
+    controller, grpc,
+    readiness::Readiness,
+    telemetry::Metrics,
+    tls::{self, Credentials},
+};
+
+/// How long calls are still served after the signal to stop: until every client's list of endpoints has left us out.
+const LAME_DUCK: Duration = Duration::from_secs(5);
+
+/// How long open calls may take to end after that. Together with [`LAME_DUCK`], well within a pod's 30 seconds.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long the API server may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server that listens and does not serve yet.
+pub struct Server {
+    args: Args,
+    grpc: TcpListener,
+    http: TcpListener,
+    credentials: Arc<Credentials>,
+    metrics: Arc<Metrics>,
+    client: Client,
+}
+
+impl Server {
+    /// Checks the settings, the certificate and the API server's configuration, and listens.
+    ///
+    /// # Errors
+    ///
+    /// Names the setting that cannot be used, and why.
+    pub async fn bind(args: Args) -> Result<Self, anyhow::Error> {
+        let metrics = Arc::new(Metrics::default());
+        let credentials = Credentials::load(args.certificate(), metrics.clone())
+            .context("failed to load the server's certificate")?;
+        let mut config = Config::infer()
+            .await
+            .context("failed to find the API server: there is neither a usable KUBECONFIG nor a service account")?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        let client = apiserver::client(&config).context("failed to use the API server's configuration")?;
+        let grpc = listen(args.grpc_address).await.context("failed to listen on GRPC_ADDRESS")?;
+        let http = listen(args.http_address).await.context("failed to listen on HTTP_ADDRESS")?;
+        info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
+        Ok(Self { args, grpc, http, credentials: Arc::new(credentials), metrics, client })
+    }
+
+    /// Runs until `shutdown`, then stops in order: unready at once, closed to new calls after a while, and done.
+    ///
+    /// # Errors
+    ///
+    /// When a part ended that should not have: the process is better restarted.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), anyhow::Error> {
+        let Self { args, grpc, http, credentials, metrics, client } = self;
+        let kinds = TargetKind::all().to_vec();
+        let cache = Arc::new(Cache::new(kinds.iter().map(|kind| kind.group_kind.clone())));
+        let stages = Stages::default();
+        let readiness = Readiness::new(cache.clone(), stages.draining.clone());
+        let (reporter, health) = grpc::health().await;
+
+        let mut parts = Parts { tasks: JoinSet::new(), stop: stages.stopped.clone() };
+        parts.follow(&client, args.namespace().as_deref(), &kinds, &cache);
+        let reloading = credentials.clone();
+        parts.spawn("watch of the certificate", async move { reloading.follow().await });
+        let (watching, watch_client) = (readiness.clone(), client.clone());
+        parts.spawn("readiness", async move { watching.watch(watch_client, reporter).await });
+        parts.spawn("http", admin::serve(http, readiness, metrics.clone()));
+        let (max_replicas, stop) = (args.max_replicas, parts.stop.clone());
+        let context = controller::Context {
+            client: client.clone(),
+            kinds: kinds.clone(),
+            max_replicas,
+            metrics: metrics.clone(),
+        };
+        parts.tasks.spawn(named("controller", controller::run(context, cache.clone(), stop)));
+
+        let incoming = tls::incoming(grpc, credentials, metrics);
+        let stop = stages.closing.clone();
+        let context = grpc::Context { client, cache, namespace: args.namespace(), max_replicas, kinds, stop };
+        let closing = stages.closing.clone().cancelled_owned();
+        let serving = grpc::serve(context, health, incoming, closing);
+        supervise(parts, stages, serving, shutdown).await
+    }
+}
+
+/// The steps of a stop, in order.
+#[derive(Default)]
+struct Stages {
+    /// Not ready any more, and still serving.
+    draining: CancellationToken,
+    /// Closed to new calls; watches end.
+    closing: CancellationToken,
+    /// All parts end.
+    stopped: CancellationToken,
+}
+
+/// The parts of the server that run until it stops.
+struct Parts {
+    tasks: JoinSet<&'static str>,
+    stop: CancellationToken,
+}
+
+impl Parts {
+    fn spawn(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(named(name, async move {
+            stop.run_until_cancelled(part).await;
+        }));
+    }
+
+    fn follow(&mut self, client: &Client, namespace: Option<&str>, kinds: &[TargetKind], cache: &Arc<Cache>) {
+        let counts = match namespace {
+            Some(namespace) => Api::<ReplicaCount>::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
+        self.spawn("watch of ReplicaCounts", follow::counts(cache.clone(), counts));
+        for kind in kinds {
+            let targets = match namespace {
+                Some(namespace) => Api::<Target>::namespaced_with(client.clone(), namespace, kind),
+                None => Api::all_with(client.clone(), kind),
+            };
+            self.spawn("watch of targets", follow::targets(cache.clone(), targets, kind.clone()));
+        }
+    }
+}
+
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+    part.await;
+    name
+}
+
+async fn supervise(
+    mut parts: Parts,
+    stages: Stages,
+    serving: impl Future<Output = Result<(), anyhow::Error>>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), anyhow::Error> {
+    let mut serving = pin!(serving);
+    tokio::select! {
+        () = shutdown => {}
+        Some(ended) = parts.tasks.join_next() => bail!("the {} ended", ended.context("a part of the server panicked")?),
+        served = &mut serving => return served.context("failed to serve gRPC"),
+    }
+    info!("stopping");
+    stages.draining.cancel();
+    // Serving goes on while clients learn that this replica is not ready.
+    if let Ok(served) = timeout(LAME_DUCK, &mut serving).await {
+        return served.context("failed to serve gRPC");
+    }
+    stages.closing.cancel();
+    if timeout(DRAIN, serving).await.is_err() {
+        warn!("calls that were still open are cut off");
+    }
+    stages.stopped.cancel();
+    while parts.tasks.join_next().await.is_some() {}
+    info!("stopped");
+    Ok(())
+}
+
+/// Listens; on IPv4 alone where `[::]` is asked for and the machine has no IPv6.
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    }
+}

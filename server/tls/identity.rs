@@ -1,0 +1,30 @@
+//! Who a client is, by its certificate: what Kubernetes itself reads out of one.
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// The group of everybody who has authenticated.
+const AUTHENTICATED: &str = "system:authenticated";
+
+/// A client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The common name of its certificate; may be empty.
+    pub user: String,
+    /// The organisations of its certificate, and `system:authenticated`.
+    pub groups: Vec<String>,
+}
+
+impl Identity {
+    /// Reads a verified certificate; `None` if it is none, which verification rules out.
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+        let subject = certificate.subject();
+        let text =
+            |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
+        Some(Self {
+            user: subject.iter_common_name().find_map(text).unwrap_or_default(),
+            groups: subject.iter_organization().filter_map(text).chain([AUTHENTICATED.to_owned()]).collect(),
+        })
+    }
+}

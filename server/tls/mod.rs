@@ -1,0 +1,149 @@
+//! TLS 1.3 with client certificates: our own accept loop, since tonic's cannot pin a version.
+
+mod accept;
+mod identity;
+mod reload;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
+    server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier},
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+pub use accept::{Connection, incoming};
+pub use identity::Identity;
+pub use reload::Credentials;
+
+/// The files of the server's certificate.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The certificate chain, PEM, leaf first.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// The certificates of the authorities whose clients are let in, PEM.
+    pub ca: PathBuf,
+}
+
+/// Why the server's certificate cannot be used. Never holds anything of the key.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("failed to read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file holds no usable PEM.
+    #[error("failed to parse {path} as PEM")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: pem::Error,
+    },
+    /// A file holds no certificate.
+    #[error("{0} holds no certificate")]
+    NoCertificate(PathBuf),
+    /// An authority's certificate cannot be used.
+    #[error("failed to use a certificate in {path} as an authority")]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// The authorities cannot be used.
+    #[error("failed to use the authorities in {path}")]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: VerifierBuilderError,
+    },
+    /// The certificate and the key cannot be used together.
+    #[error("failed to use the certificate in {certificate} with the key in {key}")]
+    Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+}
+
+/// The content of the files, to find out whether it changed.
+#[derive(PartialEq, Eq)]
+struct Content {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    ca: Vec<u8>,
+}
+
+/// What the accept loop needs of the server's certificate.
+struct Loaded {
+    config: Arc<ServerConfig>,
+    /// When the certificate ends, in seconds since 1970.
+    expires: i64,
+}
+
+impl Files {
+    fn read(&self) -> Result<Content, Error> {
+        Ok(Content { certificate: read(&self.certificate)?, key: read(&self.key)?, ca: read(&self.ca)? })
+    }
+
+    fn load(&self, content: &Content) -> Result<Loaded, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let mut authorities = RootCertStore::empty();
+        for certificate in certificates(&self.ca, &content.ca)? {
+            authorities.add(certificate).map_err(|source| Error::Authority { path: self.ca.clone(), source })?;
+        }
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider.clone())
+            .build()
+            .map_err(|source| Error::Authorities { path: self.ca.clone(), source })?;
+        let chain = certificates(&self.certificate, &content.certificate)?;
+        let expires = chain.first().map_or(0, |leaf| expiry(leaf));
+        let key = PrivateKeyDer::from_pem_slice(&content.key)
+            .map_err(|source| Error::Pem { path: self.key.clone(), source })?;
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map(|builder| builder.with_client_cert_verifier(verifier))
+            .and_then(|builder| builder.with_single_cert(chain, key))
+            .map_err(|source| self.pair(source))?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        // A resumed session would not show its certificate again.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Loaded { config: Arc::new(config), expires })
+    }
+
+    fn pair(&self, source: rustls::Error) -> Error {
+        Error::Pair { certificate: self.certificate.clone(), key: self.key.clone(), source }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
+
+fn certificates(path: &Path, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(content)
+        .collect::<Result<_, _>>()
+        .map_err(|source| Error::Pem { path: path.to_owned(), source })?;
+    if certificates.is_empty() { Err(Error::NoCertificate(path.to_owned())) } else { Ok(certificates) }
+}
+
+fn expiry(leaf: &CertificateDer<'_>) -> i64 {
+    X509Certificate::from_der(leaf).map_or(0, |(_, certificate)| certificate.validity().not_after.timestamp())
+}

@@ -1,0 +1,32 @@
+//! The command that makes certificates.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use anyhow::{Context, Result};
+
+use crate::support::world;
+
+#[tokio::test]
+async fn keys_are_private_and_nothing_is_overwritten_unasked() -> Result<()> {
+    let world = world().await?;
+    let folder = world.cluster.folder().join("made");
+    world.make_certificates(&folder).await?;
+    for key in ["ca/ca.key", "server/server.key", "client/client.key"] {
+        assert_eq!(fs::metadata(folder.join(key))?.permissions().mode() & 0o777, 0o600, "{key}");
+    }
+    let before = fs::read(folder.join("client/client.crt"))?;
+    let error = world.make_certificates(&folder).await.err().context("should be refused")?.to_string();
+    assert!(error.contains("--force"), "{error}");
+    assert_eq!(fs::read(folder.join("client/client.crt"))?, before);
+    Ok(())
+}
+
+#[test]
+fn git_ignores_what_is_made() -> Result<()> {
+    for file in ["ca/ca.key", "ca/ca.crt", "server/server.key", "client/client.key", "client-alice/client.key"] {
+        let mut git = std::process::Command::new("git");
+        git.current_dir(env!("CARGO_MANIFEST_DIR")).args(["check-ignore", "--quiet"]);
+        assert!(git.arg(format!("certificates/{file}")).status()?.success(), "{file}");
+    }
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! Brings one pod from its binding to its deletion.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, ResourceExt};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use super::container::Running;
+use super::source::Source;
+use super::status::Observed;
+use super::{Context, Entry, Key, forward, plan, volumes};
+
+/// How often volumes are compared with their sources, and a failed step is repeated.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// An API server that hangs must not hold a pod up once it answers again.
+const STEP: Duration = Duration::from_secs(10);
+
+const DEFAULT_GRACE: i64 = 30;
+
+/// A pod that this kubelet runs.
+pub(super) struct Task {
+    context: Arc<Context>,
+    key: Key,
+    changed: Arc<Notify>,
+    source: Source,
+    folder: PathBuf,
+    /// Looks like a pod's address, as endpoints may not be on loopback.
+    address: String,
+    ports: BTreeMap<u16, u16>,
+    containers: Arc<Vec<Running>>,
+    published: Value,
+}
+
+impl Task {
+    /// Takes on a pod; `changed` is notified when the pod may have changed.
+    pub(super) fn new(context: Arc<Context>, pod: Pod, changed: Arc<Notify>) -> Self {
+        let key = (pod.namespace().unwrap_or_default(), pod.name_any());
+        let folder = context.site.pods().join(format!("{}_{}_{}", key.0, key.1, pod.uid().unwrap_or_default()));
+        Self {
+            address: context.next_address(),
+            source: Source::new(context.client.clone(), pod),
+            context,
+            key,
+            changed,
+            folder,
+            ports: BTreeMap::new(),
+            containers: Arc::default(),
+            published: Value::Null,
+        }
+    }
+
+    /// Looks after the pod until it is gone.
+    pub(super) async fn run(mut self) {
+        loop {
+            match timeout(STEP, self.step()).await {
+                Ok(Ok(true)) => break,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => self.log(&error),
+                Err(elapsed) => self.log(&elapsed.into()),
+            }
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = sleep(PERIOD) => {}
+            }
+        }
+        if let Err(error) = self.clean_up().await {
+            self.log(&error);
+        }
+    }
+
+    /// Compares what is with what should be, and does what is missing. Returns whether the pod is gone.
+    async fn step(&mut self) -> Result<bool> {
+        let pods: Api<Pod> = self.source.api();
+        let pod = pods.get_opt(&self.key.1).await?.filter(|pod| pod.metadata.uid == self.source.pod.metadata.uid);
+        let Some(pod) = pod else {
+            return Ok(true);
+        };
+        self.source.pod = pod;
+        if self.spec()?.node_name.is_none() {
+            return Ok(false);
+        }
+        if self.source.pod.metadata.deletion_timestamp.is_some() {
+            self.terminate(&pods).await
+        } else {
+            let obstacle = self.keep_up().await.err();
+            self.publish(&pods, obstacle).await?;
+            Ok(false)
+        }
+    }
+
+    /// Keeps the volumes up to date, and starts the containers once everything they need is there.
+    async fn keep_up(&mut self) -> Result<()> {
+        let refreshed = volumes::refresh(&mut self.source, &plan::volumes(&self.folder)).await;
+        if self.containers.is_empty() {
+            refreshed?;
+            return self.launch().await;
+        }
+        // Running containers keep the volumes they have.
+        if let Err(error) = refreshed {
+            self.log(&error);
+        }
+        Ok(())
+    }
+
+    async fn launch(&mut self) -> Result<()> {
+        if self.ports.is_empty() {
+            self.ports = plan::host_ports(self.spec()?)?;
+        }
+        forward::publish(&self.source, &self.ports).await?;
+        let plans = plan::plans(&self.context, &self.source, &self.folder, &self.ports).await?;
+        let grace = self.grace(None);
+        let start = |plan| Running::start(plan, grace, self.changed.clone());
+        self.containers = Arc::new(plans.into_iter().map(start).collect());
+        let entry = Entry { ports: self.addresses()?, containers: self.containers.clone() };
+        self.context.registry().insert(self.key.clone(), entry);
+        Ok(())
+    }
+
+    /// Ends the containers, and deletes the pod once they have ended.
+    async fn terminate(&mut self, pods: &Api<Pod>) -> Result<bool> {
+        let grace = self.grace(self.source.pod.metadata.deletion_grace_period_seconds);
+        for container in self.containers.iter() {
+            container.stop(grace);
+        }
+        if !self.containers.iter().all(Running::ended) {
+            self.publish(pods, None).await?;
+            return Ok(false);
+        }
+        let preconditions = Preconditions { uid: self.source.pod.uid(), resource_version: None };
+        let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        pods.delete(&self.key.1, &parameters.grace_period(0)).await.context("failed to delete the pod")?;
+        Ok(true)
+    }
+
+    async fn publish(&mut self, pods: &Api<Pod>, obstacle: Option<anyhow::Error>) -> Result<()> {
+        let obstacle = obstacle.map(|error| format!("{error:#}"));
+        let pod = &self.source.pod;
+        let observed = Observed { pod, address: &self.address, containers: &self.containers, obstacle };
+        let patch = observed.patch();
+        if patch != self.published {
+            let parameters = PatchParams::apply("kubelet");
+            pods.patch_status(&self.key.1, &parameters, &Patch::Strategic(&patch)).await?;
+            self.published = patch;
+        }
+        Ok(())
+    }
+
+    /// Leaves nothing of the pod but its logs. Its processes may still run if it was deleted by force.
+    async fn clean_up(&mut self) -> Result<()> {
+        for container in self.containers.iter() {
+            container.stop(Duration::ZERO);
+        }
+        while !self.containers.iter().all(Running::ended) {
+            self.changed.notified().await;
+        }
+        let mut registry = self.context.registry();
+        // A pod of a StatefulSet has the name of the one before it.
+        if registry.get(&self.key).is_some_and(|entry| Arc::ptr_eq(&entry.containers, &self.containers)) {
+            registry.remove(&self.key);
+        }
+        drop(registry);
+        let volumes = plan::volumes(&self.folder);
+        if volumes.exists() {
+            fs::remove_dir_all(volumes)?;
+        }
+        Ok(())
+    }
+
+    fn spec(&self) -> Result<&PodSpec> {
+        self.source.pod.spec.as_ref().context("the pod has no spec")
+    }
+
+    fn grace(&self, requested: Option<i64>) -> Duration {
+        let spec = self.source.pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+        let seconds = requested.or(spec).unwrap_or(DEFAULT_GRACE);
+        Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+    }
+
+    /// Where each port of the pod is, by its name and by its number.
+    fn addresses(&self) -> Result<BTreeMap<String, SocketAddr>> {
+        let mut addresses = BTreeMap::new();
+        for port in self.spec()?.containers.iter().flat_map(|container| container.ports.iter().flatten()) {
+            let number = u16::try_from(port.container_port)?;
+            let host = *self.ports.get(&number).context("a port has no counterpart")?;
+            let address = SocketAddr::from(([127, 0, 0, 1], host));
+            addresses.insert(number.to_string(), address);
+            addresses.extend(port.name.clone().map(|name| (name, address)));
+        }
+        Ok(addresses)
+    }
+
+    fn log(&self, error: &anyhow::Error) {
+        self.context.log(&format!("{}/{}: {error:#}", self.key.0, self.key.1));
+    }
+}

@@ -1,0 +1,100 @@
+//! Makes a container's arguments and environment fit a process that has no container around it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What is elsewhere for a process than for the container it plays.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rewrites {
+    /// Where the folder for each mount path is.
+    pub(super) mounts: BTreeMap<String, PathBuf>,
+    /// The port of the machine for each port of the container.
+    pub(super) ports: BTreeMap<u16, u16>,
+}
+
+impl Rewrites {
+    /// Rewrites a whole value: `PATH`, `--flag=PATH`, `[::]:PORT`, `--flag=:PORT` and the like.
+    pub(super) fn apply(&self, value: &str) -> String {
+        let (flag, value) = match value.split_once('=') {
+            Some((flag, value)) if flag.starts_with('-') => (format!("{flag}="), value),
+            _ => (String::new(), value),
+        };
+        let value = self.address(value).or_else(|| self.path(value)).unwrap_or_else(|| value.to_owned());
+        flag + &value
+    }
+
+    /// Every pod shares the machine's address, so a listener on all addresses moves to a port of its own.
+    fn address(&self, value: &str) -> Option<String> {
+        let (host, port) = value.rsplit_once(':')?;
+        let port = self.ports.get(&port.parse().ok()?)?;
+        matches!(host, "" | "[::]" | "0.0.0.0" | "127.0.0.1").then(|| format!("127.0.0.1:{port}"))
+    }
+
+    /// The deepest mount wins, as in a container.
+    fn path(&self, value: &str) -> Option<String> {
+        let inside = |mount: &str| value.strip_prefix(mount).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        let found = self.mounts.iter().filter_map(|(mount, folder)| Some((mount.len(), folder, inside(mount)?)));
+        let (_, folder, rest) = found.max_by_key(|(length, ..)| *length)?;
+        Some(format!("{}{rest}", folder.display()))
+    }
+}
+
+/// Replaces `$(NAME)` by the variable's value and `$$` by `$`; unknown names stay as they are.
+pub(super) fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find('$') {
+        expanded.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let name = rest.strip_prefix("$(").and_then(|rest| rest.split_once(')'));
+        if let Some((value, after)) = name.and_then(|(name, after)| Some((variables.get(name)?, after))) {
+            expanded.push_str(value);
+            rest = after;
+        } else {
+            expanded.push('$');
+            rest = rest.strip_prefix("$$").unwrap_or(&rest[1..]);
+        }
+    }
+    expanded + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewrites() -> Rewrites {
+        let mounts = [("/etc/tls", "/pod/tls"), ("/etc/tls/ca", "/pod/ca")];
+        Rewrites {
+            mounts: mounts.map(|(mount, folder)| (mount.to_owned(), folder.into())).into(),
+            ports: [(8080, 20_001)].into(),
+        }
+    }
+
+    #[test]
+    fn values_are_rewritten_where_they_are_whole() {
+        let cases = [
+            ("[::]:8080", "127.0.0.1:20001"),
+            ("0.0.0.0:8080", "127.0.0.1:20001"),
+            ("--grpc-address=:8080", "--grpc-address=127.0.0.1:20001"),
+            ("[::]:9999", "[::]:9999"),
+            ("example.com:8080", "example.com:8080"),
+            ("/etc/tls", "/pod/tls"),
+            ("--cert-file=/etc/tls/tls.crt", "--cert-file=/pod/tls/tls.crt"),
+            ("/etc/tls/ca/ca.crt", "/pod/ca/ca.crt"),
+            ("/etc/tlsx", "/etc/tlsx"),
+            ("info,kube=warn", "info,kube=warn"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(rewrites().apply(value), expected);
+        }
+    }
+
+    #[test]
+    fn variables_are_expanded_as_kubernetes_does() {
+        let variables = [("POD".to_owned(), "web-0".to_owned())].into();
+        let cases = [("$(POD).svc", "web-0.svc"), ("$(NONE)", "$(NONE)"), ("$$(POD)", "$(POD)"), ("5$", "5$")];
+        for (text, expected) in cases {
+            assert_eq!(expand(text, &variables), expected);
+        }
+    }
+}

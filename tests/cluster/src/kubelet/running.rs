@@ -1,0 +1,126 @@
+//! What a test sees of the pods that are run, and may do to them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rustix::process::Signal;
+
+use super::container::{Phase, Running};
+use crate::process;
+
+/// A pod's place in the kubelet's books.
+pub(super) struct Entry {
+    pub(super) ports: BTreeMap<String, SocketAddr>,
+    pub(super) containers: Arc<Vec<Running>>,
+}
+
+impl Entry {
+    pub(super) fn snapshot(&self) -> RunningPod {
+        let containers = self.containers.iter().map(|container| {
+            let state = container.state();
+            RunningContainer {
+                name: container.plan.name.clone(),
+                pid: match state.phase {
+                    Phase::Running { pid, .. } => Some(pid),
+                    Phase::Waiting { .. } | Phase::Terminated(_) => None,
+                },
+                restarts: state.restarts,
+                ready: state.health.ready,
+                log: container.plan.log.clone(),
+            }
+        });
+        RunningPod { ports: self.ports.clone(), containers: containers.collect() }
+    }
+}
+
+/// A pod as it was when it was asked for. Most pods have one container: the methods act on the first.
+#[derive(Clone, Debug)]
+pub struct RunningPod {
+    ports: BTreeMap<String, SocketAddr>,
+    containers: Vec<RunningContainer>,
+}
+
+/// A container of a pod.
+#[derive(Clone, Debug)]
+pub struct RunningContainer {
+    /// Its name in the pod's spec.
+    pub name: String,
+    /// Its process, while there is one.
+    pub pid: Option<u32>,
+    /// How often the process was started again.
+    pub restarts: u32,
+    /// Whether its readiness probe succeeds.
+    pub ready: bool,
+    /// The file of its output, through all restarts; it stays when the pod is deleted.
+    pub log: PathBuf,
+}
+
+impl RunningPod {
+    /// The pod's containers, in the order of its spec.
+    pub fn containers(&self) -> &[RunningContainer] {
+        &self.containers
+    }
+
+    /// Where a port of the pod can be reached, by the port's name or number.
+    ///
+    /// # Errors
+    ///
+    /// If the pod declares no such port.
+    pub fn address(&self, port: &str) -> Result<SocketAddr> {
+        self.ports.get(port).copied().with_context(|| format!("the pod declares no port {port}: {:?}", self.ports))
+    }
+
+    /// The process.
+    ///
+    /// # Errors
+    ///
+    /// If it was not running, as between two restarts.
+    pub fn pid(&self) -> Result<u32> {
+        let first = self.containers.first().context("the pod has no container")?;
+        first.pid.with_context(|| format!("the container {} has no process", first.name))
+    }
+
+    /// The file of the output.
+    pub fn log(&self) -> Option<&Path> {
+        self.containers.first().map(|container| container.log.as_path())
+    }
+
+    /// Kills the process (SIGKILL).
+    ///
+    /// # Errors
+    ///
+    /// If it is not running.
+    pub fn kill(&self) -> Result<()> {
+        process::signal(self.pid()?, Signal::KILL)
+    }
+
+    /// Asks the process to end (SIGTERM), as a deletion of the pod would.
+    ///
+    /// # Errors
+    ///
+    /// If it is not running.
+    pub fn terminate(&self) -> Result<()> {
+        process::signal(self.pid()?, Signal::TERM)
+    }
+
+    /// Freezes the process (SIGSTOP).
+    ///
+    /// # Errors
+    ///
+    /// If it is not running.
+    pub fn pause(&self) -> Result<()> {
+        process::signal(self.pid()?, Signal::STOP)
+    }
+
+    /// Lets the process go on (SIGCONT).
+    ///
+    /// # Errors
+    ///
+    /// If it is not running.
+    pub fn resume(&self) -> Result<()> {
+        process::signal(self.pid()?, Signal::CONT)
+    }
+}

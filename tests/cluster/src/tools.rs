@@ -1,0 +1,142 @@
+//! The programs a cluster consists of: found on the machine where they fit, else built once and kept.
+
+mod build;
+mod versions;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use build::Workshop;
+
+/// A program that tests and the demo call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tool {
+    /// The store behind the API server.
+    Etcd,
+    /// The Kubernetes API server.
+    KubeApiserver,
+    /// The controllers of Kubernetes: Deployments, ReplicaSets, garbage collection and the rest.
+    KubeControllerManager,
+    /// Assigns pods to nodes.
+    KubeScheduler,
+    /// The command line of Kubernetes.
+    Kubectl,
+    /// Plays nodes and pods.
+    Kwok,
+    /// Installs charts.
+    Helm,
+    /// Calls gRPC services.
+    Grpcurl,
+    /// Installs kubectl plugins.
+    Krew,
+}
+
+impl Tool {
+    /// Every tool.
+    pub const ALL: [Self; 9] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::Kubectl,
+        Self::Kwok,
+        Self::Helm,
+        Self::Grpcurl,
+        Self::Krew,
+    ];
+
+    /// The name of its executable file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubectl => "kubectl",
+            Self::Kwok => "kwok",
+            Self::Helm => "helm",
+            Self::Grpcurl => "grpcurl",
+            Self::Krew => "krew",
+        }
+    }
+}
+
+/// Where each tool is.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    programs: BTreeMap<Tool, PathBuf>,
+    kwok_files: PathBuf,
+}
+
+impl Tools {
+    /// Finds every tool, and builds those that are missing: minutes the first time on a machine, no time afterwards.
+    ///
+    /// A tool is taken from the folder in `KUBEBUILDER_ASSETS`, from the cache of earlier builds, or from `PATH`, in
+    /// this order, if its version fits the one that `tools/go.mod` pins.
+    ///
+    /// # Errors
+    ///
+    /// If a tool has to be built and cannot be.
+    pub fn ready() -> Result<Self> {
+        let workshop = Workshop::open()?;
+        let assets = env::var_os("KUBEBUILDER_ASSETS").unwrap_or_default();
+        let path = env::var_os("PATH").unwrap_or_default();
+        let mut programs = BTreeMap::new();
+        for tool in Tool::ALL {
+            let program = match find(tool, &assets).or_else(|| workshop.built(tool)).or_else(|| find(tool, &path)) {
+                Some(program) => program,
+                None => workshop.build(tool)?,
+            };
+            programs.insert(tool, program);
+        }
+        Ok(Self { programs, kwok_files: workshop.kwok_files()? })
+    }
+
+    /// The executable file of a tool.
+    pub fn path(&self, tool: Tool) -> &Path {
+        self.programs.get(&tool).map_or(Path::new(tool.name()), PathBuf::as_path)
+    }
+
+    /// Fills `folder` with a link to each tool, so that the folder on `PATH` gives exactly these.
+    ///
+    /// # Errors
+    ///
+    /// If a link cannot be made.
+    pub fn link_into(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder)?;
+        for (tool, program) in &self.programs {
+            let link = folder.join(tool.name());
+            symlink(program, &link).with_context(|| format!("failed to create the link {}", link.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The folder of kwok's stages and custom resource definitions.
+    pub(crate) fn kwok_files(&self) -> &Path {
+        &self.kwok_files
+    }
+}
+
+/// Looks for a tool of a fitting version in a list of folders such as `PATH`.
+fn find(tool: Tool, folders: &OsString) -> Option<PathBuf> {
+    env::split_paths(folders)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(tool.name()))
+        .find(|program| program.is_file() && fits(tool, program))
+}
+
+fn fits(tool: Tool, program: &Path) -> bool {
+    let Ok(output) = Command::new(program).args(versions::arguments(tool)).output() else {
+        return false;
+    };
+    // grpcurl prints its version on standard error.
+    let text = [output.stdout, output.stderr].concat();
+    versions::fits(tool, &String::from_utf8_lossy(&text))
+}

@@ -1,0 +1,201 @@
+//! Builds tools with Go, once per machine, into a folder of the user's cache.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::versions::{GO_MOD, pinned};
+use super::{Tool, fits};
+
+const GO_SUM: &str = include_str!("../../tools/go.sum");
+const MAIN_GO: &str = include_str!("../../tools/main.go");
+
+/// The control plane and kubectl are one program, which acts as the one it is called as.
+const CONTROL_PLANE: &str = "kubernetes";
+
+/// What a cluster needs of kwok's module beside its program.
+const KWOK_FILES: [&str; 6] = [
+    "kustomize/stage/node/fast/node-initialize.yaml",
+    "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+    "kustomize/stage/pod/fast/pod-ready.yaml",
+    "kustomize/stage/pod/fast/pod-complete.yaml",
+    "kustomize/stage/pod/fast/pod-delete.yaml",
+    "kustomize/crd/bases/kwok.x-k8s.io_portforwards.yaml",
+];
+
+/// The folder that holds what was built from one state of the sources, so that another state gets another folder.
+pub(super) struct Workshop {
+    folder: PathBuf,
+}
+
+impl Workshop {
+    /// Names the folder for these sources; it need not exist.
+    pub(super) fn open() -> Result<Self> {
+        let cache = env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute())
+            .or_else(|| Some(env::home_dir()?.join(".cache")))
+            .context("failed to find a cache folder: neither XDG_CACHE_HOME nor HOME is set; set one of them")?;
+        let folder = cache.join("replica-count-manager/tools").join(key());
+        Ok(Self { folder })
+    }
+
+    /// The program of an earlier build.
+    pub(super) fn built(&self, tool: Tool) -> Option<PathBuf> {
+        let program = self.folder.join(tool.name());
+        program.is_file().then_some(program)
+    }
+
+    /// Builds a tool, unless another process does so first.
+    pub(super) fn build(&self, tool: Tool) -> Result<PathBuf> {
+        let _lock = self.lock()?;
+        if let Some(program) = self.built(tool) {
+            return Ok(program);
+        }
+        let (package, minutes) = match tool {
+            Tool::Kwok => ("sigs.k8s.io/kwok/cmd/kwok", "2 minutes"),
+            Tool::Helm => ("helm.sh/helm/v4/cmd/helm", "1 minute"),
+            Tool::Grpcurl => ("github.com/fullstorydev/grpcurl/cmd/grpcurl", "20 seconds"),
+            Tool::Krew => ("sigs.k8s.io/krew/cmd/krew", "10 seconds"),
+            _ => return self.build_control_plane(tool),
+        };
+        announce(&format!("building {} (about {minutes}, once per machine)", tool.name()));
+        self.compile(package, tool.name())?;
+        self.built(tool).with_context(|| format!("{} is missing after it was built", tool.name()))
+    }
+
+    /// The folder of kwok's stages and definitions, taken from its module the first time.
+    pub(super) fn kwok_files(&self) -> Result<PathBuf> {
+        let target = self.folder.join("kwok-files");
+        if target.is_dir() {
+            return Ok(target);
+        }
+        let _lock = self.lock()?;
+        let text = self.go(&["mod", "download", "-json", "sigs.k8s.io/kwok"])?;
+        let module: serde_json::Value = serde_json::from_str(&text).context("failed to read go's answer")?;
+        let source = Path::new(module["Dir"].as_str().context("go names no folder for kwok's module")?);
+        let partial = self.folder.join("kwok-files.partial");
+        fs::create_dir_all(&partial)?;
+        for file in KWOK_FILES {
+            let text = fs::read(source.join(file)).with_context(|| format!("kwok's module lacks {file}"))?;
+            // Written anew, not copied: files of a module are read-only.
+            fs::write(partial.join(Path::new(file).file_name().unwrap_or_default()), text)?;
+        }
+        if !target.is_dir() {
+            fs::rename(&partial, &target)?;
+        }
+        Ok(target)
+    }
+
+    fn build_control_plane(&self, tool: Tool) -> Result<PathBuf> {
+        if !self.folder.join(CONTROL_PLANE).is_file() {
+            announce("building the Kubernetes control plane (about 7 minutes, once per machine)");
+            self.compile(".", CONTROL_PLANE)?;
+        }
+        let link = self.folder.join(tool.name());
+        symlink(CONTROL_PLANE, &link)?;
+        ensure!(fits(tool, &link), "{} was built but does not say it is {}", tool.name(), pinned(tool));
+        Ok(link)
+    }
+
+    /// Compiles to another name first: what carries the final name is always complete.
+    fn compile(&self, package: &str, name: &str) -> Result<()> {
+        let partial = self.folder.join(format!("{name}.partial"));
+        let output = partial.to_str().context("the cache folder's name is not UTF-8")?;
+        self.go(&["build", "-trimpath", "-buildvcs=false", "-ldflags", &link_flags(), "-o", output, package])?;
+        fs::rename(&partial, self.folder.join(name))?;
+        Ok(())
+    }
+
+    /// Runs go on a copy of the sources, so that neither the clone's place nor its state matters.
+    fn go(&self, arguments: &[&str]) -> Result<String> {
+        let source = self.folder.join("source");
+        fs::create_dir_all(&source)?;
+        for (name, text) in [("go.mod", GO_MOD), ("go.sum", GO_SUM), ("main.go", MAIN_GO)] {
+            fs::write(source.join(name), text)?;
+        }
+        let output = Command::new("go")
+            .args(arguments)
+            .current_dir(&source)
+            .envs([("CGO_ENABLED", "0"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")])
+            .output()
+            .context(
+                "failed to run go, which builds the cluster's programs: install Go 1.26 or newer, or put fitting \
+                 programs into the folder that KUBEBUILDER_ASSETS names",
+            )?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "go {} ended with {}\n{stderr}", arguments.join(" "), output.status);
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Held while something is built. The kernel releases it with the process.
+    fn lock(&self) -> Result<File> {
+        fs::create_dir_all(&self.folder).with_context(|| format!("failed to create {}", self.folder.display()))?;
+        let file = File::create(self.folder.join("lock"))?;
+        file.lock().context("failed to lock the folder of the tools")?;
+        Ok(file)
+    }
+}
+
+/// Says on the real standard error what takes long: the print macros would be captured by the test harness.
+fn announce(message: &str) {
+    // A closed standard error is no reason to stop.
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+/// Without these, version checks see v0.0.0 and "dev build".
+fn link_flags() -> String {
+    let kubernetes = pinned(Tool::KubeApiserver);
+    let mut parts = kubernetes.trim_start_matches('v').split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let variables = [
+        ("k8s.io/component-base/version.gitVersion", kubernetes),
+        ("k8s.io/component-base/version.gitMajor", major),
+        ("k8s.io/component-base/version.gitMinor", minor),
+        ("k8s.io/component-base/version.gitTreeState", "clean"),
+        ("k8s.io/client-go/pkg/version.gitVersion", kubernetes),
+        ("helm.sh/helm/v4/internal/version.version", pinned(Tool::Helm)),
+        ("sigs.k8s.io/krew/internal/version.gitTag", pinned(Tool::Krew)),
+    ];
+    let settings = variables.map(|(variable, value)| format!(" -X {variable}={value}")).concat();
+    format!("-s -w -X main.version={}{settings}", pinned(Tool::Grpcurl))
+}
+
+/// Names a state of the sources and the machine they are built for.
+fn key() -> String {
+    let (flags, files) = (link_flags(), KWOK_FILES.concat());
+    fnv1a(&[GO_MOD, GO_SUM, MAIN_GO, &flags, &files, env::consts::OS, env::consts::ARCH])
+}
+
+/// FNV-1a of 64 bits: std's hasher may differ from one release to the next, and nobody attacks this key.
+fn fnv1a(parts: &[&str]) -> String {
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_fnv1a_of_each_part_and_a_zero() {
+        assert_eq!(fnv1a(&[]), "cbf29ce484222325");
+        assert_eq!(fnv1a(&["foobar"]), fnv1a(&["foobar"]));
+        assert_ne!(fnv1a(&["ab", "c"]), fnv1a(&["a", "bc"]));
+    }
+
+    #[test]
+    fn link_flags_carry_the_pinned_versions() {
+        let flags = link_flags();
+        for tool in [Tool::Kubectl, Tool::Helm, Tool::Krew, Tool::Grpcurl] {
+            assert!(flags.contains(&format!("={}", pinned(tool))), "{flags}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Which versions the tools have to be of; `tools/go.mod` is the one place that says so.
+
+use super::Tool;
+
+pub(super) const GO_MOD: &str = include_str!("../../tools/go.mod");
+
+/// How to ask a tool for its version.
+pub(super) const fn arguments(tool: Tool) -> &'static [&'static str] {
+    match tool {
+        Tool::Kubectl => &["version", "--client"],
+        Tool::Helm => &["version", "--short"],
+        Tool::Krew => &["version"],
+        _ => &["--version"],
+    }
+}
+
+/// Whether a tool that describes itself by `text` can stand in for the pinned version.
+pub(super) fn fits(tool: Tool, text: &str) -> bool {
+    let wanted = series(tool);
+    let is_separator = |c: char| c.is_whitespace() || matches!(c, ',' | ':' | '(' | ')' | '"');
+    text.split(is_separator).any(|word| word.strip_prefix('v').unwrap_or(word).starts_with(&wanted))
+}
+
+/// The pinned version of the module that a tool comes from, such as `v1.37.2`.
+pub(super) fn pinned(tool: Tool) -> &'static str {
+    let module = match tool {
+        Tool::Etcd => "go.etcd.io/etcd/server/v3",
+        Tool::Kwok => "sigs.k8s.io/kwok",
+        Tool::Helm => "helm.sh/helm/v4",
+        Tool::Grpcurl => "github.com/fullstorydev/grpcurl",
+        Tool::Krew => "sigs.k8s.io/krew",
+        _ => "k8s.io/kubernetes",
+    };
+    GO_MOD
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix(module)?.strip_prefix(' '))
+        .find_map(|rest| rest.split_whitespace().next())
+        .unwrap_or_default()
+}
+
+/// The start of every fitting version. Kubernetes, etcd and kwok change behaviour with a minor version, the others
+/// only with a major one.
+fn series(tool: Tool) -> String {
+    let version = pinned(tool).trim_start_matches('v');
+    let parts = if matches!(tool, Tool::Helm | Tool::Grpcurl | Tool::Krew) { 1 } else { 2 };
+    version.split('.').take(parts).map(|part| format!("{part}.")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tool_is_pinned() {
+        for tool in Tool::ALL {
+            assert!(pinned(tool).starts_with('v'), "{} is not in go.mod", tool.name());
+        }
+    }
+
+    #[test]
+    fn a_version_fits_within_its_series_only() {
+        let minor = series(Tool::Kubectl);
+        let cases = [
+            (Tool::Kubectl, format!("Client Version: v{minor}99\nKustomize Version: v5.8.1"), true),
+            (Tool::Kubectl, "Client Version: v1.3.4\nKustomize Version: v5.5.0".to_owned(), false),
+            (Tool::KubeApiserver, format!("Kubernetes v{minor}0"), true),
+            (Tool::Etcd, "etcd Version: 1.0.0\nGo Version: go3.7.1".to_owned(), false),
+            (Tool::Helm, "v4.0.0+g1234567".to_owned(), true),
+            (Tool::Helm, "v3.22.0+g1234567".to_owned(), false),
+        ];
+        for (tool, text, expected) in cases {
+            assert_eq!(fits(tool, &text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `make demo`: the main job, on a real control plane, as a user would see it. KEEP=1 leaves it running.
+
+#[path = "support/release.rs"]
+mod release;
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use cluster::{Cluster, Options, ports, run, wait};
+use serde_json::Value;
+
+/// The end of every wait.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The namespace of the documented grpcurl call.
+const NAMESPACE: &str = "my-app-namespace";
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let certificates = Path::new(ROOT).join("certificates");
+    if !certificates.join("ca/ca.crt").exists() {
+        title("Certificates, in certificates/");
+        let command = tokio::process::Command::new(release::built("examples/certificates")?);
+        release::make_certificates(command, &certificates).await?;
+    }
+    title("A Kubernetes control plane, on this machine");
+    let start = Instant::now();
+    let demo = Demo::start(&certificates).await?;
+    println!("up after {:.1} s", start.elapsed().as_secs_f64());
+
+    title("The chart, installed by helm");
+    let kubelet = release::install(&demo.cluster, &certificates, &release::built("replica-count-manager")?).await?;
+    demo.show("kubectl get pods --namespace replica-count-manager").await?;
+    demo.drift().await?;
+    demo.grpcurl().await?;
+
+    if env::var_os("KEEP").is_some_and(|keep| keep != "0") {
+        demo.keep()
+    } else {
+        // The pods' processes end with the cluster.
+        drop((kubelet, demo));
+        title("Done: nothing is left running. `make demo KEEP=1` leaves it all up.");
+        Ok(())
+    }
+}
+
+struct Demo {
+    cluster: Cluster,
+    config: PathBuf,
+}
+
+impl Demo {
+    async fn start(certificates: &Path) -> Result<Self> {
+        let cluster = Cluster::start(Options::default()).await?;
+        symlink(release::built("kubectl-replicas")?, cluster.folder().join("bin/kubectl-replicas"))?;
+        let config = cluster.folder().join("kubectl-replicas.yaml");
+        let context = run(cluster.kubectl().args(["config", "current-context"])).await?;
+        let file = |name: &str| certificates.join(name).display().to_string();
+        let (ca, certificate, key) = (file("ca/ca.crt"), file("client/client.crt"), file("client/client.key"));
+        let entry = format!("{{ca: {ca}, certificate: {certificate}, key: {key}}}");
+        fs::write(&config, format!("contexts:\n  {}: {entry}\n", context.trim()))?;
+        Ok(Self { cluster, config })
+    }
+
+    /// The main job: a count is set, changed by somebody, and put back.
+    async fn drift(&self) -> Result<()> {
+        title("A Deployment, held at 3 replicas");
+        self.show(&format!("kubectl create namespace {NAMESPACE}")).await?;
+        let context = ["config", "set-context", "--current", "--namespace", NAMESPACE];
+        run(self.cluster.kubectl().args(context)).await?;
+        self.show("kubectl create deployment web --image=nginx --replicas=2").await?;
+        self.show("kubectl replicas set web 3 --wait --reason=demo").await?;
+
+        title("Somebody scales it");
+        self.show("kubectl scale deployment web --replicas=7").await?;
+        let drift = self.corrected().await?;
+        let time = |field: &str| -> Result<jiff::Timestamp> { Ok(drift[field].as_str().context("no time")?.parse()?) };
+        let took = time("correctedAt")?.duration_since(time("at")?).as_millis_f64();
+        println!(
+            "put back to {} after {took:.1} ms; changed to {} by {}",
+            drift["from"], drift["to"], drift["manager"]
+        );
+        self.show("kubectl get deployment web").await?;
+
+        title("What is managed, and who tried to change it");
+        self.show("kubectl replicas list").await?;
+        self.show("kubectl replicas get web").await
+    }
+
+    /// The latest drift of the Deployment, once it is corrected.
+    async fn corrected(&self) -> Result<Value> {
+        wait::until("the correction", PATIENCE, async || {
+            let get = ["get", "replicacount", "deployment.web", "--output=json", "--namespace", NAMESPACE];
+            let count: Value = serde_json::from_str(&run(self.cluster.kubectl().args(get)).await?)?;
+            let drift = &count["status"]["lastDrift"];
+            ensure!(!drift["correctedAt"].is_null(), "{}", count["status"]);
+            Ok(drift.clone())
+        })
+        .await
+    }
+
+    /// The same without the plugin, through kubectl's own port-forward.
+    async fn grpcurl(&self) -> Result<()> {
+        title("Without the plugin: grpcurl through kubectl port-forward");
+        let port = ports::free()?;
+        let mut forward = self.cluster.kubectl();
+        forward.args(["port-forward", "--namespace", release::NAME, "service/replica-count-manager"]);
+        let _forward = forward.arg(format!("{port}:8080")).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        wait::until("the port-forward", PATIENCE, async || {
+            Ok(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.map(drop)?)
+        })
+        .await?;
+        let files =
+            "-cacert certificates/ca/ca.crt -cert certificates/client/client.crt -key certificates/client/client.key";
+        let request = format!(r#"-d '{{"Namespace": "{NAMESPACE}"}}' -proto proto/deployments.proto"#);
+        self.show(&format!("grpcurl {files} {request} localhost:{port} proto.DeploymentsService.ListDeployments")).await
+    }
+
+    /// Leaves everything up.
+    fn keep(self) -> Result<()> {
+        let exports = [
+            ("KUBECONFIG", OsString::from(self.cluster.kubeconfig())),
+            ("KUBECTL_REPLICAS_CONFIG", self.config.clone().into()),
+        ];
+        let bin = self.cluster.folder().join("bin");
+        let stop = self.cluster.detach()?;
+        title("It stays up. To use it:");
+        for (name, value) in exports {
+            println!("export {name}={}", value.display());
+        }
+        println!("export PATH={}:$PATH", bin.display());
+        println!("\nkubectl replicas list\nkubectl port-forward --namespace {0} service/{0} 8080", release::NAME);
+        title("To end it:");
+        println!("{}", stop.display());
+        Ok(())
+    }
+
+    /// Shows a command line and runs it in the project's folder.
+    async fn show(&self, line: &str) -> Result<()> {
+        println!("$ {line}");
+        let mut shell = self.cluster.command("sh");
+        shell.args(["-c", line]).current_dir(ROOT).env("KUBECTL_REPLICAS_CONFIG", &self.config);
+        let status = shell.status().await?;
+        ensure!(status.success(), "{line}: {status}");
+        Ok(())
+    }
+}
+
+fn title(text: &str) {
+    println!("\n==> {text}");
+}

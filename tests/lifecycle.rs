@@ -1,0 +1,71 @@
+//! Starting and stopping: probes, a drain that clients do not notice, metrics.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use cluster::{Options, run, wait};
+use replica_count_manager::proto::replicas::v1;
+use tonic::Code;
+
+use crate::support::{Namespace, PATIENCE, World, release, world};
+
+#[tokio::test]
+async fn probes_and_metrics_answer_in_plain_http() -> Result<()> {
+    let world = world().await?;
+    assert_eq!(world.http("/livez").await?, (200, "ok\n".to_owned()));
+    assert_eq!(world.http("/readyz").await?, (200, "ok\n".to_owned()));
+    assert_eq!(world.http("/").await?.0, 404);
+    let (status, metrics) = world.http("/metrics").await?;
+    assert_eq!(status, 200);
+    for line in [
+        "replica_count_manager_build_info{version=",
+        "# TYPE replica_count_manager_drifts counter",
+        "# TYPE replica_count_manager_correction_seconds histogram",
+        "replica_count_manager_certificate_expiry_timestamp_seconds ",
+    ] {
+        assert!(metrics.contains(line), "{line:?} is missing in {metrics}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stopping_server_turns_unready_serves_on_and_ends_by_itself() -> Result<()> {
+    let world = World::start(Options::default()).await?;
+    let shop = Namespace::new(&world, "stopping").await?;
+    shop.deployment("web", 1).await?;
+    shop.set("web", 3).await?;
+    let mut client = world.client()?;
+    let mut events = client.watch_replica_counts(v1::WatchReplicaCountsRequest::default()).await?.into_inner();
+    let server = world.server().await?;
+    let delete = ["delete", "pod", &server.pod, "--wait=false", "--namespace", release::NAME];
+    run(world.cluster.kubectl().args(delete)).await?;
+    wait::until("the server unready", PATIENCE, async || {
+        let answer = world.http("/readyz").await?;
+        ensure!(answer == (503, "stopping\n".to_owned()), "{answer:?}");
+        Ok(())
+    })
+    .await?;
+    // Clients that still believe in it are served, and drift is still corrected.
+    let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
+    let request = v1::SetReplicaCountRequest { target, replicas: Some(4), ..Default::default() };
+    client.set_replica_count(request).await?;
+    shop.reaches("deployment/web", 4).await?;
+    let end = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Err(end) = events.message().await {
+                return end;
+            }
+        }
+    });
+    assert_eq!(end.await.context("the watch goes on")?.code(), Code::Unavailable);
+    let log = wait::until("the server's end", Duration::from_secs(30), async || {
+        let log = std::fs::read_to_string(server.process.log().context("no log")?)?;
+        ensure!(log.contains("stopped"), "{log}");
+        Ok(log)
+    })
+    .await?;
+    assert!(!log.contains("cut off"), "{log}");
+    let successor = world.server().await?;
+    assert_ne!(successor.pod, server.pod);
+    Ok(())
+}

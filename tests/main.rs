@@ -1,0 +1,20 @@
+//! The tests of behaviour: the real programs on a real control plane.
+//!
+//! Most share one cluster with one server, and have a namespace each; those that break things start a cluster of their
+//! own. Whatever happens to this process, its clusters end with it.
+
+mod support;
+
+mod certificates;
+mod chart;
+mod crd;
+mod deployments;
+mod enforcement;
+mod faults;
+mod krew;
+mod lifecycle;
+//mod plugin;
+//mod plugin_errors;
+mod refusals;
+mod replicas;
+mod tls;

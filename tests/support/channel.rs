@@ -1,0 +1,62 @@
+//! Typed calls, for tests that make thousands.
+
+use std::{fs, path::Path, sync::Arc};
+
+use anyhow::{Context, Result};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, RootCertStore, SupportedProtocolVersion,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint};
+
+/// A client's certificate and whom it trusts.
+pub(crate) struct Certificate {
+    pub(crate) ca: Vec<u8>,
+    pub(crate) pair: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Certificate {
+    /// The certificate in a folder that the certificates command made.
+    pub(crate) fn load(folder: &Path) -> Result<Self> {
+        let read = |name: &str| fs::read(folder.join(name)).with_context(|| format!("failed to read {name}"));
+        Ok(Self { ca: read("ca/ca.crt")?, pair: Some((read("client/client.crt")?, read("client/client.key")?)) })
+    }
+
+    pub(crate) fn config(&self, version: &'static SupportedProtocolVersion) -> Result<ClientConfig> {
+        let mut authorities = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&self.ca) {
+            authorities.add(certificate?)?;
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[version])?
+            .with_root_certificates(authorities);
+        let mut config = match &self.pair {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>()?;
+                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key)?)?
+            }
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(config)
+    }
+}
+
+/// A channel that connects on its first call, and again when the connection is lost.
+pub(crate) fn connect(address: String, certificate: &Certificate) -> Result<Channel> {
+    let connector = TlsConnector::from(Arc::new(certificate.config(&rustls::version::TLS13)?));
+    let dial = tower::service_fn(move |_| {
+        let (address, connector) = (address.clone(), connector.clone());
+        async move {
+            let socket = TcpStream::connect(address).await?;
+            socket.set_nodelay(true)?;
+            let name = ServerName::try_from("localhost").map_err(std::io::Error::other)?;
+            Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, socket).await?))
+        }
+    });
+    Ok(Endpoint::from_static("https://localhost").connect_with_connector_lazy(dial))
+}

@@ -1,0 +1,15 @@
+//! What the tests share: a cluster with a server in it, namespaces, and short ways to ask.
+
+mod channel;
+mod grpcurl;
+pub(crate) mod namespace;
+pub(crate) mod release;
+mod world;
+
+pub(crate) use channel::{Certificate, connect};
+pub(crate) use grpcurl::Refusal;
+pub(crate) use namespace::{Namespace, condition};
+pub(crate) use world::{World, world};
+
+/// The end of every wait: generous, since machines that run tests are often loaded far beyond their cores.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

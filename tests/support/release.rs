@@ -1,0 +1,42 @@
+//! The server as its users install it: certificates, a Secret, the chart. The tests and the demo share it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use cluster::{Cluster, Kubelet, run};
+
+/// The namespace and the name of the release, and of its objects.
+pub(crate) const NAME: &str = "replica-count-manager";
+
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/replica-count-manager");
+
+/// Installs the chart with the certificates of a folder, and waits until its pod, run by the kubelet, is ready.
+pub(crate) async fn install(cluster: &Cluster, certificates: &Path, server: &Path) -> Result<Kubelet> {
+    let kubelet = Kubelet::start(cluster, [(NAME, server)])?;
+    run(cluster.kubectl().args(["create", "namespace", NAME])).await?;
+    let file =
+        |key: &str, name: &str| format!("--from-file={key}={}", certificates.join("server").join(name).display());
+    let mut secret = cluster.kubectl();
+    secret.args(["create", "secret", "generic", "replica-count-manager-certificates", "--namespace", NAME]);
+    run(secret.args([file("tls.crt", "server.crt"), file("tls.key", "server.key"), file("ca.crt", "ca.crt")])).await?;
+    let mut helm = cluster.helm();
+    helm.args(["install", NAME, CHART, "--namespace", NAME]);
+    helm.args(["--set", "certificates.existingSecret=replica-count-manager-certificates"]);
+    // Tells kwok to leave the pod to our kubelet.
+    helm.args(["--set-string", r"podAnnotations.replica-count-manager\.io/run=true"]);
+    run(helm.args(["--wait", "--timeout=2m"])).await?;
+    Ok(kubelet)
+}
+
+/// Makes a CA, a server and a client certificate with the project's own command.
+pub(crate) async fn make_certificates(command: tokio::process::Command, folder: &Path) -> Result<()> {
+    let mut command = command;
+    run(command.arg("--out").arg(folder)).await.map(drop)
+}
+
+/// The folder of the programs that cargo built, given one that runs in it or below.
+pub(crate) fn built(program: &str) -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let found = this.ancestors().map(|folder| folder.join(program)).find(|path| path.is_file());
+    found.with_context(|| format!("{program} is not built: run `cargo build --bins --examples`"))
+}

@@ -1,0 +1,126 @@
+//! A cluster with a server in it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use cluster::{Cluster, Kubelet, Options, kubelet::RunningPod, run, wait};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use replica_count_manager::proto::replicas::v1::replicas_service_client::ReplicasServiceClient;
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use tonic::transport::Channel;
+
+use super::{Certificate, PATIENCE, connect, release};
+
+/// A cluster with a server in it, installed by the chart.
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    kubelet: Kubelet,
+    certificates: PathBuf,
+    grpc: String,
+    http: String,
+}
+
+/// A server pod that is ready.
+pub(crate) struct Server {
+    /// Its name.
+    pub(crate) pod: String,
+    /// Its process.
+    pub(crate) process: RunningPod,
+}
+
+/// The cluster that the tests share.
+pub(crate) async fn world() -> Result<&'static World> {
+    static SHARED: OnceCell<World> = OnceCell::const_new();
+    SHARED.get_or_try_init(|| World::start(Options::default())).await
+}
+
+impl World {
+    /// Starts a cluster of a test's own.
+    pub(crate) async fn start(options: Options) -> Result<Self> {
+        let cluster = Cluster::start(options).await?;
+        let certificates = cluster.folder().join("certificates");
+        make_certificates(&cluster, &certificates).await?;
+        let server = Path::new(env!("CARGO_BIN_EXE_replica-count-manager"));
+        let kubelet = release::install(&cluster, &certificates, server).await?;
+        let mut world = Self { cluster, kubelet, certificates, grpc: String::new(), http: String::new() };
+        let process = world.server().await?.process;
+        (world.grpc, world.http) = (process.address("grpc")?.to_string(), process.address("http")?.to_string());
+        Ok(world)
+    }
+
+    /// A ready server pod, waited for if there is none.
+    pub(crate) async fn server(&self) -> Result<Server> {
+        wait::until("a ready server pod", PATIENCE, async || {
+            let get = ["get", "pods", "--namespace", release::NAME, "--output=json"];
+            let pods: Value = serde_json::from_str(&run(self.cluster.kubectl().args(get)).await?)?;
+            let pod = pods["items"].as_array().into_iter().flatten().find(|pod| is_ready(pod));
+            let pod = pod.and_then(|pod| pod["metadata"]["name"].as_str()).context("none is ready")?;
+            Ok(Server { pod: pod.to_owned(), process: self.kubelet.pod(release::NAME, pod)? })
+        })
+        .await
+    }
+
+    /// The gRPC address of the first server pod, which it keeps through restarts of its process.
+    pub(crate) fn grpc_address(&self) -> &str {
+        &self.grpc
+    }
+
+    /// The folder that the certificates command wrote to.
+    pub(crate) fn certificates(&self) -> &Path {
+        &self.certificates
+    }
+
+    /// The CA, the certificate and the key of the client.
+    pub(crate) fn client_files(&self) -> [String; 3] {
+        ["ca/ca.crt", "client/client.crt", "client/client.key"]
+            .map(|file| self.certificates.join(file).display().to_string())
+    }
+
+    /// A connection of the client.
+    pub(crate) fn channel(&self) -> Result<Channel> {
+        connect(self.grpc.clone(), &Certificate::load(&self.certificates)?)
+    }
+
+    /// A client of `replicas.v1.ReplicasService`.
+    pub(crate) fn client(&self) -> Result<ReplicasServiceClient<Channel>> {
+        Ok(ReplicasServiceClient::new(self.channel()?))
+    }
+
+    /// Makes further certificates, of another CA.
+    pub(crate) async fn make_certificates(&self, folder: &Path) -> Result<()> {
+        make_certificates(&self.cluster, folder).await
+    }
+
+    /// Replaces an object, as an administrator.
+    pub(crate) async fn replace(&self, manifest: &str) -> Result<()> {
+        let file = self.cluster.folder().join("replace.json");
+        std::fs::write(&file, manifest)?;
+        run(self.cluster.kubectl().args(["replace", "--filename"]).arg(&file)).await.map(drop)
+    }
+
+    /// The status and the body of a plain HTTP answer of the server.
+    pub(crate) async fn http(&self, path: &str) -> Result<(u16, String)> {
+        let client: Client<HttpConnector, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let answer = client.get(format!("http://{}{path}", self.http).parse()?).await?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await?.to_bytes();
+        Ok((status, String::from_utf8(body.to_vec()).context("the answer is no text")?))
+    }
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    pod["metadata"]["deletionTimestamp"].is_null()
+        && conditions.into_iter().flatten().any(|one| one["type"] == "Ready" && one["status"] == "True")
+}
+
+async fn make_certificates(cluster: &Cluster, folder: &Path) -> Result<()> {
+    let program = cluster.command(release::built("examples/certificates")?);
+    release::make_certificates(program, folder).await
+}

@@ -1,0 +1,95 @@
+//! Who gets in: TLS 1.3 with a certificate of our CA, and nothing else.
+
+use std::{process::Stdio, sync::Arc};
+
+use anyhow::{Context, Result};
+use rustls::pki_types::ServerName;
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::support::{Certificate, Refusal, World, world};
+
+const METHOD: &str = "proto.DeploymentsService/ListDeployments";
+
+async fn refusal(world: &World, flags: &[&str]) -> Result<Refusal> {
+    let flags = [flags, &["-proto", "proto/deployments.proto"]].concat();
+    world.grpcurl_with(&flags, METHOD, &json!({})).await.err().context("should be refused")
+}
+
+#[tokio::test]
+async fn a_client_needs_a_certificate_of_our_ca() -> Result<()> {
+    let world = world().await?;
+    let [ca, certificate, key] = world.client_files();
+    world.grpcurl_with(&["-cacert", &ca, "-cert", &certificate, "-key", &key], METHOD, &json!({})).await?;
+
+    let none = refusal(world, &["-cacert", &ca]).await?;
+    assert!(none.output.contains("certificate required"), "{none}");
+
+    let other = world.cluster.folder().join("other-ca");
+    world.make_certificates(&other).await?;
+    let file = |name: &str| other.join(name).display().to_string();
+    let foreign =
+        refusal(world, &["-cacert", &ca, "-cert", &file("client/client.crt"), "-key", &file("client/client.key")])
+            .await?;
+    // The two CAs have one name, so the server notices by the signature.
+    assert!(foreign.output.contains("remote error: tls: error decrypting message"), "{foreign}");
+
+    // And the client refuses a server of another CA.
+    let stranger = refusal(world, &["-cacert", &file("ca/ca.crt"), "-cert", &certificate, "-key", &key]).await?;
+    assert!(stranger.output.contains("certificate signed by unknown authority"), "{stranger}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn plaintext_is_refused() -> Result<()> {
+    let refusal = refusal(world().await?, &["-plaintext"]).await?;
+    assert_ne!(refusal.output, "");
+    Ok(())
+}
+
+#[tokio::test]
+async fn tls_1_2_is_refused() -> Result<()> {
+    let world = world().await?;
+    let certificate = Certificate::load(world.certificates())?;
+    let handshake = async |version| -> Result<()> {
+        let connector = TlsConnector::from(Arc::new(certificate.config(version)?));
+        let socket = TcpStream::connect(world.grpc_address()).await?;
+        connector.connect(ServerName::try_from("localhost")?, socket).await?;
+        Ok(())
+    };
+    handshake(&rustls::version::TLS13).await?;
+    let refusal = handshake(&rustls::version::TLS12).await.err().context("should be refused")?;
+    assert!(refusal.to_string().contains("ProtocolVersion"), "{refusal:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_server_does_not_start_with_what_it_cannot_use() -> Result<()> {
+    let world = world().await?;
+    let good = world.certificates().join("server");
+    let other = world.cluster.folder().join("unusable");
+    world.make_certificates(&other).await?;
+    let start = async |certificate: &str, key: &str, ca: &str| -> Result<String> {
+        let mut server = world.cluster.command(env!("CARGO_BIN_EXE_replica-count-manager"));
+        server.args(["--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--cert-file", certificate]);
+        server.args(["--key-file", key, "--ca-cert-file", ca]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = server.output().await?;
+        assert_eq!(output.status.code(), Some(1));
+        Ok(String::from_utf8(output.stderr)?)
+    };
+    let file = |name: &str| good.join(name).display().to_string();
+    let foreign_key = other.join("server/server.key").display().to_string();
+    for (certificate, key, ca, message) in [
+        ("/nowhere.crt", file("server.key"), file("ca.crt"), "failed to read /nowhere.crt: No such file or directory"),
+        (&*file("server.crt"), foreign_key, file("ca.crt"), "failed to use the certificate in"),
+        (&*file("server.crt"), file("ca.crt"), file("ca.crt"), "failed to parse"),
+        (&*file("server.key"), file("server.key"), file("ca.crt"), "holds no certificate"),
+    ] {
+        let error = start(certificate, &key, &ca).await?;
+        assert!(error.starts_with("error: failed to load the server's certificate: "), "{error}");
+        assert!(error.contains(message), "{error:?} should tell {message:?}");
+        assert!(!error.contains("PRIVATE"), "{error}");
+    }
+    Ok(())
+}

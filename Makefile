@@ -16,8 +16,8 @@ help: ## Print this list
 
 .PHONY: demo
 demo: ## See it work, on a real control plane that it starts; KEEP=1 leaves it running
-	cargo build --quiet --bins
-	cargo run --quiet --example demo
+	cargo build --quiet --bins --examples
+	target/debug/examples/demo
 
 .PHONY: test
 test: ## Run every test, on a real control plane that they start
@@ -45,8 +45,8 @@ lint-chart: ## Check the chart; needs helm
 
 .PHONY: krew
 krew: ## Build the plugin and pack it for krew, in dist/
-	cargo build --release --no-default-features --features plugin --bin kubectl-replicas
-	krew/archive $(OS) $(ARCH) target/release/kubectl-replicas
+	cargo build --profile plugin --no-default-features --features plugin --bin kubectl-replicas
+	krew/archive $(OS) $(ARCH) target/plugin/kubectl-replicas
 	krew/manifest dist/kubectl-replicas-*.tar.gz >dist/replicas.yaml
 
 .PHONY: image

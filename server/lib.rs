@@ -9,7 +9,7 @@
 //! clients ──mTLS──▶ grpc (Set, Unset) ──ReplicaCount──▶ API server
 //! ```
 //!
-//! [`run`] puts the parts together. The plugin, `kubectl-replicas`, uses only [`proto`] and [`apiserver`].
+//! `run` puts the parts together. The plugin, `kubectl-replicas`, uses only [`proto`] and [`apiserver`].
 
 #[cfg(feature = "server")]
 pub mod admin;

@@ -56,7 +56,13 @@ impl Error {
             Self::Expired { .. } => Some("get a new client certificate from whoever issued this one".to_owned()),
             Self::NotYet { .. } => Some("check the clock of this machine".to_owned()),
             Self::OtherKey(_) => Some("the certificate and its key must come from the same request".to_owned()),
-            _ => None,
+            Self::Read { what, .. }
+            | Self::NotPem { what, .. }
+            | Self::Unusable { what, .. }
+            | Self::NotX509 { what, .. } => {
+                Some(format!("check where --ca, --cert, --key or the configuration look for the {what}"))
+            }
+            Self::Setup(_) => None,
         }
     }
 }

@@ -58,7 +58,7 @@ fn full_drift(drift: &Drift, now: Timestamp) -> String {
         Some(_) => format!("corrected {}", ago(drift.corrected_at.as_ref(), now)),
         None => "not corrected yet".to_owned(),
     };
-    format!("{}{how}, {corrected}", write(&drift.manager, drift.from, drift.to, drift.at.as_ref(), now))
+    format!("{}{how}, {corrected}", write(&drift.manager, drift.from(), drift.to(), drift.at.as_ref(), now))
 }
 
 /// A table under a title, indented; nothing if it has no rows.
@@ -72,13 +72,13 @@ fn section<T>(title: &str, header: &[&str], items: &[T], row: impl Fn(&T) -> Vec
 }
 
 fn drifter(drifter: &Drifter, now: Timestamp) -> Vec<String> {
-    let last = format!("{}->{}, {}", drifter.from, drifter.to, ago(drifter.last.as_ref(), now));
+    let last = format!("{}->{}, {}", drifter.from(), drifter.to(), ago(drifter.last.as_ref(), now));
     vec![printable(&drifter.manager), drifter.count.to_string(), last]
 }
 
 fn change(change: &Change, now: Timestamp) -> Vec<String> {
     let when = ago(change.at.as_ref(), now);
-    vec![when, count(change.from), change.to.to_string(), printable(&change.by), printable(&change.reason)]
+    vec![when, count(change.from), change.to().to_string(), printable(&change.by), printable(&change.reason)]
 }
 
 fn condition(condition: &Condition, now: Timestamp) -> Vec<String> {
@@ -102,12 +102,12 @@ mod tests {
             manager: "kubectl".to_owned(),
             operation: "Update".to_owned(),
             subresource: "scale".to_owned(),
-            from: 3,
-            to: 7,
+            from: Some(3),
+            to: Some(7),
             at: at(999_988),
             corrected_at: at(999_989),
         };
-        let change = Change { from: None, to: 3, by: "alice".to_owned(), at: at(999_940), ..Change::default() };
+        let change = Change { from: None, to: Some(3), by: "alice".to_owned(), at: at(999_940), ..Change::default() };
         let shown = ReplicaCount {
             target: Some(Target { namespace: "shop".to_owned(), name: "web".to_owned(), ..Target::default() }),
             desired: Some(3),

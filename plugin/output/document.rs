@@ -108,7 +108,7 @@ struct Target {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Override {
-    replicas: i32,
+    replicas: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -124,8 +124,8 @@ struct Drift {
     operation: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     subresource: String,
-    from: i32,
-    to: i32,
+    from: Option<i32>,
+    to: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,8 +136,8 @@ struct Drift {
 struct Drifter {
     manager: String,
     count: i64,
-    from: i32,
-    to: i32,
+    from: Option<i32>,
+    to: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<Timestamp>,
 }
@@ -146,7 +146,7 @@ struct Drifter {
 struct Change {
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<i32>,
-    to: i32,
+    to: Option<i32>,
     #[serde(skip_serializing_if = "String::is_empty")]
     by: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -247,7 +247,7 @@ mod tests {
         let count = v1::ReplicaCount {
             target: Some(target),
             desired: Some(0),
-            r#override: Some(v1::Override { replicas: 10, until, ..v1::Override::default() }),
+            r#override: Some(v1::Override { replicas: Some(10), until, ..v1::Override::default() }),
             ..v1::ReplicaCount::default()
         };
         let expected = json!({

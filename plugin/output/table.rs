@@ -76,8 +76,8 @@ mod tests {
         let target = Target { namespace: "shop".to_owned(), name: "web".to_owned(), ..Target::default() };
         let drift = Drift {
             manager: "kubectl".to_owned(),
-            from: 3,
-            to: 7,
+            from: Some(3),
+            to: Some(7),
             at: Some(to_proto(Timestamp::from_second(999_988).unwrap())),
             ..Drift::default()
         };

@@ -32,15 +32,18 @@ pub(super) fn write(manager: &str, from: i32, to: i32, at: Option<&prost_types::
 /// The latest drift, or the sign for none.
 pub(super) fn last_drift(shown: &ReplicaCount, now: Timestamp) -> String {
     let drift = shown.last_drift.as_ref();
-    drift.map_or_else(|| NONE.to_owned(), |drift| write(&drift.manager, drift.from, drift.to, drift.at.as_ref(), now))
+    drift.map_or_else(
+        || NONE.to_owned(),
+        |drift| write(&drift.manager, drift.from(), drift.to(), drift.at.as_ref(), now),
+    )
 }
 
 /// An override and its end: `10 for 2h`, `10 until 2h ago`.
 pub(super) fn override_(over: &Override, now: Timestamp) -> String {
     let end = match over.until.as_ref().and_then(from_proto) {
-        Some(until) if until > now => format!("{} for {}", over.replicas, distance(now, until)),
-        Some(until) => format!("{} until {} ago", over.replicas, distance(until, now)),
-        None => over.replicas.to_string(),
+        Some(until) if until > now => format!("{} for {}", over.replicas(), distance(now, until)),
+        Some(until) => format!("{} until {} ago", over.replicas(), distance(until, now)),
+        None => over.replicas().to_string(),
     };
     if over.then_unset { format!("{end}, then unset") } else { end }
 }
@@ -76,7 +79,7 @@ mod tests {
     fn an_override_says_how_long_it_lasts() {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let until = |seconds: i64| Override {
-            replicas: 10,
+            replicas: Some(10),
             until: Some(to_proto(Timestamp::from_second(1_000_000 + seconds).unwrap())),
             ..Override::default()
         };

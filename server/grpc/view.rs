@@ -51,7 +51,7 @@ pub(super) fn target(key: &TargetKey) -> v1::Target {
 
 fn override_(over: &Override) -> v1::Override {
     v1::Override {
-        replicas: over.replicas,
+        replicas: Some(over.replicas),
         until: Some(timestamp(over.until.0)),
         reason: over.reason.clone(),
         then_unset: over.then_unset,
@@ -63,8 +63,8 @@ fn drift(drift: &Drift) -> v1::Drift {
         manager: drift.manager.clone(),
         operation: drift.operation.clone(),
         subresource: drift.subresource.clone(),
-        from: drift.from,
-        to: drift.to,
+        from: Some(drift.from),
+        to: Some(drift.to),
         at: Some(micro(&drift.at)),
         corrected_at: drift.corrected_at.as_ref().map(micro),
     }
@@ -74,8 +74,8 @@ fn drifter(drifter: &Drifter) -> v1::Drifter {
     v1::Drifter {
         manager: drifter.manager.clone(),
         count: drifter.count,
-        from: drifter.from,
-        to: drifter.to,
+        from: Some(drifter.from),
+        to: Some(drifter.to),
         last: Some(micro(&drifter.last)),
     }
 }
@@ -83,7 +83,7 @@ fn drifter(drifter: &Drifter) -> v1::Drifter {
 fn change(change: &Change) -> v1::Change {
     v1::Change {
         from: change.from,
-        to: change.to,
+        to: Some(change.to),
         by: change.by.clone(),
         reason: change.reason.clone(),
         at: Some(micro(&change.at)),

@@ -2,12 +2,14 @@
 
 mod channel;
 mod grpcurl;
+mod kubectl_replicas;
 pub(crate) mod namespace;
 pub(crate) mod release;
 mod world;
 
 pub(crate) use channel::{Certificate, connect};
 pub(crate) use grpcurl::Refusal;
+pub(crate) use kubectl_replicas::{Outcome, outcome};
 pub(crate) use namespace::{Namespace, condition};
 pub(crate) use world::{World, world};
 

@@ -48,6 +48,11 @@ impl World {
         make_certificates(&cluster, &certificates).await?;
         let server = Path::new(env!("CARGO_BIN_EXE_replica-count-manager"));
         let kubelet = release::install(&cluster, &certificates, server).await?;
+        let config = cluster.folder().join("kubectl-replicas.yaml");
+        let context = run(cluster.kubectl().args(["config", "current-context"])).await?;
+        let [ca, certificate, key] = client_files(&certificates);
+        let entry = format!("{{ca: {ca}, certificate: {certificate}, key: {key}}}");
+        std::fs::write(&config, format!("contexts:\n  {}: {entry}\n", context.trim()))?;
         let mut world = Self { cluster, kubelet, certificates, grpc: String::new(), http: String::new() };
         let process = world.server().await?.process;
         (world.grpc, world.http) = (process.address("grpc")?.to_string(), process.address("http")?.to_string());
@@ -78,8 +83,12 @@ impl World {
 
     /// The CA, the certificate and the key of the client.
     pub(crate) fn client_files(&self) -> [String; 3] {
-        ["ca/ca.crt", "client/client.crt", "client/client.key"]
-            .map(|file| self.certificates.join(file).display().to_string())
+        client_files(&self.certificates)
+    }
+
+    /// The plugin's configuration.
+    pub(crate) fn plugin_config(&self) -> PathBuf {
+        self.cluster.folder().join("kubectl-replicas.yaml")
     }
 
     /// A connection of the client.
@@ -112,6 +121,10 @@ impl World {
         let body = answer.into_body().collect().await?.to_bytes();
         Ok((status, String::from_utf8(body.to_vec()).context("the answer is no text")?))
     }
+}
+
+fn client_files(folder: &Path) -> [String; 3] {
+    ["ca/ca.crt", "client/client.crt", "client/client.key"].map(|file| folder.join(file).display().to_string())
 }
 
 fn is_ready(pod: &Value) -> bool {

@@ -63,6 +63,8 @@ fn configuration() -> Value {
         "kind": "KwokConfiguration",
         "metadata": {"name": "kwok"},
         "options": {
+            // By default pods get the node's loopback address, which EndpointSlices refuse.
+            "cidr": "10.243.0.0/16",
             "enableCRDs": ["PortForward"],
             // Port-forwarding is among the debugging handlers.
             "enableDebuggingHandlers": true,

@@ -1,0 +1,153 @@
+//! `kubectl replicas`, through the real kubectl and the port-forward that the plugin opens itself.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::support::{Namespace, Outcome, outcome};
+
+async fn plugin(shop: &Namespace<'_>, line: &str) -> Result<Outcome> {
+    outcome(shop.world.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await
+}
+
+/// Runs a command that should succeed, and returns its standard output.
+async fn done(shop: &Namespace<'_>, line: &str) -> Result<String> {
+    let outcome = plugin(shop, line).await?;
+    assert_eq!(outcome.code, Some(0), "{line}: {outcome:?}");
+    Ok(outcome.stdout)
+}
+
+#[tokio::test]
+async fn a_count_is_set_shown_and_unset() -> Result<()> {
+    let shop = Namespace::shared("plugin").await?;
+    shop.deployment("web", 2).await?;
+    assert_eq!(done(&shop, "set web 3").await?, "deployment.apps/web set to 3 (was not managed)\n");
+    assert_eq!(done(&shop, "set deploy/web 4 --reason sale").await?, "deployment.apps/web set to 4 (was 3)\n");
+    shop.reaches("deployment/web", 4).await?;
+    shop.kubectl(&["scale", "deployment/web", "--replicas=9"]).await?;
+    shop.drifts("deployment.web", 1).await?;
+    shop.count("deployment.web", "four ready replicas", |count| count["status"]["ready"] == 4).await?;
+
+    let table = done(&shop, "list").await?;
+    let lines: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][..5], ["TARGET", "DESIRED", "CURRENT", "READY", "DRIFTS"], "{table}");
+    assert_eq!(lines[1][..7], ["deployment.apps/web", "4", "4", "4", "1", "kubectl", "4->9,"], "{table}");
+    assert!(done(&shop, "list -o wide").await?.contains("sale"));
+    assert_eq!(done(&shop, "list -o name").await?, "deployment.apps/web\n");
+
+    let described = done(&shop, "get web").await?;
+    for part in ["deployment.apps/web", "admin", "sale", "kubectl", "4->9", "InPlace"] {
+        assert!(described.contains(part), "{part:?} is missing in {described}");
+    }
+    assert!(done(&shop, "unset web").await?.starts_with("deployment.apps/web unset"));
+    let empty = plugin(&shop, "list").await?;
+    assert_eq!((empty.code, empty.stdout.as_str()), (Some(0), ""));
+    assert!(empty.stderr.contains(&shop.name), "{empty:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn machines_read_json_and_yaml() -> Result<()> {
+    let shop = Namespace::shared("formats").await?;
+    shop.deployment("web", 2).await?;
+    shop.stateful_set("db", 1).await?;
+    done(&shop, "set web=0 sts/db=2").await?;
+    shop.count("statefulset.db", "two ready replicas", |count| count["status"]["ready"] == 2).await?;
+    shop.count("deployment.web", "no replicas", |count| count["status"]["observed"] == 0).await?;
+    let list: Value = serde_json::from_str(&done(&shop, "list -o json").await?)?;
+    let items = list["items"].as_array().context("no items")?;
+    assert_eq!(
+        (&items[0]["target"]["name"], &items[0]["desired"], &items[0]["observed"]),
+        (&"web".into(), &0.into(), &0.into())
+    );
+    assert_eq!((&items[1]["target"]["kind"], &items[1]["ready"]), (&"StatefulSet".into(), &2.into()));
+    let one: Value = serde_json::from_str(&done(&shop, "get sts/db -o json").await?)?;
+    let yaml: Value = serde_yaml::from_str(&done(&shop, "get sts/db -o yaml").await?)?;
+    assert_eq!(one, yaml);
+    assert_eq!(one["originalReplicas"], 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn several_targets_are_set_at_once_and_waited_for() -> Result<()> {
+    let shop = Namespace::shared("several").await?;
+    for name in ["a", "b", "c"] {
+        shop.deployment(name, 1).await?;
+    }
+    let set = plugin(&shop, "set --replicas 3 a b c --wait --timeout 60s").await?;
+    assert_eq!(set.code, Some(0), "{set:?}");
+    for name in ["a", "b", "c"] {
+        assert!(set.stdout.contains(&format!("deployment.apps/{name} set to 3 (was not managed)")), "{set:?}");
+        let ready = shop.get(&format!("deployment/{name}")).await?["status"]["readyReplicas"].clone();
+        assert_eq!(ready, 3, "--wait ends when all replicas are ready");
+    }
+    assert_eq!(done(&shop, "set --current a").await?, "deployment.apps/a set to 3 (was 3)\n");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_refused_before_anything_is_sent() -> Result<()> {
+    let shop = Namespace::shared("wrong").await?;
+    shop.deployment("a", 1).await?;
+    for (line, message) in [
+        ("set a=3 b=-1", "\"-1\" is not a count of replicas"),
+        ("set a 3 b", "replicas"),
+        ("set a", "no count is given for"),
+        ("set a=3 a=4", "is named twice"),
+        ("set a/b/c 3", "there is more than one slash"),
+        ("set pods/x 3", "the kind \"pods\" is unknown"),
+    ] {
+        let refused = plugin(&shop, line).await?;
+        assert_eq!(refused.code, Some(2), "{line}: {refused:?}");
+        assert!(refused.stderr.contains(message), "{line}: {refused:?}");
+    }
+    assert_eq!(shop.kubectl(&["get", "replicacounts", "--output=name"]).await?, "");
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_failure_does_not_keep_the_others_from_being_set() -> Result<()> {
+    let shop = Namespace::shared("partly").await?;
+    shop.deployment("a", 1).await?;
+    shop.deployment("c", 1).await?;
+    let set = plugin(&shop, "set --replicas 2 a b c").await?;
+    assert_eq!(set.code, Some(1), "{set:?}");
+    assert!(set.stdout.contains("deployment.apps/a set to 2") && set.stdout.contains("deployment.apps/c set to 2"));
+    assert!(set.stderr.contains("deployment.apps/b in namespace") && set.stderr.contains("1 of 3"), "{set:?}");
+    let dry = plugin(&shop, "set a 5 --dry-run").await?;
+    assert_eq!(dry.code, Some(0), "{dry:?}");
+    assert_eq!(shop.get("replicacount/deployment.a").await?["spec"]["replicas"], 2);
+    let unexpected = plugin(&shop, "set a 5 --current-replicas 9").await?;
+    assert_eq!(unexpected.code, Some(1), "{unexpected:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_direct_address_needs_no_port_forward() -> Result<()> {
+    let shop = Namespace::shared("direct").await?;
+    shop.deployment("web", 2).await?;
+    let [ca, certificate, key] = shop.world.client_files();
+    let mut plugin = shop.world.plugin();
+    plugin.env("KUBECONFIG", "/nowhere").env_remove("KUBECTL_REPLICAS_CONFIG");
+    plugin.args(["set", "web", "3", "--namespace", &shop.name, "--address", shop.world.grpc_address()]);
+    plugin.args(["--ca", &ca, "--cert", &certificate, "--key", &key]);
+    let set = outcome(&mut plugin).await?;
+    assert_eq!(
+        (set.code, set.stdout.as_str()),
+        (Some(0), "deployment.apps/web set to 3 (was not managed)\n"),
+        "{set:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_namespaces_and_the_versions_are_shown() -> Result<()> {
+    let shop = Namespace::shared("versions").await?;
+    shop.deployment("web", 1).await?;
+    done(&shop, "set web 1").await?;
+    let all = outcome(shop.world.plugin().args(["list", "-A"])).await?;
+    assert!(all.stdout.starts_with("NAMESPACE") && all.stdout.contains(&shop.name), "{all:?}");
+    let version = env!("CARGO_PKG_VERSION");
+    let both = outcome(shop.world.plugin().arg("version")).await?;
+    assert_eq!(both.stdout, format!("Client Version: v{version}\nServer Version: v{version}\n"), "{both:?}");
+    Ok(())
+}

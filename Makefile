@@ -21,6 +21,7 @@ demo: ## See it work, on a real control plane that it starts; KEEP=1 leaves it r
 
 .PHONY: test
 test: ## Run every test, on a real control plane that they start
+	cargo build --bins --examples
 	cargo test --workspace
 
 .PHONY: check

@@ -54,7 +54,8 @@ impl Folder {
     }
 }
 
-/// Writes every file, or none: nothing is replaced unless `force`, and the error then ends with the `remedy`.
+/// Writes every file, or none if one exists or cannot be written: nothing is replaced unless `force`, and the error then
+/// ends with the `remedy`.
 pub(crate) fn write(folders: &[Folder], force: bool, remedy: &str) -> Result<()> {
     let files = || folders.iter().flat_map(|folder| &folder.files);
     if !force && let Some(file) = files().find(|file| file.path.symlink_metadata().is_ok()) {

@@ -25,7 +25,8 @@ const REMEDY: &str = "\
 To issue from the CA that is there:
     cargo run --quiet --example certificates -- client --user NAME
     cargo run --quiet --example certificates -- server --force
-To begin anew, add --force: the server will then refuse every certificate of the old CA.";
+To begin anew, add --force: the server will then refuse every certificate of the old CA.
+";
 
 /// Make a CA, a server certificate and a client certificate
 #[derive(Parser)]
@@ -132,9 +133,10 @@ fn make_all(AllArgs { server, user, groups, common }: &AllArgs) -> Result<()> {
         server_folder(&ca, server, common)?,
         client_folder(common.out.join("client"), &ca, user, groups, common)?,
     ];
-    files::write(&folders, common.force, REMEDY)?;
+    let secret = secret_command(&server.namespace, &common.out);
+    files::write(&folders, common.force, &format!("{REMEDY}\n{secret}"))?;
     report(&folders);
-    print_secret_command(&server.namespace, &common.out);
+    println!("\n{secret}");
     Ok(())
 }
 
@@ -144,7 +146,7 @@ fn make_server(ServerCommand { server, common }: &ServerCommand) -> Result<()> {
     let folders = [server_folder(&ca, server, common)?];
     files::write(&folders, common.force, "Add --force to replace it.")?;
     report(&folders);
-    print_secret_command(&server.namespace, &common.out);
+    println!("\n{}", secret_command(&server.namespace, &common.out));
     Ok(())
 }
 
@@ -175,16 +177,17 @@ fn report(folders: &[Folder]) {
     }
 }
 
-/// Prints the command that hands the server its certificate.
-fn print_secret_command(namespace: &str, out: &Path) {
+/// The commands that hand the server its certificate, the first one or a renewed one.
+fn secret_command(namespace: &str, out: &Path) -> String {
     let file = |name: &str| files::shell_word(&out.join("server").join(name).to_string_lossy());
-    println!(
-        "\nNext, give them to the server:\n\n\
-         kubectl create namespace {namespace}\n\
+    format!(
+        "To give the server its certificate, now or again:\n\n\
+         kubectl create namespace {namespace} --dry-run=client --output=yaml | kubectl apply --filename=-\n\
          kubectl create secret generic replica-count-manager-certificates --namespace={namespace} \\\n  \
-         --from-file=tls.crt={} \\\n  --from-file=tls.key={} \\\n  --from-file=ca.crt={}",
+         --from-file=tls.crt={} \\\n  --from-file=tls.key={} \\\n  --from-file=ca.crt={} \\\n  \
+         --dry-run=client --output=yaml | kubectl apply --server-side --filename=-",
         file("server.crt"),
         file("server.key"),
         file("ca.crt"),
-    );
+    )
 }

@@ -86,10 +86,8 @@ impl Demo {
         let drift = self.corrected().await?;
         let time = |field: &str| -> Result<jiff::Timestamp> { Ok(drift[field].as_str().context("no time")?.parse()?) };
         let took = time("correctedAt")?.duration_since(time("at")?).as_millis_f64();
-        println!(
-            "put back to {} after {took:.1} ms; changed to {} by {}",
-            drift["from"], drift["to"], drift["manager"]
-        );
+        let manager = drift["manager"].as_str().unwrap_or_default();
+        println!("put back to {} after {took:.1} ms; changed to {} by {manager}", drift["from"], drift["to"]);
         self.show("kubectl get deployment web").await?;
 
         title("What is managed, and who tried to change it");

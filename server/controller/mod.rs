@@ -18,7 +18,7 @@ use std::{
 use futures::StreamExt;
 use jiff::Timestamp;
 use kube::Client;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::{
     sync::CancellationToken,
     time::{DelayQueue, delay_queue},
@@ -29,7 +29,7 @@ use self::{
     correct::{Corrected, Correction},
     plan::Plan,
     report::{Report, Reported},
-    tracked::Tracked,
+    tracked::{Failure, Tracked},
 };
 use crate::{
     api::{Drift, TargetKey, TargetKind},
@@ -196,6 +196,10 @@ impl Controller {
             // Decided again when the write under way has ended.
             return;
         }
+        if tracked.failure.as_ref().is_some_and(|failure| failure.retry_at > Instant::now()) {
+            // Decided again when the pause has ended.
+            return;
+        }
         let situation = tracked.situation(self.max_replicas, now);
         let again = situation.again_in();
         let correction = match situation.plan() {
@@ -234,11 +238,11 @@ impl Controller {
             }
             Corrected::Gone => self.enqueue_if_changed(key),
             Corrected::Failed { error, retry_after } => {
-                let attempts = tracked.failure.as_ref().map_or(0, |(attempts, _)| *attempts) + 1;
+                let attempts = tracked.failure.as_ref().map_or(0, |failure| failure.attempts).saturating_add(1);
                 let pause = retry_after.unwrap_or_else(|| correct::pause(attempts));
                 warn!(target = %key, error, attempts, pause_ms = pause.as_millis() as u64, "correction failed, trying again");
                 self.metrics.correction_failures.inc();
-                tracked.failure = Some((attempts, error));
+                tracked.failure = Some(Failure { attempts, error, retry_at: Instant::now() + pause });
                 self.unreported.insert(key.clone());
                 self.decide_in(key, pause);
             }

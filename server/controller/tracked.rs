@@ -5,6 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 
+use tokio::time::Instant;
+
 use super::plan::{Plan, Situation, drift_from};
 use crate::{
     api::{Change, Drift, Drifter, ReplicaCount, ReplicaCountStatus, TargetState},
@@ -26,8 +28,8 @@ pub struct Tracked {
     pub target: Option<TargetState>,
     /// The resource version of our latest correction.
     pub corrected_version: u64,
-    /// How often in a row a write for this target failed, and why the last time.
-    pub failure: Option<(u32, String)>,
+    /// The failed writes since the last one that succeeded.
+    pub failure: Option<Failure>,
     desired: Option<i32>,
     before: Option<i32>,
     drifts: i64,
@@ -35,6 +37,17 @@ pub struct Tracked {
     drifters: Vec<Drifter>,
     changes: Vec<Change>,
     stored: ReplicaCountStatus,
+}
+
+/// Writes that failed in a row.
+#[derive(Debug)]
+pub struct Failure {
+    /// How many there were.
+    pub attempts: u32,
+    /// Why the last one failed.
+    pub error: String,
+    /// When to try again; events do not make it sooner.
+    pub retry_at: Instant,
 }
 
 impl Tracked {
@@ -187,7 +200,7 @@ impl Tracked {
             }
             Plan::Await => (false, "TargetTerminating", "the target is being deleted".to_owned()),
             Plan::Correct(_) => match &self.failure {
-                Some((_, error)) => (false, "CorrectionFailed", error.clone()),
+                Some(failure) => (false, "CorrectionFailed", failure.error.clone()),
                 None => (false, "Correcting", "the count is being put in place".to_owned()),
             },
             Plan::Keep => match target.and_then(|target| target.ready) {
@@ -224,5 +237,127 @@ impl Tracked {
             last_transition_time: since,
             observed_generation: self.count.metadata.generation,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::{Target, TargetKey};
+
+    const MAX: i32 = 100;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + second).unwrap()
+    }
+
+    fn count(version: u64, spec: Value, status: &Value) -> Arc<ReplicaCount> {
+        let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
+        let mut object = json!({
+            "apiVersion": "replica-count-manager.io/v1", "kind": "ReplicaCount",
+            "metadata": {
+                "name": "deployment.web", "namespace": "shop", "resourceVersion": version.to_string(),
+                "generation": version, "annotations": {"replica-count-manager.io/set-by": "alice"},
+                "managedFields": [{"manager": "replica-count-manager", "operation": "Update",
+                                   "fieldsV1": {"f:spec": {"f:replicas": {}}}}],
+            },
+            "spec": spec, "status": status,
+        });
+        object["spec"]["scaleTargetRef"] = target;
+        Arc::new(serde_json::from_value(object).unwrap())
+    }
+
+    fn replicas(version: u64, replicas: i32) -> Arc<ReplicaCount> {
+        count(version, json!({"replicas": replicas}), &Value::Null)
+    }
+
+    fn seen(target: Option<(u64, i32, &str)>) -> Seen {
+        let target = target.map(|(version, replicas, manager)| {
+            let object = json!({
+                "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": version.to_string(),
+                    "managedFields": [{"manager": manager, "operation": "Update", "subresource": "scale",
+                                       "fieldsV1": {"f:spec": {"f:replicas": {}}}}]},
+                "spec": {"replicas": replicas}, "status": {"readyReplicas": replicas},
+            });
+            serde_json::from_value::<Target>(object).unwrap().state
+        });
+        Seen { key: TargetKey::new("shop", "", "", "web").unwrap(), count: None, target }
+    }
+
+    fn ready(tracked: &Tracked) -> String {
+        tracked.status(MAX, at(0)).conditions[0].reason.clone()
+    }
+
+    #[test]
+    fn a_drift_is_told_from_the_start_of_the_management_and_from_our_own_writes() {
+        let count = replicas(1, 3);
+        let mut tracked = Tracked::new(count.clone());
+        // Management starts with another count: nobody changed it.
+        assert!(tracked.observe(count.clone(), seen(Some((10, 2, "helm"))), at(0)).is_none());
+        assert_eq!(ready(&tracked), "Correcting");
+        assert!(tracked.note_corrected(3, 11, at(1)).is_none());
+        assert!(tracked.observe(count.clone(), seen(Some((11, 3, "replica-count-manager"))), at(1)).is_none());
+        assert_eq!(ready(&tracked), "InPlace");
+        let drift = tracked.observe(count.clone(), seen(Some((12, 7, "kubectl"))), at(2)).unwrap().clone();
+        assert_eq!((drift.manager.as_str(), drift.from, drift.to, drift.corrected_at), ("kubectl", 3, 7, None));
+        // Another event of the same state is not another drift.
+        assert!(tracked.observe(count.clone(), seen(Some((13, 7, "kubectl"))), at(3)).is_none());
+        let corrected = tracked.note_corrected(3, 14, at(4)).unwrap();
+        assert_eq!(corrected.corrected_at, Some(MicroTime(at(4))));
+        // A late write of ours is corrected, and is nobody's drift.
+        assert!(tracked.observe(count, seen(Some((15, 4, "replica-count-manager"))), at(5)).is_none());
+        assert_eq!(tracked.status(MAX, at(5)).drifts, 1);
+    }
+
+    #[test]
+    fn the_status_names_the_latest_five_actors_and_ten_changes() {
+        let mut tracked = Tracked::new(replicas(1, 0));
+        for step in 1..=12 {
+            let count = replicas(step, i32::try_from(step).unwrap());
+            let manager = format!("manager-{}", step % 7);
+            tracked.observe(count.clone(), seen(Some((2 * step, 50, &manager))), at(0));
+            tracked.observe(count, seen(Some((2 * step + 1, 60, &manager))), at(0));
+        }
+        let status = tracked.status(MAX, at(0));
+        let managers: Vec<_> = status.drifters.iter().map(|drifter| drifter.manager.as_str()).collect();
+        assert_eq!(managers, ["manager-5", "manager-4", "manager-3", "manager-2", "manager-1"]);
+        let changes: Vec<_> = status.changes.iter().map(|change| (change.from, change.to)).collect();
+        assert_eq!(changes[..2], [(Some(11), 12), (Some(10), 11)]);
+        assert_eq!((changes.len(), status.changes[0].by.as_str()), (10, "alice"));
+    }
+
+    #[test]
+    fn a_server_that_starts_again_goes_on_where_the_status_says() {
+        let status = json!({"observedGeneration": 1, "desired": 3, "observed": 3, "drifts": 4, "conditions": []});
+        let count = count(1, json!({"replicas": 3}), &status);
+        let mut tracked = Tracked::new(count.clone());
+        let drift = tracked.observe(count, seen(Some((20, 8, "helm"))), at(0)).unwrap();
+        assert_eq!((drift.from, drift.to), (3, 8));
+        let status = tracked.status(MAX, at(0));
+        assert_eq!((status.drifts, status.changes), (5, vec![]));
+    }
+
+    #[test]
+    fn a_status_is_stored_once() {
+        let count = replicas(1, 3);
+        let mut tracked = Tracked::new(count.clone());
+        tracked.observe(count, seen(Some((10, 3, "kubectl"))), at(0));
+        let status = tracked.status_to_store(MAX, at(0)).unwrap();
+        tracked.note_stored(status);
+        assert_eq!(tracked.status_to_store(MAX, at(60)), None, "the time alone changes nothing");
+    }
+
+    #[test]
+    fn the_end_of_an_override_is_a_change_by_nobody() {
+        let over = json!({"replicas": 9, "until": at(10).to_string(), "reason": "sale"});
+        let status = json!({"observedGeneration": 1, "desired": 9, "conditions": []});
+        let count = count(1, json!({"replicas": 3, "override": over}), &status);
+        let mut tracked = Tracked::new(count);
+        tracked.note_change(at(10));
+        let change = &tracked.status(MAX, at(10)).changes[0];
+        assert_eq!((change.from, change.to, change.by.as_str()), (Some(9), 3, ""));
+        assert_eq!(change.reason, "the override ended");
     }
 }

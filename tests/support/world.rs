@@ -19,8 +19,9 @@ use super::{Certificate, PATIENCE, connect, release};
 
 /// A cluster with a server in it, installed by the chart.
 pub(crate) struct World {
-    pub(crate) cluster: Cluster,
+    /// Dropped first, so that it touches no folder of a pod while the cluster removes them.
     kubelet: Kubelet,
+    pub(crate) cluster: Cluster,
     certificates: PathBuf,
     grpc: String,
     http: String,

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// Writes its own id, then becomes the program. The program so never runs unrecorded, and cannot start at all once
 /// the reaper has taken the folder of the records away.
-const RECORD: &str = r#"echo $$ >"$0" && exec "$@""#;
+const RECORD: &str = r#"echo $$ >"$0" && [ -e "$0" ] && exec "$@""#;
 
 /// Where the process called `name` records its id.
 pub(crate) fn record(run: &Path, name: &str) -> PathBuf {

@@ -25,13 +25,21 @@ pub(crate) struct Site {
     pub(crate) kwok: u16,
 }
 
+/// A name that nothing has yet among the temporary files: process ids come round again, and so do leftovers.
+fn new_name() -> PathBuf {
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = env::temp_dir().join(format!("replica-count-manager-{}-{number}", process::id()));
+        if !folder.exists() {
+            return folder;
+        }
+    }
+}
+
 impl Site {
     /// Creates the folder, which must be new or empty, as the cluster's end removes it.
     pub(crate) fn create(folder: Option<PathBuf>) -> Result<Self> {
-        let folder = folder.unwrap_or_else(|| {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            env::temp_dir().join(format!("replica-count-manager-{}-{number}", process::id()))
-        });
+        let folder = folder.unwrap_or_else(new_name);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)

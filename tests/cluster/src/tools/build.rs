@@ -97,9 +97,13 @@ impl Workshop {
             announce("building the Kubernetes control plane (about 7 minutes, once per machine)");
             self.compile(".", CONTROL_PLANE)?;
         }
-        let link = self.folder.join(tool.name());
-        symlink(CONTROL_PLANE, &link)?;
-        ensure!(fits(tool, &link), "{} was built but does not say it is {}", tool.name(), pinned(tool));
+        let (link, partial) = (self.folder.join(tool.name()), self.folder.join("link.partial").join(tool.name()));
+        // The program acts as the name that it is called by, so the name must be right to ask for its version.
+        fs::create_dir_all(self.folder.join("link.partial"))?;
+        let _ = fs::remove_file(&partial);
+        symlink(self.folder.join(CONTROL_PLANE), &partial)?;
+        ensure!(fits(tool, &partial), "{} was built but does not say it is {}", tool.name(), pinned(tool));
+        fs::rename(&partial, &link)?;
         Ok(link)
     }
 
@@ -125,8 +129,7 @@ impl Workshop {
             .envs([("CGO_ENABLED", "0"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")])
             .output()
             .context(
-                "failed to run go, which builds the cluster's programs: install Go 1.26 or newer, or put fitting \
-                 programs into the folder that KUBEBUILDER_ASSETS names",
+                "failed to run go, which builds the cluster's programs and fetches kwok's stages: install Go 1.26 or newer",
             )?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "go {} ended with {}\n{stderr}", arguments.join(" "), output.status);

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::args::ServerArgs;
 
 /// Names the configuration file, instead of the one in the user's configuration directory.
-const PATH_VARIABLE: &str = "KUBECTL_REPLICAS_CONFIG";
+pub(crate) const PATH_VARIABLE: &str = "KUBECTL_REPLICAS_CONFIG";
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -191,7 +191,12 @@ impl Settings {
 
 fn path() -> Option<PathBuf> {
     let named = env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    named.or_else(|| Some(dirs::config_dir()?.join("kubectl-replicas").join("config.yaml")))
+    named.or_else(default_path)
+}
+
+/// Where the configuration file is unless the variable names another.
+pub(crate) fn default_path() -> Option<PathBuf> {
+    Some(dirs::config_dir()?.join("kubectl-replicas").join("config.yaml"))
 }
 
 fn read(path: &Path) -> Result<String, Error> {

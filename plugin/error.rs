@@ -43,8 +43,16 @@ pub(crate) enum Error {
     TooMany { target: String, replicas: i32, most: i32 },
     #[error("{target} {why}")]
     Lost { target: String, why: &'static str },
+    /// The trouble is what kept the last try from following the targets.
     #[error("not ready after {}: {}", time::limit(*timeout), open.join(", "))]
-    NotReady { timeout: Duration, open: Vec<String> },
+    NotReady {
+        timeout: Duration,
+        open: Vec<String>,
+        #[source]
+        trouble: Option<Box<Error>>,
+    },
+    #[error("{target} may have been {done}, or not: the server's answer is missing")]
+    Unsure { target: String, done: &'static str, source: Box<connect::Error> },
     #[error("failed to write the output")]
     Output(#[source] io::Error),
     #[error("failed to start")]
@@ -54,12 +62,22 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Says of a write that it may have been made, if the answer to it is all that is missing.
+    pub(crate) fn of_write(self, target: &str, done: &'static str) -> Self {
+        match self {
+            Self::Connect(source) if source.is_of_one_call() => {
+                Self::Unsure { target: target.to_owned(), done, source: Box::new(source) }
+            }
+            error => error,
+        }
+    }
+
     fn exit(&self) -> Exit {
         match self {
             Self::Target(_) | Self::Assignment(_) => Exit::Usage,
             // The connection is there; what was named is not.
             Self::Connect(connect::Error::NoResource { .. }) => Exit::Failed,
-            Self::Config(_) | Self::Connect(_) => Exit::NotConnected,
+            Self::Config(_) | Self::Connect(_) | Self::Unsure { .. } => Exit::NotConnected,
             // Whoever reads us has seen enough, as with `| head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
             _ => Exit::Failed,
@@ -68,11 +86,12 @@ impl Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Target(error) => Some(error.hint()),
+            Self::Target(error) => error.hint(),
             Self::Assignment(error) => error.hint(),
             Self::Config(error) => error.hint(),
             Self::Connect(error) => error.hint(),
             Self::Refused(refusal) => refusal.hint(),
+            Self::Unsure { .. } => Some("`kubectl replicas list` shows what holds".to_owned()),
             _ => None,
         }
     }

@@ -12,6 +12,7 @@ mod error;
 mod output;
 mod target;
 mod time;
+mod yaml;
 
 use std::process::ExitCode;
 

@@ -4,8 +4,8 @@ use std::{fmt, str::FromStr};
 
 use replica_count_manager::proto::replicas::v1::Target;
 
-/// What is accepted, for error messages and help.
-const FORMS: &str = "NAME (a Deployment), deployment/NAME, statefulset/NAME, replicaset/NAME or RESOURCE.GROUP/NAME";
+/// What the server enforces, for error messages; it says itself that it does not enforce another kind.
+const FORMS: &str = "NAME (a Deployment), deployment/NAME and statefulset/NAME";
 
 /// The longest name that Kubernetes accepts.
 const MAX_NAME: usize = 253;
@@ -17,7 +17,7 @@ const APPS: [[&str; 4]; 3] = [
     ["ReplicaSet", "replicaset", "replicasets", "rs"],
 ];
 
-/// A target as the user names it: `web`, `sts/db`, `rollouts.argoproj.io/x`.
+/// A target as the user names it: `web`, `sts/db`, `widgets.example.com/x`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TargetRef {
     /// The kind.
@@ -33,9 +33,9 @@ pub(crate) enum KindRef {
     Apps(&'static str),
     /// A resource whose kind only the API server knows.
     Resource {
-        /// The plural or singular name, such as `rollouts`.
+        /// The plural or singular name, such as `widgets`.
         resource: String,
-        /// The API group, such as `argoproj.io`.
+        /// The API group, such as `example.com`.
         group: String,
     },
 }
@@ -51,17 +51,19 @@ pub(crate) enum Error {
     Name { word: String, name: String },
     #[error("{word:?} is not a target: the kind {kind:?} is unknown")]
     Kind { word: String, kind: String },
+    #[error("{target} is named twice")]
+    Twice { target: String },
 }
 
 impl Error {
     /// What to do about it.
-    pub(crate) fn hint(&self) -> String {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Kind { kind, .. } => {
-                format!("accepted are {FORMS}; for a custom resource add its group: {kind}.GROUP")
+            Self::Name { .. } => {
+                Some("names are lower case letters, digits, '-' and '.', as kubectl shows them".to_owned())
             }
-            Self::Name { .. } => "names are lower case letters, digits, '-' and '.', as kubectl shows them".to_owned(),
-            Self::Empty { .. } | Self::Slashes { .. } => format!("accepted are {FORMS}"),
+            Self::Empty { .. } | Self::Slashes { .. } | Self::Kind { .. } => Some(format!("accepted are {FORMS}")),
+            Self::Twice { .. } => None,
         }
     }
 }
@@ -91,7 +93,7 @@ impl FromStr for TargetRef {
     }
 }
 
-/// Reads `deploy`, `deployments.apps` or `rollouts.argoproj.io`, in any case, as kubectl does.
+/// Reads `deploy`, `deployments.apps` or `widgets.example.com`, in any case, as kubectl does.
 fn parse_kind(text: &str) -> Option<KindRef> {
     let text = text.to_ascii_lowercase();
     let (resource, group) = text.split_once('.').unwrap_or((&text, "apps"));
@@ -121,6 +123,15 @@ impl fmt::Display for TargetRef {
             KindRef::Apps(kind) => write!(f, "{}.apps/{}", kind.to_ascii_lowercase(), self.name),
             KindRef::Resource { resource, group } => write!(f, "{resource}.{group}/{}", self.name),
         }
+    }
+}
+
+/// Refuses targets that are named twice: what should happen to them is not clear.
+pub(crate) fn check_distinct(targets: &[&TargetRef]) -> Result<(), Error> {
+    let again = |(index, target): &(usize, &&TargetRef)| targets[..*index].contains(target);
+    match targets.iter().enumerate().find(again) {
+        Some((_, target)) => Err(Error::Twice { target: target.to_string() }),
+        None => Ok(()),
     }
 }
 
@@ -165,8 +176,8 @@ mod tests {
 
     #[test]
     fn other_resources_are_named_with_their_group() {
-        let rollouts = KindRef::Resource { resource: "rollouts".to_owned(), group: "argoproj.io".to_owned() };
-        assert_eq!(parse("rollouts.argoproj.io/x"), TargetRef { kind: rollouts, name: "x".to_owned() });
+        let widgets = KindRef::Resource { resource: "widgets".to_owned(), group: "example.com".to_owned() };
+        assert_eq!(parse("widgets.example.com/x"), TargetRef { kind: widgets, name: "x".to_owned() });
         assert!(matches!(parse("deployments.example.com/x").kind, KindRef::Resource { .. }));
     }
 
@@ -177,9 +188,16 @@ mod tests {
         {
             let error = word.parse::<TargetRef>().unwrap_err();
             assert!(error.to_string().starts_with(&format!("{word:?} is not a target: ")), "{error}");
-            assert!(!error.hint().is_empty());
+            assert!(error.hint().is_some());
         }
         assert!("a".repeat(254).parse::<TargetRef>().is_err());
+    }
+
+    #[test]
+    fn a_target_that_is_named_twice_is_refused() {
+        let (web, same, db) = (parse("web"), parse("deploy/web"), parse("sts/web"));
+        assert_eq!(check_distinct(&[&web, &db]), Ok(()));
+        assert_eq!(check_distinct(&[&web, &db, &same]).unwrap_err().to_string(), "deployment.apps/web is named twice");
     }
 
     proptest! {

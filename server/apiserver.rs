@@ -12,8 +12,11 @@ use kube::{
 };
 use tower::{BoxError, ServiceBuilder};
 
-/// Finds out that a silent API server is gone: watches are silent by nature, and only the kernel can tell.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// Finds out within 30 s that an API server is gone without a word: watches are silent by nature, and only the kernel
+/// can tell.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
 
 /// Builds a client that sends each request at once.
 ///
@@ -28,7 +31,9 @@ pub fn client(config: &Config) -> Result<Client, Error> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
-    connector.set_keepalive(Some(TCP_KEEPALIVE));
+    connector.set_keepalive(Some(KEEPALIVE_AFTER));
+    connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    connector.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
     connector.set_connect_timeout(config.connect_timeout);
     let connector = config.rustls_https_connector_with_connector(connector)?;
     let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new()).build(connector);

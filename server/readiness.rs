@@ -41,6 +41,8 @@ impl Readiness {
             Some("stopping")
         } else if !self.cache.is_synced() {
             Some("the watches have not synced")
+        } else if self.cache.stalled().is_some() {
+            Some("a watch of the API server fails")
         } else if reached.is_none_or(|reached| reached.elapsed() > LATELY) {
             Some("the API server is out of reach")
         } else {

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
-use kube::{Api, Client, Config};
+use anyhow::{Context as _, anyhow, bail};
+use kube::{Api, Client, Config, core::DeserializeGuard};
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -131,7 +131,7 @@ impl Parts {
 
     fn follow(&mut self, client: &Client, namespace: Option<&str>, kinds: &[TargetKind], cache: &Arc<Cache>) {
         let counts = match namespace {
-            Some(namespace) => Api::<ReplicaCount>::namespaced(client.clone(), namespace),
+            Some(namespace) => Api::<DeserializeGuard<ReplicaCount>>::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         };
         self.spawn("watch of ReplicaCounts", follow::counts(cache.clone(), counts));
@@ -150,6 +150,10 @@ async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static s
     name
 }
 
+fn ended_early(served: Result<(), anyhow::Error>) -> anyhow::Error {
+    served.err().unwrap_or_else(|| anyhow!("it ended by itself")).context("failed to serve gRPC")
+}
+
 async fn supervise(
     mut parts: Parts,
     stages: Stages,
@@ -160,13 +164,13 @@ async fn supervise(
     tokio::select! {
         () = shutdown => {}
         Some(ended) = parts.tasks.join_next() => bail!("the {} ended", ended.context("a part of the server panicked")?),
-        served = &mut serving => return served.context("failed to serve gRPC"),
+        served = &mut serving => return Err(ended_early(served)),
     }
     info!("stopping");
     stages.draining.cancel();
     // Serving goes on while clients learn that this replica is not ready.
     if let Ok(served) = timeout(LAME_DUCK, &mut serving).await {
-        return served.context("failed to serve gRPC");
+        return Err(ended_early(served));
     }
     stages.closing.cancel();
     if timeout(DRAIN, serving).await.is_err() {

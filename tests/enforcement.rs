@@ -166,6 +166,7 @@ async fn without_its_replica_count_a_target_is_left_as_it_is() -> Result<()> {
     shop.set("witness", 3).await?;
     shop.reaches("deployment/web", 3).await?;
     shop.kubectl(&["delete", "replicacount/deployment.web"]).await?;
+    shop.forgotten("web").await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     // Once a later drift is corrected, one of the other would have been.
     shop.kubectl(&["scale", "deployment/witness", "--replicas=7"]).await?;
@@ -180,7 +181,7 @@ async fn an_override_holds_until_its_end() -> Result<()> {
     shop.deployment("web", 2).await?;
     shop.deployment("sale", 2).await?;
     let set = async |name: &str, then_unset: bool| {
-        let until = jiff::Timestamp::now() + std::time::Duration::from_secs(4);
+        let until = jiff::Timestamp::now() + std::time::Duration::from_secs(8);
         let target = json!({"namespace": shop.name, "name": name});
         let request = json!({"target": target, "replicas": 9, "until": until.to_string(), "thenUnset": then_unset, "reason": "sale"});
         shop.world.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await

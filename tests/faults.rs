@@ -27,11 +27,12 @@ async fn keep_setting(
 ) -> i32 {
     let mut last = 0;
     let mut pace = interval(PACE);
-    for replicas in 1.. {
+    loop {
         pace.tick().await;
         if *stop.borrow() {
-            break;
+            return last;
         }
+        let replicas = last + 1;
         let request =
             v1::SetReplicaCountRequest { target: Some(target.clone()), replicas: Some(replicas), ..Default::default() };
         if client.set_replica_count(request).await.is_ok() {
@@ -39,7 +40,6 @@ async fn keep_setting(
             accepted.send_modify(|count| *count += 1);
         }
     }
-    last
 }
 
 /// Waits until so many more Sets have been accepted.
@@ -159,15 +159,17 @@ async fn a_watch_that_the_api_server_forgot_lists_again() -> Result<()> {
     shop.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
     let server = world.server().await?.process;
     server.pause()?;
-    shop.kubectl(&["delete", "replicacount/deployment.old"]).await?;
-    shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
     let api_server = world.cluster.component(Component::ApiServer);
     api_server.kill().await?;
     api_server.start().await?;
+    // Changed while no connection is open that could still hold the events.
+    shop.kubectl(&["delete", "replicacount/deployment.old"]).await?;
+    shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
     let resumed = Instant::now();
     server.resume()?;
     shop.reaches("deployment/web", 3).await?;
     ensure!(resumed.elapsed() < Duration::from_secs(30), "it took {:?}", resumed.elapsed());
+    shop.forgotten("old").await?;
     shop.kubectl(&["scale", "deployment/old", "--replicas=8"]).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=9"]).await?;
     shop.reaches("deployment/web", 3).await?;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use cluster::{Options, run, wait};
-use replica_count_manager::proto::replicas::v1;
+use cluster::{Options, ports, run, wait};
+use replica_count_manager::proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use tonic::Code;
 
-use crate::support::{Namespace, PATIENCE, World, release, world};
+use crate::support::{Certificate, Namespace, PATIENCE, World, connect, release, world};
 
 #[tokio::test]
 async fn probes_and_metrics_answer_in_plain_http() -> Result<()> {
@@ -45,7 +45,7 @@ async fn a_stopping_server_turns_unready_serves_on_and_ends_by_itself() -> Resul
         Ok(())
     })
     .await?;
-    // Clients that still believe in it are served, and drift is still corrected.
+    // Clients that still believe in it are served, and what they set is put in place.
     let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
     let request = v1::SetReplicaCountRequest { target, replicas: Some(4), ..Default::default() };
     client.set_replica_count(request).await?;
@@ -67,5 +67,40 @@ async fn a_stopping_server_turns_unready_serves_on_and_ends_by_itself() -> Resul
     assert!(!log.contains("cut off"), "{log}");
     let successor = world.server().await?;
     assert_ne!(successor.pod, server.pod);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_of_one_namespace_leaves_the_others_alone() -> Result<()> {
+    let world = world().await?;
+    let (own, other) = (Namespace::shared("own").await?, Namespace::shared("foreign").await?);
+    let file = |name: &str| world.certificates().join(name).display().to_string();
+    let (grpc, http) = (ports::free()?, ports::free()?);
+    let mut server = world.cluster.command(env!("CARGO_BIN_EXE_replica-count-manager"));
+    server.args(["--namespace", &own.name, "--cert-file", &file("server/server.crt")]);
+    server.args(["--key-file", &file("server/server.key"), "--ca-cert-file", &file("ca/ca.crt")]);
+    server.args(["--grpc-address", &format!("127.0.0.1:{grpc}"), "--http-address", &format!("127.0.0.1:{http}")]);
+    let _server = server.stderr(std::process::Stdio::null()).spawn()?;
+
+    let channel = connect(format!("127.0.0.1:{grpc}"), &Certificate::load(world.certificates())?)?;
+    let mut client = ReplicasServiceClient::new(channel);
+    let info = wait::until("the server", PATIENCE, async || {
+        Ok(client.clone().get_server_info(v1::GetServerInfoRequest {}).await?.into_inner())
+    })
+    .await?;
+    assert_eq!(info.namespace, own.name);
+    own.deployment("web", 1).await?;
+    let set = async |client: &mut ReplicasServiceClient<_>, namespace: &Namespace<'_>| {
+        let target = Some(v1::Target { namespace: namespace.name.clone(), name: "web".into(), ..Default::default() });
+        client.set_replica_count(v1::SetReplicaCountRequest { target, replicas: Some(2), ..Default::default() }).await
+    };
+    wait::until("the first Set", PATIENCE, async || Ok(set(&mut client.clone(), &own).await?)).await?;
+    own.reaches("deployment/web", 2).await?;
+    let refusal = set(&mut client, &other).await.err().context("should be refused")?;
+    assert_eq!(refusal.code(), Code::InvalidArgument, "{refusal}");
+    let all = client.list_replica_counts(v1::ListReplicaCountsRequest::default()).await?.into_inner().replica_counts;
+    let namespaces: Vec<_> =
+        all.iter().filter_map(|count| count.target.as_ref()).map(|target| &target.namespace).collect();
+    assert_eq!(namespaces, [&own.name]);
     Ok(())
 }

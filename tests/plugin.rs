@@ -1,7 +1,15 @@
 //! `kubectl replicas`, through the real kubectl and the port-forward that the plugin opens itself.
 
+use std::process::Stdio;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    process::{Child, ChildStdout},
+    sync::mpsc,
+};
 
 use crate::support::{Namespace, Outcome, outcome};
 
@@ -90,9 +98,11 @@ async fn what_is_wrong_is_refused_before_anything_is_sent() -> Result<()> {
     shop.deployment("a", 1).await?;
     for (line, message) in [
         ("set a=3 b=-1", "\"-1\" is not a count of replicas"),
-        ("set a 3 b", "replicas"),
+        ("set a 3 b", "neither a TARGET and its COUNT nor TARGET=COUNT..."),
         ("set a", "no count is given for"),
         ("set a=3 a=4", "is named twice"),
+        ("unset a deploy/a", "is named twice"),
+        ("set a 3 --dry-run=client", "say --dry-run=server"),
         ("set a/b/c 3", "there is more than one slash"),
         ("set pods/x 3", "the kind \"pods\" is unknown"),
     ] {
@@ -113,12 +123,95 @@ async fn one_failure_does_not_keep_the_others_from_being_set() -> Result<()> {
     assert_eq!(set.code, Some(1), "{set:?}");
     assert!(set.stdout.contains("deployment.apps/a set to 2") && set.stdout.contains("deployment.apps/c set to 2"));
     assert!(set.stderr.contains("deployment.apps/b in namespace") && set.stderr.contains("1 of 3"), "{set:?}");
-    let dry = plugin(&shop, "set a 5 --dry-run").await?;
-    assert_eq!(dry.code, Some(0), "{dry:?}");
+    for dry in ["--dry-run", "--dry-run=server"] {
+        let expected = "deployment.apps/a set to 5 (was 2) (server dry run)\n";
+        assert_eq!(done(&shop, &format!("set {dry} a 5")).await?, expected);
+    }
     assert_eq!(shop.get("replicacount/deployment.a").await?["spec"]["replicas"], 2);
     let unexpected = plugin(&shop, "set a 5 --current-replicas 9").await?;
     assert_eq!(unexpected.code, Some(1), "{unexpected:?}");
     Ok(())
+}
+
+#[tokio::test]
+async fn everything_is_done_although_nobody_reads_on() -> Result<()> {
+    let shop = Namespace::shared("unread").await?;
+    for name in ["a", "b", "c"] {
+        shop.deployment(name, 1).await?;
+    }
+    for (line, code) in [("set --replicas 2 a b c", 0), ("set --replicas 3 a nosuch b c --wait", 1)] {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let mut plugin = shop.world.plugin();
+        plugin.args(line.split(' ')).args(["--namespace", &shop.name]).stdout(writer).stderr(Stdio::piped());
+        let output = plugin.spawn()?.wait_with_output().await?;
+        let told = String::from_utf8(output.stderr)?;
+        assert_eq!((output.status.code(), told.contains("1 of 4")), (Some(code), code == 1), "{line}: {told}");
+        let replicas = shop.get("replicacount/deployment.c").await?["spec"]["replicas"].clone();
+        assert_eq!(replicas, if code == 0 { 2 } else { 3 }, "{line}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_wait_survives_a_connection_that_breaks() -> Result<()> {
+    let shop = Namespace::shared("breaks").await?;
+    let way = BreakableWay::to(shop.world.grpc_address()).await?;
+    let (waiting, mut lines) = way.wait_for(&shop, "soon").await?;
+    way.break_it().await?;
+    shop.deployment("soon", 1).await?;
+    assert_eq!(lines.next_line().await?.as_deref(), Some("deployment.apps/soon is ready (3/3)"));
+    let ended = waiting.wait_with_output().await?;
+    assert!(ended.status.success(), "{ended:?}");
+
+    let (waiting, _lines) = way.wait_for(&shop, "never").await?;
+    shop.kubectl(&["delete", "replicacount", "deployment.never"]).await?;
+    way.break_it().await?;
+    let ended = waiting.wait_with_output().await?;
+    let told = String::from_utf8(ended.stderr)?;
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("deployment.apps/never is not managed any more"), "{told}");
+    Ok(())
+}
+
+/// A way to the server that takes one connection after the other, and breaks each on demand.
+struct BreakableWay {
+    address: String,
+    breaks: mpsc::Sender<()>,
+}
+
+impl BreakableWay {
+    async fn to(server: &str) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let (address, server) = (listener.local_addr()?.to_string(), server.to_owned());
+        let (breaks, mut broken) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let Ok(mut far) = TcpStream::connect(&server).await else { return };
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    // Without lingering, the other side sees a reset.
+                    _ = broken.recv() => drop(near.set_zero_linger()),
+                }
+            }
+        });
+        Ok(Self { address, breaks })
+    }
+
+    async fn break_it(&self) -> Result<()> {
+        Ok(self.breaks.send(()).await?)
+    }
+
+    /// Sets a target that does not exist, and waits for it; returns once it is set.
+    async fn wait_for(&self, shop: &Namespace<'_>, name: &str) -> Result<(Child, Lines<BufReader<ChildStdout>>)> {
+        let mut plugin = shop.world.plugin();
+        plugin.args(["set", name, "3", "--allow-missing", "--wait", "--timeout", "60s", "--namespace", &shop.name]);
+        plugin.args(["--address", &self.address]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = plugin.spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
+        assert_eq!(lines.next_line().await?, Some(format!("deployment.apps/{name} set to 3 (was not managed)")));
+        Ok((child, lines))
+    }
 }
 
 #[tokio::test]
@@ -129,7 +222,8 @@ async fn a_direct_address_needs_no_port_forward() -> Result<()> {
     let mut plugin = shop.world.plugin();
     plugin.env("KUBECONFIG", "/nowhere").env_remove("KUBECTL_REPLICAS_CONFIG");
     plugin.args(["set", "web", "3", "--namespace", &shop.name, "--address", shop.world.grpc_address()]);
-    plugin.args(["--ca", &ca, "--cert", &certificate, "--key", &key]);
+    plugin.args(["--ca", &ca, "--cert", &certificate, "--key", &key, "--context", ""]);
+    plugin.env("KUBECTL_REPLICAS_SERVER_NAME", "");
     let set = outcome(&mut plugin).await?;
     assert_eq!(
         (set.code, set.stdout.as_str()),

@@ -30,7 +30,17 @@ async fn the_kubeconfig_is_missing_or_has_no_such_context() -> Result<()> {
     let world = world().await?;
     unreachable(list(world).env("KUBECONFIG", "/nowhere"), &["there is no kubeconfig", "/nowhere"]).await?;
     let context = run(world.cluster.kubectl().args(["config", "current-context"])).await?;
-    unreachable(list(world).args(["--context", "other"]), &["has no context \"other\"", context.trim()]).await
+    unreachable(list(world).args(["--context", "other"]), &["has no context \"other\"", context.trim()]).await?;
+    for (flag, what) in [("--user", "has no user \"other\""), ("--cluster", "has no cluster \"other\"")] {
+        unreachable(list(world).args([flag, "other"]), &[what, &format!("choose one with {flag}: ")]).await?;
+    }
+    let mut in_pod = list(world);
+    in_pod.envs([
+        ("KUBECONFIG", "/nowhere"),
+        ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
+        ("KUBERNETES_SERVICE_PORT", "443"),
+    ]);
+    unreachable(&mut in_pod, &["the service account of this pod cannot be used"]).await
 }
 
 #[tokio::test]

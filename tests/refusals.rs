@@ -51,13 +51,8 @@ async fn a_get_says_what_is_missing() -> Result<()> {
     let method = "proto.DeploymentsService/GetDeployment";
     let web = json!({"Namespace": shop.name, "Name": "web"});
     // The watch may not have shown the new Deployment yet.
-    cluster::wait::until("the Deployment in the cache", crate::support::PATIENCE, async || {
-        let refusal = shop.world.grpcurl(method, &web).await.err();
-        let message = refusal.map(|refusal| refusal.message).unwrap_or_default();
-        anyhow::ensure!(message.contains("is not managed: it has no ReplicaCount"), "{message}");
-        Ok(())
-    })
-    .await?;
+    shop.forgotten("web").await?;
+    refused(&shop, method, web, "NotFound", "deployment.apps/web in namespace").await?;
     let api = json!({"Namespace": shop.name, "Name": "api"});
     refused(&shop, method, api, "NotFound", "deployment.apps/api in namespace").await?;
     Ok(())

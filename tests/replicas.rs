@@ -61,6 +61,7 @@ async fn a_list_comes_in_pages_of_what_is_selected() -> Result<()> {
     let selected = v1::ListReplicaCountsRequest { label_selector: "app notin (a, c)".into(), ..request.clone() };
     assert_eq!(names(&client.list_replica_counts(selected).await?.into_inner().replica_counts), ["b"]);
 
+    shop.forgotten("d").await?;
     let all = v1::ListReplicaCountsRequest { all_targets: true, page_size: 0, ..request };
     let all = client.list_replica_counts(all).await?.into_inner().replica_counts;
     assert_eq!(names(&all), ["a", "b", "c", "d"]);

@@ -35,21 +35,20 @@ pub(crate) enum Error {
     TwoCounts { word: String },
     #[error("{word:?} names no count, as the other words do")]
     Mixed { word: String },
-    #[error("{target} is named twice")]
-    Twice { target: String },
+    #[error("{words:?} is neither a TARGET and its COUNT nor TARGET=COUNT...")]
+    Form { words: String },
 }
 
 impl Error {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Target(error) => return Some(error.hint()),
-            Self::NoCount { .. } | Self::Mixed { .. } => {
+            Self::Target(error) => return error.hint(),
+            Self::NoCount { .. } | Self::Mixed { .. } | Self::Form { .. } => {
                 "say `set TARGET COUNT`, `set TARGET=COUNT...` or `set --replicas COUNT TARGET...`"
             }
             Self::Count { .. } => "give a whole number, 0 or more",
             Self::TwoCounts { .. } => "leave out either the flag or the =COUNT",
-            Self::Twice { .. } => return None,
         };
         Some(hint.to_owned())
     }
@@ -63,11 +62,7 @@ pub(super) fn parse(words: &[String], count: Count) -> Result<Vec<Assignment>, E
         Count::InWords if words.iter().any(|word| word.contains('=')) => each(words)?,
         Count::InWords => pair(words)?,
     };
-    for (index, assignment) in assignments.iter().enumerate() {
-        if assignments[..index].iter().any(|other| other.target == assignment.target) {
-            return Err(Error::Twice { target: assignment.target.to_string() });
-        }
-    }
+    target::check_distinct(&assignments.iter().map(|assignment| &assignment.target).collect::<Vec<_>>())?;
     Ok(assignments)
 }
 
@@ -96,6 +91,7 @@ fn each(words: &[String]) -> Result<Vec<Assignment>, Error> {
 fn pair(words: &[String]) -> Result<Vec<Assignment>, Error> {
     match words {
         [target, count] => Ok(vec![Assignment { target: target.parse()?, replicas: Some(parse_count(count)?) }]),
+        words if words.iter().any(|word| parse_count(word).is_ok()) => Err(Error::Form { words: words.join(" ") }),
         words => Err(Error::NoCount { target: words.join(", ") }),
     }
 }
@@ -134,6 +130,8 @@ mod tests {
         let table = [
             ("web", Count::InWords, "no count is given for web"),
             ("web db api", Count::InWords, "no count is given for web, db, api"),
+            ("web 3 db", Count::InWords, "\"web 3 db\" is neither a TARGET and its COUNT nor TARGET=COUNT..."),
+            ("3", Count::InWords, "\"3\" is neither a TARGET and its COUNT nor TARGET=COUNT..."),
             ("web three", Count::InWords, "\"three\" is not a count of replicas"),
             ("web -1", Count::InWords, "\"-1\" is not a count of replicas"),
             ("web=", Count::InWords, "\"\" is not a count of replicas"),

@@ -27,7 +27,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct GetArgs {
-    /// Show this target: web, deploy/web, sts/db, rollouts.argoproj.io/x
+    /// Show this target: web, deploy/web, sts/db
     #[arg(value_name = "TARGET")]
     target: String,
     /// Show it in this format instead of a description

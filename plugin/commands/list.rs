@@ -38,7 +38,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, visible_alias = "ls")]
 pub(crate) struct ListArgs {
-    /// List only these managed targets: web, deploy/web, sts/db, rollouts.argoproj.io/x
+    /// List only these managed targets: web, deploy/web, sts/db
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     /// List all namespaces

@@ -2,6 +2,7 @@
 
 pub(crate) mod assignment;
 mod batch;
+pub(crate) mod dry_run;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod set;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use replica_count_manager::proto::replicas::v1::{
     GetServerInfoRequest, SetReplicaCountRequest, SetReplicaCountResponse,
@@ -11,12 +10,15 @@ use replica_count_manager::proto::replicas::v1::{
 
 use super::{
     assignment::{self, Assignment, Count},
-    batch, wait,
+    batch,
+    dry_run::DryRunArgs,
+    wait,
 };
 use crate::{
     args::ConnectionArgs,
     connect::Session,
     error::Error,
+    output::Lines,
     target,
     time::{from_proto, parse_duration, parse_limit, parse_time, to_proto},
 };
@@ -47,7 +49,7 @@ kubectl replicas set [OPTIONS] TARGET COUNT
        kubectl replicas set [OPTIONS] --replicas COUNT TARGET...
        kubectl replicas set [OPTIONS] --current TARGET...")]
 pub(crate) struct SetArgs {
-    /// Set these: web, deploy/web, sts/db, rollouts.argoproj.io/x
+    /// Set these: web, deploy/web, sts/db
     #[arg(value_name = "TARGET", required = true, allow_negative_numbers = true)]
     words: Vec<String>,
     /// Hold all targets at this count
@@ -74,13 +76,9 @@ pub(crate) struct SetArgs {
     /// Accept targets that do not exist yet
     #[arg(long)]
     allow_missing: bool,
-    /// Set although an autoscaler scales the target, or another tool owns its ReplicaCount
-    #[arg(long)]
-    force: bool,
-    /// Check everything on the server, and store nothing
-    #[arg(long, conflicts_with = "wait")]
-    dry_run: bool,
-    /// Wait until the replicas are ready
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+    /// Wait until the replicas are ready; after a dry run there is nothing to wait for
     #[arg(long)]
     wait: bool,
     /// Give up waiting after this time; 0 waits without end
@@ -112,13 +110,13 @@ pub(super) async fn run(args: SetArgs, connection: &ConnectionArgs) -> Result<()
     if requests.len() > 1 {
         check_limit(&session, &requests).await?;
     }
-    let all = requests.len();
-    let results = stream::iter(requests).map(|request| set(&session, request)).buffered(batch::AT_ONCE);
-    let (stored, result) = batch::run(results, all, "set").await;
-    if args.wait && !stored.is_empty() {
-        wait::until_ready(&session, stored, args.allow_missing, args.timeout).await?;
-    }
-    result
+    let mut lines = Lines::default();
+    let (stored, result) = batch::run(&mut lines, requests, "set", |request| set(&session, request)).await;
+    let waited = match args.wait && !args.dry_run.dry_run && !stored.is_empty() {
+        true => wait::until_ready(&session, &mut lines, stored, args.allow_missing, args.timeout).await,
+        false => Ok(()),
+    };
+    lines.end(waited.and(result))
 }
 
 async fn requests(
@@ -135,11 +133,11 @@ async fn requests(
             current: replicas.is_none(),
             expected_replicas: args.current_replicas,
             allow_missing: args.allow_missing,
-            force: args.force,
-            dry_run: args.dry_run,
+            dry_run: args.dry_run.dry_run,
             until,
             then_unset: args.then_unset,
             reason: args.reason.clone(),
+            ..SetReplicaCountRequest::default()
         });
     }
     Ok(requests)
@@ -164,7 +162,11 @@ type Stored = SetReplicaCountResponse;
 async fn set(session: &Session, request: SetReplicaCountRequest) -> (String, Result<(String, Stored), Error>) {
     let name = target::name(&request.target.clone().unwrap_or_default());
     let response = session.answer(session.client.clone().set_replica_count(request.clone())).await;
-    let result = response.map(|response| (line(&name, &request, &response), response));
+    let result = match response {
+        Ok(response) => Ok((line(&name, &request, &response), response)),
+        Err(error) if request.dry_run => Err(error),
+        Err(error) => Err(error.of_write(&name, "set")),
+    };
     (name, result)
 }
 

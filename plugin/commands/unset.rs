@@ -1,14 +1,14 @@
 //! `kubectl replicas unset`.
 
 use clap::Args;
-use futures::{StreamExt, stream};
 use replica_count_manager::proto::replicas::v1::{Target, UnsetReplicaCountRequest, UnsetReplicaCountResponse};
 
-use super::batch;
+use super::{batch, dry_run::DryRunArgs};
 use crate::{
     args::ConnectionArgs,
     connect::Session,
     error::Error,
+    output::Lines,
     target::{self, TargetRef},
 };
 
@@ -24,42 +24,45 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct UnsetArgs {
-    /// Stop managing these: web, deploy/web, sts/db, rollouts.argoproj.io/x
+    /// Stop managing these: web, deploy/web, sts/db
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<String>,
     /// Put back the count that each had before it was managed
     #[arg(long)]
     restore: bool,
-    /// Unset although another tool owns the ReplicaCount
-    #[arg(long)]
-    force: bool,
-    /// Check everything on the server, and change nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
 }
 
 /// Stops managing targets.
 pub(super) async fn run(args: UnsetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     let names = args.targets.iter().map(|word| word.parse()).collect::<Result<Vec<TargetRef>, _>>()?;
+    target::check_distinct(&names.iter().collect::<Vec<_>>())?;
     let session = Session::open(connection).await?;
     let mut targets = Vec::with_capacity(names.len());
     for name in &names {
         targets.push(session.resolve(name).await?);
     }
-    let results = stream::iter(&targets).map(|target| unset(&session, &args, target)).buffered(batch::AT_ONCE);
-    batch::run(results, targets.len(), "unset").await.1
+    let mut lines = Lines::default();
+    let (_, result) = batch::run(&mut lines, targets, "unset", |target| unset(&session, &args, target)).await;
+    lines.end(result)
 }
 
-async fn unset(session: &Session, args: &UnsetArgs, target: &Target) -> (String, Result<(String, ()), Error>) {
-    let name = target::name(target);
+async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> (String, Result<(String, ()), Error>) {
+    let name = target::name(&target);
+    let dry_run = args.dry_run.dry_run;
     let request = UnsetReplicaCountRequest {
-        target: Some(target.clone()),
+        target: Some(target),
         restore: args.restore,
-        force: args.force,
-        dry_run: args.dry_run,
+        dry_run,
+        ..UnsetReplicaCountRequest::default()
     };
     let response = session.answer(session.client.clone().unset_replica_count(request)).await;
-    let result = response.map(|response| (line(&name, &response, args.dry_run), ()));
+    let result = match response {
+        Ok(response) => Ok((line(&name, &response, dry_run), ())),
+        Err(error) if dry_run => Err(error),
+        Err(error) => Err(error.of_write(&name, "unset")),
+    };
     (name, result)
 }
 

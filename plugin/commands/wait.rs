@@ -7,13 +7,14 @@ use replica_count_manager::proto::replicas::v1::{
     ReplicaCount, SetReplicaCountResponse, WatchReplicaCountsRequest, watch_replica_counts_response::Event,
 };
 use tokio::time;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::batch;
 use crate::{
-    connect::{Session, explain},
+    connect::{Session, explain, may_pass},
     error::Error,
-    output, target,
+    output::{self, Lines},
+    target,
 };
 
 /// Gives a server that restarts the time to do so.
@@ -24,8 +25,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 enum State {
     /// Nothing is known yet.
     Unseen,
-    /// Some replicas are missing.
-    Waiting { ready: i32, desired: i32 },
+    /// Some replicas are missing, for the reason that the server saw last.
+    Waiting { ready: i32, desired: i32, why: Option<String> },
     /// All replicas are there and ready.
     Done { desired: i32 },
     /// The target does not exist.
@@ -42,21 +43,26 @@ fn state(count: &ReplicaCount) -> State {
         (Some(desired), Some(observed)) if observed == desired && count.ready.is_none_or(|ready| ready == desired) => {
             State::Done { desired }
         }
-        (Some(desired), _) => State::Waiting { ready: count.ready.unwrap_or_default(), desired },
+        (Some(desired), _) => {
+            State::Waiting { ready: count.ready.unwrap_or_default(), desired, why: output::not_ready(count) }
+        }
     }
 }
 
 /// The targets that are waited for.
-struct Wait {
+struct Wait<'a> {
+    lines: &'a mut Lines,
     states: BTreeMap<String, State>,
     allow_missing: bool,
     all: usize,
     failed: usize,
+    /// What ended the last try to follow the targets, until another gets as far.
+    trouble: Option<Box<Error>>,
     bar: ProgressBar,
 }
 
-impl Wait {
-    fn new(names: impl Iterator<Item = String>, allow_missing: bool) -> Self {
+impl<'a> Wait<'a> {
+    fn new(lines: &'a mut Lines, names: impl Iterator<Item = String>, allow_missing: bool) -> Self {
         let states: BTreeMap<_, _> = names.map(|name| (name, State::Unseen)).collect();
         let bar = match std::io::stderr().is_terminal() {
             true => ProgressBar::new(states.len() as u64),
@@ -66,24 +72,30 @@ impl Wait {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(100));
-        Self { all: states.len(), states, allow_missing, failed: 0, bar }
+        Self { lines, all: states.len(), states, allow_missing, failed: 0, trouble: None, bar }
     }
 
     fn is_over(&self) -> bool {
         self.states.is_empty()
     }
 
+    /// Forgets what an earlier try has seen: it may have missed the end of a target.
+    fn start_over(&mut self) {
+        self.states.values_mut().for_each(|state| *state = State::Unseen);
+    }
+
     fn see(&mut self, event: Option<Event>) -> Result<(), Error> {
         let (target, state) = match event {
             Some(Event::Changed(count)) => (count.target.clone(), state(&count)),
             Some(Event::Removed(target)) => (Some(target), State::Unset),
-            Some(Event::Synced(_)) | None => return Ok(()),
+            Some(Event::Synced(_)) => return self.see_all(),
+            None => return Ok(()),
         };
         let name = target::name(&target.unwrap_or_default());
         match state {
             _ if !self.states.contains_key(&name) => return Ok(()),
             State::Done { desired } => {
-                self.finish(&name, |name| output::data(&format!("{name} is ready ({desired}/{desired})\n")))?
+                self.finish(&name, |lines| lines.print(&format!("{name} is ready ({desired}/{desired})\n")));
             }
             State::Gone if !self.allow_missing => self.fail(name, "does not exist any more")?,
             State::Unset => self.fail(name, "is not managed any more")?,
@@ -93,10 +105,18 @@ impl Wait {
         Ok(())
     }
 
-    fn finish<T>(&mut self, name: &str, tell: impl FnOnce(&str) -> T) -> T {
+    /// Notes that the snapshot is complete: what was not in it was unset, maybe before it was asked for.
+    fn see_all(&mut self) -> Result<(), Error> {
+        self.trouble = None;
+        let unseen = self.states.iter().filter(|(_, state)| **state == State::Unseen);
+        let unseen: Vec<_> = unseen.map(|(name, _)| name.clone()).collect();
+        unseen.into_iter().try_for_each(|name| self.fail(name, "is not managed any more"))
+    }
+
+    fn finish(&mut self, name: &str, tell: impl FnOnce(&mut Lines)) {
         self.states.remove(name);
         self.bar.inc(1);
-        self.bar.suspend(|| tell(name))
+        self.bar.suspend(|| tell(self.lines));
     }
 
     /// Tells of a target that never gets there; the failure of a single one is the command's own.
@@ -106,14 +126,15 @@ impl Wait {
             return Err(error);
         }
         self.failed += 1;
-        self.finish(&target, |name| batch::tell(name, &error));
+        self.finish(&target, |_| batch::tell(&target, &error));
         Ok(())
     }
 
     /// The targets that are not done, with how far they are.
     fn open(&self) -> Vec<String> {
         let describe = |(name, state): (&String, &State)| match state {
-            State::Waiting { ready, desired } => format!("{name}: {ready} of {desired} ready"),
+            State::Waiting { ready, desired, why: None } => format!("{name}: {ready} of {desired} ready"),
+            State::Waiting { ready, desired, why: Some(why) } => format!("{name}: {ready} of {desired} ready ({why})"),
             State::Gone => format!("{name}: does not exist"),
             _ => format!("{name}: not seen"),
         };
@@ -124,6 +145,7 @@ impl Wait {
 /// Waits until the targets of the responses are ready.
 pub(super) async fn until_ready(
     session: &Session,
+    lines: &mut Lines,
     stored: Vec<SetReplicaCountResponse>,
     allow_missing: bool,
     timeout: Duration,
@@ -135,22 +157,25 @@ pub(super) async fn until_ready(
         ..WatchReplicaCountsRequest::default()
     };
     let names = counts.into_iter().filter_map(|count| count.target).map(|target| target::name(&target));
-    let mut wait = Wait::new(names, allow_missing);
+    let mut wait = Wait::new(lines, names, allow_missing);
     let result = time::timeout(timeout, follow(session, request, &mut wait)).await;
     wait.bar.finish_and_clear();
     match result {
         Ok(result) => result.and(batch::finish(wait.failed, wait.all, "brought to their counts")),
-        Err(_) => Err(Error::NotReady { timeout, open: wait.open() }),
+        Err(_) => Err(Error::NotReady { timeout, open: wait.open(), trouble: wait.trouble }),
     }
 }
 
-/// Follows the counts, and starts again when the server wants that.
-async fn follow(session: &Session, request: WatchReplicaCountsRequest, wait: &mut Wait) -> Result<(), Error> {
+/// Follows the counts, and starts again when the server wants that, or when the way to it breaks.
+async fn follow(session: &Session, request: WatchReplicaCountsRequest, wait: &mut Wait<'_>) -> Result<(), Error> {
     loop {
         match watch(session, request.clone(), wait).await? {
             _ if wait.is_over() => return Ok(()),
-            Some(status) if !matches!(status.code(), Code::Aborted | Code::Unavailable) => return Err(explain(status)),
-            _ => time::sleep(PAUSE).await,
+            Some(status) if !may_pass(&status) => return Err(explain(status)),
+            ended => {
+                wait.trouble = ended.map(|status| Box::new(explain(status)));
+                time::sleep(PAUSE).await;
+            }
         }
     }
 }
@@ -159,12 +184,13 @@ async fn follow(session: &Session, request: WatchReplicaCountsRequest, wait: &mu
 async fn watch(
     session: &Session,
     request: WatchReplicaCountsRequest,
-    wait: &mut Wait,
+    wait: &mut Wait<'_>,
 ) -> Result<Option<Status>, Error> {
     let mut stream = match session.client.clone().watch_replica_counts(request).await {
         Ok(response) => response.into_inner(),
         Err(status) => return Ok(Some(status)),
     };
+    wait.start_over();
     while !wait.is_over() {
         match stream.message().await {
             Ok(Some(message)) => wait.see(message.event)?,
@@ -182,60 +208,4 @@ fn newest(counts: &[ReplicaCount]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use replica_count_manager::proto::replicas::v1::Target;
-
-    use super::*;
-
-    fn count(desired: Option<i32>, observed: Option<i32>, ready: Option<i32>) -> ReplicaCount {
-        let target = Target { name: "web".to_owned(), ..Target::default() };
-        ReplicaCount { target: Some(target), desired, observed, ready, ..ReplicaCount::default() }
-    }
-
-    #[test]
-    fn a_target_is_done_when_its_count_is_right_and_ready() {
-        let table = [
-            (count(Some(3), Some(3), Some(3)), State::Done { desired: 3 }),
-            (count(Some(0), Some(0), Some(0)), State::Done { desired: 0 }),
-            (count(Some(3), Some(3), None), State::Done { desired: 3 }),
-            (count(Some(3), Some(3), Some(2)), State::Waiting { ready: 2, desired: 3 }),
-            (count(Some(3), Some(5), Some(3)), State::Waiting { ready: 3, desired: 3 }),
-            (count(Some(3), None, None), State::Gone),
-            (count(None, Some(3), Some(3)), State::Unset),
-        ];
-        for (count, expected) in table {
-            assert_eq!(state(&count), expected, "{count:?}");
-        }
-    }
-
-    #[test]
-    fn a_target_that_disappears_fails_unless_it_may_be_missing() {
-        for (allow_missing, failed) in [(false, 1), (true, 0)] {
-            let names = ["deployment.apps/web", "statefulset.apps/db"].map(str::to_owned);
-            let mut wait = Wait::new(names.into_iter(), allow_missing);
-            wait.see(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
-            assert_eq!((wait.failed, wait.states.len()), (failed, 2 - failed));
-        }
-    }
-
-    #[test]
-    fn a_single_target_that_disappears_is_the_error() {
-        let mut wait = Wait::new(["deployment.apps/web".to_owned()].into_iter(), false);
-        let error = wait.see(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap_err();
-        assert_eq!(error.to_string(), "deployment.apps/web does not exist any more");
-    }
-
-    #[test]
-    fn other_targets_do_not_matter() {
-        let mut wait = Wait::new(["statefulset.apps/db".to_owned()].into_iter(), false);
-        wait.see(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
-        assert_eq!(wait.open(), ["statefulset.apps/db: not seen"]);
-    }
-
-    #[test]
-    fn the_newest_version_is_the_largest_number() {
-        let version = |version: &str| ReplicaCount { resource_version: version.to_owned(), ..ReplicaCount::default() };
-        assert_eq!(newest(&[version("9"), version("10"), version("")]), "10");
-        assert_eq!(newest(&[]), "");
-    }
-}
+mod tests;

@@ -93,6 +93,18 @@ pub(super) async fn call<T>(
     }
 }
 
+/// Whether to ask again may help: the server stops, or the connection broke, and TLS has not refused it.
+///
+/// A connection that breaks comes with a source and almost any code, what the server says comes without a source.
+pub(crate) fn may_pass(status: &Status) -> bool {
+    let refused = match find::<Arc<dial::Error>>(status) {
+        Some(error) => error.is_refusal(),
+        None => matches!(find(status), Some(rustls::Error::AlertReceived(_))),
+    };
+    let broken = status.source().is_some() || matches!(status.code(), Code::Aborted | Code::Unavailable);
+    broken && !refused
+}
+
 /// Tells what the server says from what the connection does.
 pub(crate) fn explain(status: Status) -> crate::error::Error {
     let status = Box::new(status);
@@ -132,6 +144,22 @@ mod tests {
         let status = Status::with_error_details(Code::NotFound, "web is not managed", details);
         assert!(Refusal(Box::new(status)).hint().unwrap().contains("set TARGET N"));
         assert_eq!(Refusal(Box::new(Status::internal("broken"))).hint(), None);
+    }
+
+    #[test]
+    fn what_breaks_may_pass_and_what_is_refused_does_not() {
+        let broken = |cause: io::Error| Status::from_error(Box::new(cause));
+        assert!(may_pass(&broken(io::ErrorKind::ConnectionReset.into())));
+        assert!(may_pass(&Status::aborted("too slow")) && may_pass(&Status::unavailable("stopping")));
+        assert!(!may_pass(&Status::permission_denied("no")) && !may_pass(&Status::internal("broken")));
+        let alert = || rustls::Error::AlertReceived(AlertDescription::UnknownCA);
+        assert!(!may_pass(&broken(io::Error::other(alert()))));
+        let shaken = |error| broken(io::Error::other(Arc::new(dial::Error::Handshake(error))));
+        let peer = || "the server".to_owned();
+        let alert = handshake::Error::Alert { peer: peer(), alert: AlertDescription::UnknownCA };
+        assert!(!may_pass(&shaken(alert)));
+        let source = io::ErrorKind::UnexpectedEof.into();
+        assert!(may_pass(&shaken(handshake::Error::Other { peer: peer(), source })));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) enum Error {
     Connect { address: Address, source: io::Error },
     #[error("{peer} did not answer within {}", words(*limit))]
     TimedOut { peer: String, limit: Duration },
+    #[error("{peer} did not answer within {}", words(*limit))]
+    PodTimedOut { peer: String, limit: Duration },
     #[error("failed to reach the server in {peer}: {said}")]
     Pod { peer: String, said: String },
 }
@@ -42,13 +44,20 @@ impl Error {
             Self::Connect { .. } | Self::TimedOut { .. } => {
                 Some("check the address, and that the server listens there".to_owned())
             }
-            Self::Pod { .. } => Some("look into the pod's log: the server may be starting or in trouble".to_owned()),
+            Self::Pod { .. } | Self::PodTimedOut { .. } => {
+                Some("look into the pod's log: the server may be starting or in trouble".to_owned())
+            }
         }
     }
 
     /// Whether another pod may do better: what TLS has to say is true of all.
     fn is_the_pods(&self) -> bool {
-        matches!(self, Self::Api(_) | Self::TimedOut { .. } | Self::Pod { .. })
+        matches!(self, Self::Api(_) | Self::PodTimedOut { .. } | Self::Pod { .. })
+    }
+
+    /// Whether the other side does not want the connection, and will not want the next one.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Handshake(handshake::Error::Alert { .. }))
     }
 }
 
@@ -91,7 +100,7 @@ impl Dialer {
                     }
                 }
                 // Without a ready pod there was an error before.
-                Err(last.unwrap_or_else(|| self.timed_out(&server.name)))
+                Err(last.unwrap_or_else(|| self.pod_timed_out(server.name.clone())))
             }
         }
     }
@@ -99,10 +108,11 @@ impl Dialer {
     async fn dial_address(&self, address: &Address) -> Result<Connection, Error> {
         let peer = address.to_string();
         let connect = TcpStream::connect((address.host.as_str(), address.port));
-        let stream = self.within(&peer, connect).await?;
+        let timed_out = |_| Error::TimedOut { peer: peer.clone(), limit: self.limit };
+        let stream = time::timeout(self.limit, connect).await.map_err(timed_out)?;
         let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
         let stream = stream.map_err(|source| Error::Connect { address: address.clone(), source })?;
-        Ok(self.within(&peer, self.encrypt(Box::new(stream), &peer)).await??)
+        Ok(time::timeout(self.limit, self.encrypt(Box::new(stream), &peer)).await.map_err(timed_out)??)
     }
 
     async fn dial_pod(&self, server: &Server, PodPort { pod, port }: &PodPort) -> Result<Connection, Error> {
@@ -114,7 +124,10 @@ impl Dialer {
             return Err(Error::Pod { peer, said: "the API server opened no stream".to_owned() });
         };
         let failure = forward.take_error(*port);
-        match self.within(&peer, self.encrypt(Box::new(stream), &peer)).await? {
+        let Ok(encrypted) = time::timeout(self.limit, self.encrypt(Box::new(stream), &peer)).await else {
+            return Err(self.pod_timed_out(peer));
+        };
+        match encrypted {
             Ok(connection) => Ok(connection),
             Err(error) => match failure {
                 // A port that nobody listens on looks like a broken handshake; the kubelet knows better.
@@ -131,11 +144,7 @@ impl Dialer {
         shake_hands(self.tls.clone(), self.name.clone(), stream, peer).await
     }
 
-    async fn within<T>(&self, peer: &str, step: impl Future<Output = T>) -> Result<T, Error> {
-        time::timeout(self.limit, step).await.map_err(|_| self.timed_out(peer))
-    }
-
-    fn timed_out(&self, peer: &str) -> Error {
-        Error::TimedOut { peer: peer.to_owned(), limit: self.limit }
+    fn pod_timed_out(&self, peer: String) -> Error {
+        Error::PodTimedOut { peer, limit: self.limit }
     }
 }

@@ -11,6 +11,8 @@ use k8s_openapi::ByteString;
 use kube::config::{AuthInfo, ExecAuthCluster, ExecConfig, ExecInteractiveMode};
 use serde::{Deserialize, Serialize};
 
+use crate::yaml::Mistake;
+
 /// Why the credential program gave no credentials.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -23,7 +25,7 @@ pub(crate) enum Error {
     #[error("the credential program {command:?} ended with {status}{}", after_colon(said))]
     Ended { command: String, status: ExitStatus, said: String },
     #[error("the credential program {command:?} wrote something else than an ExecCredential")]
-    Output { command: String, source: Box<serde_yaml::Error> },
+    Output { command: String, source: Mistake },
     #[error("the credential program {command:?} gave neither a token nor a certificate")]
     Empty { command: String },
 }
@@ -129,7 +131,7 @@ fn run(exec: &ExecConfig, name: &str) -> Result<Status, Error> {
     }
     match serde_yaml::from_slice::<ExecCredential>(&output.stdout) {
         Ok(credential) => credential.status.ok_or(Error::Empty { command }),
-        Err(source) => Err(Error::Output { command, source: Box::new(source) }),
+        Err(error) => Err(Error::Output { command, source: Mistake::from(&error) }),
     }
 }
 
@@ -137,6 +139,7 @@ fn run(exec: &ExecConfig, name: &str) -> Result<Status, Error> {
 #[cfg(unix)]
 mod tests {
     use super::*;
+    use crate::{connect::kubeconfig, error::explain};
 
     fn user(script: &str) -> AuthInfo {
         let exec = serde_json::json!({
@@ -177,5 +180,15 @@ mod tests {
         assert_eq!(error.to_string(), "the credential program \"sh\" ended with exit status: 3: no session");
         assert!(matches!(log_in(&mut user("echo '{}'")), Err(Error::Empty { .. })));
         assert!(matches!(log_in(&mut user("echo '['")), Err(Error::Output { .. })));
+    }
+
+    #[test]
+    fn what_a_program_wrote_is_not_shown() {
+        for wrong in ["s3cret", "[s3cret", "status: s3cret", "{status: {token: [s3cret]}}", "status: {token: s3cret"] {
+            let error = kubeconfig::Error::from(log_in(&mut user(&format!("echo '{wrong}'"))).unwrap_err());
+            let error = crate::error::Error::from(crate::connect::Error::from(error));
+            let text = explain("error", &error);
+            assert!(text.contains("line 1") && !text.contains("s3cret"), "{text}");
+        }
     }
 }

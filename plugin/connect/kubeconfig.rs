@@ -1,20 +1,17 @@
-//! The user's kubeconfig: the context, its namespace, and a client of its API server.
+//! The user's kubeconfig, and what of it is chosen: the context with its namespace, the cluster, and the user.
 
 use std::{
     env, io,
     path::{Path, PathBuf},
 };
 
-use hyper_util::client::proxy::matcher::Matcher;
 use kube::{
-    Client, Config,
-    config::{Context, KubeConfigOptions, Kubeconfig, KubeconfigError},
+    Config,
+    config::{Context, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
-use replica_count_manager::apiserver;
-use tokio::sync::OnceCell;
 
 use super::exec;
-use crate::args::KubeArgs;
+use crate::{args::KubeArgs, yaml::Mistake};
 
 /// Why the kubeconfig cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -23,10 +20,16 @@ pub(crate) enum Error {
     Missing { looked: Vec<PathBuf> },
     #[error("failed to read the kubeconfig {}", path.display())]
     Read { path: PathBuf, source: Box<KubeconfigError> },
+    #[error("the kubeconfig {} is wrong", path.display())]
+    Parse { path: PathBuf, source: Mistake },
+    #[error("there is no kubeconfig, and the service account of this pod cannot be used")]
+    ServiceAccount(#[source] Box<InClusterError>),
     #[error("the kubeconfig has no current context")]
     NoCurrentContext { known: Vec<String> },
     #[error("the kubeconfig has no context {name:?}")]
     NoContext { name: String, known: Vec<String> },
+    #[error("the kubeconfig has no {what} {name:?}")]
+    NoEntry { what: &'static str, name: String, known: Vec<String> },
     #[error("the kubeconfig cannot be used")]
     Invalid(#[source] Box<KubeconfigError>),
     #[error("failed to log in to the cluster")]
@@ -38,13 +41,13 @@ pub(crate) enum Error {
 impl Error {
     /// Whether there is nothing to read, which does not matter unless the API server is needed.
     pub(super) fn is_absence(&self) -> bool {
-        matches!(self, Self::Missing { .. } | Self::NoCurrentContext { .. })
+        matches!(self, Self::Missing { .. } | Self::ServiceAccount(_) | Self::NoCurrentContext { .. })
     }
 
     /// What to do about it.
     pub(super) fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { .. } => Some(
+            Self::Missing { .. } | Self::ServiceAccount(_) => Some(
                 "name one with --kubeconfig or KUBECONFIG, or connect directly with --address HOST:PORT".to_owned(),
             ),
             Self::NoCurrentContext { known } | Self::NoContext { known, .. } if known.is_empty() => {
@@ -53,6 +56,8 @@ impl Error {
             Self::NoCurrentContext { known } | Self::NoContext { known, .. } => {
                 Some(format!("choose one with --context: {}", known.join(", ")))
             }
+            Self::NoEntry { what, known, .. } if known.is_empty() => Some(format!("it has no {what} at all")),
+            Self::NoEntry { what, known, .. } => Some(format!("choose one with --{what}: {}", known.join(", "))),
             Self::Login(error) => error.hint(),
             _ => None,
         }
@@ -64,13 +69,12 @@ fn paths(paths: &[PathBuf]) -> String {
 }
 
 /// The kubeconfig and what of it was chosen.
-pub(super) struct Cluster {
+pub(super) struct Choice {
     kubeconfig: Kubeconfig,
     options: KubeConfigOptions,
-    client: OnceCell<Client>,
 }
 
-impl Cluster {
+impl Choice {
     /// Reads the kubeconfig, or says that there is none.
     pub(super) fn load(args: &KubeArgs) -> Result<Self, Error> {
         let kubeconfig = match &args.kubeconfig {
@@ -79,18 +83,23 @@ impl Cluster {
         };
         let options =
             KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
-        let cluster = Self { kubeconfig, options, client: OnceCell::new() };
-        cluster.check_context()?;
-        Ok(cluster)
+        let choice = Self { kubeconfig, options };
+        choice.check()?;
+        Ok(choice)
     }
 
-    fn check_context(&self) -> Result<(), Error> {
+    /// Checks that what is named is there; kube takes a user that is not there for one without credentials.
+    fn check(&self) -> Result<(), Error> {
         let known = || self.kubeconfig.contexts.iter().map(|context| context.name.clone()).collect::<Vec<_>>();
         match self.context() {
-            None => Err(Error::NoCurrentContext { known: known() }),
-            Some(name) if known().iter().any(|known| known == name) => Ok(()),
-            Some(name) => Err(Error::NoContext { name: name.to_owned(), known: known() }),
+            None => return Err(Error::NoCurrentContext { known: known() }),
+            Some(name) if known().iter().any(|known| known == name) => {}
+            Some(name) => return Err(Error::NoContext { name: name.to_owned(), known: known() }),
         }
+        let clusters = self.kubeconfig.clusters.iter().map(|cluster| &cluster.name);
+        check_entry("cluster", self.options.cluster.as_ref(), clusters)?;
+        let users = self.kubeconfig.auth_infos.iter().map(|user| &user.name);
+        check_entry("user", self.options.user.as_ref(), users)
     }
 
     /// The name of the context.
@@ -109,35 +118,32 @@ impl Cluster {
         self.chosen()?.namespace.clone().filter(|namespace| !namespace.is_empty())
     }
 
-    /// The client of the API server; the first call logs in if the kubeconfig names a program for that.
-    pub(super) async fn client(&self) -> Result<Client, Error> {
-        self.client.get_or_try_init(|| self.new_client()).await.cloned()
-    }
-
-    async fn new_client(&self) -> Result<Client, Error> {
-        let mut config = Config::from_custom_kubeconfig(self.kubeconfig.clone(), &self.options)
-            .await
-            .map_err(|error| Error::Invalid(Box::new(error)))?;
-        exec::log_in(&mut config.auth_info)?;
-        if !self.names_a_proxy() && Matcher::from_env().intercept(&config.cluster_url).is_none() {
-            // kube applies NO_PROXY to the proxy's own address; it is meant for the API server's.
-            config.proxy_url = None;
-        }
-        let client = match config.proxy_url {
-            // The price of kube's own client is up to 40 ms a call; next to a proxy's it is small.
-            Some(_) => Client::try_from(config),
-            None => apiserver::client(&config),
-        };
-        client.map_err(|error| Error::Client(Box::new(error)))
+    /// What kube needs for a client.
+    pub(super) async fn config(&self) -> Result<Config, Error> {
+        let config = Config::from_custom_kubeconfig(self.kubeconfig.clone(), &self.options);
+        config.await.map_err(|error| Error::Invalid(Box::new(error)))
     }
 
     /// Whether the kubeconfig itself names a proxy, which NO_PROXY does not apply to.
-    fn names_a_proxy(&self) -> bool {
+    pub(super) fn names_a_proxy(&self) -> bool {
         let context = self.chosen().map(|context| context.cluster.as_str());
         let name = self.options.cluster.as_deref().or(context);
         let cluster = self.kubeconfig.clusters.iter().find(|cluster| Some(cluster.name.as_str()) == name);
         let proxy = cluster.and_then(|cluster| cluster.cluster.as_ref()?.proxy_url.as_deref());
         proxy.is_some_and(|proxy| !proxy.is_empty())
+    }
+}
+
+fn check_entry<'a>(
+    what: &'static str,
+    name: Option<&String>,
+    known: impl Iterator<Item = &'a String> + Clone,
+) -> Result<(), Error> {
+    match name {
+        Some(name) if !known.clone().any(|known| known == name) => {
+            Err(Error::NoEntry { what, name: name.clone(), known: known.cloned().collect() })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -168,13 +174,19 @@ fn read(path: &Path) -> Result<Option<Kubeconfig>, Error> {
     match Kubeconfig::read_from(path) {
         Ok(kubeconfig) => Ok(Some(kubeconfig)),
         Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(KubeconfigError::Parse(error)) => {
+            Err(Error::Parse { path: path.to_owned(), source: Mistake::from(error.as_ref()) })
+        }
         Err(error) => Err(Error::Read { path: path.to_owned(), source: Box::new(error) }),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::error::explain;
 
     const TWO: &str = "
 current-context: a
@@ -183,11 +195,14 @@ contexts:
 - {name: b, context: {cluster: c, user: u}}
 ";
 
-    fn cluster(text: &str, context: Option<&str>) -> Result<Cluster, Error> {
-        let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-        let cluster = Cluster { kubeconfig: Kubeconfig::from_yaml(text).unwrap(), options, client: OnceCell::new() };
-        cluster.check_context()?;
-        Ok(cluster)
+    fn choose(text: &str, options: KubeConfigOptions) -> Result<Choice, Error> {
+        let choice = Choice { kubeconfig: Kubeconfig::from_yaml(text).unwrap(), options };
+        choice.check()?;
+        Ok(choice)
+    }
+
+    fn cluster(text: &str, context: Option<&str>) -> Result<Choice, Error> {
+        choose(text, KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() })
     }
 
     #[test]
@@ -202,6 +217,34 @@ contexts:
         assert_eq!(error.to_string(), "the kubeconfig has no context \"c\"");
         assert_eq!(error.hint().unwrap(), "choose one with --context: a, b");
         assert!(matches!(cluster("{}", None), Err(Error::NoCurrentContext { .. })));
+    }
+
+    #[test]
+    fn a_user_or_cluster_that_is_not_there_is_answered_with_those_that_are() {
+        let text = format!("{TWO}users: [{{name: u, user: {{}}}}, {{name: v, user: {{}}}}]");
+        let named = |user: Option<&str>, cluster: Option<&str>| {
+            let [user, cluster] = [user, cluster].map(|name| name.map(str::to_owned));
+            choose(&text, KubeConfigOptions { user, cluster, ..KubeConfigOptions::default() })
+        };
+        assert!(named(Some("v"), None).is_ok());
+        let error = named(Some("w"), None).err().unwrap();
+        assert_eq!(error.to_string(), "the kubeconfig has no user \"w\"");
+        assert_eq!(error.hint().unwrap(), "choose one with --user: u, v");
+        let error = named(None, Some("d")).err().unwrap();
+        assert_eq!(error.to_string(), "the kubeconfig has no cluster \"d\"");
+        assert_eq!(error.hint().unwrap(), "it has no cluster at all");
+    }
+
+    #[test]
+    fn a_mistake_is_shown_without_the_secrets_around_it() {
+        let path = env::temp_dir().join(format!("kubectl-replicas-kubeconfig-{}", std::process::id()));
+        for wrong in ["users: [{name: u, user: s3cret}]", "users:\n- name: u\n  user:\n    token: [s3cret\n  x: {"] {
+            fs::write(&path, wrong).unwrap();
+            let error = crate::error::Error::from(crate::connect::Error::from(read(&path).unwrap_err()));
+            let text = explain("error", &error);
+            assert!(text.contains(" is wrong\n  caused by: line ") && !text.contains("s3cret"), "{text}");
+        }
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod api;
 mod call;
 mod chain;
+mod cluster;
 mod dial;
 mod exec;
 mod handshake;
@@ -23,11 +24,13 @@ use tonic::{
 };
 use tower::service_fn;
 
-pub(crate) use self::call::{Refusal, explain};
+#[cfg(test)]
+pub(crate) use self::call::Error as CallError;
+pub(crate) use self::call::{Refusal, explain, may_pass};
 use self::{
     chain::find,
+    cluster::Cluster,
     dial::{Dialer, Route},
-    kubeconfig::Cluster,
     service::Server,
 };
 use crate::{
@@ -40,6 +43,10 @@ use crate::{
 /// Notices during a long watch that the server is gone.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
+/// How large an answer may be. A page of 500 entries, each with ten changes and two conditions, takes up to about 40 MiB
+/// if their reasons and messages are as long as they may be; gRPC's usual 4 MiB are for smaller things.
+const MAX_MESSAGE: usize = 64 << 20;
+
 /// The client of the server's API.
 pub(crate) type Client = ReplicasServiceClient<Channel>;
 
@@ -47,7 +54,7 @@ pub(crate) type Client = ReplicasServiceClient<Channel>;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
-    Kubeconfig(#[from] kubeconfig::Error),
+    Kubeconfig(#[from] Arc<kubeconfig::Error>),
     #[error(transparent)]
     Service(#[from] service::Error),
     #[error(transparent)]
@@ -58,19 +65,22 @@ pub(crate) enum Error {
     Call(#[from] call::Error),
     #[error(transparent)]
     Api(#[from] api::Error),
-    #[error("there is neither a kubeconfig nor an address")]
-    NoRoute,
     #[error("{name:?} is not a name that a certificate can be for")]
     ServerName { name: String },
     #[error("failed to open the connection")]
     Transport(#[source] tonic::transport::Error),
     #[error("the API group {group} has no resource {resource}")]
     NoResource { resource: String, group: String },
-    #[error("only the API server knows the kind of {resource}.{group}, and there is no kubeconfig to find it with")]
-    NoDiscovery { resource: String, group: String },
+    #[error("only the API server knows the kind of {resource}.{group}")]
+    NoDiscovery { resource: String, group: String, source: Arc<kubeconfig::Error> },
 }
 
 impl Error {
+    /// Whether only the answer to one call is missing, while the next one may well get its own.
+    pub(crate) fn is_of_one_call(&self) -> bool {
+        matches!(self, Self::Call(call::Error::TimedOut { .. } | call::Error::Lost { .. }))
+    }
+
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
@@ -81,11 +91,17 @@ impl Error {
             Self::Call(error) => error.hint(),
             Self::Api(error) => error.hint(),
             Self::ServerName { .. } => Some("give the name in the server's certificate with --server-name".to_owned()),
-            Self::NoRoute | Self::Transport(_) | Self::NoDiscovery { .. } => None,
+            Self::Transport(_) | Self::NoDiscovery { .. } => None,
             Self::NoResource { group, .. } => {
                 Some(format!("`kubectl api-resources --api-group {group}` shows what it has"))
             }
         }
+    }
+}
+
+impl From<kubeconfig::Error> for Error {
+    fn from(error: kubeconfig::Error) -> Self {
+        Arc::new(error).into()
     }
 }
 
@@ -95,7 +111,8 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     /// The namespace that was asked for, or the context's.
     pub(crate) namespace: String,
-    cluster: Option<Cluster>,
+    /// The way to the API server, or why there is none, which does not matter if an address is given.
+    cluster: Result<Cluster, Arc<kubeconfig::Error>>,
     limit: Duration,
 }
 
@@ -104,17 +121,17 @@ impl Session {
     pub(crate) async fn open(args: &ConnectionArgs) -> Result<Self, CommandError> {
         let limit = args.request_timeout;
         let cluster = match Cluster::load(&args.kube) {
-            Err(error) if error.is_absence() && args.server.address.is_some() => None,
-            cluster => Some(cluster.map_err(Error::from)?),
+            Err(error) if error.is_absence() && args.server.address.is_some() => Err(Arc::new(error)),
+            cluster => Ok(cluster.map_err(Error::from)?),
         };
-        let context = cluster.as_ref().and_then(Cluster::context);
+        let context = cluster.as_ref().ok().and_then(Cluster::context);
         let settings = Settings::load(context, &args.server)?;
         // What is wrong with the certificates shows without a network.
         let tls = tls::client_config(&settings, context).map_err(Error::from)?;
-        let (route, host) = route(cluster.as_ref(), &settings, limit).await?;
+        let (route, host) = route(&cluster, &settings, limit).await?;
         let name = server_name(settings.server_name.as_ref().unwrap_or(&host))?;
         let client = connect(Dialer { route, tls, name, limit }, &host).await?;
-        let namespace = args.kube.namespace.clone().or_else(|| cluster.as_ref()?.namespace());
+        let namespace = args.kube.namespace.clone().or_else(|| cluster.as_ref().ok()?.namespace());
         Ok(Self { client, namespace: namespace.unwrap_or_else(|| "default".to_owned()), cluster, limit })
     }
 
@@ -137,11 +154,11 @@ impl Session {
 
     async fn discover(&self, resource: &str, group: &str) -> Result<String, Error> {
         let names = || (resource.to_owned(), group.to_owned());
-        let Some(cluster) = &self.cluster else {
+        let no_discovery = |source: &Arc<kubeconfig::Error>| {
             let (resource, group) = names();
-            return Err(Error::NoDiscovery { resource, group });
+            Error::NoDiscovery { resource, group, source: source.clone() }
         };
-        let kube = cluster.client().await?;
+        let kube = self.cluster.as_ref().map_err(no_discovery)?.client().await?;
         let action = format!("discover the kinds of the API group {group}");
         let known = match api::ask(self.limit, action, found(discovery::group(&kube, group))).await? {
             Some(group) => group.recommended_resources(),
@@ -163,16 +180,18 @@ async fn found<T>(group: impl Future<Output = Result<T, kube::Error>>) -> Result
 }
 
 /// Where the server is, and the name of that host.
-async fn route(cluster: Option<&Cluster>, settings: &Settings, limit: Duration) -> Result<(Route, String), Error> {
-    match (&settings.address, cluster) {
-        (None, Some(cluster)) => {
-            let server = Server::find(cluster.client().await?, &settings.service, limit).await?;
-            let host = format!("{}.{}.svc", server.name, server.namespace);
-            Ok((Route::Pods(server), host))
-        }
-        (Some(address), _) => Ok((Route::Address(address.clone()), address.host.clone())),
-        (None, None) => Err(Error::NoRoute),
+async fn route(
+    cluster: &Result<Cluster, Arc<kubeconfig::Error>>,
+    settings: &Settings,
+    limit: Duration,
+) -> Result<(Route, String), Error> {
+    if let Some(address) = &settings.address {
+        return Ok((Route::Address(address.clone()), address.host.clone()));
     }
+    let cluster = cluster.as_ref().map_err(Arc::clone)?;
+    let server = Server::find(cluster.client().await?, &settings.service, limit).await?;
+    let host = format!("{}.{}.svc", server.name, server.namespace);
+    Ok((Route::Pods(server), host))
 }
 
 fn server_name(name: &str) -> Result<ServerName<'static>, Error> {
@@ -197,5 +216,5 @@ async fn connect(dialer: Dialer, host: &str) -> Result<Client, Error> {
             Some(dial) => Error::Dial(dial.clone()),
             None => Error::Transport(error),
         })?;
-    Ok(Client::new(channel).accept_compressed(CompressionEncoding::Gzip))
+    Ok(Client::new(channel).accept_compressed(CompressionEncoding::Gzip).max_decoding_message_size(MAX_MESSAGE))
 }

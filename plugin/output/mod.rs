@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use serde::Serialize;
 
-pub(crate) use self::describe::describe;
+pub(crate) use self::{describe::describe, text::not_ready};
 use crate::error::Error;
 
 /// How replica counts are shown.
@@ -42,6 +42,29 @@ pub(crate) enum DocumentFormat {
 pub(crate) fn data(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Output)
+}
+
+/// The lines that a command prints while it works.
+///
+/// What it does must not depend on whether anybody reads on: a line that cannot be written is only remembered, and the
+/// work goes on without printing.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    broken: Option<Error>,
+}
+
+impl Lines {
+    /// Prints a line, unless one before could not be written.
+    pub(crate) fn print(&mut self, line: &str) {
+        if self.broken.is_none() {
+            self.broken = data(line).err();
+        }
+    }
+
+    /// The end of the command: a line that could not be written is its failure if there is no other.
+    pub(crate) fn end(self, result: Result<(), Error>) -> Result<(), Error> {
+        result.and(self.broken.map_or(Ok(()), Err))
+    }
 }
 
 /// Tells people something on stderr, where a line that cannot be written is nobody's loss.

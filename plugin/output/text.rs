@@ -1,7 +1,7 @@
 //! Small pieces of text that tables and descriptions share.
 
 use jiff::Timestamp;
-use replica_count_manager::proto::replicas::v1::{Override, ReplicaCount};
+use replica_count_manager::proto::replicas::v1::{Condition, Override, ReplicaCount};
 
 use crate::time::{distance, from_proto};
 
@@ -50,21 +50,26 @@ pub(super) fn override_(over: &Override, now: Timestamp) -> String {
 
 /// What holds for a count in one word: Ready, or why it is not.
 pub(super) fn status(shown: &ReplicaCount) -> String {
-    let find = |kind: &str| shown.conditions.iter().find(|condition| condition.r#type == kind);
-    if find("Contested").is_some_and(|condition| condition.status == "True") {
-        return "Contested".to_owned();
-    }
-    match find("Ready") {
+    match ready(shown) {
         Some(ready) if ready.status == "True" => "Ready".to_owned(),
         Some(ready) => printable(&ready.reason),
         None => NONE.to_owned(),
     }
 }
 
+/// Why a count is not ready, in the words of its condition: `CorrectionFailed: …`.
+pub(crate) fn not_ready(shown: &ReplicaCount) -> Option<String> {
+    let ready = ready(shown).filter(|ready| ready.status != "True")?;
+    let words = [&ready.reason, &ready.message].into_iter().filter(|words| !words.is_empty());
+    Some(words.map(|words| printable(words)).collect::<Vec<_>>().join(": ")).filter(|why| !why.is_empty())
+}
+
+fn ready(shown: &ReplicaCount) -> Option<&Condition> {
+    shown.conditions.iter().find(|condition| condition.r#type == "Ready")
+}
+
 #[cfg(test)]
 mod tests {
-    use replica_count_manager::proto::replicas::v1::Condition;
-
     use super::*;
     use crate::time::to_proto;
 
@@ -89,17 +94,17 @@ mod tests {
     }
 
     #[test]
-    fn a_fight_outweighs_everything() {
-        let condition = |kind: &str, status: &str, reason: &str| Condition {
-            r#type: kind.to_owned(),
-            status: status.to_owned(),
-            reason: reason.to_owned(),
-            ..Condition::default()
+    fn a_count_that_is_not_ready_says_why() {
+        let shown = |status: &str, message: &str| {
+            let [r#type, status, reason, message] = ["Ready", status, "TargetNotFound", message].map(str::to_owned);
+            let conditions = vec![Condition { r#type, status, reason, message, ..Condition::default() }];
+            ReplicaCount { conditions, ..ReplicaCount::default() }
         };
-        let shown = |conditions| status(&ReplicaCount { conditions, ..ReplicaCount::default() });
-        assert_eq!(shown(vec![condition("Ready", "True", "x"), condition("Contested", "True", "y")]), "Contested");
-        assert_eq!(shown(vec![condition("Ready", "False", "TargetMissing")]), "TargetMissing");
-        assert_eq!(shown(vec![condition("Ready", "True", "x")]), "Ready");
-        assert_eq!(shown(vec![]), NONE);
+        let (ready, missing) = (shown("True", ""), shown("False", "no\ntarget"));
+        assert_eq!((status(&ready), not_ready(&ready)), ("Ready".to_owned(), None));
+        let why = Some("TargetNotFound: no target".to_owned());
+        assert_eq!((status(&missing), not_ready(&missing)), ("TargetNotFound".to_owned(), why));
+        assert_eq!(not_ready(&shown("False", "")).as_deref(), Some("TargetNotFound"));
+        assert_eq!((status(&ReplicaCount::default()), not_ready(&ReplicaCount::default())), (NONE.to_owned(), None));
     }
 }

@@ -95,7 +95,8 @@ pub struct Override {
     #[schemars(range(min = 0))]
     pub replicas: i32,
 
-    /// When it ends.
+    /// When it ends; before the year 9999.
+    #[x_kube(validation = Rule::new("self < timestamp('9999-01-01T00:00:00Z')").message("until must be before the year 9999"))]
     pub until: Time,
 
     /// Why, for people.

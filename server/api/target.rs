@@ -11,6 +11,9 @@ use super::{ReplicaCount, Writer, writer};
 /// The longest name of a Kubernetes object, in bytes (RFC 1123 subdomain).
 const MAX_NAME: usize = 253;
 
+/// The longest kind, in bytes (RFC 1123 label).
+const MAX_KIND: usize = 63;
+
 /// Why something cannot be a target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
@@ -27,6 +30,9 @@ pub enum InvalidTarget {
         /// Its value.
         value: String,
     },
+    /// Not a kind that Kubernetes accepts.
+    #[error("kind {0:?} is not a kind: letters and digits, starting with a letter")]
+    NotAKind(String),
     /// Longer than Kubernetes accepts.
     #[error("{field} is {length} characters long: the most is {max}")]
     TooLong {
@@ -50,7 +56,7 @@ impl InvalidTarget {
     pub fn field(&self) -> &'static str {
         match self {
             Self::Empty(field) | Self::NotADnsName { field, .. } | Self::TooLong { field, .. } => field,
-            Self::ReplicaCount => "kind",
+            Self::ReplicaCount | Self::NotAKind(_) => "kind",
             Self::ApiVersion => "apiVersion",
         }
     }
@@ -99,8 +105,11 @@ impl TargetKey {
         let kind = if kind.is_empty() { "Deployment" } else { kind };
         check_dns_name("namespace", namespace, 63)?;
         check_dns_name("group", group, MAX_NAME)?;
+        if kind.len() > MAX_KIND {
+            return Err(InvalidTarget::TooLong { field: "kind", length: kind.len(), max: MAX_KIND });
+        }
         if !kind.starts_with(|c: char| c.is_ascii_alphabetic()) || !kind.chars().all(|c| c.is_ascii_alphanumeric()) {
-            return Err(InvalidTarget::NotADnsName { field: "kind", value: kind.into() });
+            return Err(InvalidTarget::NotAKind(kind.into()));
         }
         if group == super::GROUP && kind.eq_ignore_ascii_case("ReplicaCount") {
             return Err(InvalidTarget::ReplicaCount);
@@ -112,7 +121,7 @@ impl TargetKey {
         };
         // The ReplicaCount's own name holds the target's, so the target's has less room.
         let prefix = key.replica_count_name().len() - name.len();
-        check_dns_name("name", name, MAX_NAME - prefix)?;
+        check_dns_name("name", name, MAX_NAME.saturating_sub(prefix))?;
         Ok(key)
     }
 

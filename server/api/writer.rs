@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, SeqAccess, Visitor},
@@ -42,9 +42,7 @@ impl Writer {
     pub fn last_of(entries: &[ManagedFieldsEntry]) -> Option<Self> {
         entries
             .iter()
-            .filter(|entry| {
-                entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
-            })
+            .filter(|entry| Self::owns_replicas(entry))
             .map(|entry| Self {
                 manager: entry.manager.as_deref().unwrap_or_default().into(),
                 operation: match entry.operation.as_deref() {
@@ -55,6 +53,11 @@ impl Writer {
                 time: entry.time.as_ref().map(|time| time.0),
             })
             .max_by_key(Self::rank)
+    }
+
+    /// Whether an entry of managedFields owns `spec.replicas`.
+    pub fn owns_replicas(entry: &ManagedFieldsEntry) -> bool {
+        entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
     }
 
     /// Whether this server wrote.
@@ -110,7 +113,8 @@ struct Entry {
     manager: Box<str>,
     operation: Option<Operation>,
     subresource: Option<Box<str>>,
-    time: Option<Time>,
+    /// Text, since clients may write times that none of our types holds, and one object must not spoil a whole list.
+    time: Option<Box<str>>,
     #[serde(rename = "fieldsV1")]
     fields: Option<Fields>,
 }
@@ -134,7 +138,7 @@ impl Entry {
             manager: self.manager,
             operation: self.operation.unwrap_or(Operation::Update),
             scale: self.subresource.as_deref() == Some("scale"),
-            time: self.time.map(|time| time.0),
+            time: self.time.and_then(|time| time.parse().ok()),
         })
     }
 }

@@ -10,15 +10,22 @@ use std::{
     fmt,
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::api::{GroupKind, ReplicaCount, TargetKey, TargetState};
 
-/// How many events a subscriber may lag behind before it must start over; at 200 bytes each, under 1 MiB for all.
+/// How many events a subscriber may lag behind before it must start over: a burst, and a few MiB at most for all.
 const SUBSCRIBER_BACKLOG: usize = 4096;
+
+/// How long a watch may fail before this replica is not ready: longer than the API server's restart takes.
+const STALLED: Duration = Duration::from_secs(20);
+
+/// Failures further apart than this have nothing to do with each other: more than the longest pause between attempts,
+/// with the time that an attempt may take.
+const STREAK: Duration = Duration::from_secs(15);
 
 /// What is known of one target at one moment.
 #[derive(Clone, Debug)]
@@ -69,6 +76,8 @@ struct State {
 pub struct Cache {
     state: Mutex<State>,
     progress: watch::Sender<Progress>,
+    /// When each watch began to fail and failed last, for those that have failed at all.
+    failures: Mutex<BTreeMap<Source, (Instant, Instant)>>,
     subscribers: broadcast::Sender<Seen>,
 }
 
@@ -87,6 +96,7 @@ impl Cache {
         Self {
             state: Mutex::default(),
             progress: watch::Sender::new(Progress { waiting, counts_version: 0 }),
+            failures: Mutex::default(),
             subscribers: broadcast::Sender::new(SUBSCRIBER_BACKLOG),
         }
     }
@@ -112,6 +122,30 @@ impl Cache {
         let mut progress = self.progress.subscribe();
         let reached = progress.wait_for(|progress| progress.counts_version >= version);
         matches!(tokio::time::timeout(within, reached).await, Ok(Ok(_)))
+    }
+
+    /// A watch that has been failing for a while, if there is one.
+    pub fn stalled(&self) -> Option<Source> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let stalled = |since: &Instant, last: &Instant| last.elapsed() < STREAK && since.elapsed() > STALLED;
+        failures.iter().find(|(_, (since, last))| stalled(since, last)).map(|(source, _)| source.clone())
+    }
+
+    /// Records that a watch failed. A watch that works says nothing of it, so a failure counts as over once no further one
+    /// has followed for longer than the pause between two attempts.
+    fn note_failure(&self, source: &Source) {
+        let now = Instant::now();
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, last) = failures.entry(source.clone()).or_insert((now, now));
+        if last.elapsed() > STREAK {
+            *since = now;
+        }
+        *last = now;
+    }
+
+    /// Every event from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Seen> {
+        self.subscribers.subscribe()
     }
 
     /// What is known of one target.
@@ -179,10 +213,11 @@ impl Cache {
         gone.into_iter().for_each(|key| self.set_target(key, None));
     }
 
-    /// Removes the counts that a complete list did not hold.
+    /// Removes the counts that a complete list did not hold. Only then does the cache hold all up to the list's version:
+    /// a list comes in the order of names.
     fn retain_counts(&self, listed: &BTreeSet<TargetKey>, version: u64) {
         let gone: Vec<_> = self.lock().counts.keys().filter(|key| !listed.contains(key)).cloned().collect();
-        gone.into_iter().for_each(|key| self.set_count(key, None, version));
+        gone.into_iter().for_each(|key| self.set_count(key, None, 0));
         self.advance(version);
     }
 

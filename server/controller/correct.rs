@@ -47,8 +47,8 @@ pub enum Corrected {
         /// The target's resource version with it.
         version: u64,
     },
-    /// There is nothing to write to any more.
-    Gone,
+    /// The `ReplicaCount` is deleted.
+    Unset,
     /// It was not written, as far as we know.
     Failed {
         /// Why, with all causes.
@@ -89,7 +89,10 @@ impl Corrector {
 
     /// A merge patch: unlike server-side apply, it works on the `/scale` of every kind.
     async fn scale(&self, key: &TargetKey, to: i32) -> Result<Corrected, kube::Error> {
-        let Some(kind) = self.kinds.get(&key.kind) else { return Ok(Corrected::Gone) };
+        let Some(kind) = self.kinds.get(&key.kind) else {
+            let error = format!("{} is not enforced", key.kind.kind);
+            return Ok(Corrected::Failed { error, retry_after: None });
+        };
         let targets: Api<Target> = Api::namespaced_with(self.client.clone(), &key.namespace, kind);
         let patch = Patch::Merge(json!({"spec": {"replicas": to}}));
         let scale = targets.patch_scale(&key.name, &PatchParams::apply(FIELD_MANAGER), &patch).await?;
@@ -104,16 +107,16 @@ impl Corrector {
             resource_version: count.metadata.resource_version.clone(),
         };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        counts.delete(&key.replica_count_name(), &params).await?;
-        Ok(Corrected::Gone)
+        match counts.delete(&key.replica_count_name(), &params).await {
+            Ok(_) => Ok(Corrected::Unset),
+            Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(Corrected::Unset),
+            Err(error) => Err(error),
+        }
     }
 }
 
 fn failed(error: &kube::Error) -> Corrected {
     match error {
-        kube::Error::Api(status) if status.is_not_found() => Corrected::Gone,
-        // Deleting under a precondition that no longer holds: the watch brings the newer object.
-        kube::Error::Api(status) if status.is_conflict() => Corrected::Gone,
         kube::Error::Api(status) => {
             let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
             let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds.into()).min(PAUSE_MAX));

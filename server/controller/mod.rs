@@ -5,6 +5,7 @@
 //! drifts delays the next decision, and a target in trouble delays only itself.
 
 mod correct;
+mod history;
 mod plan;
 mod report;
 mod tracked;
@@ -18,12 +19,16 @@ use std::{
 use futures::StreamExt;
 use jiff::Timestamp;
 use kube::Client;
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+    time::{Instant, timeout},
+};
 use tokio_util::{
     sync::CancellationToken,
     time::{DelayQueue, delay_queue},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use self::{
     correct::{Corrected, Correction},
@@ -32,7 +37,7 @@ use self::{
     tracked::{Failure, Tracked},
 };
 use crate::{
-    api::{Drift, TargetKey, TargetKind},
+    api::{Drift, GroupKind, TargetKey, TargetKind},
     cache::{Cache, Seen},
     telemetry::Metrics,
 };
@@ -42,6 +47,9 @@ const MAX_CORRECTIONS: usize = 64;
 
 /// How many status and Event writes are under way at once: few, since they yield to corrections.
 const MAX_REPORTS: usize = 8;
+
+/// How long the last reports may take when the server stops.
+const LAST_REPORTS: Duration = Duration::from_secs(2);
 
 /// The longest sleep until an override ends, far below what the timer can hold.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
@@ -68,7 +76,16 @@ pub async fn run(context: Context, cache: Arc<Cache>, stop: CancellationToken) {
     info!(managed = snapshot.len(), "enforcing");
     let mut controller = Controller::new(context);
     snapshot.into_iter().for_each(|seen| controller.observe(seen));
-    controller.follow(events, stop).await;
+    if controller.follow(events, stop).await.is_ok() {
+        // What has happened is told before the end; what was not put in place, the next server does.
+        let _ = timeout(LAST_REPORTS, controller.finish()).await;
+    }
+}
+
+/// The time, as exact as a status can hold it: more would make what comes back another than what was sent.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 struct Controller {
@@ -76,13 +93,14 @@ struct Controller {
     reporter: report::Reporter,
     metrics: Arc<Metrics>,
     max_replicas: i32,
+    kinds: BTreeSet<GroupKind>,
     targets: HashMap<TargetKey, Tracked>,
     /// Targets to decide on, in the order in which they came up; each at most once.
     due: VecDeque<TargetKey>,
     queued: BTreeSet<TargetKey>,
-    /// Targets to decide on later, and the one timer of each.
+    /// Targets to decide on later, and the one timer of each: the earliest that was asked for. Deciding sets it anew.
     later: DelayQueue<TargetKey>,
-    timers: HashMap<TargetKey, delay_queue::Key>,
+    timers: HashMap<TargetKey, (delay_queue::Key, Instant)>,
     corrections: JoinSet<(TargetKey, Corrected)>,
     /// Targets that a write is under way for: the next one waits, so that writes to one target keep their order.
     correcting: BTreeSet<TargetKey>,
@@ -97,9 +115,10 @@ impl Controller {
     fn new(context: Context) -> Self {
         Self {
             corrector: correct::Corrector::new(context.client.clone(), &context.kinds),
-            reporter: report::Reporter::new(context.client, &context.kinds),
+            reporter: report::Reporter::new(context.client.clone(), &context.kinds),
             metrics: context.metrics,
             max_replicas: context.max_replicas,
+            kinds: context.kinds.iter().map(|kind| kind.group_kind.clone()).collect(),
             targets: HashMap::new(),
             due: VecDeque::new(),
             queued: BTreeSet::new(),
@@ -114,19 +133,42 @@ impl Controller {
         }
     }
 
-    async fn follow(&mut self, mut events: mpsc::UnboundedReceiver<Seen>, stop: CancellationToken) {
+    /// Runs until the token is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// When a write panicked: what it was for is not known, so the process is better restarted.
+    async fn follow(
+        &mut self,
+        mut events: mpsc::UnboundedReceiver<Seen>,
+        stop: CancellationToken,
+    ) -> Result<(), JoinError> {
         loop {
             self.start_writes();
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => return Ok(()),
                 Some(seen) = events.recv() => self.observe(seen),
-                Some(Ok((key, done))) = self.corrections.join_next() => self.corrected(key, done),
-                Some(Ok((key, done))) = self.reports.join_next() => self.reported(key, done),
+                Some(done) = self.corrections.join_next() => self.corrected(done?),
+                Some(done) = self.reports.join_next() => self.reported(done?),
                 Some(key) = self.later.next() => self.decide_later(key.into_inner()),
             }
         }
-        // What was decided is written; what was not, the next server decides.
-        while self.corrections.join_next().await.is_some() {}
+    }
+
+    /// Waits for the corrections that are under way and tells of them.
+    async fn finish(&mut self) {
+        self.due.clear();
+        while let Some(Ok(done)) = self.corrections.join_next().await {
+            self.corrected(done);
+            self.due.clear();
+        }
+        loop {
+            self.start_writes();
+            match self.reports.join_next().await {
+                Some(Ok(done)) => self.reported(done),
+                _ => break,
+            }
+        }
     }
 
     fn observe(&mut self, seen: Seen) {
@@ -138,16 +180,29 @@ impl Controller {
         };
         let fresh = self.targets.get(&key).is_none_or(|tracked| tracked.count.metadata.uid != count.metadata.uid);
         if fresh {
-            self.targets.insert(key.clone(), Tracked::new(count.clone()));
+            let enforced = self.kinds.contains(&key.kind);
+            self.targets.insert(key.clone(), Tracked::new(count.clone(), self.max_replicas, enforced));
             self.metrics.managed.set(self.targets.len() as i64);
         }
         let Some(tracked) = self.targets.get_mut(&key) else { return };
-        if let Some(drift) = tracked.observe(count, seen, Timestamp::now()) {
+        if let Some(drift) = tracked.observe(count, seen, now()) {
             self.metrics.drifts.inc();
             info!(target = %key, manager = drift.manager, operation = drift.operation, subresource = drift.subresource,
                 from = drift.from, to = drift.to, "drift");
         }
+        self.tell_of_the_end(&key);
         self.enqueue(key);
+    }
+
+    /// Counts and announces the drift that has ended, if one has.
+    fn tell_of_the_end(&mut self, key: &TargetKey) {
+        let Some(tracked) = self.targets.get_mut(key) else { return };
+        let Some(drift) = tracked.history.take_ended() else { return };
+        let took = drift.corrected_at.as_ref().map(|end| end.0.duration_since(drift.at.0)).unwrap_or_default();
+        self.metrics.correction_seconds.observe(took.as_secs_f64());
+        info!(target = %key, manager = drift.manager, from = drift.to, to = tracked.count.spec.desired(now()),
+            took_ms = took.as_millis_f64(), "put back");
+        self.announcements.insert(key.clone(), drift);
     }
 
     fn enqueue(&mut self, key: TargetKey) {
@@ -157,17 +212,27 @@ impl Controller {
         }
     }
 
+    /// Sets the timer of a target, unless it rings earlier anyhow.
     fn decide_in(&mut self, key: TargetKey, pause: Duration) {
-        let timer = self.later.insert(key.clone(), pause);
-        if let Some(earlier) = self.timers.insert(key, timer) {
-            self.later.try_remove(&earlier);
+        let at = Instant::now() + pause;
+        match self.timers.get(&key) {
+            Some((_, earlier)) if *earlier <= at => {}
+            Some((timer, _)) => {
+                let timer = *timer;
+                self.later.reset_at(&timer, at);
+                self.timers.insert(key, (timer, at));
+            }
+            None => {
+                let timer = self.later.insert_at(key.clone(), at);
+                self.timers.insert(key, (timer, at));
+            }
         }
     }
 
     fn decide_later(&mut self, key: TargetKey) {
         self.timers.remove(&key);
         if let Some(tracked) = self.targets.get_mut(&key) {
-            tracked.note_change(Timestamp::now());
+            tracked.note_change(now());
             self.enqueue(key);
         }
     }
@@ -190,27 +255,26 @@ impl Controller {
     }
 
     fn decide(&mut self, key: TargetKey) {
-        let now = Timestamp::now();
-        let Some(tracked) = self.targets.get(&key) else { return };
-        if self.correcting.contains(&key) {
-            // Decided again when the write under way has ended.
-            return;
-        }
-        if tracked.failure.as_ref().is_some_and(|failure| failure.retry_at > Instant::now()) {
-            // Decided again when the pause has ended.
-            return;
-        }
-        let situation = tracked.situation(self.max_replicas, now);
-        let again = situation.again_in();
-        let correction = match situation.plan() {
-            Plan::Correct(to) => Some(Correction::Scale { to }),
-            Plan::Unset => Some(Correction::Unset { count: tracked.count.clone() }),
-            Plan::Keep | Plan::Await | Plan::Refuse(_) => None,
+        // While a write is under way, its end is what decides next.
+        let Some(tracked) = self.targets.get_mut(&key).filter(|_| !self.correcting.contains(&key)) else { return };
+        let situation = tracked.situation(now());
+        let (plan, again) = (situation.plan(), situation.again_in());
+        let pause = tracked.failure.as_ref().map(|failure| failure.retry_at.saturating_duration_since(Instant::now()));
+        let correction = match plan {
+            Plan::Correct(to) => Correction::Scale { to },
+            Plan::Unset => Correction::Unset { count: tracked.count.clone() },
+            Plan::Keep | Plan::Await | Plan::Refuse(_) | Plan::Ignore => {
+                tracked.failure = None;
+                return self.decide_again(key, again);
+            }
         };
-        if let Some(again) = again {
-            self.decide_in(key.clone(), again.min(LONGEST_SLEEP));
+        if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
+            return self.decide_again(key, Some(again.map_or(pause, |again| again.min(pause))));
         }
-        let Some(correction) = correction else { return };
+        if let Correction::Scale { to } = correction {
+            tracked.note_correcting(to);
+        }
+        self.decide_again(key.clone(), again);
         self.correcting.insert(key.clone());
         let corrector = self.corrector.clone();
         self.corrections.spawn(async move {
@@ -219,54 +283,41 @@ impl Controller {
         });
     }
 
-    fn corrected(&mut self, key: TargetKey, done: Corrected) {
+    fn decide_again(&mut self, key: TargetKey, pause: Option<Duration>) {
+        if let Some(pause) = pause {
+            self.decide_in(key, pause.min(LONGEST_SLEEP));
+        }
+    }
+
+    fn corrected(&mut self, (key, done): (TargetKey, Corrected)) {
         self.correcting.remove(&key);
         let Some(tracked) = self.targets.get_mut(&key) else { return };
         match done {
             Corrected::Scaled { to, version } => {
                 self.metrics.corrections.inc();
-                if let Some(drift) = tracked.note_corrected(to, version, Timestamp::now()) {
-                    let took = drift.corrected_at.as_ref().map(|end| end.0.duration_since(drift.at.0));
-                    let took = took.unwrap_or_default();
-                    self.metrics.correction_seconds.observe(took.as_secs_f64());
-                    info!(target = %key, manager = drift.manager, to, took_ms = took.as_millis_f64(), "put back");
-                    self.announcements.insert(key.clone(), drift.clone());
-                } else {
-                    info!(target = %key, to, "scaled");
-                }
-                self.enqueue(key);
+                debug!(target = %key, to, version, "scaled");
+                tracked.note_written(Some((to, version)), now());
+                self.tell_of_the_end(&key);
             }
-            Corrected::Gone => self.enqueue_if_changed(key),
+            Corrected::Unset => tracked.note_written(None, now()),
             Corrected::Failed { error, retry_after } => {
+                tracked.note_written(None, now());
                 let attempts = tracked.failure.as_ref().map_or(0, |failure| failure.attempts).saturating_add(1);
                 let pause = retry_after.unwrap_or_else(|| correct::pause(attempts));
                 warn!(target = %key, error, attempts, pause_ms = pause.as_millis() as u64, "correction failed, trying again");
                 self.metrics.correction_failures.inc();
                 tracked.failure = Some(Failure { attempts, error, retry_at: Instant::now() + pause });
-                self.unreported.insert(key.clone());
-                self.decide_in(key, pause);
             }
         }
-    }
-
-    /// Nothing to write to any more: the watch tells what comes next, and may have done so during the write.
-    fn enqueue_if_changed(&mut self, key: TargetKey) {
-        let gone = self.targets.get(&key).is_none_or(|tracked| tracked.target.is_none());
-        if gone {
-            self.unreported.insert(key);
-        } else {
-            self.decide_in(key, correct::pause(1));
-        }
+        self.enqueue(key);
     }
 
     fn start_report(&mut self, key: TargetKey) {
-        let Some(tracked) = self.targets.get(&key) else {
-            self.announcements.remove(&key);
-            return;
-        };
+        let drift = self.announcements.remove(&key);
+        let Some(tracked) = self.targets.get_mut(&key) else { return };
         let report = Report {
-            status: tracked.status_to_store(self.max_replicas, Timestamp::now()),
-            drift: self.announcements.remove(&key),
+            status: tracked.status_to_send(now()),
+            drift,
             count: tracked.count.clone(),
             target_uid: tracked.target.as_ref().map(|target| target.uid.clone()).unwrap_or_default(),
         };
@@ -281,16 +332,14 @@ impl Controller {
         });
     }
 
-    fn reported(&mut self, key: TargetKey, done: Reported) {
+    fn reported(&mut self, (key, done): (TargetKey, Reported)) {
         self.reporting.remove(&key);
         let Some(tracked) = self.targets.get_mut(&key) else { return };
         match done {
             Reported::Stored(Some(status)) => tracked.note_stored(*status),
             Reported::Stored(None) => {}
-            Reported::Failed => {
-                // Not at once: a status is late rather than in the way.
-                self.decide_in(key, correct::pause(u32::MAX));
-            }
+            // Not at once: a status is late rather than in the way.
+            Reported::Failed => self.decide_in(key, correct::pause(u32::MAX)),
         }
     }
 }

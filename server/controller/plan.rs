@@ -17,6 +17,10 @@ pub struct Situation<'a> {
     pub max_replicas: i32,
     /// The resource version of our latest correction: older states of the target tell nothing new.
     pub corrected_version: u64,
+    /// Whether the kind is one that is enforced.
+    pub enforced: bool,
+    /// Whether the `ReplicaCount` itself is being deleted, and waits for somebody's finalizer.
+    pub ending: bool,
     /// The time.
     pub now: Timestamp,
 }
@@ -32,6 +36,8 @@ pub enum Plan {
     Correct(i32),
     /// The count is over the maximum, and is not enforced.
     Refuse(i32),
+    /// The kind is not enforced.
+    Ignore,
     /// The override has ended, and the management with it: delete the `ReplicaCount`.
     Unset,
 }
@@ -39,7 +45,12 @@ pub enum Plan {
 impl Situation<'_> {
     /// Decides.
     pub fn plan(&self) -> Plan {
-        let Some(desired) = self.spec.desired(self.now) else { return Plan::Unset };
+        let Some(desired) = self.spec.desired(self.now) else {
+            return if self.ending { Plan::Await } else { Plan::Unset };
+        };
+        if !self.enforced {
+            return Plan::Ignore;
+        }
         if desired > self.max_replicas {
             return Plan::Refuse(desired);
         }
@@ -63,8 +74,9 @@ impl Situation<'_> {
 ///
 /// `before` is the count in the state before, or, for the first state since the server started, the count that was in
 /// place when it stopped. A difference that comes from a new desired count is none: then the target did not change.
-pub fn drift_from(before: Option<i32>, target: &TargetState, desired: i32) -> Option<i32> {
-    let ours = target.writer.as_ref().is_some_and(|writer| writer.is_ours());
+/// Neither is a write of `ours`, which tells of those that left no trace in the object.
+pub fn drift_from(before: Option<i32>, target: &TargetState, desired: i32, ours: bool) -> Option<i32> {
+    let ours = target.writer.as_ref().map_or(ours, |writer| writer.is_ours());
     before.filter(|_| !ours && target.replicas != before && target.replicas != Some(desired))
 }
 
@@ -106,7 +118,8 @@ mod tests {
     }
 
     fn plan(spec: &ReplicaCountSpec, target: Option<&TargetState>, corrected_version: u64) -> Plan {
-        Situation { spec, target, max_replicas: MAX, corrected_version, now: now() }.plan()
+        Situation { spec, target, max_replicas: MAX, corrected_version, enforced: true, ending: false, now: now() }
+            .plan()
     }
 
     #[test]
@@ -133,10 +146,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_ours_to_do_is_left_alone() {
+        let over = spec(3, Some((9, 0, true)));
+        let ended = Situation {
+            spec: &over,
+            target: None,
+            max_replicas: MAX,
+            corrected_version: 0,
+            enforced: true,
+            ending: true,
+            now: now(),
+        };
+        assert_eq!(ended.plan(), Plan::Await, "the object is being deleted already");
+        let target = target(7, 5);
+        let other = Situation { spec: &spec(3, None), target: Some(&target), enforced: false, ..ended };
+        assert_eq!(other.plan(), Plan::Ignore);
+    }
+
+    #[test]
     fn the_end_of_an_override_is_the_time_to_decide_again() {
         let again = |over| {
-            Situation { spec: &spec(3, over), target: None, max_replicas: MAX, corrected_version: 0, now: now() }
-                .again_in()
+            let spec = spec(3, over);
+            let situation = Situation {
+                spec: &spec,
+                target: None,
+                max_replicas: MAX,
+                corrected_version: 0,
+                enforced: true,
+                ending: false,
+                now: now(),
+            };
+            situation.again_in()
         };
         assert_eq!(again(None), None);
         assert_eq!(again(Some((9, 60, false))), Some(Duration::from_secs(60)));
@@ -155,16 +195,18 @@ mod tests {
             };
             TargetState { writer: crate::api::Writer::last_of(&[entry]), ..target(replicas, 5) }
         };
-        for (before, now, expected) in [
-            (Some(3), written_by("kubectl", 7), Some(3)),
-            (Some(7), written_by("kubectl", 9), Some(7)),
-            (Some(7), written_by("kubectl", 3), None),
-            (Some(7), written_by("kubectl", 7), None),
-            (Some(3), written_by("replica-count-manager", 7), None),
-            (Some(3), target(7, 5), Some(3)),
-            (None, written_by("kubectl", 7), None),
+        for (before, now, ours, expected) in [
+            (Some(3), written_by("kubectl", 7), false, Some(3)),
+            (Some(7), written_by("kubectl", 9), false, Some(7)),
+            (Some(7), written_by("kubectl", 3), false, None),
+            (Some(7), written_by("kubectl", 7), false, None),
+            (Some(3), written_by("kubectl", 7), true, Some(3)),
+            (Some(3), written_by("replica-count-manager", 7), false, None),
+            (Some(3), target(7, 5), false, Some(3)),
+            (Some(3), target(7, 5), true, None),
+            (None, written_by("kubectl", 7), false, None),
         ] {
-            assert_eq!(drift_from(before, &now, 3), expected, "{before:?} {now:?}");
+            assert_eq!(drift_from(before, &now, 3, ours), expected, "{before:?} {now:?} {ours}");
         }
     }
 

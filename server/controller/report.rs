@@ -114,7 +114,7 @@ impl Reporter {
                 drift.manager,
                 drift.from,
                 drift.to,
-                report.status.as_ref().and_then(|status| status.desired).unwrap_or(drift.from),
+                report.count.spec.desired(drift.at.0).unwrap_or(drift.from),
             )),
             secondary: Some(report.count.object_ref(&())),
         };

@@ -1,23 +1,19 @@
-//! What the controller remembers of one managed target: its states so far, and the history that its status tells.
+//! What the controller remembers of one managed target: its latest states, and what is under way for it.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
-
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use tokio::time::Instant;
 
-use super::plan::{Plan, Situation, drift_from};
+use super::{
+    history::History,
+    plan::{Plan, Situation, drift_from},
+};
 use crate::{
-    api::{Change, Drift, Drifter, ReplicaCount, ReplicaCountStatus, TargetState},
+    api::{Drift, ReplicaCount, ReplicaCountStatus, TargetState},
     cache::Seen,
 };
-
-/// How many actors the status names.
-const MAX_DRIFTERS: usize = 5;
-
-/// How many changes of the desired count the status names.
-const MAX_CHANGES: usize = 10;
 
 /// One managed target.
 #[derive(Debug)]
@@ -26,17 +22,20 @@ pub struct Tracked {
     pub count: Arc<ReplicaCount>,
     /// The latest state of the target.
     pub target: Option<TargetState>,
-    /// The resource version of our latest correction.
-    pub corrected_version: u64,
     /// The failed writes since the last one that succeeded.
     pub failure: Option<Failure>,
+    /// What is known of its past.
+    pub history: History,
+    /// The count of the correction that is under way.
+    correcting_to: Option<i32>,
+    corrected_version: u64,
+    max_replicas: i32,
+    enforced: bool,
     desired: Option<i32>,
     before: Option<i32>,
-    drifts: i64,
-    last_drift: Option<Drift>,
-    drifters: Vec<Drifter>,
-    changes: Vec<Change>,
+    /// The status as the API server has it, and the one that was sent last.
     stored: ReplicaCountStatus,
+    sent: Option<ReplicaCountStatus>,
 }
 
 /// Writes that failed in a row.
@@ -51,20 +50,21 @@ pub struct Failure {
 }
 
 impl Tracked {
-    /// Takes up a target where its status says that it was left.
-    pub fn new(count: Arc<ReplicaCount>) -> Self {
+    /// Takes up a target where its status says that it was left; `enforced` says whether its kind is.
+    pub fn new(count: Arc<ReplicaCount>, max_replicas: i32, enforced: bool) -> Self {
         let stored = count.status_or_default();
         Self {
             target: None,
-            corrected_version: 0,
             failure: None,
+            history: History::of(&stored),
+            correcting_to: None,
+            corrected_version: 0,
+            max_replicas,
+            enforced,
             desired: stored.desired,
             before: stored.observed,
-            drifts: stored.drifts,
-            last_drift: stored.last_drift.clone(),
-            drifters: stored.drifters.clone(),
-            changes: stored.changes.clone(),
             stored,
+            sent: None,
             count,
         }
     }
@@ -72,21 +72,33 @@ impl Tracked {
     /// Takes in a new state and tells of the drift that it is, if it is one.
     pub fn observe(&mut self, count: Arc<ReplicaCount>, seen: Seen, now: Timestamp) -> Option<&Drift> {
         if count.resource_version_number() > self.count.resource_version_number() {
-            self.stored = count.status_or_default();
+            self.adopt(count.status_or_default());
         }
         self.count = count;
         self.note_change(now);
         self.target = seen.target;
         let (target, desired) = (self.target.as_ref()?, self.desired?);
-        let from = drift_from(self.before, target, desired);
+        // A count of 0 leaves no owner behind, and so neither does the next write through /scale.
+        let ours = target.resource_version == self.corrected_version || target.replicas == self.correcting_to;
+        let from = drift_from(self.before, target, desired, ours);
         self.before = target.replicas;
         match (from, target.replicas) {
-            (Some(from), Some(to)) => Some(self.note_drift(from, to, now)),
+            (Some(from), Some(to)) => Some(self.history.drift(target.writer.as_ref(), from, to, now)),
             _ => {
-                self.note_in_place(now);
+                if self.before == self.desired {
+                    self.history.end_drift(now);
+                }
                 None
             }
         }
+    }
+
+    /// Takes over what another server has stored: two that insisted on their own would write in turns without end.
+    fn adopt(&mut self, status: ReplicaCountStatus) {
+        if status != self.stored && self.sent.as_ref() != Some(&status) {
+            self.history = History::of(&status);
+        }
+        self.stored = status;
     }
 
     /// Records that the desired count is another than before, also when only time has passed.
@@ -98,50 +110,53 @@ impl Tracked {
         if let Some(to) = desired {
             let by_time = self.count.metadata.generation == self.stored.observed_generation;
             let reason = match self.count.spec.active_override(now) {
-                _ if by_time => "the override ended".to_owned(),
-                Some(over) => over.reason.clone(),
-                None => self.count.spec.reason.clone(),
+                _ if by_time => "the override ended",
+                Some(over) => &over.reason,
+                None => &self.count.spec.reason,
             };
             let by = if by_time { String::new() } else { self.count.set_by() };
-            self.changes.insert(0, Change { from: self.desired, to, by, reason, at: MicroTime(now) });
-            self.changes.truncate(MAX_CHANGES);
+            self.history.change(self.desired, to, by, reason.to_owned(), now);
         }
         self.desired = desired;
     }
 
-    /// Records that the desired count is back in place.
-    pub fn note_in_place(&mut self, now: Timestamp) {
-        let in_place = self.before == self.desired;
-        if let Some(drift) = self.last_drift.as_mut().filter(|drift| in_place && drift.corrected_at.is_none()) {
-            drift.corrected_at = Some(MicroTime(now));
+    /// Records that a correction is under way.
+    pub fn note_correcting(&mut self, to: i32) {
+        self.correcting_to = Some(to);
+    }
+
+    /// Records that the write under way has ended, and with which resource version of the target, if it was stored.
+    pub fn note_written(&mut self, stored: Option<(i32, u64)>, now: Timestamp) {
+        self.correcting_to = None;
+        let Some((to, version)) = stored else { return };
+        self.corrected_version = version;
+        self.failure = None;
+        if self.desired == Some(to) {
+            self.history.end_drift(now);
         }
     }
 
-    /// Records a correction that the API server has stored, and tells of the drift that it ended, if it ended one.
-    pub fn note_corrected(&mut self, to: i32, version: u64, now: Timestamp) -> Option<&Drift> {
-        self.corrected_version = version;
-        self.failure = None;
-        let drift =
-            self.last_drift.as_mut().filter(|drift| drift.corrected_at.is_none() && self.desired == Some(to))?;
-        drift.corrected_at = Some(MicroTime(now));
-        Some(drift)
-    }
-
     /// The situation to decide on.
-    pub fn situation(&self, max_replicas: i32, now: Timestamp) -> Situation<'_> {
+    pub fn situation(&self, now: Timestamp) -> Situation<'_> {
         Situation {
             spec: &self.count.spec,
             target: self.target.as_ref(),
-            max_replicas,
+            max_replicas: self.max_replicas,
             corrected_version: self.corrected_version,
+            enforced: self.enforced,
+            ending: self.count.metadata.deletion_timestamp.is_some(),
             now,
         }
     }
 
-    /// The status to store, unless that is what is stored.
-    pub fn status_to_store(&self, max_replicas: i32, now: Timestamp) -> Option<ReplicaCountStatus> {
-        let status = self.status(max_replicas, now);
-        (status != self.stored).then_some(status)
+    /// The status to send, unless the API server has it already.
+    pub fn status_to_send(&mut self, now: Timestamp) -> Option<ReplicaCountStatus> {
+        let status = self.status(now);
+        if status == self.stored {
+            return None;
+        }
+        self.sent = Some(status.clone());
+        Some(status)
     }
 
     /// Records what the API server has stored.
@@ -149,92 +164,71 @@ impl Tracked {
         self.stored = status;
     }
 
-    fn note_drift(&mut self, from: i32, to: i32, now: Timestamp) -> &Drift {
-        let writer = self.target.as_ref().and_then(|target| target.writer.as_ref());
-        let manager = writer.map_or("unknown", |writer| &writer.manager).to_owned();
-        self.drifts += 1;
-        let known = self.drifters.iter().position(|drifter| drifter.manager == manager);
-        let count = known.map_or(0, |index| self.drifters.remove(index).count) + 1;
-        self.drifters.insert(0, Drifter { manager: manager.clone(), count, from, to, last: MicroTime(now) });
-        self.drifters.truncate(MAX_DRIFTERS);
-        self.last_drift.insert(Drift {
-            manager,
-            operation: writer.map(|writer| writer.operation.to_string()).unwrap_or_default(),
-            subresource: writer.filter(|writer| writer.scale).map(|_| "scale".to_owned()).unwrap_or_default(),
-            from,
-            to,
-            at: MicroTime(now),
-            corrected_at: None,
-        })
-    }
-
-    fn status(&self, max_replicas: i32, now: Timestamp) -> ReplicaCountStatus {
-        let observed = self.target.as_ref().and_then(|target| target.replicas);
-        let ready = self.target.as_ref().and_then(|target| target.ready);
-        let [ready_condition, found_condition] = self.conditions(max_replicas, now);
-        ReplicaCountStatus {
+    fn status(&self, now: Timestamp) -> ReplicaCountStatus {
+        let mut status = ReplicaCountStatus {
             observed_generation: self.count.metadata.generation,
             desired: self.desired,
-            observed,
-            ready,
-            drifts: self.drifts,
-            last_drift: self.last_drift.clone(),
+            observed: self.target.as_ref().and_then(|target| target.replicas),
+            ready: self.target.as_ref().and_then(|target| target.ready),
             appliers: self.stored.appliers.clone(),
-            drifters: self.drifters.clone(),
-            changes: self.changes.clone(),
-            conditions: vec![ready_condition, found_condition],
-        }
+            conditions: self.conditions(now).into(),
+            ..ReplicaCountStatus::default()
+        };
+        self.history.write_to(&mut status);
+        status
     }
 
-    fn conditions(&self, max_replicas: i32, now: Timestamp) -> [Condition; 2] {
-        let target = self.target.as_ref();
-        let (ready, reason, message) = match self.situation(max_replicas, now).plan() {
-            Plan::Refuse(count) => (
-                false,
-                "AboveMaximum",
-                format!("{count} replicas are above the server's maximum of {max_replicas}: not enforced"),
-            ),
-            Plan::Unset => (false, "OverrideEnded", "the override has ended, and the management with it".to_owned()),
-            Plan::Await if target.is_none() => {
-                (false, "TargetNotFound", "there is no such target: the count holds once it appears".to_owned())
-            }
-            Plan::Await => (false, "TargetTerminating", "the target is being deleted".to_owned()),
-            Plan::Correct(_) => match &self.failure {
-                Some(failure) => (false, "CorrectionFailed", failure.error.clone()),
-                None => (false, "Correcting", "the count is being put in place".to_owned()),
-            },
-            Plan::Keep => match target.and_then(|target| target.ready) {
-                Some(ready) if Some(ready) != self.desired => {
-                    (false, "ReplicasNotReady", format!("{ready} of {} replicas are ready", self.desired.unwrap_or(0)))
-                }
-                _ => (true, "InPlace", String::new()),
-            },
+    fn conditions(&self, now: Timestamp) -> [Condition; 2] {
+        let (ready, reason, message) = self.readiness(now);
+        let (found, found_reason, found_message) = match &self.target {
+            _ if !self.enforced => ("Unknown", "KindNotEnforced", "the server does not enforce this kind"),
+            Some(_) => ("True", "Found", ""),
+            None => ("False", "NotFound", "there is no such target"),
         };
-        let (found_reason, found_message) = match target {
-            Some(_) => ("Found", ""),
-            None => ("NotFound", "there is no such target"),
-        };
+        let ready = if ready { "True" } else { "False" };
         [
-            self.condition("Ready", ready, reason, &message, now),
-            self.condition("TargetFound", target.is_some(), found_reason, found_message, now),
+            self.condition("Ready", ready, reason, message, now),
+            self.condition("TargetFound", found, found_reason, found_message.to_owned(), now),
         ]
     }
 
+    /// Whether the target is as it should be, and why or why not: for programs, and for people.
+    fn readiness(&self, now: Timestamp) -> (bool, &'static str, String) {
+        let no = |reason, message: &str| (false, reason, message.to_owned());
+        let ready = self.target.as_ref().and_then(|target| target.ready);
+        match (self.situation(now).plan(), &self.failure) {
+            (Plan::Refuse(count), _) => {
+                let max = self.max_replicas;
+                no("AboveMaximum", &format!("{count} replicas are above the server's maximum of {max}: not enforced"))
+            }
+            (Plan::Ignore, _) => no("KindNotEnforced", "the server does not enforce this kind"),
+            (Plan::Unset, _) => no("OverrideEnded", "the override has ended, and the management with it"),
+            (Plan::Await, _) if self.target.is_none() => {
+                no("TargetNotFound", "there is no such target: the count holds once it appears")
+            }
+            (Plan::Await, _) => no("TargetTerminating", "the target is being deleted"),
+            (Plan::Correct(_), Some(failure)) => no("CorrectionFailed", &failure.error),
+            (Plan::Correct(_), None) => no("Correcting", "the count is being put in place"),
+            (Plan::Keep, _) => match (ready, self.desired) {
+                (Some(ready), Some(desired)) if ready != desired => {
+                    no("ReplicasNotReady", &format!("{ready} of {desired} replicas are ready"))
+                }
+                _ => (true, "InPlace", String::new()),
+            },
+        }
+    }
+
     /// Keeps the time of the last transition while the status is the same, as metav1.Condition asks.
-    fn condition(&self, type_: &str, holds: bool, reason: &str, message: &str, now: Timestamp) -> Condition {
-        let status = if holds { "True" } else { "False" };
-        let since = self
-            .stored
-            .conditions
-            .iter()
-            .find(|stored| stored.type_ == type_ && stored.status == status)
-            .map_or(Time(now), |stored| stored.last_transition_time.clone());
+    fn condition(&self, type_: &str, status: &str, reason: &str, message: String, now: Timestamp) -> Condition {
+        let before = self.stored.conditions.iter().find(|stored| stored.type_ == type_ && stored.status == status);
+        // Stored to the second; more would make every stored condition another than the one that was sent.
+        let now = || Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
         Condition {
             type_: type_.to_owned(),
             status: status.to_owned(),
             reason: reason.to_owned(),
-            message: message.to_owned(),
-            last_transition_time: since,
+            message,
+            last_transition_time: before.map_or_else(now, |stored| stored.last_transition_time.clone()),
             observed_generation: self.count.metadata.generation,
         }
     }
@@ -246,6 +240,7 @@ mod tests {
 
     use super::*;
     use crate::api::{Target, TargetKey};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
     const MAX: i32 = 100;
 
@@ -287,40 +282,42 @@ mod tests {
     }
 
     fn ready(tracked: &Tracked) -> String {
-        tracked.status(MAX, at(0)).conditions[0].reason.clone()
+        tracked.status(at(0)).conditions[0].reason.clone()
     }
 
     #[test]
     fn a_drift_is_told_from_the_start_of_the_management_and_from_our_own_writes() {
         let count = replicas(1, 3);
-        let mut tracked = Tracked::new(count.clone());
+        let mut tracked = Tracked::new(count.clone(), MAX, true);
         // Management starts with another count: nobody changed it.
         assert!(tracked.observe(count.clone(), seen(Some((10, 2, "helm"))), at(0)).is_none());
         assert_eq!(ready(&tracked), "Correcting");
-        assert!(tracked.note_corrected(3, 11, at(1)).is_none());
+        tracked.note_written(Some((3, 11)), at(1));
+        assert_eq!(tracked.history.take_ended(), None);
         assert!(tracked.observe(count.clone(), seen(Some((11, 3, "replica-count-manager"))), at(1)).is_none());
         assert_eq!(ready(&tracked), "InPlace");
         let drift = tracked.observe(count.clone(), seen(Some((12, 7, "kubectl"))), at(2)).unwrap().clone();
         assert_eq!((drift.manager.as_str(), drift.from, drift.to, drift.corrected_at), ("kubectl", 3, 7, None));
         // Another event of the same state is not another drift.
         assert!(tracked.observe(count.clone(), seen(Some((13, 7, "kubectl"))), at(3)).is_none());
-        let corrected = tracked.note_corrected(3, 14, at(4)).unwrap();
-        assert_eq!(corrected.corrected_at, Some(MicroTime(at(4))));
+        tracked.note_written(Some((3, 14)), at(4));
+        let ended = tracked.history.take_ended().unwrap();
+        assert_eq!(ended.corrected_at, Some(MicroTime(at(4))));
         // A late write of ours is corrected, and is nobody's drift.
         assert!(tracked.observe(count, seen(Some((15, 4, "replica-count-manager"))), at(5)).is_none());
-        assert_eq!(tracked.status(MAX, at(5)).drifts, 1);
+        assert_eq!(tracked.status(at(5)).drifts, 1);
     }
 
     #[test]
     fn the_status_names_the_latest_five_actors_and_ten_changes() {
-        let mut tracked = Tracked::new(replicas(1, 0));
+        let mut tracked = Tracked::new(replicas(1, 0), MAX, true);
         for step in 1..=12 {
             let count = replicas(step, i32::try_from(step).unwrap());
             let manager = format!("manager-{}", step % 7);
             tracked.observe(count.clone(), seen(Some((2 * step, 50, &manager))), at(0));
             tracked.observe(count, seen(Some((2 * step + 1, 60, &manager))), at(0));
         }
-        let status = tracked.status(MAX, at(0));
+        let status = tracked.status(at(0));
         let managers: Vec<_> = status.drifters.iter().map(|drifter| drifter.manager.as_str()).collect();
         assert_eq!(managers, ["manager-5", "manager-4", "manager-3", "manager-2", "manager-1"]);
         let changes: Vec<_> = status.changes.iter().map(|change| (change.from, change.to)).collect();
@@ -332,21 +329,57 @@ mod tests {
     fn a_server_that_starts_again_goes_on_where_the_status_says() {
         let status = json!({"observedGeneration": 1, "desired": 3, "observed": 3, "drifts": 4, "conditions": []});
         let count = count(1, json!({"replicas": 3}), &status);
-        let mut tracked = Tracked::new(count.clone());
+        let mut tracked = Tracked::new(count.clone(), MAX, true);
         let drift = tracked.observe(count, seen(Some((20, 8, "helm"))), at(0)).unwrap();
         assert_eq!((drift.from, drift.to), (3, 8));
-        let status = tracked.status(MAX, at(0));
+        let status = tracked.status(at(0));
         assert_eq!((status.drifts, status.changes), (5, vec![]));
     }
 
     #[test]
     fn a_status_is_stored_once() {
-        let count = replicas(1, 3);
-        let mut tracked = Tracked::new(count.clone());
-        tracked.observe(count, seen(Some((10, 3, "kubectl"))), at(0));
-        let status = tracked.status_to_store(MAX, at(0)).unwrap();
-        tracked.note_stored(status);
-        assert_eq!(tracked.status_to_store(MAX, at(60)), None, "the time alone changes nothing");
+        let mut tracked = Tracked::new(replicas(1, 3), MAX, true);
+        tracked.observe(replicas(1, 3), seen(Some((10, 3, "kubectl"))), at(0));
+        let now = Timestamp::from_microsecond(at(0).as_microsecond() + 123_456).unwrap();
+        tracked.observe(replicas(1, 3), seen(Some((11, 7, "kubectl"))), now);
+        let sent = tracked.status_to_send(now).unwrap();
+        // As it comes back through the watch.
+        let echo = count(2, json!({"replicas": 3}), &serde_json::to_value(&sent).unwrap());
+        let echo = Arc::new(ReplicaCount {
+            metadata: kube::core::ObjectMeta { generation: Some(1), ..echo.metadata.clone() },
+            ..(*echo).clone()
+        });
+        tracked.observe(echo, seen(Some((11, 7, "kubectl"))), at(60));
+        assert_eq!(tracked.status_to_send(at(60)), None, "neither the echo nor the time changes anything");
+    }
+
+    #[test]
+    fn what_another_server_has_stored_is_taken_over() {
+        let mut tracked = Tracked::new(replicas(1, 3), MAX, true);
+        tracked.observe(replicas(1, 3), seen(Some((10, 3, "kubectl"))), at(0));
+        tracked.observe(replicas(1, 3), seen(Some((11, 7, "kubectl"))), at(1));
+        let mut other = tracked.status(at(1));
+        (other.drifts, other.drifters[0].manager) = (8, "helm".to_owned());
+        tracked.observe(count(2, json!({"replicas": 3}), &serde_json::to_value(&other).unwrap()), seen(None), at(2));
+        let status = tracked.status(at(2));
+        assert_eq!((status.drifts, status.drifters[0].manager.as_str()), (8, "helm"));
+    }
+
+    #[test]
+    fn a_write_of_ours_that_leaves_no_owner_is_no_drift() {
+        let ownerless = |version, replicas| {
+            let mut seen = seen(Some((version, replicas, "")));
+            seen.target.iter_mut().for_each(|target| target.writer = None);
+            seen
+        };
+        let mut tracked = Tracked::new(replicas(1, 0), MAX, true);
+        tracked.observe(replicas(1, 0), seen(Some((10, 3, "kubectl"))), at(0));
+        tracked.note_correcting(0);
+        // The next Set is known before the echo of the correction to 0.
+        tracked.observe(replicas(2, 5), seen(Some((10, 3, "kubectl"))), at(1));
+        assert!(tracked.observe(replicas(2, 5), ownerless(11, 0), at(1)).is_none());
+        tracked.note_written(Some((0, 11)), at(1));
+        assert!(tracked.observe(replicas(2, 5), ownerless(12, 2), at(2)).is_some(), "that was somebody else");
     }
 
     #[test]
@@ -354,9 +387,9 @@ mod tests {
         let over = json!({"replicas": 9, "until": at(10).to_string(), "reason": "sale"});
         let status = json!({"observedGeneration": 1, "desired": 9, "conditions": []});
         let count = count(1, json!({"replicas": 3, "override": over}), &status);
-        let mut tracked = Tracked::new(count);
+        let mut tracked = Tracked::new(count, MAX, true);
         tracked.note_change(at(10));
-        let change = &tracked.status(MAX, at(10)).changes[0];
+        let change = &tracked.status(at(10)).changes[0];
         assert_eq!((change.from, change.to, change.by.as_str()), (Some(9), 3, ""));
         assert_eq!(change.reason, "the override ended");
     }

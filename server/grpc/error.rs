@@ -35,8 +35,12 @@ pub(super) enum Error {
     Contended(TargetKey),
     #[error("the API server refused: {0}")]
     Refused(String),
-    #[error("the server's own account lacks a right: {0}")]
+    #[error("the API server forbids it to the server: {0}")]
     Forbidden(String),
+    #[error("the namespace is being deleted: {0}")]
+    NamespaceTerminating(String),
+    #[error("the API server failed: {0}")]
+    Failed(String),
     #[error("failed to reach the API server: {0}; whether the write took place is not known, try again")]
     Unreachable(String),
 }
@@ -60,7 +64,9 @@ impl Error {
             Self::Stopping => (Code::Unavailable, "STOPPING"),
             Self::Contended(_) => (Code::Aborted, "CONTENDED"),
             Self::Refused(_) => (Code::InvalidArgument, "REFUSED_BY_API_SERVER"),
-            Self::Forbidden(_) => (Code::Internal, "SERVER_LACKS_RIGHT"),
+            Self::NamespaceTerminating(_) => (Code::FailedPrecondition, "NAMESPACE_TERMINATING"),
+            Self::Forbidden(_) => (Code::Internal, "FORBIDDEN_TO_SERVER"),
+            Self::Failed(_) => (Code::Internal, "API_SERVER_FAILED"),
             Self::Unreachable(_) => (Code::Unavailable, "API_SERVER_UNREACHABLE"),
         }
     }
@@ -100,14 +106,25 @@ impl From<InvalidTarget> for Error {
 impl From<kube::Error> for Error {
     fn from(error: kube::Error) -> Self {
         match error {
+            kube::Error::Api(status) if is_terminating(&status) => Self::NamespaceTerminating(status.message.clone()),
             kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden(status.message.clone()),
             kube::Error::Api(status) if status.code == 422 || status.code == 400 => {
                 Self::Refused(status.message.clone())
             }
-            kube::Error::Api(status) => Self::Unreachable(status.message.clone()),
+            // Busy or failing: whether it wrote is not known.
+            kube::Error::Api(status) if status.code == 429 || status.code >= 500 => {
+                Self::Unreachable(status.message.clone())
+            }
+            kube::Error::Api(status) => Self::Failed(status.message.clone()),
             error => Self::Unreachable(crate::telemetry::chain(&error)),
         }
     }
+}
+
+/// Whether a namespace takes no new objects because it is being deleted, which the API server calls forbidden.
+fn is_terminating(status: &kube::core::Status) -> bool {
+    let causes = status.details.as_ref().map(|details| &details.causes);
+    causes.is_some_and(|causes| causes.iter().any(|cause| cause.reason == "NamespaceTerminating"))
 }
 
 impl From<Error> for Status {

@@ -4,6 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::Stream;
 use jiff::Timestamp;
+use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::info;
@@ -22,6 +23,9 @@ use crate::{
 
 /// How long a read waits for the resource version that it asks for.
 const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// The most bytes of a page: the usual limit of a gRPC message is 4 MiB.
+const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 /// The longest time that a write may take altogether: a caller that hears nothing longer tries again.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -44,14 +48,21 @@ impl Replicas {
         let size = request::page_size(request.page_size)?;
         let after = request::page_token(&request.page_token)?;
         self.ready_to_read(&request.min_resource_version).await?;
-        let version = self.cache.version();
+        let resource_version = self.cache.version().to_string();
         let page = self.cache.list(filter.all_targets, after.as_ref(), size, |seen| filter.selects(seen));
-        let now = Timestamp::now();
-        Ok(v1::ListReplicaCountsResponse {
-            replica_counts: page.entries.iter().map(|seen| view::replica_count(seen, now)).collect(),
-            next_page_token: page.next.as_ref().map(request::to_page_token).unwrap_or_default(),
-            resource_version: version.to_string(),
-        })
+        let (now, mut next, mut bytes) = (Timestamp::now(), page.next, 0);
+        let mut replica_counts = Vec::with_capacity(page.entries.len());
+        for (index, seen) in page.entries.iter().enumerate() {
+            let shown = view::replica_count(seen, now);
+            bytes += shown.encoded_len();
+            if bytes > MAX_PAGE_BYTES && index > 0 {
+                next = Some(page.entries[index - 1].key.clone());
+                break;
+            }
+            replica_counts.push(shown);
+        }
+        let next_page_token = next.as_ref().map(request::to_page_token).unwrap_or_default();
+        Ok(v1::ListReplicaCountsResponse { replica_counts, next_page_token, resource_version })
     }
 
     pub(super) async fn get(&self, request: v1::GetReplicaCountRequest) -> Result<v1::GetReplicaCountResponse, Error> {
@@ -92,13 +103,16 @@ impl Replicas {
         who: &Identity,
         request: v1::UnsetReplicaCountRequest,
     ) -> Result<v1::UnsetReplicaCountResponse, Error> {
-        let (key, _) = self.rules.target(request.target)?;
+        let (key, kind) = self.rules.target(request.target)?;
         self.ready_to_read("").await?;
         let seen = self.cache.get(&key);
         let count = match &seen.count {
-            Some(count) => count.clone(),
-            None => Arc::new(self.writes.count(&key).await?.ok_or_else(|| Error::NotManaged(key.clone()))?),
+            Some(count) => Some(count.clone()),
+            None => within(WRITE_TIMEOUT, self.writes.count(&key)).await?.map(Arc::new),
         };
+        // Another target may share the name of the object.
+        let count = count.filter(|count| count.target().is_ok_and(|owner| owner == key));
+        let count = count.ok_or_else(|| Error::NotManaged(key.clone()))?;
         let restored = match (request.restore, count.spec.original_replicas) {
             (false, _) => None,
             (true, Some(original)) => Some(original),
@@ -108,7 +122,7 @@ impl Replicas {
             }
         };
         if !request.dry_run {
-            within(WRITE_TIMEOUT, self.writes.unset(&count, &key, restored)).await?;
+            within(WRITE_TIMEOUT, self.writes.unset(&count, (&key, &kind), restored)).await?;
             self.forgets(&key, count.metadata.uid.as_deref()).await;
         }
         info!(user = who.user, target = %key, restored, dry_run = request.dry_run, "unset");
@@ -122,7 +136,7 @@ impl Replicas {
 
     /// Waits until reads know of a deletion, which unlike other writes answers with no resource version to wait for.
     async fn forgets(&self, key: &crate::api::TargetKey, uid: Option<&str>) {
-        let (_, mut events) = self.cache.subscribe(false);
+        let mut events = self.cache.changes();
         let forgotten = || self.cache.get(key).count.is_none_or(|count| count.metadata.uid.as_deref() != uid);
         let wait = async { while !forgotten() && events.recv().await.is_ok() {} };
         // The deletion is stored either way; a cache that lags only makes the answer's version an older one.

@@ -36,10 +36,11 @@ pub(super) fn watch(
     filter: Filter,
     stop: CancellationToken,
 ) -> impl Stream<Item = Result<Response, Status>> + use<> {
+    // Read first: the snapshot holds at least this.
+    let synced = Synced { resource_version: cache.version().to_string() };
     let (snapshot, events) = cache.subscribe(filter.all_targets);
     let mut watch = Watch { filter, shown: HashMap::new(), pending: VecDeque::new(), events, stop, ended: false };
     snapshot.iter().for_each(|seen| watch.take(seen));
-    let synced = Synced { resource_version: cache.version().to_string() };
     watch.pending.push_back(Response { event: Some(Event::Synced(synced)) });
     stream::unfold(watch, |mut watch| async { watch.next().await.map(|item| (item, watch)) })
 }

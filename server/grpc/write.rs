@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    core::Status,
 };
 use serde_json::{Value, json};
 
@@ -83,7 +84,12 @@ impl Writes {
     }
 
     /// Deletes a `ReplicaCount`, after putting back the count from before if asked to.
-    pub(super) async fn unset(&self, count: &ReplicaCount, key: &TargetKey, restore: Option<i32>) -> Result<(), Error> {
+    pub(super) async fn unset(
+        &self,
+        count: &ReplicaCount,
+        (key, kind): (&TargetKey, &TargetKind),
+        restore: Option<i32>,
+    ) -> Result<(), Error> {
         if let Some(original) = restore {
             // First the desired count, so that nobody corrects what is restored next.
             let spec = ReplicaCountSpec { replicas: original, override_: None, ..count.spec.clone() };
@@ -92,8 +98,13 @@ impl Writes {
                 {"op": "replace", "path": "/spec", "value": spec},
             ]))?;
             let params = PatchParams::apply(FIELD_MANAGER);
-            self.counts(key).patch(&key.replica_count_name(), &params, &patch).await?;
-            self.scale(key, original).await?;
+            match self.counts(key).patch(&key.replica_count_name(), &params, &patch).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(gone)) if gone.is_not_found() => return Err(Error::NotManaged(key.clone())),
+                Err(kube::Error::Api(other)) if is_failed_test(&other) => return Err(Error::Contended(key.clone())),
+                Err(error) => return Err(error.into()),
+            }
+            self.scale(key, kind, original).await?;
         }
         let preconditions = Preconditions { uid: count.metadata.uid.clone(), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
@@ -110,9 +121,9 @@ impl Writes {
         Ok(self.counts(key).get_opt(&key.replica_count_name()).await?)
     }
 
-    /// Writes only if the lasting count is still the one that the caller is told was there before.
+    /// Writes only if the spec is still the one that the caller is told was there before; `None` if it is not.
     ///
-    /// `None` if it is not: status writes, which change the object's version all the time, do not count.
+    /// The generation tells: unlike the resource version, it stays as it is when the status is written.
     async fn replace(
         &self,
         existing: &ReplicaCount,
@@ -130,22 +141,18 @@ impl Writes {
             return Err(Error::Precondition { reason: "NAME_TAKEN", message });
         }
         let spec = spec_after(Some(&existing.spec), set, observed)?;
-        let operations = patch(json!([
-            {"op": "test", "path": "/metadata/uid", "value": existing.metadata.uid},
-            {"op": "test", "path": "/spec/replicas", "value": existing.spec.replicas},
-            {"op": "replace", "path": "/spec", "value": spec},
-            set_by(existing.metadata.annotations.as_ref(), who),
-        ]))?;
+        let mut operations = vec![
+            json!({"op": "test", "path": "/metadata/uid", "value": existing.metadata.uid}),
+            json!({"op": "test", "path": "/metadata/generation", "value": existing.metadata.generation}),
+            json!({"op": "replace", "path": "/spec", "value": spec}),
+        ];
+        operations.extend(set_by(existing.metadata.annotations.as_ref(), who));
+        let operations = patch(operations.into())?;
         let params = PatchParams { dry_run: set.dry_run, ..PatchParams::apply(FIELD_MANAGER) };
         match self.counts(&set.key).patch(&set.key.replica_count_name(), &params, &operations).await {
             Ok(stored) => Ok(Some(stored)),
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
-            // 422 is a failed test as well as a spec that the schema refuses; only the latter has causes.
-            Err(kube::Error::Api(status))
-                if status.code == 422 && status.details.as_ref().is_none_or(|details| details.causes.is_empty()) =>
-            {
-                Ok(None)
-            }
+            Err(kube::Error::Api(status)) if is_failed_test(&status) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -158,7 +165,7 @@ impl Writes {
         match self.counts(&set.key).create(&params, &count).await {
             Ok(stored) => Ok(Some(stored)),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
-            Err(kube::Error::Api(status)) if status.is_not_found() => {
+            Err(kube::Error::Api(status)) if is_about_a_namespace(&status) => {
                 Err(Error::NamespaceNotFound(set.key.namespace.to_string()))
             }
             Err(error) => Err(error.into()),
@@ -170,15 +177,13 @@ impl Writes {
         Ok(targets.get_opt(&key.name).await?.map(|target| target.state))
     }
 
-    async fn scale(&self, key: &TargetKey, replicas: i32) -> Result<(), Error> {
-        let Some(kind) = TargetKind::all().into_iter().find(|kind| kind.group_kind == key.kind) else {
-            return Err(Error::TargetNotFound(key.clone()));
-        };
-        let targets: Api<Target> = Api::namespaced_with(self.client.clone(), &key.namespace, &kind);
+    /// Sets a target's count, unless there is no target.
+    async fn scale(&self, key: &TargetKey, kind: &TargetKind, replicas: i32) -> Result<(), Error> {
+        let targets: Api<Target> = Api::namespaced_with(self.client.clone(), &key.namespace, kind);
         let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
         match targets.patch_scale(&key.name, &PatchParams::apply(FIELD_MANAGER), &patch).await {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(gone)) if gone.is_not_found() => Err(Error::TargetNotFound(key.clone())),
+            Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -186,6 +191,15 @@ impl Writes {
     fn counts(&self, key: &TargetKey) -> Api<ReplicaCount> {
         Api::namespaced(self.client.clone(), &key.namespace)
     }
+}
+
+/// Whether a 422 tells of a `test` that failed: a spec that the schema refuses has causes.
+fn is_failed_test(status: &Status) -> bool {
+    status.code == 422 && status.details.as_ref().is_none_or(|details| details.causes.is_empty())
+}
+
+fn is_about_a_namespace(status: &Status) -> bool {
+    status.is_not_found() && status.details.as_ref().is_some_and(|details| details.kind == "namespaces")
 }
 
 fn check_expected(set: &Set, observed: Option<i32>) -> Result<(), Error> {
@@ -236,12 +250,17 @@ fn spec_after(before: Option<&ReplicaCountSpec>, set: &Set, observed: Option<i32
     })
 }
 
-fn set_by(annotations: Option<&BTreeMap<String, String>>, who: &Identity) -> Value {
+/// The annotation, added to those that are there. Where there were none, there must still be none.
+fn set_by(annotations: Option<&BTreeMap<String, String>>, who: &Identity) -> Vec<Value> {
     match annotations {
         Some(_) => {
-            json!({"op": "add", "path": format!("/metadata/annotations/{}", SET_BY.replace('/', "~1")), "value": who.user})
+            let path = format!("/metadata/annotations/{}", SET_BY.replace('/', "~1"));
+            vec![json!({"op": "add", "path": path, "value": who.user})]
         }
-        None => json!({"op": "add", "path": "/metadata/annotations", "value": {SET_BY: who.user}}),
+        None => vec![
+            json!({"op": "test", "path": "/metadata/annotations", "value": null}),
+            json!({"op": "add", "path": "/metadata/annotations", "value": {SET_BY: who.user}}),
+        ],
     }
 }
 

@@ -108,6 +108,18 @@ impl<'a> Namespace<'a> {
         Ok(count["status"].clone())
     }
 
+    /// Waits until the server knows that a Deployment is not managed.
+    pub(crate) async fn forgotten(&self, name: &str) -> Result<()> {
+        let request = serde_json::json!({"Namespace": self.name, "Name": name});
+        wait::until("the server to know that it is not managed", PATIENCE, async || {
+            let refusal = self.world.grpcurl("proto.DeploymentsService/GetDeployment", &request).await.err();
+            let message = refusal.map(|refusal| refusal.message).unwrap_or_default();
+            ensure!(message.contains("is not managed: it has no ReplicaCount"), "{message}");
+            Ok(())
+        })
+        .await
+    }
+
     /// Sets a Deployment's count through the seed-compatible service.
     pub(crate) async fn set(&self, name: &str, replicas: i32) -> Result<Value> {
         let request = serde_json::json!({"Namespace": self.name, "Name": name, "Replicas": replicas});

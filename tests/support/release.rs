@@ -14,11 +14,7 @@ const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/replica-count-m
 pub(crate) async fn install(cluster: &Cluster, certificates: &Path, server: &Path) -> Result<Kubelet> {
     let kubelet = Kubelet::start(cluster, [(NAME, server)])?;
     run(cluster.kubectl().args(["create", "namespace", NAME])).await?;
-    let file =
-        |key: &str, name: &str| format!("--from-file={key}={}", certificates.join("server").join(name).display());
-    let mut secret = cluster.kubectl();
-    secret.args(["create", "secret", "generic", "replica-count-manager-certificates", "--namespace", NAME]);
-    run(secret.args([file("tls.crt", "server.crt"), file("tls.key", "server.key"), file("ca.crt", "ca.crt")])).await?;
+    create_secret(cluster, certificates, "server/server.crt").await?;
     let mut helm = cluster.helm();
     helm.args(["install", NAME, CHART, "--namespace", NAME]);
     helm.args(["--set", "certificates.existingSecret=replica-count-manager-certificates"]);
@@ -26,6 +22,15 @@ pub(crate) async fn install(cluster: &Cluster, certificates: &Path, server: &Pat
     helm.args(["--set-string", r"podAnnotations.replica-count-manager\.io/run=true"]);
     run(helm.args(["--wait", "--timeout=2m"])).await?;
     Ok(kubelet)
+}
+
+/// Hands the server its certificate, in a Secret; the certificate itself is a file of the folder.
+pub(crate) async fn create_secret(cluster: &Cluster, certificates: &Path, certificate: &str) -> Result<()> {
+    let file = |key: &str, name: &str| format!("--from-file={key}={}", certificates.join(name).display());
+    let mut secret = cluster.kubectl();
+    secret.args(["create", "secret", "generic", "replica-count-manager-certificates", "--namespace", NAME]);
+    secret.args([file("tls.crt", certificate), file("tls.key", "server/server.key"), file("ca.crt", "ca/ca.crt")]);
+    run(&mut secret).await.map(drop)
 }
 
 /// Makes a CA, a server and a client certificate with the project's own command.

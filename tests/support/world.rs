@@ -107,6 +107,20 @@ impl World {
         make_certificates(&self.cluster, folder).await
     }
 
+    /// Hands the server another certificate; the certificate itself is a file of the certificates' folder.
+    pub(crate) async fn replace_secret(&self, certificate: &str) -> Result<()> {
+        let delete = ["delete", "secret", "replica-count-manager-certificates", "--namespace", release::NAME];
+        run(self.cluster.kubectl().args(delete)).await?;
+        release::create_secret(&self.cluster, &self.certificates, certificate).await
+    }
+
+    /// Issues another server certificate of the same CA and hands it to the server.
+    pub(crate) async fn renew_server_certificate(&self) -> Result<()> {
+        let mut renew = self.cluster.command(release::built("examples/certificates")?);
+        run(renew.args(["server", "--force", "--out"]).arg(&self.certificates)).await?;
+        self.replace_secret("server/server.crt").await
+    }
+
     /// Replaces an object, as an administrator.
     pub(crate) async fn replace(&self, manifest: &str) -> Result<()> {
         let file = self.cluster.folder().join("replace.json");

@@ -4,7 +4,10 @@ use anyhow::{Context, Result, ensure};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use crate::support::{Namespace, PATIENCE, condition, namespace::manifest};
+use crate::support::{
+    Namespace, PATIENCE, condition,
+    namespace::{manifest, replica_count},
+};
 
 /// Checks that the latest drift was put back and names its actor.
 fn assert_drift(status: &Value, manager: &str, from: i64, to: i64) {
@@ -249,16 +252,4 @@ async fn many_drifts_at_once_are_all_put_back() -> Result<()> {
         shop.drifts(&format!("deployment.{name}"), 1).await?;
     }
     Ok(())
-}
-
-fn replica_count(name: &str, replicas: i32) -> String {
-    format!(
-        "apiVersion: replica-count-manager.io/v1
-kind: ReplicaCount
-metadata: {{name: deployment.{name}}}
-spec:
-  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}
-  replicas: {replicas}
-"
-    )
 }

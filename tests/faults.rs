@@ -5,14 +5,20 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context, Result, ensure};
 use cluster::{Component, Options, run, wait};
 use replica_count_manager::proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
+use serde_json::json;
 use tokio::{
+    net::TcpListener,
     sync::watch,
     task::JoinSet,
     time::{Instant, interval},
 };
 use tonic::transport::Channel;
 
-use crate::support::{Namespace, PATIENCE, World, release};
+use crate::support::{
+    Namespace, PATIENCE, World,
+    namespace::{manifest, replica_count},
+    release,
+};
 
 /// How often a setter sets: often enough to be in the middle of one at any time, and not so often that a refused one,
 /// which costs nothing, keeps the machine from starting the API server again.
@@ -175,5 +181,50 @@ async fn a_watch_that_the_api_server_forgot_lists_again() -> Result<()> {
     shop.reaches("deployment/web", 3).await?;
     assert_eq!(shop.replicas("deployment/old").await?, 8, "its ReplicaCount was deleted while nobody watched");
     assert_eq!(world.server().await?.process.pid()?, server.pid()?, "the server was not restarted");
+    Ok(())
+}
+
+#[tokio::test]
+async fn targets_behind_a_webhook_that_hangs_delay_no_other() -> Result<()> {
+    const HUNG: usize = 150;
+    let world = World::start(Options::default()).await?;
+    let (hung, well) = (Namespace::new(&world, "hung").await?, Namespace::new(&world, "well").await?);
+    well.deployment("web", 0).await?;
+    well.set("web", 0).await?;
+    let manifests = |write: &dyn Fn(&str) -> String| {
+        (0..HUNG).map(|index| write(&format!("web-{index}")) + "---\n").collect::<String>()
+    };
+    hung.kubectl_with(&["create", "--filename=-"], &manifests(&|name| manifest("Deployment", name, 0))).await?;
+
+    // Accepts connections and never answers.
+    let silence = TcpListener::bind("127.0.0.1:0").await?;
+    let webhook = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "silence"},
+        "webhooks": [{
+            "name": "silence.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "timeoutSeconds": 30,
+            "clientConfig": {"url": format!("https://{}/", silence.local_addr()?)},
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": hung.name}},
+            "rules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"],
+                       "resources": ["deployments/scale"]}],
+        }],
+    });
+    hung.kubectl_with(&["create", "--filename=-"], &webhook.to_string()).await?;
+    wait::until("the webhook to hang", PATIENCE, async || {
+        let mut scale = world.cluster.kubectl();
+        scale.args(["scale", "deployment/web-0", "--replicas=0", "--request-timeout=1s", "--namespace", &hung.name]);
+        ensure!(!scale.output().await?.status.success(), "it does not hang yet");
+        Ok(())
+    })
+    .await?;
+
+    // From here on each of these has a correction that hangs.
+    hung.kubectl_with(&["create", "--filename=-"], &manifests(&|name| replica_count(name, 1))).await?;
+    hung.count("deployment.web-99", "the last of them known", |count| count["status"]["desired"] == 1).await?;
+    let start = Instant::now();
+    well.kubectl(&["scale", "deployment/web", "--replicas=1"]).await?;
+    well.drifts("deployment.web", 1).await?;
+    ensure!(start.elapsed() < Duration::from_secs(8), "it took {:?}", start.elapsed());
     Ok(())
 }

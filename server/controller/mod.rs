@@ -12,6 +12,7 @@ mod tracked;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -20,7 +21,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use kube::Client;
 use tokio::{
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::{JoinError, JoinSet},
     time::{Instant, timeout},
 };
@@ -42,8 +43,14 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// How many corrections are under way at once. The API server sets the pace; this bounds our connections to it.
+/// How many corrections are under way at the API server's own pace.
 const MAX_CORRECTIONS: usize = 64;
+
+/// When a correction no longer counts among those: something hangs, such as a webhook, and must not delay the others.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// How many corrections are under way altogether, each with a connection of its own.
+const MAX_CONNECTIONS: usize = 512;
 
 /// How many status and Event writes are under way at once: few, since they yield to corrections.
 const MAX_REPORTS: usize = 8;
@@ -102,6 +109,8 @@ struct Controller {
     later: DelayQueue<TargetKey>,
     timers: HashMap<TargetKey, (delay_queue::Key, Instant)>,
     corrections: JoinSet<(TargetKey, Corrected)>,
+    /// A permit for each correction under way that is not slow.
+    slots: Arc<Semaphore>,
     /// Targets that a write is under way for: the next one waits, so that writes to one target keep their order.
     correcting: BTreeSet<TargetKey>,
     reports: JoinSet<(TargetKey, Reported)>,
@@ -125,6 +134,7 @@ impl Controller {
             later: DelayQueue::new(),
             timers: HashMap::new(),
             corrections: JoinSet::new(),
+            slots: Arc::new(Semaphore::new(MAX_CORRECTIONS)),
             correcting: BTreeSet::new(),
             reports: JoinSet::new(),
             unreported: BTreeSet::new(),
@@ -145,8 +155,11 @@ impl Controller {
     ) -> Result<(), JoinError> {
         loop {
             self.start_writes();
+            let waits = !self.due.is_empty() && self.corrections.len() < MAX_CONNECTIONS;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
+                // The end of a correction says so itself; this hears of those that have become slow.
+                _ = self.slots.clone().acquire_owned(), if waits => {}
                 Some(seen) = events.recv() => self.observe(seen),
                 Some(done) = self.corrections.join_next() => self.corrected(done?),
                 Some(done) = self.reports.join_next() => self.reported(done?),
@@ -239,11 +252,13 @@ impl Controller {
 
     /// Starts as many writes as may be under way, corrections first.
     fn start_writes(&mut self) {
-        while self.corrections.len() < MAX_CORRECTIONS
+        while self.corrections.len() < MAX_CONNECTIONS
+            && !self.due.is_empty()
+            && let Ok(slot) = self.slots.clone().try_acquire_owned()
             && let Some(key) = self.due.pop_front()
         {
             self.queued.remove(&key);
-            self.decide(key);
+            self.decide(key, slot);
         }
         while self.due.is_empty()
             && self.reports.len() < MAX_REPORTS
@@ -254,7 +269,7 @@ impl Controller {
         }
     }
 
-    fn decide(&mut self, key: TargetKey) {
+    fn decide(&mut self, key: TargetKey, slot: OwnedSemaphorePermit) {
         // While a write is under way, its end is what decides next.
         let Some(tracked) = self.targets.get_mut(&key).filter(|_| !self.correcting.contains(&key)) else { return };
         let situation = tracked.situation(now());
@@ -278,7 +293,16 @@ impl Controller {
         self.correcting.insert(key.clone());
         let corrector = self.corrector.clone();
         self.corrections.spawn(async move {
-            let done = corrector.write(&key, correction).await;
+            let done = {
+                let mut write = pin!(corrector.write(&key, correction));
+                match timeout(SLOW, &mut write).await {
+                    Ok(done) => done,
+                    Err(_) => {
+                        drop(slot);
+                        write.await
+                    }
+                }
+            };
             (key, done)
         });
     }

@@ -151,3 +151,16 @@ spec:
 "
     )
 }
+
+/// The ReplicaCount of a Deployment.
+pub(crate) fn replica_count(name: &str, replicas: i32) -> String {
+    format!(
+        "apiVersion: replica-count-manager.io/v1
+kind: ReplicaCount
+metadata: {{name: deployment.{name}}}
+spec:
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}
+  replicas: {replicas}
+"
+    )
+}

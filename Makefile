@@ -16,7 +16,7 @@ help: ## Print this list
 
 .PHONY: demo
 demo: ## See it work, on a real control plane that it starts; KEEP=1 leaves it running
-	cargo build --quiet --bins --examples
+	cargo build --bins --examples
 	target/debug/examples/demo
 
 .PHONY: test

@@ -130,7 +130,7 @@ impl Demo {
             ("KUBECONFIG", OsString::from(self.cluster.kubeconfig())),
             ("KUBECTL_REPLICAS_CONFIG", self.config.clone().into()),
         ];
-        let bin = self.cluster.folder().join("bin");
+        let (bin, log) = (self.cluster.folder().join("bin"), self.cluster.folder().join("pods/*/server.log"));
         let stop = self.cluster.detach()?;
         title("It stays up. To use it:");
         for (name, value) in exports {
@@ -138,6 +138,7 @@ impl Demo {
         }
         println!("export PATH={}:$PATH", bin.display());
         println!("\nkubectl replicas list\nkubectl port-forward --namespace {0} service/{0} 8080", release::NAME);
+        println!("\nkwok plays nodes and pods, but for the server's, whose log is {}", log.display());
         title("To end it:");
         println!("{}", stop.display());
         Ok(())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use jiff::Timestamp;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use replica_count_manager::proto::replicas::v1::{
     GetServerInfoRequest, SetReplicaCountRequest, SetReplicaCountResponse,
 };
@@ -64,7 +64,7 @@ pub(crate) struct SetArgs {
     /// Let the count end at this time, such as 2026-11-23T18:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
-    /// Stop managing the targets when the count ends
+    /// Stop managing the targets when the count ends, and leave them at it
     #[arg(long, requires = "end")]
     then_unset: bool,
     /// Say why, for people
@@ -98,7 +98,9 @@ impl SetArgs {
     fn end(&self, now: Timestamp) -> Option<Timestamp> {
         // A duration beyond the end of time is as good as its end.
         let after = self.for_.map(|duration| now.saturating_add(duration).unwrap_or(Timestamp::MAX));
-        after.or(self.until)
+        // The server keeps whole seconds, and never ends a count earlier than asked for.
+        let end = after.or(self.until)?;
+        Some(end.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil)).unwrap_or(end))
     }
 }
 
@@ -176,7 +178,7 @@ fn line(name: &str, request: &SetReplicaCountRequest, response: &Stored) -> Stri
     let was = response.old_desired.map_or_else(|| "not managed".to_owned(), |old| old.to_string());
     let cleared = if response.override_cleared { ", by an override that ends now" } else { "" };
     let until = request.until.as_ref().and_then(from_proto).map(|until| {
-        let then = if request.then_unset { ", then unset" } else { "" };
+        let then = if request.then_unset { ", then unset and left at that count" } else { "" };
         format!(" until {until:.0}{then}")
     });
     let dry = if request.dry_run { " (server dry run)" } else { "" };

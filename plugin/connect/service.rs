@@ -51,10 +51,7 @@ impl Error {
             Self::Api(error) => error.hint(),
             Self::NotAllowed(_) => Some(format!("name it: {name}")),
             Self::NotHere(_) => Some(format!("if it is installed elsewhere, name it: {name}")),
-            Self::NoService { .. } => Some(format!(
-                "install it: helm install {NAMESPACE} charts/{NAMESPACE} -n {NAMESPACE} --create-namespace\n  or name its \
-                 Service: {name}"
-            )),
+            Self::NoService { .. } => Some(format!("install it with its Helm chart, or name its Service: {name}")),
             Self::NoSuchService { .. } => Some(format!("`kubectl get services -A -l {LABEL}` shows where it is")),
             Self::Several { .. } => Some(format!("choose one: {name}")),
             Self::NoneReady { namespace, .. } => Some(format!("look into it: kubectl -n {namespace} describe pods")),

@@ -27,7 +27,7 @@ pub(crate) enum Error {
     NotConfigured { what: &'static str, context: Option<String>, path: Option<PathBuf> },
     #[error("failed to read the {what} {}", path.display())]
     Read { what: &'static str, path: PathBuf, source: io::Error },
-    #[error("the {what} {origin:?} is not PEM")]
+    #[error("{origin:?} holds no {what} in PEM")]
     NotPem { what: &'static str, origin: Material, source: pem::Error },
     #[error("the {what} {origin:?} cannot be used")]
     Unusable { what: &'static str, origin: Material, source: rustls::Error },

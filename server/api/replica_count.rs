@@ -34,6 +34,7 @@ pub const SET_BY: &str = "replica-count-manager.io/set-by";
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.ready"),
     printcolumn(name = "Drifts", type_ = "integer", json_path = ".status.drifts"),
     printcolumn(name = "Last drift by", type_ = "string", json_path = ".status.lastDrift.manager"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".spec.reason", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new(

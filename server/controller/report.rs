@@ -103,19 +103,15 @@ impl Reporter {
         }
     }
 
-    /// One Event for each actor: the recorder counts further ones of the same action on the first.
+    /// One Event for each actor and desired count: the recorder counts further ones of the same action on the first.
     async fn announce(&self, key: &TargetKey, drift: &Drift, report: &Report) {
+        let desired = report.count.spec.desired(drift.at.0).unwrap_or(drift.from);
         let event = Event {
             type_: EventType::Warning,
             reason: "ReplicasPutBack".into(),
-            action: format!("PutBack {}", drift.manager).chars().take(MAX_ACTION).collect(),
-            note: Some(format!(
-                "{} changed the replica count from {} to {}; put back to {}",
-                drift.manager,
-                drift.from,
-                drift.to,
-                report.count.spec.desired(drift.at.0).unwrap_or(drift.from),
-            )),
+            action: format!("PutBackTo{desired} {}", drift.manager).chars().take(MAX_ACTION).collect(),
+            // True of every one that is counted on the first: the counts that were written differ.
+            note: Some(format!("{} changed the replica count; put back to {desired}", drift.manager)),
             secondary: Some(report.count.object_ref(&())),
         };
         let regarding = ObjectReference {

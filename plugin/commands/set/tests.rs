@@ -29,7 +29,7 @@ fn the_line_reads_as_kubectls_does() {
     assert_eq!(line(&request, &cleared), "deployment.apps/web set to 3 (was 10, by an override that ends now)\n");
     let until = to_proto("2026-11-23T18:00:00Z".parse().unwrap());
     let request = SetReplicaCountRequest { until: Some(until), then_unset: true, dry_run: true, ..request.clone() };
-    let expected = "deployment.apps/web set to 9 until 2026-11-23T18:00:00Z, then unset (was 3) (server dry run)\n";
+    let expected = "deployment.apps/web set to 9 until 2026-11-23T18:00:00Z, then unset and left at that count (was 3) (server dry run)\n";
     assert_eq!(line(&request, &stored(9, Some(3))), expected);
 }
 

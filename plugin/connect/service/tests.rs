@@ -35,7 +35,7 @@ fn one_service_is_taken_and_several_are_named() {
     assert_eq!(only(found(&["a", "b"]), None).unwrap_err().to_string(), "there are several servers: ns/a, ns/b");
     let none = only(found(&[]), Some("tools")).unwrap_err();
     assert!(none.to_string().starts_with("there is no server: no Service in the namespace tools has"), "{none}");
-    assert!(none.hint().unwrap().starts_with("install it: helm install"));
+    assert!(none.hint().unwrap().starts_with("install it with its Helm chart"));
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn another_key_is_told_from_a_bad_one() {
     let other = KeyPair::generate().unwrap().serialize_pem();
     assert!(matches!(refusal(&Settings { key: pem(other), ..settings() }), Error::OtherKey(_)));
     let error = refusal(&Settings { key: pem("no key".to_owned()), ..settings() });
-    assert_eq!(error.to_string(), "the key (inline) is not PEM");
+    assert_eq!(error.to_string(), "(inline) holds no key in PEM");
 }
 
 #[test]

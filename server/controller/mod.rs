@@ -8,16 +8,16 @@ mod correct;
 mod history;
 mod plan;
 mod report;
+mod schedule;
 mod tracked;
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     pin::pin,
     sync::Arc,
     time::Duration,
 };
 
-use futures::StreamExt;
 use jiff::Timestamp;
 use kube::Client;
 use tokio::{
@@ -25,16 +25,14 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{Instant, timeout},
 };
-use tokio_util::{
-    sync::CancellationToken,
-    time::{DelayQueue, delay_queue},
-};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::{
     correct::{Corrected, Correction},
     plan::Plan,
     report::{Report, Reported},
+    schedule::Schedule,
     tracked::{Failure, Tracked},
 };
 use crate::{
@@ -57,9 +55,6 @@ const MAX_REPORTS: usize = 8;
 
 /// How long the last reports may take when the server stops.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
-
-/// The longest sleep until an override ends, far below what the timer can hold.
-const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the controller works with.
 pub struct Context {
@@ -102,12 +97,7 @@ struct Controller {
     max_replicas: i32,
     kinds: BTreeSet<GroupKind>,
     targets: HashMap<TargetKey, Tracked>,
-    /// Targets to decide on, in the order in which they came up; each at most once.
-    due: VecDeque<TargetKey>,
-    queued: BTreeSet<TargetKey>,
-    /// Targets to decide on later, and the one timer of each: the earliest that was asked for. Deciding sets it anew.
-    later: DelayQueue<TargetKey>,
-    timers: HashMap<TargetKey, (delay_queue::Key, Instant)>,
+    schedule: Schedule,
     corrections: JoinSet<(TargetKey, Corrected)>,
     /// A permit for each correction under way that is not slow.
     slots: Arc<Semaphore>,
@@ -129,10 +119,7 @@ impl Controller {
             max_replicas: context.max_replicas,
             kinds: context.kinds.iter().map(|kind| kind.group_kind.clone()).collect(),
             targets: HashMap::new(),
-            due: VecDeque::new(),
-            queued: BTreeSet::new(),
-            later: DelayQueue::new(),
-            timers: HashMap::new(),
+            schedule: Schedule::default(),
             corrections: JoinSet::new(),
             slots: Arc::new(Semaphore::new(MAX_CORRECTIONS)),
             correcting: BTreeSet::new(),
@@ -155,7 +142,7 @@ impl Controller {
     ) -> Result<(), JoinError> {
         loop {
             self.start_writes();
-            let waits = !self.due.is_empty() && self.corrections.len() < MAX_CONNECTIONS;
+            let waits = !self.schedule.is_idle() && self.corrections.len() < MAX_CONNECTIONS;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 // The end of a correction says so itself; this hears of those that have become slow.
@@ -163,17 +150,17 @@ impl Controller {
                 Some(seen) = events.recv() => self.observe(seen),
                 Some(done) = self.corrections.join_next() => self.corrected(done?),
                 Some(done) = self.reports.join_next() => self.reported(done?),
-                Some(key) = self.later.next() => self.decide_later(key.into_inner()),
+                key = self.schedule.rings() => self.decide_later(key),
             }
         }
     }
 
     /// Waits for the corrections that are under way and tells of them.
     async fn finish(&mut self) {
-        self.due.clear();
+        self.schedule.clear();
         while let Some(Ok(done)) = self.corrections.join_next().await {
             self.corrected(done);
-            self.due.clear();
+            self.schedule.clear();
         }
         loop {
             self.start_writes();
@@ -220,30 +207,10 @@ impl Controller {
 
     fn enqueue(&mut self, key: TargetKey) {
         self.unreported.insert(key.clone());
-        if self.queued.insert(key.clone()) {
-            self.due.push_back(key);
-        }
-    }
-
-    /// Sets the timer of a target, unless it rings earlier anyhow.
-    fn decide_in(&mut self, key: TargetKey, pause: Duration) {
-        let at = Instant::now() + pause;
-        match self.timers.get(&key) {
-            Some((_, earlier)) if *earlier <= at => {}
-            Some((timer, _)) => {
-                let timer = *timer;
-                self.later.reset_at(&timer, at);
-                self.timers.insert(key, (timer, at));
-            }
-            None => {
-                let timer = self.later.insert_at(key.clone(), at);
-                self.timers.insert(key, (timer, at));
-            }
-        }
+        self.schedule.now(key);
     }
 
     fn decide_later(&mut self, key: TargetKey) {
-        self.timers.remove(&key);
         if let Some(tracked) = self.targets.get_mut(&key) {
             tracked.note_change(now());
             self.enqueue(key);
@@ -253,14 +220,13 @@ impl Controller {
     /// Starts as many writes as may be under way, corrections first.
     fn start_writes(&mut self) {
         while self.corrections.len() < MAX_CONNECTIONS
-            && !self.due.is_empty()
+            && !self.schedule.is_idle()
             && let Ok(slot) = self.slots.clone().try_acquire_owned()
-            && let Some(key) = self.due.pop_front()
+            && let Some(key) = self.schedule.take()
         {
-            self.queued.remove(&key);
             self.decide(key, slot);
         }
-        while self.due.is_empty()
+        while self.schedule.is_idle()
             && self.reports.len() < MAX_REPORTS
             && let Some(key) = self.unreported.difference(&self.reporting).next().cloned()
         {
@@ -309,7 +275,7 @@ impl Controller {
 
     fn decide_again(&mut self, key: TargetKey, pause: Option<Duration>) {
         if let Some(pause) = pause {
-            self.decide_in(key, pause.min(LONGEST_SLEEP));
+            self.schedule.after(key, pause);
         }
     }
 
@@ -363,7 +329,7 @@ impl Controller {
             Reported::Stored(Some(status)) => tracked.note_stored(*status),
             Reported::Stored(None) => {}
             // Not at once: a status is late rather than in the way.
-            Reported::Failed => self.decide_in(key, correct::pause(u32::MAX)),
+            Reported::Failed => self.schedule.after(key, correct::pause(u32::MAX)),
         }
     }
 }

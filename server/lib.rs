@@ -30,6 +30,8 @@ pub mod readiness;
 #[cfg(feature = "server")]
 pub mod run;
 #[cfg(feature = "server")]
+pub mod scale;
+#[cfg(feature = "server")]
 pub mod shutdown;
 #[cfg(feature = "server")]
 pub mod telemetry;

@@ -4,18 +4,18 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use anyhow::{Context, Result};
 
-use crate::support::world;
+use crate::support::{release, world};
 
 #[tokio::test]
 async fn keys_are_private_and_nothing_is_overwritten_unasked() -> Result<()> {
     let world = world().await?;
     let folder = world.cluster.folder().join("made");
-    world.make_certificates(&folder).await?;
+    release::make_certificates(&folder).await?;
     for key in ["ca/ca.key", "server/server.key", "client/client.key"] {
         assert_eq!(fs::metadata(folder.join(key))?.permissions().mode() & 0o777, 0o600, "{key}");
     }
     let before = fs::read(folder.join("client/client.crt"))?;
-    let error = world.make_certificates(&folder).await.err().context("should be refused")?.to_string();
+    let error = release::make_certificates(&folder).await.err().context("should be refused")?.to_string();
     assert!(error.contains("--force"), "{error}");
     assert_eq!(fs::read(folder.join("client/client.crt"))?, before);
     Ok(())

@@ -6,7 +6,6 @@ mod release;
 use std::{
     env,
     ffi::OsString,
-    fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Stdio,
@@ -30,8 +29,7 @@ async fn main() -> Result<()> {
     let certificates = Path::new(ROOT).join("certificates");
     if !certificates.join("ca/ca.crt").exists() {
         title("Certificates, in certificates/");
-        let command = tokio::process::Command::new(release::built("examples/certificates")?);
-        release::make_certificates(command, &certificates).await?;
+        release::make_certificates(&certificates).await?;
     }
     title("A Kubernetes control plane, on this machine");
     let start = Instant::now();
@@ -63,12 +61,7 @@ impl Demo {
     async fn start(certificates: &Path) -> Result<Self> {
         let cluster = Cluster::start(Options::default()).await?;
         symlink(release::built("kubectl-replicas")?, cluster.folder().join("bin/kubectl-replicas"))?;
-        let config = cluster.folder().join("kubectl-replicas.yaml");
-        let context = run(cluster.kubectl().args(["config", "current-context"])).await?;
-        let file = |name: &str| certificates.join(name).display().to_string();
-        let (ca, certificate, key) = (file("ca/ca.crt"), file("client/client.crt"), file("client/client.key"));
-        let entry = format!("{{ca: {ca}, certificate: {certificate}, key: {key}}}");
-        fs::write(&config, format!("contexts:\n  {}: {entry}\n", context.trim()))?;
+        let config = release::configure_plugin(&cluster, certificates).await?;
         Ok(Self { cluster, config })
     }
 

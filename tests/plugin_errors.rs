@@ -118,7 +118,7 @@ async fn a_configuration_that_is_wrong_says_where() -> Result<()> {
 async fn the_two_sides_do_not_trust_each_other() -> Result<()> {
     let world = world().await?;
     let other = world.cluster.folder().join("strangers");
-    world.make_certificates(&other).await?;
+    release::make_certificates(&other).await?;
     let file = |name: &str| other.join(name).display().to_string();
     unreachable(list(world).args(["--ca", &file("ca/ca.crt")]), &["is not signed by the configured CA"]).await?;
     let client = ["--cert", &file("client/client.crt"), "--key", &file("client/client.key")];

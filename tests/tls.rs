@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::support::{Certificate, PATIENCE, Refusal, World, world};
+use crate::support::{Certificate, PATIENCE, Refusal, World, release, world};
 
 const METHOD: &str = "proto.DeploymentsService/ListDeployments";
 
@@ -29,7 +29,7 @@ async fn a_client_needs_a_certificate_of_our_ca() -> Result<()> {
     assert!(none.output.contains("certificate required"), "{none}");
 
     let other = world.cluster.folder().join("other-ca");
-    world.make_certificates(&other).await?;
+    release::make_certificates(&other).await?;
     let file = |name: &str| other.join(name).display().to_string();
     let foreign =
         refusal(world, &["-cacert", &ca, "-cert", &file("client/client.crt"), "-key", &file("client/client.key")])
@@ -71,7 +71,7 @@ async fn the_server_does_not_start_with_what_it_cannot_use() -> Result<()> {
     let world = world().await?;
     let good = world.certificates().join("server");
     let other = world.cluster.folder().join("unusable");
-    world.make_certificates(&other).await?;
+    release::make_certificates(&other).await?;
     let start = async |certificate: &str, key: &str, ca: &str| -> Result<String> {
         let mut server = world.cluster.command(env!("CARGO_BIN_EXE_replica-count-manager"));
         server.args(["--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--cert-file", certificate]);

@@ -4,13 +4,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kube::{
     Api, Client,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, Preconditions},
 };
-use serde_json::json;
 
 use crate::{
-    api::{FIELD_MANAGER, GroupKind, ReplicaCount, Target, TargetKey, TargetKind, parse_resource_version},
-    telemetry,
+    api::{GroupKind, ReplicaCount, TargetKey, TargetKind, parse_resource_version},
+    scale, telemetry,
 };
 
 /// How long one write may take before it counts as failed: kube's client has no read timeout of its own.
@@ -87,15 +86,12 @@ impl Corrector {
         }
     }
 
-    /// A merge patch: unlike server-side apply, it works on the `/scale` of every kind.
     async fn scale(&self, key: &TargetKey, to: i32) -> Result<Corrected, kube::Error> {
         let Some(kind) = self.kinds.get(&key.kind) else {
             let error = format!("{} is not enforced", key.kind.kind);
             return Ok(Corrected::Failed { error, retry_after: None });
         };
-        let targets: Api<Target> = Api::namespaced_with(self.client.clone(), &key.namespace, kind);
-        let patch = Patch::Merge(json!({"spec": {"replicas": to}}));
-        let scale = targets.patch_scale(&key.name, &PatchParams::apply(FIELD_MANAGER), &patch).await?;
+        let scale = scale::patch(&self.client, key, kind, to).await?;
         let version = parse_resource_version(scale.metadata.resource_version.as_deref().unwrap_or_default());
         Ok(Corrected::Scaled { to, version })
     }

@@ -21,6 +21,7 @@ use crate::{
         TargetState,
     },
     cache::Seen,
+    scale,
     tls::Identity,
 };
 
@@ -179,9 +180,7 @@ impl Writes {
 
     /// Sets a target's count, unless there is no target.
     async fn scale(&self, key: &TargetKey, kind: &TargetKind, replicas: i32) -> Result<(), Error> {
-        let targets: Api<Target> = Api::namespaced_with(self.client.clone(), &key.namespace, kind);
-        let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-        match targets.patch_scale(&key.name, &PatchParams::apply(FIELD_MANAGER), &patch).await {
+        match scale::patch(&self.client, key, kind, replicas).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(()),
             Err(error) => Err(error.into()),

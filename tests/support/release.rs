@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use cluster::{Cluster, Kubelet, run};
+use tokio::process::Command;
 
 /// The namespace and the name of the release, and of its objects.
 pub(crate) const NAME: &str = "replica-count-manager";
@@ -34,9 +35,23 @@ pub(crate) async fn create_secret(cluster: &Cluster, certificates: &Path, certif
 }
 
 /// Makes a CA, a server and a client certificate with the project's own command.
-pub(crate) async fn make_certificates(command: tokio::process::Command, folder: &Path) -> Result<()> {
-    let mut command = command;
-    run(command.arg("--out").arg(folder)).await.map(drop)
+pub(crate) async fn make_certificates(folder: &Path) -> Result<()> {
+    run(Command::new(built("examples/certificates")?).arg("--out").arg(folder)).await.map(drop)
+}
+
+/// The CA, the certificate and the key of the client, in a folder that the certificates command made.
+pub(crate) fn client_files(certificates: &Path) -> [String; 3] {
+    ["ca/ca.crt", "client/client.crt", "client/client.key"].map(|file| certificates.join(file).display().to_string())
+}
+
+/// Writes the plugin's configuration for the cluster, and returns its path.
+pub(crate) async fn configure_plugin(cluster: &Cluster, certificates: &Path) -> Result<PathBuf> {
+    let config = cluster.folder().join("kubectl-replicas.yaml");
+    let context = run(cluster.kubectl().args(["config", "current-context"])).await?;
+    let [ca, certificate, key] = client_files(certificates);
+    let entry = format!("{{ca: {ca}, certificate: {certificate}, key: {key}}}");
+    std::fs::write(&config, format!("contexts:\n  {}: {entry}\n", context.trim()))?;
+    Ok(config)
 }
 
 /// The folder of the programs that cargo built, given one that runs in it or below.

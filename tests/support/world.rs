@@ -23,6 +23,7 @@ pub(crate) struct World {
     kubelet: Kubelet,
     pub(crate) cluster: Cluster,
     certificates: PathBuf,
+    plugin_config: PathBuf,
     grpc: String,
     http: String,
 }
@@ -46,15 +47,12 @@ impl World {
     pub(crate) async fn start(options: Options) -> Result<Self> {
         let cluster = Cluster::start(options).await?;
         let certificates = cluster.folder().join("certificates");
-        make_certificates(&cluster, &certificates).await?;
+        release::make_certificates(&certificates).await?;
         let server = Path::new(env!("CARGO_BIN_EXE_replica-count-manager"));
         let kubelet = release::install(&cluster, &certificates, server).await?;
-        let config = cluster.folder().join("kubectl-replicas.yaml");
-        let context = run(cluster.kubectl().args(["config", "current-context"])).await?;
-        let [ca, certificate, key] = client_files(&certificates);
-        let entry = format!("{{ca: {ca}, certificate: {certificate}, key: {key}}}");
-        std::fs::write(&config, format!("contexts:\n  {}: {entry}\n", context.trim()))?;
-        let mut world = Self { cluster, kubelet, certificates, grpc: String::new(), http: String::new() };
+        let plugin_config = release::configure_plugin(&cluster, &certificates).await?;
+        let (grpc, http) = (String::new(), String::new());
+        let mut world = Self { cluster, kubelet, certificates, plugin_config, grpc, http };
         let process = world.server().await?.process;
         (world.grpc, world.http) = (process.address("grpc")?.to_string(), process.address("http")?.to_string());
         Ok(world)
@@ -84,12 +82,12 @@ impl World {
 
     /// The CA, the certificate and the key of the client.
     pub(crate) fn client_files(&self) -> [String; 3] {
-        client_files(&self.certificates)
+        release::client_files(&self.certificates)
     }
 
     /// The plugin's configuration.
-    pub(crate) fn plugin_config(&self) -> PathBuf {
-        self.cluster.folder().join("kubectl-replicas.yaml")
+    pub(crate) fn plugin_config(&self) -> &Path {
+        &self.plugin_config
     }
 
     /// A connection of the client.
@@ -100,11 +98,6 @@ impl World {
     /// A client of `replicas.v1.ReplicasService`.
     pub(crate) fn client(&self) -> Result<ReplicasServiceClient<Channel>> {
         Ok(ReplicasServiceClient::new(self.channel()?))
-    }
-
-    /// Makes further certificates, of another CA.
-    pub(crate) async fn make_certificates(&self, folder: &Path) -> Result<()> {
-        make_certificates(&self.cluster, folder).await
     }
 
     /// Hands the server another certificate; the certificate itself is a file of the certificates' folder.
@@ -138,17 +131,8 @@ impl World {
     }
 }
 
-fn client_files(folder: &Path) -> [String; 3] {
-    ["ca/ca.crt", "client/client.crt", "client/client.key"].map(|file| folder.join(file).display().to_string())
-}
-
 fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
     pod["metadata"]["deletionTimestamp"].is_null()
         && conditions.into_iter().flatten().any(|one| one["type"] == "Ready" && one["status"] == "True")
-}
-
-async fn make_certificates(cluster: &Cluster, folder: &Path) -> Result<()> {
-    let program = cluster.command(release::built("examples/certificates")?);
-    release::make_certificates(program, folder).await
 }

@@ -10,6 +10,11 @@
 {{- default $fullname .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{/* The name of objects outside of the release's namespace, where releases of other namespaces may have the same name. */}}
+{{- define "replica-count-manager.globalName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "replica-count-manager.fullname" .) }}
+{{- end }}
+
 {{/* The labels that a selector may use: they never change. */}}
 {{- define "replica-count-manager.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "replica-count-manager.name" . }}
@@ -23,12 +28,29 @@ app.kubernetes.io/component: server
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The image: a digest decides, and a tag beside it is for people. */}}
+{{- define "replica-count-manager.image" -}}
+{{- with .Values.image }}
+{{- $tag := empty .digest | ternary (default $.Chart.AppVersion .tag) .tag }}
+{{- .repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .digest }}@{{ . }}{{ end }}
+{{- end }}
 {{- end }}
 
 {{/* The name of the ServiceAccount. */}}
 {{- define "replica-count-manager.serviceAccountName" -}}
 {{- $name := .Values.serviceAccount.create | ternary (include "replica-count-manager.fullname" .) "default" }}
 {{- default $name .Values.serviceAccount.name }}
+{{- end }}
+
+{{/* Whether there is a fence: empty means no. */}}
+{{- define "replica-count-manager.fence" -}}
+{{- $needed := and (not .Values.namespace) (eq .Values.ownership "giveBack") }}
+{{- if kindIs "invalid" .Values.fence.enabled | ternary $needed .Values.fence.enabled }}true{{ end }}
 {{- end }}
 
 {{/* The Secret with the certificates, or what to do about its absence. */}}

@@ -34,10 +34,11 @@ check: ## Check the format, the lints and the unit tests
 certificates: ## Make a CA, a server certificate and a client certificate
 	cargo run --quiet --example certificates
 
-.PHONY: crd
-crd: ## Write the chart's CustomResourceDefinition from the Rust types
+.PHONY: chart
+chart: ## Write what follows from the Rust types and values.yaml: the chart's CRD, README and schema
 	cargo run --quiet --example crd >$(CHART)/files/crd.yaml.new
 	mv $(CHART)/files/crd.yaml.new $(CHART)/files/crd.yaml
+	cargo run --quiet --example values $(CHART)
 
 .PHONY: lint-chart
 lint-chart: ## Check the chart; needs helm

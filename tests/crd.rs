@@ -11,7 +11,7 @@ fn the_charts_definition_is_the_one_of_the_code() -> Result<()> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/replica-count-manager/files/crd.yaml");
     let chart = std::fs::read_to_string(path)?;
     let chart = chart.split_once('\n').map_or("", |(_comment, definition)| definition);
-    assert_eq!(chart, serde_yaml::to_string(&ReplicaCount::crd())?, "run `make crd`");
+    assert_eq!(chart, serde_yaml::to_string(&ReplicaCount::crd())?, "run `make chart`");
     Ok(())
 }
 

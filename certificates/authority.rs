@@ -80,9 +80,13 @@ impl Authority {
     }
 
     /// Issues a certificate for a server that is reached by `names`.
+    ///
+    /// It is for client authentication as well: `helm test` calls the server from a pod that has no other certificate.
+    /// As a client, it is a user with the name of the Service.
     pub(crate) fn issue_server(&self, common_name: &str, names: Vec<String>, days: u16) -> Result<Issued> {
         let key = KeyPair::generate()?;
-        let mut params = self.leaf_params(common_name, days, ExtendedKeyUsagePurpose::ServerAuth);
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let mut params = self.leaf_params(common_name, days, usages);
         params.subject_alt_names = CertificateParams::new(names)?.subject_alt_names;
         let certificate = params.signed_by(&key, &self.issuer)?.pem();
         Ok(Issued { certificate, key: key.serialize_pem() })
@@ -91,18 +95,18 @@ impl Authority {
     /// Issues a certificate that names a user and the user's groups.
     pub(crate) fn issue_client(&self, user: &str, groups: &[String], days: u16) -> Result<Issued> {
         let key = KeyPair::generate()?;
-        let params = self.leaf_params(user, days, ExtendedKeyUsagePurpose::ClientAuth);
+        let params = self.leaf_params(user, days, vec![ExtendedKeyUsagePurpose::ClientAuth]);
         let certificate = params.signed_by(&key, &self.issuer)?;
         let certificate = subject::replace(certificate.der(), &subject::encode(user, groups), self.issuer.key())?;
         Ok(Issued { certificate: subject::pem(certificate), key: key.serialize_pem() })
     }
 
-    fn leaf_params(&self, common_name: &str, days: u16, usage: ExtendedKeyUsagePurpose) -> CertificateParams {
+    fn leaf_params(&self, common_name: &str, days: u16, usages: Vec<ExtendedKeyUsagePurpose>) -> CertificateParams {
         let ends = self.ends.min(SystemTime::now() + DAY * u32::from(days));
         let mut params = params(common_name, ends);
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![usage];
+        params.extended_key_usages = usages;
         params.use_authority_key_identifier_extension = true;
         params
     }
@@ -201,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn a_server_certificate_serves_its_names_only() -> Result<()> {
+    fn a_server_certificate_serves_its_names_only_and_can_call_the_server() -> Result<()> {
         let ca = Authority::new(30)?;
         let issued = ca.issue_server("rcm", server_names("rcm", "tools", &[]), 10)?;
         let der = pem::parse(issued.certificate)?;
         let (_, parsed) = x509_parser::parse_x509_certificate(der.contents())?;
         let usage = parsed.extended_key_usage()?.context("no extended key usage")?;
-        assert!(usage.value.server_auth && !usage.value.client_auth);
+        assert!(usage.value.server_auth && usage.value.client_auth);
         let names = parsed.subject_alternative_name()?.context("no alternative names")?;
         assert_eq!(names.value.general_names.len(), 7);
         assert_eq!(names.value.general_names[0], GeneralName::DNSName("localhost"));
@@ -224,6 +228,8 @@ mod tests {
         let (_, ca) = x509_parser::parse_x509_certificate(ca.contents())?;
         let (_, leaf) = x509_parser::parse_x509_certificate(leaf.contents())?;
         leaf.verify_signature(Some(ca.public_key()))?;
+        let usage = leaf.extended_key_usage()?.context("no extended key usage")?;
+        assert!(usage.value.client_auth && !usage.value.server_auth);
         assert_eq!(leaf.issuer(), ca.subject());
         assert_eq!(leaf.validity().not_after, ca.validity().not_after);
         assert_eq!(authority_key_id(&leaf), subject_key_id(&ca));

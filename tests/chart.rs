@@ -1,11 +1,46 @@
 //! The chart, beyond what every other test shows: that a server installed by it works.
 
+use std::fs;
+
 use anyhow::{Context, Result};
 use cluster::run;
+use serde_json::{Value, json};
+use tokio::process::Command;
 
-use crate::support::{release, world};
+use crate::support::{
+    chart::{objects, one, render},
+    release::{self, CHART},
+    world,
+};
 
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/replica-count-manager");
+/// Every optional object and setting at once, but for the PodMonitor, whose definition the cluster lacks.
+const ALL: &str = r#"{
+    "replicaCount": 3,
+    "image": {"digest": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "commonLabels": {"team": "platform"},
+    "targets": [{"apiGroup": "argoproj.io", "resource": "rollouts"}],
+    "pdb": {"minAvailable": "50%"},
+    "podLabels": {"team": "pods"},
+    "priorityClassName": "system-cluster-critical",
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "extraEnv": [{"name": "EXTRA", "value": "1"}],
+    "extraVolumes": [{"name": "extra", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "extra", "mountPath": "/extra"}],
+    "networkPolicy": {
+        "enabled": true,
+        "grpcFrom": [{"namespaceSelector": {}}],
+        "metricsFrom": [{"podSelector": {}}],
+        "egress": [{"ports": [{"port": 443}]}]
+    },
+    "tests": {"certificateSecret": "client"},
+    "extraObjects": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-object"}},
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: '{{ .Release.Name }}-text'}}"
+    ]
+}"#;
 
 #[tokio::test]
 async fn the_chart_passes_the_strict_lint() -> Result<()> {
@@ -21,6 +56,13 @@ async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
         (vec![], "certificates.existingSecret"),
         (vec!["certificates.existingSecret=x", "replicaCout=2"], "replicaCout"),
         (vec!["certificates.existingSecret=x", "maxReplicas=-1"], "maxReplicas"),
+        (vec!["certificates.existingSecret=x", "image.digest=latest"], "digest"),
+        (vec!["certificates.existingSecret=x", "ownership=take"], "ownership"),
+        (vec!["certificates.existingSecret=x", "fence.enabled=maybe"], "fence"),
+        (vec!["certificates.existingSecret=x", "pdb.minAvailable=half"], "minAvailable"),
+        (vec!["certificates.existingSecret=x", r"commonLabels.app\.kubernetes\.io/name=x"], "commonLabels"),
+        (vec!["certificates.existingSecret=x", "targets[0].apiGroup=*,targets[0].resource=pods"], "apiGroup"),
+        (vec!["certificates.existingSecret=x", "networkPolicy.from=x"], "networkPolicy"),
     ] {
         let mut helm = world.cluster.helm();
         helm.args(["template", "release", CHART]);
@@ -36,41 +78,85 @@ async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
 #[tokio::test]
 async fn the_api_server_takes_every_object_without_a_warning() -> Result<()> {
     let world = world().await?;
-    let mut helm = world.cluster.helm();
-    helm.args(["template", "other", CHART, "--namespace", release::NAME, "--set", "certificates.existingSecret=x"]);
-    let manifest = world.cluster.folder().join("rendered.yaml");
-    std::fs::write(&manifest, run(&mut helm).await?)?;
-    let mut kubectl = world.cluster.kubectl();
-    kubectl
-        .args(["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--warnings-as-errors", "--filename"])
-        .arg(&manifest);
-    run(&mut kubectl).await?;
+    let one_namespace = json!({"namespace": release::NAME, "fence": {"enabled": true}});
+    for (name, values) in [("plain", json!({})), ("all", serde_json::from_str(ALL)?), ("one-namespace", one_namespace)]
+    {
+        let manifest = world.cluster.folder().join(format!("rendered-{name}.yaml"));
+        fs::write(&manifest, render(&values).await?)?;
+        let mut kubectl = world.cluster.kubectl();
+        kubectl.args(["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--warnings-as-errors"]);
+        run(kubectl.arg("--filename").arg(&manifest)).await.with_context(|| format!("the values {name}"))?;
+    }
     Ok(())
 }
 
 #[tokio::test]
-async fn the_server_may_do_what_it_needs_and_no_more() -> Result<()> {
-    let world = world().await?;
-    let account = format!("--as=system:serviceaccount:{0}:{0}", release::NAME);
-    for (verb, resource, allowed) in [
-        ("patch", "deployments.apps --subresource=scale", true),
-        ("patch", "statefulsets.apps --subresource=scale", true),
-        ("watch", "deployments.apps", true),
-        ("delete", "replicacounts.replica-count-manager.io", true),
-        ("patch", "replicacounts.replica-count-manager.io --subresource=status", true),
-        ("create", "events.events.k8s.io", true),
-        ("patch", "deployments.apps", false),
-        ("update", "deployments.apps", false),
-        ("delete", "deployments.apps", false),
-        ("get", "secrets", false),
-        ("list", "pods", false),
-        ("create", "pods --subresource=exec", false),
-        ("escalate", "clusterroles.rbac.authorization.k8s.io", false),
+async fn the_readme_and_the_schema_tell_what_values_yaml_tells() -> Result<()> {
+    let copy = world().await?.cluster.folder().join("chart");
+    fs::create_dir(&copy)?;
+    let generated = ["README.md", "values.schema.json"];
+    for file in generated.into_iter().chain(["values.yaml"]) {
+        fs::copy(format!("{CHART}/{file}"), copy.join(file))?;
+    }
+    run(Command::new(release::built("examples/values")?).arg(&copy)).await?;
+    for file in generated {
+        let [ours, new] = [CHART.as_ref(), copy.as_path()].map(|folder| fs::read_to_string(folder.join(file)));
+        assert!(ours? == new?, "{file} is out of date: run `make chart`");
+    }
+    let schema = serde_json::from_str(&fs::read_to_string(copy.join("values.schema.json"))?)?;
+    assert_eq!(undescribed(&schema, "values"), Vec::<String>::new(), "write a comment above each in values.yaml");
+    Ok(())
+}
+
+/// The values without a description, below a value of this path.
+fn undescribed(schema: &Value, path: &str) -> Vec<String> {
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let below = properties.flat_map(|(name, property)| {
+        let path = format!("{path}.{name}");
+        let missing = property["description"].as_str().unwrap_or_default().is_empty();
+        missing.then(|| path.clone()).into_iter().chain(undescribed(property, &path)).collect::<Vec<_>>()
+    });
+    below.collect()
+}
+
+#[tokio::test]
+async fn common_labels_are_on_everything_and_select_nothing() -> Result<()> {
+    let mut values: Value = serde_json::from_str(ALL)?;
+    values["podMonitor"] = json!({"enabled": true, "interval": "30s", "labels": {"release": "prometheus"}});
+    let all = objects(&values).await?;
+    for object in all.iter().filter(|object| object["kind"] != "ConfigMap") {
+        assert_eq!(object["metadata"]["labels"]["team"], "platform", "{object}");
+    }
+    let deployment = one(&all, "Deployment")?;
+    let pods = &deployment["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(pods["team"], "pods", "a label of the pods is the more specific one");
+    let selector = &deployment["spec"]["selector"]["matchLabels"];
+    let plain = objects(&json!({})).await?;
+    assert_eq!(selector, &one(&plain, "Deployment")?["spec"]["selector"]["matchLabels"]);
+    assert_eq!(selector, &one(&all, "Service")?["spec"]["selector"]);
+    assert_eq!(selector, &one(&all, "PodDisruptionBudget")?["spec"]["selector"]["matchLabels"]);
+    assert_eq!(selector, &one(&all, "PodMonitor")?["spec"]["selector"]["matchLabels"]);
+    assert_eq!(selector, &one(&all, "NetworkPolicy")?["spec"]["podSelector"]["matchLabels"]);
+    let spread = &deployment["spec"]["template"]["spec"]["topologySpreadConstraints"][0];
+    assert_eq!(selector, &spread["labelSelector"]["matchLabels"]);
+    let test = &one(&all, "Pod")?["metadata"]["labels"];
+    assert_ne!(selector["app.kubernetes.io/component"], test["app.kubernetes.io/component"], "no calls to the test");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_digest_wins_over_a_tag() -> Result<()> {
+    let digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    for (image, expected) in [
+        (json!({"repository": "r"}), format!("r:{}", env!("CARGO_PKG_VERSION"))),
+        (json!({"repository": "r", "tag": "t"}), "r:t".to_owned()),
+        (json!({"repository": "r", "digest": digest}), format!("r@{digest}")),
+        (json!({"repository": "r", "tag": "t", "digest": digest}), format!("r:t@{digest}")),
     ] {
-        let mut kubectl = world.cluster.kubectl();
-        kubectl.args(["auth", "can-i", verb, &account, "--all-namespaces"]).args(resource.split(' '));
-        let answer = kubectl.output().await?;
-        assert_eq!(answer.status.success(), allowed, "{verb} {resource}: {answer:?}");
+        let objects = objects(&json!({"image": image})).await?;
+        for pod in [&one(&objects, "Deployment")?["spec"]["template"], one(&objects, "Pod")?] {
+            assert_eq!(pod["spec"]["containers"][0]["image"], expected);
+        }
     }
     Ok(())
 }

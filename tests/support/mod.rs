@@ -1,6 +1,7 @@
 //! What the tests share: a cluster with a server in it, namespaces, and short ways to ask.
 
 mod channel;
+pub(crate) mod chart;
 mod grpcurl;
 mod kubectl_replicas;
 pub(crate) mod namespace;

@@ -9,7 +9,8 @@ use tokio::process::Command;
 /// The namespace and the name of the release, and of its objects.
 pub(crate) const NAME: &str = "replica-count-manager";
 
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/replica-count-manager");
+/// The folder of the chart.
+pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/replica-count-manager");
 
 /// Installs the chart with the certificates of a folder, and waits until its pod, run by the kubelet, is ready.
 pub(crate) async fn install(cluster: &Cluster, certificates: &Path, server: &Path) -> Result<Kubelet> {

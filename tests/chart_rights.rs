@@ -1,0 +1,210 @@
+//! The server's rights, and the fence around those that reach further than it needs.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use cluster::wait;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Namespace, PATIENCE,
+    chart::{objects, of_kind, one},
+    release, world,
+};
+
+#[tokio::test]
+async fn one_namespace_needs_nothing_of_the_cluster() -> Result<()> {
+    let values = json!({"namespace": "shop", "crds": {"enabled": false}, "targets": [{"apiGroup": "argoproj.io", "resource": "rollouts"}]});
+    let objects = objects(&values).await?;
+    for object in &objects {
+        ensure!(object["metadata"]["namespace"].is_string(), "{object}");
+    }
+    for kind in ["Role", "RoleBinding"] {
+        assert_eq!(one(&objects, kind)?["metadata"]["namespace"], "shop");
+    }
+    let rules = &one(&objects, "Role")?["rules"];
+    assert!(rules.to_string().contains("rollouts/scale"), "{rules}");
+    assert!(!rules.to_string().contains("customresourcedefinitions"), "{rules}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn targets_are_patched_only_behind_the_fence() -> Result<()> {
+    for (mut values, fence, patch) in [
+        (json!({}), true, true),
+        (json!({"ownership": "keep"}), false, false),
+        (json!({"namespace": "shop"}), false, false),
+        (json!({"namespace": "shop", "fence": {"enabled": true}}), true, true),
+        (json!({"fence": {"enabled": false}}), false, false),
+        (json!({"ownership": "keep", "fence": {"enabled": true}}), true, false),
+    ] {
+        values["targets"] = json!([{"apiGroup": "argoproj.io", "resource": "rollouts"}]);
+        let objects = objects(&values).await?;
+        assert_eq!(of_kind(&objects, "ValidatingAdmissionPolicy").count(), usize::from(fence), "{values}");
+        assert_eq!(of_kind(&objects, "ValidatingAdmissionPolicyBinding").count(), usize::from(fence), "{values}");
+        let role = one(&objects, if values["namespace"].is_null() { "ClusterRole" } else { "Role" })?;
+        let patched = patched(role);
+        for resource in ["deployments", "statefulsets", "replicasets", "rollouts"] {
+            assert_eq!(patched.contains(resource), patch, "{resource} with {values}");
+            assert!(patched.contains(&format!("{resource}/scale")), "{resource} with {values}");
+        }
+    }
+    Ok(())
+}
+
+/// The resources that a role may patch.
+fn patched(role: &Value) -> BTreeSet<String> {
+    let list = |value: &'_ Value| value.as_array().cloned().unwrap_or_default();
+    let rules = list(&role["rules"]).into_iter().filter(|rule| list(&rule["verbs"]).contains(&"patch".into()));
+    rules.flat_map(|rule| list(&rule["resources"])).filter_map(|name| Some(name.as_str()?.to_owned())).collect()
+}
+
+#[tokio::test]
+async fn the_server_may_do_what_it_needs_and_no_more() -> Result<()> {
+    let world = world().await?;
+    let account = format!("--as=system:serviceaccount:{0}:{0}", release::NAME);
+    for (verb, resource, allowed) in [
+        ("patch", "deployments.apps --subresource=scale", true),
+        ("patch", "statefulsets.apps --subresource=scale", true),
+        ("patch", "replicasets.apps --subresource=scale", true),
+        ("watch", "deployments.apps", true),
+        // Behind the fence.
+        ("patch", "deployments.apps", true),
+        ("watch", "horizontalpodautoscalers.autoscaling", true),
+        ("get", "customresourcedefinitions.apiextensions.k8s.io", true),
+        ("delete", "replicacounts.replica-count-manager.io", true),
+        ("patch", "replicacounts.replica-count-manager.io --subresource=status", true),
+        ("create", "events.events.k8s.io", true),
+        ("update", "deployments.apps", false),
+        ("create", "deployments.apps", false),
+        ("delete", "deployments.apps", false),
+        ("patch", "horizontalpodautoscalers.autoscaling", false),
+        ("list", "customresourcedefinitions.apiextensions.k8s.io", false),
+        ("get", "secrets", false),
+        ("list", "pods", false),
+        ("create", "pods --subresource=exec", false),
+        ("escalate", "clusterroles.rbac.authorization.k8s.io", false),
+    ] {
+        let mut kubectl = world.cluster.kubectl();
+        kubectl.args(["auth", "can-i", verb, &account, "--all-namespaces"]).args(resource.split(' '));
+        let answer = kubectl.output().await?;
+        assert_eq!(answer.status.success(), allowed, "{verb} {resource}: {answer:?}");
+    }
+    Ok(())
+}
+
+/// A custom resource whose fields no policy can know. In the namespace alone, so that no other test sees its objects.
+const ODD: &str = "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: odds.fence.example.com}
+spec:
+  group: fence.example.com
+  scope: Namespaced
+  names: {kind: Odd, plural: odds, singular: odd}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+      subresources: {scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}}
+";
+
+const TARGETS: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, finalizers: [example.com/kept]}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: main, image: example}]}}
+---
+apiVersion: fence.example.com/v1
+kind: Odd
+metadata: {name: odd, labels: {a: b}}
+data: {numbers: [1, 2.5, null, {deep: {er: true}}], a/b.c: x}
+spec: {size: 2, other: 1}
+";
+
+/// Makes the targets, as helm, and lets the server's account do anything in the namespace that the fence does not forbid.
+async fn fenced() -> Result<Namespace<'static>> {
+    let shop = Namespace::shared("fence").await?;
+    shop.kubectl_with(&["apply", "--server-side", "--filename=-"], ODD).await?;
+    shop.kubectl(&["wait", "--for=condition=Established", "customresourcedefinition/odds.fence.example.com"]).await?;
+    wait::until("the targets", PATIENCE, async || {
+        shop.kubectl_with(&["apply", "--server-side", "--field-manager=helm", "--filename=-"], TARGETS).await
+    })
+    .await?;
+    let account = format!("--serviceaccount={0}:{0}", release::NAME);
+    shop.kubectl(&["create", "rolebinding", "all", "--clusterrole=cluster-admin", &account]).await?;
+    Ok(shop)
+}
+
+/// Runs kubectl in the namespace as the server's account.
+async fn as_server(shop: &Namespace<'_>, arguments: &[&str]) -> Result<String> {
+    let account = format!("--as=system:serviceaccount:{0}:{0}", release::NAME);
+    shop.kubectl(&[arguments, &[&account]].concat()).await
+}
+
+#[tokio::test]
+async fn the_fence_lets_the_server_change_nothing_else() -> Result<()> {
+    let shop = fenced().await?;
+    let owner = r#"[{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}]"#;
+    let metadata = |field: &str, value: &str| format!("--patch={{\"metadata\": {{\"{field}\": {value}}}}}");
+    let (finalizers, owners) = (metadata("finalizers", r#"["example.com/other"]"#), metadata("ownerReferences", owner));
+    let mut attempts = vec![
+        vec!["set", "image", "deployment/web", "main=other"],
+        vec!["patch", "deployment/web", "--type=merge", r#"--patch={"spec": {"paused": true}}"#],
+        vec![
+            "patch",
+            "deployment/web",
+            "--subresource=status",
+            "--type=merge",
+            r#"--patch={"status": {"replicas": 9}}"#,
+        ],
+        vec!["patch", "odd/odd", "--type=merge", r#"--patch={"data": {"numbers": [1, 2.5]}}"#],
+        vec!["patch", "odd/odd", "--type=merge", r#"--patch={"new": 1}"#],
+        vec!["patch", "odd/odd", "--type=json", r#"--patch=[{"op": "remove", "path": "/spec"}]"#],
+        vec!["create", "configmap", "new"],
+        vec!["delete", "configmap", "kube-root-ca.crt"],
+        vec!["run", "new", "--image=example"],
+    ];
+    for target in ["deployment/web", "odd/odd"] {
+        attempts.push(vec!["label", target, "x=y"]);
+        attempts.push(vec!["annotate", target, "x=y"]);
+        attempts.push(vec!["patch", target, "--type=merge", &finalizers]);
+        attempts.push(vec!["patch", target, "--type=merge", &owners]);
+        attempts.push(vec!["patch", target, "--type=merge", r#"--patch={"spec": {"replicas": 9, "size": 9}}"#]);
+        attempts.push(vec!["delete", target, "--wait=false"]);
+    }
+    for attempt in attempts {
+        let error = as_server(&shop, &attempt).await.err().with_context(|| format!("{attempt:?} was let through"))?;
+        assert!(error.to_string().contains("denied request: replica-count-manager may change"), "{attempt:?}: {error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_fence_lets_the_server_correct_and_give_ownership_back() -> Result<()> {
+    let shop = fenced().await?;
+    for (target, count) in [("deployment/web", "f:replicas"), ("odd/odd", "f:size")] {
+        let correction = ["--type=merge", r#"--patch={"spec": {"replicas": 3}}"#, "--field-manager=corrector"];
+        as_server(&shop, &[&["patch", target, "--subresource=scale"], &correction[..]].concat()).await?;
+        let helm = entry(&shop.get(target).await?, "helm")?;
+        let ours = entry(&shop.get(target).await?, "corrector")?;
+        let patch = json!([
+            {"op": "add", "path": format!("/metadata/managedFields/{helm}/fieldsV1/f:spec/{count}"), "value": {}},
+            {"op": "remove", "path": format!("/metadata/managedFields/{ours}")},
+        ]);
+        as_server(&shop, &["patch", target, "--type=json", &format!("--patch={patch}")]).await?;
+        let given = shop.get(target).await?;
+        let helm = entry(&given, "helm")?;
+        assert!(given["metadata"]["managedFields"][helm]["fieldsV1"]["f:spec"][count].is_object(), "{given}");
+        assert!(entry(&given, "corrector").is_err(), "{given}");
+    }
+    Ok(())
+}
+
+/// The index of a manager among those of an object.
+fn entry(object: &Value, manager: &str) -> Result<usize> {
+    let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+    entries.map(|entry| &entry["manager"]).position(|name| name == manager).with_context(|| format!("no {manager}"))
+}

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
 
-use crate::tls::Files;
+use crate::{controller::OwnershipMode, tls::Files};
 
 /// Keep Kubernetes replica counts where they were set
 ///
@@ -44,6 +44,10 @@ pub struct Args {
     /// Largest count to accept and enforce, in replicas
     #[arg(long, env, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub max_replicas: i32,
+
+    /// What becomes of the ownership of a count that was put back, as server-side apply tracks it
+    #[arg(long, env, default_value = "giveBack", value_name = "MODE")]
+    pub ownership: OwnershipMode,
 }
 
 impl Args {

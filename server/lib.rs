@@ -3,7 +3,7 @@
 //! The library of the server, `replica-count-manager`. How a drift is put back, from left to right:
 //!
 //! ```text
-//! API server ──watch──▶ cache::follow ──▶ cache ──▶ controller ──/scale──▶ API server
+//! API server ──watch──▶ cache::feeds ──▶ cache  ──▶ controller ──/scale──▶ API server
 //!                                          │            └──status, Events──▶ API server
 //!                                          └──▶ grpc (List, Get, Watch) ──mTLS──▶ clients
 //! clients ──mTLS──▶ grpc (Set, Unset) ──ReplicaCount──▶ API server
@@ -22,6 +22,8 @@ pub mod args;
 pub mod cache;
 #[cfg(feature = "server")]
 pub mod controller;
+#[cfg(feature = "server")]
+pub mod discovery;
 #[cfg(feature = "server")]
 pub mod grpc;
 pub mod proto;

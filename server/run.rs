@@ -9,17 +9,15 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
-use kube::{Api, Client, Config, core::DeserializeGuard};
+use kube::{Client, Config};
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    admin,
-    api::{ReplicaCount, Target, TargetKind},
-    apiserver,
+    admin, apiserver,
     args::Args,
-    cache::{Cache, follow},
+    cache::{Cache, feeds, kinds},
     controller, grpc,
     readiness::Readiness,
     telemetry::Metrics,
@@ -73,14 +71,13 @@ impl Server {
     /// When a part ended that should not have: the process is better restarted.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), anyhow::Error> {
         let Self { args, grpc, http, credentials, metrics, client } = self;
-        let kinds = TargetKind::all().to_vec();
-        let cache = Arc::new(Cache::new(kinds.iter().map(|kind| kind.group_kind.clone())));
+        let cache = Arc::new(Cache::default());
         let stages = Stages::default();
         let readiness = Readiness::new(cache.clone(), stages.draining.clone());
         let (reporter, health) = grpc::health().await;
 
         let mut parts = Parts { tasks: JoinSet::new(), stop: stages.stopped.clone() };
-        parts.follow(&client, args.namespace().as_deref(), &kinds, &cache);
+        parts.follow(&client, args.namespace(), &cache);
         let reloading = credentials.clone();
         parts.spawn("watch of the certificate", async move { reloading.follow().await });
         let (watching, watch_client) = (readiness.clone(), client.clone());
@@ -89,7 +86,7 @@ impl Server {
         let (max_replicas, stop) = (args.max_replicas, parts.stop.clone());
         let context = controller::Context {
             client: client.clone(),
-            kinds: kinds.clone(),
+            ownership: args.ownership,
             max_replicas,
             metrics: metrics.clone(),
         };
@@ -97,7 +94,7 @@ impl Server {
 
         let incoming = tls::incoming(grpc, credentials, metrics);
         let stop = stages.closing.clone();
-        let context = grpc::Context { client, cache, namespace: args.namespace(), max_replicas, kinds, stop };
+        let context = grpc::Context { client, cache, namespace: args.namespace(), max_replicas, stop };
         let closing = stages.closing.clone().cancelled_owned();
         let serving = grpc::serve(context, health, incoming, closing);
         supervise(parts, stages, serving, shutdown).await
@@ -129,19 +126,12 @@ impl Parts {
         }));
     }
 
-    fn follow(&mut self, client: &Client, namespace: Option<&str>, kinds: &[TargetKind], cache: &Arc<Cache>) {
-        let counts = match namespace {
-            Some(namespace) => Api::<DeserializeGuard<ReplicaCount>>::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
-        };
-        self.spawn("watch of ReplicaCounts", follow::counts(cache.clone(), counts));
-        for kind in kinds {
-            let targets = match namespace {
-                Some(namespace) => Api::<Target>::namespaced_with(client.clone(), namespace, kind),
-                None => Api::all_with(client.clone(), kind),
-            };
-            self.spawn("watch of targets", follow::targets(cache.clone(), targets, kind.clone()));
-        }
+    fn follow(&mut self, client: &Client, namespace: Option<String>, cache: &Arc<Cache>) {
+        let counts = feeds::counts(cache.clone(), client.clone(), namespace.clone());
+        self.spawn("watch of ReplicaCounts", counts);
+        let autoscalers = feeds::autoscalers(cache.clone(), client.clone(), namespace.clone());
+        self.spawn("watch of HorizontalPodAutoscalers", autoscalers);
+        self.spawn("watch of targets", kinds::watch(cache.clone(), client.clone(), namespace));
     }
 }
 

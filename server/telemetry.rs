@@ -60,6 +60,8 @@ pub struct Metrics {
     pub correction_failures: Counter,
     /// Seconds from the arrival of a drift's event to the stored correction.
     pub correction_seconds: Histogram,
+    /// 1 if the account's admission policy is known not to be in force.
+    pub fence_missing: Gauge,
     /// TLS handshakes that failed.
     pub handshake_failures: Counter,
     /// Reads of the certificate's files that found nothing usable.
@@ -78,6 +80,7 @@ impl Default for Metrics {
             correction_failures: Counter::default(),
             // From a millisecond to the longest pause between attempts.
             correction_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0]),
+            fence_missing: Gauge::default(),
             handshake_failures: Counter::default(),
             certificate_failures: Counter::default(),
             certificate_expiry: Gauge::default(),
@@ -92,6 +95,11 @@ impl Default for Metrics {
             "correction_seconds",
             "Time from the arrival of a drift's event to the stored correction",
             metrics.correction_seconds.clone(),
+        );
+        registry.register(
+            "fence_missing",
+            "Whether the admission policy that fences the server's account is not in force",
+            metrics.fence_missing.clone(),
         );
         registry.register("tls_handshake_failures", "TLS handshakes that failed", metrics.handshake_failures.clone());
         registry.register(

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time}
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{InvalidTarget, TargetKey, Writer};
+use super::{FieldPath, InvalidTarget, Owners, TargetKey};
 
 /// The API group of `ReplicaCount`.
 pub const GROUP: &str = "replica-count-manager.io";
@@ -245,7 +245,8 @@ impl ReplicaCount {
     /// Who set the lasting count: the user of our API if our write was the last, else the field manager that wrote it.
     pub fn set_by(&self) -> String {
         let annotated = || self.metadata.annotations.as_ref().and_then(|all| all.get(SET_BY)).cloned();
-        match Writer::last_of(self.metadata.managed_fields.as_deref().unwrap_or_default()) {
+        let entries = self.metadata.managed_fields.as_deref().unwrap_or_default();
+        match Owners::of(entries, &FieldPath::replicas()).last {
             Some(writer) if writer.is_ours() => annotated().unwrap_or_default(),
             Some(writer) => writer.manager.into(),
             None => String::new(),

@@ -1,194 +1,12 @@
-//! Targets: the objects whose counts are held, as little of them as the server needs.
+//! Targets as the API server sends them, and the little of them that is kept.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::core::{DynamicResourceScope, Resource};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use kube::core::{DynamicObject, DynamicResourceScope, Resource};
 use serde::{Deserialize, Deserializer};
 
-use super::{ReplicaCount, Writer, writer};
-
-/// The longest name of a Kubernetes object, in bytes (RFC 1123 subdomain).
-const MAX_NAME: usize = 253;
-
-/// The longest kind, in bytes (RFC 1123 label).
-const MAX_KIND: usize = 63;
-
-/// Why something cannot be a target.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidTarget {
-    /// The name of the field, and what is wrong with it.
-    #[error("{0} must not be empty")]
-    Empty(&'static str),
-    /// Not a name that Kubernetes accepts.
-    #[error(
-        "{field} {value:?} is not a DNS subdomain: lower-case letters, digits, '-' and '.', starting and ending with a letter or digit"
-    )]
-    NotADnsName {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// Not a kind that Kubernetes accepts.
-    #[error("kind {0:?} is not a kind: letters and digits, starting with a letter")]
-    NotAKind(String),
-    /// Longer than Kubernetes accepts.
-    #[error("{field} is {length} characters long: the most is {max}")]
-    TooLong {
-        /// The field.
-        field: &'static str,
-        /// Its length, in bytes.
-        length: usize,
-        /// The most, in bytes.
-        max: usize,
-    },
-    /// A ReplicaCount as the target of another.
-    #[error("kind ReplicaCount cannot be a target")]
-    ReplicaCount,
-    /// An apiVersion without a group.
-    #[error("apiVersion must be <group>/<version>")]
-    ApiVersion,
-}
-
-impl InvalidTarget {
-    /// The field of the request that is at fault: `namespace`, `group`, `kind` or `name`.
-    pub fn field(&self) -> &'static str {
-        match self {
-            Self::Empty(field) | Self::NotADnsName { field, .. } | Self::TooLong { field, .. } => field,
-            Self::ReplicaCount | Self::NotAKind(_) => "kind",
-            Self::ApiVersion => "apiVersion",
-        }
-    }
-}
-
-/// A kind of targets in any version.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupKind {
-    /// The kind, such as `Deployment`.
-    pub kind: Arc<str>,
-    /// The API group, such as `apps`.
-    pub group: Arc<str>,
-}
-
-impl GroupKind {
-    /// The kind that is meant where none is named.
-    pub fn deployment() -> Self {
-        Self { kind: "Deployment".into(), group: "apps".into() }
-    }
-
-    /// Whether this is the kind that is meant where none is named.
-    pub fn is_deployment(&self) -> bool {
-        &*self.kind == "Deployment" && &*self.group == "apps"
-    }
-}
-
-/// Names one target. Ordered by namespace, kind, group and name, as lists are.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TargetKey {
-    /// The namespace.
-    pub namespace: Arc<str>,
-    /// The group and kind.
-    pub kind: GroupKind,
-    /// The name.
-    pub name: Arc<str>,
-}
-
-impl TargetKey {
-    /// Checks the parts of a key. An empty group means `apps`, an empty kind `Deployment`.
-    ///
-    /// # Errors
-    ///
-    /// Names the part that no target can have, and why.
-    pub fn new(namespace: &str, group: &str, kind: &str, name: &str) -> Result<Self, InvalidTarget> {
-        let group = if group.is_empty() { "apps" } else { group };
-        let kind = if kind.is_empty() { "Deployment" } else { kind };
-        check_dns_name("namespace", namespace, 63)?;
-        check_dns_name("group", group, MAX_NAME)?;
-        if kind.len() > MAX_KIND {
-            return Err(InvalidTarget::TooLong { field: "kind", length: kind.len(), max: MAX_KIND });
-        }
-        if !kind.starts_with(|c: char| c.is_ascii_alphabetic()) || !kind.chars().all(|c| c.is_ascii_alphanumeric()) {
-            return Err(InvalidTarget::NotAKind(kind.into()));
-        }
-        if group == super::GROUP && kind.eq_ignore_ascii_case("ReplicaCount") {
-            return Err(InvalidTarget::ReplicaCount);
-        }
-        let key = Self {
-            namespace: namespace.into(),
-            kind: GroupKind { kind: kind.into(), group: group.into() },
-            name: name.into(),
-        };
-        // The ReplicaCount's own name holds the target's, so the target's has less room.
-        let prefix = key.replica_count_name().len() - name.len();
-        check_dns_name("name", name, MAX_NAME.saturating_sub(prefix))?;
-        Ok(key)
-    }
-
-    /// The name of the `ReplicaCount` of this target; the CRD's schema holds the same rule.
-    pub fn replica_count_name(&self) -> String {
-        let kind = self.kind.kind.to_ascii_lowercase();
-        match &*self.kind.group {
-            "apps" => format!("{kind}.{}", self.name),
-            group => format!("{kind}.{group}.{}", self.name),
-        }
-    }
-}
-
-/// Writes the target as kubectl does: `deployment.apps/web in namespace shop`.
-impl fmt::Display for TargetKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self.kind.kind.to_ascii_lowercase();
-        write!(f, "{kind}.{}/{} in namespace {}", self.kind.group, self.name, self.namespace)
-    }
-}
-
-fn check_dns_name(field: &'static str, value: &str, max: usize) -> Result<(), InvalidTarget> {
-    let alphanumeric = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let label = |label: &str| {
-        let bytes = label.as_bytes();
-        bytes.iter().all(|&c| alphanumeric(c) || c == b'-')
-            && bytes.first().is_some_and(|&c| alphanumeric(c))
-            && bytes.last().is_some_and(|&c| alphanumeric(c))
-    };
-    if value.is_empty() {
-        Err(InvalidTarget::Empty(field))
-    } else if value.len() > max {
-        Err(InvalidTarget::TooLong { field, length: value.len(), max })
-    } else if !value.split('.').all(label) {
-        Err(InvalidTarget::NotADnsName { field, value: value.into() })
-    } else {
-        Ok(())
-    }
-}
-
-/// A kind of targets as the API server serves it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetKind {
-    /// The group and kind.
-    pub group_kind: GroupKind,
-    /// The served version, such as `v1`.
-    pub version: &'static str,
-    /// The resource, such as `deployments`.
-    pub plural: &'static str,
-}
-
-impl TargetKind {
-    /// The kinds that the server enforces.
-    pub fn all() -> [Self; 2] {
-        let apps = |kind: &str, plural| Self {
-            group_kind: GroupKind { kind: kind.into(), group: "apps".into() },
-            version: "v1",
-            plural,
-        };
-        [apps("Deployment", "deployments"), apps("StatefulSet", "statefulsets")]
-    }
-
-    /// The group and version, such as `apps/v1`.
-    pub fn api_version(&self) -> String {
-        format!("{}/{}", self.group_kind.group, self.version)
-    }
-}
+use super::{GroupKind, Owners, ReplicaCount, TargetKey, TargetKind, owners};
 
 /// What is kept of a target.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -203,13 +21,38 @@ pub struct TargetState {
     pub ready: Option<i32>,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// The object that controls it, such as `Deployment web`.
+    pub controller: Option<Box<str>>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Who wrote its count last.
-    pub writer: Option<Writer>,
+    /// Who wrote its count.
+    pub owners: Owners,
 }
 
-/// A target as it comes off the wire.
+impl TargetState {
+    /// What is kept of an object of any kind.
+    pub fn of(object: &DynamicObject, kind: &TargetKind) -> Self {
+        let metadata = &object.metadata;
+        Self {
+            uid: metadata.uid.as_deref().unwrap_or_default().into(),
+            resource_version: parse_resource_version(metadata.resource_version.as_deref().unwrap_or_default()),
+            replicas: kind.replicas.count_in(&object.data),
+            ready: kind.ready.path.count_in(&object.data).or(kind.ready.absent),
+            deleting: metadata.deletion_timestamp.is_some(),
+            controller: controller(metadata.owner_references.as_deref().unwrap_or_default()),
+            labels: metadata.labels.clone().unwrap_or_default(),
+            owners: Owners::of(metadata.managed_fields.as_deref().unwrap_or_default(), &kind.replicas),
+        }
+    }
+}
+
+fn controller(owners: &[OwnerReference]) -> Option<Box<str>> {
+    let controller = owners.iter().find(|owner| owner.controller == Some(true))?;
+    Some(format!("{} {}", controller.kind, controller.name).into())
+}
+
+/// A target of the group `apps` as it comes off the wire. What is not kept is never stored: whole objects of 100,000
+/// Deployments are gigabytes.
 ///
 /// `metadata` holds only what `kube` needs to follow the object.
 #[derive(Clone, Debug)]
@@ -220,15 +63,13 @@ pub struct Target {
     pub state: TargetState,
 }
 
-impl Target {
-    /// The key of a target of a kind; `None` without a name, which the API server never sends.
-    pub fn key(&self, kind: &GroupKind) -> Option<TargetKey> {
-        Some(TargetKey {
-            namespace: self.metadata.namespace.as_deref()?.into(),
-            kind: kind.clone(),
-            name: self.metadata.name.as_deref()?.into(),
-        })
-    }
+/// The key of an object of a kind; `None` without a name, which the API server never sends.
+pub fn key_of(metadata: &ObjectMeta, kind: &GroupKind) -> Option<TargetKey> {
+    Some(TargetKey {
+        namespace: metadata.namespace.as_deref()?.into(),
+        kind: kind.clone(),
+        name: metadata.name.as_deref()?.into(),
+    })
 }
 
 impl Resource for Target {
@@ -244,11 +85,11 @@ impl Resource for Target {
     }
 
     fn version(kind: &TargetKind) -> Cow<'_, str> {
-        Cow::Borrowed(kind.version)
+        Cow::Borrowed(&kind.version)
     }
 
     fn plural(kind: &TargetKind) -> Cow<'_, str> {
-        Cow::Borrowed(kind.plural)
+        Cow::Borrowed(&kind.plural)
     }
 
     fn meta(&self) -> &ObjectMeta {
@@ -270,8 +111,9 @@ impl<'de> Deserialize<'de> for Target {
                 replicas: spec.replicas,
                 ready: Some(status.ready_replicas),
                 deleting: metadata.deletion_timestamp.is_some(),
+                controller: controller(&metadata.owner_references),
                 labels: metadata.labels,
-                writer: metadata.managed_fields,
+                owners: metadata.managed_fields,
             },
             metadata: ObjectMeta {
                 name: metadata.name,
@@ -314,9 +156,11 @@ struct WireMetadata {
     resource_version: Option<String>,
     deletion_timestamp: Option<Time>,
     #[serde(default)]
+    owner_references: Vec<OwnerReference>,
+    #[serde(default)]
     labels: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "writer::deserialize_last")]
-    managed_fields: Option<Writer>,
+    #[serde(default, deserialize_with = "owners::deserialize")]
+    managed_fields: Owners,
 }
 
 #[derive(Default, Deserialize)]
@@ -324,9 +168,38 @@ struct WireSpec {
     replicas: Option<i32>,
 }
 
-/// The status of Deployments and StatefulSets, where an absent count is 0.
+/// The status of the kinds of `apps`, where an absent count is 0.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct WireStatus {
     ready_replicas: i32,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_slim_form_and_the_whole_object_lead_to_the_same_state() {
+        let object = json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {
+                "name": "web-1", "namespace": "shop", "uid": "u", "resourceVersion": "7", "labels": {"app": "web"},
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "Other", "name": "other", "uid": "x"},
+                    {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "y", "controller": true},
+                ],
+                "managedFields": [{"manager": "helm", "operation": "Apply", "apiVersion": "apps/v1",
+                                   "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": {"f:replicas": {}}}}],
+            },
+            "spec": {"replicas": 3}, "status": {},
+        });
+        let slim: Target = serde_json::from_value(object.clone()).unwrap();
+        let whole: DynamicObject = serde_json::from_value(object).unwrap();
+        assert_eq!(slim.state, TargetState::of(&whole, &TargetKind::apps()[2]));
+        assert_eq!(slim.state.controller.as_deref(), Some("Deployment web"));
+        assert_eq!((slim.state.replicas, slim.state.ready), (Some(3), Some(0)));
+    }
 }

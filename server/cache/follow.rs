@@ -1,25 +1,24 @@
-//! Feeds the cache from watches that list, resume, and list again when the API server has forgotten where they were.
+//! Watches that list, resume, and list again when the API server has forgotten where they were.
+//!
+//! What is watched, and what becomes of it in the cache, is in [`feeds`](super::feeds).
 
-use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, pin::pin, time::Duration};
 
 use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt};
 use kube::{
     Api,
-    api::ListParams,
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
         watcher::{self, Event, ExponentialBackoff},
     },
 };
+use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 
-use super::{Cache, Source};
-use crate::{
-    api::{GroupKind, ReplicaCount, Target, TargetKey, TargetKind, Writer},
-    telemetry,
-};
+use super::{Cache, Source, Unavailable};
+use crate::telemetry;
 
 /// The first pause after a failure: short, because drift goes uncorrected meanwhile.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -30,142 +29,99 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// How long a watch lasts, in seconds. One that hears nothing for 5 s longer is given up.
 const WATCH_SECONDS: u32 = 60;
 
-/// How long the question for the current resource version may take before a list goes ahead without it.
-const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
+/// An object that can be watched.
+pub(super) trait Object: kube::Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static {}
 
-/// Keeps the targets of one kind in the cache for as long as it is polled.
-pub async fn targets(cache: Arc<Cache>, api: Api<Target>, kind: TargetKind) {
-    let kind = kind.group_kind;
-    let source = Source::Targets(kind.clone());
+impl<K: kube::Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static> Object for K {}
+
+/// What becomes of the objects of one watch.
+pub(super) trait Feed<K> {
+    /// What an object is known by.
+    type Key: Ord;
+
+    /// A list begins.
+    async fn begin(&mut self) {}
+
+    /// An object exists in this state. `listed` tells whether it comes from a list, whose objects are not in the order of
+    /// their versions. Returns its key, or `None` if it cannot be used.
+    fn apply(&mut self, object: K, listed: bool) -> Option<Self::Key>;
+
+    /// An object was deleted.
+    fn delete(&mut self, object: K);
+
+    /// A list is complete, and held no others than these.
+    fn complete(&mut self, listed: &BTreeSet<Self::Key>);
+}
+
+/// Feeds the cache until the API server refuses the watch, and returns why.
+pub(super) async fn follow<K: Object>(
+    cache: &Cache,
+    source: &Source,
+    api: Api<K>,
+    mut feed: impl Feed<K>,
+) -> Unavailable {
     let mut listed = BTreeSet::new();
-    let mut events = pin!(watch(api, &cache, &source));
+    let mut events = pin!(watch(api));
     while let Some(event) = events.next().await {
         match event {
-            Event::Init => listed.clear(),
-            Event::InitApply(target) => {
-                listed.extend(target.key(&kind));
-                apply_target(&cache, &kind, target);
-            }
-            Event::Apply(target) => apply_target(&cache, &kind, target),
-            Event::Delete(target) => {
-                if let Some(key) = target.key(&kind) {
-                    cache.set_target(key, None);
-                }
-            }
-            Event::InitDone => {
-                cache.retain_targets(&kind, &std::mem::take(&mut listed));
-                cache.mark_synced(&source);
-                info!(%source, "listed");
-            }
-        }
-    }
-}
-
-/// Keeps the `ReplicaCount` objects in the cache for as long as it is polled.
-///
-/// Guarded, since one object that cannot be read must not keep all others from being read.
-pub async fn counts(cache: Arc<Cache>, api: Api<DeserializeGuard<ReplicaCount>>) {
-    let source = Source::Counts;
-    let (mut listed, mut listed_version) = (BTreeSet::new(), 0);
-    let mut events = pin!(watch(api.clone(), &cache, &source));
-    while let Some(event) = events.next().await {
-        match event {
-            Event::Init => {
+            Ok(Event::Init) => {
                 listed.clear();
-                listed_version = current_version(&api).await;
+                feed.begin().await;
             }
-            Event::InitApply(count) => {
-                if let Some((key, count)) = readable(count) {
-                    listed.insert(key.clone());
-                    listed_version = listed_version.max(count.resource_version_number());
-                    cache.set_count(key, Some(count), 0);
-                }
-            }
-            Event::Apply(count) => {
-                if let Some((key, count)) = readable(count) {
-                    let version = count.resource_version_number();
-                    cache.set_count(key, Some(count), version);
-                }
-            }
-            Event::Delete(count) => {
-                if let Some((key, count)) = readable(count) {
-                    cache.set_count(key, None, count.resource_version_number());
-                }
-            }
-            Event::InitDone => {
-                cache.retain_counts(&std::mem::take(&mut listed), listed_version);
-                cache.mark_synced(&source);
+            Ok(Event::InitApply(object)) => listed.extend(feed.apply(object, true)),
+            Ok(Event::Apply(object)) => drop(feed.apply(object, false)),
+            Ok(Event::Delete(object)) => feed.delete(object),
+            Ok(Event::InitDone) => {
+                feed.complete(&std::mem::take(&mut listed));
+                cache.progress.mark_synced(source);
                 info!(%source, "listed");
+            }
+            Err(error) => {
+                if let Some(refusal) = refusal(&error) {
+                    return refusal;
+                }
+                cache.progress.note_failure(source);
+                warn!(%source, error = telemetry::chain(&error), "watch failed, trying again");
             }
         }
     }
+    Unavailable { reason: "WatchEnded", message: "the watch has ended".to_owned() }
 }
 
-fn apply_target(cache: &Cache, kind: &GroupKind, target: Target) {
-    if let Some(key) = target.key(kind) {
-        cache.set_target(key, Some(target.state));
-    }
-}
-
-/// The events of a watch that never ends; failures are logged and tried again.
-fn watch<K>(api: Api<K>, cache: &Cache, source: &Source) -> impl Stream<Item = Event<K>>
-where
-    K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
-{
+/// The events of a watch that never ends.
+fn watch<K: Object>(api: Api<K>) -> impl Stream<Item = watcher::Result<Event<K>>> {
     let backoff = ExponentialBuilder::new()
         .with_min_delay(BACKOFF_MIN)
         .with_max_delay(BACKOFF_MAX)
         .with_jitter()
         .without_max_times();
-    watcher::watcher(api, watcher::Config::default().timeout(WATCH_SECONDS))
-        .backoff(ExponentialBackoff::from(backoff))
-        .filter_map(move |event| {
-            std::future::ready(match event {
-                Ok(event) => Some(event),
-                Err(error) => {
-                    cache.note_failure(source);
-                    warn!(%source, error = telemetry::chain(&error), "watch failed, trying again");
-                    None
-                }
-            })
-        })
+    watcher::watcher(api, watcher::Config::default().timeout(WATCH_SECONDS)).backoff(ExponentialBackoff::from(backoff))
 }
 
-/// The API server's current resource version, or 0 if it cannot be had.
-///
-/// A list that starts after this answer holds everything up to it, also the deletions, which leave no object to tell.
-async fn current_version(api: &Api<DeserializeGuard<ReplicaCount>>) -> u64 {
-    let one = ListParams::default().limit(1);
-    let list = tokio::time::timeout(VERSION_TIMEOUT, api.list_metadata(&one)).await;
-    let Ok(Ok(list)) = list else { return 0 };
-    crate::api::parse_resource_version(list.metadata.resource_version.as_deref().unwrap_or_default())
-}
-
-/// The key of an object and what is kept of it; `None` if it cannot be used.
-fn readable(guarded: DeserializeGuard<ReplicaCount>) -> Option<(TargetKey, ReplicaCount)> {
-    let leave_alone = |name: Option<&str>, namespace: Option<&str>, error: &dyn std::error::Error| {
-        warn!(name, namespace, error = telemetry::chain(error), "ReplicaCount cannot be used and is not enforced");
+/// Whether the API server will not serve this watch until somebody changes a right or a definition.
+fn refusal(error: &watcher::Error) -> Option<Unavailable> {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status,
+        _ => return None,
     };
-    let count = match guarded.0 {
-        Ok(count) => count,
-        Err(invalid) => {
-            leave_alone(invalid.metadata.name.as_deref(), invalid.metadata.namespace.as_deref(), &invalid);
-            return None;
-        }
+    let reason = match status.code {
+        403 => "Forbidden",
+        404 => "KindNotServed",
+        _ => return None,
     };
-    match count.target() {
-        Ok(key) => Some((key, slim(count))),
-        Err(error) => {
-            leave_alone(count.metadata.name.as_deref(), count.metadata.namespace.as_deref(), &error);
-            None
-        }
-    }
+    Some(Unavailable { reason, message: status.message.clone() })
 }
 
-/// Leaves out the owners of other fields than the count, which are most of an object's size.
-fn slim(mut count: ReplicaCount) -> ReplicaCount {
-    if let Some(entries) = &mut count.metadata.managed_fields {
-        entries.retain(Writer::owns_replicas);
-    }
-    count
+/// An object that could be read; one that could not is logged, and left alone.
+pub(super) fn readable<K: kube::Resource>(source: &Source, guarded: DeserializeGuard<K>) -> Option<K> {
+    guarded.0.inspect_err(|invalid| leave_alone(source, &invalid.metadata, invalid)).ok()
+}
+
+/// Logs that an object cannot be used.
+pub(super) fn leave_alone(source: &Source, metadata: &kube::core::ObjectMeta, error: &dyn std::error::Error) {
+    let (name, namespace) = (metadata.name.as_deref(), metadata.namespace.as_deref());
+    warn!(%source, name, namespace, error = telemetry::chain(error), "object cannot be used and is left alone");
 }

@@ -1,31 +1,33 @@
-//! What the watches know: every target of the kinds in use, and every `ReplicaCount`.
+//! What the watches know: every target of the kinds in use, every `ReplicaCount`, and every autoscaler.
 //!
-//! [`follow`] feeds it. The controller hears of every event of a managed target, in order; readers of the API take
-//! snapshots and may subscribe to what follows.
+//! [`kinds`] decides what is watched, [`feeds`] fills the cache. The controller hears of every event of a managed target,
+//! in order; readers of the API take snapshots and may subscribe to what follows.
 
-pub mod follow;
+mod autoscalers;
+pub mod feeds;
+mod follow;
+pub mod kinds;
+mod progress;
+mod state;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt,
-    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::api::{GroupKind, ReplicaCount, TargetKey, TargetState};
+pub use self::{
+    autoscalers::Autoscaler,
+    kinds::{KindState, Unavailable},
+};
+use self::{autoscalers::AutoscalerKey, progress::Progress, state::State};
+use crate::api::{GroupKind, ReplicaCount, TargetKey, TargetKind, TargetState};
 
 /// How many events a subscriber may lag behind before it must start over: a burst, and a few MiB at most for all.
 const SUBSCRIBER_BACKLOG: usize = 4096;
-
-/// How long a watch may fail before this replica is not ready: longer than the API server's restart takes.
-const STALLED: Duration = Duration::from_secs(20);
-
-/// Failures further apart than this have nothing to do with each other: more than the longest pause between attempts,
-/// with the time that an attempt may take.
-const STREAK: Duration = Duration::from_secs(15);
 
 /// What is known of one target at one moment.
 #[derive(Clone, Debug)]
@@ -36,6 +38,10 @@ pub struct Seen {
     pub count: Option<Arc<ReplicaCount>>,
     /// Its state, if it exists.
     pub target: Option<TargetState>,
+    /// Whether its kind is watched: only then does it mean anything that there is no target.
+    pub kind: KindState,
+    /// The name of a HorizontalPodAutoscaler that scales it.
+    pub autoscaler: Option<Arc<str>>,
 }
 
 /// One of the watches that feed the cache.
@@ -43,6 +49,8 @@ pub struct Seen {
 pub enum Source {
     /// The `ReplicaCount` objects.
     Counts,
+    /// The autoscalers.
+    Autoscalers,
     /// The targets of one kind.
     Targets(GroupKind),
 }
@@ -51,33 +59,17 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Counts => f.write_str("ReplicaCount"),
-            Self::Targets(kind) => write!(f, "{}.{}", kind.kind, kind.group),
+            Self::Autoscalers => f.write_str("HorizontalPodAutoscaler"),
+            Self::Targets(kind) => kind.fmt(f),
         }
     }
-}
-
-/// How far the watches have come.
-#[derive(Clone, Debug)]
-struct Progress {
-    /// The watches whose first list is not complete.
-    waiting: BTreeSet<Source>,
-    /// The newest resource version among the `ReplicaCount` objects.
-    counts_version: u64,
-}
-
-#[derive(Default)]
-struct State {
-    targets: BTreeMap<TargetKey, TargetState>,
-    counts: BTreeMap<TargetKey, Arc<ReplicaCount>>,
-    controller: Option<mpsc::UnboundedSender<Seen>>,
 }
 
 /// The cache. Shared by reference; every method takes its lock for a moment only.
 pub struct Cache {
     state: Mutex<State>,
-    progress: watch::Sender<Progress>,
-    /// When each watch began to fail and failed last, for those that have failed at all.
-    failures: Mutex<BTreeMap<Source, (Instant, Instant)>>,
+    progress: Progress,
+    in_use: watch::Sender<BTreeSet<GroupKind>>,
     subscribers: broadcast::Sender<Seen>,
 }
 
@@ -89,58 +81,63 @@ pub struct Page {
     pub next: Option<TargetKey>,
 }
 
-impl Cache {
-    /// An empty cache of some kinds of targets.
-    pub fn new(kinds: impl IntoIterator<Item = GroupKind>) -> Self {
-        let waiting = kinds.into_iter().map(Source::Targets).chain([Source::Counts]).collect();
+impl Default for Cache {
+    /// An empty cache, which waits for the `ReplicaCount` objects, the autoscalers, and the kinds that are always watched.
+    fn default() -> Self {
+        let kinds = kinds::always().map(|kind| Source::Targets(kind.group_kind));
         Self {
             state: Mutex::default(),
-            progress: watch::Sender::new(Progress { waiting, counts_version: 0 }),
-            failures: Mutex::default(),
+            progress: Progress::new(kinds.chain([Source::Counts, Source::Autoscalers]).collect()),
+            in_use: watch::Sender::default(),
             subscribers: broadcast::Sender::new(SUBSCRIBER_BACKLOG),
         }
     }
+}
 
-    /// Whether every watch has delivered its first list.
+impl Cache {
+    /// Whether every watch that is always there has delivered its first list, or has been refused it.
     pub fn is_synced(&self) -> bool {
-        self.progress.borrow().waiting.is_empty()
+        self.progress.is_synced()
     }
 
-    /// Waits until every watch has delivered its first list.
+    /// Waits until [`Cache::is_synced`].
     pub async fn synced(&self) {
-        // The sender lives in self, so the channel cannot close.
-        let _ = self.progress.subscribe().wait_for(|progress| progress.waiting.is_empty()).await;
+        self.progress.synced().await;
     }
 
     /// The newest resource version among the `ReplicaCount` objects.
     pub fn version(&self) -> u64 {
-        self.progress.borrow().counts_version
+        self.progress.version()
     }
 
     /// Waits until the cache has a resource version of a `ReplicaCount`; false if it has not within the time.
     pub async fn reaches(&self, version: u64, within: Duration) -> bool {
-        let mut progress = self.progress.subscribe();
-        let reached = progress.wait_for(|progress| progress.counts_version >= version);
-        matches!(tokio::time::timeout(within, reached).await, Ok(Ok(_)))
+        self.progress.reaches(version, within).await
     }
 
     /// A watch that has been failing for a while, if there is one.
     pub fn stalled(&self) -> Option<Source> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let stalled = |since: &Instant, last: &Instant| last.elapsed() < STREAK && since.elapsed() > STALLED;
-        failures.iter().find(|(_, (since, last))| stalled(since, last)).map(|(source, _)| source.clone())
+        self.progress.stalled()
     }
 
-    /// Records that a watch failed. A watch that works says nothing of it, so a failure counts as over once no further one
-    /// has followed for longer than the pause between two attempts.
-    fn note_failure(&self, source: &Source) {
-        let now = Instant::now();
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, last) = failures.entry(source.clone()).or_insert((now, now));
-        if last.elapsed() > STREAK {
-            *since = now;
+    /// The kinds that a `ReplicaCount` names, as they change.
+    pub fn kinds_in_use(&self) -> watch::Receiver<BTreeSet<GroupKind>> {
+        self.in_use.subscribe()
+    }
+
+    /// A kind, if its targets are known.
+    pub fn kind(&self, kind: &GroupKind) -> Option<Arc<TargetKind>> {
+        match self.lock().kinds.get(kind) {
+            Some(KindState::Watched(kind)) => Some(kind.clone()),
+            _ => None,
         }
-        *last = now;
+    }
+
+    /// The kinds whose targets are known.
+    pub fn kinds(&self) -> Vec<GroupKind> {
+        let state = self.lock();
+        let watched = state.kinds.iter().filter(|(_, state)| matches!(state, KindState::Watched(_)));
+        watched.map(|(kind, _)| kind.clone()).collect()
     }
 
     /// Every event from now on.
@@ -197,13 +194,34 @@ impl Cache {
 
     fn set_count(&self, key: TargetKey, count: Option<ReplicaCount>, version: u64) {
         let mut state = self.lock();
-        match count {
-            Some(count) => state.counts.insert(key.clone(), Arc::new(count)),
-            None => state.counts.remove(&key),
-        };
+        if state.set_count(&key, count.map(Arc::new)) {
+            self.in_use.send_replace(state.kinds_in_use());
+        }
         self.publish(&state, &key, true);
         drop(state);
-        self.advance(version);
+        self.progress.advance(version);
+    }
+
+    fn set_autoscaler(&self, autoscaler: AutoscalerKey, target: Option<TargetKey>) {
+        let mut state = self.lock();
+        for key in state.autoscalers.set(autoscaler, target) {
+            let managed = state.counts.contains_key(&key);
+            self.publish(&state, &key, managed);
+        }
+    }
+
+    /// Records whether the targets of a kind are known. Where they are not, those that were are forgotten.
+    fn set_kind(&self, kind: &GroupKind, now: KindState) {
+        if !matches!(now, KindState::Watched(_)) {
+            self.retain_targets(kind, &BTreeSet::new());
+        }
+        let mut state = self.lock();
+        if state.kinds.insert(kind.clone(), now.clone()).as_ref() == Some(&now) {
+            return;
+        }
+        for key in state.counts.keys().filter(|key| key.kind == *kind) {
+            self.publish(&state, key, true);
+        }
     }
 
     /// Removes the targets of a kind that a complete list did not hold.
@@ -218,19 +236,13 @@ impl Cache {
     fn retain_counts(&self, listed: &BTreeSet<TargetKey>, version: u64) {
         let gone: Vec<_> = self.lock().counts.keys().filter(|key| !listed.contains(key)).cloned().collect();
         gone.into_iter().for_each(|key| self.set_count(key, None, 0));
-        self.advance(version);
+        self.progress.advance(version);
     }
 
-    fn mark_synced(&self, source: &Source) {
-        self.progress.send_if_modified(|progress| progress.waiting.remove(source));
-    }
-
-    fn advance(&self, version: u64) {
-        self.progress.send_if_modified(|progress| {
-            let newer = version > progress.counts_version;
-            progress.counts_version = progress.counts_version.max(version);
-            newer
-        });
+    /// Removes the autoscalers that a complete list did not hold.
+    fn retain_autoscalers(&self, listed: &BTreeSet<AutoscalerKey>) {
+        let gone = self.lock().autoscalers.missing_in(listed);
+        gone.into_iter().for_each(|key| self.set_autoscaler(key, None));
     }
 
     /// Sends while the lock is held, so that subscribers see events in the order of the changes.
@@ -247,33 +259,6 @@ impl Cache {
     /// No code panics while it holds the lock; were it so, each map on its own would still be whole.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn seen(&self, key: &TargetKey) -> Seen {
-        Seen { key: key.clone(), count: self.counts.get(key).cloned(), target: self.targets.get(key).cloned() }
-    }
-
-    /// The keys after one, in order: of the managed targets, or of all targets and the counts without one.
-    fn keys(&self, all_targets: bool, after: Option<&TargetKey>) -> impl Iterator<Item = &TargetKey> {
-        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let mut counts = self.counts.range::<TargetKey, _>(range).map(|(key, _)| key).peekable();
-        let mut targets = self.targets.range::<TargetKey, _>(range).map(|(key, _)| key).peekable();
-        std::iter::from_fn(move || {
-            if !all_targets {
-                return counts.next();
-            }
-            match (counts.peek(), targets.peek()) {
-                (Some(count), Some(target)) if count == target => {
-                    targets.next();
-                    counts.next()
-                }
-                (Some(count), Some(target)) if count > target => targets.next(),
-                (None, _) => targets.next(),
-                _ => counts.next(),
-            }
-        })
     }
 }
 
@@ -300,7 +285,7 @@ mod tests {
     }
 
     fn cache() -> Cache {
-        let cache = Cache::new([GroupKind::deployment()]);
+        let cache = Cache::default();
         for name in ["a", "b", "d"] {
             cache.set_target(key(name), Some(TargetState::default()));
         }
@@ -356,11 +341,43 @@ mod tests {
     }
 
     #[test]
-    fn it_is_synced_when_every_source_is() {
+    fn it_is_synced_when_every_source_that_is_always_there_is() {
         let cache = cache();
-        cache.mark_synced(&Source::Counts);
-        assert!(!cache.is_synced());
-        cache.mark_synced(&Source::Targets(GroupKind::deployment()));
+        let stateful_set = Source::Targets(TargetKind::apps()[1].group_kind.clone());
+        for source in [Source::Counts, Source::Autoscalers, Source::Targets(GroupKind::deployment()), stateful_set] {
+            assert!(!cache.is_synced());
+            cache.progress.mark_synced(&source);
+        }
         assert!(cache.is_synced());
+    }
+
+    #[test]
+    fn the_controller_hears_of_managed_targets_when_their_kind_or_autoscaler_changes() {
+        let cache = cache();
+        let (_, mut events) = cache.attach_controller();
+        let kind = Arc::new(TargetKind::apps()[0].clone());
+        cache.set_kind(&kind.group_kind, KindState::Watched(kind.clone()));
+        cache.set_kind(&kind.group_kind, KindState::Watched(kind.clone()));
+        let heard: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).map(|seen| seen.kind).collect();
+        assert_eq!(heard, [KindState::Watched(kind.clone()), KindState::Watched(kind.clone())], "once for b and c");
+        for target in ["a", "b"] {
+            cache.set_autoscaler(("shop".into(), target.into()), Some(key(target)));
+        }
+        let heard: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).map(|seen| seen.autoscaler).collect();
+        assert_eq!(heard, [Some("b".into())]);
+        cache.set_kind(&kind.group_kind, KindState::Unlisted);
+        assert!(cache.get(&key("a")).target.is_none(), "what is not watched is not known");
+    }
+
+    #[test]
+    fn the_kinds_in_use_are_those_that_a_count_names() {
+        let cache = cache();
+        let in_use = cache.kinds_in_use();
+        assert_eq!(*in_use.borrow(), BTreeSet::from([GroupKind::deployment()]));
+        cache.set_count(key("b"), None, 8);
+        assert_eq!(in_use.borrow().len(), 1);
+        cache.set_count(key("c"), None, 9);
+        cache.set_count(key("c"), None, 10);
+        assert!(in_use.borrow().is_empty());
     }
 }

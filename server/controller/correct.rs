@@ -1,6 +1,6 @@
 //! The writes that put a count in place.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use kube::{
     Api, Client,
@@ -8,7 +8,7 @@ use kube::{
 };
 
 use crate::{
-    api::{GroupKind, ReplicaCount, TargetKey, TargetKind, parse_resource_version},
+    api::{ReplicaCount, TargetKey, TargetKind, parse_resource_version},
     scale, telemetry,
 };
 
@@ -28,6 +28,8 @@ pub enum Correction {
     Scale {
         /// The count, in replicas.
         to: i32,
+        /// The target's kind.
+        kind: Arc<TargetKind>,
     },
     /// Delete the `ReplicaCount`, unless it changed meanwhile.
     Unset {
@@ -61,21 +63,19 @@ pub enum Corrected {
 #[derive(Clone)]
 pub struct Corrector {
     client: Client,
-    kinds: Arc<HashMap<GroupKind, TargetKind>>,
 }
 
 impl Corrector {
-    /// A corrector of targets of some kinds.
-    pub fn new(client: Client, kinds: &[TargetKind]) -> Self {
-        let kinds = kinds.iter().map(|kind| (kind.group_kind.clone(), kind.clone())).collect();
-        Self { client, kinds: Arc::new(kinds) }
+    /// With the account of a client.
+    pub fn new(client: Client) -> Self {
+        Self { client }
     }
 
     /// Writes one correction.
     pub async fn write(&self, key: &TargetKey, correction: Correction) -> Corrected {
         let write = async {
             match correction {
-                Correction::Scale { to } => self.scale(key, to).await,
+                Correction::Scale { to, kind } => self.scale(key, &kind, to).await,
                 Correction::Unset { count } => self.unset(key, &count).await,
             }
         };
@@ -86,11 +86,7 @@ impl Corrector {
         }
     }
 
-    async fn scale(&self, key: &TargetKey, to: i32) -> Result<Corrected, kube::Error> {
-        let Some(kind) = self.kinds.get(&key.kind) else {
-            let error = format!("{} is not enforced", key.kind.kind);
-            return Ok(Corrected::Failed { error, retry_after: None });
-        };
+    async fn scale(&self, key: &TargetKey, kind: &TargetKind, to: i32) -> Result<Corrected, kube::Error> {
         let scale = scale::patch(&self.client, key, kind, to).await?;
         let version = parse_resource_version(scale.metadata.resource_version.as_deref().unwrap_or_default());
         Ok(Corrected::Scaled { to, version })

@@ -4,8 +4,12 @@
 //! beside it: corrections first, then what reports on them ([`report`]), so that neither a slow write nor a flood of
 //! drifts delays the next decision, and a target in trouble delays only itself.
 
+mod conditions;
+mod contest;
 mod correct;
+mod fence;
 mod history;
+mod ownership;
 mod plan;
 mod report;
 mod schedule;
@@ -30,14 +34,15 @@ use tracing::{debug, info, warn};
 
 use self::{
     correct::{Corrected, Correction},
+    ownership::Ownership,
     plan::Plan,
-    report::{Report, Reported},
+    report::{News, Report, Reported},
     schedule::Schedule,
     tracked::{Failure, Tracked},
 };
 use crate::{
-    api::{Drift, GroupKind, TargetKey, TargetKind},
-    cache::{Cache, Seen},
+    api::TargetKey,
+    cache::{Cache, KindState, Seen},
     telemetry::Metrics,
 };
 
@@ -56,12 +61,22 @@ const MAX_REPORTS: usize = 8;
 /// How long the last reports may take when the server stops.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
 
+/// What becomes of the ownership of a corrected count, as server-side apply tracks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "camelCase")]
+pub enum OwnershipMode {
+    /// It goes back to those who apply the count, so that their next apply of another count meets no conflict
+    GiveBack,
+    /// It stays with this server, so that such an apply meets a conflict
+    Keep,
+}
+
 /// What the controller works with.
 pub struct Context {
     /// The API server.
     pub client: Client,
-    /// The kinds that are enforced.
-    pub kinds: Vec<TargetKind>,
+    /// What becomes of the ownership of a corrected count.
+    pub ownership: OwnershipMode,
     /// The largest count that is enforced, in replicas.
     pub max_replicas: i32,
     /// Where drifts and corrections are counted.
@@ -95,7 +110,8 @@ struct Controller {
     reporter: report::Reporter,
     metrics: Arc<Metrics>,
     max_replicas: i32,
-    kinds: BTreeSet<GroupKind>,
+    /// What gives ownership back, if that is to be done.
+    ownership: Option<Ownership>,
     targets: HashMap<TargetKey, Tracked>,
     schedule: Schedule,
     corrections: JoinSet<(TargetKey, Corrected)>,
@@ -107,17 +123,18 @@ struct Controller {
     /// Targets whose status may have changed.
     unreported: BTreeSet<TargetKey>,
     reporting: BTreeSet<TargetKey>,
-    announcements: HashMap<TargetKey, Drift>,
+    news: HashMap<TargetKey, News>,
 }
 
 impl Controller {
     fn new(context: Context) -> Self {
+        let ownership = Ownership::new(context.client.clone(), context.metrics.clone());
         Self {
-            corrector: correct::Corrector::new(context.client.clone(), &context.kinds),
-            reporter: report::Reporter::new(context.client.clone(), &context.kinds),
+            corrector: correct::Corrector::new(context.client.clone()),
+            reporter: report::Reporter::new(context.client, ownership.clone()),
             metrics: context.metrics,
             max_replicas: context.max_replicas,
-            kinds: context.kinds.iter().map(|kind| kind.group_kind.clone()).collect(),
+            ownership: Some(ownership).filter(|_| context.ownership == OwnershipMode::GiveBack),
             targets: HashMap::new(),
             schedule: Schedule::default(),
             corrections: JoinSet::new(),
@@ -126,7 +143,7 @@ impl Controller {
             reports: JoinSet::new(),
             unreported: BTreeSet::new(),
             reporting: BTreeSet::new(),
-            announcements: HashMap::new(),
+            news: HashMap::new(),
         }
     }
 
@@ -180,8 +197,7 @@ impl Controller {
         };
         let fresh = self.targets.get(&key).is_none_or(|tracked| tracked.count.metadata.uid != count.metadata.uid);
         if fresh {
-            let enforced = self.kinds.contains(&key.kind);
-            self.targets.insert(key.clone(), Tracked::new(count.clone(), self.max_replicas, enforced));
+            self.targets.insert(key.clone(), Tracked::new(count.clone(), self.max_replicas));
             self.metrics.managed.set(self.targets.len() as i64);
         }
         let Some(tracked) = self.targets.get_mut(&key) else { return };
@@ -191,7 +207,18 @@ impl Controller {
                 from = drift.from, to = drift.to, "drift");
         }
         self.tell_of_the_end(&key);
+        self.tell_of_a_contest(&key);
         self.enqueue(key);
+    }
+
+    /// Announces the fight that has begun, if one has.
+    fn tell_of_a_contest(&mut self, key: &TargetKey) {
+        let Some(contest) = self.targets.get_mut(key).and_then(|tracked| tracked.contest_to_tell(now())) else {
+            return;
+        };
+        let (reason, problem) = &contest;
+        warn!(target = %key, reason, problem, "contested");
+        self.news.entry(key.clone()).or_default().contest = Some(contest);
     }
 
     /// Counts and announces the drift that has ended, if one has.
@@ -202,7 +229,7 @@ impl Controller {
         self.metrics.correction_seconds.observe(took.as_secs_f64());
         info!(target = %key, manager = drift.manager, from = drift.to, to = tracked.count.spec.desired(now()),
             took_ms = took.as_millis_f64(), "put back");
-        self.announcements.insert(key.clone(), drift);
+        self.news.entry(key.clone()).or_default().drift = Some(drift);
     }
 
     fn enqueue(&mut self, key: TargetKey) {
@@ -213,6 +240,7 @@ impl Controller {
     fn decide_later(&mut self, key: TargetKey) {
         if let Some(tracked) = self.targets.get_mut(&key) {
             tracked.note_change(now());
+            self.tell_of_a_contest(&key);
             self.enqueue(key);
         }
     }
@@ -239,20 +267,21 @@ impl Controller {
         // While a write is under way, its end is what decides next.
         let Some(tracked) = self.targets.get_mut(&key).filter(|_| !self.correcting.contains(&key)) else { return };
         let situation = tracked.situation(now());
-        let (plan, again) = (situation.plan(), situation.again_in());
-        let pause = tracked.failure.as_ref().map(|failure| failure.retry_at.saturating_duration_since(Instant::now()));
-        let correction = match plan {
-            Plan::Correct(to) => Correction::Scale { to },
-            Plan::Unset => Correction::Unset { count: tracked.count.clone() },
-            Plan::Keep | Plan::Await | Plan::Refuse(_) | Plan::Ignore => {
+        let plan = situation.plan();
+        let again = [situation.again_in(), tracked.contest.ends_in(now())].into_iter().flatten().min();
+        let correction = match (plan, &tracked.kind) {
+            (Plan::Correct(to), KindState::Watched(kind)) => Correction::Scale { to, kind: kind.clone() },
+            (Plan::Unset, _) => Correction::Unset { count: tracked.count.clone() },
+            _ => {
                 tracked.failure = None;
                 return self.decide_again(key, again);
             }
         };
-        if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
+        let pause = tracked.pause(now());
+        if !pause.is_zero() {
             return self.decide_again(key, Some(again.map_or(pause, |again| again.min(pause))));
         }
-        if let Correction::Scale { to } = correction {
+        if let Correction::Scale { to, .. } = correction {
             tracked.note_correcting(to);
         }
         self.decide_again(key.clone(), again);
@@ -303,11 +332,13 @@ impl Controller {
     }
 
     fn start_report(&mut self, key: TargetKey) {
-        let drift = self.announcements.remove(&key);
+        let news = self.news.remove(&key).unwrap_or_default();
         let Some(tracked) = self.targets.get_mut(&key) else { return };
+        let may_patch = self.ownership.as_ref().is_some_and(|ownership| ownership.may_patch(&key.kind));
         let report = Report {
             status: tracked.status_to_send(now()),
-            drift,
+            news,
+            give_back: tracked.give_back(now()).filter(|_| may_patch),
             count: tracked.count.clone(),
             target_uid: tracked.target.as_ref().map(|target| target.uid.clone()).unwrap_or_default(),
         };
@@ -325,11 +356,15 @@ impl Controller {
     fn reported(&mut self, (key, done): (TargetKey, Reported)) {
         self.reporting.remove(&key);
         let Some(tracked) = self.targets.get_mut(&key) else { return };
-        match done {
-            Reported::Stored(Some(status)) => tracked.note_stored(*status),
-            Reported::Stored(None) => {}
+        if let Some(status) = done.stored {
+            tracked.note_stored(*status);
+        }
+        if let Some(version) = done.given_back {
+            tracked.note_given_back(version);
+        }
+        if done.failed {
             // Not at once: a status is late rather than in the way.
-            Reported::Failed => self.schedule.after(key, correct::pause(u32::MAX)),
+            self.schedule.after(key, correct::pause(u32::MAX));
         }
     }
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::{ReplicaCountSpec, TargetState};
+use crate::{
+    api::{ReplicaCountSpec, TargetState},
+    cache::KindState,
+};
 
 /// What is known of one managed target.
 #[derive(Clone, Copy, Debug)]
@@ -13,12 +16,12 @@ pub struct Situation<'a> {
     pub spec: &'a ReplicaCountSpec,
     /// The target, if it exists.
     pub target: Option<&'a TargetState>,
+    /// Whether the kind's targets are known.
+    pub kind: &'a KindState,
     /// The largest count that is enforced, in replicas.
     pub max_replicas: i32,
-    /// The resource version of our latest correction: older states of the target tell nothing new.
-    pub corrected_version: u64,
-    /// Whether the kind is one that is enforced.
-    pub enforced: bool,
+    /// Our latest correction: its count, in replicas, and the resource version of the target with it.
+    pub corrected: Option<(i32, u64)>,
     /// Whether the `ReplicaCount` itself is being deleted, and waits for somebody's finalizer.
     pub ending: bool,
     /// The time.
@@ -28,16 +31,18 @@ pub struct Situation<'a> {
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// The target is as it should be, or its state is older than our last correction.
+    /// The target is as it should be.
     Keep,
-    /// There is nothing to write to: no such target, or it is being deleted.
+    /// There is nothing to write to: no such target, or it is being deleted, or it is not known yet.
     Await,
     /// Write this count.
     Correct(i32),
     /// The count is over the maximum, and is not enforced.
     Refuse(i32),
-    /// The kind is not enforced.
+    /// The targets of this kind cannot be known.
     Ignore,
+    /// Another object decides about the target's count, as a Deployment does about its ReplicaSets: hold that one.
+    LeaveToController,
     /// The override has ended, and the management with it: delete the `ReplicaCount`.
     Unset,
 }
@@ -48,18 +53,31 @@ impl Situation<'_> {
         let Some(desired) = self.spec.desired(self.now) else {
             return if self.ending { Plan::Await } else { Plan::Unset };
         };
-        if !self.enforced {
-            return Plan::Ignore;
-        }
+        let kind = match self.kind {
+            KindState::Unavailable(_) => return Plan::Ignore,
+            KindState::Unlisted => None,
+            KindState::Watched(kind) => Some(kind),
+        };
         if desired > self.max_replicas {
             return Plan::Refuse(desired);
         }
-        match self.target {
-            None => Plan::Await,
-            Some(target) if target.deleting => Plan::Await,
-            Some(target) if target.resource_version < self.corrected_version => Plan::Keep,
-            Some(target) if target.replicas == Some(desired) => Plan::Keep,
-            Some(_) => Plan::Correct(desired),
+        match (self.target, kind) {
+            (None, _) | (_, None) => Plan::Await,
+            (Some(target), _) if target.deleting => Plan::Await,
+            (Some(target), Some(kind)) if kind.is_replica_set() && target.controller.is_some() => {
+                Plan::LeaveToController
+            }
+            (Some(target), _) if self.count_of(target) == Some(desired) => Plan::Keep,
+            (Some(_), _) => Plan::Correct(desired),
+        }
+    }
+
+    /// The target's count as far as is known: a state that is no newer than our latest correction tells nothing new. So
+    /// one drift costs one write, also where the count itself cannot be read.
+    fn count_of(&self, target: &TargetState) -> Option<i32> {
+        match self.corrected {
+            Some((to, version)) if target.resource_version <= version => Some(to),
+            _ => target.replicas,
         }
     }
 
@@ -76,7 +94,7 @@ impl Situation<'_> {
 /// place when it stopped. A difference that comes from a new desired count is none: then the target did not change.
 /// Neither is a write of `ours`, which tells of those that left no trace in the object.
 pub fn drift_from(before: Option<i32>, target: &TargetState, desired: i32, ours: bool) -> Option<i32> {
-    let ours = target.writer.as_ref().map_or(ours, |writer| writer.is_ours());
+    let ours = target.owners.last.as_ref().map_or(ours, |writer| writer.is_ours());
     before.filter(|_| !ours && target.replicas != before && target.replicas != Some(desired))
 }
 
@@ -86,7 +104,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::{Override, ScaleTargetRef};
+    use std::sync::Arc;
+
+    use crate::{
+        api::{Override, Owners, ScaleTargetRef, TargetKind},
+        cache::Unavailable,
+    };
 
     const MAX: i32 = 100;
 
@@ -117,9 +140,20 @@ mod tests {
         TargetState { replicas: Some(replicas), resource_version: version, ..TargetState::default() }
     }
 
-    fn plan(spec: &ReplicaCountSpec, target: Option<&TargetState>, corrected_version: u64) -> Plan {
-        Situation { spec, target, max_replicas: MAX, corrected_version, enforced: true, ending: false, now: now() }
-            .plan()
+    fn watched(index: usize) -> KindState {
+        KindState::Watched(Arc::new(TargetKind::apps()[index].clone()))
+    }
+
+    fn situation<'a>(
+        spec: &'a ReplicaCountSpec,
+        target: Option<&'a TargetState>,
+        kind: &'a KindState,
+    ) -> Situation<'a> {
+        Situation { spec, target, kind, max_replicas: MAX, corrected: None, ending: false, now: now() }
+    }
+
+    fn plan(spec: &ReplicaCountSpec, target: Option<&TargetState>, corrected: Option<(i32, u64)>) -> Plan {
+        Situation { corrected, ..situation(spec, target, &watched(0)) }.plan()
     }
 
     #[test]
@@ -127,56 +161,50 @@ mod tests {
         let deleting = TargetState { deleting: true, ..target(7, 5) };
         let unset = TargetState { replicas: None, ..target(0, 5) };
         for (spec, target, corrected, expected) in [
-            (spec(3, None), Some(&target(3, 5)), 0, Plan::Keep),
-            (spec(3, None), Some(&target(7, 5)), 0, Plan::Correct(3)),
-            (spec(0, None), Some(&target(7, 5)), 0, Plan::Correct(0)),
-            (spec(3, None), Some(&target(0, 5)), 0, Plan::Correct(3)),
-            (spec(3, None), Some(&unset), 0, Plan::Correct(3)),
-            (spec(3, None), None, 0, Plan::Await),
-            (spec(3, None), Some(&deleting), 0, Plan::Await),
-            (spec(3, None), Some(&target(7, 5)), 6, Plan::Keep),
-            (spec(3, None), Some(&target(7, 6)), 6, Plan::Correct(3)),
-            (spec(MAX + 1, None), Some(&target(7, 5)), 0, Plan::Refuse(MAX + 1)),
-            (spec(3, Some((9, 1, false))), Some(&target(3, 5)), 0, Plan::Correct(9)),
-            (spec(3, Some((9, 0, false))), Some(&target(9, 5)), 0, Plan::Correct(3)),
-            (spec(3, Some((9, 0, true))), Some(&target(9, 5)), 0, Plan::Unset),
+            (spec(3, None), Some(&target(3, 5)), None, Plan::Keep),
+            (spec(3, None), Some(&target(7, 5)), None, Plan::Correct(3)),
+            (spec(0, None), Some(&target(7, 5)), None, Plan::Correct(0)),
+            (spec(3, None), Some(&target(0, 5)), None, Plan::Correct(3)),
+            (spec(3, None), Some(&unset), None, Plan::Correct(3)),
+            (spec(3, None), Some(&unset), Some((3, 5)), Plan::Keep),
+            (spec(3, None), None, None, Plan::Await),
+            (spec(3, None), Some(&deleting), None, Plan::Await),
+            (spec(3, None), Some(&target(7, 5)), Some((3, 6)), Plan::Keep),
+            (spec(4, None), Some(&target(7, 5)), Some((3, 6)), Plan::Correct(4)),
+            (spec(3, None), Some(&target(7, 7)), Some((3, 6)), Plan::Correct(3)),
+            (spec(MAX + 1, None), Some(&target(7, 5)), None, Plan::Refuse(MAX + 1)),
+            (spec(3, Some((9, 1, false))), Some(&target(3, 5)), None, Plan::Correct(9)),
+            (spec(3, Some((9, 0, false))), Some(&target(9, 5)), None, Plan::Correct(3)),
+            (spec(3, Some((9, 0, true))), Some(&target(9, 5)), None, Plan::Unset),
         ] {
-            assert_eq!(plan(&spec, target, corrected), expected, "{spec:?} {target:?} {corrected}");
+            assert_eq!(plan(&spec, target, corrected), expected, "{spec:?} {target:?} {corrected:?}");
         }
     }
 
     #[test]
     fn what_is_not_ours_to_do_is_left_alone() {
         let over = spec(3, Some((9, 0, true)));
-        let ended = Situation {
-            spec: &over,
-            target: None,
-            max_replicas: MAX,
-            corrected_version: 0,
-            enforced: true,
-            ending: true,
-            now: now(),
-        };
+        let kind = watched(0);
+        let ended = Situation { ending: true, ..situation(&over, None, &kind) };
         assert_eq!(ended.plan(), Plan::Await, "the object is being deleted already");
-        let target = target(7, 5);
-        let other = Situation { spec: &spec(3, None), target: Some(&target), enforced: false, ..ended };
-        assert_eq!(other.plan(), Plan::Ignore);
+        let unavailable = Unavailable { reason: "Forbidden", message: String::new() };
+        let controlled = TargetState { controller: Some("Deployment web".into()), ..target(7, 5) };
+        for (target, kind, expected) in [
+            (target(7, 5), KindState::Unavailable(Arc::new(unavailable)), Plan::Ignore),
+            (target(7, 5), KindState::Unlisted, Plan::Await),
+            (controlled.clone(), watched(2), Plan::LeaveToController),
+            (controlled, watched(0), Plan::Correct(3)),
+            (target(7, 5), watched(2), Plan::Correct(3)),
+        ] {
+            assert_eq!(situation(&spec(3, None), Some(&target), &kind).plan(), expected, "{target:?} {kind:?}");
+        }
     }
 
     #[test]
     fn the_end_of_an_override_is_the_time_to_decide_again() {
         let again = |over| {
             let spec = spec(3, over);
-            let situation = Situation {
-                spec: &spec,
-                target: None,
-                max_replicas: MAX,
-                corrected_version: 0,
-                enforced: true,
-                ending: false,
-                now: now(),
-            };
-            situation.again_in()
+            situation(&spec, None, &KindState::Unlisted).again_in()
         };
         assert_eq!(again(None), None);
         assert_eq!(again(Some((9, 60, false))), Some(Duration::from_secs(60)));
@@ -193,7 +221,7 @@ mod tests {
                 fields_v1: Some(fields),
                 ..ManagedFieldsEntry::default()
             };
-            TargetState { writer: crate::api::Writer::last_of(&[entry]), ..target(replicas, 5) }
+            TargetState { owners: Owners::of(&[entry], &crate::api::FieldPath::replicas()), ..target(replicas, 5) }
         };
         for (before, now, ours, expected) in [
             (Some(3), written_by("kubectl", 7), false, Some(3)),
@@ -216,9 +244,9 @@ mod tests {
             desired in 0..=MAX, observed in 0..=MAX, version in 1u64..100, corrected in 0u64..100,
         ) {
             let spec = spec(desired, None);
-            match plan(&spec, Some(&target(observed, version)), corrected) {
-                Plan::Correct(to) => prop_assert!(to == desired && observed != desired && version >= corrected),
-                Plan::Keep => prop_assert!(observed == desired || version < corrected),
+            match plan(&spec, Some(&target(observed, version)), Some((desired, corrected))) {
+                Plan::Correct(to) => prop_assert!(to == desired && observed != desired && version > corrected),
+                Plan::Keep => prop_assert!(observed == desired || version <= corrected),
                 other => prop_assert!(false, "{other:?}"),
             }
         }

@@ -1,6 +1,6 @@
 //! Tells of what happened: in the status of the `ReplicaCount`, and as an Event of the target.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -9,10 +9,11 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter as EventSource},
 };
 use serde_json::json;
-use tracing::{debug, warn};
+use tracing::debug;
 
+use super::ownership::{GiveBack, GivenBack, Ownership};
 use crate::{
-    api::{Drift, FIELD_MANAGER, GroupKind, ReplicaCount, ReplicaCountStatus, TargetKey, TargetKind},
+    api::{Drift, FIELD_MANAGER, ReplicaCount, ReplicaCountStatus, TargetKey},
     telemetry,
 };
 
@@ -26,8 +27,10 @@ const MAX_ACTION: usize = 128;
 pub struct Report {
     /// The status to store, if it is another than the stored one.
     pub status: Option<ReplicaCountStatus>,
-    /// The corrected drift to tell of.
-    pub drift: Option<Drift>,
+    /// What to tell of by Events.
+    pub news: News,
+    /// Whom to make owners of the target's count, if others are.
+    pub give_back: Option<GiveBack>,
     /// The object that the status belongs to.
     pub count: Arc<ReplicaCount>,
     /// The target's UID, by which `kubectl describe` finds its Events.
@@ -37,16 +40,34 @@ pub struct Report {
 impl Report {
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
-        self.status.is_none() && self.drift.is_none()
+        self.status.is_none() && self.give_back.is_none() && self.news.is_empty()
+    }
+}
+
+/// What to tell of one target by Events.
+#[derive(Debug, Default)]
+pub struct News {
+    /// The latest corrected drift.
+    pub drift: Option<Drift>,
+    /// A fight that has begun: why, and for people.
+    pub contest: Option<(&'static str, String)>,
+}
+
+impl News {
+    fn is_empty(&self) -> bool {
+        self.drift.is_none() && self.contest.is_none()
     }
 }
 
 /// What became of a report.
-pub enum Reported {
-    /// It was told; this is the status that is stored now.
-    Stored(Option<Box<ReplicaCountStatus>>),
-    /// The status was not stored.
-    Failed,
+#[derive(Default)]
+pub struct Reported {
+    /// The status that is stored now, if one was to be.
+    pub stored: Option<Box<ReplicaCountStatus>>,
+    /// The target's resource version as of which its owners are as they should be, if that was to be done.
+    pub given_back: Option<u64>,
+    /// Whether something is to be tried again.
+    pub failed: bool,
 }
 
 /// Writes reports.
@@ -54,68 +75,77 @@ pub enum Reported {
 pub struct Reporter {
     client: Client,
     recorder: Recorder,
-    kinds: Arc<HashMap<GroupKind, String>>,
+    ownership: Ownership,
 }
 
 impl Reporter {
-    /// A reporter on targets of some kinds.
-    pub fn new(client: Client, kinds: &[TargetKind]) -> Self {
+    /// With the account of a client.
+    pub fn new(client: Client, ownership: Ownership) -> Self {
         let recorder = Recorder::new(client.clone(), EventSource::from(FIELD_MANAGER));
-        let kinds = kinds.iter().map(|kind| (kind.group_kind.clone(), kind.api_version())).collect();
-        Self { client, recorder, kinds: Arc::new(kinds) }
+        Self { client, recorder, ownership }
     }
 
-    /// Writes one report. An Event that cannot be written is lost: the status tells the same.
-    pub async fn write(&self, key: &TargetKey, report: Report) -> Reported {
+    /// Writes one report. The ownership comes first, since others may be about to write. An Event that cannot be written
+    /// is lost: the status tells the same.
+    pub async fn write(&self, key: &TargetKey, mut report: Report) -> Reported {
+        let mut reported = Reported::default();
         let write = async {
-            if let Some(drift) = &report.drift {
-                self.announce(key, drift, &report).await;
+            if let Some(give) = &report.give_back {
+                match self.ownership.give_back(key, give).await {
+                    GivenBack::Done(version) => reported.given_back = Some(version),
+                    GivenBack::Kept => {}
+                    GivenBack::Failed => reported.failed = true,
+                }
             }
-            match report.status {
-                Some(status) => self.store(key, &report.count, status).await,
-                None => Reported::Stored(None),
+            self.announce(key, &report).await;
+            if let Some(status) = report.status.take() {
+                match self.store(key, &report.count, status).await {
+                    Ok(stored) => reported.stored = stored.map(Box::new),
+                    Err(error) => {
+                        debug!(target = %key, error = telemetry::chain(&error), "status not stored, trying again");
+                        reported.failed = true;
+                    }
+                }
             }
         };
-        tokio::time::timeout(TIMEOUT, write).await.unwrap_or(Reported::Failed)
+        reported.failed |= tokio::time::timeout(TIMEOUT, write).await.is_err();
+        reported
     }
 
-    /// Replaces the status whatever it is, of the very object that it was worked out for.
-    async fn store(&self, key: &TargetKey, count: &ReplicaCount, status: ReplicaCountStatus) -> Reported {
+    /// Replaces the status whatever it is, of the very object that it was worked out for; `None` if that is gone.
+    async fn store(
+        &self,
+        key: &TargetKey,
+        count: &ReplicaCount,
+        status: ReplicaCountStatus,
+    ) -> Result<Option<ReplicaCountStatus>, kube::Error> {
         let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &key.namespace);
         let operations = json!([
             {"op": "test", "path": "/metadata/uid", "value": count.metadata.uid},
             {"op": "add", "path": "/status", "value": status},
         ]);
-        let patch = match serde_json::from_value(operations) {
-            Ok(operations) => Patch::Json::<()>(operations),
-            Err(error) => {
-                warn!(target = %key, %error, "status cannot be written as a patch");
-                return Reported::Stored(None);
-            }
-        };
+        let patch = Patch::Json::<()>(serde_json::from_value(operations).map_err(kube::Error::SerdeError)?);
         match counts.patch_status(&key.replica_count_name(), &PatchParams::apply(FIELD_MANAGER), &patch).await {
-            Ok(_) => Reported::Stored(Some(Box::new(status))),
-            Err(kube::Error::Api(gone)) if gone.is_not_found() => Reported::Stored(None),
-            Err(error) => {
-                debug!(target = %key, error = telemetry::chain(&error), "status not stored, trying again");
-                Reported::Failed
-            }
+            Ok(_) => Ok(Some(status)),
+            Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    /// One Event for each actor and desired count: the recorder counts further ones of the same action on the first.
-    async fn announce(&self, key: &TargetKey, drift: &Drift, report: &Report) {
-        let desired = report.count.spec.desired(drift.at.0).unwrap_or(drift.from);
-        let event = Event {
-            type_: EventType::Warning,
-            reason: "ReplicasPutBack".into(),
-            action: format!("PutBackTo{desired} {}", drift.manager).chars().take(MAX_ACTION).collect(),
-            // True of every one that is counted on the first: the counts that were written differ.
-            note: Some(format!("{} changed the replica count; put back to {desired}", drift.manager)),
-            secondary: Some(report.count.object_ref(&())),
-        };
+    async fn announce(&self, key: &TargetKey, report: &Report) {
+        if let Some(drift) = &report.news.drift {
+            self.publish(key, report, put_back(drift, report.count.spec.desired(drift.at.0).unwrap_or(drift.from)))
+                .await;
+        }
+        if let Some((reason, note)) = &report.news.contest {
+            self.publish(key, report, event(reason, "Contested".to_owned(), note.clone())).await;
+        }
+    }
+
+    async fn publish(&self, key: &TargetKey, report: &Report, mut event: Event) {
+        event.secondary = Some(report.count.object_ref(&()));
         let regarding = ObjectReference {
-            api_version: self.kinds.get(&key.kind).cloned(),
+            api_version: Some(report.count.spec.scale_target_ref.api_version.clone()),
             kind: Some(key.kind.kind.to_string()),
             namespace: Some(key.namespace.to_string()),
             name: Some(key.name.to_string()),
@@ -126,4 +156,15 @@ impl Reporter {
             debug!(target = %key, error = telemetry::chain(&error), "event not written");
         }
     }
+}
+
+/// One Event for each actor and desired count: the recorder counts further ones of the same action on the first. So its
+/// note is true of all of them; the counts that were written differ.
+fn put_back(drift: &Drift, desired: i32) -> Event {
+    let action = format!("PutBackTo{desired} {}", drift.manager).chars().take(MAX_ACTION).collect();
+    event("ReplicasPutBack", action, format!("{} changed the replica count; put back to {desired}", drift.manager))
+}
+
+fn event(reason: &str, action: String, note: String) -> Event {
+    Event { type_: EventType::Warning, reason: reason.to_owned(), action, note: Some(note), secondary: None }
 }

@@ -1,18 +1,19 @@
 //! What the controller remembers of one managed target: its latest states, and what is under way for it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use tokio::time::Instant;
 
 use super::{
+    contest::Contest,
     history::History,
+    ownership::{Appliers, GiveBack},
     plan::{Plan, Situation, drift_from},
 };
 use crate::{
     api::{Drift, ReplicaCount, ReplicaCountStatus, TargetState},
-    cache::Seen,
+    cache::{KindState, Seen},
 };
 
 /// One managed target.
@@ -26,15 +27,26 @@ pub struct Tracked {
     pub failure: Option<Failure>,
     /// What is known of its past.
     pub history: History,
+    /// Who fights over its count.
+    pub contest: Contest,
+    /// Whether its kind is watched.
+    pub(super) kind: KindState,
+    /// The autoscaler that scales it.
+    pub(super) autoscaler: Option<Arc<str>>,
+    pub(super) appliers: Appliers,
+    pub(super) max_replicas: i32,
+    pub(super) desired: Option<i32>,
     /// The count of the correction that is under way.
     correcting_to: Option<i32>,
-    corrected_version: u64,
-    max_replicas: i32,
-    enforced: bool,
-    desired: Option<i32>,
+    /// The latest correction: its count, and the target's resource version with it.
+    corrected: Option<(i32, u64)>,
+    /// The target's resource version as of which its owners were put right.
+    given_back: u64,
     before: Option<i32>,
+    /// The fight that was told of.
+    told: Option<(&'static str, String)>,
     /// The status as the API server has it, and the one that was sent last.
-    stored: ReplicaCountStatus,
+    pub(super) stored: ReplicaCountStatus,
     sent: Option<ReplicaCountStatus>,
 }
 
@@ -50,19 +62,24 @@ pub struct Failure {
 }
 
 impl Tracked {
-    /// Takes up a target where its status says that it was left; `enforced` says whether its kind is.
-    pub fn new(count: Arc<ReplicaCount>, max_replicas: i32, enforced: bool) -> Self {
+    /// Takes up a target where its status says that it was left.
+    pub fn new(count: Arc<ReplicaCount>, max_replicas: i32) -> Self {
         let stored = count.status_or_default();
         Self {
             target: None,
             failure: None,
             history: History::of(&stored),
-            correcting_to: None,
-            corrected_version: 0,
+            contest: Contest::of(&stored),
+            kind: KindState::default(),
+            autoscaler: None,
+            appliers: Appliers::of(&stored),
             max_replicas,
-            enforced,
             desired: stored.desired,
+            correcting_to: None,
+            corrected: None,
+            given_back: 0,
             before: stored.observed,
+            told: None,
             stored,
             sent: None,
             count,
@@ -75,22 +92,27 @@ impl Tracked {
             self.adopt(count.status_or_default());
         }
         self.count = count;
+        (self.target, self.kind, self.autoscaler) = (seen.target, seen.kind, seen.autoscaler);
         self.note_change(now);
-        self.target = seen.target;
-        let (target, desired) = (self.target.as_ref()?, self.desired?);
+        let target = self.target.as_ref()?;
+        let left_out = self.appliers.observe(&target.owners);
+        let desired = self.desired?;
         // A count of 0 leaves no owner behind, and so neither does the next write through /scale.
-        let ours = target.resource_version == self.corrected_version || target.replicas == self.correcting_to;
+        let ours = self.corrected.is_some_and(|(_, version)| version == target.resource_version)
+            || target.replicas == self.correcting_to;
         let from = drift_from(self.before, target, desired, ours);
         self.before = target.replicas;
-        match (from, target.replicas) {
-            (Some(from), Some(to)) => Some(self.history.drift(target.writer.as_ref(), from, to, now)),
-            _ => {
-                if self.before == self.desired {
-                    self.history.end_drift(now);
-                }
-                None
-            }
+        if let (Some(from), Some(to)) = (from, target.replicas) {
+            // An applier that leaves the count out resets it, and owns it no longer.
+            let writer = target.owners.last.as_ref().or(left_out.as_ref());
+            let drift = self.history.drift(writer, from, to, now);
+            self.contest.drifted(&drift.manager, now);
+            return Some(drift);
         }
+        if self.before == self.desired {
+            self.history.end_drift(now);
+        }
+        None
     }
 
     /// Takes over what another server has stored: two that insisted on their own would write in turns without end.
@@ -107,6 +129,7 @@ impl Tracked {
         if desired == self.desired {
             return;
         }
+        self.contest.clear();
         if let Some(to) = desired {
             let by_time = self.count.metadata.generation == self.stored.observed_generation;
             let reason = match self.count.spec.active_override(now) {
@@ -129,11 +152,18 @@ impl Tracked {
     pub fn note_written(&mut self, stored: Option<(i32, u64)>, now: Timestamp) {
         self.correcting_to = None;
         let Some((to, version)) = stored else { return };
-        self.corrected_version = version;
+        self.corrected = Some((to, version));
+        self.contest.corrected(now);
         self.failure = None;
         if self.desired == Some(to) {
             self.history.end_drift(now);
         }
+    }
+
+    /// How long the next write has to wait, after failed ones or in a fight.
+    pub fn pause(&self, now: Timestamp) -> Duration {
+        let failure = self.failure.as_ref().map(|failure| failure.retry_at.saturating_duration_since(Instant::now()));
+        failure.unwrap_or_default().max(self.contest.pause(now))
     }
 
     /// The situation to decide on.
@@ -141,9 +171,9 @@ impl Tracked {
         Situation {
             spec: &self.count.spec,
             target: self.target.as_ref(),
+            kind: &self.kind,
             max_replicas: self.max_replicas,
-            corrected_version: self.corrected_version,
-            enforced: self.enforced,
+            corrected: self.corrected,
             ending: self.count.metadata.deletion_timestamp.is_some(),
             now,
         }
@@ -164,82 +194,38 @@ impl Tracked {
         self.stored = status;
     }
 
-    fn status(&self, now: Timestamp) -> ReplicaCountStatus {
-        let mut status = ReplicaCountStatus {
-            observed_generation: self.count.metadata.generation,
-            desired: self.desired,
-            observed: self.target.as_ref().and_then(|target| target.replicas),
-            ready: self.target.as_ref().and_then(|target| target.ready),
-            appliers: self.stored.appliers.clone(),
-            conditions: self.conditions(now).into(),
-            ..ReplicaCountStatus::default()
-        };
-        self.history.write_to(&mut status);
-        status
+    /// What to do about the owners of the count, once it is in place.
+    pub fn give_back(&self, now: Timestamp) -> Option<GiveBack> {
+        let (KindState::Watched(kind), Some(target)) = (&self.kind, &self.target) else { return None };
+        let newest = self.corrected.map_or(0, |(_, version)| version).max(self.given_back);
+        let due = self.situation(now).plan() == Plan::Keep
+            && target.resource_version >= newest
+            && self.appliers.are_missing_in(&target.owners);
+        due.then(|| GiveBack { kind: kind.clone(), appliers: self.appliers.names().map(str::to_owned).collect() })
     }
 
-    fn conditions(&self, now: Timestamp) -> [Condition; 2] {
-        let (ready, reason, message) = self.readiness(now);
-        let (found, found_reason, found_message) = match &self.target {
-            _ if !self.enforced => ("Unknown", "KindNotEnforced", "the server does not enforce this kind"),
-            Some(_) => ("True", "Found", ""),
-            None => ("False", "NotFound", "there is no such target"),
-        };
-        let ready = if ready { "True" } else { "False" };
-        [
-            self.condition("Ready", ready, reason, message, now),
-            self.condition("TargetFound", found, found_reason, found_message.to_owned(), now),
-        ]
+    /// Records that the owners are as they should be as of a resource version of the target.
+    pub fn note_given_back(&mut self, version: u64) {
+        // What is older says nothing of it, and the same version tells of owners that nothing was done about.
+        self.given_back = version + 1;
     }
 
-    /// Whether the target is as it should be, and why or why not: for programs, and for people.
-    fn readiness(&self, now: Timestamp) -> (bool, &'static str, String) {
-        let no = |reason, message: &str| (false, reason, message.to_owned());
-        let ready = self.target.as_ref().and_then(|target| target.ready);
-        match (self.situation(now).plan(), &self.failure) {
-            (Plan::Refuse(count), _) => {
-                let max = self.max_replicas;
-                no("AboveMaximum", &format!("{count} replicas are above the server's maximum of {max}: not enforced"))
-            }
-            (Plan::Ignore, _) => no("KindNotEnforced", "the server does not enforce this kind"),
-            (Plan::Unset, _) => no("OverrideEnded", "the override has ended, and the management with it"),
-            (Plan::Await, _) if self.target.is_none() => {
-                no("TargetNotFound", "there is no such target: the count holds once it appears")
-            }
-            (Plan::Await, _) => no("TargetTerminating", "the target is being deleted"),
-            (Plan::Correct(_), Some(failure)) => no("CorrectionFailed", &failure.error),
-            (Plan::Correct(_), None) => no("Correcting", "the count is being put in place"),
-            (Plan::Keep, _) => match (ready, self.desired) {
-                (Some(ready), Some(desired)) if ready != desired => {
-                    no("ReplicasNotReady", &format!("{ready} of {desired} replicas are ready"))
-                }
-                _ => (true, "InPlace", String::new()),
-            },
+    /// The fight to tell of, if it was not told of yet.
+    pub fn contest_to_tell(&mut self, now: Timestamp) -> Option<(&'static str, String)> {
+        let contest = self.contested(now);
+        if contest == self.told {
+            return None;
         }
-    }
-
-    /// Keeps the time of the last transition while the status is the same, as metav1.Condition asks.
-    fn condition(&self, type_: &str, status: &str, reason: &str, message: String, now: Timestamp) -> Condition {
-        let before = self.stored.conditions.iter().find(|stored| stored.type_ == type_ && stored.status == status);
-        // Stored to the second; more would make every stored condition another than the one that was sent.
-        let now = || Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
-        Condition {
-            type_: type_.to_owned(),
-            status: status.to_owned(),
-            reason: reason.to_owned(),
-            message,
-            last_transition_time: before.map_or_else(now, |stored| stored.last_transition_time.clone()),
-            observed_generation: self.count.metadata.generation,
-        }
+        self.told = contest;
+        self.told.clone()
     }
 }
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::{Target, TargetKey};
+    use crate::api::{Owners, Target, TargetKey, TargetKind};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
     const MAX: i32 = 100;
@@ -278,7 +264,8 @@ mod tests {
             });
             serde_json::from_value::<Target>(object).unwrap().state
         });
-        Seen { key: TargetKey::new("shop", "", "", "web").unwrap(), count: None, target }
+        let kind = KindState::Watched(Arc::new(TargetKind::apps()[0].clone()));
+        Seen { key: TargetKey::new("shop", "", "", "web").unwrap(), count: None, target, kind, autoscaler: None }
     }
 
     fn ready(tracked: &Tracked) -> String {
@@ -288,7 +275,7 @@ mod tests {
     #[test]
     fn a_drift_is_told_from_the_start_of_the_management_and_from_our_own_writes() {
         let count = replicas(1, 3);
-        let mut tracked = Tracked::new(count.clone(), MAX, true);
+        let mut tracked = Tracked::new(count.clone(), MAX);
         // Management starts with another count: nobody changed it.
         assert!(tracked.observe(count.clone(), seen(Some((10, 2, "helm"))), at(0)).is_none());
         assert_eq!(ready(&tracked), "Correcting");
@@ -310,7 +297,7 @@ mod tests {
 
     #[test]
     fn the_status_names_the_latest_five_actors_and_ten_changes() {
-        let mut tracked = Tracked::new(replicas(1, 0), MAX, true);
+        let mut tracked = Tracked::new(replicas(1, 0), MAX);
         for step in 1..=12 {
             let count = replicas(step, i32::try_from(step).unwrap());
             let manager = format!("manager-{}", step % 7);
@@ -329,7 +316,7 @@ mod tests {
     fn a_server_that_starts_again_goes_on_where_the_status_says() {
         let status = json!({"observedGeneration": 1, "desired": 3, "observed": 3, "drifts": 4, "conditions": []});
         let count = count(1, json!({"replicas": 3}), &status);
-        let mut tracked = Tracked::new(count.clone(), MAX, true);
+        let mut tracked = Tracked::new(count.clone(), MAX);
         let drift = tracked.observe(count, seen(Some((20, 8, "helm"))), at(0)).unwrap();
         assert_eq!((drift.from, drift.to), (3, 8));
         let status = tracked.status(at(0));
@@ -338,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_status_is_stored_once() {
-        let mut tracked = Tracked::new(replicas(1, 3), MAX, true);
+        let mut tracked = Tracked::new(replicas(1, 3), MAX);
         tracked.observe(replicas(1, 3), seen(Some((10, 3, "kubectl"))), at(0));
         let now = Timestamp::from_microsecond(at(0).as_microsecond() + 123_456).unwrap();
         tracked.observe(replicas(1, 3), seen(Some((11, 7, "kubectl"))), now);
@@ -355,7 +342,7 @@ mod tests {
 
     #[test]
     fn what_another_server_has_stored_is_taken_over() {
-        let mut tracked = Tracked::new(replicas(1, 3), MAX, true);
+        let mut tracked = Tracked::new(replicas(1, 3), MAX);
         tracked.observe(replicas(1, 3), seen(Some((10, 3, "kubectl"))), at(0));
         tracked.observe(replicas(1, 3), seen(Some((11, 7, "kubectl"))), at(1));
         let mut other = tracked.status(at(1));
@@ -369,10 +356,10 @@ mod tests {
     fn a_write_of_ours_that_leaves_no_owner_is_no_drift() {
         let ownerless = |version, replicas| {
             let mut seen = seen(Some((version, replicas, "")));
-            seen.target.iter_mut().for_each(|target| target.writer = None);
+            seen.target.iter_mut().for_each(|target| target.owners = Owners::default());
             seen
         };
-        let mut tracked = Tracked::new(replicas(1, 0), MAX, true);
+        let mut tracked = Tracked::new(replicas(1, 0), MAX);
         tracked.observe(replicas(1, 0), seen(Some((10, 3, "kubectl"))), at(0));
         tracked.note_correcting(0);
         // The next Set is known before the echo of the correction to 0.
@@ -387,7 +374,7 @@ mod tests {
         let over = json!({"replicas": 9, "until": at(10).to_string(), "reason": "sale"});
         let status = json!({"observedGeneration": 1, "desired": 9, "conditions": []});
         let count = count(1, json!({"replicas": 3, "override": over}), &status);
-        let mut tracked = Tracked::new(count, MAX, true);
+        let mut tracked = Tracked::new(count, MAX);
         tracked.note_change(at(10));
         let change = &tracked.status(at(10)).changes[0];
         assert_eq!((change.from, change.to, change.by.as_str()), (Some(9), 3, ""));

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::api::{InvalidTarget, TargetKey};
+use crate::{
+    api::{InvalidTarget, TargetKey},
+    discovery, telemetry,
+};
 
 /// The domain of our reasons in `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "replica-count-manager.io";
@@ -103,6 +106,15 @@ impl From<InvalidTarget> for Error {
     }
 }
 
+impl From<discovery::Error> for Error {
+    fn from(error: discovery::Error) -> Self {
+        match error {
+            discovery::Error::Unknown { .. } => Self::Unreachable(telemetry::chain(&error)),
+            error => Self::invalid("target.kind", format!("cannot be managed: {error}")),
+        }
+    }
+}
+
 impl From<kube::Error> for Error {
     fn from(error: kube::Error) -> Self {
         match error {
@@ -116,7 +128,7 @@ impl From<kube::Error> for Error {
                 Self::Unreachable(status.message.clone())
             }
             kube::Error::Api(status) => Self::Failed(status.message.clone()),
-            error => Self::Unreachable(crate::telemetry::chain(&error)),
+            error => Self::Unreachable(telemetry::chain(&error)),
         }
     }
 }

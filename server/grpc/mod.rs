@@ -1,5 +1,6 @@
 //! The gRPC services: `replicas.v1.ReplicasService`, its translation `proto.DeploymentsService`, health and reflection.
 
+mod conflicts;
 mod deployments;
 mod error;
 mod replicas;
@@ -19,7 +20,6 @@ use tonic_health::server::HealthReporter;
 
 use self::{deployments::Deployments, replicas::Replicas, request::Rules, write::Writes};
 use crate::{
-    api::TargetKind,
     cache::Cache,
     proto::{
         self, deployments::deployments_service_server as deployments_server, replicas::v1::replicas_service_server,
@@ -51,8 +51,6 @@ pub struct Context {
     pub namespace: Option<String>,
     /// The largest count that is accepted, in replicas.
     pub max_replicas: i32,
-    /// The kinds that are enforced.
-    pub kinds: Vec<TargetKind>,
     /// Ends open watches.
     pub stop: CancellationToken,
 }
@@ -68,7 +66,7 @@ pub async fn serve(
     incoming: impl Stream<Item = std::io::Result<Connection>>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), anyhow::Error> {
-    let rules = Rules { namespace: context.namespace, max_replicas: context.max_replicas, kinds: context.kinds };
+    let rules = Rules { namespace: context.namespace, max_replicas: context.max_replicas };
     let replicas = Replicas {
         cache: context.cache,
         rules: Arc::new(rules),

@@ -10,13 +10,16 @@ use tonic::{Request, Response, Status};
 use tracing::info;
 
 use super::{
+    conflicts,
     error::Error,
     request::{self, Rules},
     view, watch,
     write::Writes,
 };
 use crate::{
+    api::{TargetKey, TargetKind},
     cache::{Cache, Seen},
+    discovery,
     proto::replicas::v1::{self, replicas_service_server::ReplicasService},
     tls::Identity,
 };
@@ -66,7 +69,7 @@ impl Replicas {
     }
 
     pub(super) async fn get(&self, request: v1::GetReplicaCountRequest) -> Result<v1::GetReplicaCountResponse, Error> {
-        let (key, _) = self.rules.target(request.target)?;
+        let key = self.rules.target(request.target)?;
         self.ready_to_read(&request.min_resource_version).await?;
         let seen = self.cache.get(&key);
         match (&seen.count, &seen.target) {
@@ -86,11 +89,15 @@ impl Replicas {
     ) -> Result<v1::SetReplicaCountResponse, Error> {
         let set = self.rules.set(request, Timestamp::now())?;
         self.ready_to_read("").await?;
-        let write = self.writes.set(self.cache.get(&set.key), &set, who);
+        let write = async {
+            let kind = self.kind(&set.key).await?;
+            self.writes.set(self.cache.get(&set.key), &kind, &set, who).await
+        };
         let stored = within(WRITE_TIMEOUT, write).await?;
         info!(user = who.user, target = %set.key, from = stored.old_desired, to = stored.count.spec.desired(Timestamp::now()),
             reason = set.reason, dry_run = set.dry_run, "set");
-        let seen = Seen { key: set.key, count: Some(Arc::new(stored.count)), target: stored.target };
+        let seen = self.cache.get(&set.key);
+        let seen = Seen { count: Some(Arc::new(stored.count)), target: stored.target, ..seen };
         Ok(v1::SetReplicaCountResponse {
             replica_count: Some(view::replica_count(&seen, Timestamp::now())),
             old_desired: stored.old_desired,
@@ -103,7 +110,7 @@ impl Replicas {
         who: &Identity,
         request: v1::UnsetReplicaCountRequest,
     ) -> Result<v1::UnsetReplicaCountResponse, Error> {
-        let (key, kind) = self.rules.target(request.target)?;
+        let key = self.rules.target(request.target)?;
         self.ready_to_read("").await?;
         let seen = self.cache.get(&key);
         let count = match &seen.count {
@@ -113,6 +120,9 @@ impl Replicas {
         // Another target may share the name of the object.
         let count = count.filter(|count| count.target().is_ok_and(|owner| owner == key));
         let count = count.ok_or_else(|| Error::NotManaged(key.clone()))?;
+        if !request.force {
+            conflicts::check_owner(&count)?;
+        }
         let restored = match (request.restore, count.spec.original_replicas) {
             (false, _) => None,
             (true, Some(original)) => Some(original),
@@ -122,7 +132,14 @@ impl Replicas {
             }
         };
         if !request.dry_run {
-            within(WRITE_TIMEOUT, self.writes.unset(&count, (&key, &kind), restored)).await?;
+            let write = async {
+                let restore = match restored {
+                    Some(original) => Some((self.kind(&key).await?, original)),
+                    None => None,
+                };
+                self.writes.unset(&count, &key, restore).await
+            };
+            within(WRITE_TIMEOUT, write).await?;
             self.forgets(&key, count.metadata.uid.as_deref()).await;
         }
         info!(user = who.user, target = %key, restored, dry_run = request.dry_run, "unset");
@@ -134,8 +151,16 @@ impl Replicas {
         })
     }
 
+    /// The kind of a target, also of one that is not watched yet.
+    async fn kind(&self, key: &TargetKey) -> Result<Arc<TargetKind>, Error> {
+        match self.cache.kind(&key.kind) {
+            Some(kind) => Ok(kind),
+            None => Ok(Arc::new(discovery::find(self.writes.client(), &key.kind).await?)),
+        }
+    }
+
     /// Waits until reads know of a deletion, which unlike other writes answers with no resource version to wait for.
-    async fn forgets(&self, key: &crate::api::TargetKey, uid: Option<&str>) {
+    async fn forgets(&self, key: &TargetKey, uid: Option<&str>) {
         let mut events = self.cache.changes();
         let forgotten = || self.cache.get(key).count.is_none_or(|count| count.metadata.uid.as_deref() != uid);
         let wait = async { while !forgotten() && events.recv().await.is_ok() {} };
@@ -155,15 +180,16 @@ impl Replicas {
     }
 
     fn info(&self, who: &Identity) -> v1::GetServerInfoResponse {
-        let kind = |kind: &crate::api::TargetKind| v1::TargetKind {
-            group: kind.group_kind.group.to_string(),
-            kind: kind.group_kind.kind.to_string(),
-        };
         v1::GetServerInfoResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             namespace: self.rules.namespace.clone().unwrap_or_default(),
             max_replicas: self.rules.max_replicas,
-            kinds: self.rules.kinds.iter().map(kind).collect(),
+            kinds: self
+                .cache
+                .kinds()
+                .into_iter()
+                .map(|kind| v1::TargetKind { group: kind.group.to_string(), kind: kind.kind.to_string() })
+                .collect(),
             user: who.user.clone(),
             groups: who.groups.clone(),
         }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{error::Error, selector::Selector};
 use crate::{
-    api::{GroupKind, TargetKey, TargetKind, parse_resource_version},
+    api::{GroupKind, TargetKey, parse_resource_version},
     cache::Seen,
     proto::replicas::v1,
 };
@@ -25,8 +25,6 @@ pub(super) struct Rules {
     pub(super) namespace: Option<String>,
     /// The largest count, in replicas.
     pub(super) max_replicas: i32,
-    /// The kinds that are enforced.
-    pub(super) kinds: Vec<TargetKind>,
 }
 
 /// The count that a Set asks for.
@@ -40,10 +38,10 @@ pub(super) enum Wanted {
 #[derive(Debug)]
 pub(super) struct Set {
     pub(super) key: TargetKey,
-    pub(super) kind: TargetKind,
     pub(super) wanted: Wanted,
     pub(super) expected: Option<i32>,
     pub(super) allow_missing: bool,
+    pub(super) force: bool,
     pub(super) dry_run: bool,
     pub(super) until: Option<Timestamp>,
     pub(super) then_unset: bool,
@@ -67,23 +65,16 @@ impl Filter {
 }
 
 impl Rules {
-    /// The target of a request, and its kind.
-    pub(super) fn target(&self, target: Option<v1::Target>) -> Result<(TargetKey, TargetKind), Error> {
+    /// The target of a request.
+    pub(super) fn target(&self, target: Option<v1::Target>) -> Result<TargetKey, Error> {
         let target = target.ok_or_else(|| Error::invalid("target", "must be given"))?;
         let key = TargetKey::new(&target.namespace, &target.group, &target.kind, &target.name)?;
         self.check_namespace("target.namespace", &key.namespace)?;
-        let kind = self.kinds.iter().find(|kind| kind.group_kind == key.kind).ok_or_else(|| {
-            let known: Vec<_> =
-                self.kinds.iter().map(|kind| format!("{}.{}", kind.group_kind.kind, kind.group_kind.group)).collect();
-            let problem =
-                format!("{}.{} is not enforced; known are {}", key.kind.kind, key.kind.group, known.join(", "));
-            Error::invalid("target.kind", problem)
-        })?;
-        Ok((key, kind.clone()))
+        Ok(key)
     }
 
     pub(super) fn set(&self, request: v1::SetReplicaCountRequest, now: Timestamp) -> Result<Set, Error> {
-        let (key, kind) = self.target(request.target)?;
+        let key = self.target(request.target)?;
         let wanted = match (request.replicas, request.current) {
             (Some(replicas), false) => Wanted::Exactly(self.count("replicas", replicas)?),
             (None, true) => Wanted::Current,
@@ -106,10 +97,10 @@ impl Rules {
         }
         Ok(Set {
             key,
-            kind,
             wanted,
             expected,
             allow_missing: request.allow_missing,
+            force: request.force,
             dry_run: request.dry_run,
             until,
             then_unset: request.then_unset,
@@ -201,7 +192,7 @@ mod tests {
     use super::*;
 
     fn rules(namespace: Option<&str>) -> Rules {
-        Rules { namespace: namespace.map(Into::into), max_replicas: 100, kinds: TargetKind::all().to_vec() }
+        Rules { namespace: namespace.map(Into::into), max_replicas: 100 }
     }
 
     fn request() -> v1::SetReplicaCountRequest {
@@ -241,7 +232,7 @@ mod tests {
                 "target.name is 300 characters long: the most is 242",
             ),
             (refusal(|r| target(r, |t| t.namespace = "a.b".repeat(30))), "target.namespace is 90 characters long"),
-            (refusal(|r| target(r, |t| t.kind = "Pod".into())), "target.kind Pod.apps is not enforced"),
+            (refusal(|r| target(r, |t| t.kind = "a/b".into())), "target.kind \"a/b\" is not a kind"),
         ] {
             assert!(message.starts_with(expected), "{message:?} should start with {expected:?}");
         }

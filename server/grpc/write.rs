@@ -1,23 +1,24 @@
 //! Set and Unset: the writes to `ReplicaCount` objects, which answer only once the API server has stored them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
-    core::Status,
+    core::{DynamicObject, Status},
 };
 use serde_json::{Value, json};
 
 use super::{
+    conflicts,
     error::Error,
     request::{Set, Wanted},
 };
 use crate::{
     api::{
-        FIELD_MANAGER, Override, ReplicaCount, ReplicaCountSpec, SET_BY, ScaleTargetRef, Target, TargetKey, TargetKind,
+        FIELD_MANAGER, Override, ReplicaCount, ReplicaCountSpec, SET_BY, ScaleTargetRef, TargetKey, TargetKind,
         TargetState,
     },
     cache::Seen,
@@ -51,22 +52,31 @@ impl Writes {
         Self { client }
     }
 
+    /// The API server.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Stores a Set, given what the cache knows.
-    pub(super) async fn set(&self, seen: Seen, set: &Set, who: &Identity) -> Result<Stored, Error> {
+    pub(super) async fn set(&self, seen: Seen, kind: &TargetKind, set: &Set, who: &Identity) -> Result<Stored, Error> {
         let target = match seen.target {
             Some(target) => Some(target),
-            None => self.target(&set.key, &set.kind).await?,
+            None => self.target(&set.key, kind).await?,
         };
         let observed = target.as_ref().and_then(|target| target.replicas);
         if target.is_none() && !set.allow_missing {
             return Err(Error::TargetNotFound(set.key.clone()));
         }
         check_expected(set, observed)?;
+        conflicts::check_controller(kind, &set.key, target.as_ref())?;
+        if !set.force {
+            conflicts::check_autoscaler(&set.key, seen.autoscaler.as_deref())?;
+        }
         let mut existing = seen.count.map(|count| (*count).clone());
         for _ in 0..MAX_ATTEMPTS {
             let stored = match &existing {
-                Some(count) => self.replace(count, set, observed, who).await?,
-                None => self.create(set, observed, who).await?,
+                Some(count) => self.replace(count, kind, set, observed, who).await?,
+                None => self.create(kind, set, observed, who).await?,
             };
             let Some(count) = stored else {
                 existing = self.counts(&set.key).get_opt(&set.key.replica_count_name()).await?;
@@ -88,10 +98,10 @@ impl Writes {
     pub(super) async fn unset(
         &self,
         count: &ReplicaCount,
-        (key, kind): (&TargetKey, &TargetKind),
-        restore: Option<i32>,
+        key: &TargetKey,
+        restore: Option<(Arc<TargetKind>, i32)>,
     ) -> Result<(), Error> {
-        if let Some(original) = restore {
+        if let Some((kind, original)) = restore {
             // First the desired count, so that nobody corrects what is restored next.
             let spec = ReplicaCountSpec { replicas: original, override_: None, ..count.spec.clone() };
             let patch = patch(json!([
@@ -105,7 +115,7 @@ impl Writes {
                 Err(kube::Error::Api(other)) if is_failed_test(&other) => return Err(Error::Contended(key.clone())),
                 Err(error) => return Err(error.into()),
             }
-            self.scale(key, kind, original).await?;
+            self.scale(key, &kind, original).await?;
         }
         let preconditions = Preconditions { uid: count.metadata.uid.clone(), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
@@ -128,6 +138,7 @@ impl Writes {
     async fn replace(
         &self,
         existing: &ReplicaCount,
+        kind: &TargetKind,
         set: &Set,
         observed: Option<i32>,
         who: &Identity,
@@ -141,7 +152,10 @@ impl Writes {
             );
             return Err(Error::Precondition { reason: "NAME_TAKEN", message });
         }
-        let spec = spec_after(Some(&existing.spec), set, observed)?;
+        if !set.force {
+            conflicts::check_owner(existing)?;
+        }
+        let spec = spec_after(Some(&existing.spec), kind, set, observed)?;
         let mut operations = vec![
             json!({"op": "test", "path": "/metadata/uid", "value": existing.metadata.uid}),
             json!({"op": "test", "path": "/metadata/generation", "value": existing.metadata.generation}),
@@ -159,8 +173,14 @@ impl Writes {
     }
 
     /// `None` if the object exists by now.
-    async fn create(&self, set: &Set, observed: Option<i32>, who: &Identity) -> Result<Option<ReplicaCount>, Error> {
-        let mut count = ReplicaCount::new(&set.key.replica_count_name(), spec_after(None, set, observed)?);
+    async fn create(
+        &self,
+        kind: &TargetKind,
+        set: &Set,
+        observed: Option<i32>,
+        who: &Identity,
+    ) -> Result<Option<ReplicaCount>, Error> {
+        let mut count = ReplicaCount::new(&set.key.replica_count_name(), spec_after(None, kind, set, observed)?);
         count.metadata.annotations = Some(BTreeMap::from([(SET_BY.to_owned(), who.user.clone())]));
         let params = PostParams { dry_run: set.dry_run, field_manager: Some(FIELD_MANAGER.to_owned()) };
         match self.counts(&set.key).create(&params, &count).await {
@@ -174,8 +194,8 @@ impl Writes {
     }
 
     async fn target(&self, key: &TargetKey, kind: &TargetKind) -> Result<Option<TargetState>, Error> {
-        let targets: Api<Target> = Api::namespaced_with(self.client.clone(), &key.namespace, kind);
-        Ok(targets.get_opt(&key.name).await?.map(|target| target.state))
+        let targets: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &kind.resource());
+        Ok(targets.get_opt(&key.name).await?.map(|target| TargetState::of(&target, kind)))
     }
 
     /// Sets a target's count, unless there is no target.
@@ -213,7 +233,12 @@ fn check_expected(set: &Set, observed: Option<i32>) -> Result<(), Error> {
 }
 
 /// The spec that a Set leads to.
-fn spec_after(before: Option<&ReplicaCountSpec>, set: &Set, observed: Option<i32>) -> Result<ReplicaCountSpec, Error> {
+fn spec_after(
+    before: Option<&ReplicaCountSpec>,
+    kind: &TargetKind,
+    set: &Set,
+    observed: Option<i32>,
+) -> Result<ReplicaCountSpec, Error> {
     let missing = || Error::TargetNotFound(set.key.clone());
     let replicas = match set.wanted {
         Wanted::Exactly(replicas) => replicas,
@@ -221,7 +246,7 @@ fn spec_after(before: Option<&ReplicaCountSpec>, set: &Set, observed: Option<i32
     };
     let original_replicas = before.map_or(observed, |spec| spec.original_replicas);
     let scale_target_ref = ScaleTargetRef {
-        api_version: set.kind.api_version(),
+        api_version: kind.api_version(),
         kind: set.key.kind.kind.to_string(),
         name: set.key.name.to_string(),
     };
@@ -272,13 +297,12 @@ mod tests {
     use super::*;
 
     fn set(wanted: Wanted, until: Option<Timestamp>) -> Set {
-        let kind = TargetKind::all()[0].clone();
         Set {
             key: TargetKey::new("shop", "", "", "web").unwrap(),
-            kind,
             wanted,
             expected: None,
             allow_missing: false,
+            force: false,
             dry_run: false,
             until,
             then_unset: false,
@@ -292,18 +316,18 @@ mod tests {
 
     #[test]
     fn a_set_leads_to_its_spec() {
-        let until = Some(Timestamp::MAX);
-        let first = spec_after(None, &set(Wanted::Exactly(5), None), Some(2)).unwrap();
+        let (until, kind) = (Some(Timestamp::MAX), TargetKind::apps()[0].clone());
+        let first = spec_after(None, &kind, &set(Wanted::Exactly(5), None), Some(2)).unwrap();
         assert_eq!(counts(&first), (5, Some(2), "new", None));
-        let again = spec_after(Some(&first), &set(Wanted::Exactly(7), None), Some(5)).unwrap();
+        let again = spec_after(Some(&first), &kind, &set(Wanted::Exactly(7), None), Some(5)).unwrap();
         assert_eq!(counts(&again), (7, Some(2), "new", None));
-        let over = spec_after(Some(&again), &set(Wanted::Exactly(9), until), Some(7)).unwrap();
+        let over = spec_after(Some(&again), &kind, &set(Wanted::Exactly(9), until), Some(7)).unwrap();
         assert_eq!(counts(&over), (7, Some(2), "new", Some(9)));
-        let cleared = spec_after(Some(&over), &set(Wanted::Current, None), Some(9)).unwrap();
+        let cleared = spec_after(Some(&over), &kind, &set(Wanted::Current, None), Some(9)).unwrap();
         assert_eq!(counts(&cleared), (9, Some(2), "new", None));
-        let unmanaged = spec_after(None, &set(Wanted::Exactly(9), until), Some(4)).unwrap();
+        let unmanaged = spec_after(None, &kind, &set(Wanted::Exactly(9), until), Some(4)).unwrap();
         assert_eq!(counts(&unmanaged), (4, Some(4), "", Some(9)));
-        assert!(spec_after(None, &set(Wanted::Current, None), None).is_err());
+        assert!(spec_after(None, &kind, &set(Wanted::Current, None), None).is_err());
     }
 
     #[test]

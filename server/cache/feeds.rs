@@ -1,0 +1,219 @@
+//! What is watched, and what becomes of it in the cache: targets, `ReplicaCount` objects, autoscalers.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use kube::{
+    Api, Client, Resource,
+    api::ListParams,
+    core::{DeserializeGuard, DynamicObject, DynamicResourceScope, NamespaceResourceScope},
+};
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use super::{
+    Autoscaler, Cache, KindState, Source, Unavailable,
+    autoscalers::AutoscalerKey,
+    follow::{Feed, follow, leave_alone, readable},
+};
+use crate::api::{FieldPath, ReplicaCount, Target, TargetKey, TargetKind, TargetState, key_of, parse_resource_version};
+
+/// How long to wait after a refusal: the right or the definition that is missing may come at any time.
+pub(super) const RETRY: Duration = Duration::from_secs(5);
+
+/// How long the question for the current resource version may take before a list goes ahead without it.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Keeps the targets of one kind in the cache until the API server refuses to list them, and returns why.
+pub(super) async fn targets(
+    cache: &Cache,
+    client: &Client,
+    namespace: Option<&str>,
+    kind: &Arc<TargetKind>,
+) -> Unavailable {
+    let source = Source::Targets(kind.group_kind.clone());
+    if kind.is_of_apps() {
+        let read =
+            |target: Target, kind: &TargetKind| Some((key_of(&target.metadata, &kind.group_kind)?, target.state));
+        follow(cache, &source, of_kind(client, namespace, &**kind), Targets { cache, kind, read }).await
+    } else {
+        let read = |object: DeserializeGuard<DynamicObject>, kind: &TargetKind| {
+            let object = readable(&Source::Targets(kind.group_kind.clone()), object)?;
+            Some((key_of(&object.metadata, &kind.group_kind)?, TargetState::of(&object, kind)))
+        };
+        follow(cache, &source, of_kind(client, namespace, &kind.resource()), Targets { cache, kind, read }).await
+    }
+}
+
+/// Keeps the `ReplicaCount` objects in the cache for as long as it is polled. Without them nothing works, so a refusal
+/// counts as a failure.
+pub async fn counts(cache: Arc<Cache>, client: Client, namespace: Option<String>) {
+    let api = of_type(&client, namespace.as_deref());
+    loop {
+        let feed = Counts { cache: &cache, api: api.clone(), version: 0 };
+        let refusal = follow(&cache, &Source::Counts, api.clone(), feed).await;
+        warn!(problem = refusal.message, "ReplicaCounts cannot be watched, trying again");
+        cache.progress.note_failure(&Source::Counts);
+        sleep(RETRY).await;
+    }
+}
+
+/// Keeps the autoscalers in the cache for as long as it is polled. Where they may not be listed, none are known.
+pub async fn autoscalers(cache: Arc<Cache>, client: Client, namespace: Option<String>) {
+    let api = of_type(&client, namespace.as_deref());
+    let mut told = false;
+    loop {
+        let refusal = follow(&cache, &Source::Autoscalers, api.clone(), Autoscalers { cache: &cache }).await;
+        if !told {
+            warn!(
+                problem = refusal.message,
+                "HorizontalPodAutoscalers cannot be watched: Sets are not checked for them"
+            );
+            told = true;
+        }
+        cache.retain_autoscalers(&BTreeSet::new());
+        cache.progress.mark_synced(&Source::Autoscalers);
+        sleep(RETRY).await;
+    }
+}
+
+/// The objects of a kind that only discovery knows, in one namespace or all.
+fn of_kind<K: Resource<Scope = DynamicResourceScope>>(
+    client: &Client,
+    namespace: Option<&str>,
+    kind: &K::DynamicType,
+) -> Api<K> {
+    match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, kind),
+        None => Api::all_with(client.clone(), kind),
+    }
+}
+
+/// The objects of a type, in one namespace or all.
+fn of_type<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(
+    client: &Client,
+    namespace: Option<&str>,
+) -> Api<K> {
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Targets of one kind; `read` takes out of an object what is kept.
+struct Targets<'a, R> {
+    cache: &'a Cache,
+    kind: &'a Arc<TargetKind>,
+    read: R,
+}
+
+impl<K, R> Feed<K> for Targets<'_, R>
+where
+    R: Fn(K, &TargetKind) -> Option<(TargetKey, TargetState)>,
+{
+    type Key = TargetKey;
+
+    fn apply(&mut self, object: K, _listed: bool) -> Option<TargetKey> {
+        let (key, target) = (self.read)(object, self.kind)?;
+        self.cache.set_target(key.clone(), Some(target));
+        Some(key)
+    }
+
+    fn delete(&mut self, object: K) {
+        if let Some((key, _)) = (self.read)(object, self.kind) {
+            self.cache.set_target(key, None);
+        }
+    }
+
+    fn complete(&mut self, listed: &BTreeSet<TargetKey>) {
+        self.cache.retain_targets(&self.kind.group_kind, listed);
+        self.cache.set_kind(&self.kind.group_kind, KindState::Watched(self.kind.clone()));
+    }
+}
+
+/// Guarded, since one object that cannot be read must not keep all others from being read.
+struct Counts<'a> {
+    cache: &'a Cache,
+    api: Api<DeserializeGuard<ReplicaCount>>,
+    /// The version up to which a list holds everything.
+    version: u64,
+}
+
+impl Feed<DeserializeGuard<ReplicaCount>> for Counts<'_> {
+    type Key = TargetKey;
+
+    async fn begin(&mut self) {
+        self.version = current_version(&self.api).await;
+    }
+
+    fn apply(&mut self, count: DeserializeGuard<ReplicaCount>, listed: bool) -> Option<TargetKey> {
+        let (key, count) = usable(count)?;
+        let version = count.resource_version_number();
+        self.version = self.version.max(version);
+        self.cache.set_count(key.clone(), Some(count), if listed { 0 } else { version });
+        Some(key)
+    }
+
+    fn delete(&mut self, count: DeserializeGuard<ReplicaCount>) {
+        if let Some((key, count)) = usable(count) {
+            self.cache.set_count(key, None, count.resource_version_number());
+        }
+    }
+
+    fn complete(&mut self, listed: &BTreeSet<TargetKey>) {
+        self.cache.retain_counts(listed, self.version);
+    }
+}
+
+struct Autoscalers<'a> {
+    cache: &'a Cache,
+}
+
+impl Feed<DeserializeGuard<Autoscaler>> for Autoscalers<'_> {
+    type Key = AutoscalerKey;
+
+    fn apply(&mut self, autoscaler: DeserializeGuard<Autoscaler>, _listed: bool) -> Option<AutoscalerKey> {
+        let autoscaler = readable(&Source::Autoscalers, autoscaler)?;
+        let key = autoscaler.key()?;
+        self.cache.set_autoscaler(key.clone(), autoscaler.target());
+        Some(key)
+    }
+
+    fn delete(&mut self, autoscaler: DeserializeGuard<Autoscaler>) {
+        if let Some(key) = readable(&Source::Autoscalers, autoscaler).and_then(|autoscaler| autoscaler.key()) {
+            self.cache.set_autoscaler(key, None);
+        }
+    }
+
+    fn complete(&mut self, listed: &BTreeSet<AutoscalerKey>) {
+        self.cache.retain_autoscalers(listed);
+    }
+}
+
+/// The API server's current resource version, or 0 if it cannot be had.
+///
+/// A list that starts after this answer holds everything up to it, also the deletions, which leave no object to tell.
+async fn current_version(api: &Api<DeserializeGuard<ReplicaCount>>) -> u64 {
+    let one = ListParams::default().limit(1);
+    let list = timeout(VERSION_TIMEOUT, api.list_metadata(&one)).await;
+    let Ok(Ok(list)) = list else { return 0 };
+    parse_resource_version(list.metadata.resource_version.as_deref().unwrap_or_default())
+}
+
+/// The key of a `ReplicaCount` and what is kept of it; `None` if it cannot be used.
+fn usable(guarded: DeserializeGuard<ReplicaCount>) -> Option<(TargetKey, ReplicaCount)> {
+    let mut count = readable(&Source::Counts, guarded)?;
+    match count.target() {
+        Ok(key) => {
+            // The owners of other fields than the count are most of an object's size.
+            let path = FieldPath::replicas();
+            count.metadata.managed_fields.iter_mut().for_each(|entries| {
+                entries.retain(|entry| entry.fields_v1.as_ref().is_some_and(|fields| path.is_owned(&fields.0)));
+            });
+            Some((key, count))
+        }
+        Err(error) => {
+            leave_alone(&Source::Counts, &count.metadata, &error);
+            None
+        }
+    }
+}

@@ -1,18 +1,22 @@
 //! The settings: flags, and environment variables of the same names.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
-use crate::{controller::OwnershipMode, tls::Files};
+use crate::{check::CheckArgs, controller::OwnershipMode, tls::Files};
 
 /// Keep Kubernetes replica counts where they were set
 ///
 /// Watches ReplicaCount objects and their targets, puts counts back when they drift, and serves gRPC over mutual TLS.
 /// Finds the API server through KUBECONFIG, or the service account of its pod.
 #[derive(Clone, Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Args {
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Address of the gRPC services; [::] listens on IPv4 as well
     #[arg(long, env, default_value = "[::]:8080", value_name = "IP:PORT")]
     pub grpc_address: SocketAddr,
@@ -29,17 +33,9 @@ pub struct Args {
     #[arg(long, env, default_value = "info", value_name = "LEVEL")]
     pub log_level: String,
 
-    /// Server certificate chain, PEM
-    #[arg(long, env, value_name = "FILE")]
-    pub cert_file: PathBuf,
-
-    /// Private key of the server certificate, PEM
-    #[arg(long, env, value_name = "FILE")]
-    pub key_file: PathBuf,
-
-    /// Certificates of the authorities whose clients are let in, PEM
-    #[arg(long, env, value_name = "FILE")]
-    pub ca_cert_file: PathBuf,
+    /// The server's certificate
+    #[command(flatten)]
+    pub files: Files,
 
     /// Largest count to accept and enforce, in replicas
     #[arg(long, env, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
@@ -50,12 +46,14 @@ pub struct Args {
     pub ownership: OwnershipMode,
 }
 
-impl Args {
-    /// The files of the server's certificate.
-    pub fn certificate(&self) -> Files {
-        Files { certificate: self.cert_file.clone(), key: self.key_file.clone(), ca: self.ca_cert_file.clone() }
-    }
+/// What else the program does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Call a server over mutual TLS, and succeed if it says that it serves
+    Check(CheckArgs),
+}
 
+impl Args {
     /// The only namespace, if there is one.
     pub fn namespace(&self) -> Option<String> {
         Some(self.namespace.clone()).filter(|namespace| !namespace.is_empty())

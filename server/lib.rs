@@ -21,6 +21,8 @@ pub mod args;
 #[cfg(feature = "server")]
 pub mod cache;
 #[cfg(feature = "server")]
+pub mod check;
+#[cfg(feature = "server")]
 pub mod controller;
 #[cfg(feature = "server")]
 pub mod discovery;

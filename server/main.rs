@@ -1,10 +1,16 @@
-//! `replica-count-manager`: the server. Parses, binds, runs.
+//! `replica-count-manager`: the server. Parses, binds, runs; or checks another server.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use replica_count_manager::{args::Args, run::Server, shutdown::Signals, telemetry};
+use replica_count_manager::{
+    args::{Args, Command},
+    check,
+    run::Server,
+    shutdown::Signals,
+    telemetry,
+};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -21,7 +27,12 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<(), anyhow::Error> {
     telemetry::init_log(&args.log_level).with_context(|| format!("failed to use LOG_LEVEL {:?}", args.log_level))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start")?;
-    runtime.block_on(serve(args))
+    runtime.block_on(async {
+        match args.command.clone() {
+            Some(Command::Check(check)) => check::run(check, &args.files).await,
+            None => serve(args).await,
+        }
+    })
 }
 
 /// The first signal stops in order, the second at once.

@@ -51,7 +51,7 @@ impl Server {
     /// Names the setting that cannot be used, and why.
     pub async fn bind(args: Args) -> Result<Self, anyhow::Error> {
         let metrics = Arc::new(Metrics::default());
-        let credentials = Credentials::load(args.certificate(), metrics.clone())
+        let credentials = Credentials::load(args.files.clone(), metrics.clone())
             .context("failed to load the server's certificate")?;
         let mut config = Config::infer()
             .await

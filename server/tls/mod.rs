@@ -10,8 +10,9 @@ use std::{
     sync::Arc,
 };
 
+use clap::Args;
 use rustls::{
-    RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
     server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier},
@@ -22,14 +23,37 @@ pub use accept::{Connection, incoming};
 pub use identity::Identity;
 pub use reload::Credentials;
 
-/// The files of the server's certificate.
-#[derive(Clone, Debug)]
+/// The files of a certificate, and of whom its peers' certificates must come from.
+#[derive(Args, Clone, Debug)]
 pub struct Files {
-    /// The certificate chain, PEM, leaf first.
+    /// Certificate chain, PEM, leaf first
+    #[arg(
+        long = "cert-file",
+        env = "CERT_FILE",
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/replica-count-manager/tls/tls.crt"
+    )]
     pub certificate: PathBuf,
-    /// Its private key, PEM.
+
+    /// Private key of the certificate, PEM
+    #[arg(
+        long = "key-file",
+        env = "KEY_FILE",
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/replica-count-manager/tls/tls.key"
+    )]
     pub key: PathBuf,
-    /// The certificates of the authorities whose clients are let in, PEM.
+
+    /// Certificates of the authorities that the peers' certificates must come from, PEM
+    #[arg(
+        long = "ca-cert-file",
+        env = "CA_CERT_FILE",
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/replica-count-manager/tls/ca.crt"
+    )]
     pub ca: PathBuf,
 }
 
@@ -98,6 +122,9 @@ struct Loaded {
     expires: i64,
 }
 
+/// A certificate chain and its key.
+type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 impl Files {
     fn read(&self) -> Result<Content, Error> {
         Ok(Content { certificate: read(&self.certificate)?, key: read(&self.key)?, ca: read(&self.ca)? })
@@ -105,22 +132,17 @@ impl Files {
 
     fn load(&self, content: &Content) -> Result<Loaded, Error> {
         let provider = Arc::new(ring::default_provider());
-        let mut authorities = RootCertStore::empty();
-        for certificate in certificates(&self.ca, &content.ca)? {
-            authorities.add(certificate).map_err(|source| Error::Authority { path: self.ca.clone(), source })?;
-        }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider.clone())
+        let authorities = Arc::new(self.authorities(content)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(authorities, provider.clone())
             .build()
             .map_err(|source| Error::Authorities { path: self.ca.clone(), source })?;
-        let chain = certificates(&self.certificate, &content.certificate)?;
+        let (chain, key) = self.pair(content)?;
         let expires = chain.first().map_or(0, |leaf| expiry(leaf));
-        let key = PrivateKeyDer::from_pem_slice(&content.key)
-            .map_err(|source| Error::Pem { path: self.key.clone(), source })?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map(|builder| builder.with_client_cert_verifier(verifier))
             .and_then(|builder| builder.with_single_cert(chain, key))
-            .map_err(|source| self.pair(source))?;
+            .map_err(|source| self.mismatch(source))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         // A resumed session would not show its certificate again.
         config.send_tls13_tickets = 0;
@@ -128,7 +150,40 @@ impl Files {
         Ok(Loaded { config: Arc::new(config), expires })
     }
 
-    fn pair(&self, source: rustls::Error) -> Error {
+    /// How a client that shows this certificate connects.
+    ///
+    /// # Errors
+    ///
+    /// Names the file that cannot be used, and why.
+    pub fn client(&self) -> Result<ClientConfig, Error> {
+        let content = self.read()?;
+        let (chain, key) = self.pair(&content)?;
+        let authorities = self.authorities(&content)?;
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map(|builder| builder.with_root_certificates(authorities))
+            .and_then(|builder| builder.with_client_auth_cert(chain, key))
+            .map_err(|source| self.mismatch(source))?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(config)
+    }
+
+    fn authorities(&self, content: &Content) -> Result<RootCertStore, Error> {
+        let mut authorities = RootCertStore::empty();
+        for certificate in certificates(&self.ca, &content.ca)? {
+            authorities.add(certificate).map_err(|source| Error::Authority { path: self.ca.clone(), source })?;
+        }
+        Ok(authorities)
+    }
+
+    fn pair(&self, content: &Content) -> Result<Pair, Error> {
+        let chain = certificates(&self.certificate, &content.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&content.key)
+            .map_err(|source| Error::Pem { path: self.key.clone(), source })?;
+        Ok((chain, key))
+    }
+
+    fn mismatch(&self, source: rustls::Error) -> Error {
         Error::Pair { certificate: self.certificate.clone(), key: self.key.clone(), source }
     }
 }

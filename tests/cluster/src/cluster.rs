@@ -155,6 +155,11 @@ impl Cluster {
         self.command(self.site.bin().join(Tool::Helm.name()))
     }
 
+    /// Prepares Helm 3 with an administrator's rights.
+    pub fn helm3(&self) -> Command {
+        self.command(self.site.bin().join(Tool::Helm3.name()))
+    }
+
     /// Prepares grpcurl.
     pub fn grpcurl(&self) -> Command {
         self.command(self.site.bin().join(Tool::Grpcurl.name()))

@@ -1,6 +1,6 @@
 //! A real Kubernetes control plane on a bare machine, for the tests and the demo.
 //!
-//! * [`Tools`] finds or builds the programs: etcd, the control plane, kubectl, kwok, helm, grpcurl and krew.
+//! * [`Tools`] finds or builds the programs: etcd, the control plane, kubectl, kwok, Helm 4 and 3, grpcurl and krew.
 //! * [`Cluster`] runs them on loopback in a folder of its own, and ends them with the process that owns it.
 //! * [`Kubelet`] runs annotated pods as real processes; kwok plays all others.
 //! * [`wait`] waits for conditions, [`ports`] hands out free ports.

@@ -32,6 +32,8 @@ pub enum Tool {
     Kwok,
     /// Installs charts.
     Helm,
+    /// Installs charts, as many still do: with Helm 3.
+    Helm3,
     /// Calls gRPC services.
     Grpcurl,
     /// Installs kubectl plugins.
@@ -40,7 +42,7 @@ pub enum Tool {
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -48,6 +50,7 @@ impl Tool {
         Self::Kubectl,
         Self::Kwok,
         Self::Helm,
+        Self::Helm3,
         Self::Grpcurl,
         Self::Krew,
     ];
@@ -62,6 +65,7 @@ impl Tool {
             Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
             Self::Helm => "helm",
+            Self::Helm3 => "helm3",
             Self::Grpcurl => "grpcurl",
             Self::Krew => "krew",
         }
@@ -126,9 +130,11 @@ impl Tools {
 
 /// Looks for a tool of a fitting version in a list of folders such as `PATH`.
 fn find(tool: Tool, folders: &OsString) -> Option<PathBuf> {
+    // Where Helm 3 is the only one, it has the plain name.
+    let names = if tool == Tool::Helm3 { &["helm3", "helm"][..] } else { &[tool.name()] };
     env::split_paths(folders)
         .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(tool.name()))
+        .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
         .find(|program| program.is_file() && fits(tool, program))
 }
 

@@ -60,6 +60,7 @@ impl Workshop {
         let (package, minutes) = match tool {
             Tool::Kwok => ("sigs.k8s.io/kwok/cmd/kwok", "2 minutes"),
             Tool::Helm => ("helm.sh/helm/v4/cmd/helm", "1 minute"),
+            Tool::Helm3 => ("helm.sh/helm/v3/cmd/helm", "1 minute"),
             Tool::Grpcurl => ("github.com/fullstorydev/grpcurl/cmd/grpcurl", "20 seconds"),
             Tool::Krew => ("sigs.k8s.io/krew/cmd/krew", "10 seconds"),
             _ => return self.build_control_plane(tool),
@@ -163,6 +164,7 @@ fn link_flags() -> String {
         ("k8s.io/component-base/version.gitTreeState", "clean"),
         ("k8s.io/client-go/pkg/version.gitVersion", kubernetes),
         ("helm.sh/helm/v4/internal/version.version", pinned(Tool::Helm)),
+        ("helm.sh/helm/v3/internal/version.version", pinned(Tool::Helm3)),
         ("sigs.k8s.io/krew/internal/version.gitTag", pinned(Tool::Krew)),
     ];
     let settings = variables.map(|(variable, value)| format!(" -X {variable}={value}")).concat();
@@ -197,7 +199,7 @@ mod tests {
     #[test]
     fn link_flags_carry_the_pinned_versions() {
         let flags = link_flags();
-        for tool in [Tool::Kubectl, Tool::Helm, Tool::Krew, Tool::Grpcurl] {
+        for tool in [Tool::Kubectl, Tool::Helm, Tool::Helm3, Tool::Krew, Tool::Grpcurl] {
             assert!(flags.contains(&format!("={}", pinned(tool))), "{flags}");
         }
     }

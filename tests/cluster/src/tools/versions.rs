@@ -8,7 +8,7 @@ pub(super) const GO_MOD: &str = include_str!("../../tools/go.mod");
 pub(super) const fn arguments(tool: Tool) -> &'static [&'static str] {
     match tool {
         Tool::Kubectl => &["version", "--client"],
-        Tool::Helm => &["version", "--short"],
+        Tool::Helm | Tool::Helm3 => &["version", "--short"],
         Tool::Krew => &["version"],
         _ => &["--version"],
     }
@@ -27,6 +27,7 @@ pub(super) fn pinned(tool: Tool) -> &'static str {
         Tool::Etcd => "go.etcd.io/etcd/server/v3",
         Tool::Kwok => "sigs.k8s.io/kwok",
         Tool::Helm => "helm.sh/helm/v4",
+        Tool::Helm3 => "helm.sh/helm/v3",
         Tool::Grpcurl => "github.com/fullstorydev/grpcurl",
         Tool::Krew => "sigs.k8s.io/krew",
         _ => "k8s.io/kubernetes",
@@ -42,7 +43,7 @@ pub(super) fn pinned(tool: Tool) -> &'static str {
 /// only with a major one.
 fn series(tool: Tool) -> String {
     let version = pinned(tool).trim_start_matches('v');
-    let parts = if matches!(tool, Tool::Helm | Tool::Grpcurl | Tool::Krew) { 1 } else { 2 };
+    let parts = if matches!(tool, Tool::Helm | Tool::Helm3 | Tool::Grpcurl | Tool::Krew) { 1 } else { 2 };
     version.split('.').take(parts).map(|part| format!("{part}.")).collect()
 }
 
@@ -67,6 +68,8 @@ mod tests {
             (Tool::Etcd, "etcd Version: 1.0.0\nGo Version: go3.7.1".to_owned(), false),
             (Tool::Helm, "v4.0.0+g1234567".to_owned(), true),
             (Tool::Helm, "v3.22.0+g1234567".to_owned(), false),
+            (Tool::Helm3, "v3.4.5+g1234567".to_owned(), true),
+            (Tool::Helm3, "v4.3.1+g1234567".to_owned(), false),
         ];
         for (tool, text, expected) in cases {
             assert_eq!(fits(tool, &text), expected, "{text}");

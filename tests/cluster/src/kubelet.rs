@@ -6,9 +6,10 @@
 //!
 //! A process has no container around it, so the kubelet moves what a container would have to itself. Mount paths and
 //! listen addresses (`[::]:PORT`, `0.0.0.0:PORT`, `:PORT` of a declared port) are rewritten where they are a whole
-//! argument, flag value or environment value, so a chart has to name them there; the service account comes as a
-//! kubeconfig. Pods restart always; init containers, `envFrom`, lifecycle hooks and probes other than plain httpGet
-//! are not run, and a pod that needs them says so in its status.
+//! argument, flag value or environment value, so a chart has to name them there; so is the address of a Service
+//! (`SERVICE.NAMESPACE.svc:PORT`), once, when the container starts. The service account comes as a kubeconfig.
+//! Pods restart always or never; init containers, `envFrom`, lifecycle hooks and probes other than plain httpGet are
+//! not run, and a pod that needs them says so in its status.
 
 mod container;
 mod files;
@@ -18,6 +19,7 @@ mod pod;
 mod probe;
 mod rewrite;
 mod running;
+mod service;
 mod source;
 mod status;
 mod volumes;

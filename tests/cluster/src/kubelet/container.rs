@@ -69,7 +69,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Runs the process, again and again; `changed` is notified whenever the state changes.
+    /// Runs the process, again and again if the plan says so; `changed` is notified whenever the state changes.
     pub(super) fn start(plan: Plan, grace: Duration, changed: Arc<Notify>) -> Self {
         let plan = Arc::new(plan);
         let phase = Phase::Waiting { reason: "ContainerCreating", message: String::new() };
@@ -108,6 +108,10 @@ impl Supervisor {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.once().await {
+                Ok(ending) if !self.plan.restarts => {
+                    self.update(|state| state.phase = Phase::Terminated(ending));
+                    break;
+                }
                 Ok(ending) => self.update(|state| {
                     state.phase = Phase::Terminated(ending.clone());
                     state.last = Some(ending);

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::Context;
 use super::probe::Probes;
 use super::rewrite::{Rewrites, expand};
+use super::service;
 use super::source::Source;
 use crate::certificates::kubeconfig;
 use crate::{ports, process};
@@ -31,6 +32,8 @@ pub(super) struct Plan {
     pub(super) record: PathBuf,
     pub(super) log: PathBuf,
     pub(super) probes: Probes,
+    /// Whether the process is started again when it ends.
+    pub(super) restarts: bool,
 }
 
 /// Gives each declared port of the pod's containers a free port of this machine.
@@ -50,8 +53,8 @@ pub(super) async fn plans(
     ensure!(spec.init_containers.unwrap_or_default().is_empty(), "init containers are not supported");
     let mut plans = Vec::new();
     for container in &spec.containers {
-        let rewrites = Rewrites { mounts: mounts(container, folder), ports: ports.clone() };
-        let plan = plan(context, source, folder, container, &rewrites).await;
+        let rewrites = Rewrites { mounts: mounts(container, folder), ports: ports.clone(), ..Rewrites::default() };
+        let plan = plan(context, source, folder, container, rewrites).await;
         plans.push(plan.with_context(|| format!("failed to prepare the container {}", container.name))?);
     }
     Ok(plans)
@@ -62,7 +65,7 @@ async fn plan(
     source: &Source,
     folder: &Path,
     container: &Container,
-    rewrites: &Rewrites,
+    mut rewrites: Rewrites,
 ) -> Result<Plan> {
     let image = container.image.clone().unwrap_or_default();
     let program = context.program(&image).with_context(|| format!("no local program stands for the image {image}"))?;
@@ -70,7 +73,9 @@ async fn plan(
     // The first word of a command is the program's path inside of the image.
     let command = container.command.iter().flatten().skip(1);
     let words = command.chain(container.args.iter().flatten());
-    let arguments = words.map(|word| rewrites.apply(&expand(word, &environment))).collect();
+    let words: Vec<_> = words.map(|word| expand(word, &environment)).collect();
+    rewrites.services = service::addresses(context, words.iter().chain(environment.values())).await?;
+    let arguments = words.iter().map(|word| rewrites.apply(word)).collect();
     for value in environment.values_mut() {
         *value = rewrites.apply(value);
     }
@@ -79,6 +84,7 @@ async fn plan(
         environment.insert("KUBECONFIG".into(), file.display().to_string());
     }
     let name = container.name.clone();
+    let policy = source.pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
     Ok(Plan {
         probes: Probes::new(container, |port| rewrites.ports.get(&port).copied())?,
         record: process::record(&context.site.run(), &format!("pod-{}-{name}", source.pod.uid().unwrap_or_default())),
@@ -89,6 +95,7 @@ async fn plan(
         program,
         arguments,
         environment,
+        restarts: policy != Some("Never"),
     })
 }
 

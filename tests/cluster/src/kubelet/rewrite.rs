@@ -1,6 +1,7 @@
 //! Makes a container's arguments and environment fit a process that has no container around it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// What is elsewhere for a process than for the container it plays.
@@ -10,17 +11,17 @@ pub(super) struct Rewrites {
     pub(super) mounts: BTreeMap<String, PathBuf>,
     /// The port of the machine for each port of the container.
     pub(super) ports: BTreeMap<u16, u16>,
+    /// Where a pod of the Service is for each address of a Service.
+    pub(super) services: BTreeMap<String, SocketAddr>,
 }
 
 impl Rewrites {
     /// Rewrites a whole value: `PATH`, `--flag=PATH`, `[::]:PORT`, `--flag=:PORT` and the like.
     pub(super) fn apply(&self, value: &str) -> String {
-        let (flag, value) = match value.split_once('=') {
-            Some((flag, value)) if flag.starts_with('-') => (format!("{flag}="), value),
-            _ => (String::new(), value),
-        };
-        let value = self.address(value).or_else(|| self.path(value)).unwrap_or_else(|| value.to_owned());
-        flag + &value
+        let (flag, rest) = split_flag(value);
+        let service = self.services.get(rest).map(ToString::to_string);
+        let value = service.or_else(|| self.address(rest)).or_else(|| self.path(rest));
+        flag.to_owned() + value.as_deref().unwrap_or(rest)
     }
 
     /// Every pod shares the machine's address, so a listener on all addresses moves to a port of its own.
@@ -36,6 +37,14 @@ impl Rewrites {
         let found = self.mounts.iter().filter_map(|(mount, folder)| Some((mount.len(), folder, inside(mount)?)));
         let (_, folder, rest) = found.max_by_key(|(length, ..)| *length)?;
         Some(format!("{}{rest}", folder.display()))
+    }
+}
+
+/// Splits `--flag=VALUE` before the value; whatever is no flag is all value.
+pub(super) fn split_flag(word: &str) -> (&str, &str) {
+    match word.find('=') {
+        Some(end) if word.starts_with('-') => word.split_at(end + 1),
+        _ => ("", word),
     }
 }
 
@@ -67,6 +76,7 @@ mod tests {
         Rewrites {
             mounts: mounts.map(|(mount, folder)| (mount.to_owned(), folder.into())).into(),
             ports: [(8080, 20_001)].into(),
+            services: [("web.shop.svc:8080".to_owned(), ([127, 0, 0, 1], 20_002).into())].into(),
         }
     }
 
@@ -82,6 +92,9 @@ mod tests {
             ("--cert-file=/etc/tls/tls.crt", "--cert-file=/pod/tls/tls.crt"),
             ("/etc/tls/ca/ca.crt", "/pod/ca/ca.crt"),
             ("/etc/tlsx", "/etc/tlsx"),
+            ("web.shop.svc:8080", "127.0.0.1:20002"),
+            ("--address=web.shop.svc:8080", "--address=127.0.0.1:20002"),
+            ("--server-name=web.shop.svc", "--server-name=web.shop.svc"),
             ("info,kube=warn", "info,kube=warn"),
         ];
         for (value, expected) in cases {

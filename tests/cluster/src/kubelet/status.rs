@@ -22,7 +22,7 @@ impl Observed<'_> {
         let statuses = if running { self.statuses() } else { self.waiting() };
         let ready = running && self.containers.iter().all(|container| container.state().health.ready);
         json!({"status": {
-            "phase": if running { "Running" } else { "Pending" },
+            "phase": if running { self.phase() } else { "Pending" },
             "hostIP": "127.0.0.1",
             "hostIPs": [{"ip": "127.0.0.1"}],
             "podIP": self.address,
@@ -36,6 +36,19 @@ impl Observed<'_> {
                 self.condition("Ready", ready),
             ],
         }})
+    }
+
+    /// A pod whose containers have ended for good is over.
+    fn phase(&self) -> &'static str {
+        let outcome = |running: &Running| match running.state().phase {
+            Phase::Terminated(ending) if !running.plan.restarts => Some(ending.code()),
+            _ => None,
+        };
+        match self.containers.iter().map(outcome).collect::<Option<Vec<_>>>() {
+            None => "Running",
+            Some(codes) if codes.iter().all(|code| *code == 0) => "Succeeded",
+            Some(_) => "Failed",
+        }
     }
 
     fn statuses(&self) -> Vec<Value> {

@@ -93,6 +93,28 @@ async fn the_server_may_do_what_it_needs_and_no_more() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn whoever_installs_a_kind_may_bring_the_rights_to_it() -> Result<()> {
+    let shop = Namespace::shared("brought").await?;
+    let brought = "apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: brought, labels: {replica-count-manager.io/aggregate-to-server: 'true'}}
+rules: [{apiGroups: [''], resources: [replicationcontrollers/scale], verbs: [patch]}]
+";
+    shop.kubectl_with(&["create", "--filename=-"], brought).await?;
+    wait::until("the server's right", PATIENCE, async || {
+        as_server(&shop, &["auth", "can-i", "patch", "replicationcontrollers", "--subresource=scale"]).await
+    })
+    .await?;
+    let role = shop.get(&format!("clusterrole/{0}-{0}-targets", release::NAME)).await?;
+    let helm = &role["metadata"]["managedFields"][entry(&role, "helm")?]["fieldsV1"];
+    assert!(
+        helm["f:aggregationRule"].is_object() && helm["f:rules"].is_null(),
+        "the next upgrade would conflict: {helm}"
+    );
+    Ok(())
+}
+
 /// A custom resource whose fields no policy can know. In the namespace alone, so that no other test sees its objects.
 const ODD: &str = "apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition

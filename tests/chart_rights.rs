@@ -115,7 +115,7 @@ rules: [{apiGroups: [''], resources: [replicationcontrollers/scale], verbs: [pat
     Ok(())
 }
 
-/// A custom resource whose fields no policy can know. In the namespace alone, so that no other test sees its objects.
+/// A kind whose fields no policy can know.
 const ODD: &str = "apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: odds.fence.example.com}
@@ -131,6 +131,7 @@ spec:
       subresources: {scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}}
 ";
 
+/// Two targets with what is easily forgotten: finalizers, and fields of any shape beside the spec.
 const TARGETS: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web, finalizers: [example.com/kept]}

@@ -80,7 +80,7 @@ async fn a_bad_set_replica_count_is_refused() -> Result<()> {
         (
             json!({"target": {"namespace": "x", "name": "x", "kind": "Pod"}, "replicas": 3}),
             "InvalidArgument",
-            "target.kind Pod.apps is not enforced",
+            "target.kind cannot be managed: the API server serves no kind Pod in the group apps",
         ),
         (
             json!({"target": nowhere, "replicas": 3, "allowMissing": true}),

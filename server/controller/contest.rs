@@ -68,7 +68,7 @@ impl Contest {
 
     /// Starts anew: somebody has decided about the count.
     pub fn clear(&mut self) {
-        (self.opponent, self.drifts) = (None, VecDeque::new());
+        *self = Self::default();
     }
 
     /// Who keeps undoing corrections.
@@ -148,5 +148,7 @@ mod tests {
         assert_eq!(contest.pause(at(12)), Duration::from_secs(2));
         assert_eq!(contest.pause(at(14)), Duration::ZERO);
         assert_eq!(contest.pause(at(60)), Duration::ZERO, "a minute after the first of them");
+        contest.clear();
+        assert_eq!(contest.pause(at(9)), Duration::ZERO, "a new count is put in place at once");
     }
 }

@@ -4,8 +4,9 @@ use std::{fmt, str::FromStr};
 
 use replica_count_manager::proto::replicas::v1::Target;
 
-/// What the server enforces, for error messages; it says itself that it does not enforce another kind.
-const FORMS: &str = "NAME (a Deployment), deployment/NAME and statefulset/NAME";
+/// How targets may be named, for error messages.
+const FORMS: &str = "NAME (a Deployment), deployment/NAME, statefulset/NAME, and RESOURCE.GROUP/NAME such as \
+                     rollouts.argoproj.io/web";
 
 /// The longest name that Kubernetes accepts.
 const MAX_NAME: usize = 253;

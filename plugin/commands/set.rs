@@ -49,7 +49,7 @@ kubectl replicas set [OPTIONS] TARGET COUNT
        kubectl replicas set [OPTIONS] --replicas COUNT TARGET...
        kubectl replicas set [OPTIONS] --current TARGET...")]
 pub(crate) struct SetArgs {
-    /// Set these: web, deploy/web, sts/db
+    /// Set these: web, deploy/web, sts/db, rollouts.argoproj.io/web
     #[arg(value_name = "TARGET", required = true, allow_negative_numbers = true)]
     words: Vec<String>,
     /// Hold all targets at this count
@@ -76,6 +76,9 @@ pub(crate) struct SetArgs {
     /// Accept targets that do not exist yet
     #[arg(long)]
     allow_missing: bool,
+    /// Set although an autoscaler scales the target, or another tool keeps its ReplicaCount
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     dry_run: DryRunArgs,
     /// Wait until the replicas are ready; after a dry run there is nothing to wait for
@@ -135,11 +138,11 @@ async fn requests(
             current: replicas.is_none(),
             expected_replicas: args.current_replicas,
             allow_missing: args.allow_missing,
+            force: args.force,
             dry_run: args.dry_run.dry_run,
             until,
             then_unset: args.then_unset,
             reason: args.reason.clone(),
-            ..SetReplicaCountRequest::default()
         });
     }
     Ok(requests)

@@ -24,12 +24,15 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct UnsetArgs {
-    /// Stop managing these: web, deploy/web, sts/db
+    /// Stop managing these: web, deploy/web, sts/db, rollouts.argoproj.io/web
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<String>,
     /// Put back the count that each had before it was managed
     #[arg(long)]
     restore: bool,
+    /// Unset although another tool keeps the ReplicaCount
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     dry_run: DryRunArgs,
 }
@@ -51,12 +54,7 @@ pub(super) async fn run(args: UnsetArgs, connection: &ConnectionArgs) -> Result<
 async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> (String, Result<(String, ()), Error>) {
     let name = target::name(&target);
     let dry_run = args.dry_run.dry_run;
-    let request = UnsetReplicaCountRequest {
-        target: Some(target),
-        restore: args.restore,
-        dry_run,
-        ..UnsetReplicaCountRequest::default()
-    };
+    let request = UnsetReplicaCountRequest { target: Some(target), restore: args.restore, force: args.force, dry_run };
     let response = session.answer(session.client.clone().unset_replica_count(request)).await;
     let result = match response {
         Ok(response) => Ok((line(&name, &response, dry_run), ())),

@@ -60,6 +60,9 @@ impl Refusal {
         let hint = match (self.0.code(), reason) {
             (_, "NOT_MANAGED") => "kubectl replicas set TARGET N starts to manage it",
             (_, "TARGET_NOT_FOUND") => "check the name, the kind and the namespace",
+            (_, "AUTOSCALED" | "OWNED_BY_OTHER") => {
+                "--force does it nevertheless; the two will then undo each other's counts"
+            }
             (Code::PermissionDenied, _) => {
                 "the user is the common name of the client certificate, the groups are its organisations; a Role must \
                  allow them this"

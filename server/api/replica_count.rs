@@ -138,7 +138,7 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_drift: Option<Drift>,
 
-    /// The field managers that own the target's count by server-side apply when we do not.
+    /// The field managers that apply the target's count by server-side apply: whom its ownership is given back to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub appliers: Vec<String>,
 
@@ -150,7 +150,8 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 
-    /// Ready: the target is at its desired count and all its replicas are ready. TargetFound: it exists.
+    /// Ready: the target is at its desired count and all its replicas are ready. TargetFound: it exists. Contested:
+    /// somebody else decides about its count too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

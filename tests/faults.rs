@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use cluster::{Component, Options, run, wait};
+use cluster::{Component, Options, wait};
 use replica_count_manager::proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use serde_json::json;
 use tokio::{
@@ -17,7 +17,6 @@ use tonic::transport::Channel;
 use crate::support::{
     Namespace, PATIENCE, World,
     namespace::{manifest, replica_count},
-    release,
 };
 
 /// How often a setter sets: often enough to be in the middle of one at any time, and not so often that a refused one,
@@ -102,25 +101,8 @@ async fn a_server_killed_between_a_set_and_its_correction_leaves_it_to_the_next(
     let shop = Namespace::new(&world, "killed").await?;
     shop.deployment("web", 1).await?;
     // Without the right to scale, the server stores the Set and cannot correct.
-    let role = format!("{0}-{0}", release::NAME);
-    let rules = run(world.cluster.kubectl().args(["get", "clusterrole", &role, "--output=json"])).await?;
-    let mut rules: serde_json::Value = serde_json::from_str(&rules)?;
-    rules["metadata"].as_object_mut().context("no metadata")?.remove("resourceVersion");
-    let rules = rules.to_string();
-    let without_scale = rules.replace("deployments/scale", "deployments/none");
-    world.replace(&without_scale).await?;
-    wait::until("the right gone", PATIENCE, async || {
-        let user = format!("--as=system:serviceaccount:{0}:{0}", release::NAME);
-        let can = world
-            .cluster
-            .kubectl()
-            .args(["auth", "can-i", "patch", "deployments.apps", "--subresource=scale", &user])
-            .output()
-            .await?;
-        ensure!(!can.status.success(), "it is still there");
-        Ok(())
-    })
-    .await?;
+    let without_scale = |role: String| role.replace("deployments/scale", "deployments/none");
+    let rules = world.take_right("patch deployments.apps --subresource=scale", without_scale).await?;
     shop.set("web", 3).await?;
     let failing =
         |count: &serde_json::Value| crate::support::condition(count, "Ready") == Some(("False", "CorrectionFailed"));

@@ -14,6 +14,7 @@ mod enforcement;
 mod faults;
 mod krew;
 mod lifecycle;
+mod ownership_rights;
 mod plugin;
 mod plugin_errors;
 mod refusals;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cluster::{Cluster, Kubelet, Options, kubelet::RunningPod, run, wait};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
@@ -119,6 +119,31 @@ impl World {
         let file = self.cluster.folder().join("replace.json");
         std::fs::write(&file, manifest)?;
         run(self.cluster.kubectl().args(["replace", "--filename"]).arg(&file)).await.map(drop)
+    }
+
+    /// Whether the server's account may do something in all namespaces, in the words of `kubectl auth can-i`.
+    pub(crate) async fn server_may(&self, what: &str) -> Result<bool> {
+        let account = format!("--as=system:serviceaccount:{0}:{0}", release::NAME);
+        let mut kubectl = self.cluster.kubectl();
+        kubectl.args(["auth", "can-i", &account, "--all-namespaces"]).args(what.split(' '));
+        Ok(kubectl.output().await?.status.success())
+    }
+
+    /// Takes rights away from the server's ClusterRole, waits until it no longer has this one, and returns the role as it
+    /// was, to be [replaced](Self::replace) again.
+    pub(crate) async fn take_right(&self, right: &str, change: impl FnOnce(String) -> String) -> Result<String> {
+        let role = format!("{0}-{0}", release::NAME);
+        let role = run(self.cluster.kubectl().args(["get", "clusterrole", &role, "--output=json"])).await?;
+        let mut role: Value = serde_json::from_str(&role)?;
+        role["metadata"].as_object_mut().context("no metadata")?.remove("resourceVersion");
+        let role = role.to_string();
+        self.replace(&change(role.clone())).await?;
+        wait::until("the right gone", PATIENCE, async || {
+            ensure!(!self.server_may(right).await?, "it is still there");
+            Ok(())
+        })
+        .await?;
+        Ok(role)
     }
 
     /// The status and the body of a plain HTTP answer of the server.

@@ -1,0 +1,144 @@
+//! The writes of the controller: which start when, and what their ends mean.
+
+use std::{pin::pin, time::Duration};
+
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout},
+};
+use tracing::{debug, warn};
+
+use super::{
+    Controller, MAX_CONNECTIONS, MAX_REPORTS, SLOW,
+    correct::{self, Corrected, Correction},
+    now,
+    plan::Plan,
+    report::{Report, Reported},
+    tracked::Failure,
+};
+use crate::{api::TargetKey, cache::KindState};
+
+impl Controller {
+    /// Starts as many writes as may be under way, corrections first.
+    pub(super) fn start_writes(&mut self) {
+        while self.corrections.len() < MAX_CONNECTIONS
+            && !self.schedule.is_idle()
+            && let Ok(slot) = self.slots.clone().try_acquire_owned()
+            && let Some(key) = self.schedule.take()
+        {
+            self.decide(key, slot);
+        }
+        while self.schedule.is_idle()
+            && self.reports.len() < MAX_REPORTS
+            && let Some(key) = self.unreported.difference(&self.reporting).next().cloned()
+        {
+            self.unreported.remove(&key);
+            self.start_report(key);
+        }
+    }
+
+    fn decide(&mut self, key: TargetKey, slot: OwnedSemaphorePermit) {
+        // While a write is under way, its end is what decides next.
+        let Some(tracked) = self.targets.get_mut(&key).filter(|_| !self.correcting.contains(&key)) else { return };
+        let situation = tracked.situation(now());
+        let plan = situation.plan();
+        let again = [situation.again_in(), tracked.contest.ends_in(now())].into_iter().flatten().min();
+        let correction = match (plan, &tracked.kind) {
+            (Plan::Correct(to), KindState::Watched(kind)) => Correction::Scale { to, kind: kind.clone() },
+            (Plan::Unset, _) => Correction::Unset { count: tracked.count.clone() },
+            _ => {
+                tracked.failure = None;
+                return self.decide_again(key, again);
+            }
+        };
+        let pause = tracked.pause(now());
+        if !pause.is_zero() {
+            return self.decide_again(key, Some(again.map_or(pause, |again| again.min(pause))));
+        }
+        if let Correction::Scale { to, .. } = correction {
+            tracked.note_correcting(to);
+        }
+        self.decide_again(key.clone(), again);
+        self.correcting.insert(key.clone());
+        let corrector = self.corrector.clone();
+        self.corrections.spawn(async move {
+            let done = {
+                let mut write = pin!(corrector.write(&key, correction));
+                match timeout(SLOW, &mut write).await {
+                    Ok(done) => done,
+                    Err(_) => {
+                        drop(slot);
+                        write.await
+                    }
+                }
+            };
+            (key, done)
+        });
+    }
+
+    fn decide_again(&mut self, key: TargetKey, pause: Option<Duration>) {
+        if let Some(pause) = pause {
+            self.schedule.after(key, pause);
+        }
+    }
+
+    pub(super) fn corrected(&mut self, (key, done): (TargetKey, Corrected)) {
+        self.correcting.remove(&key);
+        let Some(tracked) = self.targets.get_mut(&key) else { return };
+        match done {
+            Corrected::Scaled { to, version } => {
+                self.metrics.corrections.inc();
+                debug!(target = %key, to, version, "scaled");
+                tracked.note_written(Some((to, version)), now());
+                self.tell_of_the_end(&key);
+            }
+            Corrected::Unset => tracked.note_written(None, now()),
+            Corrected::Failed { error, retry_after } => {
+                tracked.note_written(None, now());
+                let attempts = tracked.failure.as_ref().map_or(0, |failure| failure.attempts).saturating_add(1);
+                let pause = retry_after.unwrap_or_else(|| correct::pause(attempts));
+                warn!(target = %key, error, attempts, pause_ms = pause.as_millis() as u64, "correction failed, trying again");
+                self.metrics.correction_failures.inc();
+                tracked.failure = Some(Failure { attempts, error, retry_at: Instant::now() + pause });
+            }
+        }
+        self.enqueue(key);
+    }
+
+    fn start_report(&mut self, key: TargetKey) {
+        let news = self.news.remove(&key).unwrap_or_default();
+        let Some(tracked) = self.targets.get_mut(&key) else { return };
+        let may_patch = self.ownership.as_ref().is_some_and(|ownership| ownership.may_patch(&key.kind));
+        let report = Report {
+            status: tracked.status_to_send(now()),
+            news,
+            give_back: tracked.give_back(now()).filter(|_| may_patch),
+            count: tracked.count.clone(),
+            target_uid: tracked.target.as_ref().map(|target| target.uid.clone()).unwrap_or_default(),
+        };
+        if report.is_empty() {
+            return;
+        }
+        self.reporting.insert(key.clone());
+        let reporter = self.reporter.clone();
+        self.reports.spawn(async move {
+            let done = reporter.write(&key, report).await;
+            (key, done)
+        });
+    }
+
+    pub(super) fn reported(&mut self, (key, done): (TargetKey, Reported)) {
+        self.reporting.remove(&key);
+        let Some(tracked) = self.targets.get_mut(&key) else { return };
+        if let Some(status) = done.stored {
+            tracked.note_stored(*status);
+        }
+        if let Some(version) = done.given_back {
+            tracked.note_given_back(version);
+        }
+        if done.failed {
+            // Not at once: a status is late rather than in the way.
+            self.schedule.after(key, correct::pause(u32::MAX));
+        }
+    }
+}

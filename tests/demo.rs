@@ -37,7 +37,8 @@ async fn main() -> Result<()> {
     println!("up after {:.1} s", start.elapsed().as_secs_f64());
 
     title("The chart, installed by helm");
-    let kubelet = release::install(&demo.cluster, &certificates, &release::built("replica-count-manager")?).await?;
+    let kubelet = release::run_pods(&demo.cluster, &release::built("replica-count-manager")?)?;
+    release::install(&demo.cluster, &certificates).await?;
     demo.show("kubectl get pods --namespace replica-count-manager").await?;
     demo.drift().await?;
     demo.grpcurl().await?;

@@ -7,6 +7,7 @@ mod support;
 
 mod certificates;
 mod chart;
+mod chart_install;
 mod chart_rights;
 mod crd;
 mod deployments;

@@ -3,6 +3,7 @@
 mod channel;
 pub(crate) mod chart;
 mod grpcurl;
+pub(crate) mod installation;
 mod kubectl_replicas;
 pub(crate) mod namespace;
 pub(crate) mod release;

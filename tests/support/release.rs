@@ -12,32 +12,51 @@ pub(crate) const NAME: &str = "replica-count-manager";
 /// The folder of the chart.
 pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/replica-count-manager");
 
+/// The values of every release here: its certificates, and the mark that leaves its pods to our kubelet instead of kwok.
+pub(crate) const VALUES: [&str; 4] = [
+    "--set",
+    "certificates.existingSecret=replica-count-manager-certificates",
+    "--set-string",
+    r"podAnnotations.replica-count-manager\.io/run=true",
+];
+
+/// Runs the pods that are annotated for it, of the server's image.
+pub(crate) fn run_pods(cluster: &Cluster, server: &Path) -> Result<Kubelet> {
+    Kubelet::start(cluster, [(NAME, server)])
+}
+
 /// Installs the chart with the certificates of a folder, and waits until its pod, run by the kubelet, is ready.
-pub(crate) async fn install(cluster: &Cluster, certificates: &Path, server: &Path) -> Result<Kubelet> {
-    let kubelet = Kubelet::start(cluster, [(NAME, server)])?;
+pub(crate) async fn install(cluster: &Cluster, certificates: &Path) -> Result<()> {
     run(cluster.kubectl().args(["create", "namespace", NAME])).await?;
-    create_secret(cluster, certificates, "server/server.crt").await?;
+    create_secret(cluster, NAME, certificates, "server/server.crt").await?;
     let mut helm = cluster.helm();
-    helm.args(["install", NAME, CHART, "--namespace", NAME]);
-    helm.args(["--set", "certificates.existingSecret=replica-count-manager-certificates"]);
-    // Tells kwok to leave the pod to our kubelet.
-    helm.args(["--set-string", r"podAnnotations.replica-count-manager\.io/run=true"]);
-    run(helm.args(["--wait", "--timeout=2m"])).await?;
-    Ok(kubelet)
+    helm.args(["install", NAME, CHART, "--namespace", NAME]).args(VALUES);
+    run(helm.args(["--wait", "--timeout=2m"])).await.map(drop)
 }
 
 /// Hands the server its certificate, in a Secret; the certificate itself is a file of the folder.
-pub(crate) async fn create_secret(cluster: &Cluster, certificates: &Path, certificate: &str) -> Result<()> {
+pub(crate) async fn create_secret(
+    cluster: &Cluster,
+    namespace: &str,
+    certificates: &Path,
+    certificate: &str,
+) -> Result<()> {
     let file = |key: &str, name: &str| format!("--from-file={key}={}", certificates.join(name).display());
     let mut secret = cluster.kubectl();
-    secret.args(["create", "secret", "generic", "replica-count-manager-certificates", "--namespace", NAME]);
+    secret.args(["create", "secret", "generic", "replica-count-manager-certificates", "--namespace", namespace]);
     secret.args([file("tls.crt", certificate), file("tls.key", "server/server.key"), file("ca.crt", "ca/ca.crt")]);
     run(&mut secret).await.map(drop)
 }
 
 /// Makes a CA, a server and a client certificate with the project's own command.
 pub(crate) async fn make_certificates(folder: &Path) -> Result<()> {
-    run(Command::new(built("examples/certificates")?).arg("--out").arg(folder)).await.map(drop)
+    make_certificates_for(folder, NAME).await
+}
+
+/// Makes them for a server in another namespace.
+pub(crate) async fn make_certificates_for(folder: &Path, namespace: &str) -> Result<()> {
+    let mut make = Command::new(built("examples/certificates")?);
+    run(make.args(["--namespace", namespace, "--out"]).arg(folder)).await.map(drop)
 }
 
 /// The CA, the certificate and the key of the client, in a folder that the certificates command made.

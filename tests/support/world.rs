@@ -45,29 +45,44 @@ pub(crate) async fn world() -> Result<&'static World> {
 impl World {
     /// Starts a cluster of a test's own.
     pub(crate) async fn start(options: Options) -> Result<Self> {
-        let cluster = Cluster::start(options).await?;
-        let certificates = cluster.folder().join("certificates");
-        release::make_certificates(&certificates).await?;
-        let server = Path::new(env!("CARGO_BIN_EXE_replica-count-manager"));
-        let kubelet = release::install(&cluster, &certificates, server).await?;
-        let plugin_config = release::configure_plugin(&cluster, &certificates).await?;
-        let (grpc, http) = (String::new(), String::new());
-        let mut world = Self { cluster, kubelet, certificates, plugin_config, grpc, http };
+        let mut world = Self::without_server(options).await?;
+        release::install(&world.cluster, &world.certificates).await?;
         let process = world.server().await?.process;
         (world.grpc, world.http) = (process.address("grpc")?.to_string(), process.address("http")?.to_string());
         Ok(world)
     }
 
+    /// Starts a cluster that a test installs the server in.
+    pub(crate) async fn without_server(options: Options) -> Result<Self> {
+        let cluster = Cluster::start(options).await?;
+        let certificates = cluster.folder().join("certificates");
+        release::make_certificates(&certificates).await?;
+        let kubelet = release::run_pods(&cluster, Path::new(env!("CARGO_BIN_EXE_replica-count-manager")))?;
+        let plugin_config = release::configure_plugin(&cluster, &certificates).await?;
+        Ok(Self { cluster, kubelet, certificates, plugin_config, grpc: String::new(), http: String::new() })
+    }
+
     /// A ready server pod, waited for if there is none.
     pub(crate) async fn server(&self) -> Result<Server> {
+        self.server_in(release::NAME).await
+    }
+
+    /// A ready server pod of a namespace.
+    pub(crate) async fn server_in(&self, namespace: &str) -> Result<Server> {
         wait::until("a ready server pod", PATIENCE, async || {
-            let get = ["get", "pods", "--namespace", release::NAME, "--output=json"];
+            let get = ["get", "pods", "--namespace", namespace, "--output=json"];
             let pods: Value = serde_json::from_str(&run(self.cluster.kubectl().args(get)).await?)?;
             let pod = pods["items"].as_array().into_iter().flatten().find(|pod| is_ready(pod));
             let pod = pod.and_then(|pod| pod["metadata"]["name"].as_str()).context("none is ready")?;
-            Ok(Server { pod: pod.to_owned(), process: self.kubelet.pod(release::NAME, pod)? })
+            Ok(Server { pod: pod.to_owned(), process: self.kubelet.pod(namespace, pod)? })
         })
         .await
+    }
+
+    /// The log of a pod that is run, or was run and still exists.
+    pub(crate) fn log(&self, namespace: &str, pod: &str) -> Result<String> {
+        let pod = self.kubelet.pod(namespace, pod)?;
+        Ok(std::fs::read_to_string(pod.log().context("the pod has no container")?)?)
     }
 
     /// The gRPC address of the first server pod, which it keeps through restarts of its process.
@@ -104,7 +119,7 @@ impl World {
     pub(crate) async fn replace_secret(&self, certificate: &str) -> Result<()> {
         let delete = ["delete", "secret", "replica-count-manager-certificates", "--namespace", release::NAME];
         run(self.cluster.kubectl().args(delete)).await?;
-        release::create_secret(&self.cluster, &self.certificates, certificate).await
+        release::create_secret(&self.cluster, release::NAME, &self.certificates, certificate).await
     }
 
     /// Issues another server certificate of the same CA and hands it to the server.

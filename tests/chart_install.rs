@@ -1,0 +1,161 @@
+//! The chart as its users handle it: with Helm 4, Helm 3 or none, installed, tested, upgraded and uninstalled, by users
+//! who have the documented rights and no others.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use cluster::{Options, run};
+use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+use crate::support::{
+    Namespace, World,
+    installation::{Helm, Installation, previous_chart},
+    release::{self, CHART, NAME},
+};
+
+const DEFINITION: &str = "customresourcedefinition/replicacounts.replica-count-manager.io";
+
+/// A cluster for releases of one namespace each, side by side: an administrator has defined ReplicaCount beforehand.
+async fn divided() -> Result<&'static World> {
+    static CLUSTER: OnceCell<World> = OnceCell::const_new();
+    let start = async || {
+        let world = World::without_server(Options::default()).await?;
+        let definition = format!("--filename={CHART}/files/crd.yaml");
+        run(world.cluster.kubectl().args(["apply", "--server-side", &definition])).await?;
+        Ok(world)
+    };
+    CLUSTER.get_or_try_init(start).await
+}
+
+/// The place of the release for all namespaces, for one test at a time, without anything of the test before.
+async fn undivided() -> Result<(MutexGuard<'static, ()>, &'static Installation<'static>)> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    static CLUSTER: OnceCell<World> = OnceCell::const_new();
+    static PLACE: OnceCell<Installation<'static>> = OnceCell::const_new();
+    let turn = TURN.lock().await;
+    let world = CLUSTER.get_or_try_init(|| World::without_server(Options::default())).await?;
+    let place = PLACE.get_or_try_init(|| Installation::of_all_namespaces(world)).await?;
+    let uninstall = ["uninstall", NAME, "--namespace", NAME, "--ignore-not-found", "--wait"];
+    run(world.cluster.helm().args(uninstall)).await?;
+    run(world.cluster.kubectl().args(["delete", DEFINITION, "--ignore-not-found"])).await?;
+    Ok((turn, place))
+}
+
+/// Sets the count of a Deployment, and undoes what kubectl makes of it.
+async fn enforces(installation: &Installation<'_>, shop: &Namespace<'_>) -> Result<()> {
+    shop.deployment("web", 1).await?;
+    installation.set(shop, "web", 3).await?;
+    shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
+    shop.drifts("deployment.web", 1).await?;
+    shop.reaches("deployment/web", 3).await
+}
+
+async fn one_namespace_with(helm: Helm) -> Result<()> {
+    let shop = Namespace::new(divided().await?, "shop").await?;
+    let installation = Installation::of_one_namespace(&shop).await?;
+    installation.install(helm, Path::new(CHART), &[]).await?;
+    enforces(&installation, &shop).await?;
+    installation.test(helm).await?;
+    installation.uninstall(helm).await?;
+    assert_eq!(shop.replicas("replicacount/deployment.web").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_documented_rights_suffice_for_one_namespace_with_helm_4() -> Result<()> {
+    one_namespace_with(Helm::V4).await
+}
+
+#[tokio::test]
+async fn the_documented_rights_suffice_for_one_namespace_with_helm_3() -> Result<()> {
+    one_namespace_with(Helm::V3).await
+}
+
+#[tokio::test]
+async fn helm_test_fails_with_a_certificate_of_another_ca() -> Result<()> {
+    let shop = Namespace::new(divided().await?, "foreign").await?;
+    let installation = Installation::of_one_namespace(&shop).await?;
+    let other = shop.world.cluster.folder().join("other-ca");
+    release::make_certificates(&other).await?;
+    let [_, certificate, key] = release::client_files(&other).map(|file| format!("={file}"));
+    let files = [format!("--from-file=tls.crt{certificate}"), format!("--from-file=tls.key{key}")];
+    shop.kubectl(&["create", "secret", "generic", "foreign", &files[0], &files[1]]).await?;
+    let pod = format!("{NAME}-test");
+    for helm in [Helm::V4, Helm::V3] {
+        let values = ["--set=tests.certificateSecret=foreign", "--set=logLevel=debug"];
+        installation.install(helm, Path::new(CHART), &values).await?;
+        let error = installation.test(helm).await.err().with_context(|| format!("{helm:?} is content"))?;
+        assert!(error.to_string().contains(&format!("{pod} failed")), "{error}");
+        let log = shop.world.log(&shop.name, &pod)?;
+        assert!(log.contains("failed to call 127.0.0.1:"), "{log}");
+        // The one certificate has a CA of the same name as the other's, so it is by the signature that they differ.
+        let server = shop.world.server_in(&shop.name).await?;
+        let log = shop.world.log(&shop.name, &server.pod)?;
+        assert!(log.contains("invalid peer certificate: BadSignature"), "{log}");
+        let pod = shop.get(&format!("pod/{pod}")).await?;
+        assert_eq!(pod["status"]["phase"], "Failed", "{pod}");
+        let ended = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+        assert_eq!((&ended["exitCode"], &ended["reason"]), (&1.into(), &"Error".into()), "{pod}");
+        installation.uninstall(helm).await?;
+    }
+    Ok(())
+}
+
+async fn upgrade_with(helm: Helm) -> Result<()> {
+    let (_turn, installation) = undivided().await?;
+    let world = installation.world;
+    let previous = world.cluster.folder().join(format!("previous-chart-{helm:?}"));
+    previous_chart(&previous).await?;
+    installation.install(helm, &previous, &[]).await?;
+    assert!(!run(world.cluster.kubectl().args(["explain", "replicacount.spec"])).await?.contains("reason"));
+    let shop = Namespace::new(world, "upgraded").await?;
+    enforces(installation, &shop).await?;
+
+    installation.install(helm, Path::new(CHART), &[]).await?;
+    let current: Value = serde_yaml::from_str(&std::fs::read_to_string(format!("{CHART}/files/crd.yaml"))?)?;
+    let definition = shop.get(DEFINITION).await?;
+    for place in ["additionalPrinterColumns", "schema/openAPIV3Schema/properties/spec/properties/reason"] {
+        let place = format!("/spec/versions/0/{place}");
+        let wanted = current.pointer(&place).context("not in the definition")?;
+        assert_eq!(definition.pointer(&place), Some(wanted));
+    }
+    shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
+    shop.drifts("deployment.web", 2).await?;
+    installation.test(helm).await?;
+
+    installation.uninstall(helm).await?;
+    let definition = shop.get(DEFINITION).await?;
+    ensure!(definition["metadata"]["deletionTimestamp"].is_null(), "{definition}");
+    assert_eq!(shop.replicas("replicacount/deployment.web").await?, 3);
+    assert_eq!(shop.replicas("deployment/web").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_upgrade_with_helm_4_brings_the_new_definition_and_keeps_the_counts() -> Result<()> {
+    upgrade_with(Helm::V4).await
+}
+
+#[tokio::test]
+async fn an_upgrade_with_helm_3_brings_the_new_definition_and_keeps_the_counts() -> Result<()> {
+    upgrade_with(Helm::V3).await
+}
+
+#[tokio::test]
+async fn the_rendered_chart_works_when_kubectl_applies_it() -> Result<()> {
+    let (_turn, installation) = undivided().await?;
+    let world = installation.world;
+    let manifest = world.cluster.folder().join("applied.yaml");
+    std::fs::write(&manifest, installation.render(Helm::V4).await?)?;
+    let shop = Namespace::new(world, "applied").await?;
+    let apply = async || {
+        run(world.cluster.kubectl().args(["apply", "--server-side", "--filename"]).arg(&manifest)).await?;
+        enforces(installation, &shop).await
+    };
+    let applied = apply().await;
+    // Whatever became of it, the next test needs the names, and helm takes nothing over from kubectl.
+    let mut delete = world.cluster.kubectl();
+    run(delete.args(["delete", "--ignore-not-found", "--filename"]).arg(&manifest)).await?;
+    applied
+}

@@ -17,7 +17,7 @@ use crate::support::{
 const DEFINITION: &str = "customresourcedefinition/replicacounts.replica-count-manager.io";
 
 /// A cluster for releases of one namespace each, side by side: an administrator has defined ReplicaCount beforehand.
-async fn divided() -> Result<&'static World> {
+async fn cluster_for_single_namespaces() -> Result<&'static World> {
     static CLUSTER: OnceCell<World> = OnceCell::const_new();
     let start = async || {
         let world = World::without_server(Options::default()).await?;
@@ -29,16 +29,16 @@ async fn divided() -> Result<&'static World> {
 }
 
 /// The place of the release for all namespaces, for one test at a time, without anything of the test before.
-async fn undivided() -> Result<(MutexGuard<'static, ()>, &'static Installation<'static>)> {
+async fn place_for_all_namespaces() -> Result<(MutexGuard<'static, ()>, &'static Installation<'static>)> {
     static TURN: Mutex<()> = Mutex::const_new(());
     static CLUSTER: OnceCell<World> = OnceCell::const_new();
     static PLACE: OnceCell<Installation<'static>> = OnceCell::const_new();
     let turn = TURN.lock().await;
     let world = CLUSTER.get_or_try_init(|| World::without_server(Options::default())).await?;
     let place = PLACE.get_or_try_init(|| Installation::of_all_namespaces(world)).await?;
-    let uninstall = ["uninstall", NAME, "--namespace", NAME, "--ignore-not-found", "--wait"];
+    let uninstall = ["uninstall", NAME, "--namespace", NAME, "--ignore-not-found", "--wait", "--timeout=2m"];
     run(world.cluster.helm().args(uninstall)).await?;
-    run(world.cluster.kubectl().args(["delete", DEFINITION, "--ignore-not-found"])).await?;
+    run(world.cluster.kubectl().args(["delete", DEFINITION, "--ignore-not-found", "--timeout=1m"])).await?;
     Ok((turn, place))
 }
 
@@ -52,7 +52,7 @@ async fn enforces(installation: &Installation<'_>, shop: &Namespace<'_>) -> Resu
 }
 
 async fn one_namespace_with(helm: Helm) -> Result<()> {
-    let shop = Namespace::new(divided().await?, "shop").await?;
+    let shop = Namespace::new(cluster_for_single_namespaces().await?, "shop").await?;
     let installation = Installation::of_one_namespace(&shop).await?;
     installation.install(helm, Path::new(CHART), &[]).await?;
     enforces(&installation, &shop).await?;
@@ -74,7 +74,7 @@ async fn the_documented_rights_suffice_for_one_namespace_with_helm_3() -> Result
 
 #[tokio::test]
 async fn helm_test_fails_with_a_certificate_of_another_ca() -> Result<()> {
-    let shop = Namespace::new(divided().await?, "foreign").await?;
+    let shop = Namespace::new(cluster_for_single_namespaces().await?, "foreign").await?;
     let installation = Installation::of_one_namespace(&shop).await?;
     let other = shop.world.cluster.folder().join("other-ca");
     release::make_certificates(&other).await?;
@@ -103,7 +103,7 @@ async fn helm_test_fails_with_a_certificate_of_another_ca() -> Result<()> {
 }
 
 async fn upgrade_with(helm: Helm) -> Result<()> {
-    let (_turn, installation) = undivided().await?;
+    let (_turn, installation) = place_for_all_namespaces().await?;
     let world = installation.world;
     let previous = world.cluster.folder().join(format!("previous-chart-{helm:?}"));
     previous_chart(&previous).await?;
@@ -144,18 +144,19 @@ async fn an_upgrade_with_helm_3_brings_the_new_definition_and_keeps_the_counts()
 
 #[tokio::test]
 async fn the_rendered_chart_works_when_kubectl_applies_it() -> Result<()> {
-    let (_turn, installation) = undivided().await?;
+    let (_turn, installation) = place_for_all_namespaces().await?;
     let world = installation.world;
     let manifest = world.cluster.folder().join("applied.yaml");
     std::fs::write(&manifest, installation.render(Helm::V4).await?)?;
     let shop = Namespace::new(world, "applied").await?;
     let apply = async || {
         run(world.cluster.kubectl().args(["apply", "--server-side", "--filename"]).arg(&manifest)).await?;
+        installation.alone().await?;
         enforces(installation, &shop).await
     };
     let applied = apply().await;
     // Whatever became of it, the next test needs the names, and helm takes nothing over from kubectl.
     let mut delete = world.cluster.kubectl();
-    run(delete.args(["delete", "--ignore-not-found", "--filename"]).arg(&manifest)).await?;
+    run(delete.args(["delete", "--ignore-not-found", "--timeout=1m", "--filename"]).arg(&manifest)).await?;
     applied
 }

@@ -134,10 +134,13 @@ impl Cache {
     }
 
     /// The kinds whose targets are known.
-    pub fn kinds(&self) -> Vec<GroupKind> {
+    pub fn kinds(&self) -> Vec<Arc<TargetKind>> {
         let state = self.lock();
-        let watched = state.kinds.iter().filter(|(_, state)| matches!(state, KindState::Watched(_)));
-        watched.map(|(kind, _)| kind.clone()).collect()
+        let watched = state.kinds.values().filter_map(|state| match state {
+            KindState::Watched(kind) => Some(kind.clone()),
+            _ => None,
+        });
+        watched.collect()
     }
 
     /// Every event from now on.

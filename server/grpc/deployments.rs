@@ -23,13 +23,14 @@ impl DeploymentsService for Deployments {
         &self,
         request: Request<proto::ListDeploymentsRequest>,
     ) -> Result<Response<proto::ListDeploymentsResponse>, Status> {
+        let who = caller(&request)?;
         let namespace = request.into_inner().namespace;
         let mut response = proto::ListDeploymentsResponse::default();
         let mut page_token = String::new();
         loop {
             let request =
                 v1::ListReplicaCountsRequest { namespace: namespace.clone(), page_token, ..Default::default() };
-            let page = self.0.list(request).await.map_err(Error::for_deployments)?;
+            let page = self.0.list(&who, request).await.map_err(Error::for_deployments)?;
             response.deployments_replica_config.extend(page.replica_counts.into_iter().filter_map(config));
             if page.next_page_token.is_empty() {
                 return Ok(Response::new(response));
@@ -42,10 +43,11 @@ impl DeploymentsService for Deployments {
         &self,
         request: Request<proto::GetDeploymentRequest>,
     ) -> Result<Response<proto::GetDeploymentResponse>, Status> {
+        let who = caller(&request)?;
         let proto::GetDeploymentRequest { name, namespace } = request.into_inner();
         let request =
             v1::GetReplicaCountRequest { target: Some(target(&namespace, &name)), min_resource_version: String::new() };
-        let count = self.0.get(request).await.map_err(Error::for_deployments)?.replica_count.unwrap_or_default();
+        let count = self.0.get(&who, request).await.map_err(Error::for_deployments)?.replica_count.unwrap_or_default();
         if count.observed.is_none() {
             return Err(Error::TargetNotFound(TargetKey::new(&namespace, "", "", &name).map_err(Error::from)?).into());
         }

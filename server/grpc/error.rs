@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::authz::{self, Action};
 use crate::{
     api::{InvalidTarget, TargetKey},
     discovery, telemetry,
@@ -26,6 +27,10 @@ pub(super) enum Error {
     NotManaged(TargetKey),
     #[error("{message}")]
     Precondition { reason: &'static str, message: String },
+    #[error("{}", authz::denial(.user, .action))]
+    Denied { user: String, action: Box<Action> },
+    #[error("the caller's rights to list targets have changed; watch again")]
+    RightsChanged,
     #[error("the server has not read the cluster's state yet; try again in a moment")]
     NotSynced,
     #[error("the server has not seen resource version {0} yet; try again in a moment")]
@@ -53,6 +58,11 @@ impl Error {
         Self::Invalid { field, problem: problem.into() }
     }
 
+    /// The reason, which never changes its meaning.
+    pub(super) fn reason(&self) -> &'static str {
+        self.kind().1
+    }
+
     /// The status code and the stable reason.
     fn kind(&self) -> (Code, &'static str) {
         match self {
@@ -61,6 +71,8 @@ impl Error {
             Self::NamespaceNotFound(_) => (Code::NotFound, "NAMESPACE_NOT_FOUND"),
             Self::NotManaged(_) => (Code::NotFound, "NOT_MANAGED"),
             Self::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
+            Self::Denied { .. } => (Code::PermissionDenied, "FORBIDDEN"),
+            Self::RightsChanged => (Code::Aborted, "RIGHTS_CHANGED"),
             Self::NotSynced => (Code::Unavailable, "NOT_SYNCED"),
             Self::Behind(_) => (Code::Unavailable, "CACHE_BEHIND"),
             Self::TooSlow => (Code::Aborted, "WATCH_TOO_SLOW"),
@@ -144,8 +156,16 @@ impl From<Error> for Status {
         let (code, reason) = error.kind();
         let mut metadata = HashMap::new();
         let mut details = ErrorDetails::new();
-        if let Error::Invalid { field, .. } = &error {
-            metadata.insert("field".to_owned(), (*field).to_owned());
+        let mut insert = |key: &str, value: &str| metadata.insert(key.to_owned(), value.to_owned());
+        match &error {
+            Error::Invalid { field, .. } => drop(insert("field", field)),
+            Error::Denied { user, action } => {
+                insert("user", user);
+                insert("verb", action.verb);
+                insert("resource", &format!("{}.{}", action.resource, action.group));
+                insert("namespace", &action.namespace);
+            }
+            _ => {}
         }
         details.set_error_info(reason, DOMAIN, metadata);
         Self::with_error_details(code, error.to_string(), details)

@@ -1,5 +1,6 @@
 //! The gRPC services: `replicas.v1.ReplicasService`, its translation `proto.DeploymentsService`, health and reflection.
 
+mod authz;
 mod conflicts;
 mod deployments;
 mod error;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, service::Routes, transport::Server};
 use tonic_health::server::HealthReporter;
 
-use self::{deployments::Deployments, replicas::Replicas, request::Rules, write::Writes};
+use self::{authz::Authorizer, deployments::Deployments, replicas::Replicas, request::Rules, write::Writes};
 use crate::{
     cache::Cache,
     proto::{
@@ -66,11 +67,13 @@ pub async fn serve(
     incoming: impl Stream<Item = std::io::Result<Connection>>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), anyhow::Error> {
+    let authorizer = Authorizer::new(context.client.clone(), context.namespace.clone());
     let rules = Rules { namespace: context.namespace, max_replicas: context.max_replicas };
     let replicas = Replicas {
         cache: context.cache,
         rules: Arc::new(rules),
-        writes: Writes::new(context.client),
+        writes: Writes::new(context.client, authorizer.clone()),
+        authorizer,
         stop: context.stop,
     };
     Server::builder()

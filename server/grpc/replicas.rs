@@ -1,6 +1,6 @@
 //! `replicas.v1.ReplicasService`.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
 
 use futures::Stream;
 use jiff::Timestamp;
@@ -10,14 +10,15 @@ use tonic::{Request, Response, Status};
 use tracing::info;
 
 use super::{
+    authz::{Action, Authorizer},
     conflicts,
     error::Error,
-    request::{self, Rules},
+    request::{self, Filter, Rules},
     view, watch,
     write::Writes,
 };
 use crate::{
-    api::{TargetKey, TargetKind},
+    api::{GroupKind, TargetKey, TargetKind},
     cache::{Cache, Seen},
     discovery,
     proto::replicas::v1::{self, replicas_service_server::ReplicasService},
@@ -39,17 +40,21 @@ pub(super) struct Replicas {
     pub(super) cache: Arc<Cache>,
     pub(super) rules: Arc<Rules>,
     pub(super) writes: Writes,
+    pub(super) authorizer: Authorizer,
     pub(super) stop: CancellationToken,
 }
 
 impl Replicas {
     pub(super) async fn list(
         &self,
+        who: &Arc<Identity>,
         request: v1::ListReplicaCountsRequest,
     ) -> Result<v1::ListReplicaCountsResponse, Error> {
-        let filter = self.rules.filter(request.namespace, &request.label_selector, request.all_targets)?;
+        let mut filter = self.rules.filter(request.namespace, &request.label_selector, request.all_targets)?;
         let size = request::page_size(request.page_size)?;
         let after = request::page_token(&request.page_token)?;
+        self.authorizer.check(who, Action::on_counts("list", filter.namespace(), "")).await?;
+        filter.kinds = self.listable(who, &filter).await?;
         self.ready_to_read(&request.min_resource_version).await?;
         let resource_version = self.cache.version().to_string();
         let page = self.cache.list(filter.all_targets, after.as_ref(), size, |seen| filter.selects(seen));
@@ -68,8 +73,13 @@ impl Replicas {
         Ok(v1::ListReplicaCountsResponse { replica_counts, next_page_token, resource_version })
     }
 
-    pub(super) async fn get(&self, request: v1::GetReplicaCountRequest) -> Result<v1::GetReplicaCountResponse, Error> {
+    pub(super) async fn get(
+        &self,
+        who: &Arc<Identity>,
+        request: v1::GetReplicaCountRequest,
+    ) -> Result<v1::GetReplicaCountResponse, Error> {
         let key = self.rules.target(request.target)?;
+        self.authorizer.check(who, Action::on_counts("get", &key.namespace, &key.replica_count_name())).await?;
         self.ready_to_read(&request.min_resource_version).await?;
         let seen = self.cache.get(&key);
         match (&seen.count, &seen.target) {
@@ -84,18 +94,25 @@ impl Replicas {
 
     pub(super) async fn set(
         &self,
-        who: &Identity,
+        who: &Arc<Identity>,
         request: v1::SetReplicaCountRequest,
     ) -> Result<v1::SetReplicaCountResponse, Error> {
         let set = self.rules.set(request, Timestamp::now())?;
         self.ready_to_read("").await?;
         let write = async {
+            let seen = self.cache.get(&set.key);
+            // Before anything is looked up: whoever may not set does not learn what there is.
+            self.writes.check(who, &set.key, seen.count.is_some()).await?;
             let kind = self.kind(&set.key).await?;
-            self.writes.set(self.cache.get(&set.key), &kind, &set, who).await
+            self.writes.set(seen, &kind, &set, who).await
         };
-        let stored = within(WRITE_TIMEOUT, write).await?;
-        info!(user = who.user, target = %set.key, from = stored.old_desired, to = stored.count.spec.desired(Timestamp::now()),
-            reason = set.reason, dry_run = set.dry_run, "set");
+        let stored = within(WRITE_TIMEOUT, write).await;
+        let (from, to) = stored
+            .as_ref()
+            .map_or((None, None), |stored| (stored.old_desired, stored.count.spec.desired(Timestamp::now())));
+        info!(user = who.user, target = %set.key, from, to, wanted = ?set.wanted, reason = set.reason,
+            dry_run = set.dry_run, outcome = outcome(&stored), "audit: set");
+        let stored = stored?;
         let seen = self.cache.get(&set.key);
         let seen = Seen { count: Some(Arc::new(stored.count)), target: stored.target, ..seen };
         Ok(v1::SetReplicaCountResponse {
@@ -107,18 +124,44 @@ impl Replicas {
 
     pub(super) async fn unset(
         &self,
-        who: &Identity,
+        who: &Arc<Identity>,
         request: v1::UnsetReplicaCountRequest,
     ) -> Result<v1::UnsetReplicaCountResponse, Error> {
-        let key = self.rules.target(request.target)?;
+        let key = self.rules.target(request.target.clone())?;
         self.ready_to_read("").await?;
-        let seen = self.cache.get(&key);
+        let unset = within(WRITE_TIMEOUT, self.unset_target(who, &key, &request)).await;
+        let (from, to) = unset.as_ref().map_or((None, None), |(seen, restored)| {
+            (seen.count.as_ref().and_then(|count| count.spec.desired(Timestamp::now())), *restored)
+        });
+        info!(user = who.user, target = %key, from, to, dry_run = request.dry_run, outcome = outcome(&unset),
+            "audit: unset");
+        let (seen, restored) = unset?;
+        Ok(v1::UnsetReplicaCountResponse {
+            replica_count: Some(view::replica_count(&seen, Timestamp::now())),
+            restored,
+            resource_version: self.cache.version().to_string(),
+        })
+    }
+
+    /// Returns what was there, and the count that was put back.
+    async fn unset_target(
+        &self,
+        who: &Arc<Identity>,
+        key: &TargetKey,
+        request: &v1::UnsetReplicaCountRequest,
+    ) -> Result<(Seen, Option<i32>), Error> {
+        let name = key.replica_count_name();
+        self.authorizer.check(who, Action::on_counts("delete", &key.namespace, &name)).await?;
+        if request.restore {
+            self.authorizer.check(who, Action::on_counts("update", &key.namespace, &name)).await?;
+        }
+        let seen = self.cache.get(key);
         let count = match &seen.count {
             Some(count) => Some(count.clone()),
-            None => within(WRITE_TIMEOUT, self.writes.count(&key)).await?.map(Arc::new),
+            None => self.writes.count(key).await?.map(Arc::new),
         };
         // Another target may share the name of the object.
-        let count = count.filter(|count| count.target().is_ok_and(|owner| owner == key));
+        let count = count.filter(|count| count.target().is_ok_and(|owner| owner == *key));
         let count = count.ok_or_else(|| Error::NotManaged(key.clone()))?;
         if !request.force {
             conflicts::check_owner(&count)?;
@@ -132,23 +175,42 @@ impl Replicas {
             }
         };
         if !request.dry_run {
-            let write = async {
-                let restore = match restored {
-                    Some(original) => Some((self.kind(&key).await?, original)),
-                    None => None,
-                };
-                self.writes.unset(&count, &key, restore).await
+            let restore = match restored {
+                Some(original) => Some((self.kind(key).await?, original)),
+                None => None,
             };
-            within(WRITE_TIMEOUT, write).await?;
-            self.forgets(&key, count.metadata.uid.as_deref()).await;
+            self.writes.unset(&count, key, restore).await?;
+            self.forgets(key, count.metadata.uid.as_deref()).await;
         }
-        info!(user = who.user, target = %key, restored, dry_run = request.dry_run, "unset");
-        let seen = Seen { count: Some(count), ..seen };
-        Ok(v1::UnsetReplicaCountResponse {
-            replica_count: Some(view::replica_count(&seen, Timestamp::now())),
-            restored,
-            resource_version: self.cache.version().to_string(),
-        })
+        Ok((Seen { count: Some(count), ..seen }, restored))
+    }
+
+    /// The kinds whose unmanaged targets a caller may list, where they are asked for.
+    async fn listable(&self, who: &Arc<Identity>, filter: &Filter) -> Result<BTreeSet<GroupKind>, Error> {
+        let mut listable = BTreeSet::new();
+        if filter.all_targets {
+            for kind in self.cache.kinds() {
+                let action = Action::list_targets(&kind, filter.namespace());
+                if self.authorizer.allows(who, &action).await? {
+                    listable.insert(kind.group_kind.clone());
+                }
+            }
+        }
+        Ok(listable)
+    }
+
+    /// Refuses a watch whose caller may no longer have it, or may list other kinds than when it began.
+    pub(super) async fn recheck(&self, who: &Arc<Identity>, filter: &Filter) -> Result<(), Error> {
+        match self.authorizer.check(who, Action::on_counts("watch", filter.namespace(), "")).await {
+            Err(denied @ Error::Denied { .. }) => return Err(denied),
+            // Rights cannot change while the API server is out of reach.
+            Err(_) => return Ok(()),
+            Ok(()) => {}
+        }
+        match self.listable(who, filter).await {
+            Ok(listable) if !filter.kinds.is_subset(&listable) => Err(Error::RightsChanged),
+            _ => Ok(()),
+        }
     }
 
     /// The kind of a target, also of one that is not watched yet.
@@ -188,12 +250,20 @@ impl Replicas {
                 .cache
                 .kinds()
                 .into_iter()
-                .map(|kind| v1::TargetKind { group: kind.group.to_string(), kind: kind.kind.to_string() })
+                .map(|kind| v1::TargetKind {
+                    group: kind.group_kind.group.to_string(),
+                    kind: kind.group_kind.kind.to_string(),
+                })
                 .collect(),
             user: who.user.clone(),
             groups: who.groups.clone(),
         }
     }
+}
+
+/// How a write ended, for the audit line.
+fn outcome<T>(result: &Result<T, Error>) -> &'static str {
+    result.as_ref().map_or_else(Error::reason, |_| "DONE")
 }
 
 /// The caller, whose certificate the accept loop has verified.
@@ -212,14 +282,16 @@ impl ReplicasService for Replicas {
         &self,
         request: Request<v1::ListReplicaCountsRequest>,
     ) -> Result<Response<v1::ListReplicaCountsResponse>, Status> {
-        Ok(Response::new(self.list(request.into_inner()).await?))
+        let who = caller(&request)?;
+        Ok(Response::new(self.list(&who, request.into_inner()).await?))
     }
 
     async fn get_replica_count(
         &self,
         request: Request<v1::GetReplicaCountRequest>,
     ) -> Result<Response<v1::GetReplicaCountResponse>, Status> {
-        Ok(Response::new(self.get(request.into_inner()).await?))
+        let who = caller(&request)?;
+        Ok(Response::new(self.get(&who, request.into_inner()).await?))
     }
 
     async fn set_replica_count(
@@ -244,10 +316,13 @@ impl ReplicasService for Replicas {
         &self,
         request: Request<v1::WatchReplicaCountsRequest>,
     ) -> Result<Response<Self::WatchReplicaCountsStream>, Status> {
+        let who = caller(&request)?;
         let request = request.into_inner();
-        let filter = self.rules.filter(request.namespace, &request.label_selector, request.all_targets)?;
+        let mut filter = self.rules.filter(request.namespace, &request.label_selector, request.all_targets)?;
+        self.authorizer.check(&who, Action::on_counts("watch", filter.namespace(), "")).await?;
+        filter.kinds = self.listable(&who, &filter).await?;
         self.ready_to_read(&request.min_resource_version).await?;
-        Ok(Response::new(Box::pin(watch::watch(&self.cache, filter, self.stop.clone()))))
+        Ok(Response::new(Box::pin(watch::watch(self.clone(), who, filter))))
     }
 
     async fn get_server_info(

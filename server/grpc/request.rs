@@ -1,5 +1,7 @@
 //! Requests as they are meant: what comes off the wire is checked here, once.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::{error::Error, selector::Selector};
@@ -54,11 +56,18 @@ pub(super) struct Filter {
     namespace: Option<String>,
     selector: Selector,
     pub(super) all_targets: bool,
+    /// The kinds whose unmanaged targets the caller may list.
+    pub(super) kinds: BTreeSet<GroupKind>,
 }
 
 impl Filter {
+    /// The namespace that it is about; empty means all.
+    pub(super) fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or_default()
+    }
+
     pub(super) fn selects(&self, seen: &Seen) -> bool {
-        (self.all_targets || seen.count.is_some())
+        (seen.count.is_some() || self.all_targets && self.kinds.contains(&seen.key.kind))
             && self.namespace.as_deref().is_none_or(|namespace| *seen.key.namespace == *namespace)
             && self.selector.matches(seen.target.as_ref().map(|target| &target.labels))
     }
@@ -114,7 +123,8 @@ impl Rules {
             self.check_namespace("namespace", asked)?;
         }
         let selector = selector.parse().map_err(|problem: String| Error::invalid("label_selector", problem))?;
-        Ok(Filter { namespace: asked.or_else(|| self.namespace.clone()), selector, all_targets })
+        let namespace = asked.or_else(|| self.namespace.clone());
+        Ok(Filter { namespace, selector, all_targets, kinds: BTreeSet::new() })
     }
 
     fn count(&self, field: &'static str, count: i32) -> Result<i32, Error> {

@@ -9,37 +9,46 @@ use std::{
 use futures::{Stream, stream};
 use jiff::Timestamp;
 use prost::Message;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::{Interval, MissedTickBehavior, interval},
+};
 use tonic::Status;
 
-use super::{error::Error, request::Filter, view};
+use super::{authz::FRESH, error::Error, replicas::Replicas, request::Filter, view};
 use crate::{
     api::TargetKey,
-    cache::{Cache, Seen},
+    cache::Seen,
     proto::replicas::v1::{Synced, WatchReplicaCountsResponse as Response, watch_replica_counts_response::Event},
+    tls::Identity,
 };
 
 struct Watch {
+    service: Replicas,
+    who: Arc<Identity>,
     filter: Filter,
     /// What the client has been shown, as hashes: most events change nothing that it sees.
     shown: HashMap<TargetKey, u64>,
     pending: VecDeque<Response>,
     events: Receiver<Seen>,
-    stop: CancellationToken,
+    /// When to ask again whether the caller may watch.
+    recheck: Interval,
     ended: bool,
 }
 
-/// Starts a watch.
+/// Starts a watch by a caller who may watch what the filter selects.
 pub(super) fn watch(
-    cache: &Arc<Cache>,
+    service: Replicas,
+    who: Arc<Identity>,
     filter: Filter,
-    stop: CancellationToken,
 ) -> impl Stream<Item = Result<Response, Status>> + use<> {
     // Read first: the snapshot holds at least this.
-    let synced = Synced { resource_version: cache.version().to_string() };
-    let (snapshot, events) = cache.subscribe(filter.all_targets);
-    let mut watch = Watch { filter, shown: HashMap::new(), pending: VecDeque::new(), events, stop, ended: false };
+    let synced = Synced { resource_version: service.cache.version().to_string() };
+    let (snapshot, events) = service.cache.subscribe(filter.all_targets);
+    let mut recheck = interval(FRESH);
+    recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (shown, pending) = (HashMap::new(), VecDeque::new());
+    let mut watch = Watch { service, who, filter, shown, pending, events, recheck, ended: false };
     snapshot.iter().for_each(|seen| watch.take(seen));
     watch.pending.push_back(Response { event: Some(Event::Synced(synced)) });
     stream::unfold(watch, |mut watch| async { watch.next().await.map(|item| (item, watch)) })
@@ -55,7 +64,11 @@ impl Watch {
                 return None;
             }
             let error = tokio::select! {
-                () = self.stop.cancelled() => Error::Stopping,
+                () = self.service.stop.cancelled() => Error::Stopping,
+                _ = self.recheck.tick() => match self.service.recheck(&self.who, &self.filter).await {
+                    Ok(()) => continue,
+                    Err(error) => error,
+                },
                 event = self.events.recv() => match event {
                     Ok(seen) => {
                         self.take(&seen);

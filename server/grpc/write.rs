@@ -12,6 +12,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{
+    authz::{Action, Authorizer},
     conflicts,
     error::Error,
     request::{Set, Wanted},
@@ -45,11 +46,12 @@ pub(super) struct Stored {
 #[derive(Clone)]
 pub(super) struct Writes {
     client: Client,
+    authorizer: Authorizer,
 }
 
 impl Writes {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client }
+    pub(super) fn new(client: Client, authorizer: Authorizer) -> Self {
+        Self { client, authorizer }
     }
 
     /// The API server.
@@ -57,8 +59,24 @@ impl Writes {
         &self.client
     }
 
+    /// Refuses a caller who may not set: change a `ReplicaCount` that is there, or create one.
+    pub(super) async fn check(&self, who: &Arc<Identity>, key: &TargetKey, managed: bool) -> Result<(), Error> {
+        let action = match managed {
+            true => Action::on_counts("update", &key.namespace, &key.replica_count_name()),
+            // RBAC knows no names of what is not there yet.
+            false => Action::on_counts("create", &key.namespace, ""),
+        };
+        self.authorizer.check(who, action).await
+    }
+
     /// Stores a Set, given what the cache knows.
-    pub(super) async fn set(&self, seen: Seen, kind: &TargetKind, set: &Set, who: &Identity) -> Result<Stored, Error> {
+    pub(super) async fn set(
+        &self,
+        seen: Seen,
+        kind: &TargetKind,
+        set: &Set,
+        who: &Arc<Identity>,
+    ) -> Result<Stored, Error> {
         let target = match seen.target {
             Some(target) => Some(target),
             None => self.target(&set.key, kind).await?,
@@ -74,6 +92,7 @@ impl Writes {
         }
         let mut existing = seen.count.map(|count| (*count).clone());
         for _ in 0..MAX_ATTEMPTS {
+            self.check(who, &set.key, existing.is_some()).await?;
             let stored = match &existing {
                 Some(count) => self.replace(count, kind, set, observed, who).await?,
                 None => self.create(kind, set, observed, who).await?,

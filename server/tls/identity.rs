@@ -7,7 +7,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 const AUTHENTICATED: &str = "system:authenticated";
 
 /// A client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The common name of its certificate; may be empty.
     pub user: String,

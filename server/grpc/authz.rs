@@ -1,0 +1,219 @@
+//! Who may: the API server decides about every call, by its RBAC, as it does about kubectl's.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::authorization::v1::{
+    LocalSubjectAccessReview, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+    SubjectAccessReviewStatus,
+};
+use kube::{Api, Client, api::PostParams};
+use tokio::time::timeout;
+
+use super::error::Error;
+use crate::{
+    api::{GROUP, TargetKind},
+    tls::Identity,
+};
+
+/// How long an answer holds: a right that was taken away ends after this time, also on open watches.
+pub(super) const FRESH: Duration = Duration::from_secs(10);
+
+/// How long an answer holds while the API server is out of reach: its rights cannot change meanwhile, and reads from the
+/// cache go on through its restart.
+const STALE: Duration = Duration::from_secs(60);
+
+/// How many answers are kept, at a few hundred bytes each.
+const MAX_ANSWERS: usize = 4096;
+
+/// How long the API server may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Something that a caller may or may not do, in the words of RBAC.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Action {
+    pub(super) verb: &'static str,
+    pub(super) group: String,
+    pub(super) resource: String,
+    /// The namespace; empty means all.
+    pub(super) namespace: String,
+    /// The name; empty means any.
+    pub(super) name: String,
+}
+
+impl Action {
+    /// An action on ReplicaCounts.
+    pub(super) fn on_counts(verb: &'static str, namespace: &str, name: &str) -> Self {
+        Self {
+            verb,
+            group: GROUP.to_owned(),
+            resource: "replicacounts".to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// To list the targets of a kind.
+    pub(super) fn list_targets(kind: &TargetKind, namespace: &str) -> Self {
+        Self {
+            verb: "list",
+            group: kind.group_kind.group.to_string(),
+            resource: kind.plural.clone(),
+            namespace: namespace.to_owned(),
+            name: String::new(),
+        }
+    }
+}
+
+/// Asks the API server who may do what.
+#[derive(Clone)]
+pub(super) struct Authorizer {
+    client: Client,
+    /// The only namespace that is served: a Role there cannot give the right to ask about others.
+    namespace: Option<String>,
+    answers: Arc<Mutex<HashMap<Question, Answer>>>,
+}
+
+type Question = (Arc<Identity>, Action);
+
+#[derive(Clone, Copy)]
+struct Answer {
+    allowed: bool,
+    at: Instant,
+}
+
+impl Authorizer {
+    pub(super) fn new(client: Client, namespace: Option<String>) -> Self {
+        Self { client, namespace, answers: Arc::default() }
+    }
+
+    /// Refuses a caller who may not.
+    pub(super) async fn check(&self, who: &Arc<Identity>, action: Action) -> Result<(), Error> {
+        if self.allows(who, &action).await? {
+            Ok(())
+        } else {
+            Err(Error::Denied { user: who.user.clone(), action: action.into() })
+        }
+    }
+
+    /// Whether a caller may.
+    pub(super) async fn allows(&self, who: &Arc<Identity>, action: &Action) -> Result<bool, Error> {
+        let question = (who.clone(), action.clone());
+        let known = self.answers().get(&question).copied();
+        if let Some(answer) = known.filter(|answer| answer.at.elapsed() < FRESH) {
+            return Ok(answer.allowed);
+        }
+        match timeout(TIMEOUT, self.ask(who, action)).await {
+            Ok(Ok(allowed)) => {
+                self.remember(question, Answer { allowed, at: Instant::now() });
+                Ok(allowed)
+            }
+            failed => match known.filter(|answer| answer.at.elapsed() < STALE) {
+                Some(answer) => Ok(answer.allowed),
+                None => Err(failed.map_or_else(
+                    |_| Error::Unreachable(format!("no answer within {TIMEOUT:?}")),
+                    |answer| answer.err().map_or(Error::NotSynced, Error::from),
+                )),
+            },
+        }
+    }
+
+    async fn ask(&self, who: &Identity, action: &Action) -> Result<bool, kube::Error> {
+        let attributes = ResourceAttributes {
+            verb: Some(action.verb.to_owned()),
+            group: Some(action.group.clone()),
+            resource: Some(action.resource.clone()),
+            namespace: Some(action.namespace.clone()),
+            name: Some(action.name.clone()),
+            ..ResourceAttributes::default()
+        };
+        let spec = SubjectAccessReviewSpec {
+            user: Some(who.user.clone()),
+            groups: Some(who.groups.clone()),
+            resource_attributes: Some(attributes),
+            ..SubjectAccessReviewSpec::default()
+        };
+        let parameters = PostParams::default();
+        let status: Option<SubjectAccessReviewStatus> = match &self.namespace {
+            None => {
+                let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+                Api::all(self.client.clone()).create(&parameters, &review).await?.status
+            }
+            Some(namespace) => {
+                let review = LocalSubjectAccessReview { spec, ..LocalSubjectAccessReview::default() };
+                let reviews: Api<LocalSubjectAccessReview> = Api::namespaced(self.client.clone(), namespace);
+                reviews.create(&parameters, &review).await?.status
+            }
+        };
+        Ok(status.is_some_and(|status| status.allowed))
+    }
+
+    fn remember(&self, question: Question, answer: Answer) {
+        let mut answers = self.answers();
+        if answers.len() >= MAX_ANSWERS {
+            answers.retain(|_, answer| answer.at.elapsed() < FRESH);
+        }
+        if answers.len() >= MAX_ANSWERS {
+            answers.clear();
+        }
+        answers.insert(question, answer);
+    }
+
+    fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<Question, Answer>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The refusal, and the command that would end it.
+pub(super) fn denial(user: &str, action: &Action) -> String {
+    if user.is_empty() {
+        return "the client certificate names no user: its common name is empty".to_owned();
+    }
+    let Action { verb, group, resource, namespace, name } = action;
+    let what = if name.is_empty() { String::new() } else { format!(" {name:?}") };
+    let place = match namespace.as_str() {
+        "" => "in all namespaces".to_owned(),
+        namespace => format!("in namespace {namespace:?}"),
+    };
+    format!("user {user:?} cannot {verb} {resource}.{group}{what} {place}; to allow it: {}", remedy(user, action))
+}
+
+fn remedy(user: &str, action: &Action) -> String {
+    let role = match action.verb {
+        "get" | "list" | "watch" => "viewer",
+        _ => "editor",
+    };
+    let (binding, place) = match action.namespace.as_str() {
+        "" => ("clusterrolebinding", String::new()),
+        namespace => ("rolebinding", format!(" --namespace={namespace}")),
+    };
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = user.chars().take(40).map(letter).collect();
+    let (name, user) = (name.trim_matches('-'), user.replace('\'', r"'\''"));
+    format!("kubectl create {binding} {name}-{role}{place} --clusterrole=replica-count-manager-{role} --user='{user}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_says_who_lacks_what_where_and_what_would_grant_it() {
+        let set = Action::on_counts("update", "shop", "deployment.web");
+        assert_eq!(
+            denial("alice@example.com", &set),
+            "user \"alice@example.com\" cannot update replicacounts.replica-count-manager.io \"deployment.web\" in \
+             namespace \"shop\"; to allow it: kubectl create rolebinding alice-example-com-editor --namespace=shop \
+             --clusterrole=replica-count-manager-editor --user='alice@example.com'"
+        );
+        let list = Action::on_counts("list", "", "");
+        assert!(denial("o'neil", &list).ends_with(
+            "in all namespaces; to allow it: kubectl create clusterrolebinding o-neil-viewer \
+             --clusterrole=replica-count-manager-viewer --user='o'\\''neil'"
+        ));
+        assert!(denial("", &list).contains("names no user"));
+    }
+}

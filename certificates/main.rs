@@ -20,6 +20,9 @@ use files::Folder;
 /// The CA outlives what it signs by years, so that clients are renewed one by one and never all at once.
 const CA_DAYS: u16 = 3650;
 
+/// The group whose members may do everything, by the chart's `access.admins`.
+const ADMINS: &str = "replica-count-manager:admins";
+
 /// What to do where there is a CA already.
 const REMEDY: &str = "\
 To issue from the CA that is there:
@@ -53,8 +56,9 @@ struct AllArgs {
     /// The user that the client certificate names
     #[arg(long, default_value = "admin", value_parser = NonEmptyStringValueParser::new())]
     user: String,
-    #[command(flatten)]
-    groups: GroupArgs,
+    /// A group of the user; may be repeated. The chart lets the default one do everything
+    #[arg(long = "group", value_name = "NAME", default_value = ADMINS, value_parser = NonEmptyStringValueParser::new())]
+    groups: Vec<String>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -154,7 +158,7 @@ fn make_server(ServerCommand { server, common }: &ServerCommand) -> Result<()> {
 fn make_client(ClientCommand { user, groups, common }: &ClientCommand) -> Result<()> {
     let ca = Authority::load(&common.out.join("ca"))?;
     let folder = common.out.join(files::client_folder_name(user));
-    let folders = [client_folder(folder, &ca, user, groups, common)?];
+    let folders = [client_folder(folder, &ca, user, &groups.groups, common)?];
     files::write(&folders, common.force, "Add --force to replace it.")?;
     report(&folders);
     Ok(())
@@ -166,8 +170,8 @@ fn server_folder(ca: &Authority, args: &ServerArgs, common: &CommonArgs) -> Resu
     Ok(Folder::issued(common.out.join("server"), "server", ca, &issued))
 }
 
-fn client_folder(path: PathBuf, ca: &Authority, user: &str, groups: &GroupArgs, common: &CommonArgs) -> Result<Folder> {
-    let issued = ca.issue_client(user, &groups.groups, common.days)?;
+fn client_folder(path: PathBuf, ca: &Authority, user: &str, groups: &[String], common: &CommonArgs) -> Result<Folder> {
+    let issued = ca.issue_client(user, groups, common.days)?;
     Ok(Folder::issued(path, "client", ca, &issued))
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Namespace, PATIENCE,
-    chart::{objects, of_kind, one},
+    chart::{objects, of_kind, one, server_role},
     release, world,
 };
 
@@ -22,7 +22,7 @@ async fn one_namespace_needs_nothing_of_the_cluster() -> Result<()> {
     for kind in ["Role", "RoleBinding"] {
         assert_eq!(one(&objects, kind)?["metadata"]["namespace"], "shop");
     }
-    let rules = &one(&objects, "Role")?["rules"];
+    let rules = &server_role(&objects)?["rules"];
     assert!(rules.to_string().contains("rollouts/scale"), "{rules}");
     assert!(!rules.to_string().contains("customresourcedefinitions"), "{rules}");
     Ok(())
@@ -42,8 +42,7 @@ async fn targets_are_patched_only_behind_the_fence() -> Result<()> {
         let objects = objects(&values).await?;
         assert_eq!(of_kind(&objects, "ValidatingAdmissionPolicy").count(), usize::from(fence), "{values}");
         assert_eq!(of_kind(&objects, "ValidatingAdmissionPolicyBinding").count(), usize::from(fence), "{values}");
-        let role = one(&objects, if values["namespace"].is_null() { "ClusterRole" } else { "Role" })?;
-        let patched = patched(role);
+        let patched = patched(server_role(&objects)?);
         for resource in ["deployments", "statefulsets", "replicasets", "rollouts"] {
             assert_eq!(patched.contains(resource), patch, "{resource} with {values}");
             assert!(patched.contains(&format!("{resource}/scale")), "{resource} with {values}");
@@ -79,6 +78,7 @@ async fn the_server_may_do_what_it_needs_and_no_more() -> Result<()> {
         ("delete", "deployments.apps", false),
         ("patch", "horizontalpodautoscalers.autoscaling", false),
         ("list", "customresourcedefinitions.apiextensions.k8s.io", false),
+        ("create", "subjectaccessreviews.authorization.k8s.io", true),
         ("get", "secrets", false),
         ("list", "pods", false),
         ("create", "pods --subresource=exec", false),

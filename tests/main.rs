@@ -5,6 +5,7 @@
 
 mod support;
 
+mod authorization;
 mod certificates;
 mod chart;
 mod chart_install;

@@ -208,7 +208,8 @@ async fn a_server_says_what_it_is_and_who_asks() -> Result<()> {
     let shop = Namespace::shared("info").await?;
     let info = shop.world.client()?.get_server_info(v1::GetServerInfoRequest {}).await?.into_inner();
     assert_eq!((info.version.as_str(), info.max_replicas), (env!("CARGO_PKG_VERSION"), 10_000));
-    assert_eq!((info.user.as_str(), info.groups), ("admin", vec!["system:authenticated".to_owned()]));
+    let groups: Vec<_> = info.groups.iter().map(String::as_str).collect();
+    assert_eq!((info.user.as_str(), groups), ("admin", vec!["replica-count-manager:admins", "system:authenticated"]));
     let kinds: Vec<_> = info.kinds.iter().map(|kind| kind.kind.as_str()).collect();
     assert_eq!(kinds, ["Deployment", "StatefulSet"]);
     let health = shop.world.grpcurl("grpc.health.v1.Health/Check", &json!({})).await?;

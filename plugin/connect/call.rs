@@ -64,8 +64,7 @@ impl Refusal {
                 "--force does it nevertheless; the two will then undo each other's counts"
             }
             (Code::PermissionDenied, _) => {
-                "the user is the common name of the client certificate, the groups are its organisations; a Role must \
-                 allow them this"
+                "the user is the common name of the client certificate; whoever may grant rights can run that command"
             }
             (Code::Internal | Code::Unknown, "") if self.0.message().starts_with("protocol error") => {
                 "check the address: what answers there is no gRPC server"

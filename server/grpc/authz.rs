@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -42,6 +43,15 @@ pub(super) struct Action {
     pub(super) namespace: String,
     /// The name; empty means any.
     pub(super) name: String,
+}
+
+/// An action that was refused, to whom, and where it would be allowed.
+#[derive(Debug)]
+pub(super) struct Denial {
+    user: String,
+    pub(super) action: Action,
+    /// Whether the roles are those of one namespace.
+    confined: bool,
 }
 
 impl Action {
@@ -92,15 +102,15 @@ impl Authorizer {
 
     /// Refuses a caller who may not.
     pub(super) async fn check(&self, who: &Arc<Identity>, action: Action) -> Result<(), Error> {
-        if self.allows(who, &action).await? {
+        if !who.user.is_empty() && self.allows(who, &action).await? {
             Ok(())
         } else {
-            Err(Error::Denied { user: who.user.clone(), action: action.into() })
+            Err(Error::Denied(Box::new(Denial { user: who.user.clone(), action, confined: self.namespace.is_some() })))
         }
     }
 
     /// Whether a caller may.
-    pub(super) async fn allows(&self, who: &Arc<Identity>, action: &Action) -> Result<bool, Error> {
+    async fn allows(&self, who: &Arc<Identity>, action: &Action) -> Result<bool, Error> {
         let question = (who.clone(), action.clone());
         let known = self.answers().get(&question).copied();
         if let Some(answer) = known.filter(|answer| answer.at.elapsed() < FRESH) {
@@ -167,53 +177,77 @@ impl Authorizer {
     }
 }
 
-/// The refusal, and the command that would end it.
-pub(super) fn denial(user: &str, action: &Action) -> String {
-    if user.is_empty() {
-        return "the client certificate names no user: its common name is empty".to_owned();
+/// Writes the refusal, and the command that would end it.
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.user.is_empty() {
+            return f.write_str("the client certificate names no user: its common name is empty");
+        }
+        let Action { verb, group, resource, namespace, name } = &self.action;
+        write!(f, "user {:?} cannot {verb} {resource}.{group}", self.user)?;
+        if !name.is_empty() {
+            write!(f, " {name:?}")?;
+        }
+        match namespace.as_str() {
+            "" => f.write_str(" in all namespaces")?,
+            namespace => write!(f, " in namespace {namespace:?}")?,
+        }
+        write!(f, "; to allow it: {}", self.remedy())
     }
-    let Action { verb, group, resource, namespace, name } = action;
-    let what = if name.is_empty() { String::new() } else { format!(" {name:?}") };
-    let place = match namespace.as_str() {
-        "" => "in all namespaces".to_owned(),
-        namespace => format!("in namespace {namespace:?}"),
-    };
-    format!("user {user:?} cannot {verb} {resource}.{group}{what} {place}; to allow it: {}", remedy(user, action))
 }
 
-fn remedy(user: &str, action: &Action) -> String {
-    let role = match action.verb {
-        "get" | "list" | "watch" => "viewer",
-        _ => "editor",
-    };
-    let (binding, place) = match action.namespace.as_str() {
-        "" => ("clusterrolebinding", String::new()),
-        namespace => ("rolebinding", format!(" --namespace={namespace}")),
-    };
-    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let name: String = user.chars().take(40).map(letter).collect();
-    let (name, user) = (name.trim_matches('-'), user.replace('\'', r"'\''"));
-    format!("kubectl create {binding} {name}-{role}{place} --clusterrole=replica-count-manager-{role} --user='{user}'")
+impl Denial {
+    /// What the refusal is about, for programs.
+    pub(super) fn metadata(&self) -> [(&'static str, String); 4] {
+        let Action { verb, group, resource, namespace, .. } = &self.action;
+        [
+            ("user", self.user.clone()),
+            ("verb", (*verb).to_owned()),
+            ("resource", format!("{resource}.{group}")),
+            ("namespace", namespace.clone()),
+        ]
+    }
+
+    fn remedy(&self) -> String {
+        let role = match (&*self.action.group, self.action.verb) {
+            (GROUP, "get" | "list" | "watch") => "replica-count-manager-viewer",
+            (GROUP, _) => "replica-count-manager-editor",
+            _ => "view",
+        };
+        let (binding, place) = match self.action.namespace.as_str() {
+            "" => ("clusterrolebinding", String::new()),
+            namespace => ("rolebinding", format!(" --namespace={namespace}")),
+        };
+        let kind = if self.confined && role != "view" { "role" } else { "clusterrole" };
+        let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let name: String = self.user.chars().take(40).map(letter).collect();
+        let (name, user) = (name.trim_matches('-'), self.user.replace('\'', r"'\''"));
+        format!("kubectl create {binding} {name}-{role}{place} --{kind}={role} --user='{user}'")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn denial(user: &str, action: Action, confined: bool) -> String {
+        Denial { user: user.to_owned(), action, confined }.to_string()
+    }
+
     #[test]
     fn a_denial_says_who_lacks_what_where_and_what_would_grant_it() {
-        let set = Action::on_counts("update", "shop", "deployment.web");
+        let set = || Action::on_counts("update", "shop", "deployment.web");
         assert_eq!(
-            denial("alice@example.com", &set),
+            denial("alice@example.com", set(), false),
             "user \"alice@example.com\" cannot update replicacounts.replica-count-manager.io \"deployment.web\" in \
-             namespace \"shop\"; to allow it: kubectl create rolebinding alice-example-com-editor --namespace=shop \
+             namespace \"shop\"; to allow it: kubectl create rolebinding alice-example-com-replica-count-manager-editor --namespace=shop \
              --clusterrole=replica-count-manager-editor --user='alice@example.com'"
         );
-        let list = Action::on_counts("list", "", "");
-        assert!(denial("o'neil", &list).ends_with(
-            "in all namespaces; to allow it: kubectl create clusterrolebinding o-neil-viewer \
+        assert!(denial("alice", set(), true).contains(" --role=replica-count-manager-editor "));
+        assert!(denial("o'neil", Action::on_counts("list", "", ""), false).ends_with(
+            "in all namespaces; to allow it: kubectl create clusterrolebinding o-neil-replica-count-manager-viewer \
              --clusterrole=replica-count-manager-viewer --user='o'\\''neil'"
         ));
-        assert!(denial("", &list).contains("names no user"));
+        assert!(denial("", set(), false).contains("names no user"));
     }
 }

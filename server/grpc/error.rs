@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::authz::{self, Action};
+use super::authz::Denial;
 use crate::{
     api::{InvalidTarget, TargetKey},
     discovery, telemetry,
@@ -27,8 +27,8 @@ pub(super) enum Error {
     NotManaged(TargetKey),
     #[error("{message}")]
     Precondition { reason: &'static str, message: String },
-    #[error("{}", authz::denial(.user, .action))]
-    Denied { user: String, action: Box<Action> },
+    #[error("{0}")]
+    Denied(Box<Denial>),
     #[error("the caller's rights to list targets have changed; watch again")]
     RightsChanged,
     #[error("the server has not read the cluster's state yet; try again in a moment")]
@@ -71,7 +71,7 @@ impl Error {
             Self::NamespaceNotFound(_) => (Code::NotFound, "NAMESPACE_NOT_FOUND"),
             Self::NotManaged(_) => (Code::NotFound, "NOT_MANAGED"),
             Self::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
-            Self::Denied { .. } => (Code::PermissionDenied, "FORBIDDEN"),
+            Self::Denied(_) => (Code::PermissionDenied, "FORBIDDEN"),
             Self::RightsChanged => (Code::Aborted, "RIGHTS_CHANGED"),
             Self::NotSynced => (Code::Unavailable, "NOT_SYNCED"),
             Self::Behind(_) => (Code::Unavailable, "CACHE_BEHIND"),
@@ -156,15 +156,9 @@ impl From<Error> for Status {
         let (code, reason) = error.kind();
         let mut metadata = HashMap::new();
         let mut details = ErrorDetails::new();
-        let mut insert = |key: &str, value: &str| metadata.insert(key.to_owned(), value.to_owned());
         match &error {
-            Error::Invalid { field, .. } => drop(insert("field", field)),
-            Error::Denied { user, action } => {
-                insert("user", user);
-                insert("verb", action.verb);
-                insert("resource", &format!("{}.{}", action.resource, action.group));
-                insert("namespace", &action.namespace);
-            }
+            Error::Invalid { field, .. } => drop(metadata.insert("field".to_owned(), (*field).to_owned())),
+            Error::Denied(denial) => metadata.extend(denial.metadata().map(|(key, value)| (key.to_owned(), value))),
             _ => {}
         }
         details.set_error_info(reason, DOMAIN, metadata);

@@ -185,30 +185,35 @@ impl Replicas {
         Ok((Seen { count: Some(count), ..seen }, restored))
     }
 
-    /// The kinds whose unmanaged targets a caller may list, where they are asked for.
+    /// The kinds whose unmanaged targets a caller may list, where they are asked for. Others are left out; whoever may
+    /// list none is refused.
     async fn listable(&self, who: &Arc<Identity>, filter: &Filter) -> Result<BTreeSet<GroupKind>, Error> {
         let mut listable = BTreeSet::new();
-        if filter.all_targets {
-            for kind in self.cache.kinds() {
-                let action = Action::list_targets(&kind, filter.namespace());
-                if self.authorizer.allows(who, &action).await? {
-                    listable.insert(kind.group_kind.clone());
-                }
+        if !filter.all_targets {
+            return Ok(listable);
+        }
+        let mut refusal = Ok(());
+        for kind in self.cache.kinds() {
+            match self.authorizer.check(who, Action::list_targets(&kind, filter.namespace())).await {
+                Ok(()) => drop(listable.insert(kind.group_kind.clone())),
+                Err(denied @ Error::Denied(_)) => refusal = refusal.and(Err(denied)),
+                Err(error) => return Err(error),
             }
         }
-        Ok(listable)
+        if listable.is_empty() { refusal.map(|()| listable) } else { Ok(listable) }
     }
 
     /// Refuses a watch whose caller may no longer have it, or may list other kinds than when it began.
     pub(super) async fn recheck(&self, who: &Arc<Identity>, filter: &Filter) -> Result<(), Error> {
         match self.authorizer.check(who, Action::on_counts("watch", filter.namespace(), "")).await {
-            Err(denied @ Error::Denied { .. }) => return Err(denied),
+            Err(denied @ Error::Denied(_)) => return Err(denied),
             // Rights cannot change while the API server is out of reach.
             Err(_) => return Ok(()),
             Ok(()) => {}
         }
         match self.listable(who, filter).await {
             Ok(listable) if !filter.kinds.is_subset(&listable) => Err(Error::RightsChanged),
+            Err(denied @ Error::Denied(_)) => Err(denied),
             _ => Ok(()),
         }
     }

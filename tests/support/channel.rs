@@ -20,10 +20,16 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// The certificate in a folder that the certificates command made.
+    /// The first certificate in a folder that the certificates command made.
     pub(crate) fn load(folder: &Path) -> Result<Self> {
+        Self::of(folder, "client")
+    }
+
+    /// The certificate in a folder of that folder.
+    pub(crate) fn of(folder: &Path, client: &str) -> Result<Self> {
         let read = |name: &str| fs::read(folder.join(name)).with_context(|| format!("failed to read {name}"));
-        Ok(Self { ca: read("ca/ca.crt")?, pair: Some((read("client/client.crt")?, read("client/client.key")?)) })
+        let client = |file: &str| read(&format!("{client}/{file}"));
+        Ok(Self { ca: read("ca/ca.crt")?, pair: Some((client("client.crt")?, client("client.key")?)) })
     }
 
     pub(crate) fn config(&self, version: &'static SupportedProtocolVersion) -> Result<ClientConfig> {

@@ -27,6 +27,17 @@ pub(crate) fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<
     objects.iter().filter(move |object| object["kind"] == kind)
 }
 
+/// The role of the server itself: a ClusterRole, or a Role where one namespace is managed.
+pub(crate) fn server_role(objects: &[Value]) -> Result<&Value> {
+    let name = format!("{0}-other-{0}", release::NAME);
+    objects
+        .iter()
+        .find(|object| {
+            object["kind"].as_str().is_some_and(|kind| kind.ends_with("Role")) && object["metadata"]["name"] == *name
+        })
+        .context("the server has no role")
+}
+
 /// The first object of a kind.
 pub(crate) fn one<'a>(objects: &'a [Value], kind: &'a str) -> Result<&'a Value> {
     of_kind(objects, kind).next().with_context(|| format!("there is no {kind}"))

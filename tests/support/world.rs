@@ -47,6 +47,15 @@ impl World {
     pub(crate) async fn start(options: Options) -> Result<Self> {
         let mut world = Self::without_server(options).await?;
         release::install(&world.cluster, &world.certificates).await?;
+        // Of what is not managed, the chart's roles tell nothing.
+        let view = [
+            "create",
+            "clusterrolebinding",
+            "admins-view",
+            "--clusterrole=view",
+            "--group=replica-count-manager:admins",
+        ];
+        run(world.cluster.kubectl().args(view)).await?;
         let process = world.server().await?.process;
         (world.grpc, world.http) = (process.address("grpc")?.to_string(), process.address("http")?.to_string());
         Ok(world)
@@ -108,6 +117,13 @@ impl World {
     /// A connection of the client.
     pub(crate) fn channel(&self) -> Result<Channel> {
         connect(self.grpc.clone(), &Certificate::load(&self.certificates)?)
+    }
+
+    /// A connection of another user, whose name is a plain word.
+    pub(crate) async fn channel_of(&self, user: &str) -> Result<Channel> {
+        let mut issue = self.cluster.command(release::built("examples/certificates")?);
+        run(issue.args(["client", "--user", user, "--out"]).arg(&self.certificates)).await?;
+        connect(self.grpc.clone(), &Certificate::of(&self.certificates, &format!("client-{user}"))?)
     }
 
     /// A client of `replicas.v1.ReplicasService`.

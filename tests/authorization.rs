@@ -1,0 +1,183 @@
+//! Who may: RBAC decides about every call, and a refusal says what would allow it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use cluster::{run, wait};
+use replica_count_manager::proto::{
+    deployments::{
+        GetDeploymentRequest, ListDeploymentsRequest, SetDeploymentRequest,
+        deployments_service_client::DeploymentsServiceClient,
+    },
+    replicas::v1::{self, replicas_service_client::ReplicasServiceClient},
+};
+use tonic::{Code, Status, transport::Channel};
+
+use crate::support::{Namespace, PATIENCE};
+
+/// What may be done, beyond what is documented for a right that was taken away (10 s): the machine may be slow.
+const SOON: Duration = Duration::from_secs(15);
+
+/// A call of a user: what it is, the verb that it needs, and how it ended.
+type Called = (&'static str, &'static str, Result<(), Status>);
+
+/// Makes every call that is about a namespace.
+async fn calls(channel: &Channel, namespace: &str) -> Vec<Called> {
+    let (name, own) = ("web".to_owned(), namespace.to_owned());
+    let mut replicas = ReplicasServiceClient::new(channel.clone());
+    let mut deployments = DeploymentsServiceClient::new(channel.clone());
+    let target = |name: &str| Some(v1::Target { namespace: own.clone(), name: name.into(), ..Default::default() });
+    let list = v1::ListReplicaCountsRequest { namespace: own.clone(), ..Default::default() };
+    let get = v1::GetReplicaCountRequest { target: target("web"), ..Default::default() };
+    let set = |name: &str| v1::SetReplicaCountRequest {
+        target: target(name),
+        replicas: Some(3),
+        dry_run: true,
+        ..Default::default()
+    };
+    let unset = v1::UnsetReplicaCountRequest { target: target("web"), dry_run: true, ..Default::default() };
+    let watch = v1::WatchReplicaCountsRequest { namespace: own.clone(), ..Default::default() };
+    let set_deployment = SetDeploymentRequest { name: name.clone(), namespace: own.clone(), replicas: Some(3) };
+    let get_deployment = GetDeploymentRequest { name, namespace: own.clone() };
+    vec![
+        ("ListReplicaCounts", "list", replicas.list_replica_counts(list).await.map(drop)),
+        ("GetReplicaCount", "get", replicas.get_replica_count(get).await.map(drop)),
+        ("SetReplicaCount of a managed one", "update", replicas.set_replica_count(set("web")).await.map(drop)),
+        ("SetReplicaCount of a new one", "create", replicas.set_replica_count(set("new")).await.map(drop)),
+        ("UnsetReplicaCount", "delete", replicas.unset_replica_count(unset).await.map(drop)),
+        ("WatchReplicaCounts", "watch", replicas.watch_replica_counts(watch).await.map(drop)),
+        (
+            "ListDeployments",
+            "list",
+            deployments.list_deployments(ListDeploymentsRequest { namespace: own }).await.map(drop),
+        ),
+        ("GetDeployment", "get", deployments.get_deployment(get_deployment).await.map(drop)),
+        ("SetDeployment", "update", deployments.set_deployment(set_deployment).await.map(drop)),
+    ]
+}
+
+/// Makes every call that is about all namespaces.
+async fn calls_across(channel: &Channel) -> Vec<Called> {
+    let mut replicas = ReplicasServiceClient::new(channel.clone());
+    let mut deployments = DeploymentsServiceClient::new(channel.clone());
+    vec![
+        (
+            "ListReplicaCounts",
+            "list",
+            replicas.list_replica_counts(v1::ListReplicaCountsRequest::default()).await.map(drop),
+        ),
+        (
+            "WatchReplicaCounts",
+            "watch",
+            replicas.watch_replica_counts(v1::WatchReplicaCountsRequest::default()).await.map(drop),
+        ),
+        ("ListDeployments", "list", deployments.list_deployments(ListDeploymentsRequest::default()).await.map(drop)),
+    ]
+}
+
+/// Checks that exactly the calls with these verbs went through, and that the others were refused with a remedy.
+fn check(user: &str, place: &str, called: Vec<Called>, verbs: &[&str]) -> Result<()> {
+    for (call, verb, result) in called {
+        match (verbs.contains(&verb), result) {
+            (true, Ok(())) => {}
+            (true, Err(status)) => anyhow::bail!("{user} should be allowed {call} in {place}: {status}"),
+            (false, Ok(())) => anyhow::bail!("{user} should be refused {call} in {place}"),
+            (false, Err(status)) => {
+                let start = format!("user {user:?} cannot {verb} replicacounts.replica-count-manager.io");
+                let says = status.code() == Code::PermissionDenied && status.message().starts_with(&start);
+                ensure!(says && status.message().contains("; to allow it: kubectl create "), "{call}: {status}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn rbac_decides_about_every_call_of_both_services() -> Result<()> {
+    const READ: [&str; 3] = ["get", "list", "watch"];
+    const WRITE: [&str; 6] = ["get", "list", "watch", "create", "update", "delete"];
+    let (shop, other) = (Namespace::shared("authorized").await?, Namespace::shared("unauthorized").await?);
+    for namespace in [&shop, &other] {
+        namespace.deployment("web", 3).await?;
+        namespace.deployment("new", 1).await?;
+        namespace.set("web", 3).await?;
+        namespace.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
+    }
+    for (user, role, own, across) in [
+        ("viewer", "replica-count-manager-viewer", &READ[..], &[][..]),
+        ("editor", "replica-count-manager-editor", &WRITE, &[]),
+        ("admin", "replica-count-manager-admin", &WRITE, &[]),
+        // The chart's roles are part of the cluster's own.
+        ("edit", "edit", &WRITE, &[]),
+        ("outsider", "", &[], &[]),
+        ("root", "cluster-admin", &WRITE, &WRITE),
+    ] {
+        let user = format!("{user}-{}", shop.name);
+        let (role, subject) = (format!("--clusterrole={role}"), format!("--user={user}"));
+        match user.split('-').next().unwrap_or_default() {
+            "outsider" => {}
+            "root" => drop(shop.kubectl(&["create", "clusterrolebinding", &user, &role, &subject]).await?),
+            _ => drop(shop.kubectl(&["create", "rolebinding", &user, &role, &subject]).await?),
+        }
+        let channel = shop.world.channel_of(&user).await?;
+        wait::until(&format!("the rights of {user}"), PATIENCE, async || {
+            check(&user, &shop.name, calls(&channel, &shop.name).await, own)?;
+            check(&user, &other.name, calls(&channel, &other.name).await, across)?;
+            check(&user, "all namespaces", calls_across(&channel).await, across)
+        })
+        .await?;
+        let info = ReplicasServiceClient::new(channel).get_server_info(v1::GetServerInfoRequest {}).await?;
+        assert_eq!(info.into_inner().user, user, "everybody may ask who they are");
+        if user.starts_with("root") {
+            shop.kubectl(&["delete", "clusterrolebinding", &user]).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_ends_soon_on_open_watches_too() -> Result<()> {
+    let shop = Namespace::shared("revoked").await?;
+    let user = format!("user-{}", shop.name);
+    let (role, subject) = ("--clusterrole=replica-count-manager-viewer", format!("--user={user}"));
+    shop.kubectl(&["create", "rolebinding", "viewer", role, &subject]).await?;
+    let mut client = ReplicasServiceClient::new(shop.world.channel_of(&user).await?);
+    let request = v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
+    let mut watch = wait::until("the watch", PATIENCE, async || {
+        Ok(client.clone().watch_replica_counts(request.clone()).await?.into_inner())
+    })
+    .await?;
+    watch.message().await?.context("the watch has no snapshot")?;
+    shop.kubectl(&["delete", "rolebinding", "viewer"]).await?;
+    let removed = Instant::now();
+    let end = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Err(end) = watch.message().await {
+                return end;
+            }
+        }
+    });
+    assert_eq!(end.await.context("the watch goes on")?.code(), Code::PermissionDenied);
+    assert!(removed.elapsed() < SOON, "{:?}", removed.elapsed());
+    let again = client.watch_replica_counts(request).await.err().context("should be refused")?;
+    assert_eq!(again.code(), Code::PermissionDenied, "{again}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_refusal_says_to_run_grants_the_right() -> Result<()> {
+    let shop = Namespace::shared("remedy").await?;
+    shop.deployment("web", 1).await?;
+    let user = format!("user-{}", shop.name);
+    let client = ReplicasServiceClient::new(shop.world.channel_of(&user).await?);
+    let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
+    let set = async || {
+        let request = v1::SetReplicaCountRequest { target: target.clone(), replicas: Some(2), ..Default::default() };
+        client.clone().set_replica_count(request).await
+    };
+    let refusal = set().await.err().context("should be refused")?;
+    let (_, remedy) = refusal.message().split_once("to allow it: ").context("there is no remedy")?;
+    run(shop.world.cluster.command("sh").args(["-c", remedy])).await?;
+    wait::until("the right", PATIENCE, async || Ok(set().await?)).await?;
+    shop.reaches("deployment/web", 2).await
+}

@@ -38,7 +38,7 @@ async fn main() -> Result<()> {
 
     title("The chart, installed by helm");
     let kubelet = release::run_pods(&demo.cluster, &release::built("replica-count-manager")?)?;
-    release::install(&demo.cluster, &certificates).await?;
+    release::install(&demo.cluster, &certificates, &[]).await?;
     demo.show("kubectl get pods --namespace replica-count-manager").await?;
     demo.drift().await?;
     demo.grpcurl().await?;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::{Options, run, wait};
 use serde_json::Value;
 
-use crate::support::{Namespace, PATIENCE, World, namespace::manifest, release};
+use crate::support::{Namespace, PATIENCE, World, app::owners, namespace::manifest, release};
 
 /// Creates a Deployment whose count has an applier to give back to, and manages it.
 async fn applied(shop: &Namespace<'_>) -> Result<()> {
@@ -12,15 +12,6 @@ async fn applied(shop: &Namespace<'_>) -> Result<()> {
     shop.kubectl_with(&apply, &manifest("Deployment", "web", 2)).await?;
     shop.set("web", 3).await?;
     shop.reaches("deployment/web", 3).await
-}
-
-/// The managers that own the count of the Deployment.
-async fn owners(shop: &Namespace<'_>) -> Result<Vec<String>> {
-    let deployment = shop.get("deployment/web").await?;
-    let entries =
-        deployment.pointer("/metadata/managedFields").and_then(Value::as_array).context("no managedFields")?;
-    let owning = entries.iter().filter(|entry| entry.pointer("/fieldsV1/f:spec/f:replicas").is_some());
-    Ok(owning.filter_map(|entry| entry["manager"].as_str().map(str::to_owned)).collect())
 }
 
 async fn owned_by(shop: &Namespace<'_>, manager: &str) -> Result<()> {

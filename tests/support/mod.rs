@@ -1,5 +1,6 @@
 //! What the tests share: a cluster with a server in it, namespaces, and short ways to ask.
 
+pub(crate) mod app;
 mod channel;
 pub(crate) mod chart;
 mod grpcurl;

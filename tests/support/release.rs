@@ -25,12 +25,13 @@ pub(crate) fn run_pods(cluster: &Cluster, server: &Path) -> Result<Kubelet> {
     Kubelet::start(cluster, [(NAME, server)])
 }
 
-/// Installs the chart with the certificates of a folder, and waits until its pod, run by the kubelet, is ready.
-pub(crate) async fn install(cluster: &Cluster, certificates: &Path) -> Result<()> {
+/// Installs the chart with the certificates of a folder and further flags of helm, and waits until its pod, run by the
+/// kubelet, is ready.
+pub(crate) async fn install(cluster: &Cluster, certificates: &Path, flags: &[&str]) -> Result<()> {
     run(cluster.kubectl().args(["create", "namespace", NAME])).await?;
     create_secret(cluster, NAME, certificates, "server/server.crt").await?;
     let mut helm = cluster.helm();
-    helm.args(["install", NAME, CHART, "--namespace", NAME]).args(VALUES);
+    helm.args(["install", NAME, CHART, "--namespace", NAME]).args(VALUES).args(flags);
     run(helm.args(["--wait", "--timeout=2m"])).await.map(drop)
 }
 

@@ -45,8 +45,13 @@ pub(crate) async fn world() -> Result<&'static World> {
 impl World {
     /// Starts a cluster of a test's own.
     pub(crate) async fn start(options: Options) -> Result<Self> {
+        Self::start_with(options, &[]).await
+    }
+
+    /// Starts a cluster of a test's own, with further flags of `helm install`.
+    pub(crate) async fn start_with(options: Options, flags: &[&str]) -> Result<Self> {
         let mut world = Self::without_server(options).await?;
-        release::install(&world.cluster, &world.certificates).await?;
+        release::install(&world.cluster, &world.certificates, flags).await?;
         // Of what is not managed, the chart's roles tell nothing.
         let view = [
             "create",

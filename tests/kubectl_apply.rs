@@ -1,0 +1,135 @@
+//! kubectl apply in all its ways, and the GitOps tools, which apply as it does.
+
+use anyhow::{Result, ensure};
+use cluster::wait;
+
+use crate::support::{
+    Namespace, PATIENCE,
+    app::{held, manifest, owners},
+};
+
+/// Applies other counts and templates three times, and checks each time that the count is ours.
+async fn three_times(purpose: &str, flags: &[&str], manager: &str) -> Result<()> {
+    let shop = Namespace::shared(purpose).await?;
+    let apply = [&["apply", "--filename=-"], flags].concat();
+    shop.kubectl_with(&apply, &manifest(Some(2), "first")).await?;
+    shop.set("web", 3).await?;
+    shop.reaches("deployment/web", 3).await?;
+    for drifts in 1..=3 {
+        not_ours(&shop, flags).await?;
+        let revision = format!("apply-{drifts}");
+        shop.kubectl_with(&apply, &manifest(Some(3 + drifts), &revision)).await?;
+        held(&shop, &revision, 3, drifts.into(), manager).await?;
+    }
+    shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
+    held(&shop, "apply-3", 3, 4, "kubectl").await?;
+    not_ours(&shop, flags).await?;
+    shop.kubectl_with(&apply, &manifest(Some(9), "last")).await?;
+    held(&shop, "last", 3, 5, manager).await
+}
+
+/// Waits until the ownership is given back, where there is somebody to give it to.
+async fn not_ours(shop: &Namespace<'_>, flags: &[&str]) -> Result<()> {
+    if !flags.contains(&"--server-side") {
+        return Ok(());
+    }
+    wait::until("the ownership given back", PATIENCE, async || {
+        let owners = owners(shop).await?;
+        ensure!(!owners.contains(&"replica-count-manager".to_owned()), "it is with {owners:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn client_side_applies_are_put_back() -> Result<()> {
+    three_times("client-side", &[], "kubectl-client-side-apply").await
+}
+
+#[tokio::test]
+async fn server_side_applies_meet_no_conflict() -> Result<()> {
+    three_times("server-side", &["--server-side"], "kubectl").await
+}
+
+#[tokio::test]
+async fn forced_applies_as_by_flux_are_put_back() -> Result<()> {
+    let flux = ["--server-side", "--force-conflicts", "--field-manager=kustomize-controller"];
+    three_times("flux", &flux, "kustomize-controller").await
+}
+
+#[tokio::test]
+async fn forced_applies_as_by_argo_cd_are_put_back() -> Result<()> {
+    let argo_cd = ["--server-side", "--force-conflicts", "--field-manager=argocd-controller"];
+    three_times("argo-cd", &argo_cd, "argocd-controller").await
+}
+
+#[tokio::test]
+async fn an_applier_of_the_count_alone_meets_no_conflict() -> Result<()> {
+    let shop = Namespace::shared("count-alone").await?;
+    shop.kubectl_with(&["create", "--filename=-"], &manifest(Some(2), "first")).await?;
+    shop.set("web", 3).await?;
+    shop.reaches("deployment/web", 3).await?;
+    let count = |replicas: i32| {
+        format!("{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: web}}, spec: {{replicas: {replicas}}}}}")
+    };
+    let scaler = ["apply", "--server-side", "--field-manager=scaler", "--filename=-"];
+    let first = [&scaler[..], &["--force-conflicts"]].concat();
+    shop.kubectl_with(&first, &count(5)).await?;
+    held(&shop, "first", 3, 1, "scaler").await?;
+    for drifts in 2..=3 {
+        // Its whole entry in managedFields went with the count, and comes back with it.
+        wait::until("the ownership given back", PATIENCE, async || {
+            let owners = owners(&shop).await?;
+            ensure!(owners == ["scaler"], "it is with {owners:?}");
+            Ok(())
+        })
+        .await?;
+        shop.kubectl_with(&scaler, &count(5 + drifts)).await?;
+        held(&shop, "first", 3, drifts.into(), "scaler").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_kustomization_with_a_count_is_put_back() -> Result<()> {
+    let shop = Namespace::shared("kustomize").await?;
+    let folder = shop.world.cluster.folder().join("kustomization");
+    std::fs::create_dir_all(&folder)?;
+    let apply = async |replicas: i32, revision: &str| {
+        let kustomization = format!("resources: [web.yaml]\nreplicas: [{{name: web, count: {replicas}}}]\n");
+        std::fs::write(folder.join("kustomization.yaml"), kustomization)?;
+        std::fs::write(folder.join("web.yaml"), manifest(Some(1), revision))?;
+        shop.kubectl(&["apply", "--kustomize", &folder.display().to_string()]).await
+    };
+    apply(2, "first").await?;
+    shop.set("web", 3).await?;
+    shop.reaches("deployment/web", 3).await?;
+    for drifts in 1..=3 {
+        let revision = format!("apply-{drifts}");
+        apply(3 + drifts, &revision).await?;
+        held(&shop, &revision, 3, drifts.into(), "kubectl-client-side-apply").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_scales_after_a_zero_is_named() -> Result<()> {
+    let shop = Namespace::shared("after-zero").await?;
+    shop.deployment("web", 3).await?;
+    shop.set("web", 3).await?;
+    shop.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
+    // Kubernetes keeps no owner of a 0 that is written through /scale, nor of what follows it there.
+    shop.kubectl(&["scale", "deployment/web", "--replicas=0"]).await?;
+    let status = shop.drifts("deployment.web", 1).await?;
+    ensure!(status["lastDrift"]["manager"] == "unknown", "{status}");
+    wait::until("an owner of the count", PATIENCE, async || {
+        let owners = owners(&shop).await?;
+        ensure!(owners == ["replica-count-manager"], "it is with {owners:?}");
+        Ok(())
+    })
+    .await?;
+    shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
+    let status = shop.drifts("deployment.web", 2).await?;
+    ensure!(status["lastDrift"]["manager"] == "kubectl", "{status}");
+    Ok(())
+}

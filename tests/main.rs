@@ -6,15 +6,18 @@
 mod support;
 
 mod authorization;
+mod autoscalers;
 mod certificates;
 mod chart;
 mod chart_install;
 mod chart_rights;
 mod crd;
+mod custom_resources;
 mod deployments;
 mod enforcement;
 mod faults;
 mod helm;
+mod kept_counts;
 mod krew;
 mod kubectl_apply;
 mod lifecycle;

@@ -1,0 +1,114 @@
+//! Autoscalers: a Set against one is refused, and what happens after a forced one is told.
+
+use anyhow::{Context, Result, ensure};
+use cluster::wait;
+use serde_json::{Value, json};
+
+use crate::support::{Namespace, PATIENCE, Refusal, condition};
+
+/// An autoscaler that needs no metrics to scale: its minimum is above the count that is held.
+fn autoscaler(name: &str) -> String {
+    format!(
+        "apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{name: {name}}}
+spec:
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: web}}
+  minReplicas: 5
+  maxReplicas: 9
+  metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 50}}}}}}]
+"
+    )
+}
+
+async fn set(shop: &Namespace<'_>, force: bool) -> Result<Value, Refusal> {
+    let target = json!({"namespace": shop.name, "name": "web"});
+    let request = json!({"target": target, "replicas": 3, "force": force});
+    shop.world.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await
+}
+
+/// Waits until a condition has this status and reason, and returns its message.
+async fn contested(shop: &Namespace<'_>, status: &str, reason: &str) -> Result<String> {
+    let what = format!("Contested {status} {reason}");
+    let is = |count: &Value| condition(count, "Contested") == Some((status, reason));
+    let count = shop.count("deployment.web", &what, is).await?;
+    let conditions = count.pointer("/status/conditions").and_then(Value::as_array).context("no conditions")?;
+    let contested = conditions.iter().find(|one| one["type"] == "Contested").context("no condition")?;
+    Ok(contested["message"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Waits for the Event of the Deployment that names the autoscaler.
+async fn event(shop: &Namespace<'_>, autoscaler: &str) -> Result<()> {
+    wait::until("the Event", PATIENCE, async || {
+        let events = shop.get("events.events.k8s.io").await?;
+        let mut events = events["items"].as_array().into_iter().flatten();
+        let found = events.any(|event| {
+            event["reason"] == "Autoscaled"
+                && event["regarding"]["kind"] == "Deployment"
+                && event["note"].as_str().is_some_and(|note| note.contains(autoscaler))
+        });
+        ensure!(found, "there is none");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_set_against_an_autoscaler_is_refused_and_a_forced_one_is_put_back_each_time() -> Result<()> {
+    let shop = Namespace::shared("autoscaled").await?;
+    shop.deployment("web", 3).await?;
+    shop.kubectl_with(&["create", "--filename=-"], &autoscaler("web-cpu")).await?;
+    let refusal = wait::until("the refusal", PATIENCE, async || {
+        // The watch of the server may not have shown the autoscaler yet.
+        let refusal = set(&shop, false).await.err();
+        if refusal.is_none() {
+            shop.kubectl(&["delete", "replicacount/deployment.web"]).await?;
+        }
+        refusal.context("it was accepted")
+    })
+    .await?;
+    assert_eq!(refusal.code, "FailedPrecondition", "{refusal}");
+    assert!(refusal.message.starts_with("HorizontalPodAutoscaler web-cpu scales deployment.apps/web"), "{refusal}");
+    assert!(refusal.output.contains("AUTOSCALED"), "{refusal}");
+
+    set(&shop, true).await?;
+    let message = contested(&shop, "True", "Autoscaled").await?;
+    assert!(message.starts_with("HorizontalPodAutoscaler web-cpu scales this target too"), "{message}");
+    event(&shop, "web-cpu").await?;
+    // It scales by itself every 15 s.
+    let status = shop.drifts("deployment.web", 2).await?;
+    assert_eq!((&status["lastDrift"]["manager"], &status["observed"]), (&json!("kube-controller-manager"), &json!(3)));
+    shop.kubectl(&["delete", "horizontalpodautoscaler/web-cpu"]).await?;
+    wait::until("a Set that is not forced", PATIENCE, async || Ok(set(&shop, false).await?)).await?;
+    contested(&shop, "False", "Uncontested").await.map(drop)
+}
+
+#[tokio::test]
+async fn an_autoscaler_that_appears_later_is_named_and_forgotten_when_it_goes() -> Result<()> {
+    let shop = Namespace::shared("later").await?;
+    shop.deployment("web", 3).await?;
+    shop.set("web", 3).await?;
+    contested(&shop, "False", "Uncontested").await?;
+    shop.kubectl_with(&["create", "--filename=-"], &autoscaler("keda-hpa-web")).await?;
+    let message = contested(&shop, "True", "Autoscaled").await?;
+    assert!(message.contains("keda-hpa-web"), "{message}");
+    event(&shop, "keda-hpa-web").await?;
+    shop.kubectl(&["delete", "horizontalpodautoscaler/keda-hpa-web"]).await?;
+    contested(&shop, "False", "Uncontested").await.map(drop)
+}
+
+#[tokio::test]
+async fn a_fight_is_told_names_the_actor_and_ends_with_a_set() -> Result<()> {
+    let shop = Namespace::shared("fight").await?;
+    shop.deployment("web", 3).await?;
+    shop.set("web", 3).await?;
+    for drifts in 1..=3 {
+        shop.reaches("deployment/web", 3).await?;
+        shop.kubectl(&["scale", "deployment/web", "--replicas=6"]).await?;
+        shop.drifts("deployment.web", drifts).await?;
+    }
+    let message = contested(&shop, "True", "RepeatedDrift").await?;
+    assert!(message.starts_with("kubectl keeps changing the count"), "{message}");
+    shop.set("web", 4).await?;
+    contested(&shop, "False", "Uncontested").await.map(drop)
+}

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::authority::{Authority, Issued};
+use replica_count_manager::pki::{Authority, Issued};
 
 /// A folder and the files that belong into it.
 pub(crate) struct Folder {

@@ -1,24 +1,23 @@
 //! Makes the certificates that the server and its clients need: a CA, and what it signs.
 //!
 //! `cargo run --example certificates` makes all of them; `server` and `client` issue one more from a CA that exists.
-//! The parts: `authority` signs, `subject` names a client, `files` writes.
+//! The server's own `pki` signs, `files` writes.
 
-mod authority;
 mod files;
-mod subject;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::Result;
-use authority::Authority;
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use files::Folder;
+use replica_count_manager::pki::{self, Authority, DAY};
 
 /// The CA outlives what it signs by years, so that clients are renewed one by one and never all at once.
-const CA_DAYS: u16 = 3650;
+const CA_DAYS: u32 = 3650;
 
 /// The group whose members may do everything, by the chart's `access.admins`.
 const ADMINS: &str = "replica-count-manager:admins";
@@ -85,13 +84,13 @@ struct ClientCommand {
 #[derive(Args)]
 struct ServerArgs {
     /// The namespace that the server runs in
-    #[arg(long, default_value = "replica-count-manager", value_parser = authority::host)]
+    #[arg(long, default_value = "replica-count-manager", value_parser = pki::host)]
     namespace: String,
     /// The name of the server's Service
-    #[arg(long, default_value = "replica-count-manager", value_parser = authority::host)]
+    #[arg(long, default_value = "replica-count-manager", value_parser = pki::host)]
     service: String,
     /// One more DNS name or IP address of the server; may be repeated
-    #[arg(long, value_name = "NAME", value_parser = authority::host)]
+    #[arg(long, value_name = "NAME", value_parser = pki::host)]
     dns: Vec<String>,
 }
 
@@ -131,7 +130,7 @@ fn main() -> ExitCode {
 
 /// Makes a new CA, and the server's and one client's certificate from it.
 fn make_all(AllArgs { server, user, groups, common }: &AllArgs) -> Result<()> {
-    let ca = Authority::new(CA_DAYS)?;
+    let ca = Authority::new(CA_DAYS * DAY)?;
     let folders = [
         Folder::authority(common.out.join("ca"), &ca),
         server_folder(&ca, server, common)?,
@@ -146,7 +145,7 @@ fn make_all(AllArgs { server, user, groups, common }: &AllArgs) -> Result<()> {
 
 /// Issues the server's certificate from the CA that exists.
 fn make_server(ServerCommand { server, common }: &ServerCommand) -> Result<()> {
-    let ca = Authority::load(&common.out.join("ca"))?;
+    let ca = load(&common.out.join("ca"))?;
     let folders = [server_folder(&ca, server, common)?];
     files::write(&folders, common.force, "Add --force to replace it.")?;
     report(&folders);
@@ -156,7 +155,7 @@ fn make_server(ServerCommand { server, common }: &ServerCommand) -> Result<()> {
 
 /// Issues one more client certificate from the CA that exists.
 fn make_client(ClientCommand { user, groups, common }: &ClientCommand) -> Result<()> {
-    let ca = Authority::load(&common.out.join("ca"))?;
+    let ca = load(&common.out.join("ca"))?;
     let folder = common.out.join(files::client_folder_name(user));
     let folders = [client_folder(folder, &ca, user, &groups.groups, common)?];
     files::write(&folders, common.force, "Add --force to replace it.")?;
@@ -164,14 +163,26 @@ fn make_client(ClientCommand { user, groups, common }: &ClientCommand) -> Result
     Ok(())
 }
 
+/// Reads the CA that an earlier run wrote.
+fn load(folder: &Path) -> Result<Authority> {
+    let [certificate, key] = ["ca.crt", "ca.key"].map(|name| {
+        let path = folder.join(name);
+        fs::read_to_string(&path).with_context(|| {
+            format!("failed to read {}; without `server` or `client`, a new CA is made", path.display())
+        })
+    });
+    Authority::parse(certificate?, &key?)
+        .with_context(|| format!("failed to use the CA in {}; --force makes a new one", folder.display()))
+}
+
 fn server_folder(ca: &Authority, args: &ServerArgs, common: &CommonArgs) -> Result<Folder> {
-    let names = authority::server_names(&args.service, &args.namespace, &args.dns);
-    let issued = ca.issue_server(&args.service, names, common.days)?;
+    let names = pki::server_names(&args.service, &args.namespace, &args.dns);
+    let issued = ca.issue_server(&args.service, names, u32::from(common.days) * DAY)?;
     Ok(Folder::issued(common.out.join("server"), "server", ca, &issued))
 }
 
 fn client_folder(path: PathBuf, ca: &Authority, user: &str, groups: &[String], common: &CommonArgs) -> Result<Folder> {
-    let issued = ca.issue_client(user, groups, common.days)?;
+    let issued = ca.issue_client(user, groups, u32::from(common.days) * DAY)?;
     Ok(Folder::issued(path, "client", ca, &issued))
 }
 

@@ -53,7 +53,10 @@ pub async fn run(check: CheckArgs, files: &Files) -> Result<(), anyhow::Error> {
         Ok::<_, anyhow::Error>(answer.into_inner().status())
     };
     let status = timeout(TIMEOUT, call).await.unwrap_or_else(|_| bail!("no answer within {TIMEOUT:?}"));
-    match status.with_context(|| format!("failed to call {address}"))? {
+    // In TLS 1.3 the server refuses a certificate only after the client's part of the handshake is done.
+    let refused =
+        || format!("failed to call {address}; a server that closes the connection may refuse this certificate");
+    match status.with_context(refused)? {
         ServingStatus::Serving => Ok(()),
         other => bail!("{address} answers {}", other.as_str_name()),
     }

@@ -28,6 +28,8 @@ pub mod controller;
 pub mod discovery;
 #[cfg(feature = "server")]
 pub mod grpc;
+#[cfg(feature = "server")]
+pub mod pki;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod readiness;

@@ -1,7 +1,10 @@
 //! Who a client is, by its certificate: what Kubernetes itself reads out of one.
 
 use rustls::pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::{
+    oid_registry::OID_USERID,
+    prelude::{FromDer, X509Certificate},
+};
 
 /// The group of everybody who has authenticated.
 const AUTHENTICATED: &str = "system:authenticated";
@@ -9,7 +12,8 @@ const AUTHENTICATED: &str = "system:authenticated";
 /// A client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// The common name of its certificate; may be empty.
+    /// The common name of its certificate, or where there is none its user ID, which has room for longer names; may be
+    /// empty.
     pub user: String,
     /// The organisations of its certificate, and `system:authenticated`.
     pub groups: Vec<String>,
@@ -23,7 +27,7 @@ impl Identity {
         let text =
             |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
         Some(Self {
-            user: subject.iter_common_name().find_map(text).unwrap_or_default(),
+            user: subject.iter_common_name().chain(subject.iter_by_oid(&OID_USERID)).find_map(text).unwrap_or_default(),
             groups: subject.iter_organization().filter_map(text).chain([AUTHENTICATED.to_owned()]).collect(),
         })
     }

@@ -1,4 +1,4 @@
-//! The subject of a client certificate: the user as its CN, each group as an O of its own.
+//! The subject of a client certificate: the user as its CN, or as its UID if that is too long, each group as an O of its own.
 //!
 //! rcgen keeps one value for each attribute, and a user may be in several groups. So the certificate that it made gets
 //! its subject replaced, and is signed again.
@@ -11,18 +11,25 @@ use yasna::{ASN1Result, models::ObjectIdentifier};
 const COMMON_NAME: &[u64] = &[2, 5, 4, 3];
 const ORGANIZATION: &[u64] = &[2, 5, 4, 10];
 
+/// The attribute `uid` (RFC 4519), for names that are too long for a common name.
+const USER_ID: &[u64] = &[0, 9, 2342, 19_200_300, 100, 1, 1];
+
+/// The longest common name, in characters (RFC 5280, ub-common-name).
+const MAX_COMMON_NAME: usize = 64;
+
 /// The place of the subject among the fields of a certificate: version, serial number, algorithm, issuer, validity.
 const SUBJECT_FIELD: usize = 5;
 
 /// Encodes the subject of a user in DER.
-pub(crate) fn encode(user: &str, groups: &[String]) -> Vec<u8> {
+pub(super) fn encode(user: &str, groups: &[String]) -> Vec<u8> {
     let groups = groups.iter().map(|group| (ORGANIZATION, group.as_str()));
-    let attributes: Vec<_> = groups.chain([(COMMON_NAME, user)]).map(|(oid, value)| attribute(oid, value)).collect();
+    let name = if user.chars().count() > MAX_COMMON_NAME { USER_ID } else { COMMON_NAME };
+    let attributes: Vec<_> = groups.chain([(name, user)]).map(|(oid, value)| attribute(oid, value)).collect();
     sequence(&attributes)
 }
 
 /// Gives `certificate` another subject, and signs it with `key`.
-pub(crate) fn replace(certificate: &[u8], subject: &[u8], key: &KeyPair) -> Result<Vec<u8>> {
+pub(super) fn replace(certificate: &[u8], subject: &[u8], key: &KeyPair) -> Result<Vec<u8>> {
     let [body, algorithm, _signature] =
         <[Vec<u8>; 3]>::try_from(elements(certificate)?).ok().context("a certificate has three parts")?;
     let mut fields = elements(&body)?;
@@ -35,7 +42,7 @@ pub(crate) fn replace(certificate: &[u8], subject: &[u8], key: &KeyPair) -> Resu
 }
 
 /// Writes a certificate in PEM, with the line ends that rcgen writes.
-pub(crate) fn pem(certificate: Vec<u8>) -> String {
+pub(super) fn pem(certificate: Vec<u8>) -> String {
     let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
     pem::encode_config(&Pem::new("CERTIFICATE", certificate), config)
 }
@@ -65,13 +72,13 @@ fn sequence(elements: &[Vec<u8>]) -> Vec<u8> {
 mod tests {
     use x509_parser::parse_x509_certificate;
 
+    use super::super::authority::{Authority, DAY};
     use super::*;
-    use crate::authority::Authority;
 
     #[test]
     fn every_group_is_an_organization_of_its_own() -> Result<()> {
         let groups = ["sre", "on-call", "équipe"].map(String::from);
-        let issued = Authority::new(30)?.issue_client("alice@example.com", &groups, 10)?;
+        let issued = Authority::new(30 * DAY)?.issue_client("alice@example.com", &groups, DAY)?;
         let der = ::pem::parse(issued.certificate)?;
         let (rest, parsed) = parse_x509_certificate(der.contents())?;
         assert!(rest.is_empty());

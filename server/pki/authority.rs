@@ -1,0 +1,383 @@
+//! The CA and what it signs. Keys are ECDSA P-256.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+};
+use x509_parser::certificate::X509Certificate;
+
+use super::subject;
+
+/// Certificates begin a little in the past: the clocks of a cluster and of its clients differ.
+const BACKDATE: Duration = Duration::from_secs(5 * 60);
+
+/// A day.
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A CA that signs certificates of servers and clients, and its successor.
+pub struct Authority {
+    certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+    begins: SystemTime,
+    ends: SystemTime,
+}
+
+/// A certificate and its key, in PEM.
+pub struct Issued {
+    /// The certificate.
+    pub certificate: String,
+    /// The private key, in PKCS #8.
+    pub key: String,
+}
+
+impl Authority {
+    /// Makes a new CA.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no randomness.
+    pub fn new(lifetime: Duration) -> Result<Self> {
+        let key = KeyPair::generate()?;
+        let (begins, params) = ca_params(lifetime, 1);
+        let ends = begins + lifetime;
+        let certificate = params.self_signed(&key)?.pem();
+        Ok(Self { certificate, issuer: Issuer::new(params, key), begins, ends })
+    }
+
+    /// Signs the certificate of another CA, so that whoever trusts this one trusts what that one signs.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot sign.
+    pub fn cross_sign(&self, successor: &Self) -> Result<String> {
+        let lifetime = self.ends.duration_since(SystemTime::now()).unwrap_or_default();
+        let (_, mut params) = ca_params(lifetime, 0);
+        let der = pem::parse(&successor.certificate)?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(der.contents())?;
+        let name = parsed.subject().iter_common_name().next().context("a CA has a name")?.as_str()?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.use_authority_key_identifier_extension = true;
+        Ok(params.signed_by(successor.issuer.key(), &self.issuer)?.pem())
+    }
+
+    /// Reads a CA's certificate and key, in PEM.
+    ///
+    /// # Errors
+    ///
+    /// Names the part that is not usable, and why.
+    pub fn parse(certificate: String, key: &str) -> Result<Self> {
+        let key = KeyPair::from_pem(key).context("the CA's key is not a private key")?;
+        let der = pem::parse(&certificate).context("the CA's certificate is not PEM")?;
+        let (_, parsed) =
+            x509_parser::parse_x509_certificate(der.contents()).context("the CA's certificate is not one")?;
+        ensure!(parsed.is_ca(), "the CA's certificate is not that of a CA");
+        ensure!(
+            parsed.public_key().raw == key.subject_public_key_info(),
+            "the CA's key is not that of its certificate"
+        );
+        let (begins, ends) = validity(&parsed)?;
+        ensure!(ends > SystemTime::now(), "the CA has ended");
+        let issuer = Issuer::from_ca_cert_der(&der.contents().into(), key)?;
+        Ok(Self { certificate, issuer, begins, ends })
+    }
+
+    /// Gives the CA's certificate, in PEM.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// Gives the CA's private key, in PEM.
+    pub fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
+    /// When it was made.
+    pub fn begins(&self) -> SystemTime {
+        self.begins
+    }
+
+    /// When it ends, and with it all that it signed.
+    pub fn ends(&self) -> SystemTime {
+        self.ends
+    }
+
+    /// Issues a certificate for a server that is reached by `names`.
+    ///
+    /// It is for client authentication as well: `helm test` calls the server from a pod that has no other certificate.
+    /// As a client, it is a user with the name of the Service.
+    ///
+    /// # Errors
+    ///
+    /// When a name is neither a DNS name nor an IP address.
+    pub fn issue_server(&self, common_name: &str, names: Vec<String>, lifetime: Duration) -> Result<Issued> {
+        let key = KeyPair::generate()?;
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let mut params = self.leaf_params(common_name, lifetime, usages);
+        params.subject_alt_names = CertificateParams::new(names)?.subject_alt_names;
+        let certificate = params.signed_by(&key, &self.issuer)?.pem();
+        Ok(Issued { certificate, key: key.serialize_pem() })
+    }
+
+    /// Issues a certificate that names a user and the user's groups.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no randomness.
+    pub fn issue_client(&self, user: &str, groups: &[String], lifetime: Duration) -> Result<Issued> {
+        let key = KeyPair::generate()?;
+        let certificate = self.sign_client(user, groups, lifetime, &key)?;
+        Ok(Issued { certificate, key: key.serialize_pem() })
+    }
+
+    /// Issues such a certificate for the key of a request (PKCS #10, PEM), of which nothing else is taken.
+    ///
+    /// # Errors
+    ///
+    /// When it is no request, or not signed by its own key.
+    pub fn sign_request(&self, request: &str, user: &str, groups: &[String], lifetime: Duration) -> Result<String> {
+        let request =
+            CertificateSigningRequestParams::from_pem(request).context("the request is not a PKCS #10 one")?;
+        self.sign_client(user, groups, lifetime, &request.public_key)
+    }
+
+    fn sign_client(
+        &self,
+        user: &str,
+        groups: &[String],
+        lifetime: Duration,
+        key: &impl PublicKeyData,
+    ) -> Result<String> {
+        let params = self.leaf_params("client", lifetime, vec![ExtendedKeyUsagePurpose::ClientAuth]);
+        let certificate = params.signed_by(key, &self.issuer)?;
+        let certificate = subject::replace(certificate.der(), &subject::encode(user, groups), self.issuer.key())?;
+        Ok(subject::pem(certificate))
+    }
+
+    fn leaf_params(
+        &self,
+        common_name: &str,
+        lifetime: Duration,
+        usages: Vec<ExtendedKeyUsagePurpose>,
+    ) -> CertificateParams {
+        let ends = self.ends.min(SystemTime::now() + lifetime);
+        let mut params = params(common_name, ends);
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = usages;
+        params.use_authority_key_identifier_extension = true;
+        params
+    }
+}
+
+/// Begins a certificate. Its serial number is left to rcgen: 159 bits of a digest of the key, which is new each time.
+fn params(common_name: &str, ends: SystemTime) -> CertificateParams {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    let mut params = CertificateParams::default();
+    params.not_before = (SystemTime::now() - BACKDATE).into();
+    params.not_after = ends.into();
+    params.distinguished_name = name;
+    params
+}
+
+/// Begins the certificate of a CA, below which there may be so many others.
+fn ca_params(lifetime: Duration, path_length: u8) -> (SystemTime, CertificateParams) {
+    let now = SystemTime::now();
+    // A successor has another name, so that nobody takes one for the other.
+    let second = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+    let mut params = params(&format!("replica-count-manager CA {second}"), now + lifetime);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    (now, params)
+}
+
+/// When a certificate begins and ends.
+fn validity(certificate: &X509Certificate<'_>) -> Result<(SystemTime, SystemTime)> {
+    let time = |seconds: i64| -> Result<SystemTime> {
+        let seconds = u64::try_from(seconds).context("the certificate is of before 1970")?;
+        Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    };
+    let validity = certificate.validity();
+    Ok((time(validity.not_before.timestamp())? + BACKDATE, time(validity.not_after.timestamp())?))
+}
+
+/// When the first certificate of a PEM text ends.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn end(certificate: &str) -> Result<SystemTime> {
+    let der = pem::parse(certificate).context("not PEM")?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(der.contents()).context("not a certificate")?;
+    Ok(validity(&parsed)?.1)
+}
+
+/// Lists the names by which a server is reached: through a port-forward, through its Service, and the `further` ones.
+pub fn server_names(service: &str, namespace: &str, further: &[String]) -> Vec<String> {
+    let mut names = ["localhost", "127.0.0.1", "::1", service].map(String::from).to_vec();
+    names.extend(["", ".svc", ".svc.cluster.local"].map(|end| format!("{service}.{namespace}{end}")));
+    for name in further {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// Parses a DNS name, which may begin with a wildcard, or an IP address.
+///
+/// # Errors
+///
+/// When it is neither.
+pub fn host(text: &str) -> Result<String> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    if text.parse::<IpAddr>().is_ok() || (text.len() <= 253 && name.split('.').all(label)) {
+        return Ok(text.to_owned());
+    }
+    Err(anyhow!("not a DNS name or IP address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::{extensions::GeneralName, prelude::ParsedExtension};
+
+    use super::*;
+
+    #[test]
+    fn the_server_is_known_by_its_loopback_and_service_names() {
+        assert_eq!(
+            server_names("rcm", "tools", &["rcm.example.com".to_owned(), "rcm.tools".to_owned()]),
+            [
+                "localhost",
+                "127.0.0.1",
+                "::1",
+                "rcm",
+                "rcm.tools",
+                "rcm.tools.svc",
+                "rcm.tools.svc.cluster.local",
+                "rcm.example.com"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_host_is_a_dns_name_or_an_address() {
+        for good in ["localhost", "a.b-c.example", "*.example.com", "10.0.0.1", "::1"] {
+            assert!(host(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "a..b", "-a", "a-", "a b", "a_b", "*", "a.*.b", "https://a", &"a".repeat(64)] {
+            assert!(host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_ca_signs_leaves_and_its_successor_only() -> Result<()> {
+        let ca = Authority::new(30 * DAY)?;
+        let der = pem::parse(ca.certificate())?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(der.contents())?;
+        let constraints = parsed.basic_constraints()?.context("no basic constraints")?;
+        assert!(constraints.value.ca);
+        assert_eq!(constraints.value.path_len_constraint, Some(1));
+        let usage = parsed.key_usage()?.context("no key usage")?;
+        assert!(usage.value.key_cert_sign() && usage.value.crl_sign() && !usage.value.digital_signature());
+        parsed.verify_signature(None)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_server_certificate_serves_its_names_only_and_can_call_the_server() -> Result<()> {
+        let ca = Authority::new(30 * DAY)?;
+        let issued = ca.issue_server("rcm", server_names("rcm", "tools", &[]), 10 * DAY)?;
+        let der = pem::parse(issued.certificate)?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(der.contents())?;
+        let usage = parsed.extended_key_usage()?.context("no extended key usage")?;
+        assert!(usage.value.server_auth && usage.value.client_auth);
+        let names = parsed.subject_alternative_name()?.context("no alternative names")?;
+        assert_eq!(names.value.general_names.len(), 7);
+        assert_eq!(names.value.general_names[0], GeneralName::DNSName("localhost"));
+        assert!(!parsed.is_ca());
+        Ok(())
+    }
+
+    #[test]
+    fn a_ca_read_back_signs_like_before_and_is_not_outlived() -> Result<()> {
+        let ca = Authority::new(30 * DAY)?;
+        let again = Authority::parse(ca.certificate().to_owned(), &ca.key())?;
+        let issued = again.issue_client("alice", &["sre".to_owned()], 365 * DAY)?;
+        let (ca, leaf) = (pem::parse(again.certificate())?, pem::parse(issued.certificate)?);
+        let (_, ca) = x509_parser::parse_x509_certificate(ca.contents())?;
+        let (_, leaf) = x509_parser::parse_x509_certificate(leaf.contents())?;
+        leaf.verify_signature(Some(ca.public_key()))?;
+        let usage = leaf.extended_key_usage()?.context("no extended key usage")?;
+        assert!(usage.value.client_auth && !usage.value.server_auth);
+        assert_eq!(leaf.issuer(), ca.subject());
+        assert_eq!(leaf.validity().not_after, ca.validity().not_after);
+        assert_eq!(authority_key_id(&leaf), subject_key_id(&ca));
+        assert!(subject_key_id(&leaf).is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn who_trusts_a_ca_trusts_what_its_successor_signs() -> Result<()> {
+        let (old, new) = (Authority::new(30 * DAY)?, Authority::new(30 * DAY)?);
+        let (cross, old_ca) = (pem::parse(old.cross_sign(&new)?)?, pem::parse(old.certificate())?);
+        let leaf = pem::parse(new.issue_client("alice", &[], DAY)?.certificate)?;
+        let (_, cross) = x509_parser::parse_x509_certificate(cross.contents())?;
+        let (_, old_ca) = x509_parser::parse_x509_certificate(old_ca.contents())?;
+        let (_, leaf) = x509_parser::parse_x509_certificate(leaf.contents())?;
+        cross.verify_signature(Some(old_ca.public_key()))?;
+        leaf.verify_signature(Some(cross.public_key()))?;
+        assert_eq!((leaf.issuer(), cross.issuer()), (cross.subject(), old_ca.subject()));
+        assert_ne!(cross.subject(), old_ca.subject());
+        assert_eq!(authority_key_id(&leaf), subject_key_id(&cross));
+        Ok(())
+    }
+
+    #[test]
+    fn a_request_gets_a_certificate_for_its_key_and_nothing_else_of_it() -> Result<()> {
+        let (ca, key) = (Authority::new(30 * DAY)?, KeyPair::generate()?);
+        let request = CertificateParams::new(["evil.example.com".to_owned()])?.serialize_request(&key)?.pem()?;
+        let arn = format!("arn:aws:sts::123456789012:assumed-role/{}/alice", "x".repeat(64));
+        let signed = pem::parse(ca.sign_request(&request, &arn, &["sre".to_owned()], DAY)?)?;
+        let (_, leaf) = x509_parser::parse_x509_certificate(signed.contents())?;
+        assert_eq!(leaf.public_key().raw, key.subject_public_key_info());
+        assert!(leaf.subject_alternative_name()?.is_none());
+        let identity = crate::tls::Identity::of(&signed.contents().into()).context("no identity")?;
+        assert_eq!((identity.user, identity.groups), (arn, vec!["sre".to_owned(), "system:authenticated".to_owned()]));
+        assert!(ca.sign_request("x", "alice", &[], DAY).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_key_of_another_ca_is_refused() -> Result<()> {
+        let (one, other) = (Authority::new(30 * DAY)?, Authority::new(30 * DAY)?);
+        assert!(Authority::parse(one.certificate().to_owned(), &other.key()).is_err());
+        Ok(())
+    }
+
+    fn subject_key_id<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a [u8]> {
+        certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0),
+            _ => None,
+        })
+    }
+
+    fn authority_key_id<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a [u8]> {
+        certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| id.0),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,6 @@
+//! Certificates: a CA, what it signs, and the CA that the server manages by itself.
+
+mod authority;
+mod subject;
+
+pub use authority::{Authority, DAY, Issued, end, host, server_names};

@@ -190,8 +190,8 @@ fn params(common_name: &str, ends: SystemTime) -> CertificateParams {
 fn ca_params(lifetime: Duration, path_length: u8) -> (SystemTime, CertificateParams) {
     let now = SystemTime::now();
     // A successor has another name, so that nobody takes one for the other.
-    let second = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-    let mut params = params(&format!("replica-count-manager CA {second}"), now + lifetime);
+    let time = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let mut params = params(&format!("replica-count-manager CA {time}"), now + lifetime);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     (now, params)

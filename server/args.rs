@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{check::CheckArgs, controller::OwnershipMode, tls::Files};
+use crate::{check::CheckArgs, controller::OwnershipMode, pki::managed::ManagedArgs, tls::Files};
 
 /// Keep Kubernetes replica counts where they were set
 ///
@@ -33,9 +33,17 @@ pub struct Args {
     #[arg(long, env, default_value = "info", value_name = "LEVEL")]
     pub log_level: String,
 
+    /// Where the certificates come from
+    #[arg(long, env, default_value = "files", value_name = "SOURCE")]
+    pub certificates: CertificateSource,
+
     /// The server's certificate
     #[command(flatten)]
     pub files: Files,
+
+    /// The certificates that the server manages
+    #[command(flatten)]
+    pub managed: ManagedArgs,
 
     /// Largest count to accept and enforce, in replicas
     #[arg(long, env, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
@@ -44,6 +52,15 @@ pub struct Args {
     /// What becomes of the ownership of a count that was put back, as server-side apply tracks it
     #[arg(long, env, default_value = "giveBack", value_name = "MODE")]
     pub ownership: OwnershipMode,
+}
+
+/// Where the certificates come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CertificateSource {
+    /// The files that the next three flags name, which somebody else keeps
+    Files,
+    /// A CA in a Secret, which the server makes and renews by itself
+    Managed,
 }
 
 /// What else the program does.

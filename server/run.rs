@@ -16,9 +16,10 @@ use tracing::{info, warn};
 
 use crate::{
     admin, apiserver,
-    args::Args,
+    args::{Args, CertificateSource},
     cache::{Cache, feeds, kinds},
     controller, grpc,
+    pki::managed::Managed,
     readiness::Readiness,
     telemetry::Metrics,
     tls::{self, Credentials},
@@ -51,13 +52,17 @@ impl Server {
     /// Names the setting that cannot be used, and why.
     pub async fn bind(args: Args) -> Result<Self, anyhow::Error> {
         let metrics = Arc::new(Metrics::default());
-        let credentials = Credentials::load(args.files.clone(), metrics.clone())
-            .context("failed to load the server's certificate")?;
         let mut config = Config::infer()
             .await
             .context("failed to find the API server: there is neither a usable KUBECONFIG nor a service account")?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let client = apiserver::client(&config).context("failed to use the API server's configuration")?;
+        let source = match args.certificates {
+            CertificateSource::Files => tls::Source::Files(args.files.clone()),
+            CertificateSource::Managed => tls::Source::Managed(Arc::new(Managed::new(&client, args.managed.clone())?)),
+        };
+        let credentials =
+            Credentials::load(source, metrics.clone()).await.context("failed to load the server's certificate")?;
         let grpc = listen(args.grpc_address).await.context("failed to listen on GRPC_ADDRESS")?;
         let http = listen(args.http_address).await.context("failed to listen on HTTP_ADDRESS")?;
         info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");

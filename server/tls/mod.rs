@@ -21,7 +21,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use accept::{Connection, incoming};
 pub use identity::Identity;
-pub use reload::Credentials;
+pub use reload::{Credentials, Source};
+
+use crate::pki::managed;
 
 /// The files of a certificate, and of whom its peers' certificates must come from.
 #[derive(Args, Clone, Debug)]
@@ -107,12 +109,14 @@ pub enum Error {
     },
 }
 
-/// The content of the files, to find out whether it changed.
-#[derive(PartialEq, Eq)]
+/// The certificate, its key and the CA, in PEM, to find out whether they changed.
+#[derive(Clone, PartialEq, Eq)]
 struct Content {
     certificate: Vec<u8>,
     key: Vec<u8>,
     ca: Vec<u8>,
+    /// The same, if it is managed.
+    managed: Option<managed::Certificate>,
 }
 
 /// What the accept loop needs of the server's certificate.
@@ -127,7 +131,8 @@ type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Files {
     fn read(&self) -> Result<Content, Error> {
-        Ok(Content { certificate: read(&self.certificate)?, key: read(&self.key)?, ca: read(&self.ca)? })
+        let (certificate, key, ca) = (read(&self.certificate)?, read(&self.key)?, read(&self.ca)?);
+        Ok(Content { certificate, key, ca, managed: None })
     }
 
     fn load(&self, content: &Content) -> Result<Loaded, Error> {

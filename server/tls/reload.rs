@@ -1,37 +1,53 @@
-//! The server's certificate, read again when its files change: connections that are open stay, new ones get the new one.
+//! The server's certificate, read again when it changes: connections that are open stay, new ones get the new one.
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::anyhow;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
-use super::{Content, Error, Files};
-use crate::telemetry::{self, Metrics};
+use super::{Content, Error, Files, Loaded};
+use crate::{
+    pki::managed::Managed,
+    telemetry::{self, Metrics},
+};
 
-/// How often the files are compared. A Secret's volume swaps a symlink, which watches of files miss.
+/// How often the source is looked at. A Secret's volume swaps a symlink, which watches of files miss.
 const INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long one look may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the server's certificate comes from.
+#[derive(Clone)]
+pub enum Source {
+    /// Files, which somebody else keeps.
+    Files(Files),
+    /// The CA that the server manages.
+    Managed(Arc<Managed>),
+}
 
 /// The certificate in use.
 pub struct Credentials {
-    files: Files,
+    source: Source,
     current: ArcSwap<ServerConfig>,
     metrics: Arc<Metrics>,
     first: Content,
 }
 
 impl Credentials {
-    /// Reads and checks the files.
+    /// Reads and checks the certificate.
     ///
     /// # Errors
     ///
-    /// Names the file that cannot be used, and why.
-    pub fn load(files: Files, metrics: Arc<Metrics>) -> Result<Self, Error> {
-        let first = files.read()?;
-        let loaded = files.load(&first)?;
+    /// Names what cannot be used, and why.
+    pub async fn load(source: Source, metrics: Arc<Metrics>) -> Result<Self, anyhow::Error> {
+        let first = source.read(None).await?;
+        let loaded = source.load(&first)?;
         metrics.certificate_expiry.set(loaded.expires as f64);
-        Ok(Self { files, current: ArcSwap::new(loaded.config), metrics, first })
+        Ok(Self { source, current: ArcSwap::new(loaded.config), metrics, first })
     }
 
     /// How to speak TLS with the next connection.
@@ -39,37 +55,73 @@ impl Credentials {
         self.current.load_full()
     }
 
-    /// Follows the files for as long as it is polled. Files that cannot be used leave the certificate as it is.
+    /// Follows the source for as long as it is polled. What cannot be used leaves the certificate as it is.
     pub async fn follow(&self) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut seen: Option<Content> = None;
+        let mut seen = self.first.clone();
+        let mut failing = false;
         loop {
             ticks.tick().await;
-            let content = match self.files.read() {
-                Ok(content) => content,
-                Err(error) => {
-                    self.keep(&error);
-                    continue;
-                }
+            let read = match timeout(TIMEOUT, self.source.read(Some(&seen))).await {
+                Ok(read) => read,
+                Err(_) => Err(anyhow!("no answer within {TIMEOUT:?}")),
             };
-            if content == *seen.as_ref().unwrap_or(&self.first) {
-                continue;
-            }
-            match self.files.load(&content) {
-                Ok(loaded) => {
-                    self.metrics.certificate_expiry.set(loaded.expires as f64);
-                    self.current.store(loaded.config);
-                    info!(expires = loaded.expires, "certificate reloaded");
+            let changed = match read {
+                Ok(content) if content == seen => Ok(()),
+                Ok(content) => {
+                    let loaded = self.source.load(&content);
+                    seen = content;
+                    loaded.map(|loaded| self.publish(loaded)).map_err(anyhow::Error::from)
                 }
-                Err(error) => self.keep(&error),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = &changed {
+                self.metrics.certificate_failures.inc();
+                // Said once: what is wrong stays wrong until somebody mends it.
+                if !failing {
+                    let error = telemetry::chain(error.as_ref());
+                    warn!(error, "changed certificate cannot be used, keeping the one before");
+                }
             }
-            seen = Some(content);
+            failing = changed.is_err();
         }
     }
 
-    fn keep(&self, error: &Error) {
-        self.metrics.certificate_failures.inc();
-        warn!(error = telemetry::chain(error), "changed certificate cannot be used, keeping the one before");
+    fn publish(&self, loaded: Loaded) {
+        self.metrics.certificate_expiry.set(loaded.expires as f64);
+        self.current.store(loaded.config);
+        info!(expires = loaded.expires, "certificate reloaded");
+    }
+}
+
+impl Source {
+    /// Reads what is there now. A managed certificate stays the one that is in use while it can.
+    async fn read(&self, current: Option<&Content>) -> Result<Content, anyhow::Error> {
+        match self {
+            Self::Files(files) => Ok(files.read()?),
+            Self::Managed(managed) => {
+                let current = current.and_then(|current| current.managed.as_ref());
+                let certificate = managed.certificate(current).await?;
+                Ok(Content {
+                    certificate: certificate.chain.clone().into_bytes(),
+                    key: certificate.key.clone().into_bytes(),
+                    ca: certificate.authorities.clone().into_bytes(),
+                    managed: Some(certificate),
+                })
+            }
+        }
+    }
+
+    fn load(&self, content: &Content) -> Result<Loaded, Error> {
+        match self {
+            Self::Files(files) => files.load(content),
+            // For messages alone: nothing is read from there.
+            Self::Managed(_) => {
+                let [certificate, key, ca] =
+                    ["certificate", "key", "CA"].map(|part| format!("the managed {part}").into());
+                Files { certificate, key, ca }.load(content)
+            }
+        }
     }
 }

@@ -4,7 +4,12 @@ use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{check::CheckArgs, controller::OwnershipMode, pki::managed::ManagedArgs, tls::Files};
+use crate::{
+    check::CheckArgs,
+    controller::OwnershipMode,
+    pki::{managed::ManagedArgs, signer::SignerArgs},
+    tls::Files,
+};
 
 /// Keep Kubernetes replica counts where they were set
 ///
@@ -44,6 +49,10 @@ pub struct Args {
     /// The certificates that the server manages
     #[command(flatten)]
     pub managed: ManagedArgs,
+
+    /// The certificates of clients
+    #[command(flatten)]
+    pub signer: SignerArgs,
 
     /// Largest count to accept and enforce, in replicas
     #[arg(long, env, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]

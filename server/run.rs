@@ -19,7 +19,7 @@ use crate::{
     args::{Args, CertificateSource},
     cache::{Cache, feeds, kinds},
     controller, grpc,
-    pki::managed::Managed,
+    pki::{managed::Managed, signer::Signer},
     readiness::Readiness,
     telemetry::Metrics,
     tls::{self, Credentials},
@@ -40,6 +40,8 @@ pub struct Server {
     grpc: TcpListener,
     http: TcpListener,
     credentials: Arc<Credentials>,
+    /// What signs the certificates of clients, if the server does.
+    signer: Option<Signer>,
     metrics: Arc<Metrics>,
     client: Client,
 }
@@ -57,16 +59,13 @@ impl Server {
             .context("failed to find the API server: there is neither a usable KUBECONFIG nor a service account")?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let client = apiserver::client(&config).context("failed to use the API server's configuration")?;
-        let source = match args.certificates {
-            CertificateSource::Files => tls::Source::Files(args.files.clone()),
-            CertificateSource::Managed => tls::Source::Managed(Arc::new(Managed::new(&client, args.managed.clone())?)),
-        };
+        let (source, signer) = certificates(&args, &client)?;
         let credentials =
             Credentials::load(source, metrics.clone()).await.context("failed to load the server's certificate")?;
         let grpc = listen(args.grpc_address).await.context("failed to listen on GRPC_ADDRESS")?;
         let http = listen(args.http_address).await.context("failed to listen on HTTP_ADDRESS")?;
         info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
-        Ok(Self { args, grpc, http, credentials: Arc::new(credentials), metrics, client })
+        Ok(Self { args, grpc, http, credentials: Arc::new(credentials), signer, metrics, client })
     }
 
     /// Runs until `shutdown`, then stops in order: unready at once, closed to new calls after a while, and done.
@@ -75,7 +74,7 @@ impl Server {
     ///
     /// When a part ended that should not have: the process is better restarted.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), anyhow::Error> {
-        let Self { args, grpc, http, credentials, metrics, client } = self;
+        let Self { args, grpc, http, credentials, signer, metrics, client } = self;
         let cache = Arc::new(Cache::default());
         let stages = Stages::default();
         let readiness = Readiness::new(cache.clone(), stages.draining.clone());
@@ -85,6 +84,9 @@ impl Server {
         parts.follow(&client, args.namespace(), &cache);
         let reloading = credentials.clone();
         parts.spawn("watch of the certificate", async move { reloading.follow().await });
+        if let Some(signer) = signer {
+            parts.spawn("signer", signer.run());
+        }
         let (watching, watch_client) = (readiness.clone(), client.clone());
         parts.spawn("readiness", async move { watching.watch(watch_client, reporter).await });
         parts.spawn("http", admin::serve(http, readiness, metrics.clone()));
@@ -103,6 +105,22 @@ impl Server {
         let closing = stages.closing.clone().cancelled_owned();
         let serving = grpc::serve(context, health, incoming, closing);
         supervise(parts, stages, serving, shutdown).await
+    }
+}
+
+/// Where the certificates come from, and what signs those of clients.
+fn certificates(args: &Args, client: &Client) -> Result<(tls::Source, Option<Signer>), anyhow::Error> {
+    match args.certificates {
+        CertificateSource::Files if args.signer.sign_clients => {
+            bail!("SIGN_CLIENTS needs CERTIFICATES=managed: there is no CA to sign with")
+        }
+        CertificateSource::Files => Ok((tls::Source::Files(args.files.clone()), None)),
+        CertificateSource::Managed => {
+            let managed = Arc::new(Managed::new(client, args.managed.clone())?);
+            let signer =
+                args.signer.sign_clients.then(|| Signer::new(client.clone(), managed.clone(), args.signer.clone()));
+            Ok((tls::Source::Managed(managed), signer))
+        }
     }
 }
 

@@ -75,6 +75,11 @@ impl GroupKind {
     pub fn is_deployment(&self) -> bool {
         &*self.kind == "Deployment" && &*self.group == "apps"
     }
+
+    /// Whether this is the ReplicaSet, which is no target of its own where a Deployment controls it.
+    pub fn is_replica_set(&self) -> bool {
+        &*self.kind == "ReplicaSet" && &*self.group == "apps"
+    }
 }
 
 /// Names one target. Ordered by namespace, kind, group and name, as lists are.

@@ -110,11 +110,6 @@ impl TargetKind {
         &*self.group_kind.group == "apps"
     }
 
-    /// Whether it is the ReplicaSet, whose count is a Deployment's business where one controls it.
-    pub fn is_replica_set(&self) -> bool {
-        self.is_of_apps() && &*self.group_kind.kind == "ReplicaSet"
-    }
-
     /// The group and version, such as `apps/v1`.
     pub fn api_version(&self) -> String {
         format!("{}/{}", self.group_kind.group, self.version)

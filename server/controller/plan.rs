@@ -64,7 +64,7 @@ impl Situation<'_> {
         match (self.target, kind) {
             (None, _) | (_, None) => Plan::Await,
             (Some(target), _) if target.deleting => Plan::Await,
-            (Some(target), Some(kind)) if kind.is_replica_set() && target.controller.is_some() => {
+            (Some(target), Some(kind)) if kind.group_kind.is_replica_set() && target.controller.is_some() => {
                 Plan::LeaveToController
             }
             (Some(target), _) if self.count_of(target) == Some(desired) => Plan::Keep,

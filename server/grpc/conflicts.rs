@@ -1,7 +1,7 @@
 //! Who else decides about a count: a Set by us would be undone, or undo what somebody else means.
 
 use super::error::Error;
-use crate::api::{FieldPath, Owners, ReplicaCount, TargetKey, TargetKind, TargetState};
+use crate::api::{FieldPath, Owners, ReplicaCount, TargetKey, TargetState};
 
 /// Refuses a target that an autoscaler scales.
 pub(super) fn check_autoscaler(key: &TargetKey, autoscaler: Option<&str>) -> Result<(), Error> {
@@ -12,9 +12,9 @@ pub(super) fn check_autoscaler(key: &TargetKey, autoscaler: Option<&str>) -> Res
 }
 
 /// Refuses a ReplicaSet that another object controls, which would put its own count back at once.
-pub(super) fn check_controller(kind: &TargetKind, key: &TargetKey, target: Option<&TargetState>) -> Result<(), Error> {
+pub(super) fn check_controller(key: &TargetKey, target: Option<&TargetState>) -> Result<(), Error> {
     match target.and_then(|target| target.controller.as_deref()) {
-        Some(controller) if kind.is_replica_set() => {
+        Some(controller) if key.kind.is_replica_set() => {
             let message = format!("{controller} decides about the count of {key}: set that one");
             Err(Error::Precondition { reason: "CONTROLLED", message })
         }

@@ -67,7 +67,9 @@ impl Filter {
     }
 
     pub(super) fn selects(&self, seen: &Seen) -> bool {
-        (seen.count.is_some() || self.all_targets && self.kinds.contains(&seen.key.kind))
+        let controlled =
+            seen.key.kind.is_replica_set() && seen.target.as_ref().is_some_and(|it| it.controller.is_some());
+        (seen.count.is_some() || self.all_targets && !controlled && self.kinds.contains(&seen.key.kind))
             && self.namespace.as_deref().is_none_or(|namespace| *seen.key.namespace == *namespace)
             && self.selector.matches(seen.target.as_ref().map(|target| &target.labels))
     }

@@ -86,7 +86,7 @@ impl Writes {
             return Err(Error::TargetNotFound(set.key.clone()));
         }
         check_expected(set, observed)?;
-        conflicts::check_controller(kind, &set.key, target.as_ref())?;
+        conflicts::check_controller(&set.key, target.as_ref())?;
         if !set.force {
             conflicts::check_autoscaler(&set.key, seen.autoscaler.as_deref())?;
         }

@@ -2,6 +2,7 @@
 
 mod authority;
 pub mod managed;
+pub mod signer;
 mod subject;
 
 pub use authority::{Authority, DAY, Issued, end, host, server_names};

@@ -89,10 +89,9 @@ async fn helm_test_fails_with_a_certificate_of_another_ca() -> Result<()> {
         assert!(error.to_string().contains(&format!("{pod} failed")), "{error}");
         let log = shop.world.log(&shop.name, &pod)?;
         assert!(log.contains("failed to call 127.0.0.1:"), "{log}");
-        // The one certificate has a CA of the same name as the other's, so it is by the signature that they differ.
         let server = shop.world.server_in(&shop.name).await?;
         let log = shop.world.log(&shop.name, &server.pod)?;
-        assert!(log.contains("invalid peer certificate: BadSignature"), "{log}");
+        assert!(log.contains("invalid peer certificate: UnknownIssuer"), "{log}");
         let pod = shop.get(&format!("pod/{pod}")).await?;
         assert_eq!(pod["status"]["phase"], "Failed", "{pod}");
         let ended = &pod["status"]["containerStatuses"][0]["state"]["terminated"];

@@ -34,7 +34,8 @@ async fn a_client_needs_a_certificate_of_our_ca() -> Result<()> {
     let foreign =
         refusal(world, &["-cacert", &ca, "-cert", &file("client/client.crt"), "-key", &file("client/client.key")])
             .await?;
-    assert!(foreign.output.contains("remote error: tls: unknown certificate authority"), "{foreign}");
+    // Go's client sends no certificate of a CA that the server does not name.
+    assert!(foreign.output.contains("certificate required"), "{foreign}");
 
     // And the client refuses a server of another CA.
     let stranger = refusal(world, &["-cacert", &file("ca/ca.crt"), "-cert", &certificate, "-key", &key]).await?;

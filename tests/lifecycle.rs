@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use cluster::{Options, ports, run, wait};
+use cluster::{Options, run, wait};
 use replica_count_manager::proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use tonic::Code;
 
@@ -75,14 +75,13 @@ async fn a_server_of_one_namespace_leaves_the_others_alone() -> Result<()> {
     let world = world().await?;
     let (own, other) = (Namespace::shared("own").await?, Namespace::shared("foreign").await?);
     let file = |name: &str| world.certificates().join(name).display().to_string();
-    let (grpc, http) = (ports::free()?, ports::free()?);
-    let mut server = world.cluster.command(env!("CARGO_BIN_EXE_replica-count-manager"));
-    server.args(["--namespace", &own.name, "--cert-file", &file("server/server.crt")]);
-    server.args(["--key-file", &file("server/server.key"), "--ca-cert-file", &file("ca/ca.crt")]);
-    server.args(["--grpc-address", &format!("127.0.0.1:{grpc}"), "--http-address", &format!("127.0.0.1:{http}")]);
-    let _server = server.stderr(std::process::Stdio::null()).spawn()?;
-
-    let channel = connect(format!("127.0.0.1:{grpc}"), &Certificate::load(world.certificates())?)?;
+    let server = world.standalone(&[
+        &format!("--namespace={}", own.name),
+        &format!("--cert-file={}", file("server/server.crt")),
+        &format!("--key-file={}", file("server/server.key")),
+        &format!("--ca-cert-file={}", file("ca/ca.crt")),
+    ])?;
+    let channel = connect(server.grpc.clone(), &Certificate::load(world.certificates())?)?;
     let mut client = ReplicasServiceClient::new(channel);
     let info = wait::until("the server", PATIENCE, async || {
         Ok(client.clone().get_server_info(v1::GetServerInfoRequest {}).await?.into_inner())

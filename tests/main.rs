@@ -21,6 +21,7 @@ mod kept_counts;
 mod krew;
 mod kubectl_apply;
 mod lifecycle;
+mod managed_certificates;
 mod ownership_rights;
 mod plugin;
 mod plugin_errors;

@@ -8,13 +8,15 @@ pub(crate) mod installation;
 mod kubectl_replicas;
 pub(crate) mod namespace;
 pub(crate) mod release;
+mod standalone;
 mod world;
 
 pub(crate) use channel::{Certificate, connect};
 pub(crate) use grpcurl::Refusal;
 pub(crate) use kubectl_replicas::{Outcome, outcome};
 pub(crate) use namespace::{Namespace, condition};
-pub(crate) use world::{World, world};
+pub(crate) use standalone::Standalone;
+pub(crate) use world::{World, http, world};
 
 /// The end of every wait: generous, since machines that run tests are often loaded far beyond their cores.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

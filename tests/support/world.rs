@@ -184,12 +184,17 @@ impl World {
 
     /// The status and the body of a plain HTTP answer of the server.
     pub(crate) async fn http(&self, path: &str) -> Result<(u16, String)> {
-        let client: Client<HttpConnector, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let answer = client.get(format!("http://{}{path}", self.http).parse()?).await?;
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await?.to_bytes();
-        Ok((status, String::from_utf8(body.to_vec()).context("the answer is no text")?))
+        http(&self.http, path).await
     }
+}
+
+/// The status and the body of a plain HTTP answer.
+pub(crate) async fn http(address: &str, path: &str) -> Result<(u16, String)> {
+    let client: Client<HttpConnector, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let answer = client.get(format!("http://{address}{path}").parse()?).await?;
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await?.to_bytes();
+    Ok((status, String::from_utf8(body.to_vec()).context("the answer is no text")?))
 }
 
 fn is_ready(pod: &Value) -> bool {

@@ -1,0 +1,258 @@
+//! Certificates that the server manages by itself: made, shared, renewed, put back, and told apart from damaged ones.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use cluster::wait;
+use replica_count_manager::{
+    pki::{Authority, DAY},
+    proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient},
+};
+use rustls::pki_types::ServerName;
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, sync::watch, task::JoinSet};
+use tokio_rustls::TlsConnector;
+use tonic::transport::Channel;
+
+use crate::support::{Certificate, Namespace, PATIENCE, Standalone, connect, http};
+
+const NAME: &str = "ca";
+
+/// How soon a change is in force: the source is looked at every 5 s.
+const SOON: Duration = Duration::from_secs(10);
+
+fn server(shop: &Namespace<'_>) -> Result<Standalone> {
+    let namespace = format!("--pod-namespace={}", shop.name);
+    let secret = format!("--ca-secret={NAME}");
+    shop.world.standalone(&["--certificates=managed", &namespace, &secret, "--server-names=localhost"])
+}
+
+/// The files in the Secret, once it is there.
+async fn secret(shop: &Namespace<'_>) -> Result<[String; 3]> {
+    let secret = wait::until("the Secret", PATIENCE, async || shop.get(&format!("secret/{NAME}")).await).await?;
+    let text = |key: &str| -> Result<String> {
+        let encoded = secret["data"][key].as_str().with_context(|| format!("no {key}"))?;
+        let decoded: k8s_openapi::ByteString = serde_json::from_value(json!(encoded))?;
+        Ok(String::from_utf8(decoded.0)?)
+    };
+    Ok([text("tls.crt")?, text("tls.key")?, text("ca.crt")?])
+}
+
+/// An administrator's certificate of the CA that is in the Secret now, and trust in that CA alone.
+async fn admin(shop: &Namespace<'_>) -> Result<Certificate> {
+    let [certificate, key, _] = secret(shop).await?;
+    let ca = Authority::parse(certificate.clone(), &key)?;
+    let issued = ca.issue_client("admin", &["replica-count-manager:admins".to_owned()], DAY)?;
+    let pair = Some((issued.certificate.into_bytes(), issued.key.into_bytes()));
+    Ok(Certificate { ca: certificate.into_bytes(), pair })
+}
+
+/// The certificate that a server shows to a new connection.
+async fn shown(server: &Standalone, certificate: &Certificate) -> Result<Vec<u8>> {
+    let connector = TlsConnector::from(Arc::new(certificate.config(&rustls::version::TLS13)?));
+    let socket = TcpStream::connect(&server.grpc).await?;
+    let stream = connector.connect(ServerName::try_from("localhost")?, socket).await?;
+    let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
+    Ok(chain.first().context("an empty chain")?.to_vec())
+}
+
+async fn answers(server: &Standalone, certificate: &Certificate) -> Result<Channel> {
+    wait::until("an answer", PATIENCE, async || {
+        let channel = connect(server.grpc.clone(), certificate)?;
+        ReplicasServiceClient::new(channel.clone())
+            .list_replica_counts(v1::ListReplicaCountsRequest::default())
+            .await?;
+        Ok(channel)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn servers_that_start_at_once_share_one_ca_and_show_nobody_its_key() -> Result<()> {
+    let shop = Namespace::shared("managed").await?;
+    let servers = [server(&shop)?, server(&shop)?, server(&shop)?];
+    let certificate = admin(&shop).await?;
+    for server in &servers {
+        answers(server, &certificate).await?;
+    }
+    let [ca, key, _] = secret(&shop).await?;
+    let map = shop.get(&format!("configmap/{NAME}")).await?;
+    assert_eq!(map["data"], json!({"ca.crt": ca}), "{map}");
+    let secret_part = key.lines().nth(1).context("a key has lines")?.to_owned();
+    for server in &servers {
+        let log = server.log()?;
+        assert!(!log.contains(&secret_part) && !log.contains("PRIVATE"), "{log}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_is_deleted_comes_back_as_it_was() -> Result<()> {
+    let shop = Namespace::shared("deleted-ca").await?;
+    let server = server(&shop)?;
+    let certificate = admin(&shop).await?;
+    answers(&server, &certificate).await?;
+    let before = secret(&shop).await?;
+    shop.kubectl(&["delete", &format!("secret/{NAME}"), &format!("configmap/{NAME}")]).await?;
+    assert_eq!(secret(&shop).await?, before);
+    wait::until("the ConfigMap", PATIENCE, async || shop.get(&format!("configmap/{NAME}")).await).await?;
+    answers(&server, &certificate).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_damaged_secret_changes_nothing_is_told_and_mended() -> Result<()> {
+    let shop = Namespace::shared("damaged-ca").await?;
+    let server = server(&shop)?;
+    let certificate = admin(&shop).await?;
+    answers(&server, &certificate).await?;
+    let before = shown(&server, &certificate).await?;
+    let [_, key, _] = secret(&shop).await?;
+    let write = async |key: &str| {
+        let patch = json!({"stringData": {"tls.key": key}}).to_string();
+        shop.kubectl(&["patch", &format!("secret/{NAME}"), "--type=merge", &format!("--patch={patch}")]).await
+    };
+    write("damaged").await?;
+    wait::until("the failure in metrics and log", PATIENCE, async || {
+        let (_, metrics) = http(&server.http, "/metrics").await?;
+        let failures =
+            metrics.lines().find(|line| line.starts_with("replica_count_manager_certificate_reload_failures_total"));
+        ensure!(failures.is_some_and(|line| !line.ends_with(" 0")), "{failures:?}");
+        let log = server.log()?;
+        ensure!(log.contains("keeping the one before") && log.contains("holds no usable CA"), "{log}");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(shown(&server, &certificate).await?, before);
+    answers(&server, &certificate).await?;
+    write(&key).await?;
+    // It works again: a new CA can be asked for.
+    rotate(&shop).await
+}
+
+/// Asks for a new CA and waits for it.
+async fn rotate(shop: &Namespace<'_>) -> Result<()> {
+    let [before, ..] = secret(shop).await?;
+    shop.kubectl(&["annotate", &format!("secret/{NAME}"), "replica-count-manager.io/new-ca=please"]).await?;
+    wait::until("the new CA", PATIENCE, async || {
+        let [now, _, authorities] = secret(shop).await?;
+        ensure!(now != before && authorities.contains(&before) && authorities.contains(&now), "it is the old one");
+        Ok(())
+    })
+    .await
+}
+
+/// Makes calls, each on a connection of its own, until told to stop, and returns how many there were.
+async fn load(address: String, certificate: Arc<Certificate>, stop: watch::Receiver<bool>) -> Result<usize> {
+    let mut calls = 0;
+    while !*stop.borrow() {
+        let mut client = ReplicasServiceClient::new(connect(address.clone(), &certificate)?);
+        client.list_replica_counts(v1::ListReplicaCountsRequest::default()).await?;
+        calls += 1;
+    }
+    Ok(calls)
+}
+
+#[tokio::test]
+async fn a_new_ca_under_load_fails_no_call_and_is_in_force_soon() -> Result<()> {
+    let shop = Namespace::shared("rotated-ca").await?;
+    let server = server(&shop)?;
+    // Trusts the CA of before for ever, as somebody who has copied it does.
+    let certificate = Arc::new(admin(&shop).await?);
+    let channel = answers(&server, &certificate).await?;
+    let mut watch = ReplicasServiceClient::new(channel.clone())
+        .watch_replica_counts(v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() })
+        .await?
+        .into_inner();
+    let before = shown(&server, &certificate).await?;
+    let (stop, stopped) = watch::channel(false);
+    let mut loads = JoinSet::new();
+    for _ in 0..4 {
+        loads.spawn(load(server.grpc.clone(), certificate.clone(), stopped.clone()));
+    }
+    rotate(&shop).await?;
+    wait::until("the new certificate", SOON + Duration::from_secs(5), async || {
+        ensure!(shown(&server, &certificate).await? != before, "it is still the old one");
+        Ok(())
+    })
+    .await?;
+    // Who trusts only the new CA, with a certificate of it, is let in as well.
+    answers(&server, &admin(&shop).await?).await?;
+    stop.send_replace(true);
+    let mut calls = 0;
+    while let Some(load) = loads.join_next().await {
+        calls += load??;
+    }
+    ensure!(calls > 100, "only {calls} calls were made");
+    // The old connection and its watch live on.
+    shop.deployment("web", 1).await?;
+    let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
+    let request = v1::SetReplicaCountRequest { target, replicas: Some(2), ..Default::default() };
+    ReplicasServiceClient::new(channel).set_replica_count(request).await?;
+    let changed = async {
+        loop {
+            if let Some(v1::watch_replica_counts_response::Event::Changed(count)) =
+                watch.message().await?.context("the watch ended")?.event
+            {
+                return Ok::<_, anyhow::Error>(count);
+            }
+        }
+    };
+    let changed = tokio::time::timeout(PATIENCE, changed).await??;
+    assert_eq!(changed.desired, Some(2));
+    Ok(())
+}
+
+/// A request as the plugin files it, by a user whom the administrator plays, and its state once it has come so far.
+async fn request(shop: &Namespace<'_>, name: &str, usage: &str, user: &str, until: &str) -> Result<Value> {
+    let key = rcgen::KeyPair::generate()?;
+    let pem = rcgen::CertificateParams::new(Vec::new())?.serialize_request(&key)?.pem()?;
+    let request = json!({
+        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name},
+        "spec": {"signerName": "replica-count-manager.io/client", "usages": ["digital signature", usage],
+                 "request": k8s_openapi::ByteString(pem.into_bytes())},
+    });
+    let (user, group) = (format!("--as={user}"), "--as-group=sre");
+    let everybody = "--as-group=system:authenticated";
+    let admins = "--as-group=system:masters";
+    let create = ["create", "--filename=-", &user, group, everybody, admins];
+    shop.kubectl_with(&create, &request.to_string()).await?;
+    reached(shop, name, until).await
+}
+
+async fn reached(shop: &Namespace<'_>, name: &str, until: &str) -> Result<Value> {
+    wait::until(&format!("{until} of {name}"), PATIENCE, async || {
+        let request = shop.get(&format!("csr/{name}")).await?;
+        let conditions = request.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+        let there = match until {
+            "certificate" => request.pointer("/status/certificate").is_some(),
+            type_ => conditions.iter().any(|condition| condition["type"] == type_),
+        };
+        ensure!(there, "{request}");
+        Ok(request)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_request_becomes_a_certificate_of_who_made_it_and_nothing_more() -> Result<()> {
+    let shop = Namespace::shared("signer").await?;
+    let namespace = format!("--pod-namespace={}", shop.name);
+    let flags =
+        ["--certificates=managed", &namespace, "--ca-secret=ca", "--sign-clients=true", "--approve-clients=true"];
+    let _server = shop.world.standalone(&flags)?;
+    let arn = "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_PlatformEngineers_0123456789abcdef/alice";
+    for (name, user) in [("signed-alice", "alice"), ("signed-arn", arn)] {
+        let signed = request(&shop, name, "client auth", user, "certificate").await?;
+        let certificate: k8s_openapi::ByteString = serde_json::from_value(signed["status"]["certificate"].clone())?;
+        let der = pem::parse(certificate.0)?;
+        let identity = replica_count_manager::tls::Identity::of(&der.contents().into()).context("no identity")?;
+        assert_eq!(identity.user, user);
+        assert_eq!(identity.groups, ["sre", "system:masters", "system:authenticated"]);
+    }
+    let refused = request(&shop, "refused", "server auth", "alice", "Failed").await?;
+    assert!(refused.to_string().contains("usages must hold"), "{refused}");
+    for name in ["signed-alice", "signed-arn", "refused"] {
+        shop.kubectl(&["delete", "csr", name]).await?;
+    }
+    Ok(())
+}

@@ -26,7 +26,7 @@ const MASTERS: Option<&str> = Some("system:masters");
 const NODES: [&str; 2] = ["node-a", "node-b"];
 
 /// Far longer than any step takes, even on a machine that does other work.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Creates every certificate, key and kubeconfig file, and returns the authority that issues further ones.
 pub(crate) fn certificates(site: &Site) -> Result<Authority> {

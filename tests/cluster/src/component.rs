@@ -16,7 +16,7 @@ use crate::tools::Tool;
 use crate::wait;
 
 /// Generous: machines that run tests are often loaded far beyond their cores.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An API server waits a minute for the watches of its clients; a second signal ends it at once.
 const DRAIN: Duration = Duration::from_secs(2);

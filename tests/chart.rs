@@ -53,7 +53,7 @@ async fn the_chart_passes_the_strict_lint() -> Result<()> {
 async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
     let world = world().await?;
     for (values, message) in [
-        (vec![], "certificates.existingSecret"),
+        (vec!["certificates.mode=existingSecret"], "certificates.existingSecret"),
         (vec!["certificates.existingSecret=x", "replicaCout=2"], "replicaCout"),
         (vec!["certificates.existingSecret=x", "maxReplicas=-1"], "maxReplicas"),
         (vec!["certificates.existingSecret=x", "image.digest=latest"], "digest"),

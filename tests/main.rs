@@ -22,6 +22,7 @@ mod krew;
 mod kubectl_apply;
 mod lifecycle;
 mod managed_certificates;
+mod managed_chart;
 mod ownership_rights;
 mod plugin;
 mod plugin_errors;

@@ -53,24 +53,57 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if kindIs "invalid" .Values.fence.enabled | ternary $needed .Values.fence.enabled }}true{{ end }}
 {{- end }}
 
-{{/* The Secret with the certificates, or what to do about its absence. */}}
+{{/* Where the certificates come from: managed, certManager or existingSecret. */}}
+{{- define "replica-count-manager.certificatesMode" -}}
+{{- $default := empty .Values.certificates.existingSecret | ternary "managed" "existingSecret" }}
+{{- default $default .Values.certificates.mode }}
+{{- end }}
+
+{{/* The Secret of the managed CA, and the ConfigMap of its certificate. */}}
+{{- define "replica-count-manager.caName" -}}
+{{- include "replica-count-manager.fullname" . | trunc 60 | trimSuffix "-" }}-ca
+{{- end }}
+
+{{/* The Secret of the test's certificate, where certificates are managed. */}}
+{{- define "replica-count-manager.checkName" -}}
+{{- include "replica-count-manager.fullname" . | trunc 57 | trimSuffix "-" }}-check
+{{- end }}
+
+{{/* The names of the server. */}}
+{{- define "replica-count-manager.serverNames" -}}
+{{- $service := include "replica-count-manager.fullname" . }}
+{{- $names := list (printf "%s.%s.svc" $service .Release.Namespace) (printf "%s.%s" $service .Release.Namespace) $service "localhost" }}
+{{- concat $names .Values.certificates.dnsNames | uniq | join "," }}
+{{- end }}
+
+{{/* Whether the server signs the certificates of clients: empty means no. Requests for them are cluster-scoped. */}}
+{{- define "replica-count-manager.signsClients" -}}
+{{- if and .Values.certificates.clients.enabled (not .Values.namespace) (eq (include "replica-count-manager.certificatesMode" .) "managed") }}true{{ end }}
+{{- end }}
+
+{{/* The Secret with the certificates that are mounted, or what to do about its absence. */}}
 {{- define "replica-count-manager.certificatesSecret" -}}
-{{- if not .Values.certificates.existingSecret }}
+{{- if eq (include "replica-count-manager.certificatesMode" .) "certManager" }}
+{{- include "replica-count-manager.fullname" . | trunc 59 | trimSuffix "-" }}-tls
+{{- else if .Values.certificates.existingSecret }}
+{{- .Values.certificates.existingSecret }}
+{{- else }}
 {{- fail (printf `
 
-The server needs a certificate: set certificates.existingSecret to the name of a Secret in the namespace %s
+certificates.mode is existingSecret: set certificates.existingSecret to the name of a Secret in the namespace %s
 with tls.crt, tls.key and ca.crt. To make the certificates, run this in the project's folder; it prints the
 command that makes the Secret:
 
     cargo run --quiet --example certificates -- --namespace %s --service %s
+
+Or leave certificates.mode empty, and the server manages its certificates itself.
 ` .Release.Namespace .Release.Namespace (include "replica-count-manager.fullname" .)) }}
 {{- end }}
-{{- .Values.certificates.existingSecret }}
 {{- end }}
 
 {{/* The stem of the Secret's keys. `helm template` and GitOps cannot read the Secret: there the value decides. */}}
 {{- define "replica-count-manager.certificatesKeys" -}}
-{{- $secret := lookup "v1" "Secret" .Release.Namespace .Values.certificates.existingSecret }}
+{{- $secret := lookup "v1" "Secret" .Release.Namespace (include "replica-count-manager.certificatesSecret" .) }}
 {{- $data := dig "data" (dict) $secret }}
 {{- $found := and (hasKey $data "server.crt") (not (hasKey $data "tls.crt")) | ternary "server" "tls" }}
 {{- default $found .Values.certificates.keys }}

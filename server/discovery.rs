@@ -1,5 +1,7 @@
 //! Finds out how the API server serves a kind, and where in its objects the counts are.
 
+use std::time::Duration;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionVersion,
 };
@@ -9,9 +11,13 @@ use kube::{
     discovery::{self, ApiGroup, Scope},
     error::DiscoveryError,
 };
+use tokio::time::timeout;
 use tracing::debug;
 
 use crate::api::{FieldPath, GroupKind, ReadyPath, TargetKind};
+
+/// How long the API server may take for all that is asked.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a kind cannot be managed.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +28,9 @@ pub enum Error {
     /// A kind of objects that cannot be scaled.
     #[error("{0} cannot be scaled: it has no scale subresource, or no namespace")]
     NotScalable(GroupKind),
+    /// The API server did not answer.
+    #[error("failed to look up the kind {0}: no answer within {TIMEOUT:?}")]
+    NoAnswer(GroupKind),
     /// The API server did not say.
     #[error("failed to look up the kind {kind}")]
     Unknown {
@@ -38,7 +47,7 @@ impl Error {
         match self {
             Self::NotServed(_) => "KindNotServed",
             Self::NotScalable(_) => "KindNotScalable",
-            Self::Unknown { .. } => "KindUnknown",
+            Self::NoAnswer(_) | Self::Unknown { .. } => "KindUnknown",
         }
     }
 }
@@ -52,6 +61,10 @@ pub async fn find(client: &Client, kind: &GroupKind) -> Result<TargetKind, Error
     if let Some(known) = TargetKind::apps().into_iter().find(|known| known.group_kind == *kind) {
         return Ok(known);
     }
+    timeout(TIMEOUT, look_up(client, kind)).await.unwrap_or_else(|_| Err(Error::NoAnswer(kind.clone())))
+}
+
+async fn look_up(client: &Client, kind: &GroupKind) -> Result<TargetKind, Error> {
     let group = match discovery::group(client, &kind.group).await {
         Ok(group) => group,
         Err(kube::Error::Discovery(DiscoveryError::MissingApiGroup(_))) => return Err(Error::NotServed(kind.clone())),

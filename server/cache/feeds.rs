@@ -124,6 +124,14 @@ where
         }
     }
 
+    fn failed(&mut self, error: &str) {
+        // What was known stays known: a watch that works again goes on from there.
+        if self.cache.kind(&self.kind.group_kind).is_none() {
+            let unavailable = Unavailable { reason: "KindUnknown", message: error.to_owned() };
+            self.cache.set_kind(&self.kind.group_kind, KindState::Unavailable(Arc::new(unavailable)));
+        }
+    }
+
     fn complete(&mut self, listed: &BTreeSet<TargetKey>) {
         self.cache.retain_targets(&self.kind.group_kind, listed);
         self.cache.set_kind(&self.kind.group_kind, KindState::Watched(self.kind.clone()));

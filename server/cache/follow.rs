@@ -49,6 +49,9 @@ pub(super) trait Feed<K> {
     /// An object was deleted.
     fn delete(&mut self, object: K);
 
+    /// The watch fails, and is tried again.
+    fn failed(&mut self, _error: &str) {}
+
     /// A list is complete, and held no others than these.
     fn complete(&mut self, listed: &BTreeSet<Self::Key>);
 }
@@ -81,7 +84,9 @@ pub(super) async fn follow<K: Object>(
                     return refusal;
                 }
                 cache.progress.note_failure(source);
-                warn!(%source, error = telemetry::chain(&error), "watch failed, trying again");
+                let error = telemetry::chain(&error);
+                warn!(%source, error, "watch failed, trying again");
+                feed.failed(&error);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use kube::Client;
 use tokio::{
     task::{AbortHandle, JoinSet},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tracing::{error, info, warn};
 
@@ -60,14 +60,7 @@ pub async fn watch(cache: Arc<Cache>, client: Client, namespace: Option<String>)
     let mut tasks = JoinSet::new();
     loop {
         let wanted: BTreeSet<_> = in_use.borrow_and_update().union(&always).cloned().collect();
-        watches.retain(|kind, watch| {
-            let keep = wanted.contains(kind);
-            if !keep {
-                watch.abort();
-                cache.set_kind(kind, KindState::Unlisted);
-            }
-            keep
-        });
+        watches.iter().filter(|(kind, _)| !wanted.contains(*kind)).for_each(|(_, watch)| watch.abort());
         for kind in wanted {
             watches.entry(kind.clone()).or_insert_with(|| {
                 let watch = Watch { cache: cache.clone(), client: client.clone(), namespace: namespace.clone(), kind };
@@ -81,6 +74,14 @@ pub async fn watch(cache: Arc<Cache>, client: Client, namespace: Option<String>)
                 if !ended.is_cancelled() {
                     return error!(%ended, "a watch panicked");
                 }
+                // Only now that it has ended can it no longer tell the cache anything.
+                watches.retain(|kind, watch| {
+                    let ended = watch.id() == ended.id();
+                    if ended {
+                        cache.set_kind(kind, KindState::Unlisted);
+                    }
+                    !ended
+                });
             }
         }
     }
@@ -97,15 +98,29 @@ struct Watch {
 impl Watch {
     /// Looks the kind up and follows its targets, and again when its definition has changed or gone.
     async fn run(self) {
+        let mut refused = false;
         loop {
             let problem = match discovery::find(&self.client, &self.kind).await {
                 Ok(kind) => {
                     let kind = Arc::new(kind);
                     let follow = feeds::targets(&self.cache, &self.client, self.namespace.as_deref(), &kind);
-                    tokio::select! {
+                    let began = Instant::now();
+                    let refusal = tokio::select! {
                         refusal = follow => refusal,
                         () = self.redefined(&kind) => continue,
+                    };
+                    if discovery::find(&self.client, &self.kind).await.is_ok_and(|now| now != *kind) {
+                        continue;
                     }
+                    // An API server that is starting refuses everybody for a moment. What is known stays known until it
+                    // refuses again.
+                    let known = self.cache.kind(&self.kind).is_some();
+                    if known && !(refused && began.elapsed() < 2 * RETRY) {
+                        refused = true;
+                        sleep(RETRY).await;
+                        continue;
+                    }
+                    refusal
                 }
                 Err(error) => Unavailable { reason: error.reason(), message: telemetry::chain(&error) },
             };

@@ -213,17 +213,23 @@ impl Cache {
         }
     }
 
-    /// Records whether the targets of a kind are known. Where they are not, those that were are forgotten.
+    /// Records whether the targets of a kind are known. Where they are not, those that were are forgotten. All at once:
+    /// nobody hears that a target is gone while its kind still counts as known.
     fn set_kind(&self, kind: &GroupKind, now: KindState) {
-        if !matches!(now, KindState::Watched(_)) {
-            self.retain_targets(kind, &BTreeSet::new());
-        }
         let mut state = self.lock();
-        if state.kinds.insert(kind.clone(), now.clone()).as_ref() == Some(&now) {
+        if state.kinds.get(kind) == Some(&now) {
             return;
         }
-        for key in state.counts.keys().filter(|key| key.kind == *kind) {
-            self.publish(&state, key, true);
+        let of_kind = |key: &&TargetKey| key.kind == *kind;
+        let mut changed: BTreeSet<_> = state.counts.keys().filter(of_kind).cloned().collect();
+        if !matches!(now, KindState::Watched(_)) {
+            changed.extend(state.targets.keys().filter(of_kind).cloned());
+            state.targets.retain(|key, _| key.kind != *kind);
+        }
+        state.kinds.insert(kind.clone(), now);
+        for key in changed {
+            let managed = state.counts.contains_key(&key);
+            self.publish(&state, &key, managed);
         }
     }
 

@@ -3,7 +3,11 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{contest::CONTESTED, plan::Plan, tracked::Tracked};
+use super::{
+    contest::{AUTOSCALED, CONTESTED, REPEATED_DRIFT, message},
+    plan::Plan,
+    tracked::Tracked,
+};
 use crate::{api::ReplicaCountStatus, cache::KindState};
 
 impl Tracked {
@@ -45,16 +49,13 @@ impl Tracked {
     /// Who else decides about the count, and what to do about it.
     pub(super) fn contested(&self, now: Timestamp) -> Option<(&'static str, String)> {
         if let Some(autoscaler) = &self.autoscaler {
-            let message = format!(
+            let note = format!(
                 "HorizontalPodAutoscaler {autoscaler} scales this target too: delete one of it and this ReplicaCount"
             );
-            return Some(("Autoscaled", message));
+            return Some((AUTOSCALED, note));
         }
         let opponent = self.contest.opponent(now)?;
-        let message = format!(
-            "{opponent} keeps changing the count: leave it out of what {opponent} writes, or delete this ReplicaCount"
-        );
-        Some(("RepeatedDrift", message))
+        Some((REPEATED_DRIFT, message(opponent)))
     }
 
     /// Whether the target is as it should be, and why or why not: for programs, and for people.
@@ -84,6 +85,8 @@ impl Tracked {
             }
             (Plan::Await, _) => no("TargetTerminating", "the target is being deleted"),
             (Plan::Correct(_), Some(failure)) => no("CorrectionFailed", &failure.error),
+            // Its count cannot be read, and what was written last is what is wanted: nothing suggests that it changed.
+            (Plan::Correct(to), None) if self.is_unreadable_at(to) => (true, "InPlace", String::new()),
             (Plan::Correct(_), None) => no("Correcting", "the count is being put in place"),
             (Plan::Keep, _) => match (ready, self.desired) {
                 (Some(ready), Some(desired)) if ready != desired => {

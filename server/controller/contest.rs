@@ -9,6 +9,12 @@ use crate::api::ReplicaCountStatus;
 /// The type of the condition that tells of a fight.
 pub const CONTESTED: &str = "Contested";
 
+/// The reason of that condition where an autoscaler decides too.
+pub const AUTOSCALED: &str = "Autoscaled";
+
+/// Its reason where an actor keeps undoing corrections.
+pub const REPEATED_DRIFT: &str = "RepeatedDrift";
+
 /// So many drifts by one actor within [`WINDOW`] are a fight.
 const DRIFTS: usize = 3;
 
@@ -37,15 +43,20 @@ pub struct Contest {
 impl Contest {
     /// The fight that a status tells of, if it tells of one.
     pub fn of(status: &ReplicaCountStatus) -> Self {
-        let fights = |drift: &crate::api::Drift| {
-            status.conditions.iter().any(|one| {
-                one.type_ == CONTESTED
-                    && one.status == "True"
-                    && one.message.starts_with(&format!("{} ", drift.manager))
-            })
-        };
-        let last = status.last_drift.as_ref().filter(|drift| fights(drift));
-        Self { opponent: last.map(|drift| (drift.manager.clone(), drift.at.0)), ..Self::default() }
+        let told = status
+            .conditions
+            .iter()
+            .find(|one| one.type_ == CONTESTED && one.status == "True" && one.reason == REPEATED_DRIFT);
+        let opponent =
+            told.and_then(|told| status.drifters.iter().find(|drifter| told.message == message(&drifter.manager)));
+        Self { opponent: opponent.map(|drifter| (drifter.manager.clone(), drifter.last.0)), ..Self::default() }
+    }
+
+    /// Takes over the fight that another server knows of.
+    pub fn adopt(&mut self, status: &ReplicaCountStatus) {
+        if self.opponent.is_none() {
+            self.opponent = Self::of(status).opponent;
+        }
     }
 
     /// Takes in a drift.
@@ -90,6 +101,11 @@ impl Contest {
             _ => Duration::ZERO,
         }
     }
+}
+
+/// What a fight looks like to people, and what to do about it.
+pub fn message(opponent: &str) -> String {
+    format!("{opponent} keeps changing the count: leave it out of what {opponent} writes, or delete this ReplicaCount")
 }
 
 /// The time between two moments; none if the clock was set back.

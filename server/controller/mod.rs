@@ -34,7 +34,7 @@ use tracing::{info, warn};
 
 use self::{
     correct::Corrected,
-    ownership::Ownership,
+    ownership::{GivenBack, Ownership},
     report::{News, Reported},
     schedule::Schedule,
     tracked::Tracked,
@@ -56,6 +56,9 @@ const MAX_CONNECTIONS: usize = 512;
 
 /// How many status and Event writes are under way at once: few, since they yield to corrections.
 const MAX_REPORTS: usize = 8;
+
+/// How many patches of ownership are under way at once, apart from the reports: they pass other people's webhooks.
+const MAX_GIVE_BACKS: usize = 8;
 
 /// How long the last reports may take when the server stops.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
@@ -119,6 +122,10 @@ struct Controller {
     /// Targets that a write is under way for: the next one waits, so that writes to one target keep their order.
     correcting: BTreeSet<TargetKey>,
     reports: JoinSet<(TargetKey, Reported)>,
+    give_backs: JoinSet<(TargetKey, GivenBack)>,
+    /// Targets whose owners may not be as they should.
+    unsettled: BTreeSet<TargetKey>,
+    settling: BTreeSet<TargetKey>,
     /// Targets whose status may have changed.
     unreported: BTreeSet<TargetKey>,
     reporting: BTreeSet<TargetKey>,
@@ -130,7 +137,7 @@ impl Controller {
         let ownership = Ownership::new(context.client.clone(), context.metrics.clone());
         Self {
             corrector: correct::Corrector::new(context.client.clone()),
-            reporter: report::Reporter::new(context.client, ownership.clone()),
+            reporter: report::Reporter::new(context.client),
             metrics: context.metrics,
             max_replicas: context.max_replicas,
             ownership: Some(ownership).filter(|_| context.ownership == OwnershipMode::GiveBack),
@@ -140,6 +147,9 @@ impl Controller {
             slots: Arc::new(Semaphore::new(MAX_CORRECTIONS)),
             correcting: BTreeSet::new(),
             reports: JoinSet::new(),
+            give_backs: JoinSet::new(),
+            unsettled: BTreeSet::new(),
+            settling: BTreeSet::new(),
             unreported: BTreeSet::new(),
             reporting: BTreeSet::new(),
             news: HashMap::new(),
@@ -166,6 +176,7 @@ impl Controller {
                 Some(seen) = events.recv() => self.observe(seen),
                 Some(done) = self.corrections.join_next() => self.corrected(done?),
                 Some(done) = self.reports.join_next() => self.reported(done?),
+                Some(done) = self.give_backs.join_next() => self.given_back(done?),
                 key = self.schedule.rings() => self.decide_later(key),
             }
         }
@@ -233,6 +244,7 @@ impl Controller {
 
     fn enqueue(&mut self, key: TargetKey) {
         self.unreported.insert(key.clone());
+        self.unsettled.insert(key.clone());
         self.schedule.now(key);
     }
 

@@ -19,6 +19,7 @@ use kube::{
     core::{DynamicObject, Status},
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::fence::Fence;
@@ -29,16 +30,19 @@ use crate::{
     telemetry::{self, Metrics},
 };
 
+/// How long one give-back may take: it reads, looks at the fence now and then, and patches.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long the right to patch a kind counts as missing before it is tried again.
 const DENIED: Duration = Duration::from_secs(5 * 60);
 
 /// The managers that have applied the count of one target, and whom it was then taken from.
 #[derive(Debug, Default)]
-pub struct Appliers(Vec<Applied>);
+pub struct Appliers(Vec<Recipient>);
 
-/// One of them, and when it applied, if that is known.
-#[derive(Debug)]
-struct Applied {
+/// A manager that applied the count, and when, if that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
     manager: Box<str>,
     time: Option<Timestamp>,
 }
@@ -46,7 +50,7 @@ struct Applied {
 impl Appliers {
     /// Those that a status remembers.
     pub fn of(status: &ReplicaCountStatus) -> Self {
-        Self(status.appliers.iter().map(|name| Applied { manager: name.as_str().into(), time: None }).collect())
+        Self(status.appliers.iter().map(|name| Recipient { manager: name.as_str().into(), time: None }).collect())
     }
 
     /// Takes in the owners of a new state, and returns the applier that has just left the count out, if one has.
@@ -56,7 +60,7 @@ impl Appliers {
     pub fn observe(&mut self, owners: &Owners) -> Option<Writer> {
         if owners.appliers.iter().any(|applier| applier.owns) {
             let owning = owners.appliers.iter().filter(|applier| applier.owns);
-            self.0 = owning.map(|one| Applied { manager: one.manager.clone(), time: one.time }).collect();
+            self.0 = owning.map(|one| Recipient { manager: one.manager.clone(), time: one.time }).collect();
             return None;
         }
         let mut left_out = None;
@@ -65,14 +69,31 @@ impl Appliers {
             let Some(now) = owners.appliers.iter().find(|applier| applier.manager == known.manager) else {
                 return true;
             };
-            let applied_since = known.time.is_some() && now.time > known.time;
-            if applied_since {
+            let applied_since = match known.time {
+                Some(_) => now.time > known.time,
+                // Nobody saw what happened. An applier that still held the count has lost it by its own apply only if
+                // nobody took it; a 0 through /scale looks the same, and then ours stays, which is the lesser evil.
+                None => owners.last.is_none(),
+            };
+            if applied_since && known.time.is_some() {
                 left_out = Some(now.as_writer());
             }
             known.time = now.time;
             !applied_since
         });
         left_out
+    }
+
+    /// Those to give the count back to, as they are known.
+    pub fn recipients(&self) -> Vec<Recipient> {
+        self.0.clone()
+    }
+
+    /// Takes over what another server has stored, of which no times are known.
+    pub fn adopt(&mut self, status: &ReplicaCountStatus) {
+        if !status.appliers.iter().map(String::as_str).eq(self.names()) {
+            *self = Self::of(status);
+        }
     }
 
     /// Their names.
@@ -91,12 +112,19 @@ impl Appliers {
 ///
 /// Entries are addressed by their place, so each that is touched is tested to be still the one that was seen. Not the
 /// resource version: a status changes it all the time.
-fn operations(entries: &[ManagedFieldsEntry], kind: &TargetKind, appliers: &[String]) -> Option<Vec<Value>> {
+///
+/// An applier that has applied since it was last seen decides for itself: its new state is about to be heard of.
+fn operations(entries: &[ManagedFieldsEntry], kind: &TargetKind, appliers: &[Recipient]) -> Option<Vec<Value>> {
     let mut operations = Vec::new();
     let path = |index: usize, field: &str| format!("/metadata/managedFields/{index}/{field}");
     let test = |index: usize, entry: &ManagedFieldsEntry| {
-        [("manager", &entry.manager), ("operation", &entry.operation), ("subresource", &entry.subresource)]
-            .map(|(field, value)| json!({"op": "test", "path": path(index, field), "value": value}))
+        let fields = [
+            ("manager", json!(entry.manager)),
+            ("operation", json!(entry.operation)),
+            ("subresource", json!(entry.subresource)),
+            ("time", json!(entry.time)),
+        ];
+        fields.map(|(field, value)| json!({"op": "test", "path": path(index, field), "value": value}))
     };
     let add_entry = |manager: &str, operation: &str, subresource: Option<&str>| {
         let mut entry = json!({
@@ -106,7 +134,10 @@ fn operations(entries: &[ManagedFieldsEntry], kind: &TargetKind, appliers: &[Str
         if let Some(subresource) = subresource {
             entry["subresource"] = subresource.into();
         }
-        json!({"op": "add", "path": "/metadata/managedFields/-", "value": entry})
+        match entries {
+            [] => json!({"op": "add", "path": "/metadata/managedFields", "value": [entry]}),
+            _ => json!({"op": "add", "path": "/metadata/managedFields/-", "value": entry}),
+        }
     };
     let owns =
         |entry: &ManagedFieldsEntry| entry.fields_v1.as_ref().is_some_and(|fields| kind.replicas.is_owned(&fields.0));
@@ -116,25 +147,28 @@ fn operations(entries: &[ManagedFieldsEntry], kind: &TargetKind, appliers: &[Str
     for applier in appliers {
         let mut all = entries.iter().enumerate();
         let found = all.find(|(_, entry)| {
-            entry.manager.as_deref() == Some(applier)
+            entry.manager.as_deref() == Some(&*applier.manager)
                 && entry.operation.as_deref() == Some("Apply")
                 && entry.subresource.as_deref().unwrap_or_default().is_empty()
         });
         match found {
             Some((_, entry)) if owns(entry) => {}
+            Some((_, entry)) if applier.time.is_some() && entry.time.as_ref().map(|time| time.0) > applier.time => {
+                return None;
+            }
             Some((index, entry)) => {
                 let fields = entry.fields_v1.as_ref().map(|fields| &fields.0).unwrap_or(&Value::Null);
                 let (below, value) = kind.replicas.to_own(fields);
                 operations.extend(test(index, entry));
                 operations.push(json!({"op": "add", "path": path(index, "fieldsV1") + &below, "value": value}));
             }
-            None => operations.push(add_entry(applier, "Apply", None)),
+            None => operations.push(add_entry(&applier.manager, "Apply", None)),
         }
     }
-    // From the last to the first, since each removal moves those behind it. Ours hold nothing but the count, as we write
-    // nothing else.
+    // From the last to the first, since each removal moves those behind it. What we write holds nothing but the count.
     for (index, entry) in entries.iter().enumerate().rev() {
-        if entry.manager.as_deref() == Some(FIELD_MANAGER) && owns(entry) {
+        let only = entry.fields_v1.as_ref().is_some_and(|fields| fields.0 == kind.replicas.only());
+        if entry.manager.as_deref() == Some(FIELD_MANAGER) && only {
             operations.extend(test(index, entry));
             operations.push(json!({"op": "remove", "path": format!("/metadata/managedFields/{index}")}));
         }
@@ -148,7 +182,7 @@ pub struct GiveBack {
     /// The target's kind.
     pub kind: Arc<TargetKind>,
     /// Whom to.
-    pub appliers: Vec<String>,
+    pub appliers: Vec<Recipient>,
 }
 
 /// What became of it.
@@ -158,8 +192,8 @@ pub enum GivenBack {
     Done(u64),
     /// Not ours to do: there is no such target any more, or we may not.
     Kept,
-    /// It is to be tried again.
-    Failed,
+    /// It is to be tried again; why it failed, with all causes.
+    Failed(String),
 }
 
 /// Gives ownership back.
@@ -185,17 +219,15 @@ impl Ownership {
 
     /// Makes the appliers the owners of a target's count.
     pub async fn give_back(&self, key: &TargetKey, give: &GiveBack) -> GivenBack {
-        match self.patch(key, give).await {
-            Ok(version) => GivenBack::Done(version),
-            Err(kube::Error::Api(status)) if status.code == 404 => GivenBack::Kept,
-            Err(kube::Error::Api(status)) if is_missing_right(&status) => {
+        match timeout(TIMEOUT, self.patch(key, give)).await {
+            Ok(Ok(version)) => GivenBack::Done(version),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => GivenBack::Kept,
+            Ok(Err(kube::Error::Api(status))) if is_missing_right(&status) => {
                 self.note_denied(&key.kind, &status);
                 GivenBack::Kept
             }
-            Err(error) => {
-                debug!(target = %key, error = telemetry::chain(&error), "ownership not given back, trying again");
-                GivenBack::Failed
-            }
+            Ok(Err(error)) => GivenBack::Failed(telemetry::chain(&error)),
+            Err(_) => GivenBack::Failed(format!("no answer within {TIMEOUT:?}")),
         }
     }
 
@@ -227,7 +259,8 @@ impl Ownership {
 
 /// Whether RBAC refuses, as opposed to an admission policy or webhook, which may refuse one object only.
 pub(super) fn is_missing_right(status: &Status) -> bool {
-    status.code == 403 && status.message.contains("cannot patch resource")
+    let right = ["cannot patch resource", "cannot get resource"].iter().any(|words| status.message.contains(words));
+    status.code == 403 && right
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use kube::{
 use serde_json::json;
 use tracing::debug;
 
-use super::ownership::{GiveBack, GivenBack, Ownership};
 use crate::{
     api::{Drift, FIELD_MANAGER, ReplicaCount, ReplicaCountStatus, TargetKey},
     telemetry,
@@ -29,8 +28,6 @@ pub struct Report {
     pub status: Option<ReplicaCountStatus>,
     /// What to tell of by Events.
     pub news: News,
-    /// Whom to make owners of the target's count, if others are.
-    pub give_back: Option<GiveBack>,
     /// The object that the status belongs to.
     pub count: Arc<ReplicaCount>,
     /// The target's UID, by which `kubectl describe` finds its Events.
@@ -40,7 +37,7 @@ pub struct Report {
 impl Report {
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
-        self.status.is_none() && self.give_back.is_none() && self.news.is_empty()
+        self.status.is_none() && self.news.is_empty()
     }
 }
 
@@ -64,8 +61,6 @@ impl News {
 pub struct Reported {
     /// The status that is stored now, if one was to be.
     pub stored: Option<Box<ReplicaCountStatus>>,
-    /// The target's resource version as of which its owners are as they should be, if that was to be done.
-    pub given_back: Option<u64>,
     /// Whether something is to be tried again.
     pub failed: bool,
 }
@@ -75,28 +70,19 @@ pub struct Reported {
 pub struct Reporter {
     client: Client,
     recorder: Recorder,
-    ownership: Ownership,
 }
 
 impl Reporter {
     /// With the account of a client.
-    pub fn new(client: Client, ownership: Ownership) -> Self {
+    pub fn new(client: Client) -> Self {
         let recorder = Recorder::new(client.clone(), EventSource::from(FIELD_MANAGER));
-        Self { client, recorder, ownership }
+        Self { client, recorder }
     }
 
-    /// Writes one report. The ownership comes first, since others may be about to write. An Event that cannot be written
-    /// is lost: the status tells the same.
+    /// Writes one report. An Event that cannot be written is lost: the status tells the same.
     pub async fn write(&self, key: &TargetKey, mut report: Report) -> Reported {
         let mut reported = Reported::default();
         let write = async {
-            if let Some(give) = &report.give_back {
-                match self.ownership.give_back(key, give).await {
-                    GivenBack::Done(version) => reported.given_back = Some(version),
-                    GivenBack::Kept => {}
-                    GivenBack::Failed => reported.failed = true,
-                }
-            }
             self.announce(key, &report).await;
             if let Some(status) = report.status.take() {
                 match self.store(key, &report.count, status).await {

@@ -6,15 +6,21 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    contest::Contest,
+    contest::{AUTOSCALED, CONTESTED, Contest, REPEATED_DRIFT},
     history::History,
-    ownership::{Appliers, GiveBack},
+    ownership::{Appliers, GiveBack, GivenBack},
     plan::{Plan, Situation, drift_from},
 };
 use crate::{
     api::{Drift, ReplicaCount, ReplicaCountStatus, TargetState},
     cache::{KindState, Seen},
 };
+
+/// The first pause after giving back has failed; it doubles.
+const GIVE_BACK_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest: whatever refuses it may do so for good.
+const GIVE_BACK_PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// One managed target.
 #[derive(Debug)]
@@ -42,6 +48,8 @@ pub struct Tracked {
     corrected: Option<(i32, u64)>,
     /// The target's resource version as of which its owners were put right.
     given_back: u64,
+    /// How often giving back has failed in a row, and when to try again; events do not make it sooner.
+    give_back_failed: Option<(u32, Instant)>,
     before: Option<i32>,
     /// The fight that was told of.
     told: Option<(&'static str, String)>,
@@ -78,8 +86,9 @@ impl Tracked {
             correcting_to: None,
             corrected: None,
             given_back: 0,
+            give_back_failed: None,
             before: stored.observed,
-            told: None,
+            told: told(&stored),
             stored,
             sent: None,
             count,
@@ -88,13 +97,22 @@ impl Tracked {
 
     /// Takes in a new state and tells of the drift that it is, if it is one.
     pub fn observe(&mut self, count: Arc<ReplicaCount>, seen: Seen, now: Timestamp) -> Option<&Drift> {
+        if count.metadata.generation != self.count.metadata.generation {
+            // Somebody has decided, be it for the same count.
+            self.contest.clear();
+        }
         if count.resource_version_number() > self.count.resource_version_number() {
             self.adopt(count.status_or_default());
         }
         self.count = count;
+        let before = self.target.take();
         (self.target, self.kind, self.autoscaler) = (seen.target, seen.kind, seen.autoscaler);
         self.note_change(now);
         let target = self.target.as_ref()?;
+        if before.is_some_and(|before| before.uid != target.uid) {
+            // Another object of the same name: nobody has applied it yet.
+            self.appliers = Appliers::default();
+        }
         let left_out = self.appliers.observe(&target.owners);
         let desired = self.desired?;
         // A count of 0 leaves no owner behind, and so neither does the next write through /scale.
@@ -119,6 +137,8 @@ impl Tracked {
     fn adopt(&mut self, status: ReplicaCountStatus) {
         if status != self.stored && self.sent.as_ref() != Some(&status) {
             self.history = History::of(&status);
+            self.contest.adopt(&status);
+            self.appliers.adopt(&status);
         }
         self.stored = status;
     }
@@ -153,11 +173,20 @@ impl Tracked {
         self.correcting_to = None;
         let Some((to, version)) = stored else { return };
         self.corrected = Some((to, version));
-        self.contest.corrected(now);
+        // An answer with the version that is known already tells of a write that changed nothing.
+        if self.target.as_ref().is_none_or(|target| target.resource_version != version) {
+            self.contest.corrected(now);
+        }
         self.failure = None;
         if self.desired == Some(to) {
             self.history.end_drift(now);
         }
+    }
+
+    /// Whether the target's count cannot be read, and this one was written last.
+    pub(super) fn is_unreadable_at(&self, count: i32) -> bool {
+        let unreadable = self.target.as_ref().is_some_and(|target| target.replicas.is_none());
+        unreadable && self.corrected.is_some_and(|(to, _)| to == count)
     }
 
     /// How long the next write has to wait, after failed ones or in a fight.
@@ -181,6 +210,10 @@ impl Tracked {
 
     /// The status to send, unless the API server has it already.
     pub fn status_to_send(&mut self, now: Timestamp) -> Option<ReplicaCountStatus> {
+        // What another server, or this one before its start, has found out about the target still stands.
+        if self.kind == KindState::Unlisted && !self.stored.conditions.is_empty() {
+            return None;
+        }
         let status = self.status(now);
         if status == self.stored {
             return None;
@@ -201,13 +234,34 @@ impl Tracked {
         let due = self.situation(now).plan() == Plan::Keep
             && target.resource_version >= newest
             && self.appliers.are_missing_in(&target.owners);
-        due.then(|| GiveBack { kind: kind.clone(), appliers: self.appliers.names().map(str::to_owned).collect() })
+        due.then(|| GiveBack { kind: kind.clone(), appliers: self.appliers.recipients() })
     }
 
-    /// Records that the owners are as they should be as of a resource version of the target.
-    pub fn note_given_back(&mut self, version: u64) {
-        // What is older says nothing of it, and the same version tells of owners that nothing was done about.
-        self.given_back = version + 1;
+    /// How long giving back has to wait, after failures.
+    pub fn give_back_pause(&self) -> Duration {
+        self.give_back_failed.map_or(Duration::ZERO, |(_, at)| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// How often it has failed in a row.
+    pub fn give_back_failures(&self) -> u32 {
+        self.give_back_failed.map_or(0, |(failures, _)| failures)
+    }
+
+    /// Records what became of it.
+    pub fn note_given_back(&mut self, done: &GivenBack) {
+        self.give_back_failed = match done {
+            GivenBack::Done(version) => {
+                // What is older says nothing of it, and the same version tells of owners that nothing was done about.
+                self.given_back = version + 1;
+                None
+            }
+            GivenBack::Kept => None,
+            GivenBack::Failed(_) => {
+                let failures = self.give_back_failures().saturating_add(1);
+                let pause = GIVE_BACK_PAUSE.saturating_mul(1 << failures.min(8)).min(GIVE_BACK_PAUSE_MAX);
+                Some((failures, Instant::now() + pause))
+            }
+        };
     }
 
     /// The fight to tell of, if it was not told of yet.
@@ -220,6 +274,14 @@ impl Tracked {
         self.told.clone()
     }
 }
+
+/// The fight that a stored status tells of.
+fn told(status: &ReplicaCountStatus) -> Option<(&'static str, String)> {
+    let contested = status.conditions.iter().find(|one| one.type_ == CONTESTED && one.status == "True")?;
+    let reason = [AUTOSCALED, REPEATED_DRIFT].into_iter().find(|reason| *reason == contested.reason)?;
+    Some((reason, contested.message.clone()))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -9,9 +9,10 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    Controller, MAX_CONNECTIONS, MAX_REPORTS, SLOW,
+    Controller, MAX_CONNECTIONS, MAX_GIVE_BACKS, MAX_REPORTS, SLOW,
     correct::{self, Corrected, Correction},
     now,
+    ownership::GivenBack,
     plan::Plan,
     report::{Report, Reported},
     tracked::Failure,
@@ -34,6 +35,13 @@ impl Controller {
         {
             self.unreported.remove(&key);
             self.start_report(key);
+        }
+        while self.schedule.is_idle()
+            && self.give_backs.len() < MAX_GIVE_BACKS
+            && let Some(key) = self.unsettled.difference(&self.settling).next().cloned()
+        {
+            self.unsettled.remove(&key);
+            self.start_give_back(key);
         }
     }
 
@@ -108,11 +116,9 @@ impl Controller {
     fn start_report(&mut self, key: TargetKey) {
         let news = self.news.remove(&key).unwrap_or_default();
         let Some(tracked) = self.targets.get_mut(&key) else { return };
-        let may_patch = self.ownership.as_ref().is_some_and(|ownership| ownership.may_patch(&key.kind));
         let report = Report {
             status: tracked.status_to_send(now()),
             news,
-            give_back: tracked.give_back(now()).filter(|_| may_patch),
             count: tracked.count.clone(),
             target_uid: tracked.target.as_ref().map(|target| target.uid.clone()).unwrap_or_default(),
         };
@@ -133,12 +139,37 @@ impl Controller {
         if let Some(status) = done.stored {
             tracked.note_stored(*status);
         }
-        if let Some(version) = done.given_back {
-            tracked.note_given_back(version);
-        }
         if done.failed {
             // Not at once: a status is late rather than in the way.
             self.schedule.after(key, correct::pause(u32::MAX));
+        }
+    }
+
+    fn start_give_back(&mut self, key: TargetKey) {
+        let Some(ownership) = self.ownership.clone().filter(|ownership| ownership.may_patch(&key.kind)) else { return };
+        let Some(tracked) = self.targets.get(&key) else { return };
+        let Some(give) = tracked.give_back(now()) else { return };
+        let pause = tracked.give_back_pause();
+        if !pause.is_zero() {
+            return self.schedule.after(key, pause);
+        }
+        self.settling.insert(key.clone());
+        self.give_backs.spawn(async move {
+            let done = ownership.give_back(&key, &give).await;
+            (key, done)
+        });
+    }
+
+    pub(super) fn given_back(&mut self, (key, done): (TargetKey, GivenBack)) {
+        self.settling.remove(&key);
+        let Some(tracked) = self.targets.get_mut(&key) else { return };
+        tracked.note_given_back(&done);
+        if let GivenBack::Failed(error) = done {
+            if tracked.give_back_failures() == 1 {
+                warn!(target = %key, error, "ownership not given back: server-side applies of other counts may meet a \
+                    conflict; trying again");
+            }
+            self.unsettled.insert(key);
         }
     }
 }

@@ -28,6 +28,10 @@ fn owners(entries: &[ManagedFieldsEntry]) -> Owners {
     Owners::of(entries, &kind().replicas)
 }
 
+fn recipient(manager: &str, second: Option<i64>) -> Recipient {
+    Recipient { manager: manager.into(), time: second.map(|second| Timestamp::from_second(second).unwrap()) }
+}
+
 fn names(appliers: &Appliers) -> Vec<&str> {
     appliers.names().collect()
 }
@@ -108,15 +112,36 @@ fn apply(entries: &[ManagedFieldsEntry], operations: Vec<Value>) -> Vec<ManagedF
 fn the_patch_makes_the_appliers_owners_and_takes_ours_away() {
     let status = entry("kube-controller-manager", "Update", "status", Some(1), json!({"f:status": {"f:replicas": {}}}));
     let before = [by_scale(FIELD_MANAGER), helm(1, false), status.clone()];
-    let patched = apply(&before, operations(&before, &kind(), &["helm".into()]).unwrap());
+    let patched = apply(&before, operations(&before, &kind(), &[recipient("helm", Some(1))]).unwrap());
     assert_eq!(patched, [helm(1, true), status]);
-    assert_eq!(operations(&patched, &kind(), &["helm".into()]), None, "once is enough");
+    assert_eq!(operations(&patched, &kind(), &[recipient("helm", Some(1))]), None, "once is enough");
+}
+
+#[test]
+fn an_applier_that_has_applied_since_is_given_nothing() {
+    let entries = [by_scale(FIELD_MANAGER), helm(2, false)];
+    assert_eq!(operations(&entries, &kind(), &[recipient("helm", Some(1))]), None);
+}
+
+#[test]
+fn an_object_without_managed_fields_gets_a_first_entry() {
+    let operations = operations(&[], &kind(), &[]).unwrap();
+    assert_eq!(operations[0]["path"], "/metadata/managedFields");
+}
+
+#[test]
+fn after_a_restart_an_applier_of_a_count_that_nobody_owns_is_forgotten() {
+    let status = ReplicaCountStatus { appliers: vec!["helm".into()], ..ReplicaCountStatus::default() };
+    let mut appliers = Appliers::of(&status);
+    // Whether it was helm that left it without an owner, nobody has seen.
+    assert_eq!(appliers.observe(&owners(&[helm(5, false)])), None);
+    assert!(names(&appliers).is_empty());
 }
 
 #[test]
 fn an_applier_without_an_entry_gets_one_of_its_own() {
     let before = [by_scale(FIELD_MANAGER)];
-    let patched = apply(&before, operations(&before, &kind(), &["scaler".into()]).unwrap());
+    let patched = apply(&before, operations(&before, &kind(), &[recipient("scaler", None)]).unwrap());
     let owners = owners(&patched);
     assert_eq!(
         (owners.ours, owners.appliers.len(), owners.last.map(|last| last.manager)),

@@ -8,7 +8,10 @@ use clap::{
 };
 
 use crate::{
-    commands::{get::GetArgs, list::ListArgs, set::SetArgs, unset::UnsetArgs, version::VersionArgs},
+    commands::{
+        config::ConfigArgs, get::GetArgs, list::ListArgs, login::LoginArgs, logout::LogoutArgs, set::SetArgs,
+        unset::UnsetArgs, version::VersionArgs, whoami::WhoamiArgs,
+    },
     config::{self, Address},
     time::parse_limit,
 };
@@ -73,6 +76,10 @@ pub(crate) enum Command {
     Get(GetArgs),
     Set(SetArgs),
     Unset(UnsetArgs),
+    Login(LoginArgs),
+    Logout(LogoutArgs),
+    Whoami(WhoamiArgs),
+    Config(ConfigArgs),
     Version(VersionArgs),
 }
 

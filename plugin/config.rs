@@ -1,15 +1,18 @@
 //! The plugin's configuration: what the file says for a kube context, and what flags and environment say instead.
 
+pub(crate) mod file;
+
 use std::{
-    collections::BTreeMap,
-    env, fmt, fs, io,
+    env, fmt, io,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use self::file::{Entry, File};
 use crate::args::ServerArgs;
 
 /// Names the configuration file, instead of the one in the user's configuration directory.
@@ -22,15 +25,36 @@ pub(crate) enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("the configuration {} is wrong", path.display())]
     Parse { path: PathBuf, source: Box<serde_yaml::Error> },
+    #[error("failed to write the configuration {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("failed to show the configuration as YAML")]
+    Format(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("there is no place for the configuration: this user has no home folder")]
+    NoPlace,
+    #[error("not logged in with {}", named(context))]
+    NotLoggedIn { context: String },
+    #[error("the certificate for {} is not from a login", named(context))]
+    NotFromLogin { context: String, path: PathBuf },
 }
 
 impl Error {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Read { .. } => None,
+            Self::Read { .. } | Self::Write { .. } | Self::Format(_) => None,
+            Self::NoPlace => Some(format!("name a file with {PATH_VARIABLE}")),
+            Self::NotLoggedIn { .. } => Some("`kubectl replicas config view` shows what there is".to_owned()),
+            Self::NotFromLogin { path, .. } => Some(format!("to be without it, edit {}", path.display())),
             Self::Parse { .. } => Some(format!("an entry looks like this:\n{}", example("my-context"))),
         }
+    }
+}
+
+/// A context in words; a service account in a pod has none.
+pub(crate) fn named(context: &str) -> String {
+    match context {
+        "" => "the service account of this pod".to_owned(),
+        context => format!("the context {context}"),
     }
 }
 
@@ -96,43 +120,15 @@ impl fmt::Display for Address {
 }
 
 /// The Service of the server, as far as it was told.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ServiceRef {
     /// Its namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) namespace: Option<String>,
     /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
-}
-
-/// The configuration file.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    contexts: BTreeMap<String, Entry>,
-}
-
-/// What the file says for a kube context.
-#[derive(Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Entry {
-    ca: Option<PathBuf>,
-    ca_data: Option<ByteString>,
-    certificate: Option<PathBuf>,
-    certificate_data: Option<ByteString>,
-    key: Option<PathBuf>,
-    key_data: Option<ByteString>,
-    server_name: Option<String>,
-    #[serde(default)]
-    service: ServiceRef,
-    #[serde(default, deserialize_with = "address")]
-    address: Option<Address>,
-}
-
-fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// What is configured for one connection.
@@ -152,18 +148,23 @@ pub(crate) struct Settings {
     pub(crate) address: Option<Address>,
     /// The configuration file, whether it exists or not.
     pub(crate) path: Option<PathBuf>,
+    /// Whether the certificate and the key are those of a login, which may be renewed.
+    pub(crate) login: Option<Login>,
+}
+
+/// The login that a certificate is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Login {
+    /// When its renewal may be tried again, after one that failed.
+    pub(crate) retry_at: Option<Timestamp>,
 }
 
 impl Settings {
     /// Reads the file's entry for a kube context, and lets the arguments win over it.
     pub(crate) fn load(context: Option<&str>, args: &ServerArgs) -> Result<Self, Error> {
-        let path = path();
-        let text = match &path {
-            Some(path) => read(path)?,
-            None => String::new(),
-        };
-        let path = path.unwrap_or_default();
-        let entry = parse(&path, &text)?.contexts.remove(context.unwrap_or_default()).unwrap_or_default();
+        let path = path().unwrap_or_default();
+        let mut file = if path.as_os_str().is_empty() { File::default() } else { file::load(&path)? };
+        let entry = file.contexts.remove(context.unwrap_or_default()).unwrap_or_default();
         Ok(Self::merge(path, entry, args))
     }
 
@@ -174,7 +175,9 @@ impl Settings {
             let inline = || data.map(|data| Material::Inline(data.0));
             given.or_else(inline).or_else(|| file.map(|file| Material::File(directory.join(file))))
         };
+        let is_login = entry.is_login() && args.cert.is_none() && args.key.is_none();
         Self {
+            login: is_login.then_some(Login { retry_at: entry.retry_at }),
             ca: material(&args.ca, entry.ca_data, entry.ca),
             certificate: material(&args.cert, entry.certificate_data, entry.certificate),
             key: material(&args.key, entry.key_data, entry.key),
@@ -189,7 +192,8 @@ impl Settings {
     }
 }
 
-fn path() -> Option<PathBuf> {
+/// Where the configuration file is, whether it exists or not.
+pub(crate) fn path() -> Option<PathBuf> {
     let named = env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     named.or_else(default_path)
 }
@@ -197,20 +201,6 @@ fn path() -> Option<PathBuf> {
 /// Where the configuration file is unless the variable names another.
 pub(crate) fn default_path() -> Option<PathBuf> {
     Some(dirs::config_dir()?.join("kubectl-replicas").join("config.yaml"))
-}
-
-fn read(path: &Path) -> Result<String, Error> {
-    match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        text => text.map_err(|source| Error::Read { path: path.to_owned(), source }),
-    }
-}
-
-fn parse(path: &Path, text: &str) -> Result<File, Error> {
-    let wrong = |source| Error::Parse { path: path.to_owned(), source: Box::new(source) };
-    // The lines around a mistake may hold a key.
-    let options = serde_yaml::options! { with_snippet: false };
-    Ok(serde_yaml::from_str_with_options::<Option<File>>(text, options).map_err(wrong)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! The chart with its default values: nothing is prepared, and users need no file.
 
-use anyhow::{Context, Result, ensure};
-use cluster::{Options, run, wait};
-use replica_count_manager::proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
-use serde_json::{Value, json};
-use tonic::Code;
+use std::{os::unix::fs::PermissionsExt, path::PathBuf};
 
-use crate::support::{Certificate, Namespace, PATIENCE, World, connect, release};
+use anyhow::{Context, Result, ensure};
+use cluster::{Options, run};
+
+use crate::support::{Namespace, Outcome, World, outcome, release};
 
 /// What the tests of the chart need beside its default values: our kubelet runs the pods.
 const RUN: &str = r"--set-string=podAnnotations.replica-count-manager\.io/run=true";
@@ -18,38 +17,31 @@ async fn install(world: &World) -> Result<()> {
     run(&mut helm).await.map(drop)
 }
 
-/// Asks for a certificate as this user does, with the user's own kubeconfig, and reads the CA that the Service names.
-async fn log_in(world: &World, user: &str) -> Result<Certificate> {
-    let kubeconfig = world.cluster.kubeconfig_for(user, None)?;
-    let kubectl = || {
-        let mut kubectl = world.cluster.kubectl();
-        kubectl.env("KUBECONFIG", &kubeconfig);
-        kubectl
-    };
-    let key = rcgen::KeyPair::generate()?;
-    let request = rcgen::CertificateParams::new(Vec::new())?.serialize_request(&key)?.pem()?;
-    let request = json!({
-        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": user},
-        "spec": {"signerName": "replica-count-manager.io/client", "usages": ["digital signature", "client auth"],
-                 "request": k8s_openapi::ByteString(request.into_bytes())},
-    });
-    let file = world.cluster.folder().join(format!("{user}.json"));
-    std::fs::write(&file, request.to_string())?;
-    run(kubectl().args(["create", "--filename"]).arg(&file)).await?;
-    let certificate = wait::until("the certificate", PATIENCE, async || {
-        let request: Value = serde_json::from_str(&run(kubectl().args(["get", "csr", user, "--output=json"])).await?)?;
-        let certificate = request.pointer("/status/certificate").context("there is none yet")?;
-        Ok(serde_json::from_value::<k8s_openapi::ByteString>(certificate.clone())?.0)
-    })
-    .await?;
-    let get = |what: &'static str| ["get", what, release::NAME, "--namespace", release::NAME, "--output=json"];
-    let service: Value = serde_json::from_str(&run(kubectl().args(get("service"))).await?)?;
-    let map = service.pointer("/metadata/annotations/replica-count-manager.io~1ca-configmap").and_then(Value::as_str);
-    let map = map.context("the Service names no ConfigMap")?;
-    let get = ["get", "configmap", map, "--namespace", release::NAME, "--output=json"];
-    let map: Value = serde_json::from_str(&run(kubectl().args(get)).await?)?;
-    let ca = map["data"]["ca.crt"].as_str().context("no CA")?.as_bytes().to_vec();
-    Ok(Certificate { ca, pair: Some((certificate, key.serialize_pem().into_bytes())) })
+/// A user with a kubeconfig, and a configuration of the plugin that does not exist yet.
+struct User<'a> {
+    world: &'a World,
+    kubeconfig: PathBuf,
+    config: PathBuf,
+}
+
+impl<'a> User<'a> {
+    fn new(world: &'a World, name: &str) -> Result<Self> {
+        let config = world.cluster.folder().join(format!("home-of-{name}/config.yaml"));
+        Ok(Self { world, kubeconfig: world.cluster.kubeconfig_for(name, None)?, config })
+    }
+
+    async fn replicas(&self, arguments: &[&str]) -> Result<Outcome> {
+        let mut plugin = self.world.plugin();
+        plugin.env("KUBECONFIG", &self.kubeconfig).env("KUBECTL_REPLICAS_CONFIG", &self.config);
+        outcome(plugin.args(arguments)).await
+    }
+
+    /// Runs the plugin, which must succeed, and returns what it printed.
+    async fn does(&self, arguments: &[&str]) -> Result<String> {
+        let outcome = self.replicas(arguments).await?;
+        ensure!(outcome.code == Some(0), "{arguments:?}: {outcome:?}");
+        Ok(outcome.stdout)
+    }
 }
 
 #[tokio::test]
@@ -66,24 +58,27 @@ async fn whoever_may_edit_and_log_in_sets_counts_without_a_file() -> Result<()> 
     let login = ["create", "clusterrolebinding", "alice", "--clusterrole=replica-count-manager-login", "--user=alice"];
     run(world.cluster.kubectl().args(login)).await?;
 
-    let certificate = log_in(&world, "alice").await?;
-    let address = world.server().await?.process.address("grpc")?.to_string();
-    let mut client = ReplicasServiceClient::new(connect(address, &certificate)?);
-    let info = client.get_server_info(v1::GetServerInfoRequest {}).await?.into_inner();
-    assert_eq!(info.user, "alice");
     for namespace in [&shop, &other] {
         namespace.deployment("web", 1).await?;
     }
-    let set = |namespace: &Namespace<'_>| v1::SetReplicaCountRequest {
-        target: Some(v1::Target { namespace: namespace.name.clone(), name: "web".into(), ..Default::default() }),
-        replicas: Some(2),
-        ..Default::default()
-    };
-    client.set_replica_count(set(&shop)).await?;
+    let alice = User::new(&world, "alice")?;
+    let unknown = alice.replicas(&["list", "-n", &shop.name]).await?;
+    ensure!(unknown.code == Some(3) && unknown.stderr.contains("kubectl replicas login"), "{unknown:?}");
+    let said = alice.does(&["login", "--for=8h"]).await?;
+    ensure!(said.starts_with("logged in with the context ") && said.contains(" as alice until "), "{said}");
+    assert_eq!(std::fs::metadata(&alice.config)?.permissions().mode() & 0o777, 0o600);
+    ensure!(alice.does(&["whoami"]).await?.starts_with("User:    alice\n"), "whoami");
+    let view = alice.does(&["config", "view"]).await?;
+    ensure!(view.contains("keyData: DATA+OMITTED") && view.contains("login: true"), "{view}");
+
+    alice.does(&["set", "web", "2", "-n", &shop.name, "--wait"]).await?;
     shop.reaches("deployment/web", 2).await?;
-    let refusal = client.set_replica_count(set(&other)).await.err().context("should be refused")?;
-    assert_eq!(refusal.code(), Code::PermissionDenied, "{refusal}");
-    assert!(refusal.message().contains("kubectl create rolebinding alice-"), "{refusal}");
+    ensure!(alice.does(&["list", "-n", &shop.name]).await?.contains("deployment.apps/web"), "list");
+    for arguments in [&["set", "web", "2", "-n", &other.name][..], &["list", "-n", &other.name], &["list", "-A"]] {
+        let refusal = alice.replicas(arguments).await?;
+        ensure!(refusal.code == Some(1) && refusal.stderr.contains("user \"alice\" cannot"), "{refusal:?}");
+        ensure!(refusal.stderr.contains("to allow it: kubectl create "), "{refusal:?}");
+    }
 
     // The test of the chart has a certificate of its own, and an upgrade leaves the CA as it is.
     let ca =
@@ -93,15 +88,11 @@ async fn whoever_may_edit_and_log_in_sets_counts_without_a_file() -> Result<()> 
     let mut helm = world.cluster.helm();
     helm.args(["upgrade", release::NAME, release::CHART, "--namespace", release::NAME, RUN, "--set=maxReplicas=50"]);
     run(helm.args(["--wait", "--timeout=2m"])).await?;
-    let address = world.server().await?.process.address("grpc")?.to_string();
-    let mut client = ReplicasServiceClient::new(connect(address, &certificate)?);
-    wait::until("the new server", PATIENCE, async || {
-        let info = client.clone().get_server_info(v1::GetServerInfoRequest {}).await?.into_inner();
-        ensure!(info.max_replicas == 50, "it is the old one");
-        Ok(())
-    })
-    .await?;
-    client.set_replica_count(set(&shop)).await?;
+    alice.does(&["set", "web", "3", "-n", &shop.name, "--wait"]).await?;
+    shop.reaches("deployment/web", 3).await?;
+    ensure!(alice.does(&["logout"]).await?.starts_with("logged out of the context "), "logout");
+    assert_eq!(alice.replicas(&["whoami"]).await?.code, Some(3));
+    assert_eq!(alice.replicas(&["logout"]).await?.code, Some(3));
     only_its_own_secrets(&world).await
 }
 

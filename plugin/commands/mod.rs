@@ -2,13 +2,17 @@
 
 pub(crate) mod assignment;
 mod batch;
+pub(crate) mod config;
 pub(crate) mod dry_run;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod set;
 pub(crate) mod unset;
 pub(crate) mod version;
 mod wait;
+pub(crate) mod whoami;
 
 use tokio::runtime::Builder;
 
@@ -21,6 +25,8 @@ use crate::{
 pub(crate) fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Version(args) if args.client => version::run_client(&args),
+        Command::Logout(args) => logout::run(&args, &cli.connection),
+        Command::Config(args) => config::run(&args),
         command => {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
             let result = runtime.block_on(run_connected(command, &cli.connection));
@@ -37,6 +43,10 @@ async fn run_connected(command: Command, connection: &ConnectionArgs) -> Result<
         Command::Get(args) => get::run(args, connection).await,
         Command::Set(args) => set::run(args, connection).await,
         Command::Unset(args) => unset::run(args, connection).await,
+        Command::Login(args) => login::run(args, connection).await,
+        Command::Logout(args) => logout::run(&args, connection),
+        Command::Config(args) => config::run(&args),
+        Command::Whoami(args) => whoami::run(args, connection).await,
         Command::Version(args) => version::run(&args, connection).await,
     }
 }

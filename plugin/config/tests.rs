@@ -1,4 +1,4 @@
-use super::*;
+use super::{file::parse, *};
 
 const FULL: &str = "
 contexts:

@@ -99,6 +99,14 @@ impl Server {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// The name of the ConfigMap with the CA of the server, if the server manages one.
+    pub(super) async fn ca_config_map(&self) -> Result<Option<String>, api::Error> {
+        let services: Api<Service> = Api::namespaced(self.client.clone(), &self.namespace);
+        let action = format!("get the service {} in the namespace {}", self.name, self.namespace);
+        let service = ask(self.limit, action, services.get(&self.name)).await?;
+        Ok(service.annotations().get("replica-count-manager.io/ca-configmap").cloned())
+    }
+
     /// The ready pods, in random order so that users spread over them.
     pub(super) async fn ready(&self) -> Result<Vec<PodPort>, Error> {
         let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &self.namespace);

@@ -48,12 +48,15 @@ impl Error {
     pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::NotConfigured { context: Some(context), path: Some(path), .. } => Some(format!(
-                "add it to {}:\n{}\n  or give --ca, --cert and --key",
+                "`kubectl replicas login` gets one where the server signs them; otherwise add it to {}:\n{}\n  or give \
+                 --ca, --cert and --key",
                 path.display(),
                 config::example(context)
             )),
             Self::NotConfigured { .. } => Some("give --ca, --cert and --key".to_owned()),
-            Self::Expired { .. } => Some("get a new client certificate from whoever issued this one".to_owned()),
+            Self::Expired { .. } => {
+                Some("`kubectl replicas login`, or get a new one from whoever issued it".to_owned())
+            }
             Self::NotYet { .. } => Some("check the clock of this machine".to_owned()),
             Self::OtherKey(_) => Some("the certificate and its key must come from the same request".to_owned()),
             Self::Read { what, .. }

@@ -21,6 +21,7 @@ fn settings() -> Settings {
         service: ServiceRef::default(),
         address: None,
         path: Some("/home/me/config.yaml".into()),
+        login: None,
     }
 }
 
@@ -38,7 +39,7 @@ fn what_is_missing_is_named_with_an_example() {
     let error = refusal(&Settings { certificate: None, ..settings() });
     assert_eq!(error.to_string(), "no client certificate is configured");
     let hint = error.hint().unwrap();
-    assert!(hint.starts_with("add it to /home/me/config.yaml:\n    contexts:\n      shop:\n        ca: "), "{hint}");
+    assert!(hint.contains("add it to /home/me/config.yaml:\n    contexts:\n      shop:\n        ca: "), "{hint}");
 }
 
 #[test]

@@ -1,0 +1,133 @@
+use super::*;
+
+const OTHERS: &str = "
+# Mine.
+contexts:
+  shop:
+    ca: ca.crt
+    service: {namespace: tools, name: manager}
+    address: '[::1]:8080'
+  other: {certificate: c.crt, keyData: a2V5, serverName: manager.example.com}
+";
+
+fn credentials() -> Credentials {
+    let pem = |name: &str| format!("-----BEGIN {name}-----\n{}\n-----END {name}-----\n", "M".repeat(64)).into_bytes();
+    Credentials { ca: pem("CERTIFICATE"), certificate: pem("CERTIFICATE"), key: pem("PRIVATE KEY") }
+}
+
+/// A folder of its own for a test, which removes it at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("kubectl-replicas-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        Self(folder)
+    }
+
+    fn with(name: &str, text: &str) -> (Self, PathBuf) {
+        let folder = Self::new(name);
+        let path = folder.0.join("config.yaml");
+        fs::create_dir_all(&folder.0).unwrap();
+        fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn log_in(path: &Path, context: &str) {
+    let store = |file: &mut File| {
+        file.contexts.entry(context.to_owned()).or_default().store(credentials(), true);
+        Ok(())
+    };
+    edit(path, store).unwrap();
+}
+
+#[test]
+fn what_is_stored_is_read_back_and_all_else_stays() {
+    let (_folder, path) = Folder::with("stays", OTHERS);
+    let before = load(&path).unwrap();
+    log_in(&path, "shop");
+    log_in(&path, "new");
+    let after = load(&path).unwrap();
+    assert!(after.contexts["other"] == before.contexts["other"]);
+    let (old, shop) = (&before.contexts["shop"], &after.contexts["shop"]);
+    assert!(shop.is_login() && after.contexts["new"].is_login() && !old.is_login());
+    assert_eq!(shop.key_data.as_ref().unwrap().0, credentials().key);
+    assert_eq!((&shop.ca, &shop.service, &shop.address), (&old.ca, &old.service, &old.address));
+}
+
+#[test]
+fn logging_out_undoes_a_login() {
+    let (_folder, path) = Folder::with("undo", OTHERS);
+    let before = load(&path).unwrap();
+    log_in(&path, "shop");
+    log_in(&path, "new");
+    for context in ["shop", "new"] {
+        edit(&path, |file| file.log_out(context, &path)).unwrap();
+    }
+    assert!(load(&path).unwrap().contexts == before.contexts);
+}
+
+#[test]
+fn only_a_login_can_be_logged_out() {
+    let (_folder, path) = Folder::with("only", OTHERS);
+    let log_out = |context: &str| edit(&path, |file| file.log_out(context, &path)).unwrap_err();
+    assert_eq!(log_out("shop").to_string(), "not logged in with the context shop");
+    assert_eq!(log_out("unknown").to_string(), "not logged in with the context unknown");
+    assert_eq!(log_out("other").to_string(), "the certificate for the context other is not from a login");
+    assert_eq!(fs::read_to_string(&path).unwrap(), OTHERS);
+}
+
+#[test]
+fn a_change_that_fails_leaves_the_file_and_no_draft() {
+    let (folder, path) = Folder::with("fails", "contexts: {a: {wrong: 1}}");
+    assert!(edit(&path, |_| Ok(())).is_err());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "contexts: {a: {wrong: 1}}");
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_file_and_its_folder_are_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let folder = Folder::new("private");
+    let path = folder.0.join("made").join("config.yaml");
+    log_in(&path, "new");
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    log_in(&path, "new");
+    assert_eq!(mode(&path), 0o600, "also if it was not before");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_a_link() {
+    let (folder, path) = Folder::with("link", OTHERS);
+    let link = folder.0.join("link.yaml");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    log_in(&link, "new");
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(load(&path).unwrap().contexts["new"].is_login());
+}
+
+#[test]
+fn no_data_are_shown() {
+    let (_folder, path) = Folder::with("view", OTHERS);
+    log_in(&path, "shop");
+    let shown = load(&path).unwrap().view().unwrap();
+    let expected = serde_json::json!({"contexts": {
+        "other": {"certificate": "c.crt", "keyData": OMITTED, "serverName": "manager.example.com"},
+        "shop": {
+            "address": "[::1]:8080", "ca": "ca.crt", "caData": OMITTED, "certificateData": OMITTED,
+            "keyData": OMITTED, "login": true, "service": {"name": "manager", "namespace": "tools"},
+        },
+    }});
+    assert_eq!(shown, expected);
+}

@@ -21,8 +21,8 @@ use tracing_subscriber::EnvFilter;
 ///
 /// When the filter cannot be read.
 pub fn init_log(level: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
-    // On a failure to decode, kube's client logs whole response bodies.
-    let filter = EnvFilter::try_new(format!("{level},kube_client::client=error"))?;
+    // On a failure to decode, kube's client logs whole response bodies; and its watches tell every failure that we tell.
+    let filter = EnvFilter::try_new(format!("{level},kube_client::client=error,kube_runtime::watcher=error"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -54,7 +54,12 @@ impl Certificate {
 
 /// A channel that connects on its first call, and again when the connection is lost.
 pub(crate) fn connect(address: String, certificate: &Certificate) -> Result<Channel> {
-    let connector = TlsConnector::from(Arc::new(certificate.config(&rustls::version::TLS13)?));
+    Ok(dial(address, Arc::new(certificate.config(&rustls::version::TLS13)?)))
+}
+
+/// As [`connect`], with a configuration of the caller's.
+pub(crate) fn dial(address: String, config: Arc<ClientConfig>) -> Channel {
+    let connector = TlsConnector::from(config);
     let dial = tower::service_fn(move |_| {
         let (address, connector) = (address.clone(), connector.clone());
         async move {
@@ -64,5 +69,5 @@ pub(crate) fn connect(address: String, certificate: &Certificate) -> Result<Chan
             Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, socket).await?))
         }
     });
-    Ok(Endpoint::from_static("https://localhost").connect_with_connector_lazy(dial))
+    Endpoint::from_static("https://localhost").connect_with_connector_lazy(dial)
 }

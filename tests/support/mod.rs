@@ -7,14 +7,17 @@ mod grpcurl;
 pub(crate) mod installation;
 mod kubectl_replicas;
 pub(crate) mod namespace;
+mod own_server;
+pub(crate) mod presented;
 pub(crate) mod release;
 mod standalone;
 mod world;
 
-pub(crate) use channel::{Certificate, connect};
+pub(crate) use channel::{Certificate, connect, dial};
 pub(crate) use grpcurl::Refusal;
 pub(crate) use kubectl_replicas::{Outcome, outcome};
 pub(crate) use namespace::{Namespace, condition};
+pub(crate) use own_server::OwnServer;
 pub(crate) use standalone::Standalone;
 pub(crate) use world::{World, http, world};
 

@@ -1,0 +1,203 @@
+//! The table of client certificates: what each is, and what becomes of who presents it.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, date_time_ymd,
+};
+use replica_count_manager::proto::replicas::v1;
+use rustls::{
+    AlertDescription as Alert, Error as TlsError, HandshakeKind,
+    client::Resumption,
+    pki_types::{CertificateDer, PrivateKeyDer},
+};
+use tonic::Code;
+
+use crate::support::{
+    dial,
+    presented::{Presented, Signer, client, connect},
+    world,
+};
+
+/// What becomes of a client.
+#[derive(Debug)]
+enum Outcome {
+    /// It is the user of its certificate.
+    Accepted,
+    /// The server ends the handshake with this alert.
+    Refused(Alert),
+    /// The server ends the connection while the certificate is still on its way; whether its alert arrives is chance.
+    CutOff,
+    /// The connection stands, and no call about counts is allowed.
+    NoCalls,
+}
+
+use Outcome::{Accepted, CutOff, NoCalls, Refused};
+
+/// What is presented, how it is made, what becomes of it.
+type Row = (&'static str, fn(&Signer) -> Result<Presented>, Outcome);
+
+const TABLE: &[Row] = &[
+    ("none", |_| Ok(Presented::none()), Refused(Alert::CertificateRequired)),
+    ("ours", |ca| ca.sign(client("mallory")), Accepted),
+    ("of another CA", |_| other_ca("another CA")?.sign(client("mallory")), Refused(Alert::UnknownCA)),
+    ("self-signed", self_signed, Refused(Alert::UnknownCA)),
+    ("expired", |ca| ca.sign(valid(2000, 2020)), Refused(Alert::CertificateExpired)),
+    ("not yet valid", |ca| ca.sign(valid(2100, 2101)), Refused(Alert::CertificateExpired)),
+    ("for servers only", |ca| ca.sign(server_only()), Refused(Alert::UnsupportedCertificate)),
+    ("for no usage in particular", |ca| ca.sign(any_usage()), Accepted),
+    ("a CA's, as a leaf", |ca| ca.sign(authority("mallory")), Refused(Alert::CertificateUnknown)),
+    ("through an intermediate", through_intermediate, Accepted),
+    ("ours, with another key", with_another_key, Refused(Alert::DecryptError)),
+    ("P-384", |ca| ca.sign_key(client("mallory"), &KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?), Accepted),
+    ("Ed25519", |ca| ca.sign_key(client("mallory"), &KeyPair::generate_for(&PKCS_ED25519)?), Accepted),
+    ("with an empty CN", |ca| ca.sign(client("")), NoCalls),
+    ("without a CN", |ca| ca.sign(without_name()), NoCalls),
+    ("of 40 KB", |ca| ca.sign(of_size(40_000)), Accepted),
+    ("of 100 KB", |ca| ca.sign(of_size(100_000)), CutOff),
+];
+
+/// A name such as the CA's of the certificates command.
+const OUR_CA: &str = "replica-count-manager CA";
+
+#[tokio::test]
+async fn each_client_certificate_has_its_outcome() -> Result<()> {
+    let world = world().await?;
+    let ca = Signer::load(world.certificates())?;
+    let mut wrong = Vec::new();
+    for (name, make, expected) in TABLE {
+        let config = Arc::new(make(&ca)?.config(&world.certificates().join("ca/ca.crt"))?);
+        if let Err(error) = check(world.grpc_address(), config, expected).await {
+            wrong.push(format!("{name}: expected {expected:?}: {error:#}"));
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // And whoever was refused has harmed nobody.
+    world.client()?.get_server_info(v1::GetServerInfoRequest {}).await?;
+    Ok(())
+}
+
+async fn check(address: &str, config: Arc<rustls::ClientConfig>, expected: &Outcome) -> Result<()> {
+    let connected = connect(address, config.clone()).await?;
+    if let Refused(alert) = expected {
+        let error = connected.err().context("it was accepted")?;
+        let tls = error.get_ref().and_then(|error| error.downcast_ref::<TlsError>());
+        ensure!(tls == Some(&TlsError::AlertReceived(*alert)), "{error}");
+        return Ok(());
+    }
+    if matches!(expected, CutOff) {
+        return connected.err().context("it was accepted").map(drop);
+    }
+    connected?;
+    let mut client = v1::replicas_service_client::ReplicasServiceClient::new(dial(address.to_owned(), config));
+    let user = client.get_server_info(v1::GetServerInfoRequest {}).await?.into_inner().user;
+    let refusal = client.list_replica_counts(v1::ListReplicaCountsRequest::default()).await.err();
+    let refusal = refusal.context("it may list")?;
+    ensure!(refusal.code() == Code::PermissionDenied, "{refusal}");
+    if matches!(expected, NoCalls) {
+        ensure!(user.is_empty(), "it is {user:?}");
+        ensure!(refusal.message().starts_with("the client certificate names no user"), "{refusal}");
+    } else {
+        ensure!(user == "mallory", "it is {user:?}");
+        ensure!(refusal.message().contains("mallory"), "{refusal}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_session_is_resumed_so_each_connection_shows_its_certificate() -> Result<()> {
+    let world = world().await?;
+    let ca = Signer::load(world.certificates())?;
+    let mut config = ca.sign(client("mallory"))?.config(&world.certificates().join("ca/ca.crt"))?;
+    config.resumption = Resumption::in_memory_sessions(8);
+    config.enable_early_data = true;
+    let config = Arc::new(config);
+    for _ in 0..3 {
+        let stream = connect(world.grpc_address(), config.clone()).await??;
+        let session = stream.get_ref().1;
+        assert_eq!(session.handshake_kind(), Some(HandshakeKind::Full));
+        assert_eq!(session.tls13_tickets_received(), 0);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_offer_http_2_is_refused() -> Result<()> {
+    let world = world().await?;
+    let ca = Signer::load(world.certificates())?;
+    for protocols in [vec![], vec![b"http/1.1".to_vec()]] {
+        let mut config = ca.sign(client("mallory"))?.config(&world.certificates().join("ca/ca.crt"))?;
+        config.alpn_protocols = protocols;
+        assert!(connect(world.grpc_address(), Arc::new(config)).await?.is_err());
+    }
+    Ok(())
+}
+
+fn other_ca(name: &str) -> Result<Signer> {
+    let (key, params) = (KeyPair::generate()?, authority(name));
+    let certificate = params.self_signed(&key)?.der().clone();
+    Ok(Signer { certificate, issuer: Issuer::new(params, key) })
+}
+
+fn self_signed(_: &Signer) -> Result<Presented> {
+    let key = KeyPair::generate()?;
+    let certificate = client(OUR_CA).self_signed(&key)?.der().clone();
+    Presented::chain(vec![certificate], &private(&key)?)
+}
+
+fn through_intermediate(ca: &Signer) -> Result<Presented> {
+    let (key, params) = (KeyPair::generate()?, authority("an intermediate"));
+    let certificate = params.signed_by(&key, &ca.issuer)?.der().clone();
+    let intermediate = Signer { certificate, issuer: Issuer::new(params, key) };
+    let key = KeyPair::generate()?;
+    let leaf = client("mallory").signed_by(&key, &intermediate.issuer)?.der().clone();
+    Presented::chain(vec![leaf, intermediate.certificate], &private(&key)?)
+}
+
+fn with_another_key(ca: &Signer) -> Result<Presented> {
+    let certificate: CertificateDer<'_> = client("mallory").signed_by(&KeyPair::generate()?, &ca.issuer)?.into();
+    Presented::chain(vec![certificate], &private(&KeyPair::generate()?)?)
+}
+
+fn private(key: &KeyPair) -> Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)
+}
+
+fn authority(name: &str) -> CertificateParams {
+    with(named(name), |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))
+}
+
+fn valid(from: i32, to: i32) -> CertificateParams {
+    with(client("mallory"), |params| {
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+    })
+}
+
+fn server_only() -> CertificateParams {
+    with(client("mallory"), |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth])
+}
+
+fn any_usage() -> CertificateParams {
+    named("mallory")
+}
+
+fn without_name() -> CertificateParams {
+    with(client(""), |params| params.distinguished_name = DistinguishedName::new())
+}
+
+fn of_size(bytes: usize) -> CertificateParams {
+    let filler = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![0; bytes]);
+    with(client("mallory"), |params| params.custom_extensions = vec![filler])
+}
+
+fn named(name: &str) -> CertificateParams {
+    with(client(name), |params| params.extended_key_usages.clear())
+}
+
+fn with(mut params: CertificateParams, change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
+    change(&mut params);
+    params
+}

@@ -1,0 +1,110 @@
+//! Client certificates of every kind, and what becomes of a connection with one.
+
+use std::{fs, io, path::Path, sync::Arc};
+
+use anyhow::{Context, Result};
+use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+use rustls::{
+    ClientConfig, RootCertStore, SignatureScheme,
+    client::ResolvesClientCert,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    sign::CertifiedKey,
+};
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::PATIENCE;
+
+/// A chain and a key, shown whatever the server asks for, and whether they fit or not.
+#[derive(Clone, Debug)]
+pub(crate) struct Presented(pub(crate) Option<Arc<CertifiedKey>>);
+
+impl ResolvesClientCert for Presented {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Presented {
+    /// No certificate at all.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    /// A chain, leaf first, and a key.
+    pub(crate) fn chain(chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'_>) -> Result<Self> {
+        Ok(Self(Some(Arc::new(CertifiedKey::new(chain, ring::sign::any_supported_type(key)?)))))
+    }
+
+    /// What files hold in PEM.
+    pub(crate) fn files(certificate: &Path, key: &Path) -> Result<Self> {
+        let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<_, _>>()?;
+        Self::chain(chain, &PrivateKeyDer::from_pem_file(key)?)
+    }
+
+    /// How a client that presents this speaks TLS 1.3 with a server of a CA.
+    pub(crate) fn config(&self, ca: &Path) -> Result<ClientConfig> {
+        let mut authorities = RootCertStore::empty();
+        authorities.add(CertificateDer::from_pem_file(ca)?)?;
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(authorities)
+            .with_client_cert_resolver(Arc::new(self.clone()));
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(config)
+    }
+}
+
+/// A CA whose key the test has.
+pub(crate) struct Signer {
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) issuer: Issuer<'static, KeyPair>,
+}
+
+impl Signer {
+    /// The CA in a folder that the certificates command made.
+    pub(crate) fn load(folder: &Path) -> Result<Self> {
+        let certificate = CertificateDer::from_pem_file(folder.join("ca/ca.crt"))?;
+        let key = KeyPair::from_pem(&fs::read_to_string(folder.join("ca/ca.key"))?)?;
+        let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
+        Ok(Self { certificate, issuer })
+    }
+
+    /// Signs a certificate with a new P-256 key.
+    pub(crate) fn sign(&self, params: CertificateParams) -> Result<Presented> {
+        self.sign_key(params, &KeyPair::generate()?)
+    }
+
+    /// Signs a certificate with this key.
+    pub(crate) fn sign_key(&self, params: CertificateParams, key: &KeyPair) -> Result<Presented> {
+        let certificate = params.signed_by(key, &self.issuer)?.der().clone();
+        Presented::chain(vec![certificate], &PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?)
+    }
+}
+
+/// Begins the certificate of a client, as our command makes them.
+pub(crate) fn client(user: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, user);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
+}
+
+/// Connects, and waits for what the server says first: in TLS 1.3, the client is done before its certificate is checked.
+pub(crate) async fn connect(address: &str, config: Arc<ClientConfig>) -> Result<io::Result<TlsStream<TcpStream>>> {
+    let attempt = async {
+        let socket = TcpStream::connect(address).await?;
+        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+        let mut stream = TlsConnector::from(config).connect(name, socket).await?;
+        // Its HTTP/2 settings.
+        stream.read_u8().await?;
+        Ok(stream)
+    };
+    timeout(PATIENCE, attempt).await.context("the server says nothing")
+}

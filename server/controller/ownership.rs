@@ -38,7 +38,11 @@ const DENIED: Duration = Duration::from_secs(5 * 60);
 
 /// The managers that have applied the count of one target, and whom it was then taken from.
 #[derive(Debug, Default)]
-pub struct Appliers(Vec<Recipient>);
+pub struct Appliers {
+    known: Vec<Recipient>,
+    /// Whether they owned the count in the state that was seen last.
+    owned: bool,
+}
 
 /// A manager that applied the count, and when, if that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,27 +54,33 @@ pub struct Recipient {
 impl Appliers {
     /// Those that a status remembers.
     pub fn of(status: &ReplicaCountStatus) -> Self {
-        Self(status.appliers.iter().map(|name| Recipient { manager: name.as_str().into(), time: None }).collect())
+        let known =
+            status.appliers.iter().map(|name| Recipient { manager: name.as_str().into(), time: None }).collect();
+        Self { known, owned: false }
     }
 
     /// Takes in the owners of a new state, and returns the applier that has just left the count out, if one has.
     ///
     /// An applier that lost the count to somebody else has not applied since; one that applied without it is forgotten:
     /// given a count that it does not set, its next apply would reset it to 1.
-    pub fn observe(&mut self, owners: &Owners) -> Option<Writer> {
-        if owners.appliers.iter().any(|applier| applier.owns) {
+    pub fn observe(&mut self, owners: &Owners, replicas: Option<i32>) -> Option<Writer> {
+        let owns = owners.appliers.iter().any(|applier| applier.owns);
+        let owned = std::mem::replace(&mut self.owned, owns);
+        if owns {
             let owning = owners.appliers.iter().filter(|applier| applier.owns);
-            self.0 = owning.map(|one| Recipient { manager: one.manager.clone(), time: one.time }).collect();
+            self.known = owning.map(|one| Recipient { manager: one.manager.clone(), time: one.time }).collect();
             return None;
         }
+        // Times are whole seconds. But whoever takes a count from its owner owns it then, save for a 0 through /scale.
+        let given_up = owned && owners.last.is_none() && replicas != Some(0);
         let mut left_out = None;
-        self.0.retain_mut(|known| {
+        self.known.retain_mut(|known| {
             // An applier of the count alone has no entry once that is taken from it.
             let Some(now) = owners.appliers.iter().find(|applier| applier.manager == known.manager) else {
                 return true;
             };
             let applied_since = match known.time {
-                Some(_) => now.time > known.time,
+                Some(_) => given_up || now.time > known.time,
                 // Nobody saw what happened. An applier that still held the count has lost it by its own apply only if
                 // nobody took it; a 0 through /scale looks the same, and then ours stays, which is the lesser evil.
                 None => owners.last.is_none(),
@@ -86,7 +96,7 @@ impl Appliers {
 
     /// Those to give the count back to, as they are known.
     pub fn recipients(&self) -> Vec<Recipient> {
-        self.0.clone()
+        self.known.clone()
     }
 
     /// Takes over what another server has stored, of which no times are known.
@@ -98,13 +108,13 @@ impl Appliers {
 
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|known| &*known.manager)
+        self.known.iter().map(|known| &*known.manager)
     }
 
     /// Whether these owners are not as they should be once a count is in place: the appliers alone, or if there are none,
     /// somebody. Without any owner, later writes through `/scale` would leave no trace of who wrote.
     pub fn are_missing_in(&self, owners: &Owners) -> bool {
-        owners.last.is_none() || (owners.ours && !self.0.is_empty())
+        owners.last.is_none() || (owners.ours && !self.known.is_empty())
     }
 }
 

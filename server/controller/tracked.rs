@@ -113,7 +113,7 @@ impl Tracked {
             // Another object of the same name: nobody has applied it yet.
             self.appliers = Appliers::default();
         }
-        let left_out = self.appliers.observe(&target.owners);
+        let left_out = self.appliers.observe(&target.owners, target.replicas);
         let desired = self.desired?;
         // A count of 0 leaves no owner behind, and so neither does the next write through /scale.
         let ours = self.corrected.is_some_and(|(_, version)| version == target.resource_version)

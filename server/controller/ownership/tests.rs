@@ -39,31 +39,45 @@ fn names(appliers: &Appliers) -> Vec<&str> {
 #[test]
 fn an_applier_is_remembered_while_others_have_taken_the_count_from_it() {
     let mut appliers = Appliers::default();
-    assert_eq!(appliers.observe(&owners(&[helm(1, true)])), None);
+    assert_eq!(appliers.observe(&owners(&[helm(1, true)]), Some(3)), None);
     for taken_by in [vec![by_scale("kubectl")], vec![by_scale(FIELD_MANAGER)], vec![]] {
         let mut entries = vec![helm(1, false)];
         entries.extend(taken_by);
-        assert_eq!(appliers.observe(&owners(&entries)), None);
+        assert_eq!(appliers.observe(&owners(&entries), Some(0)), None);
         assert_eq!(names(&appliers), ["helm"], "{entries:?}");
     }
-    appliers.observe(&owners(&[by_scale("kubectl")]));
+    appliers.observe(&owners(&[by_scale("kubectl")]), Some(3));
     assert_eq!(names(&appliers), ["helm"], "its entry is gone with the only field that it had");
 }
 
 #[test]
 fn an_applier_that_leaves_the_count_out_is_forgotten_and_named() {
     let mut appliers = Appliers::default();
-    appliers.observe(&owners(&[helm(1, true)]));
-    let left_out = appliers.observe(&owners(&[helm(2, false)]));
+    appliers.observe(&owners(&[helm(1, true)]), Some(3));
+    let left_out = appliers.observe(&owners(&[helm(2, false)]), Some(3));
     assert_eq!(left_out.map(|writer| writer.manager), Some("helm".into()));
     assert!(names(&appliers).is_empty());
+}
+
+#[test]
+fn an_applier_that_leaves_the_count_out_within_a_second_is_noticed_too() {
+    let mut appliers = Appliers::default();
+    appliers.observe(&owners(&[helm(1, true)]), Some(3));
+    assert!(appliers.observe(&owners(&[helm(1, false)]), Some(1)).is_some());
+    assert!(names(&appliers).is_empty());
+    // A 0 through /scale leaves no owner either, nor does the correction that follows it.
+    appliers.observe(&owners(&[helm(1, true)]), Some(3));
+    for replicas in [0, 3] {
+        assert_eq!(appliers.observe(&owners(&[helm(1, false)]), Some(replicas)), None);
+        assert_eq!(names(&appliers), ["helm"], "{replicas}");
+    }
 }
 
 #[test]
 fn one_that_never_applied_the_count_is_never_given_it() {
     let mut appliers = Appliers::default();
     for second in 1..4 {
-        appliers.observe(&owners(&[helm(second, false), by_scale(FIELD_MANAGER)]));
+        appliers.observe(&owners(&[helm(second, false), by_scale(FIELD_MANAGER)]), Some(3));
         assert!(names(&appliers).is_empty());
     }
     assert!(!appliers.are_missing_in(&owners(&[helm(4, false), by_scale(FIELD_MANAGER)])), "ours stays");
@@ -73,15 +87,15 @@ fn one_that_never_applied_the_count_is_never_given_it() {
 fn after_a_restart_the_status_tells_whom_the_count_was_taken_from() {
     let status = ReplicaCountStatus { appliers: vec!["helm".into()], ..ReplicaCountStatus::default() };
     let mut appliers = Appliers::of(&status);
-    assert_eq!(appliers.observe(&owners(&[helm(5, false), by_scale(FIELD_MANAGER)])), None);
+    assert_eq!(appliers.observe(&owners(&[helm(5, false), by_scale(FIELD_MANAGER)]), Some(3)), None);
     assert_eq!(names(&appliers), ["helm"]);
-    assert!(appliers.observe(&owners(&[helm(6, false)])).is_some(), "from then on its time is known");
+    assert!(appliers.observe(&owners(&[helm(6, false)]), Some(3)).is_some(), "from then on its time is known");
 }
 
 #[test]
 fn owners_are_missing_where_ours_stands_in_for_appliers_or_there_are_none() {
     let mut helms = Appliers::default();
-    helms.observe(&owners(&[helm(1, true)]));
+    helms.observe(&owners(&[helm(1, true)]), Some(3));
     let nobody = Appliers::default();
     for (appliers, entries, missing) in [
         (&helms, vec![helm(1, false), by_scale(FIELD_MANAGER)], true),
@@ -134,7 +148,7 @@ fn after_a_restart_an_applier_of_a_count_that_nobody_owns_is_forgotten() {
     let status = ReplicaCountStatus { appliers: vec!["helm".into()], ..ReplicaCountStatus::default() };
     let mut appliers = Appliers::of(&status);
     // Whether it was helm that left it without an owner, nobody has seen.
-    assert_eq!(appliers.observe(&owners(&[helm(5, false)])), None);
+    assert_eq!(appliers.observe(&owners(&[helm(5, false)]), Some(3)), None);
     assert!(names(&appliers).is_empty());
 }
 

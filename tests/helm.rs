@@ -1,22 +1,12 @@
 //! Helm, whose upgrades go on working on a Deployment that is held, and never change its count.
 
 use anyhow::{Result, ensure};
-use cluster::{Options, wait};
+use cluster::Options;
 
 use crate::support::{
-    Namespace, PATIENCE, World,
-    app::{held, owners, upgrade},
+    Namespace, World,
+    app::{held, owned_by, upgrade},
 };
-
-/// Waits until an applier owns the count again: it is given back a moment after the correction.
-async fn given_back(shop: &Namespace<'_>, manager: &str) -> Result<()> {
-    wait::until("the ownership given back", PATIENCE, async || {
-        let owners = owners(shop).await?;
-        ensure!(owners == [manager], "it is with {owners:?}");
-        Ok(())
-    })
-    .await
-}
 
 #[tokio::test]
 async fn helm_4_upgrades_other_counts_without_a_conflict_and_without_changing_ours() -> Result<()> {
@@ -26,7 +16,7 @@ async fn helm_4_upgrades_other_counts_without_a_conflict_and_without_changing_ou
     shop.set("web", 3).await?;
     shop.reaches("deployment/web", 3).await?;
     for drifts in 1..=3 {
-        given_back(&shop, "helm").await?;
+        owned_by(&shop, "helm").await?;
         let revision = format!("upgrade-{drifts}");
         let (done, output) = upgrade(helm(), &shop, Some(3 + drifts), &revision, &[]).await?;
         ensure!(done, "{output}");
@@ -35,7 +25,7 @@ async fn helm_4_upgrades_other_counts_without_a_conflict_and_without_changing_ou
     // A scale in between takes the count from helm, and is named for it.
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     held(&shop, "upgrade-3", 3, 4, "kubectl").await?;
-    given_back(&shop, "helm").await?;
+    owned_by(&shop, "helm").await?;
     let (done, output) = upgrade(helm(), &shop, Some(9), "last", &[]).await?;
     ensure!(done, "{output}");
     held(&shop, "last", 3, 5, "helm").await
@@ -63,7 +53,7 @@ async fn a_chart_that_sets_no_count_never_resets_it() -> Result<()> {
     shop.set("web", 3).await?;
     shop.reaches("deployment/web", 3).await?;
     // Nobody applies the count, so the server makes itself its owner; before that, a scale leaves no trace.
-    given_back(&shop, "replica-count-manager").await?;
+    owned_by(&shop, "replica-count-manager").await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     held(&shop, "first", 3, 1, "kubectl").await?;
     for revision in ["second", "third"] {
@@ -84,11 +74,11 @@ async fn a_chart_that_leaves_the_count_out_later_is_named_and_no_longer_an_appli
     ensure!(upgrade(helm(), &shop, Some(2), "with", &[]).await?.0);
     shop.set("web", 3).await?;
     shop.reaches("deployment/web", 3).await?;
-    given_back(&shop, "helm").await?;
+    owned_by(&shop, "helm").await?;
     let (done, output) = upgrade(helm(), &shop, None, "without", &[]).await?;
     ensure!(done, "{output}");
     held(&shop, "without", 3, 1, "helm").await?;
-    given_back(&shop, "replica-count-manager").await?;
+    owned_by(&shop, "replica-count-manager").await?;
     let (done, output) = upgrade(helm(), &shop, None, "again", &[]).await?;
     ensure!(done, "{output}");
     held(&shop, "again", 3, 1, "helm").await

@@ -5,7 +5,7 @@ use cluster::wait;
 
 use crate::support::{
     Namespace, PATIENCE,
-    app::{held, manifest, owners},
+    app::{held, manifest, owned_by, owners},
 };
 
 /// Applies other counts and templates three times, and checks each time that the count is ours.
@@ -78,12 +78,7 @@ async fn an_applier_of_the_count_alone_meets_no_conflict() -> Result<()> {
     held(&shop, "first", 3, 1, "scaler").await?;
     for drifts in 2..=3 {
         // Its whole entry in managedFields went with the count, and comes back with it.
-        wait::until("the ownership given back", PATIENCE, async || {
-            let owners = owners(&shop).await?;
-            ensure!(owners == ["scaler"], "it is with {owners:?}");
-            Ok(())
-        })
-        .await?;
+        owned_by(&shop, "scaler").await?;
         shop.kubectl_with(&scaler, &count(5 + drifts)).await?;
         held(&shop, "first", 3, drifts.into(), "scaler").await?;
     }
@@ -122,12 +117,7 @@ async fn whoever_scales_after_a_zero_is_named() -> Result<()> {
     shop.kubectl(&["scale", "deployment/web", "--replicas=0"]).await?;
     let status = shop.drifts("deployment.web", 1).await?;
     ensure!(status["lastDrift"]["manager"] == "unknown", "{status}");
-    wait::until("an owner of the count", PATIENCE, async || {
-        let owners = owners(&shop).await?;
-        ensure!(owners == ["replica-count-manager"], "it is with {owners:?}");
-        Ok(())
-    })
-    .await?;
+    owned_by(&shop, "replica-count-manager").await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
     let status = shop.drifts("deployment.web", 2).await?;
     ensure!(status["lastDrift"]["manager"] == "kubectl", "{status}");

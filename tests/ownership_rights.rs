@@ -4,7 +4,12 @@ use anyhow::{Context, Result, ensure};
 use cluster::{Options, run, wait};
 use serde_json::Value;
 
-use crate::support::{Namespace, PATIENCE, World, app::owners, namespace::manifest, release};
+use crate::support::{
+    Namespace, PATIENCE, World,
+    app::{owned_by, owners},
+    namespace::manifest,
+    release,
+};
 
 /// Creates a Deployment whose count has an applier to give back to, and manages it.
 async fn applied(shop: &Namespace<'_>) -> Result<()> {
@@ -12,15 +17,6 @@ async fn applied(shop: &Namespace<'_>) -> Result<()> {
     shop.kubectl_with(&apply, &manifest("Deployment", "web", 2)).await?;
     shop.set("web", 3).await?;
     shop.reaches("deployment/web", 3).await
-}
-
-async fn owned_by(shop: &Namespace<'_>, manager: &str) -> Result<()> {
-    wait::until(&format!("the ownership with {manager}"), PATIENCE, async || {
-        let owners = owners(shop).await?;
-        ensure!(owners == [manager], "it is with {owners:?}");
-        Ok(())
-    })
-    .await
 }
 
 async fn log(world: &World) -> Result<String> {

@@ -16,11 +16,11 @@ use k8s_openapi::{
     ByteString,
     api::core::v1::{ConfigMap, Secret},
 };
-use kube::{Api, Client, api::PostParams, core::ObjectMeta};
+use kube::{Api, Client, core::ObjectMeta};
 use tracing::{info, warn};
 
-use super::{Authority, DAY, Issued, end};
-use crate::api::{FIELD_MANAGER, GROUP};
+use super::{Authority, DAY, Issued, end, params};
+use crate::api::GROUP;
 
 /// How long a CA lasts.
 const CA_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -301,10 +301,6 @@ fn settled_by_anybody<T>(written: Result<T, kube::Error>) -> Result<()> {
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-fn params() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
 #[cfg(test)]

@@ -6,3 +6,12 @@ pub mod signer;
 mod subject;
 
 pub use authority::{Authority, DAY, Issued, end, host, server_names};
+
+use kube::api::PostParams;
+
+use crate::api::FIELD_MANAGER;
+
+/// How everything here is written.
+fn params() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}

@@ -18,7 +18,6 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, ResourceExt,
-    api::PostParams,
     runtime::{
         WatchStreamExt,
         watcher::{self, Event},
@@ -27,8 +26,8 @@ use kube::{
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::managed::Managed;
-use crate::{api::FIELD_MANAGER, telemetry};
+use super::{managed::Managed, params};
+use crate::telemetry;
 
 /// The name of the signer.
 const SIGNER: &str = "replica-count-manager.io/client";
@@ -198,10 +197,6 @@ fn settled<T>(written: Result<T, kube::Error>) -> Result<()> {
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-fn params() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
 #[cfg(test)]

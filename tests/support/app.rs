@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use cluster::wait;
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::Namespace;
+use super::{Namespace, PATIENCE};
 
 /// The manifest of the Deployment `web`; without a count if there is none.
 pub(crate) fn manifest(replicas: Option<i32>, revision: &str) -> String {
@@ -81,4 +82,14 @@ pub(crate) async fn owners(shop: &Namespace<'_>) -> Result<Vec<String>> {
     let entries = web.pointer("/metadata/managedFields").and_then(Value::as_array).context("no managedFields")?;
     let owning = entries.iter().filter(|entry| entry.pointer("/fieldsV1/f:spec/f:replicas").is_some());
     Ok(owning.filter_map(|entry| entry["manager"].as_str().map(str::to_owned)).collect())
+}
+
+/// Waits until a manager alone owns the count of the Deployment: it is given back a moment after the correction.
+pub(crate) async fn owned_by(shop: &Namespace<'_>, manager: &str) -> Result<()> {
+    wait::until(&format!("the ownership with {manager}"), PATIENCE, async || {
+        let owners = owners(shop).await?;
+        ensure!(owners == [manager], "it is with {owners:?}");
+        Ok(())
+    })
+    .await
 }

@@ -6,6 +6,7 @@ use std::{
     env, fmt, io,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -73,6 +74,8 @@ pub(crate) enum Material {
     File(PathBuf),
     /// The content itself.
     Inline(Vec<u8>),
+    /// The content, and where it was read, in words.
+    Taken { from: String, content: Vec<u8> },
 }
 
 /// Keeps keys out of whatever prints it.
@@ -81,6 +84,7 @@ impl fmt::Debug for Material {
         match self {
             Self::File(path) => path.fmt(f),
             Self::Inline(_) => f.write_str("(inline)"),
+            Self::Taken { from, .. } => f.write_str(from),
         }
     }
 }
@@ -157,6 +161,8 @@ pub(crate) struct Settings {
 pub(crate) struct Login {
     /// When its renewal may be tried again, after one that failed.
     pub(crate) retry_at: Option<Timestamp>,
+    /// How long its certificates should last; the server's default if nothing was said.
+    pub(crate) lifetime: Option<Duration>,
 }
 
 impl Settings {
@@ -177,7 +183,7 @@ impl Settings {
         };
         let is_login = entry.is_login() && args.cert.is_none() && args.key.is_none();
         Self {
-            login: is_login.then_some(Login { retry_at: entry.retry_at }),
+            login: is_login.then(|| entry.login()),
             ca: material(&args.ca, entry.ca_data, entry.ca),
             certificate: material(&args.cert, entry.certificate_data, entry.certificate),
             key: material(&args.key, entry.key_data, entry.key),

@@ -26,7 +26,6 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Version(args) if args.client => version::run_client(&args),
         Command::Logout(args) => logout::run(&args, &cli.connection),
-        Command::Config(args) => config::run(&args),
         command => {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
             let result = runtime.block_on(run_connected(command, &cli.connection));
@@ -45,7 +44,7 @@ async fn run_connected(command: Command, connection: &ConnectionArgs) -> Result<
         Command::Unset(args) => unset::run(args, connection).await,
         Command::Login(args) => login::run(args, connection).await,
         Command::Logout(args) => logout::run(&args, connection),
-        Command::Config(args) => config::run(&args),
+        Command::Config(args) => config::run(args, connection).await,
         Command::Whoami(args) => whoami::run(args, connection).await,
         Command::Version(args) => version::run(&args, connection).await,
     }

@@ -5,13 +5,14 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Error, ServiceRef};
+use super::{Address, Error, Login, ServiceRef};
 
 /// What stands for a content that is not shown, as in `kubectl config view`.
 const OMITTED: &str = "DATA+OMITTED";
@@ -50,9 +51,12 @@ pub(crate) struct Entry {
     /// Whether the data are from `kubectl replicas login`: those may be renewed, and removed by logging out.
     #[serde(skip_serializing_if = "is_default")]
     login: bool,
+    /// How long the login asked its certificates to last; renewals ask for the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration_seconds: Option<u64>,
     /// When a renewal may be tried again, after one that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) retry_at: Option<Timestamp>,
+    retry_at: Option<Timestamp>,
 }
 
 /// Keeps keys out of whatever prints it.
@@ -105,13 +109,24 @@ impl Entry {
         data || self.certificate.is_some() || self.key.is_some()
     }
 
+    /// What renewals go by.
+    pub(super) fn login(&self) -> Login {
+        Login { retry_at: self.retry_at, lifetime: self.expiration_seconds.map(Duration::from_secs) }
+    }
+
+    /// Takes the credentials of a login, and how long it asked them to last.
+    pub(crate) fn log_in(&mut self, credentials: Credentials, lifetime: Option<Duration>) {
+        self.import(credentials);
+        self.login = true;
+        self.expiration_seconds = lifetime.map(|lifetime| lifetime.as_secs());
+    }
+
     /// Takes credentials in place of those before; paths stay, and count again when the data are gone.
-    pub(crate) fn store(&mut self, credentials: Credentials, login: bool) {
+    pub(crate) fn import(&mut self, credentials: Credentials) {
+        self.log_out();
         self.ca_data = Some(ByteString(credentials.ca));
         self.certificate_data = Some(ByteString(credentials.certificate));
         self.key_data = Some(ByteString(credentials.key));
-        self.login = login;
-        self.retry_at = None;
     }
 
     /// Notes that a renewal is under way, or has failed.
@@ -122,7 +137,7 @@ impl Entry {
     /// Drops what a login stored.
     fn log_out(&mut self) {
         (self.ca_data, self.certificate_data, self.key_data) = (None, None, None);
-        (self.login, self.retry_at) = (false, None);
+        (self.login, self.expiration_seconds, self.retry_at) = (false, None, None);
     }
 
     fn omit_data(&mut self) -> [(&'static str, bool); 3] {
@@ -184,19 +199,33 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<File, Error> {
     Ok(serde_yaml::from_str_with_options::<Option<File>>(text, options).map_err(wrong)?.unwrap_or_default())
 }
 
+/// Makes sure that the file can be written, before somebody else does work that would be lost if it cannot.
+pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
+    let failed = |source| Error::Write { path: path.to_owned(), source };
+    load(path)?;
+    let (_, folder) = place(path).map_err(failed)?;
+    let (draft, _) = create_draft(&folder).map_err(failed)?;
+    fs::remove_file(draft).map_err(failed)
+}
+
 /// Changes the file: all of the change is there afterwards, or nothing of it.
 pub(crate) fn edit<T>(path: &Path, change: impl FnOnce(&mut File) -> Result<T, Error>) -> Result<T, Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
-    // What is replaced is the file itself, not a link to it.
-    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    create_folder(folder).map_err(failed)?;
-    let _lock = lock(folder);
+    let (place, folder) = place(path).map_err(failed)?;
+    let _lock = lock(&folder);
     let mut file = load(path)?;
     let result = change(&mut file)?;
     let text = serde_yaml::to_string(&file).map_err(|error| Error::Format(error.into()))?;
-    replace(&place, folder, &text).map_err(failed)?;
+    replace(&place, &folder, &text).map_err(failed)?;
     Ok(result)
+}
+
+/// The file itself, since a link to it is not to be replaced, and its folder, which is there afterwards.
+fn place(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    create_folder(&folder)?;
+    Ok((place, folder))
 }
 
 fn create_folder(folder: &Path) -> io::Result<()> {
@@ -216,18 +245,23 @@ fn lock(folder: &Path) -> Option<fs::File> {
 
 /// Writes a file beside its place, private from its first byte, and moves it there.
 fn replace(place: &Path, folder: &Path, text: &str) -> io::Result<()> {
-    let draft = folder.join(format!(".kubectl-replicas.{}-{:08x}", std::process::id(), fastrand::u32(..)));
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&draft)?;
+    let (draft, mut file) = create_draft(folder)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     let moved = written.and_then(|()| fs::rename(&draft, place));
     if moved.is_err() {
         let _ = fs::remove_file(&draft);
     }
     moved
+}
+
+fn create_draft(folder: &Path) -> io::Result<(PathBuf, fs::File)> {
+    let draft = folder.join(format!(".kubectl-replicas.{}-{:08x}", std::process::id(), fastrand::u32(..)));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&draft)?;
+    Ok((draft, file))
 }
 
 #[cfg(test)]

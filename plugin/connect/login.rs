@@ -15,6 +15,7 @@ use kube::{
     api::{ObjectMeta, PostParams},
 };
 use rcgen::{CertificateParams, DnType, KeyPair};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::time::{Instant, sleep};
 use x509_parser::{
     oid_registry::OID_USERID,
@@ -39,11 +40,17 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// When somebody who waits is told what for.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
 
+/// What helps where nobody gets a certificate by a request.
+const ELSEWHERE: &str = "or get a client certificate from whoever installed the server: `kubectl replicas config import` \
+                         takes it over";
+
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
-    Api(#[from] api::Error),
+    Authority(api::Error),
+    #[error(transparent)]
+    Request(#[from] api::Error),
     #[error("the server {service} in the namespace {namespace} does not sign certificates")]
     NotManaged { service: String, namespace: String },
     #[error("the request {name} was refused: {message}")]
@@ -52,28 +59,38 @@ pub(crate) enum Error {
     NotSigned { name: String, after: Duration },
     #[error("failed to make a key and a request")]
     Key(#[source] rcgen::Error),
-    #[error("the certificate that was signed cannot be read")]
+    #[error("the certificate cannot be read")]
     Unreadable,
+    #[error("it would name {new} from now on, not {old}")]
+    OtherUser { old: String, new: String },
 }
 
 impl Error {
     /// What to do about it.
     pub(super) fn hint(&self) -> Option<String> {
         match self {
-            Self::Api(error) if error.is_forbidden() => Some(
-                "ask for the role replica-count-manager-login, and for the role of those who connect (the chart's \
-                 access.login and access.connect); or use certificates from elsewhere with --ca, --cert and --key"
+            Self::Authority(error) if error.is_forbidden() => Some(
+                "ask an administrator for the role of those who connect, in the server's namespace (the chart's \
+                 access.connect)"
                     .to_owned(),
             ),
-            Self::Api(error) => error.hint(),
-            Self::NotManaged { .. } => Some(
-                "get a client certificate from whoever installed it; the configuration says where it is".to_owned(),
-            ),
-            Self::NotSigned { name, .. } => Some(format!(
-                "`kubectl get csr {name}` shows how far it has come; an administrator may have to approve it, with \
-                 `kubectl certificate approve {name}`"
+            Self::Request(error) if error.is_forbidden() => Some(format!(
+                "an administrator allows it with the chart's access.login, or: kubectl create clusterrolebinding NAME \
+                 --clusterrole=replica-count-manager-login --user=NAME\n  {ELSEWHERE}"
             )),
-            Self::Refused { .. } | Self::Key(_) | Self::Unreadable => None,
+            Self::Authority(error) | Self::Request(error) => error.hint(),
+            Self::NotManaged { .. } => Some(ELSEWHERE.to_owned()),
+            Self::NotSigned { name, .. } => Some(format!(
+                "`kubectl describe csr {name}` shows how far it came. If requests have to be approved, log in again and \
+                 have that done meanwhile: `kubectl replicas login` shows the command, and waits for --timeout"
+            )),
+            Self::Refused { name, .. } => {
+                Some(format!("`kubectl describe csr {name}` shows the request; ask an administrator of the cluster"))
+            }
+            Self::OtherUser { new, .. } => {
+                Some(format!("to be {new}, log in again: kubectl replicas login; until then, nothing changes"))
+            }
+            Self::Key(_) | Self::Unreadable => None,
         }
     }
 }
@@ -102,8 +119,8 @@ pub(crate) struct Holder {
 impl Holder {
     /// Reads a certificate in PEM.
     pub(crate) fn of(certificate: &[u8]) -> Option<Self> {
-        let (_, pem) = x509_parser::pem::parse_x509_pem(certificate).ok()?;
-        let (_, certificate) = X509Certificate::from_der(&pem.contents).ok()?;
+        let der = CertificateDer::from_pem_slice(certificate).ok()?;
+        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
         let subject = certificate.subject();
         let mut names = subject.iter_common_name().chain(subject.iter_by_oid(&OID_USERID));
         let user = names.find_map(|name| name.as_str().ok()).unwrap_or_default().to_owned();
@@ -116,7 +133,7 @@ impl Holder {
     pub(super) fn configured(material: Option<&Material>) -> Option<Self> {
         match material? {
             Material::Inline(certificate) => Self::of(certificate),
-            Material::File(_) => None,
+            Material::File(_) | Material::Taken { .. } => None,
         }
     }
 
@@ -147,10 +164,10 @@ pub(super) async fn credentials(
 /// Reads the CA that the Service names.
 async fn authority(client: &Client, server: &Server, limit: Duration) -> Result<Vec<u8>, Error> {
     let not_managed = || Error::NotManaged { service: server.name.clone(), namespace: server.namespace.clone() };
-    let name = server.ca_config_map().await?.ok_or_else(not_managed)?;
+    let name = server.ca_config_map().await.map_err(Error::Authority)?.ok_or_else(not_managed)?;
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &server.namespace);
     let action = format!("get the configmap {name} in the namespace {}", server.namespace);
-    let map = ask(limit, action, maps.get(&name)).await?;
+    let map = ask(limit, action, maps.get(&name)).await.map_err(Error::Authority)?;
     let ca = map.data.and_then(|mut data| data.remove("ca.crt")).ok_or_else(not_managed)?;
     Ok(ca.into_bytes())
 }

@@ -7,15 +7,16 @@ mod cluster;
 mod dial;
 mod exec;
 mod handshake;
+mod import;
 mod kubeconfig;
 mod login;
 mod service;
+mod stored;
 mod tls;
 
 use std::{sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
 use kube::discovery;
 use replica_count_manager::proto::replicas::v1::{Target, replicas_service_client::ReplicasServiceClient};
 use rustls::pki_types::ServerName;
@@ -30,7 +31,9 @@ use tower::service_fn;
 pub(crate) use self::call::Error as CallError;
 pub(crate) use self::{
     call::{Refusal, explain, may_pass},
-    login::{Holder, Wish},
+    import::{Source, import},
+    login::Wish,
+    stored::{log_in, log_out},
 };
 use self::{
     chain::find,
@@ -40,7 +43,7 @@ use self::{
 };
 use crate::{
     args::ConnectionArgs,
-    config::{self, Settings, file},
+    config::Settings,
     error::Error as CommandError,
     target::{KindRef, TargetRef},
 };
@@ -51,12 +54,6 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// How large an answer may be. A page of 500 entries, each with ten changes and two conditions, takes up to about 40 MiB
 /// if their reasons and messages are as long as they may be; gRPC's usual 4 MiB are for smaller things.
 const MAX_MESSAGE: usize = 64 << 20;
-
-/// How long a renewal may take before a command goes ahead without it.
-const RENEWAL: Duration = Duration::from_secs(10);
-
-/// How long none is tried after one that failed.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// The client of the server's API.
 pub(crate) type Client = ReplicasServiceClient<Channel>;
@@ -78,6 +75,8 @@ pub(crate) enum Error {
     Api(#[from] api::Error),
     #[error(transparent)]
     Login(#[from] login::Error),
+    #[error(transparent)]
+    Import(#[from] import::Error),
     #[error("{name:?} is not a name that a certificate can be for")]
     ServerName { name: String },
     #[error("failed to open the connection")]
@@ -104,6 +103,7 @@ impl Error {
             Self::Call(error) => error.hint(),
             Self::Api(error) => error.hint(),
             Self::Login(error) => error.hint(),
+            Self::Import(error) => error.hint(),
             Self::ServerName { .. } => Some("give the name in the server's certificate with --server-name".to_owned()),
             Self::Transport(_) | Self::NoDiscovery { .. } => None,
             Self::NoResource { group, .. } => {
@@ -141,9 +141,9 @@ impl Session {
         let context = cluster.as_ref().ok().and_then(Cluster::context);
         let mut settings = Settings::load(context, &args.server)?;
         if let Ok(cluster) = &cluster
-            && is_due(&settings)
+            && let Some(user) = stored::due(&settings)
         {
-            renew(cluster, &settings, args).await?;
+            stored::renew(cluster, &settings, args, &user).await?;
             settings = Settings::load(context, &args.server)?;
         }
         // What is wrong with the certificates shows without a network.
@@ -189,72 +189,6 @@ impl Session {
         let (resource, group) = names();
         kind.ok_or(Error::NoResource { resource, group })
     }
-}
-
-/// Gets a certificate for the user of the kubeconfig, stores it for the context, and returns both.
-pub(crate) async fn log_in(args: &ConnectionArgs, wish: Wish) -> Result<(String, Holder), CommandError> {
-    let cluster = Cluster::load(&args.kube).map_err(Error::from)?;
-    let settings = Settings::load(cluster.context(), &args.server)?;
-    let holder = store_login(&cluster, &settings, args.request_timeout, wish).await?;
-    Ok((cluster.context().unwrap_or_default().to_owned(), holder))
-}
-
-/// Forgets what logging in has stored for the context, and returns that.
-pub(crate) fn log_out(args: &ConnectionArgs) -> Result<String, CommandError> {
-    let cluster = Cluster::load(&args.kube).map_err(Error::from)?;
-    let context = cluster.context().unwrap_or_default();
-    let path = config::path().ok_or(config::Error::NoPlace)?;
-    file::edit(&path, |file| file.log_out(context, &path))?;
-    Ok(context.to_owned())
-}
-
-async fn store_login(
-    cluster: &Cluster,
-    settings: &Settings,
-    limit: Duration,
-    wish: Wish,
-) -> Result<Holder, CommandError> {
-    let path = settings.path.clone().ok_or(config::Error::NoPlace)?;
-    let client = cluster.client().await.map_err(Error::from)?;
-    let server = Server::find(client.clone(), &settings.service, limit).await.map_err(Error::from)?;
-    let credentials = login::credentials(&client, &server, limit, wish).await.map_err(Error::from)?;
-    let holder = Holder::of(&credentials.certificate).ok_or(Error::from(login::Error::Unreadable))?;
-    let context = cluster.context().unwrap_or_default();
-    file::edit(&path, |file| {
-        file.contexts.entry(context.to_owned()).or_default().store(credentials, true);
-        Ok(())
-    })?;
-    Ok(holder)
-}
-
-/// Whether the certificate is a login's and should be renewed now.
-fn is_due(settings: &Settings) -> bool {
-    let now = Timestamp::now();
-    let may = settings.login.is_some_and(|login| login.retry_at.is_none_or(|at| at <= now));
-    may && Holder::configured(settings.certificate.as_ref()).is_some_and(|holder| holder.is_due(now))
-}
-
-/// Renews a login without a word; a failure matters only once the certificate has ended.
-async fn renew(cluster: &Cluster, settings: &Settings, args: &ConnectionArgs) -> Result<(), CommandError> {
-    let wish = Wish { lifetime: None, patience: RENEWAL, is_quiet: true };
-    let Err(error) = store_login(cluster, settings, args.request_timeout.min(RENEWAL), wish).await else {
-        return Ok(());
-    };
-    let now = Timestamp::now();
-    if Holder::configured(settings.certificate.as_ref()).is_none_or(|holder| holder.ends <= now) {
-        return Err(error);
-    }
-    eprintln!("warning: the client certificate was not renewed: {error}");
-    if let Some(path) = &settings.path {
-        let context = cluster.context().unwrap_or_default().to_owned();
-        file::edit(path, |file| {
-            if let Some(entry) = file.contexts.get_mut(&context) {
-                entry.retry_at(now.saturating_add(RENEWAL_PAUSE).unwrap_or(now));
-            }
-            Ok(())
-        })?;
-    }
-    Ok(())
 }
 
 /// An API group that does not exist is an answer too.

@@ -5,10 +5,12 @@ use std::{fs, io, path::PathBuf, sync::Arc};
 use jiff::Timestamp;
 use rustls::{
     ClientConfig, RootCertStore,
+    crypto::{CryptoProvider, ring},
     pki_types::{
-        CertificateDer, PrivateKeyDer,
+        CertificateDer, PrivateKeyDer, UnixTime,
         pem::{self, PemObject},
     },
+    server::WebPkiClientVerifier,
 };
 use x509_parser::prelude::X509Certificate;
 
@@ -19,6 +21,11 @@ use crate::{
 
 /// gRPC is HTTP/2, and the server wants that settled in the handshake.
 pub(super) const ALPN: &[u8] = b"h2";
+
+/// What each content is, in words.
+pub(super) const CA: &str = "CA certificate";
+pub(super) const CERTIFICATE: &str = "client certificate";
+pub(super) const KEY: &str = "key";
 
 /// Why there is no TLS with what is configured.
 #[derive(Debug, thiserror::Error)]
@@ -77,40 +84,57 @@ pub(super) fn client_config(settings: &Settings, context: Option<&str>) -> Resul
             || Error::NotConfigured { what, context: context.map(str::to_owned), path: settings.path.clone() };
         material.clone().ok_or_else(missing)
     };
-    let ca = need("CA certificate", &settings.ca)?;
-    let certificate = need("client certificate", &settings.certificate)?;
-    let key = need("key", &settings.key)?;
-    let roots = roots(ca)?;
-    let chain = chain("client certificate", &certificate)?;
-    check_validity(certificate, &chain, Timestamp::now())?;
-    build(roots, chain, self::key(key)?)
-}
-
-fn build(
-    roots: RootCertStore,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<Arc<ClientConfig>, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(Error::Setup)?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)
-        .map_err(Error::OtherKey)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    let ca = need(CA, &settings.ca)?;
+    let certificate = need(CERTIFICATE, &settings.certificate)?;
+    let (_, _, config) = build(ca, certificate, need(KEY, &settings.key)?)?;
     Ok(Arc::new(config))
 }
 
-fn read(what: &'static str, material: &Material) -> Result<Vec<u8>, Error> {
+/// Checks what is to be used from now on, and returns why a server that trusts this CA alone would refuse it.
+pub(super) fn vet(ca: Material, certificate: Material, key: Material) -> Result<Option<String>, Error> {
+    let (roots, chain, _) = build(ca, certificate, key)?;
+    let Some((leaf, intermediates)) = chain.split_first() else { return Ok(None) };
+    let refusal = match WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build() {
+        Ok(verifier) => verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).err().map(|e| e.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    Ok(refusal)
+}
+
+type Built = (RootCertStore, Vec<CertificateDer<'static>>, ClientConfig);
+
+fn build(ca: Material, certificate: Material, key: Material) -> Result<Built, Error> {
+    let roots = roots(ca)?;
+    let chain = chain(CERTIFICATE, &certificate)?;
+    check_validity(certificate.clone(), &chain, Timestamp::now())?;
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(Error::Setup)?
+        .with_root_certificates(roots.clone())
+        .with_client_auth_cert(chain.clone(), self::key(key.clone())?)
+        .map_err(|source| match source {
+            rustls::Error::InconsistentKeys(_) => Error::OtherKey(source),
+            rustls::Error::InvalidCertificate(_) => Error::Unusable { what: CERTIFICATE, origin: certificate, source },
+            source => Error::Unusable { what: KEY, origin: key, source },
+        })?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok((roots, chain, config))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// Reads a content, which is PEM if all is well.
+pub(super) fn read(what: &'static str, material: &Material) -> Result<Vec<u8>, Error> {
     match material {
-        Material::Inline(content) => Ok(content.clone()),
+        Material::Inline(content) | Material::Taken { content, .. } => Ok(content.clone()),
         Material::File(path) => fs::read(path).map_err(|source| Error::Read { what, path: path.clone(), source }),
     }
 }
 
 fn roots(origin: Material) -> Result<RootCertStore, Error> {
-    let what = "CA certificate";
+    let what = CA;
     let mut roots = RootCertStore::empty();
     for certificate in chain(what, &origin)? {
         roots.add(certificate).map_err(|source| Error::Unusable { what, origin: origin.clone(), source })?;
@@ -130,7 +154,7 @@ fn chain(what: &'static str, origin: &Material) -> Result<Vec<CertificateDer<'st
 }
 
 fn key(origin: Material) -> Result<PrivateKeyDer<'static>, Error> {
-    let what = "key";
+    let what = KEY;
     let content = read(what, &origin)?;
     if let Material::File(path) = &origin {
         warn_if_exposed(path);
@@ -154,7 +178,7 @@ fn warn_if_exposed(_: &std::path::Path) {}
 fn check_validity(origin: Material, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), Error> {
     let parsed = chain.first().and_then(|leaf| x509_parser::parse_x509_certificate(leaf).ok());
     let Some((_, leaf)) = parsed else {
-        return Err(Error::NotX509 { what: "client certificate", origin });
+        return Err(Error::NotX509 { what: CERTIFICATE, origin });
     };
     let time = |seconds| Timestamp::from_second(seconds).unwrap_or(now);
     let (start, end) = (time(leaf.validity().not_before.timestamp()), time(leaf.validity().not_after.timestamp()));

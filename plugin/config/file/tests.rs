@@ -42,7 +42,7 @@ impl Drop for Folder {
 
 fn log_in(path: &Path, context: &str) {
     let store = |file: &mut File| {
-        file.contexts.entry(context.to_owned()).or_default().store(credentials(), true);
+        file.contexts.entry(context.to_owned()).or_default().log_in(credentials(), Some(Duration::from_secs(600)));
         Ok(())
     };
     edit(path, store).unwrap();
@@ -58,6 +58,7 @@ fn what_is_stored_is_read_back_and_all_else_stays() {
     assert!(after.contexts["other"] == before.contexts["other"]);
     let (old, shop) = (&before.contexts["shop"], &after.contexts["shop"]);
     assert!(shop.is_login() && after.contexts["new"].is_login() && !old.is_login());
+    assert_eq!(shop.login().lifetime, Some(Duration::from_secs(600)));
     assert_eq!(shop.key_data.as_ref().unwrap().0, credentials().key);
     assert_eq!((&shop.ca, &shop.service, &shop.address), (&old.ca, &old.service, &old.address));
 }
@@ -72,6 +73,30 @@ fn logging_out_undoes_a_login() {
         edit(&path, |file| file.log_out(context, &path)).unwrap();
     }
     assert!(load(&path).unwrap().contexts == before.contexts);
+}
+
+#[test]
+fn an_import_is_no_login() {
+    let (_folder, path) = Folder::with("import", OTHERS);
+    log_in(&path, "shop");
+    let import = |file: &mut File| {
+        file.contexts.entry("shop".to_owned()).or_default().import(credentials());
+        Ok(())
+    };
+    edit(&path, import).unwrap();
+    let shop = load(&path).unwrap().contexts.remove("shop").unwrap();
+    assert!(!shop.is_login() && shop.has_credentials());
+    assert_eq!(shop.login(), Login { retry_at: None, lifetime: None });
+}
+
+#[test]
+fn whether_the_file_can_be_written_is_found_out_without_a_trace() {
+    let (folder, path) = Folder::with("writable", OTHERS);
+    check_writable(&path).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), OTHERS);
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
+    let below_a_file = path.join("config.yaml");
+    assert!(check_writable(&below_a_file).is_err());
 }
 
 #[test]
@@ -126,7 +151,7 @@ fn no_data_are_shown() {
         "other": {"certificate": "c.crt", "keyData": OMITTED, "serverName": "manager.example.com"},
         "shop": {
             "address": "[::1]:8080", "ca": "ca.crt", "caData": OMITTED, "certificateData": OMITTED,
-            "keyData": OMITTED, "login": true, "service": {"name": "manager", "namespace": "tools"},
+            "keyData": OMITTED, "login": true, "expirationSeconds": 600, "service": {"name": "manager", "namespace": "tools"},
         },
     }});
     assert_eq!(shown, expected);

@@ -1,67 +1,25 @@
 //! The chart with its default values: nothing is prepared, and users need no file.
 
-use std::{os::unix::fs::PermissionsExt, path::PathBuf};
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
 use cluster::{Options, run};
 
-use crate::support::{Namespace, Outcome, World, outcome, release};
-
-/// What the tests of the chart need beside its default values: our kubelet runs the pods.
-const RUN: &str = r"--set-string=podAnnotations.replica-count-manager\.io/run=true";
-
-async fn install(world: &World) -> Result<()> {
-    run(world.cluster.kubectl().args(["create", "namespace", release::NAME])).await?;
-    let mut helm = world.cluster.helm();
-    helm.args(["install", release::NAME, release::CHART, "--namespace", release::NAME, RUN, "--wait", "--timeout=2m"]);
-    run(&mut helm).await.map(drop)
-}
-
-/// A user with a kubeconfig, and a configuration of the plugin that does not exist yet.
-struct User<'a> {
-    world: &'a World,
-    kubeconfig: PathBuf,
-    config: PathBuf,
-}
-
-impl<'a> User<'a> {
-    fn new(world: &'a World, name: &str) -> Result<Self> {
-        let config = world.cluster.folder().join(format!("home-of-{name}/config.yaml"));
-        Ok(Self { world, kubeconfig: world.cluster.kubeconfig_for(name, None)?, config })
-    }
-
-    async fn replicas(&self, arguments: &[&str]) -> Result<Outcome> {
-        let mut plugin = self.world.plugin();
-        plugin.env("KUBECONFIG", &self.kubeconfig).env("KUBECTL_REPLICAS_CONFIG", &self.config);
-        outcome(plugin.args(arguments)).await
-    }
-
-    /// Runs the plugin, which must succeed, and returns what it printed.
-    async fn does(&self, arguments: &[&str]) -> Result<String> {
-        let outcome = self.replicas(arguments).await?;
-        ensure!(outcome.code == Some(0), "{arguments:?}: {outcome:?}");
-        Ok(outcome.stdout)
-    }
-}
+use crate::support::{Namespace, RUN, User, World, release};
 
 #[tokio::test]
 async fn whoever_may_edit_and_log_in_sets_counts_without_a_file() -> Result<()> {
     let world = World::without_server(Options::default()).await?;
-    install(&world).await?;
+    world.install_managed(&[]).await?;
     let (shop, other) = (Namespace::new(&world, "shop").await?, Namespace::new(&world, "other").await?);
-    let bind = async |namespace: &str, name: &str, role: &str| {
-        let bind = ["create", "rolebinding", name, role, "--user=alice", "--namespace", namespace];
-        run(world.cluster.kubectl().args(bind)).await
-    };
-    bind(&shop.name, "alice", "--clusterrole=edit").await?;
-    bind(release::NAME, "alice", "--role=replica-count-manager-connect").await?;
-    let login = ["create", "clusterrolebinding", "alice", "--clusterrole=replica-count-manager-login", "--user=alice"];
-    run(world.cluster.kubectl().args(login)).await?;
+    let alice = User::new(&world, "alice")?;
+    alice.may_edit(&shop.name).await?;
+    alice.may_connect().await?;
+    alice.may_log_in().await?;
 
     for namespace in [&shop, &other] {
         namespace.deployment("web", 1).await?;
     }
-    let alice = User::new(&world, "alice")?;
     let unknown = alice.replicas(&["list", "-n", &shop.name]).await?;
     ensure!(unknown.code == Some(3) && unknown.stderr.contains("kubectl replicas login"), "{unknown:?}");
     let said = alice.does(&["login", "--for=8h"]).await?;

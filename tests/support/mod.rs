@@ -11,6 +11,7 @@ mod own_server;
 pub(crate) mod presented;
 pub(crate) mod release;
 mod standalone;
+mod user;
 mod world;
 
 pub(crate) use channel::{Certificate, connect, dial};
@@ -19,6 +20,7 @@ pub(crate) use kubectl_replicas::{Outcome, outcome};
 pub(crate) use namespace::{Namespace, condition};
 pub(crate) use own_server::OwnServer;
 pub(crate) use standalone::Standalone;
+pub(crate) use user::{RUN, User};
 pub(crate) use world::{World, http, world};
 
 /// The end of every wait: generous, since machines that run tests are often loaded far beyond their cores.

@@ -1,0 +1,79 @@
+//! Logging in where the server signs what somebody has approved, and nothing else.
+
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use cluster::{Options, run};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{Child, ChildStderr},
+    time::timeout,
+};
+
+use crate::support::{PATIENCE, User, World};
+
+/// A login that waits for its approval.
+struct Waiting {
+    process: Child,
+    stderr: BufReader<ChildStderr>,
+    /// The name of its request, which it has told.
+    request: String,
+}
+
+impl Waiting {
+    async fn start(user: &User<'_>) -> Result<Self> {
+        let mut login = user.plugin(&["login", "--timeout=0"]);
+        let mut process = login.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let mut stderr = BufReader::new(process.stderr.take().context("no standard error")?);
+        let mut line = String::new();
+        timeout(PATIENCE, stderr.read_line(&mut line)).await??;
+        let request = line.strip_prefix("waiting for approval: kubectl certificate approve ").context(line.clone())?;
+        Ok(Self { process, stderr, request: request.trim().to_owned() })
+    }
+
+    /// What it prints to its end, and whether that is a good one.
+    async fn end(mut self) -> Result<(bool, String, String)> {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        let end = async {
+            self.process.stdout.take().context("no standard output")?.read_to_string(&mut stdout).await?;
+            self.stderr.read_to_string(&mut stderr).await?;
+            anyhow::Ok(self.process.wait().await?.success())
+        };
+        let success = timeout(PATIENCE, end).await??;
+        Ok((success, stdout, stderr))
+    }
+}
+
+#[tokio::test]
+async fn a_login_waits_for_an_administrator_and_ends_as_that_one_decides() -> Result<()> {
+    let world = World::without_server(Options::default()).await?;
+    world.install_managed(&["--set=certificates.clients.autoApprove=false"]).await?;
+    let alice = User::new(&world, "alice")?;
+    alice.may_connect().await?;
+    alice.may_log_in().await?;
+
+    // Not soon enough.
+    let outcome = alice.replicas(&["login", "--timeout=1s"]).await?;
+    ensure!(outcome.code == Some(3) && outcome.stdout.is_empty(), "{outcome:?}");
+    for part in ["error: the request replica-count-manager-", " was not signed within 1s", "log in again", "--timeout"]
+    {
+        ensure!(outcome.stderr.contains(part), "{part:?} is missing in {}", outcome.stderr);
+    }
+
+    let denied = Waiting::start(&alice).await?;
+    run(world.cluster.kubectl().args(["certificate", "deny", &denied.request])).await?;
+    let name = denied.request.clone();
+    let (success, stdout, stderr) = denied.end().await?;
+    ensure!(!success && stdout.is_empty(), "{stdout}{stderr}");
+    let refusal =
+        format!("error: the request {name} was refused: This CSR was denied by kubectl certificate deny.\nhint: ");
+    ensure!(stderr.starts_with(&refusal), "{stderr}");
+    ensure!(!alice.config.exists(), "something was stored");
+
+    let approved = Waiting::start(&alice).await?;
+    run(world.cluster.kubectl().args(["certificate", "approve", &approved.request])).await?;
+    let (success, stdout, stderr) = approved.end().await?;
+    ensure!(success && stdout.contains(" as alice until ") && stderr.is_empty(), "{stdout}{stderr}");
+    ensure!(alice.does(&["whoami"]).await?.starts_with("User:    alice\n"), "whoami");
+    Ok(())
+}

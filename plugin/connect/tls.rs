@@ -34,12 +34,12 @@ pub(crate) enum Error {
     NotConfigured { what: &'static str, context: Option<String>, path: Option<PathBuf> },
     #[error("failed to read the {what} {}", path.display())]
     Read { what: &'static str, path: PathBuf, source: io::Error },
-    #[error("{origin:?} holds no {what} in PEM")]
-    NotPem { what: &'static str, origin: Material, source: pem::Error },
-    #[error("the {what} {origin:?} cannot be used")]
-    Unusable { what: &'static str, origin: Material, source: rustls::Error },
-    #[error("the {what} {origin:?} is no X.509 certificate")]
-    NotX509 { what: &'static str, origin: Material },
+    #[error("{origin} holds no {what} in PEM")]
+    NotPem { what: &'static str, origin: String, source: pem::Error },
+    #[error("the {what} {origin} cannot be used")]
+    Unusable { what: &'static str, origin: String, source: rustls::Error },
+    #[error("the {what} {origin} is no X.509 certificate")]
+    NotX509 { what: &'static str, origin: String },
     #[error("the client certificate of {subject} expired at {at}, {ago} ago")]
     Expired { subject: String, at: Timestamp, ago: String },
     #[error("the client certificate of {subject} is not valid before {at}")]
@@ -106,7 +106,7 @@ type Built = (RootCertStore, Vec<CertificateDer<'static>>, ClientConfig);
 fn build(ca: Material, certificate: Material, key: Material) -> Result<Built, Error> {
     let roots = roots(ca)?;
     let chain = chain(CERTIFICATE, &certificate)?;
-    check_validity(certificate.clone(), &chain, Timestamp::now())?;
+    check_validity(&certificate, &chain, Timestamp::now())?;
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(Error::Setup)?
@@ -114,8 +114,10 @@ fn build(ca: Material, certificate: Material, key: Material) -> Result<Built, Er
         .with_client_auth_cert(chain.clone(), self::key(key.clone())?)
         .map_err(|source| match source {
             rustls::Error::InconsistentKeys(_) => Error::OtherKey(source),
-            rustls::Error::InvalidCertificate(_) => Error::Unusable { what: CERTIFICATE, origin: certificate, source },
-            source => Error::Unusable { what: KEY, origin: key, source },
+            rustls::Error::InvalidCertificate(_) => {
+                Error::Unusable { what: CERTIFICATE, origin: words(&certificate), source }
+            }
+            source => Error::Unusable { what: KEY, origin: words(&key), source },
         })?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok((roots, chain, config))
@@ -123,6 +125,11 @@ fn build(ca: Material, certificate: Material, key: Material) -> Result<Built, Er
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
+}
+
+/// Where something comes from, in words.
+fn words(origin: &Material) -> String {
+    format!("{origin:?}")
 }
 
 /// Reads a content, which is PEM if all is well.
@@ -137,14 +144,14 @@ fn roots(origin: Material) -> Result<RootCertStore, Error> {
     let what = CA;
     let mut roots = RootCertStore::empty();
     for certificate in chain(what, &origin)? {
-        roots.add(certificate).map_err(|source| Error::Unusable { what, origin: origin.clone(), source })?;
+        roots.add(certificate).map_err(|source| Error::Unusable { what, origin: words(&origin), source })?;
     }
     Ok(roots)
 }
 
 /// Reads the certificates of a PEM text, of which there is at least one.
 fn chain(what: &'static str, origin: &Material) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let wrong = |source| Error::NotPem { what, origin: origin.clone(), source };
+    let wrong = |source| Error::NotPem { what, origin: words(origin), source };
     let content = read(what, origin)?;
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&content).collect::<Result<_, _>>().map_err(wrong)?;
     match chain.is_empty() {
@@ -159,7 +166,7 @@ fn key(origin: Material) -> Result<PrivateKeyDer<'static>, Error> {
     if let Material::File(path) = &origin {
         warn_if_exposed(path);
     }
-    PrivateKeyDer::from_pem_slice(&content).map_err(|source| Error::NotPem { what, origin, source })
+    PrivateKeyDer::from_pem_slice(&content).map_err(|source| Error::NotPem { what, origin: words(&origin), source })
 }
 
 #[cfg(unix)]
@@ -175,10 +182,10 @@ fn warn_if_exposed(path: &std::path::Path) {
 fn warn_if_exposed(_: &std::path::Path) {}
 
 /// The server would refuse it too, but cannot say so as clearly.
-fn check_validity(origin: Material, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), Error> {
+fn check_validity(origin: &Material, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), Error> {
     let parsed = chain.first().and_then(|leaf| x509_parser::parse_x509_certificate(leaf).ok());
     let Some((_, leaf)) = parsed else {
-        return Err(Error::NotX509 { what: CERTIFICATE, origin });
+        return Err(Error::NotX509 { what: CERTIFICATE, origin: words(origin) });
     };
     let time = |seconds| Timestamp::from_second(seconds).unwrap_or(now);
     let (start, end) = (time(leaf.validity().not_before.timestamp()), time(leaf.validity().not_after.timestamp()));

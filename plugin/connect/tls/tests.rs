@@ -61,7 +61,7 @@ fn a_certificate_outside_its_time_is_refused_before_any_connection() {
     let settings = settings();
     let origin = settings.certificate.unwrap();
     let chain = chain("client certificate", &origin).unwrap();
-    let check = |now: &str| check_validity(origin.clone(), &chain, now.parse().unwrap());
+    let check = |now: &str| check_validity(&origin, &chain, now.parse().unwrap());
     assert!(check("2026-01-01T00:00:00Z").is_ok());
     let expired = check("5000-01-01T00:00:00Z").unwrap_err();
     assert!(expired.to_string().starts_with("the client certificate of alice expired at 4096-01-01T"), "{expired}");

@@ -1,6 +1,7 @@
 //! The plugin's configuration: what the file says for a kube context, and what flags and environment say instead.
 
 pub(crate) mod file;
+pub(crate) mod setting;
 
 use std::{
     env, fmt, io,
@@ -35,7 +36,9 @@ pub(crate) enum Error {
     #[error("not logged in with {}", named(context))]
     NotLoggedIn { context: String },
     #[error("the certificate for {} is not from a login", named(context))]
-    NotFromLogin { context: String, path: PathBuf },
+    NotFromLogin { context: String },
+    #[error("{value:?} is no value of {key}: {why}")]
+    Value { key: String, value: String, why: &'static str },
 }
 
 impl Error {
@@ -45,7 +48,10 @@ impl Error {
             Self::Read { .. } | Self::Write { .. } | Self::Format(_) => None,
             Self::NoPlace => Some(format!("name a file with {PATH_VARIABLE}")),
             Self::NotLoggedIn { .. } => Some("`kubectl replicas config view` shows what there is".to_owned()),
-            Self::NotFromLogin { path, .. } => Some(format!("to be without it, edit {}", path.display())),
+            Self::NotFromLogin { .. } => Some(
+                "to be without it: kubectl replicas config unset certificate, and the same with key and ca".to_owned(),
+            ),
+            Self::Value { .. } => Some("`kubectl replicas config set --help` tells what each setting is".to_owned()),
             Self::Parse { .. } => Some(format!("an entry looks like this:\n{}", example("my-context"))),
         }
     }

@@ -74,7 +74,7 @@ impl Error {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Target(_) | Self::Assignment(_) => Exit::Usage,
+            Self::Target(_) | Self::Assignment(_) | Self::Config(config::Error::Value { .. }) => Exit::Usage,
             // The connection is there; what was named is not.
             Self::Connect(connect::Error::NoResource { .. }) => Exit::Failed,
             Self::Config(_) | Self::Connect(_) | Self::Unsure { .. } => Exit::NotConnected,

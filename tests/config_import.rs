@@ -1,4 +1,5 @@
 //! `kubectl replicas config import`: what is taken over works, and what would not is refused before anything is written.
+//! And `config set`.
 
 use std::{
     fs,
@@ -73,7 +74,7 @@ async fn import(user: &User<'_>, flags: &[String]) -> Result<Outcome> {
 /// Checks that an import was told in one line, and that what it stored works.
 async fn works(user: &User<'_>, outcome: &Outcome, namespace: &str) -> Result<()> {
     ensure!(outcome.code == Some(0) && outcome.stderr.is_empty(), "{outcome:?}");
-    let context = run_context(user)?;
+    let context = context(user)?;
     let line = format!(
         "imported the client certificate of admin for the context {context}, valid until 4096-01-01T00:00:00Z\n"
     );
@@ -85,7 +86,7 @@ async fn works(user: &User<'_>, outcome: &Outcome, namespace: &str) -> Result<()
     Ok(())
 }
 
-fn run_context(user: &User<'_>) -> Result<String> {
+fn context(user: &User<'_>) -> Result<String> {
     let kubeconfig: serde_json::Value = serde_yaml::from_str(&fs::read_to_string(&user.kubeconfig)?)?;
     Ok(kubeconfig["current-context"].as_str().context("no context")?.to_owned())
 }
@@ -230,5 +231,30 @@ async fn a_certificate_of_another_ca_is_taken_with_a_warning() -> Result<()> {
     let warning = "warning: a server whose clients must be of this CA will refuse liam: invalid peer certificate: ";
     ensure!(outcome.stderr.starts_with(warning), "{outcome:?}");
     assert!(liam.entry()?["keyData"].is_string());
+    Ok(())
+}
+
+#[tokio::test]
+async fn settings_are_changed_one_by_one() -> Result<()> {
+    let mia = User::new(world().await?, "mia")?;
+    let set = async |arguments: &[&str]| mia.replicas(&[&["config"], arguments].concat()).await;
+    for (wrong, message) in [
+        (
+            ["set", "adress", "localhost:1"],
+            "[possible values: address, serverName, service.namespace, service.name, ca,",
+        ),
+        (["set", "address", "localhost"], "error: \"localhost\" is no value of address: give a host and a port"),
+    ] {
+        let outcome = set(&wrong).await?;
+        ensure!(outcome.code == Some(2) && outcome.stderr.contains(message), "{outcome:?}");
+    }
+    ensure!(!mia.config.exists(), "a refused setting was written");
+    for arguments in [["set", "address", "localhost:1"], ["set", "service.namespace", "tools"]] {
+        ensure!(set(&arguments).await?.code == Some(0), "{arguments:?}");
+    }
+    assert_eq!(mia.entry()?, json!({"address": "localhost:1", "service": {"namespace": "tools"}}));
+    let unset = set(&["unset", "address"]).await?;
+    assert_eq!(unset.stdout, format!("address of the context {} unset\n", context(&mia)?));
+    assert_eq!(mia.entry()?, json!({"service": {"namespace": "tools"}}));
     Ok(())
 }

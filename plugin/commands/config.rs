@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::{
     args::ConnectionArgs,
-    config::{self, file},
+    config::{self, file, setting::Setting},
     connect::{self, Source},
     error::Error,
     output::{self, DocumentFormat},
@@ -26,6 +26,20 @@ enum ConfigCommand {
     /// Show where the configuration file is
     Path,
     Import(ImportArgs),
+    /// Change a setting of this context; an empty value removes it
+    Set {
+        /// The setting, by its name in the configuration file
+        #[arg(value_name = "KEY")]
+        setting: Setting,
+        /// Its new value; paths may be relative to the current folder
+        value: String,
+    },
+    /// Remove a setting of this context
+    Unset {
+        /// The setting, by its name in the configuration file
+        #[arg(value_name = "KEY")]
+        setting: Setting,
+    },
 }
 
 /// Take over a client certificate from files or from a Secret, and use it from now on with this context
@@ -70,6 +84,8 @@ pub(super) async fn run(args: ConfigArgs, connection: &ConnectionArgs) -> Result
     output::data(&match args.command {
         ConfigCommand::View => output::serialize(&file::load(&path)?.view()?, DocumentFormat::Yaml)?,
         ConfigCommand::Path => format!("{}\n", path.display()),
+        ConfigCommand::Set { setting, value } => change(connection, setting, &value)?,
+        ConfigCommand::Unset { setting } => change(connection, setting, "")?,
         ConfigCommand::Import(args) => {
             let (context, holder) = connect::import(connection, args.into()).await?;
             let context = config::named(&context);
@@ -78,5 +94,13 @@ pub(super) async fn run(args: ConfigArgs, connection: &ConnectionArgs) -> Result
                 holder.user, holder.ends
             )
         }
+    })
+}
+
+fn change(connection: &ConnectionArgs, setting: Setting, value: &str) -> Result<String, Error> {
+    let context = config::named(&connect::set(connection, setting, value)?);
+    Ok(match value {
+        "" => format!("{} of {context} unset\n", setting.name()),
+        value => format!("{} of {context} set to {value}\n", setting.name()),
     })
 }

@@ -109,6 +109,11 @@ impl Entry {
         data || self.certificate.is_some() || self.key.is_some()
     }
 
+    /// Forgets that the credentials are a login's: they no longer are.
+    pub(super) fn end_login(&mut self) {
+        (self.login, self.expiration_seconds, self.retry_at) = (false, None, None);
+    }
+
     /// What renewals go by.
     pub(super) fn login(&self) -> Login {
         Login { retry_at: self.retry_at, lifetime: self.expiration_seconds.map(Duration::from_secs) }
@@ -137,7 +142,7 @@ impl Entry {
     /// Drops what a login stored.
     fn log_out(&mut self) {
         (self.ca_data, self.certificate_data, self.key_data) = (None, None, None);
-        (self.login, self.expiration_seconds, self.retry_at) = (false, None, None);
+        self.end_login();
     }
 
     fn omit_data(&mut self) -> [(&'static str, bool); 3] {
@@ -152,7 +157,7 @@ impl Entry {
 
 impl File {
     /// Drops what a login stored for a context, and the entry if nothing else is in it.
-    pub(crate) fn log_out(&mut self, context: &str, path: &Path) -> Result<(), Error> {
+    pub(crate) fn log_out(&mut self, context: &str) -> Result<(), Error> {
         match self.contexts.get_mut(context) {
             Some(entry) if entry.is_login() => {
                 entry.log_out();
@@ -161,9 +166,7 @@ impl File {
                 }
                 Ok(())
             }
-            Some(entry) if entry.has_credentials() => {
-                Err(Error::NotFromLogin { context: context.to_owned(), path: path.to_owned() })
-            }
+            Some(entry) if entry.has_credentials() => Err(Error::NotFromLogin { context: context.to_owned() }),
             _ => Err(Error::NotLoggedIn { context: context.to_owned() }),
         }
     }

@@ -33,7 +33,7 @@ pub(crate) use self::{
     call::{Refusal, explain, may_pass},
     import::{Source, import},
     login::Wish,
-    stored::{log_in, log_out},
+    stored::{log_in, log_out, set},
 };
 use self::{
     chain::find,

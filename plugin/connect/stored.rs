@@ -1,4 +1,4 @@
-//! The credentials of a login in the configuration file: stored, renewed, forgotten.
+//! The entry of a context in the configuration file: its login is stored, renewed and forgotten, its settings changed.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::{
     config::{
         self, Settings,
         file::{self, Credentials},
+        setting::Setting,
     },
     error::{self, Error as CommandError},
     output,
@@ -40,7 +41,16 @@ pub(crate) fn log_out(args: &ConnectionArgs) -> Result<String, CommandError> {
     let cluster = Cluster::load(&args.kube).map_err(Error::from)?;
     let context = cluster.context().unwrap_or_default();
     let path = config::path().ok_or(config::Error::NoPlace)?;
-    file::edit(&path, |file| file.log_out(context, &path))?;
+    file::edit(&path, |file| file.log_out(context))?;
+    Ok(context.to_owned())
+}
+
+/// Changes a setting of the context, and returns that; an empty value removes it.
+pub(crate) fn set(args: &ConnectionArgs, key: Setting, value: &str) -> Result<String, CommandError> {
+    let cluster = Cluster::load(&args.kube).map_err(Error::from)?;
+    let context = cluster.context().unwrap_or_default();
+    let path = config::path().ok_or(config::Error::NoPlace)?;
+    file::edit(&path, |file| file.set(context, key, value))?;
     Ok(context.to_owned())
 }
 

@@ -70,7 +70,7 @@ fn logging_out_undoes_a_login() {
     log_in(&path, "shop");
     log_in(&path, "new");
     for context in ["shop", "new"] {
-        edit(&path, |file| file.log_out(context, &path)).unwrap();
+        edit(&path, |file| file.log_out(context)).unwrap();
     }
     assert!(load(&path).unwrap().contexts == before.contexts);
 }
@@ -102,7 +102,7 @@ fn whether_the_file_can_be_written_is_found_out_without_a_trace() {
 #[test]
 fn only_a_login_can_be_logged_out() {
     let (_folder, path) = Folder::with("only", OTHERS);
-    let log_out = |context: &str| edit(&path, |file| file.log_out(context, &path)).unwrap_err();
+    let log_out = |context: &str| edit(&path, |file| file.log_out(context)).unwrap_err();
     assert_eq!(log_out("shop").to_string(), "not logged in with the context shop");
     assert_eq!(log_out("unknown").to_string(), "not logged in with the context unknown");
     assert_eq!(log_out("other").to_string(), "the certificate for the context other is not from a login");

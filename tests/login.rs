@@ -146,7 +146,7 @@ async fn no_request_is_filed_for_a_configuration_that_cannot_be_written() -> Res
         outcome.code == Some(3) && outcome.stderr.contains("failed to write the configuration /proc/"),
         "{outcome:?}"
     );
-    assert_eq!(requests(&nina).await?, [Value::Null; 0]);
+    assert_eq!(requests(&nina).await?.len(), 0);
     Ok(())
 }
 

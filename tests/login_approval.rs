@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{PATIENCE, User, World};
+use crate::support::{PATIENCE, RUN, User, World, release};
 
 /// A login that waits for its approval.
 struct Waiting {
@@ -75,5 +75,15 @@ async fn a_login_waits_for_an_administrator_and_ends_as_that_one_decides() -> Re
     let (success, stdout, stderr) = approved.end().await?;
     ensure!(success && stdout.contains(" as alice until ") && stderr.is_empty(), "{stdout}{stderr}");
     ensure!(alice.does(&["whoami"]).await?.starts_with("User:    alice\n"), "whoami");
+
+    // Where nothing is signed, nothing is filed either.
+    let mut helm = world.cluster.helm();
+    helm.args(["upgrade", release::NAME, release::CHART, "--namespace", release::NAME, RUN, "--wait", "--timeout=2m"]);
+    run(helm.arg("--set=certificates.clients.enabled=false")).await?;
+    let outcome = alice.replicas(&["login"]).await?;
+    ensure!(outcome.code == Some(3), "{outcome:?}");
+    for part in ["does not sign certificates", "kubectl replicas config import"] {
+        ensure!(outcome.stderr.contains(part), "{part:?} is missing in {}", outcome.stderr);
+    }
     Ok(())
 }

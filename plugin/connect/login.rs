@@ -41,7 +41,7 @@ const PERIOD: Duration = Duration::from_millis(250);
 const TOLD_AFTER: Duration = Duration::from_secs(5);
 
 /// What helps where nobody gets a certificate by a request.
-const ELSEWHERE: &str = "or get a client certificate from whoever installed the server: `kubectl replicas config import` \
+const ELSEWHERE: &str = "get a client certificate from whoever installed the server: `kubectl replicas config import` \
                          takes it over";
 
 /// Why there is no certificate.
@@ -76,7 +76,7 @@ impl Error {
             ),
             Self::Request(error) if error.is_forbidden() => Some(format!(
                 "an administrator allows it with the chart's access.login, or: kubectl create clusterrolebinding NAME \
-                 --clusterrole=replica-count-manager-login --user=NAME\n  {ELSEWHERE}"
+                 --clusterrole=replica-count-manager-login --user=NAME\n  or {ELSEWHERE}"
             )),
             Self::Authority(error) | Self::Request(error) => error.hint(),
             Self::NotManaged { .. } => Some(ELSEWHERE.to_owned()),

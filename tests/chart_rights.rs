@@ -33,6 +33,8 @@ async fn targets_are_patched_only_behind_the_fence() -> Result<()> {
     for (mut values, fence, patch) in [
         (json!({}), true, true),
         (json!({"ownership": "keep"}), false, false),
+        // It may create Secrets.
+        (json!({"ownership": "keep", "certificates": {"mode": "managed"}}), true, false),
         (json!({"namespace": "shop"}), false, false),
         (json!({"namespace": "shop", "fence": {"enabled": true}}), true, true),
         (json!({"fence": {"enabled": false}}), false, false),

@@ -7,6 +7,7 @@ mod support;
 
 mod authorization;
 mod autoscalers;
+mod certificate_rights;
 mod certificates;
 mod chart;
 mod chart_install;

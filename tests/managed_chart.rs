@@ -2,10 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use cluster::{Options, run};
 
-use crate::support::{Namespace, RUN, User, World, release};
+use crate::{
+    certificate_rights::only_its_own_certificates,
+    support::{Namespace, RUN, User, World, release},
+};
 
 #[tokio::test]
 async fn whoever_may_edit_and_log_in_sets_counts_without_a_file() -> Result<()> {
@@ -51,17 +54,5 @@ async fn whoever_may_edit_and_log_in_sets_counts_without_a_file() -> Result<()> 
     ensure!(alice.does(&["logout"]).await?.starts_with("logged out of the context "), "logout");
     assert_eq!(alice.replicas(&["whoami"]).await?.code, Some(3));
     assert_eq!(alice.replicas(&["logout"]).await?.code, Some(3));
-    only_its_own_secrets(&world).await
-}
-
-/// Checks that the server's account writes no Secret but those of its certificates.
-async fn only_its_own_secrets(world: &World) -> Result<()> {
-    let account = format!("--as=system:serviceaccount:{0}:{0}", release::NAME);
-    let create = ["create", "secret", "generic", "other", "--namespace", release::NAME, &account];
-    let refusal = run(world.cluster.kubectl().args(create)).await.err().context("should be refused")?.to_string();
-    ensure!(refusal.contains("may change counts and who owns them"), "{refusal}");
-    let read = ["get", "secret", "sh.helm.release.v1.replica-count-manager.v1", "--namespace", release::NAME, &account];
-    let refusal = run(world.cluster.kubectl().args(read)).await.err().context("should be refused")?.to_string();
-    ensure!(refusal.contains("cannot get resource"), "{refusal}");
-    Ok(())
+    only_its_own_certificates(&world).await
 }

@@ -49,7 +49,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* Whether there is a fence: empty means no. */}}
 {{- define "replica-count-manager.fence" -}}
-{{- $needed := and (not .Values.namespace) (eq .Values.ownership "giveBack") }}
+{{- $wide := or (eq .Values.ownership "giveBack") (eq (include "replica-count-manager.certificatesMode" .) "managed") }}
+{{- $needed := and (not .Values.namespace) $wide }}
 {{- if kindIs "invalid" .Values.fence.enabled | ternary $needed .Values.fence.enabled }}true{{ end }}
 {{- end }}
 

@@ -1,0 +1,80 @@
+//! The rights of a server that manages certificates: its own Secrets and its own signer, whatever RBAC grants it.
+
+use anyhow::{Context, Result, ensure};
+use cluster::run;
+use serde_json::{Value, json};
+
+use crate::support::{World, release};
+
+/// What the fence says when it refuses.
+const REFUSAL: &str = "may change counts and who owns them";
+
+/// Checks that the account of an installed server writes no Secret but those of its certificates, and signs for no other
+/// signer, first with its own rights, then with all there are.
+pub(crate) async fn only_its_own_certificates(world: &World) -> Result<()> {
+    let account = format!("--as=system:serviceaccount:{0}:{0}", release::NAME);
+    let read = ["get", "secret", "sh.helm.release.v1.replica-count-manager.v1", "--namespace", release::NAME, &account];
+    let refusal = run(world.cluster.kubectl().args(read)).await.err().context("should be refused")?.to_string();
+    ensure!(refusal.contains("cannot get resource"), "{refusal}");
+
+    let subject = format!("--serviceaccount={0}:{0}", release::NAME);
+    let bind = ["create", "clusterrolebinding", "all", "--clusterrole=cluster-admin", &subject];
+    run(world.cluster.kubectl().args(bind)).await?;
+    for (allowed, manifest) in objects() {
+        // What exists already is refused as such, but only once it has passed the fence.
+        let create = try_to(world, &["create", "--dry-run=server", &account], &manifest).await;
+        let refused = create.as_ref().is_err_and(|error| error.to_string().contains(REFUSAL));
+        let exists = create.as_ref().is_err_and(|error| error.to_string().contains("already exists"));
+        ensure!(refused != allowed && (refused || exists || create.is_ok()), "{manifest}: {create:?}");
+    }
+    other_signers_are_not_its_own(world, &account).await
+}
+
+/// What the account may try to create, and whether the fence lets it.
+fn objects() -> Vec<(bool, Value)> {
+    let object = |kind: &str, namespace: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}});
+    let secret = |kind: &str, namespace: &str, name: &str| {
+        let mut secret = object("Secret", namespace, name);
+        secret["type"] = kind.into();
+        secret["metadata"]["annotations"] = json!({"kubernetes.io/service-account.name": "default"});
+        secret["data"] = json!({"tls.crt": "", "tls.key": ""});
+        secret
+    };
+    let (ca, check) = ("replica-count-manager-ca", "replica-count-manager-check");
+    let (tls, token) = ("kubernetes.io/tls", "kubernetes.io/service-account-token");
+    vec![
+        (true, object("ConfigMap", release::NAME, ca)),
+        (false, object("ConfigMap", release::NAME, check)),
+        (false, object("ConfigMap", "default", ca)),
+        (true, secret(tls, release::NAME, ca)),
+        (true, secret(tls, release::NAME, check)),
+        (false, secret(tls, release::NAME, "other")),
+        (false, secret(tls, "default", ca)),
+        // The API server would fill it with a token of another account.
+        (false, secret(token, release::NAME, ca)),
+        (false, secret(token, release::NAME, check)),
+    ]
+}
+
+/// Approving a request for the API server's own signer would make the account a user of any name.
+async fn other_signers_are_not_its_own(world: &World, account: &str) -> Result<()> {
+    let key = rcgen::KeyPair::generate()?;
+    let pem = rcgen::CertificateParams::new(Vec::new())?.serialize_request(&key)?.pem()?;
+    let request = json!({
+        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "other-signer"},
+        "spec": {"signerName": "kubernetes.io/kube-apiserver-client", "usages": ["digital signature", "client auth"],
+                 "request": k8s_openapi::ByteString(pem.into_bytes())},
+    });
+    try_to(world, &["create"], &request).await?;
+    let approve = ["certificate", "approve", "other-signer", account];
+    let refusal = run(world.cluster.kubectl().args(approve)).await.err().context("should be refused")?.to_string();
+    ensure!(refusal.contains(REFUSAL), "{refusal}");
+    Ok(())
+}
+
+/// Runs kubectl with a manifest.
+async fn try_to(world: &World, arguments: &[&str], manifest: &Value) -> Result<String> {
+    let file = world.cluster.folder().join("attempt.json");
+    std::fs::write(&file, manifest.to_string())?;
+    run(world.cluster.kubectl().args(arguments).arg("--filename").arg(&file)).await
+}

@@ -24,6 +24,11 @@ test: ## Run every test, on a real control plane that they start
 	cargo build --bins --examples
 	cargo test --workspace
 
+.PHONY: stress
+stress: ## Run the tests that take minutes each
+	cargo build --bins --examples
+	cargo test --test tests -- --ignored --nocapture
+
 .PHONY: check
 check: ## Check the format, the lints and the unit tests
 	cargo fmt --all --check

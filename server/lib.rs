@@ -32,6 +32,8 @@ pub mod grpc;
 pub mod pki;
 pub mod proto;
 #[cfg(feature = "server")]
+mod quota;
+#[cfg(feature = "server")]
 pub mod readiness;
 #[cfg(feature = "server")]
 pub mod run;

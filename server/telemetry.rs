@@ -62,6 +62,8 @@ pub struct Metrics {
     pub correction_seconds: Histogram,
     /// 1 if the account's admission policy is known not to be in force.
     pub fence_missing: Gauge,
+    /// Connections refused because there were too many, of one user or of all.
+    pub connections_refused: Counter,
     /// TLS handshakes that failed.
     pub handshake_failures: Counter,
     /// Reads of the certificate's files that found nothing usable.
@@ -81,6 +83,7 @@ impl Default for Metrics {
             // From a millisecond to the longest pause between attempts.
             correction_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0]),
             fence_missing: Gauge::default(),
+            connections_refused: Counter::default(),
             handshake_failures: Counter::default(),
             certificate_failures: Counter::default(),
             certificate_expiry: Gauge::default(),
@@ -100,6 +103,11 @@ impl Default for Metrics {
             "fence_missing",
             "Whether the admission policy that fences the server's account is not in force",
             metrics.fence_missing.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections refused because there were too many, of one user or of all",
+            metrics.connections_refused.clone(),
         );
         registry.register("tls_handshake_failures", "TLS handshakes that failed", metrics.handshake_failures.clone());
         registry.register(

@@ -7,7 +7,7 @@ use cluster::{Options, run, wait};
 use replica_count_manager::proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use tonic::Code;
 
-use crate::support::{Certificate, Namespace, PATIENCE, World, connect, release, world};
+use crate::support::{Certificate, FILES, Namespace, PATIENCE, World, connect, release, server_flags, world};
 
 #[tokio::test]
 async fn probes_and_metrics_answer_in_plain_http() -> Result<()> {
@@ -74,13 +74,7 @@ async fn a_stopping_server_turns_unready_serves_on_and_ends_by_itself() -> Resul
 async fn a_server_of_one_namespace_leaves_the_others_alone() -> Result<()> {
     let world = world().await?;
     let (own, other) = (Namespace::shared("own").await?, Namespace::shared("foreign").await?);
-    let file = |name: &str| world.certificates().join(name).display().to_string();
-    let server = world.standalone(&[
-        &format!("--namespace={}", own.name),
-        &format!("--cert-file={}", file("server/server.crt")),
-        &format!("--key-file={}", file("server/server.key")),
-        &format!("--ca-cert-file={}", file("ca/ca.crt")),
-    ])?;
+    let server = world.standalone(server_flags(&own, world.certificates(), FILES))?;
     let channel = connect(server.grpc.clone(), &Certificate::load(world.certificates())?)?;
     let mut client = ReplicasServiceClient::new(channel);
     let info = wait::until("the server", PATIENCE, async || {

@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(10);
 fn server(shop: &Namespace<'_>) -> Result<Standalone> {
     let namespace = format!("--pod-namespace={}", shop.name);
     let secret = format!("--ca-secret={NAME}");
-    shop.world.standalone(&["--certificates=managed", &namespace, &secret, "--server-names=localhost"])
+    shop.world.standalone(["--certificates=managed", &namespace, &secret, "--server-names=localhost"])
 }
 
 /// The files in the Secret, once it is there.
@@ -239,7 +239,7 @@ async fn a_request_becomes_a_certificate_of_who_made_it_and_nothing_more() -> Re
     let namespace = format!("--pod-namespace={}", shop.name);
     let flags =
         ["--certificates=managed", &namespace, "--ca-secret=ca", "--sign-clients=true", "--approve-clients=true"];
-    let _server = shop.world.standalone(&flags)?;
+    let _server = shop.world.standalone(flags)?;
     let arn = "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_PlatformEngineers_0123456789abcdef/alice";
     for (name, user) in [("signed-alice", "alice"), ("signed-arn", arn)] {
         let signed = request(&shop, name, "client auth", user, "certificate").await?;

@@ -14,9 +14,9 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::support::{
-    Namespace, OwnServer, dial,
+    Namespace, Standalone, dial,
     presented::{Presented, connect},
-    world,
+    server_flags, world,
 };
 
 /// A folder of a CA and what it signs, all made by openssl.
@@ -72,7 +72,9 @@ async fn rsa_certificates_for_localhost_work_for_server_and_client() -> Result<(
     let namespace = Namespace::shared("openssl").await?;
     let Some(folder) = Folder::new(namespace.world.cluster.folder().join("openssl")).await? else { return Ok(()) };
     folder.sign("server", "rsa:4096", "ca", LOCALHOST).await?;
-    let server = OwnServer::start(&namespace, &folder.0, 1024).await?;
+    let flags = server_flags(&namespace, &folder.0, ["server.crt", "server.key", "ca.crt"]);
+    let server = namespace.world.standalone(flags)?;
+    server.listens().await?;
     for (user, key) in [("rsa-2048", "rsa:2048"), ("rsa-3072", "rsa:3072"), ("rsa-4096", "rsa:4096")] {
         folder.sign(user, key, "ca", LOCALHOST).await?;
         assert_eq!(who(&folder, &server, user, folder.presented(user)?).await?, user);
@@ -94,16 +96,16 @@ async fn rsa_certificates_for_localhost_work_for_server_and_client() -> Result<(
     Ok(())
 }
 
-async fn who(folder: &Folder, server: &OwnServer, name: &str, presented: Presented) -> Result<String> {
-    let channel = dial(server.address.clone(), Arc::new(presented.config(&folder.file("ca.crt"))?));
+async fn who(folder: &Folder, server: &Standalone, name: &str, presented: Presented) -> Result<String> {
+    let channel = dial(server.grpc.clone(), Arc::new(presented.config(&folder.file("ca.crt"))?));
     let mut client = ReplicasServiceClient::new(channel);
     let info = client.get_server_info(v1::GetServerInfoRequest {}).await.with_context(|| name.to_owned())?;
     Ok(info.into_inner().user)
 }
 
-async fn alert(folder: &Folder, server: &OwnServer, presented: Presented) -> Result<AlertDescription> {
+async fn alert(folder: &Folder, server: &Standalone, presented: Presented) -> Result<AlertDescription> {
     let config = Arc::new(presented.config(&folder.file("ca.crt"))?);
-    let error = connect(&server.address, config).await?.err().context("it was accepted")?;
+    let error = connect(&server.grpc, config).await?.err().context("it was accepted")?;
     match error.get_ref().and_then(|error| error.downcast_ref::<TlsError>()) {
         Some(TlsError::AlertReceived(alert)) => Ok(*alert),
         _ => Err(error.into()),

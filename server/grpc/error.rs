@@ -8,7 +8,9 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::authz::Denial;
 use crate::{
     api::{InvalidTarget, TargetKey},
-    discovery, telemetry,
+    discovery,
+    quota::Exhausted,
+    telemetry,
 };
 
 /// The domain of our reasons in `google.rpc.ErrorInfo`.
@@ -37,6 +39,8 @@ pub(super) enum Error {
     Behind(u64),
     #[error("the watch was read too slowly and missed events; watch again")]
     TooSlow,
+    #[error("too many watches: {0}; end one")]
+    TooManyWatches(Exhausted),
     #[error("the server is stopping; watch again")]
     Stopping,
     #[error("{0} was changed by others at the same time, again and again; try again")]
@@ -76,6 +80,7 @@ impl Error {
             Self::NotSynced => (Code::Unavailable, "NOT_SYNCED"),
             Self::Behind(_) => (Code::Unavailable, "CACHE_BEHIND"),
             Self::TooSlow => (Code::Aborted, "WATCH_TOO_SLOW"),
+            Self::TooManyWatches(_) => (Code::ResourceExhausted, "TOO_MANY_WATCHES"),
             Self::Stopping => (Code::Unavailable, "STOPPING"),
             Self::Contended(_) => (Code::Aborted, "CONTENDED"),
             Self::Refused(_) => (Code::InvalidArgument, "REFUSED_BY_API_SERVER"),

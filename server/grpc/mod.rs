@@ -25,7 +25,8 @@ use crate::{
     proto::{
         self, deployments::deployments_service_server as deployments_server, replicas::v1::replicas_service_server,
     },
-    tls::Connection,
+    quota::Quota,
+    tls::{Connection, MAX_AGE},
 };
 
 /// The server of the first contract.
@@ -34,7 +35,16 @@ type DeploymentsServer = deployments_server::DeploymentsServiceServer<Deployment
 type ReplicasServer = replicas_service_server::ReplicasServiceServer<Replicas>;
 
 /// How many calls a connection may have open at once.
-const MAX_STREAMS: u32 = 256;
+const MAX_STREAMS: u32 = 128;
+
+/// How many bytes of requests a call, and a connection, may have on its way: that is what a peer can make us hold.
+const WINDOWS: (u32, u32) = (64 * 1024, 256 * 1024);
+
+/// The most bytes of a call's metadata, as the other end counts them: each entry is 32 more than its text.
+const MAX_METADATA: u32 = 16 * 1024;
+
+/// How many watches there may be at once, in all and for one user: each remembers what it has shown.
+const MAX_WATCHES: (usize, usize) = (1024, 128);
 
 /// How often an idle connection is asked whether it is still there, and how long it has to answer.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
@@ -74,10 +84,15 @@ pub async fn serve(
         rules: Arc::new(rules),
         writes: Writes::new(context.client, authorizer.clone()),
         authorizer,
+        watches: Quota::new(MAX_WATCHES.0, MAX_WATCHES.1),
         stop: context.stop,
     };
     Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
+        .http2_max_header_list_size(MAX_METADATA)
+        .max_connection_age(MAX_AGE)
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .add_routes(routes(replicas, health)?)

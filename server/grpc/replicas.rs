@@ -22,6 +22,7 @@ use crate::{
     cache::{Cache, Seen},
     discovery,
     proto::replicas::v1::{self, replicas_service_server::ReplicasService},
+    quota::Quota,
     tls::Identity,
 };
 
@@ -41,6 +42,7 @@ pub(super) struct Replicas {
     pub(super) rules: Arc<Rules>,
     pub(super) writes: Writes,
     pub(super) authorizer: Authorizer,
+    pub(super) watches: Arc<Quota>,
     pub(super) stop: CancellationToken,
 }
 
@@ -327,7 +329,8 @@ impl ReplicasService for Replicas {
         self.authorizer.check(&who, Action::on_counts("watch", filter.namespace(), "")).await?;
         filter.kinds = self.listable(&who, &filter).await?;
         self.ready_to_read(&request.min_resource_version).await?;
-        Ok(Response::new(Box::pin(watch::watch(self.clone(), who, filter))))
+        let share = self.watches.take(&who.user).map_err(Error::TooManyWatches)?;
+        Ok(Response::new(Box::pin(watch::watch(self.clone(), who, filter, share))))
     }
 
     async fn get_server_info(

@@ -1,9 +1,10 @@
 //! Watches: a snapshot, a mark that it is complete, then changes.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    vec,
 };
 
 use futures::{Stream, stream};
@@ -20,6 +21,7 @@ use crate::{
     api::TargetKey,
     cache::Seen,
     proto::replicas::v1::{Synced, WatchReplicaCountsResponse as Response, watch_replica_counts_response::Event},
+    quota::Share,
     tls::Identity,
 };
 
@@ -27,13 +29,16 @@ struct Watch {
     service: Replicas,
     who: Arc<Identity>,
     filter: Filter,
+    /// What is left of the snapshot. It becomes messages one by one: a reader that stalls holds no more than one.
+    snapshot: vec::IntoIter<Seen>,
+    synced: Option<Synced>,
+    events: Receiver<Seen>,
     /// What the client has been shown, as hashes: most events change nothing that it sees.
     shown: HashMap<TargetKey, u64>,
-    pending: VecDeque<Response>,
-    events: Receiver<Seen>,
     /// When to ask again whether the caller may watch.
     recheck: Interval,
     ended: bool,
+    _share: Share,
 }
 
 /// Starts a watch by a caller who may watch what the filter selects.
@@ -41,25 +46,29 @@ pub(super) fn watch(
     service: Replicas,
     who: Arc<Identity>,
     filter: Filter,
+    share: Share,
 ) -> impl Stream<Item = Result<Response, Status>> + use<> {
     // Read first: the snapshot holds at least this.
-    let synced = Synced { resource_version: service.cache.version().to_string() };
+    let synced = Some(Synced { resource_version: service.cache.version().to_string() });
     let (snapshot, events) = service.cache.subscribe(filter.all_targets);
     let mut recheck = interval(FRESH);
     recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (shown, pending) = (HashMap::new(), VecDeque::new());
-    let mut watch = Watch { service, who, filter, shown, pending, events, recheck, ended: false };
-    snapshot.iter().for_each(|seen| watch.take(seen));
-    watch.pending.push_back(Response { event: Some(Event::Synced(synced)) });
+    let (snapshot, shown) = (snapshot.into_iter(), HashMap::new());
+    let watch = Watch { service, who, filter, snapshot, synced, events, shown, recheck, ended: false, _share: share };
     stream::unfold(watch, |mut watch| async { watch.next().await.map(|item| (item, watch)) })
 }
 
 impl Watch {
     async fn next(&mut self) -> Option<Result<Response, Status>> {
-        loop {
-            if let Some(response) = self.pending.pop_front() {
-                return Some(Ok(response));
+        while let Some(seen) = self.snapshot.next() {
+            if let Some(event) = self.take(&seen) {
+                return Some(Ok(event));
             }
+        }
+        if let Some(synced) = self.synced.take() {
+            return Some(Ok(Response { event: Some(Event::Synced(synced)) }));
+        }
+        loop {
             if self.ended {
                 return None;
             }
@@ -70,10 +79,10 @@ impl Watch {
                     Err(error) => error,
                 },
                 event = self.events.recv() => match event {
-                    Ok(seen) => {
-                        self.take(&seen);
-                        continue;
-                    }
+                    Ok(seen) => match self.take(&seen) {
+                        Some(event) => return Some(Ok(event)),
+                        None => continue,
+                    },
                     Err(RecvError::Lagged(_)) => Error::TooSlow,
                     Err(RecvError::Closed) => Error::Stopping,
                 },
@@ -83,18 +92,22 @@ impl Watch {
         }
     }
 
-    fn take(&mut self, seen: &Seen) {
+    /// What an event changes for the client.
+    fn take(&mut self, seen: &Seen) -> Option<Response> {
         let exists = seen.count.is_some() || seen.target.is_some();
-        if exists && self.filter.selects(seen) {
+        let event = if exists && self.filter.selects(seen) {
             let shown = view::replica_count(seen, Timestamp::now());
             let mut hasher = DefaultHasher::new();
             shown.encode_to_vec().hash(&mut hasher);
             let hash = hasher.finish();
-            if self.shown.insert(seen.key.clone(), hash) != Some(hash) {
-                self.pending.push_back(Response { event: Some(Event::Changed(Box::new(shown))) });
+            if self.shown.insert(seen.key.clone(), hash) == Some(hash) {
+                return None;
             }
-        } else if self.shown.remove(&seen.key).is_some() {
-            self.pending.push_back(Response { event: Some(Event::Removed(view::target(&seen.key))) });
-        }
+            Event::Changed(Box::new(shown))
+        } else {
+            self.shown.remove(&seen.key)?;
+            Event::Removed(view::target(&seen.key))
+        };
+        Some(Response { event: Some(event) })
     }
 }

@@ -1,32 +1,23 @@
 //! The accept loop: handshakes run side by side, bounded in number and time.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use futures::Stream;
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
-use super::{Credentials, Identity};
-use crate::telemetry::Metrics;
-
-/// How many handshakes may be under way; each holds a socket and about 40 KiB.
-const MAX_HANDSHAKES: usize = 1024;
+use super::{Connection, Credentials, Identity, MAX_AGE, connection::GRACE, expiry, limits::Limits};
+use crate::{quota::Quota, telemetry::Metrics};
 
 /// How long a handshake may take: clients far away need a few round trips.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,100 +35,117 @@ pub fn incoming(
     metrics: Arc<Metrics>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(64);
-    tokio::spawn(accept(listener, credentials, metrics, sender));
+    let limits = Limits::of_process();
+    let quota = Quota::new(limits.connections, limits.each);
+    let accept = Accept { listener, sender, handshaker: Handshaker { credentials, quota, metrics } };
+    tokio::spawn(accept.run(limits));
     ReceiverStream::new(receiver)
 }
 
-async fn accept(
+struct Accept {
     listener: TcpListener,
-    credentials: Arc<Credentials>,
-    metrics: Arc<Metrics>,
     sender: mpsc::Sender<io::Result<Connection>>,
-) {
-    let mut handshakes = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = sender.closed() => break,
-            Some(_) = handshakes.join_next() => {}
-            accepted = listener.accept(), if handshakes.len() < MAX_HANDSHAKES => match accepted {
-                Ok((socket, peer)) => {
-                    let acceptor = TlsAcceptor::from(credentials.current());
-                    let (sender, metrics) = (sender.clone(), metrics.clone());
-                    handshakes.spawn(async move {
-                        match handshake(socket, &acceptor).await {
-                            // The receiver is gone only once the server has stopped.
-                            Ok(connection) => drop(sender.send(Ok(connection)).await),
-                            Err(error) => {
-                                metrics.handshake_failures.inc();
-                                debug!(%peer, %error, "handshake failed");
-                            }
+    handshaker: Handshaker,
+}
+
+/// What a handshake needs.
+#[derive(Clone)]
+struct Handshaker {
+    credentials: Arc<Credentials>,
+    quota: Arc<Quota>,
+    metrics: Arc<Metrics>,
+}
+
+impl Accept {
+    async fn run(self, limits: Limits) {
+        let mut handshakes = Handshakes::default();
+        loop {
+            tokio::select! {
+                () = self.sender.closed() => break,
+                Some(_) = handshakes.tasks.join_next() => {}
+                accepted = self.listener.accept() => match accepted {
+                    Ok((socket, peer)) => {
+                        let (sender, handshaker) = (self.sender.clone(), self.handshaker.clone());
+                        if handshakes.make_room(limits.handshakes) {
+                            handshaker.metrics.handshake_failures.inc();
                         }
-                    });
-                }
-                Err(error) => {
-                    warn!(%error, "connection not accepted");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
+                        handshakes.spawn(async move {
+                            match handshaker.shake(socket).await {
+                                // The receiver is gone only once the server has stopped.
+                                Ok(connection) => drop(sender.send(Ok(connection)).await),
+                                Err(error) => {
+                                    handshaker.metrics.handshake_failures.inc();
+                                    debug!(%peer, %error, "handshake failed");
+                                }
+                            }
+                        });
+                    }
+                    Err(error) => {
+                        warn!(%error, "connection not accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
         }
     }
 }
 
-async fn handshake(socket: TcpStream, acceptor: &TlsAcceptor) -> io::Result<Connection> {
-    socket.set_nodelay(true)?;
-    SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))?;
-    let stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await??;
-    let session = stream.get_ref().1;
-    if session.alpn_protocol() != Some(b"h2") {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the client does not offer HTTP/2"));
+/// The handshakes under way.
+#[derive(Default)]
+struct Handshakes {
+    tasks: JoinSet<()>,
+    /// The oldest first, some of them done.
+    order: VecDeque<AbortHandle>,
+}
+
+impl Handshakes {
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.order.push_back(self.tasks.spawn(task));
     }
-    let identity = session.peer_certificates().and_then(|chain| Identity::of(chain.first()?));
-    let identity = identity.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no client certificate"))?;
-    Ok(Connection { identity: Arc::new(identity), stream })
-}
 
-/// A connection of a client with a verified certificate.
-pub struct Connection {
-    stream: TlsStream<TcpStream>,
-    identity: Arc<Identity>,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Arc<Identity>;
-
-    fn connect_info(&self) -> Arc<Identity> {
-        self.identity.clone()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    /// Ends the oldest if there are too many, and says whether: whoever means it is done in milliseconds, and a flood of
+    /// others must not keep it out.
+    fn make_room(&mut self, most: usize) -> bool {
+        while self.tasks.try_join_next().is_some() {}
+        while self.order.front().is_some_and(AbortHandle::is_finished) {
+            self.order.pop_front();
+        }
+        if self.tasks.len() < most {
+            return false;
+        }
+        self.order.retain(|handshake| !handshake.is_finished());
+        self.order.pop_front().inspect(AbortHandle::abort).is_some()
     }
 }
 
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+impl Handshaker {
+    async fn shake(&self, socket: TcpStream) -> io::Result<Connection> {
+        socket.set_nodelay(true)?;
+        SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))?;
+        let acceptor = TlsAcceptor::from(self.credentials.current());
+        let stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await??;
+        let session = stream.get_ref().1;
+        if session.alpn_protocol() != Some(b"h2") {
+            return Err(invalid("the client does not offer HTTP/2"));
+        }
+        let leaf = session.peer_certificates().and_then(<[_]>::first);
+        let leaf = leaf.ok_or_else(|| invalid("no client certificate"))?;
+        let identity = Identity::of(leaf).ok_or_else(|| invalid("no readable client certificate"))?;
+        let life = life(leaf, Timestamp::now());
+        let share = self.quota.take(&identity.user).map_err(|exhausted| {
+            self.metrics.connections_refused.inc();
+            io::Error::new(io::ErrorKind::QuotaExceeded, format!("{:?}: {exhausted}", identity.user))
+        })?;
+        Ok(Connection::new(stream, identity, life, share))
     }
+}
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
+/// How long a connection may live: no longer than the certificate by which it was let in.
+fn life(leaf: &CertificateDer<'_>, now: Timestamp) -> Duration {
+    let left = u64::try_from(expiry(leaf).saturating_sub(now.as_second())).unwrap_or(0);
+    Duration::from_secs(left).min(MAX_AGE + GRACE)
+}
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
+fn invalid(problem: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
 }

@@ -1,7 +1,9 @@
 //! TLS 1.3 with client certificates: our own accept loop, since tonic's cannot pin a version.
 
 mod accept;
+mod connection;
 mod identity;
+mod limits;
 mod reload;
 
 use std::{
@@ -19,7 +21,8 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-pub use accept::{Connection, incoming};
+pub use accept::incoming;
+pub use connection::{Connection, MAX_AGE};
 pub use identity::Identity;
 pub use reload::{Credentials, Source};
 

@@ -59,6 +59,11 @@ pub(crate) fn connect(address: String, certificate: &Certificate) -> Result<Chan
 
 /// As [`connect`], with a configuration of the caller's.
 pub(crate) fn dial(address: String, config: Arc<ClientConfig>) -> Channel {
+    dial_as(Endpoint::from_static("https://localhost"), address, config)
+}
+
+/// As [`dial`], with settings of HTTP/2.
+pub(crate) fn dial_as(endpoint: Endpoint, address: String, config: Arc<ClientConfig>) -> Channel {
     let connector = TlsConnector::from(config);
     let dial = tower::service_fn(move |_| {
         let (address, connector) = (address.clone(), connector.clone());
@@ -69,5 +74,5 @@ pub(crate) fn dial(address: String, config: Arc<ClientConfig>) -> Channel {
             Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, socket).await?))
         }
     });
-    Endpoint::from_static("https://localhost").connect_with_connector_lazy(dial)
+    endpoint.connect_with_connector_lazy(dial)
 }

@@ -7,19 +7,17 @@ mod grpcurl;
 pub(crate) mod installation;
 mod kubectl_replicas;
 pub(crate) mod namespace;
-mod own_server;
 pub(crate) mod presented;
 pub(crate) mod release;
 mod standalone;
 mod user;
 mod world;
 
-pub(crate) use channel::{Certificate, connect, dial};
+pub(crate) use channel::{Certificate, connect, dial, dial_as};
 pub(crate) use grpcurl::Refusal;
 pub(crate) use kubectl_replicas::{Outcome, outcome};
 pub(crate) use namespace::{Namespace, condition};
-pub(crate) use own_server::OwnServer;
-pub(crate) use standalone::Standalone;
+pub(crate) use standalone::{FILES, Standalone, server_flags};
 pub(crate) use user::{RUN, User};
 pub(crate) use world::{World, http, world};
 

@@ -1,0 +1,92 @@
+//! Frames without end, from a client with a good certificate: the others notice nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Result, ensure};
+use rustls::ClientConfig;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use crate::{
+    limits::{call_while, server, user},
+    support::{Namespace, presented::connect},
+};
+
+/// What a client says first, with settings that change nothing.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// The bytes of one flood: enough to take seconds.
+const FLOOD: usize = 32 * 1024 * 1024;
+
+/// How long a write may be held up before the flood gives up.
+const BLOCKED: Duration = Duration::from_secs(2);
+
+/// A call's beginning, `POST https /`, in HPACK.
+const HEADERS: [u8; 3] = [0x83, 0x87, 0x84];
+
+/// What is sent without end: the frames of the n-th time.
+type Frames = fn(u32) -> Vec<u8>;
+
+const FLOODS: &[(&str, Frames)] = &[
+    ("pings", |_| frame(6, 0, 0, &[0; 8])),
+    ("settings", |_| frame(4, 0, 0, &[])),
+    ("empty data", |_| frame(0, 0, 1, &[])),
+    ("calls that are reset at once", |n| {
+        [frame(1, 4, 2 * n + 1, &HEADERS), frame(3, 0, 2 * n + 1, &[0, 0, 0, 8])].concat()
+    }),
+    ("headers without end", |n| if n == 0 { frame(1, 0, 1, &HEADERS) } else { frame(9, 0, 1, &[0; 64]) }),
+    ("windows without end", |_| frame(8, 0, 0, &[0x7f, 0xff, 0xff, 0xff])),
+];
+
+fn frame(type_: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[type_, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Floods until it is done, held up, or cut off; says which.
+async fn flood(address: String, who: Arc<ClientConfig>, frames: Frames) -> Result<&'static str> {
+    let stream = connect(&address, who).await??;
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    // Half of the answers are read: a peer that reads nothing holds itself up.
+    let reading =
+        tokio::spawn(
+            async move { tokio::io::copy(&mut (&mut reader).take(FLOOD as u64), &mut tokio::io::sink()).await },
+        );
+    writer.write_all(PREFACE).await?;
+    let (mut sent, mut n) = (0, 0);
+    let end = loop {
+        if sent >= FLOOD {
+            break "all was taken";
+        }
+        let mut chunk = Vec::with_capacity(32 * 1024);
+        while chunk.len() < 32 * 1024 {
+            chunk.extend(frames(n));
+            n += 1;
+        }
+        match timeout(BLOCKED, writer.write_all(&chunk)).await {
+            Err(_) => break "held up",
+            Ok(Err(_)) => break "cut off",
+            Ok(Ok(())) => sent += chunk.len(),
+        }
+    };
+    reading.abort();
+    Ok(end)
+}
+
+#[tokio::test]
+async fn floods_of_frames_harm_nobody() -> Result<()> {
+    let shop = Namespace::shared("floods").await?;
+    let server = server(&shop, 1024).await?;
+    let (alice, mallory) = (user(&shop, "alice")?, user(&shop, "mallory")?);
+    let before = server.memory()?;
+    for (name, frames) in FLOODS {
+        let flood = flood(server.grpc.clone(), mallory.clone(), *frames);
+        let (calls, end) = call_while(&server, &alice, flood).await?;
+        let grown = server.memory()?.saturating_sub(before);
+        println!("{name}: {end}; {calls} good calls meanwhile, {grown} MiB more memory");
+        ensure!(grown < 64, "{name}: {grown} MiB more");
+    }
+    Ok(())
+}

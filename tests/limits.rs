@@ -1,0 +1,246 @@
+//! What one client, or too many, cannot take from the others: connections, handshakes, watches, memory.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use cluster::wait;
+use kube::{
+    Api, Config,
+    api::{Patch, PatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use rcgen::{CertificateParams, DnType};
+use replica_count_manager::{
+    api::ReplicaCount,
+    apiserver,
+    proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient},
+};
+use rustls::ClientConfig;
+use serde_json::json;
+use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet, time::timeout};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
+
+use crate::support::{
+    FILES, Namespace, PATIENCE, Standalone, dial, dial_as, http,
+    presented::{Signer, client, connect},
+    server_flags,
+};
+
+/// The beginning of a ClientHello, whose rest a server waits for.
+const HALF: [u8; 6] = [0x16, 3, 1, 2, 0, 1];
+
+/// Events beyond those that a watch may lag behind and those that are on their way to it.
+const MORE_EVENTS_THAN_ARE_KEPT: usize = 4096 + 2048;
+
+/// How many write them side by side.
+const WRITERS: usize = 16;
+
+/// Starts a server for a namespace alone, which may open so many files.
+pub(crate) async fn server(shop: &Namespace<'_>, files: u32) -> Result<Standalone> {
+    let flags = server_flags(shop, shop.world.certificates(), FILES);
+    let server = shop.world.standalone_of(files, flags)?;
+    server.listens().await?;
+    Ok(server)
+}
+
+/// The certificate of an administrator of this name.
+pub(crate) fn user(shop: &Namespace<'_>, name: &str) -> Result<Arc<ClientConfig>> {
+    let mut params: CertificateParams = client(name);
+    params.distinguished_name.push(DnType::OrganizationName, "replica-count-manager:admins");
+    let certificates = shop.world.certificates();
+    Ok(Arc::new(Signer::load(certificates)?.sign(params)?.config(&certificates.join("ca/ca.crt"))?))
+}
+
+/// Calls with a new connection, and with one that is there, for as long as something goes on; returns how often.
+pub(crate) async fn call_while<T>(
+    server: &Standalone,
+    who: &Arc<ClientConfig>,
+    going_on: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<(u32, T)>
+where
+    T: Send + 'static,
+{
+    let going_on = tokio::spawn(going_on);
+    let kept = dial(server.grpc.clone(), who.clone());
+    let mut calls = 0;
+    while !going_on.is_finished() || calls < 10 {
+        for channel in [kept.clone(), dial(server.grpc.clone(), who.clone())] {
+            let mut client = ReplicasServiceClient::new(channel);
+            let call = client.get_server_info(v1::GetServerInfoRequest {});
+            timeout(Duration::from_secs(10), call).await.context("a good call hangs")?.context("a good call fails")?;
+            calls += 1;
+        }
+    }
+    Ok((calls, going_on.await??))
+}
+
+/// Opens connections that never finish their handshake, and leaves the latest ones open for as long as it goes on.
+async fn half_open(address: String, connections: usize) -> Result<()> {
+    let mut open = VecDeque::new();
+    for _ in 0..connections {
+        let mut socket = TcpStream::connect(&address).await?;
+        socket.write_all(&HALF).await?;
+        open.push_back(socket);
+        if open.len() > 60 {
+            open.pop_front();
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn ten_thousand_half_open_handshakes_keep_nobody_out() -> Result<()> {
+    let shop = Namespace::shared("half-open").await?;
+    // Of 1,024 files, 192 are for handshakes: fewer than are open at once here.
+    let server = server(&shop, 1024).await?;
+    let (alice, address) = (user(&shop, "alice")?, server.grpc.clone());
+    let before = server.memory()?;
+    let flood = async move {
+        let mut floods = JoinSet::new();
+        for _ in 0..8 {
+            floods.spawn(half_open(address.clone(), 1250));
+        }
+        floods.join_all().await.into_iter().collect::<Result<()>>()
+    };
+    let (calls, ()) = call_while(&server, &alice, flood).await?;
+    let grown = server.memory()?.saturating_sub(before);
+    println!("10,000 half-open handshakes: {calls} good calls meanwhile, {grown} MiB more memory");
+    ensure!(grown < 64, "{grown} MiB more");
+    let metrics = http(&server.http, "/metrics").await?.1;
+    ensure!(!metrics.contains("tls_handshake_failures_total 0\n"), "{metrics}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_with_few_files_shares_them_and_works_on() -> Result<()> {
+    let shop = Namespace::shared("few-files").await?;
+    // Of 128 files, 48 are for connections, 6 of them one user's.
+    let server = server(&shop, 128).await?;
+    let alice = user(&shop, "alice")?;
+    let mut client = ReplicasServiceClient::new(dial(server.grpc.clone(), alice.clone()));
+    client.get_server_info(v1::GetServerInfoRequest {}).await?;
+    let mut open = Vec::new();
+    for name in ["bob", "carol", "dan", "erin", "frank", "grace", "heidi"] {
+        let config = user(&shop, name)?;
+        for _ in 0..6 {
+            open.push(connect(&server.grpc, config.clone()).await??);
+        }
+        ensure!(connect(&server.grpc, config).await?.is_err(), "{name} has more than its share");
+    }
+    for _ in 0..5 {
+        open.push(connect(&server.grpc, alice.clone()).await??);
+    }
+    let late = user(&shop, "late")?;
+    ensure!(connect(&server.grpc, late.clone()).await?.is_err(), "there are more connections than files");
+    let metrics = http(&server.http, "/metrics").await?.1;
+    ensure!(metrics.contains("replica_count_manager_connections_refused_total 8\n"), "{metrics}");
+
+    // Who is in is served, and what the server itself needs is left to it.
+    shop.deployment("web", 1).await?;
+    let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
+    client.set_replica_count(v1::SetReplicaCountRequest { target, replicas: Some(2), ..Default::default() }).await?;
+    shop.reaches("deployment/web", 2).await?;
+    wait::until("readiness", PATIENCE, async || {
+        let ready = http(&server.http, "/readyz").await?;
+        ensure!(ready.0 == 200, "{ready:?}");
+        Ok(())
+    })
+    .await?;
+
+    drop(open.pop());
+    wait::until("the place of one that has left", PATIENCE, async || {
+        connect(&server.grpc, late.clone()).await?.map(drop).context("refused")
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_call_that_is_too_large_fails_alone() -> Result<()> {
+    let shop = Namespace::shared("large").await?;
+    let mut client = shop.world.client()?;
+    let reason = "x".repeat(65 * 1024);
+    let large = v1::SetReplicaCountRequest { replicas: Some(1), reason, ..Default::default() };
+    let refusal = client.set_replica_count(large.clone()).await.err().context("a large message was taken")?;
+    assert_eq!(refusal.code(), Code::OutOfRange, "{refusal}");
+    // Compressed it is small, and it is still too large.
+    let mut compressing = client.clone().send_compressed(tonic::codec::CompressionEncoding::Gzip);
+    let refusal = compressing.set_replica_count(large).await.err().context("a bomb was taken")?;
+    assert!(refusal.message().contains("size limit"), "{refusal}");
+    let mut request = tonic::Request::new(v1::GetServerInfoRequest {});
+    request.metadata_mut().insert("x-large", "x".repeat(17 * 1024).parse()?);
+    ensure!(client.get_server_info(request).await.is_err(), "large metadata were taken");
+    client.get_server_info(v1::GetServerInfoRequest {}).await.context("and the connection is lost")?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_user_has_so_many_watches_and_leaves_some_to_others() -> Result<()> {
+    let shop = Namespace::shared("watches").await?;
+    let alice = user(&shop, "alice-of-watches")?;
+    let channels = [0, 1].map(|_| dial(shop.world.grpc_address().to_owned(), alice.clone()));
+    let watch = async |channel: &Channel| {
+        let request = v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
+        ReplicasServiceClient::new(channel.clone()).watch_replica_counts(request).await
+    };
+    let mut open = Vec::new();
+    // A connection has 128 calls at most.
+    for at in 0..128 {
+        open.push(watch(&channels[at % 2]).await?);
+    }
+    let refusal = watch(&channels[0]).await.err().context("there is no limit")?;
+    assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal}");
+    assert!(refusal.message().contains("the user has 128 open"), "{refusal}");
+    let bob = dial(shop.world.grpc_address().to_owned(), user(&shop, "bob-of-watches")?);
+    watch(&bob).await?;
+    drop(open.pop());
+    wait::until("a watch in place of one that ended", PATIENCE, async || Ok(watch(&channels[0]).await.map(drop)?)).await
+}
+
+#[tokio::test]
+#[ignore = "its 6,000 writes take minutes: make stress"]
+async fn a_watch_that_is_not_read_is_cut_off_and_holds_no_memory() -> Result<()> {
+    let shop = Namespace::shared("unread").await?;
+    let server = server(&shop, 1024).await?;
+    let alice = user(&shop, "alice")?;
+    let small = Endpoint::from_static("https://localhost").initial_stream_window_size(65_535);
+    let mut slow = ReplicasServiceClient::new(dial_as(small, server.grpc.clone(), alice.clone()));
+    let request = v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
+    wait::until("readiness", PATIENCE, async || {
+        Ok(slow.clone().watch_replica_counts(request.clone()).await.map(drop)?)
+    })
+    .await?;
+    let mut unread = slow.watch_replica_counts(request).await?.into_inner();
+    let before = server.memory()?;
+    let kubeconfig = Kubeconfig::read_from(shop.world.cluster.kubeconfig())?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let counts: Api<ReplicaCount> = Api::namespaced(apiserver::client(&config)?, &shop.name);
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        let (name, counts) = (format!("web-{writer}"), counts.clone());
+        let target = Some(v1::Target { namespace: shop.name.clone(), name: name.clone(), ..Default::default() });
+        let request =
+            v1::SetReplicaCountRequest { target, replicas: Some(2), allow_missing: true, ..Default::default() };
+        slow.set_replica_count(request).await?;
+        writers.spawn(async move {
+            for write in 0..MORE_EVENTS_THAN_ARE_KEPT / WRITERS {
+                let patch = Patch::Merge(json!({"spec": {"reason": format!("{write} {:200}", "x")}}));
+                counts.patch(&format!("deployment.{name}"), &PatchParams::default(), &patch).await?;
+            }
+            Ok(())
+        });
+    }
+    writers.join_all().await.into_iter().collect::<Result<()>>()?;
+    let end = loop {
+        match timeout(PATIENCE, unread.message()).await.context("the watch hangs")? {
+            Ok(event) => drop(event.context("it ended without a word")?),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(end.code(), Code::Aborted, "{end}");
+    let grown = server.memory()?.saturating_sub(before);
+    ensure!(grown < 64, "{grown} MiB more");
+    Ok(())
+}

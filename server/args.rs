@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::{
     check::CheckArgs,
     controller::OwnershipMode,
+    leader::LeaseArgs,
     pki::{managed::ManagedArgs, signer::SignerArgs},
     tls::Files,
 };
@@ -53,6 +54,10 @@ pub struct Args {
     /// The certificates of clients
     #[command(flatten)]
     pub signer: SignerArgs,
+
+    /// The election of a leader
+    #[command(flatten)]
+    pub lease: LeaseArgs,
 
     /// Largest count to accept and enforce, in replicas
     #[arg(long, env, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]

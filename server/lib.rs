@@ -29,6 +29,8 @@ pub mod discovery;
 #[cfg(feature = "server")]
 pub mod grpc;
 #[cfg(feature = "server")]
+pub mod leader;
+#[cfg(feature = "server")]
 pub mod pki;
 pub mod proto;
 #[cfg(feature = "server")]

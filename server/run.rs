@@ -19,6 +19,7 @@ use crate::{
     args::{Args, CertificateSource},
     cache::{Cache, feeds, kinds},
     controller, grpc,
+    leader::{Elector, Leadership},
     pki::{managed::Managed, signer::Signer},
     readiness::Readiness,
     telemetry::Metrics,
@@ -28,7 +29,10 @@ use crate::{
 /// How long calls are still served after the signal to stop: until every client's list of endpoints has left us out.
 const LAME_DUCK: Duration = Duration::from_secs(5);
 
-/// How long open calls may take to end after that. Together with [`LAME_DUCK`], well within a pod's 30 seconds.
+/// How long the last writes and the release of the Lease may take, which come before that.
+const RESIGN: Duration = Duration::from_secs(5);
+
+/// How long open calls may take to end after the lame duck. Together with the others, within a pod's 30 seconds.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long the API server may take to accept a connection.
@@ -44,6 +48,9 @@ pub struct Server {
     signer: Option<Signer>,
     metrics: Arc<Metrics>,
     client: Client,
+    /// What makes this replica the leader, unless it is the only one.
+    elector: Option<Elector>,
+    leadership: Leadership,
 }
 
 impl Server {
@@ -62,19 +69,22 @@ impl Server {
         let (source, signer) = certificates(&args, &client)?;
         let credentials =
             Credentials::load(source, metrics.clone()).await.context("failed to load the server's certificate")?;
+        let (elector, leadership) = election(&args, &client, &metrics)?;
         let grpc = listen(args.grpc_address).await.context("failed to listen on GRPC_ADDRESS")?;
         let http = listen(args.http_address).await.context("failed to listen on HTTP_ADDRESS")?;
         info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
-        Ok(Self { args, grpc, http, credentials: Arc::new(credentials), signer, metrics, client })
+        let credentials = Arc::new(credentials);
+        Ok(Self { args, grpc, http, credentials, signer, metrics, client, elector, leadership })
     }
 
-    /// Runs until `shutdown`, then stops in order: unready at once, closed to new calls after a while, and done.
+    /// Runs until `shutdown`, then stops in order: no longer the leader, unready, closed to new calls after a while, and
+    /// done.
     ///
     /// # Errors
     ///
     /// When a part ended that should not have: the process is better restarted.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), anyhow::Error> {
-        let Self { args, grpc, http, credentials, signer, metrics, client } = self;
+        let Self { args, grpc, http, credentials, signer, metrics, client, elector, leadership } = self;
         let cache = Arc::new(Cache::default());
         let stages = Stages::default();
         let readiness = Readiness::new(cache.clone(), stages.draining.clone());
@@ -90,14 +100,10 @@ impl Server {
         let (watching, watch_client) = (readiness.clone(), client.clone());
         parts.spawn("readiness", async move { watching.watch(watch_client, reporter).await });
         parts.spawn("http", admin::serve(http, readiness, metrics.clone()));
-        let (max_replicas, stop) = (args.max_replicas, parts.stop.clone());
-        let context = controller::Context {
-            client: client.clone(),
-            ownership: args.ownership,
-            max_replicas,
-            metrics: metrics.clone(),
-        };
-        parts.tasks.spawn(named("controller", controller::run(context, cache.clone(), stop)));
+        let (ownership, max_replicas) = (args.ownership, args.max_replicas);
+        let context = controller::Context { client: client.clone(), ownership, max_replicas, metrics: metrics.clone() };
+        let writing = controller::run(context, cache.clone(), leadership, stages.resigning.clone());
+        parts.lead(writing, elector, stages.resigned.clone());
 
         let incoming = tls::incoming(grpc, credentials, metrics);
         let stop = stages.closing.clone();
@@ -124,9 +130,28 @@ fn certificates(args: &Args, client: &Client) -> Result<(tls::Source, Option<Sig
     }
 }
 
+/// What makes this replica the leader, and how to know; without a Lease it is the only one.
+fn election(
+    args: &Args,
+    client: &Client,
+    metrics: &Arc<Metrics>,
+) -> Result<(Option<Elector>, Leadership), anyhow::Error> {
+    if args.lease.lease.is_empty() {
+        metrics.leader.set(1);
+        return Ok((None, Leadership::sole()));
+    }
+    let (elector, leadership) =
+        Elector::new(client.clone(), &args.lease, &args.managed.pod_namespace, metrics.clone())?;
+    Ok((Some(elector), leadership))
+}
+
 /// The steps of a stop, in order.
 #[derive(Default)]
 struct Stages {
+    /// Writes nothing any more of its own accord.
+    resigning: CancellationToken,
+    /// Has left that to another replica.
+    resigned: CancellationToken,
     /// Not ready any more, and still serving.
     draining: CancellationToken,
     /// Closed to new calls; watches end.
@@ -146,6 +171,27 @@ impl Parts {
         let stop = self.stop.clone();
         self.tasks.spawn(named(name, async move {
             stop.run_until_cancelled(part).await;
+        }));
+    }
+
+    /// Writes while this replica leads. The Lease is given up once the last write has ended.
+    fn lead(
+        &mut self,
+        writing: impl Future<Output = ()> + Send + 'static,
+        elector: Option<Elector>,
+        resigned: CancellationToken,
+    ) {
+        let written = elector.as_ref().map_or(resigned.clone(), |_| CancellationToken::new());
+        if let Some(elector) = elector {
+            let written = written.clone();
+            self.tasks.spawn(named("elector", async move {
+                elector.run(written).await;
+                resigned.cancel();
+            }));
+        }
+        self.tasks.spawn(named("controller", async move {
+            writing.await;
+            written.cancel();
         }));
     }
 
@@ -180,6 +226,11 @@ async fn supervise(
         served = &mut serving => return Err(ended_early(served)),
     }
     info!("stopping");
+    stages.resigning.cancel();
+    tokio::select! {
+        _ = timeout(RESIGN, stages.resigned.cancelled()) => {}
+        served = &mut serving => return Err(ended_early(served)),
+    }
     stages.draining.cancel();
     // Serving goes on while clients learn that this replica is not ready.
     if let Ok(served) = timeout(LAME_DUCK, &mut serving).await {

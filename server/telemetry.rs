@@ -60,6 +60,10 @@ pub struct Metrics {
     pub correction_failures: Counter,
     /// Seconds from the arrival of a drift's event to the stored correction.
     pub correction_seconds: Histogram,
+    /// 1 while this replica leads.
+    pub leader: Gauge,
+    /// Calls about the Lease that failed.
+    pub lease_failures: Counter,
     /// 1 if the account's admission policy is known not to be in force.
     pub fence_missing: Gauge,
     /// Connections refused because there were too many, of one user or of all.
@@ -82,6 +86,8 @@ impl Default for Metrics {
             correction_failures: Counter::default(),
             // From a millisecond to the longest pause between attempts.
             correction_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0]),
+            leader: Gauge::default(),
+            lease_failures: Counter::default(),
             fence_missing: Gauge::default(),
             connections_refused: Counter::default(),
             handshake_failures: Counter::default(),
@@ -98,6 +104,12 @@ impl Default for Metrics {
             "correction_seconds",
             "Time from the arrival of a drift's event to the stored correction",
             metrics.correction_seconds.clone(),
+        );
+        registry.register("leader", "Whether this replica corrects and writes statuses", metrics.leader.clone());
+        registry.register(
+            "lease_failures",
+            "Calls about the Lease of the leader that failed",
+            metrics.lease_failures.clone(),
         );
         registry.register(
             "fence_missing",

@@ -257,7 +257,7 @@ impl Cache {
     /// Sends while the lock is held, so that subscribers see events in the order of the changes.
     fn publish(&self, state: &State, key: &TargetKey, managed: bool) {
         if managed && let Some(controller) = &state.controller {
-            // The receiver is gone only once the controller has stopped.
+            // The receiver is gone while another replica leads.
             let _ = controller.send(state.seen(key));
         }
         if self.subscribers.receiver_count() > 0 {

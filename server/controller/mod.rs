@@ -3,6 +3,8 @@
 //! One task hears every event of a managed target in order ([`crate::cache`]) and decides at once ([`plan`]). Writes run
 //! beside it: corrections first, then what reports on them ([`report`]), so that neither a slow write nor a flood of
 //! drifts delays the next decision, and a target in trouble delays only itself.
+//!
+//! All of it happens while this replica leads ([`crate::leader`]), and begins anew with each term.
 
 mod conditions;
 mod contest;
@@ -42,6 +44,7 @@ use self::{
 use crate::{
     api::TargetKey,
     cache::{Cache, Seen},
+    leader::{Leadership, Term},
     telemetry::Metrics,
 };
 
@@ -60,7 +63,7 @@ const MAX_REPORTS: usize = 8;
 /// How many patches of ownership are under way at once, apart from the reports: they pass other people's webhooks.
 const MAX_GIVE_BACKS: usize = 8;
 
-/// How long the last reports may take when the server stops.
+/// How long the last writes may take when the server stops; another replica starts only after that.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
 
 /// What becomes of the ownership of a corrected count, as server-side apply tracks it.
@@ -74,6 +77,7 @@ pub enum OwnershipMode {
 }
 
 /// What the controller works with.
+#[derive(Clone)]
 pub struct Context {
     /// The API server.
     pub client: Client,
@@ -85,19 +89,21 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
 }
 
-/// Runs until the token is cancelled. Starts once the cache has synced.
-pub async fn run(context: Context, cache: Arc<Cache>, stop: CancellationToken) {
-    tokio::select! {
-        () = stop.cancelled() => return,
-        () = cache.synced() => {}
-    }
-    let (snapshot, events) = cache.attach_controller();
-    info!(managed = snapshot.len(), "enforcing");
-    let mut controller = Controller::new(context);
-    snapshot.into_iter().for_each(|seen| controller.observe(seen));
-    if controller.follow(events, stop).await.is_ok() {
-        // What has happened is told before the end; what was not put in place, the next server does.
-        let _ = timeout(LAST_REPORTS, controller.finish()).await;
+/// Runs until the token is cancelled, whenever this replica leads and the cache has synced. With its end, all writes have
+/// ended.
+pub async fn run(context: Context, cache: Arc<Cache>, mut leadership: Leadership, stop: CancellationToken) {
+    loop {
+        let begins = async {
+            cache.synced().await;
+            leadership.begins().await
+        };
+        let Some(term) = stop.run_until_cancelled(begins).await else { return };
+        let mut controller = Controller::new(context.clone(), term.clone());
+        let done = controller.lead(&cache, &stop).await;
+        controller.give_up().await;
+        if stop.is_cancelled() || matches!(done, Some(Err(_))) {
+            return;
+        }
     }
 }
 
@@ -108,6 +114,8 @@ fn now() -> Timestamp {
 }
 
 struct Controller {
+    /// Outside of it, nothing is written.
+    term: Term,
     corrector: correct::Corrector,
     reporter: report::Reporter,
     metrics: Arc<Metrics>,
@@ -133,9 +141,10 @@ struct Controller {
 }
 
 impl Controller {
-    fn new(context: Context) -> Self {
+    fn new(context: Context, term: Term) -> Self {
         let ownership = Ownership::new(context.client.clone(), context.metrics.clone());
         Self {
+            term,
             corrector: correct::Corrector::new(context.client.clone()),
             reporter: report::Reporter::new(context.client),
             metrics: context.metrics,
@@ -156,15 +165,38 @@ impl Controller {
         }
     }
 
-    /// Runs until the token is cancelled.
+    /// Compares all that is managed, and follows it until the token is cancelled; `None` if the term is over before.
     ///
     /// # Errors
     ///
     /// When a write panicked: what it was for is not known, so the process is better restarted.
+    async fn lead(&mut self, cache: &Cache, stop: &CancellationToken) -> Option<Result<(), JoinError>> {
+        let (snapshot, events) = cache.attach_controller();
+        info!(managed = snapshot.len(), "enforcing");
+        snapshot.into_iter().for_each(|seen| self.observe(seen));
+        let term = self.term.clone();
+        let lead = async {
+            self.follow(events, stop).await?;
+            // What has happened is told before the end; what was not put in place, the next leader does.
+            let _ = timeout(LAST_REPORTS, self.finish()).await;
+            Ok(())
+        };
+        term.run(lead).await
+    }
+
+    /// Cancels the writes that are under way, and waits until none is.
+    async fn give_up(&mut self) {
+        self.corrections.shutdown().await;
+        self.reports.shutdown().await;
+        self.give_backs.shutdown().await;
+        // The managed targets are counted by whoever leads.
+        self.metrics.managed.set(0);
+    }
+
     async fn follow(
         &mut self,
         mut events: mpsc::UnboundedReceiver<Seen>,
-        stop: CancellationToken,
+        stop: &CancellationToken,
     ) -> Result<(), JoinError> {
         loop {
             self.start_writes();

@@ -69,7 +69,7 @@ impl Controller {
         self.decide_again(key.clone(), again);
         self.correcting.insert(key.clone());
         let corrector = self.corrector.clone();
-        self.corrections.spawn(async move {
+        self.corrections.spawn(self.term.clone().guard(async move {
             let done = {
                 let mut write = pin!(corrector.write(&key, correction));
                 match timeout(SLOW, &mut write).await {
@@ -81,7 +81,7 @@ impl Controller {
                 }
             };
             (key, done)
-        });
+        }));
     }
 
     fn decide_again(&mut self, key: TargetKey, pause: Option<Duration>) {
@@ -127,10 +127,10 @@ impl Controller {
         }
         self.reporting.insert(key.clone());
         let reporter = self.reporter.clone();
-        self.reports.spawn(async move {
+        self.reports.spawn(self.term.clone().guard(async move {
             let done = reporter.write(&key, report).await;
             (key, done)
-        });
+        }));
     }
 
     pub(super) fn reported(&mut self, (key, done): (TargetKey, Reported)) {
@@ -154,10 +154,10 @@ impl Controller {
             return self.schedule.after(key, pause);
         }
         self.settling.insert(key.clone());
-        self.give_backs.spawn(async move {
+        self.give_backs.spawn(self.term.clone().guard(async move {
             let done = ownership.give_back(&key, &give).await;
             (key, done)
-        });
+        }));
     }
 
     pub(super) fn given_back(&mut self, (key, done): (TargetKey, GivenBack)) {

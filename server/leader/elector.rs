@@ -155,7 +155,7 @@ impl Elector {
         loop {
             let until = sent + RENEW_DEADLINE;
             self.publish(Some(Holding { term: self.terms, until: Some(until) }));
-            match timeout_at(until, self.renew()).await {
+            match timeout_at(until, self.renew(sent)).await {
                 // A renewal that comes to light after the deadline begins a new term.
                 Ok(Some(renewed)) if Instant::now() < until => sent = renewed,
                 _ => return,
@@ -164,8 +164,9 @@ impl Elector {
     }
 
     /// Returns when the next renewal was sent, once it is stored; `None` if another holds the Lease.
-    async fn renew(&mut self) -> Option<Instant> {
-        sleep(RETRY).await;
+    async fn renew(&mut self, last: Instant) -> Option<Instant> {
+        // Slow answers do not make it later.
+        sleep_until(last + RETRY).await;
         // The version is known from our own write, as long as nobody else writes.
         let mut attempt = self.put().await;
         if matches!(attempt, Attempt::Raced) {

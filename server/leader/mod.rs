@@ -140,3 +140,5 @@ impl Term {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,17 @@ check: ## Check the format, the lints and the unit tests
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace --lib --bins --example certificates
 
+# What the checks of the dependencies run.
+DENY_VERSION := 0.18.9
+DENY_ROOT := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replica-count-manager/tools/cargo-deny-$(DENY_VERSION)
+
+.PHONY: deny
+deny: $(DENY_ROOT)/bin/cargo-deny ## Check the licences and sources of the dependencies
+	$< --all-features check licenses bans sources
+
+$(DENY_ROOT)/bin/cargo-deny:
+	cargo install --locked --root $(DENY_ROOT) --version $(DENY_VERSION) cargo-deny
+
 .PHONY: certificates
 certificates: ## Make a CA, a server certificate and a client certificate
 	cargo run --quiet --example certificates

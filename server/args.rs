@@ -9,6 +9,7 @@ use crate::{
     controller::OwnershipMode,
     leader::LeaseArgs,
     pki::{managed::ManagedArgs, signer::SignerArgs},
+    pod::PodArgs,
     tls::Files,
 };
 
@@ -54,6 +55,10 @@ pub struct Args {
     /// The certificates of clients
     #[command(flatten)]
     pub signer: SignerArgs,
+
+    /// The pod that the server runs in
+    #[command(flatten)]
+    pub pod: PodArgs,
 
     /// The election of a leader
     #[command(flatten)]

@@ -32,6 +32,8 @@ pub mod grpc;
 pub mod leader;
 #[cfg(feature = "server")]
 pub mod pki;
+#[cfg(feature = "server")]
+pub mod pod;
 pub mod proto;
 #[cfg(feature = "server")]
 mod quota;

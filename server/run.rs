@@ -21,6 +21,7 @@ use crate::{
     controller, grpc,
     leader::{Elector, Leadership},
     pki::{managed::Managed, signer::Signer},
+    pod::Pod,
     readiness::Readiness,
     telemetry::Metrics,
     tls::{self, Credentials},
@@ -67,8 +68,9 @@ impl Server {
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let client = apiserver::client(&config).context("failed to use the API server's configuration")?;
         let (source, signer) = certificates(&args, &client)?;
+        let pod = Pod::new(client.clone(), &args.pod);
         let credentials =
-            Credentials::load(source, metrics.clone()).await.context("failed to load the server's certificate")?;
+            Credentials::load(source, pod, metrics.clone()).await.context("failed to load the server's certificate")?;
         let (elector, leadership) = election(&args, &client, &metrics)?;
         let grpc = listen(args.grpc_address).await.context("failed to listen on GRPC_ADDRESS")?;
         let http = listen(args.http_address).await.context("failed to listen on HTTP_ADDRESS")?;
@@ -122,7 +124,7 @@ fn certificates(args: &Args, client: &Client) -> Result<(tls::Source, Option<Sig
         }
         CertificateSource::Files => Ok((tls::Source::Files(args.files.clone()), None)),
         CertificateSource::Managed => {
-            let managed = Arc::new(Managed::new(client, args.managed.clone())?);
+            let managed = Arc::new(Managed::new(client, args.managed.clone(), &args.pod.pod_namespace)?);
             let signer =
                 args.signer.sign_clients.then(|| Signer::new(client.clone(), managed.clone(), args.signer.clone()));
             Ok((tls::Source::Managed(managed), signer))
@@ -140,8 +142,7 @@ fn election(
         metrics.leader.set(1);
         return Ok((None, Leadership::sole()));
     }
-    let (elector, leadership) =
-        Elector::new(client.clone(), &args.lease, &args.managed.pod_namespace, metrics.clone())?;
+    let (elector, leadership) = Elector::new(client.clone(), &args.lease, &args.pod, metrics.clone())?;
     Ok((Some(elector), leadership))
 }
 

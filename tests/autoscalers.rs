@@ -1,10 +1,10 @@
 //! Autoscalers: a Set against one is refused, and what happens after a forced one is told.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use crate::support::{Namespace, PATIENCE, Refusal, condition};
+use crate::support::{Namespace, PATIENCE, Refusal, condition, namespace::event};
 
 /// An autoscaler that needs no metrics to scale: its minimum is above the count that is held.
 fn autoscaler(name: &str) -> String {
@@ -38,19 +38,8 @@ async fn contested(shop: &Namespace<'_>, status: &str, reason: &str) -> Result<S
 }
 
 /// Waits for the Event of the Deployment that names the autoscaler.
-async fn event(shop: &Namespace<'_>, autoscaler: &str) -> Result<()> {
-    wait::until("the Event", PATIENCE, async || {
-        let events = shop.get("events.events.k8s.io").await?;
-        let mut events = events["items"].as_array().into_iter().flatten();
-        let found = events.any(|event| {
-            event["reason"] == "Autoscaled"
-                && event["regarding"]["kind"] == "Deployment"
-                && event["note"].as_str().is_some_and(|note| note.contains(autoscaler))
-        });
-        ensure!(found, "there is none");
-        Ok(())
-    })
-    .await
+async fn autoscaled(shop: &Namespace<'_>, autoscaler: &str) -> Result<()> {
+    event(&shop.world.cluster, &shop.name, "Deployment", "Autoscaled", autoscaler).await
 }
 
 #[tokio::test]
@@ -74,7 +63,7 @@ async fn a_set_against_an_autoscaler_is_refused_and_a_forced_one_is_put_back_eac
     set(&shop, true).await?;
     let message = contested(&shop, "True", "Autoscaled").await?;
     assert!(message.starts_with("HorizontalPodAutoscaler web-cpu scales this target too"), "{message}");
-    event(&shop, "web-cpu").await?;
+    autoscaled(&shop, "web-cpu").await?;
     // It scales by itself every 15 s.
     let status = shop.drifts("deployment.web", 2).await?;
     assert_eq!((&status["lastDrift"]["manager"], &status["observed"]), (&json!("kube-controller-manager"), &json!(3)));
@@ -92,7 +81,7 @@ async fn an_autoscaler_that_appears_later_is_named_and_forgotten_when_it_goes() 
     shop.kubectl_with(&["create", "--filename=-"], &autoscaler("keda-hpa-web")).await?;
     let message = contested(&shop, "True", "Autoscaled").await?;
     assert!(message.contains("keda-hpa-web"), "{message}");
-    event(&shop, "keda-hpa-web").await?;
+    autoscaled(&shop, "keda-hpa-web").await?;
     shop.kubectl(&["delete", "horizontalpodautoscaler/keda-hpa-web"]).await?;
     contested(&shop, "False", "Uncontested").await.map(drop)
 }

@@ -8,6 +8,7 @@ mod support;
 mod authorization;
 mod autoscalers;
 mod certificate_rights;
+mod certificate_secret;
 mod certificates;
 mod chart;
 mod chart_install;

@@ -8,13 +8,13 @@ use replica_count_manager::{
     pki::{Authority, DAY},
     proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient},
 };
-use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, sync::watch, task::JoinSet};
-use tokio_rustls::TlsConnector;
+use tokio::{sync::watch, task::JoinSet};
 use tonic::transport::Channel;
 
-use crate::support::{Certificate, Namespace, PATIENCE, Standalone, connect, http};
+use crate::support::{
+    Certificate, Namespace, PATIENCE, Standalone, call_until_stopped, connect, http, namespace::event, shown,
+};
 
 const NAME: &str = "ca";
 
@@ -24,7 +24,8 @@ const SOON: Duration = Duration::from_secs(10);
 fn server(shop: &Namespace<'_>) -> Result<Standalone> {
     let namespace = format!("--pod-namespace={}", shop.name);
     let secret = format!("--ca-secret={NAME}");
-    shop.world.standalone(["--certificates=managed", &namespace, &secret, "--server-names=localhost"])
+    let pod = "--pod-name=server";
+    shop.world.standalone(["--certificates=managed", pod, &namespace, &secret, "--server-names=localhost"])
 }
 
 /// The files in the Secret, once it is there.
@@ -48,14 +49,6 @@ async fn admin(shop: &Namespace<'_>) -> Result<Certificate> {
 }
 
 /// The certificate that a server shows to a new connection.
-async fn shown(server: &Standalone, certificate: &Certificate) -> Result<Vec<u8>> {
-    let connector = TlsConnector::from(Arc::new(certificate.config(&rustls::version::TLS13)?));
-    let socket = TcpStream::connect(&server.grpc).await?;
-    let stream = connector.connect(ServerName::try_from("localhost")?, socket).await?;
-    let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
-    Ok(chain.first().context("an empty chain")?.to_vec())
-}
-
 async fn answers(server: &Standalone, certificate: &Certificate) -> Result<Channel> {
     wait::until("an answer", PATIENCE, async || {
         let channel = connect(server.grpc.clone(), certificate)?;
@@ -105,12 +98,13 @@ async fn a_damaged_secret_changes_nothing_is_told_and_mended() -> Result<()> {
     let server = server(&shop)?;
     let certificate = admin(&shop).await?;
     answers(&server, &certificate).await?;
-    let before = shown(&server, &certificate).await?;
+    let before = shown(&server.grpc, &certificate).await?;
     let [_, key, _] = secret(&shop).await?;
     let write = async |key: &str| {
         let patch = json!({"stringData": {"tls.key": key}}).to_string();
         shop.kubectl(&["patch", &format!("secret/{NAME}"), "--type=merge", &format!("--patch={patch}")]).await
     };
+    let told = async |reason: &str, note: &str| event(&shop.world.cluster, &shop.name, "Pod", reason, note).await;
     write("damaged").await?;
     wait::until("the failure in metrics and log", PATIENCE, async || {
         let (_, metrics) = http(&server.http, "/metrics").await?;
@@ -122,10 +116,12 @@ async fn a_damaged_secret_changes_nothing_is_told_and_mended() -> Result<()> {
         Ok(())
     })
     .await?;
-    assert_eq!(shown(&server, &certificate).await?, before);
+    told("CertificateUnusable", "holds no usable CA").await?;
+    assert_eq!(shown(&server.grpc, &certificate).await?, before);
     answers(&server, &certificate).await?;
     write(&key).await?;
-    // It works again: a new CA can be asked for.
+    told("CertificateUsable", "can be used again").await?;
+    // A new CA can be asked for.
     rotate(&shop).await
 }
 
@@ -141,17 +137,6 @@ async fn rotate(shop: &Namespace<'_>) -> Result<()> {
     .await
 }
 
-/// Makes calls, each on a connection of its own, until told to stop, and returns how many there were.
-async fn load(address: String, certificate: Arc<Certificate>, stop: watch::Receiver<bool>) -> Result<usize> {
-    let mut calls = 0;
-    while !*stop.borrow() {
-        let mut client = ReplicasServiceClient::new(connect(address.clone(), &certificate)?);
-        client.list_replica_counts(v1::ListReplicaCountsRequest::default()).await?;
-        calls += 1;
-    }
-    Ok(calls)
-}
-
 #[tokio::test]
 async fn a_new_ca_under_load_fails_no_call_and_is_in_force_soon() -> Result<()> {
     let shop = Namespace::shared("rotated-ca").await?;
@@ -163,15 +148,15 @@ async fn a_new_ca_under_load_fails_no_call_and_is_in_force_soon() -> Result<()> 
         .watch_replica_counts(v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() })
         .await?
         .into_inner();
-    let before = shown(&server, &certificate).await?;
+    let before = shown(&server.grpc, &certificate).await?;
     let (stop, stopped) = watch::channel(false);
     let mut loads = JoinSet::new();
     for _ in 0..4 {
-        loads.spawn(load(server.grpc.clone(), certificate.clone(), stopped.clone()));
+        loads.spawn(call_until_stopped(server.grpc.clone(), certificate.clone(), stopped.clone()));
     }
     rotate(&shop).await?;
     wait::until("the new certificate", SOON + Duration::from_secs(5), async || {
-        ensure!(shown(&server, &certificate).await? != before, "it is still the old one");
+        ensure!(shown(&server.grpc, &certificate).await? != before, "it is still the old one");
         Ok(())
     })
     .await?;

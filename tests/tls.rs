@@ -2,9 +2,7 @@
 
 use std::{process::Stdio, sync::Arc};
 
-use anyhow::{Context, Result, ensure};
-use cluster::wait;
-use replica_count_manager::proto::replicas::v1;
+use anyhow::{Context, Result};
 use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio::{net::TcpStream, time::timeout};
@@ -93,42 +91,5 @@ async fn the_server_does_not_start_with_what_it_cannot_use() -> Result<()> {
         assert!(error.contains(message), "{error:?} should tell {message:?}");
         assert!(!error.contains("PRIVATE"), "{error}");
     }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_new_certificate_is_used_without_a_restart() -> Result<()> {
-    let world = world().await?;
-    let certificate = Certificate::load(world.certificates())?;
-    let presented = async || -> Result<Vec<u8>> {
-        let connector = TlsConnector::from(Arc::new(certificate.config(&rustls::version::TLS13)?));
-        let socket = TcpStream::connect(world.grpc_address()).await?;
-        let stream = connector.connect(ServerName::try_from("localhost")?, socket).await?;
-        let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
-        Ok(chain.first().context("an empty chain")?.to_vec())
-    };
-    let (before, pid) = (presented().await?, world.server().await?.process.pid()?);
-    let mut open = world.client()?;
-    open.get_server_info(v1::GetServerInfoRequest {}).await?;
-
-    // First something that cannot be used, which changes nothing; then a certificate of the same CA.
-    world.replace_secret("ca/ca.crt").await?;
-    wait::until("the refusal in the metrics", PATIENCE, async || {
-        let (_, metrics) = world.http("/metrics").await?;
-        let refused = |line: &&str| line.starts_with("replica_count_manager_certificate_reload_failures_total");
-        let line = metrics.lines().find(refused).unwrap_or_default().to_owned();
-        ensure!(!line.ends_with(" 0"), "{line}");
-        Ok(())
-    })
-    .await?;
-    assert_eq!(presented().await?, before);
-    world.renew_server_certificate().await?;
-    wait::until("the new certificate", PATIENCE, async || {
-        ensure!(presented().await? != before, "it is still the old one");
-        Ok(())
-    })
-    .await?;
-    open.get_server_info(v1::GetServerInfoRequest {}).await.context("the old connection is broken")?;
-    assert_eq!(world.server().await?.process.pid()?, pid, "the server was not restarted");
     Ok(())
 }

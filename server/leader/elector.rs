@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     api::FIELD_MANAGER,
+    pod::PodArgs,
     telemetry::{self, Metrics},
 };
 
@@ -78,13 +79,14 @@ impl Elector {
     /// # Errors
     ///
     /// When the namespace is not given.
-    pub fn new(client: Client, args: &LeaseArgs, namespace: &str, metrics: Arc<Metrics>) -> Result<(Self, Leadership)> {
+    pub fn new(client: Client, args: &LeaseArgs, pod: &PodArgs, metrics: Arc<Metrics>) -> Result<(Self, Leadership)> {
+        let namespace = &pod.pod_namespace;
         ensure!(!namespace.is_empty(), "LEASE needs POD_NAMESPACE: the namespace that the Lease is in");
         let (state, receiver) = watch::channel(None);
         let elector = Self {
             leases: Api::namespaced(client, namespace),
             name: args.lease.clone(),
-            identity: format!("{}_{:016x}", pod_name(args), fastrand::u64(..)),
+            identity: format!("{}_{:016x}", pod.name(), fastrand::u64(..)),
             seen: Seen::default(),
             state,
             terms: 0,
@@ -278,13 +280,4 @@ fn changes(leases: Api<Lease>, name: String) -> impl Stream<Item = Option<Lease>
         Ok(WatchEvent::Bookmark(_) | WatchEvent::Error(_)) | Err(_) => None,
     });
     Box::pin(changes)
-}
-
-/// The name that the Lease shows to people.
-fn pod_name(args: &LeaseArgs) -> String {
-    if !args.pod_name.is_empty() {
-        return args.pod_name.clone();
-    }
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    host.trim().to_owned()
 }

@@ -41,10 +41,6 @@ pub struct LeaseArgs {
     /// Lease by which several replicas elect the one that corrects; empty means that this is the only one
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
     pub lease: String,
-
-    /// Name of this pod, by which the Lease tells who leads; empty means the machine's
-    #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
-    pub pod_name: String,
 }
 
 /// Since when and until when this replica leads.

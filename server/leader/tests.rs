@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::fake::{Fake, Way};
 use super::*;
-use crate::telemetry::Metrics;
+use crate::{pod::PodArgs, telemetry::Metrics};
 
 /// More than an event, a read and a write take.
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -33,10 +33,12 @@ struct Replica {
 impl Replica {
     fn start(fake: &Fake, name: &str) -> Self {
         let way = watch::Sender::new(Way::OPEN);
-        let args = LeaseArgs { lease: "leader".to_owned(), pod_name: name.to_owned() };
+        let args = LeaseArgs { lease: "leader".to_owned() };
+        let (pod_name, pod_namespace) = (name.to_owned(), "here".to_owned());
+        let pod = PodArgs { pod_name, pod_namespace, ..PodArgs::default() };
         let metrics = Arc::<Metrics>::default();
         let client = fake.client(way.subscribe());
-        let (elector, leadership) = Elector::new(client, &args, "here", metrics.clone()).unwrap();
+        let (elector, leadership) = Elector::new(client, &args, &pod, metrics.clone()).unwrap();
         let stop = CancellationToken::new();
         let elector = tokio::spawn(elector.run(stop.clone()));
         Self { way, leadership, stop, metrics, elector }

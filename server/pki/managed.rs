@@ -51,10 +51,6 @@ const CROSS: &str = "cross.crt";
 /// Where the managed certificates are, and whom they are for.
 #[derive(Args, Clone, Debug)]
 pub struct ManagedArgs {
-    /// Namespace of this server, where it keeps what it manages
-    #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
-    pub pod_namespace: String,
-
     /// Secret of the managed CA, and ConfigMap of its certificate
     #[arg(long, env, default_value = "replica-count-manager-ca", value_name = "NAME")]
     pub ca_secret: String,
@@ -97,18 +93,15 @@ pub struct Managed {
 }
 
 impl Managed {
-    /// With the account of a client.
+    /// With the account of a client, in a namespace.
     ///
     /// # Errors
     ///
     /// When the namespace is not given.
-    pub fn new(client: &Client, args: ManagedArgs) -> Result<Self> {
-        ensure!(
-            !args.pod_namespace.is_empty(),
-            "POD_NAMESPACE must name the namespace that the certificates are kept in"
-        );
-        let secrets = Api::namespaced(client.clone(), &args.pod_namespace);
-        let maps = Api::namespaced(client.clone(), &args.pod_namespace);
+    pub fn new(client: &Client, args: ManagedArgs, namespace: &str) -> Result<Self> {
+        ensure!(!namespace.is_empty(), "POD_NAMESPACE must name the namespace that the certificates are kept in");
+        let secrets = Api::namespaced(client.clone(), namespace);
+        let maps = Api::namespaced(client.clone(), namespace);
         Ok(Self { args, secrets, maps, latest: Mutex::default() })
     }
 

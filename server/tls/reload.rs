@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use arc_swap::ArcSwap;
+use kube::runtime::events::EventType;
 use rustls::ServerConfig;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
@@ -11,6 +12,7 @@ use tracing::{info, warn};
 use super::{Content, Error, Files, Loaded};
 use crate::{
     pki::managed::Managed,
+    pod::Pod,
     telemetry::{self, Metrics},
 };
 
@@ -33,6 +35,7 @@ pub enum Source {
 pub struct Credentials {
     source: Source,
     current: ArcSwap<ServerConfig>,
+    pod: Pod,
     metrics: Arc<Metrics>,
     first: Content,
 }
@@ -43,11 +46,11 @@ impl Credentials {
     /// # Errors
     ///
     /// Names what cannot be used, and why.
-    pub async fn load(source: Source, metrics: Arc<Metrics>) -> Result<Self, anyhow::Error> {
+    pub async fn load(source: Source, pod: Pod, metrics: Arc<Metrics>) -> Result<Self, anyhow::Error> {
         let first = source.read(None).await?;
         let loaded = source.load(&first)?;
         metrics.certificate_expiry.set(loaded.expires as f64);
-        Ok(Self { source, current: ArcSwap::new(loaded.config), metrics, first })
+        Ok(Self { source, current: ArcSwap::new(loaded.config), pod, metrics, first })
     }
 
     /// How to speak TLS with the next connection.
@@ -59,30 +62,43 @@ impl Credentials {
     pub async fn follow(&self) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut seen = self.first.clone();
+        let mut used = self.first.clone();
         let mut failing = false;
         loop {
             ticks.tick().await;
-            let read = match timeout(TIMEOUT, self.source.read(Some(&seen))).await {
+            let read = match timeout(TIMEOUT, self.source.read(Some(&used))).await {
                 Ok(read) => read,
                 Err(_) => Err(anyhow!("no answer within {TIMEOUT:?}")),
             };
             let changed = match read {
-                Ok(content) if content == seen => Ok(()),
-                Ok(content) => {
-                    let loaded = self.source.load(&content);
-                    seen = content;
-                    loaded.map(|loaded| self.publish(loaded)).map_err(anyhow::Error::from)
-                }
+                Ok(content) if content == used => Ok(()),
+                Ok(content) => match self.source.load(&content) {
+                    Ok(loaded) => {
+                        self.publish(loaded);
+                        used = content;
+                        Ok(())
+                    }
+                    Err(error) => Err(error.into()),
+                },
                 Err(error) => Err(error),
             };
-            if let Err(error) = &changed {
+            if changed.is_err() {
                 self.metrics.certificate_failures.inc();
-                // Said once: what is wrong stays wrong until somebody mends it.
-                if !failing {
+            }
+            // Said once: what is wrong stays wrong until somebody mends it.
+            match &changed {
+                Err(error) if !failing => {
                     let error = telemetry::chain(error.as_ref());
                     warn!(error, "changed certificate cannot be used, keeping the one before");
+                    let note = format!("the certificate cannot be used, the one before stays in use: {error}");
+                    self.pod.tell(EventType::Warning, "CertificateUnusable", "ReadCertificate", &note).await;
                 }
+                Ok(()) if failing => {
+                    info!("the certificate can be used again");
+                    let note = "the certificate can be used again";
+                    self.pod.tell(EventType::Normal, "CertificateUsable", "ReadCertificate", note).await;
+                }
+                _ => {}
             }
             failing = changed.is_err();
         }

@@ -4,12 +4,13 @@ use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use hyper_util::rt::TokioIo;
+use replica_count_manager::proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 
@@ -75,4 +76,28 @@ pub(crate) fn dial_as(endpoint: Endpoint, address: String, config: Arc<ClientCon
         }
     });
     endpoint.connect_with_connector_lazy(dial)
+}
+
+/// The certificate that a server shows.
+pub(crate) async fn shown(address: &str, certificate: &Certificate) -> Result<Vec<u8>> {
+    let connector = TlsConnector::from(Arc::new(certificate.config(&rustls::version::TLS13)?));
+    let socket = TcpStream::connect(address).await?;
+    let stream = connector.connect(ServerName::try_from("localhost")?, socket).await?;
+    let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
+    Ok(chain.first().context("an empty chain")?.to_vec())
+}
+
+/// Makes calls, each on a connection of its own, until told to stop, and returns how many there were.
+pub(crate) async fn call_until_stopped(
+    address: String,
+    certificate: Arc<Certificate>,
+    stop: watch::Receiver<bool>,
+) -> Result<usize> {
+    let mut calls = 0;
+    while !*stop.borrow() {
+        let mut client = ReplicasServiceClient::new(connect(address.clone(), &certificate)?);
+        client.list_replica_counts(v1::ListReplicaCountsRequest::default()).await?;
+        calls += 1;
+    }
+    Ok(calls)
 }

@@ -13,7 +13,7 @@ mod standalone;
 mod user;
 mod world;
 
-pub(crate) use channel::{Certificate, connect, dial, dial_as};
+pub(crate) use channel::{Certificate, call_until_stopped, connect, dial, dial_as, shown};
 pub(crate) use grpcurl::Refusal;
 pub(crate) use kubectl_replicas::{Outcome, outcome};
 pub(crate) use namespace::{Namespace, condition};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use cluster::{run, wait};
+use cluster::{Cluster, run, wait};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
@@ -125,6 +125,23 @@ impl<'a> Namespace<'a> {
         let request = serde_json::json!({"Namespace": self.name, "Name": name, "Replicas": replicas});
         Ok(self.world.grpcurl("proto.DeploymentsService/SetDeployment", &request).await?)
     }
+}
+
+/// Waits for the Event of a namespace about an object of a kind, by its reason and a part of its note.
+pub(crate) async fn event(cluster: &Cluster, namespace: &str, kind: &str, reason: &str, note: &str) -> Result<()> {
+    wait::until(&format!("the Event {reason}"), PATIENCE, async || {
+        let get = ["get", "events.events.k8s.io", "--namespace", namespace, "--output=json"];
+        let events: Value = serde_json::from_str(&run(cluster.kubectl().args(get)).await?)?;
+        let mut all = events["items"].as_array().into_iter().flatten();
+        let found = all.any(|event| {
+            event["reason"] == reason
+                && event["regarding"]["kind"] == kind
+                && event["note"].as_str().is_some_and(|text| text.contains(note))
+        });
+        ensure!(found, "there is none: {events}");
+        Ok(())
+    })
+    .await
 }
 
 /// The status and the reason of a condition of an object.

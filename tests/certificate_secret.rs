@@ -1,0 +1,117 @@
+//! The Secret of the server's certificate, as somebody else changes it: damaged, and renewed under load.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use cluster::{Options, run, wait};
+use replica_count_manager::proto::replicas::v1::{self, watch_replica_counts_response::Event};
+use serde_json::json;
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+
+use crate::support::{
+    Certificate, FILES, Namespace, PATIENCE, World, call_until_stopped, namespace::event, release, shown,
+};
+
+/// How soon a change is in force once the pod has it: the files are looked at every 5 s.
+const SOON: Duration = Duration::from_secs(10);
+
+/// How long a kubelet takes to bring a change into the pod: a moment, for ours.
+const KUBELET: Duration = Duration::from_secs(5);
+
+/// How often the files were found unusable.
+async fn failures(world: &World) -> Result<u64> {
+    let (_, metrics) = world.http("/metrics").await?;
+    let failures =
+        |line: &str| line.strip_prefix("replica_count_manager_certificate_reload_failures_total ")?.parse().ok();
+    metrics.lines().find_map(failures).with_context(|| metrics.clone())
+}
+
+#[tokio::test]
+async fn a_damaged_secret_leaves_the_certificate_in_use_and_is_told() -> Result<()> {
+    let world = World::start(Options::default()).await?;
+    let admin = Certificate::load(world.certificates())?;
+    let [certificate, key, ca] = FILES;
+    let read = |file: &str| fs::read_to_string(world.certificates().join(file));
+    let (certificate, key, ca) = (read(certificate)?, read(key)?, read(ca)?);
+    let half = |text: &str| text[..text.len() / 2].to_owned();
+    let before = shown(world.grpc_address(), &admin).await?;
+    for (damage, tls, secret, authorities) in [
+        ("no certificate", "damaged", &*key, &*ca),
+        ("half a certificate", &half(&certificate), &key, &ca),
+        ("half a key", &certificate, &half(&key), &ca),
+        ("no key", &certificate, "", &ca),
+        ("the key of another certificate", &certificate, &read("client/client.key")?, &ca),
+        ("no authority", &certificate, &key, ""),
+        ("half an authority", &certificate, &key, &half(&ca)),
+    ] {
+        let patch = json!({"stringData": {"tls.crt": tls, "tls.key": secret, "ca.crt": authorities}}).to_string();
+        let patch = ["--type=merge", "--namespace", release::NAME, "--patch", &patch];
+        let mut kubectl = world.cluster.kubectl();
+        run(kubectl.args(["patch", "secret", "replica-count-manager-certificates"]).args(patch)).await?;
+        // Twice: the first may still be about the damage before.
+        let told = failures(&world).await? + 2;
+        wait::until(damage, PATIENCE, async || {
+            let failures = failures(&world).await?;
+            ensure!(failures >= told, "{failures} of {told}");
+            Ok(())
+        })
+        .await?;
+        ensure!(shown(world.grpc_address(), &admin).await? == before, "{damage}: another certificate is in use");
+        world.client()?.get_server_info(v1::GetServerInfoRequest {}).await.context(damage)?;
+    }
+    event(&world.cluster, release::NAME, "Pod", "CertificateUnusable", "the one before stays in use").await?;
+    let server = world.server().await?;
+    let log = world.log(release::NAME, &server.pod)?;
+    assert_eq!(log.matches("keeping the one before").count(), 1, "{log}");
+    let body = key.lines().nth(1).context("a key has lines")?;
+    assert!(!log.contains(body), "{log}");
+
+    world.renew_server_certificate().await?;
+    wait::until("the new certificate", SOON + KUBELET, async || {
+        ensure!(shown(world.grpc_address(), &admin).await? != before, "it is still the old one");
+        Ok(())
+    })
+    .await?;
+    event(&world.cluster, release::NAME, "Pod", "CertificateUsable", "can be used again").await
+}
+
+#[tokio::test]
+async fn a_new_certificate_under_load_fails_no_call_and_is_in_force_soon() -> Result<()> {
+    let world = World::start(Options::default()).await?;
+    let shop = Namespace::new(&world, "renewed").await?;
+    let admin = Arc::new(Certificate::load(world.certificates())?);
+    let (before, pid) = (shown(world.grpc_address(), &admin).await?, world.server().await?.process.pid()?);
+    let mut open = world.client()?;
+    let request = v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
+    let mut events = open.watch_replica_counts(request).await?.into_inner();
+    let (stop, stopped) = watch::channel(false);
+    let mut loads = JoinSet::new();
+    for _ in 0..4 {
+        loads.spawn(call_until_stopped(world.grpc_address().to_owned(), admin.clone(), stopped.clone()));
+    }
+    world.renew_server_certificate().await?;
+    wait::until("the new certificate", SOON + KUBELET, async || {
+        ensure!(shown(world.grpc_address(), &admin).await? != before, "it is still the old one");
+        Ok(())
+    })
+    .await?;
+    stop.send_replace(true);
+    let calls: usize = loads.join_all().await.into_iter().sum::<Result<_>>()?;
+    println!("a new server certificate: 0 of {calls} calls failed");
+    ensure!(calls > 100, "only {calls} calls were made");
+
+    // The old connection and its watch live on.
+    shop.deployment("web", 1).await?;
+    let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
+    open.set_replica_count(v1::SetReplicaCountRequest { target, replicas: Some(2), ..Default::default() }).await?;
+    let changed = async {
+        loop {
+            if let Some(Event::Changed(count)) = events.message().await?.context("the watch ended")?.event {
+                return Ok::<_, anyhow::Error>(count);
+            }
+        }
+    };
+    assert_eq!(timeout(PATIENCE, changed).await??.desired, Some(2));
+    assert_eq!(world.server().await?.process.pid()?, pid, "the server was restarted");
+    Ok(())
+}

@@ -25,6 +25,7 @@ mod helm;
 mod kept_counts;
 mod krew;
 mod kubectl_apply;
+mod leader;
 mod lifecycle;
 mod limits;
 mod login;

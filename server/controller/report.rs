@@ -8,7 +8,7 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::events::{Event, EventType, Recorder, Reporter as EventSource},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::debug;
 
 use crate::{
@@ -26,6 +26,8 @@ const MAX_ACTION: usize = 128;
 pub struct Report {
     /// The status to store, if it is another than the stored one.
     pub status: Option<ReplicaCountStatus>,
+    /// How many drifts the status tells of that it replaces, if there is one.
+    pub stored_drifts: Option<i64>,
     /// What to tell of by Events.
     pub news: News,
     /// The object that the status belongs to.
@@ -85,7 +87,7 @@ impl Reporter {
         let write = async {
             self.announce(key, &report).await;
             if let Some(status) = report.status.take() {
-                match self.store(key, &report.count, status).await {
+                match self.store(key, &report, status).await {
                     Ok(stored) => reported.stored = stored.map(Box::new),
                     Err(error) => {
                         debug!(target = %key, error = telemetry::chain(&error), "status not stored, trying again");
@@ -98,19 +100,16 @@ impl Reporter {
         reported
     }
 
-    /// Replaces the status whatever it is, of the very object that it was worked out for; `None` if that is gone.
+    /// Replaces the status of the very object that it was worked out for; `None` if that is gone.
     async fn store(
         &self,
         key: &TargetKey,
-        count: &ReplicaCount,
+        report: &Report,
         status: ReplicaCountStatus,
     ) -> Result<Option<ReplicaCountStatus>, kube::Error> {
         let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &key.namespace);
-        let operations = json!([
-            {"op": "test", "path": "/metadata/uid", "value": count.metadata.uid},
-            {"op": "add", "path": "/status", "value": status},
-        ]);
-        let patch = Patch::Json::<()>(serde_json::from_value(operations).map_err(kube::Error::SerdeError)?);
+        let operations = operations(&report.count, report.stored_drifts, &status);
+        let patch = Patch::Json::<()>(serde_json::from_value(operations.into()).map_err(kube::Error::SerdeError)?);
         match counts.patch_status(&key.replica_count_name(), &PatchParams::apply(FIELD_MANAGER), &patch).await {
             Ok(_) => Ok(Some(status)),
             Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(None),
@@ -144,6 +143,15 @@ impl Reporter {
     }
 }
 
+/// The patch that replaces a status. It fails where another leader has told of drifts since: a late one takes none back.
+fn operations(count: &ReplicaCount, stored_drifts: Option<i64>, status: &ReplicaCountStatus) -> Vec<Value> {
+    let test = |path: &str, value: Value| json!({"op": "test", "path": path, "value": value});
+    let mut operations = vec![test("/metadata/uid", json!(count.metadata.uid))];
+    operations.extend(stored_drifts.map(|drifts| test("/status/drifts", drifts.into())));
+    operations.push(json!({"op": "add", "path": "/status", "value": status}));
+    operations
+}
+
 /// One Event for each actor and desired count: the recorder counts further ones of the same action on the first. So its
 /// note is true of all of them; the counts that were written differ.
 fn put_back(drift: &Drift, desired: i32) -> Event {
@@ -153,4 +161,29 @@ fn put_back(drift: &Drift, desired: i32) -> Event {
 
 fn event(reason: &str, action: String, note: String) -> Event {
     Event { type_: EventType::Warning, reason: reason.to_owned(), action, note: Some(note), secondary: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_status_takes_no_drift_back() {
+        let object = json!({
+            "apiVersion": "replica-count-manager.io/v1", "kind": "ReplicaCount", "metadata": {"name": "x", "uid": "1"},
+            "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}, "replicas": 1},
+        });
+        let count: ReplicaCount = serde_json::from_value(object.clone()).unwrap();
+        let late = ReplicaCountStatus { drifts: 4, ..ReplicaCountStatus::default() };
+        for (stored, known, done) in
+            [(None, None, true), (Some(3), Some(3), true), (Some(5), Some(3), false), (Some(0), Some(0), true)]
+        {
+            let mut object = object.clone();
+            if let Some(drifts) = stored {
+                object["status"] = json!(ReplicaCountStatus { drifts, ..ReplicaCountStatus::default() });
+            }
+            let patch: json_patch::Patch = serde_json::from_value(operations(&count, known, &late).into()).unwrap();
+            assert_eq!(json_patch::patch(&mut object, &patch).is_ok(), done, "{stored:?} {known:?}");
+        }
+    }
 }

@@ -222,6 +222,11 @@ impl Tracked {
         Some(status)
     }
 
+    /// How many drifts the stored status tells of, if there is one.
+    pub fn stored_drifts(&self) -> Option<i64> {
+        (self.stored != ReplicaCountStatus::default()).then_some(self.stored.drifts)
+    }
+
     /// Records what the API server has stored.
     pub fn note_stored(&mut self, status: ReplicaCountStatus) {
         self.stored = status;

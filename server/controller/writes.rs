@@ -118,6 +118,7 @@ impl Controller {
         let Some(tracked) = self.targets.get_mut(&key) else { return };
         let report = Report {
             status: tracked.status_to_send(now()),
+            stored_drifts: tracked.stored_drifts(),
             news,
             count: tracked.count.clone(),
             target_uid: tracked.target.as_ref().map(|target| target.uid.clone()).unwrap_or_default(),

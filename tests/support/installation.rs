@@ -60,7 +60,13 @@ impl Installation<'static> {
             namespace: namespace.to_owned(),
             certificates,
             kubeconfig: world.cluster.kubeconfig_for(namespace, None)?,
-            values: release::VALUES.iter().chain(values).map(|&value| value.to_owned()).collect(),
+            // One server, so that a test knows which one it watches.
+            values: release::VALUES
+                .iter()
+                .chain(&["--set=replicaCount=1"])
+                .chain(values)
+                .map(|&value| value.to_owned())
+                .collect(),
         })
     }
 }

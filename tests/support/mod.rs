@@ -19,7 +19,7 @@ pub(crate) use kubectl_replicas::{Outcome, outcome};
 pub(crate) use namespace::{Namespace, condition};
 pub(crate) use standalone::{FILES, Standalone, server_flags};
 pub(crate) use user::{RUN, User};
-pub(crate) use world::{World, http, world};
+pub(crate) use world::{Server, World, http, world};
 
 /// The end of every wait: generous, since machines that run tests are often loaded far beyond their cores.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

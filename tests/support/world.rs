@@ -51,7 +51,9 @@ impl World {
     /// Starts a cluster of a test's own, with further flags of `helm install`.
     pub(crate) async fn start_with(options: Options, flags: &[&str]) -> Result<Self> {
         let mut world = Self::without_server(options).await?;
-        release::install(&world.cluster, &world.certificates, flags).await?;
+        // One server, unless a test asks for more: what it breaks then is the one that leads.
+        let flags = [&["--set=replicaCount=1"], flags].concat();
+        release::install(&world.cluster, &world.certificates, &flags).await?;
         // Of what is not managed, the chart's roles tell nothing.
         let view = [
             "create",
@@ -84,13 +86,18 @@ impl World {
     /// A ready server pod of a namespace.
     pub(crate) async fn server_in(&self, namespace: &str) -> Result<Server> {
         wait::until("a ready server pod", PATIENCE, async || {
-            let get = ["get", "pods", "--namespace", namespace, "--output=json"];
-            let pods: Value = serde_json::from_str(&run(self.cluster.kubectl().args(get)).await?)?;
-            let pod = pods["items"].as_array().into_iter().flatten().find(|pod| is_ready(pod));
-            let pod = pod.and_then(|pod| pod["metadata"]["name"].as_str()).context("none is ready")?;
-            Ok(Server { pod: pod.to_owned(), process: self.kubelet.pod(namespace, pod)? })
+            self.servers_in(namespace).await?.into_iter().next().context("none is ready")
         })
         .await
+    }
+
+    /// The server pods of a namespace that are ready now.
+    pub(crate) async fn servers_in(&self, namespace: &str) -> Result<Vec<Server>> {
+        let get = ["get", "pods", "--namespace", namespace, "--output=json"];
+        let pods: Value = serde_json::from_str(&run(self.cluster.kubectl().args(get)).await?)?;
+        let ready = pods["items"].as_array().into_iter().flatten().filter(|pod| is_ready(pod));
+        let names = ready.filter_map(|pod| pod["metadata"]["name"].as_str());
+        names.map(|pod| Ok(Server { pod: pod.to_owned(), process: self.kubelet.pod(namespace, pod)? })).collect()
     }
 
     /// The log of a pod that is run, or was run and still exists.

@@ -54,6 +54,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if kindIs "invalid" .Values.fence.enabled | ternary $needed .Values.fence.enabled }}true{{ end }}
 {{- end }}
 
+{{/* The Lease by which the pods elect the one that corrects. */}}
+{{- define "replica-count-manager.leaseName" -}}
+{{- include "replica-count-manager.fullname" . }}
+{{- end }}
+
 {{/* Where the certificates come from: managed, certManager or existingSecret. */}}
 {{- define "replica-count-manager.certificatesMode" -}}
 {{- $default := empty .Values.certificates.existingSecret | ternary "managed" "existingSecret" }}

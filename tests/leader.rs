@@ -1,0 +1,252 @@
+//! Several servers, of which one corrects. Each test has a cluster of its own, with two of them.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use cluster::{Component, Options, run, wait};
+use jiff::Timestamp;
+use replica_count_manager::{
+    leader::LEASE_DURATION,
+    proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient},
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, time::Instant};
+use tonic::transport::Channel;
+
+use crate::support::{
+    Certificate, Namespace, PATIENCE, Server, World, connect, http,
+    namespace::{manifest, replica_count},
+    release,
+};
+
+/// What a Lease that has run out leaves the next leader for all corrections.
+const SOON: Duration = Duration::from_secs(2);
+
+async fn start() -> Result<World> {
+    World::start_with(Options::default(), &["--set=replicaCount=2"]).await
+}
+
+/// What the metric says: 1 for the leader, 0 for another.
+async fn leads(server: &Server) -> Result<bool> {
+    let metrics = http(&server.process.address("http")?.to_string(), "/metrics").await?.1;
+    Ok(metrics.lines().any(|line| line == "replica_count_manager_leader 1"))
+}
+
+/// The one of two servers that the Lease names, and the other one.
+async fn leader_and_standby(world: &World) -> Result<(Server, Server)> {
+    wait::until("a leader and another", PATIENCE, async || {
+        let get = ["get", "lease", release::NAME, "--namespace", release::NAME, "--output=json"];
+        let lease: Value = serde_json::from_str(&run(world.cluster.kubectl().args(get)).await?)?;
+        let holder = lease["spec"]["holderIdentity"].as_str().context("nobody holds it")?.to_owned();
+        let mut servers = world.servers_in(release::NAME).await?;
+        let leading = servers.iter().position(|server| holder.starts_with(&server.pod));
+        let leader = servers.remove(leading.with_context(|| format!("{holder} is not ready"))?);
+        let [standby] = <[Server; 1]>::try_from(servers).ok().context("there are not two")?;
+        ensure!(leads(&leader).await? && !leads(&standby).await?, "the metrics do not tell yet");
+        Ok((leader, standby))
+    })
+    .await
+}
+
+fn client(world: &World, server: &Server) -> Result<ReplicasServiceClient<Channel>> {
+    let address = server.process.address("grpc")?.to_string();
+    Ok(ReplicasServiceClient::new(connect(address, &Certificate::load(world.certificates())?)?))
+}
+
+fn target(shop: &Namespace<'_>, name: &str) -> Option<v1::Target> {
+    Some(v1::Target { namespace: shop.name.clone(), name: name.to_owned(), ..Default::default() })
+}
+
+async fn set(world: &World, server: &Server, shop: &Namespace<'_>, name: &str, replicas: i32) -> Result<()> {
+    let request =
+        v1::SetReplicaCountRequest { target: target(shop, name), replicas: Some(replicas), ..Default::default() };
+    client(world, server)?.set_replica_count(request).await?;
+    Ok(())
+}
+
+async fn generation(shop: &Namespace<'_>, name: &str) -> Result<i64> {
+    shop.get(&format!("deployment/{name}")).await?["metadata"]["generation"].as_i64().context("no generation")
+}
+
+/// Creates Deployments that are managed at one replica, and waits until the server knows.
+async fn managed(shop: &Namespace<'_>, names: &[String]) -> Result<()> {
+    let all = |write: &dyn Fn(&str) -> String| names.iter().map(|name| write(name) + "---\n").collect::<String>();
+    shop.kubectl_with(&["create", "--filename=-"], &all(&|name| manifest("Deployment", name, 1))).await?;
+    shop.kubectl_with(&["create", "--filename=-"], &all(&|name| replica_count(name, 1))).await?;
+    for name in names {
+        let name = format!("deployment.{name}");
+        shop.count(&name, "the target in place", |count| count["status"]["observed"] == 1).await?;
+    }
+    Ok(())
+}
+
+/// When a line with these words was logged last.
+fn logged(server: &Server, words: &str) -> Result<Timestamp> {
+    let log = std::fs::read_to_string(server.process.log().context("no log")?)?;
+    let line = log.lines().rfind(|line| line.contains(words)).with_context(|| format!("no {words:?} in {log}"))?;
+    Ok(line.split_whitespace().next().context("no time")?.parse()?)
+}
+
+#[tokio::test]
+async fn all_serve_and_what_happens_while_the_leader_is_killed_is_put_back() -> Result<()> {
+    let world = start().await?;
+    let shop = Namespace::new(&world, "killed").await?;
+    let names: Vec<_> = (0..12).map(|index| format!("web-{index}")).collect();
+    managed(&shop, &names).await?;
+    let (leader, standby) = leader_and_standby(&world).await?;
+    for (server, replicas) in [(&standby, 2), (&leader, 1)] {
+        set(&world, server, &shop, "web-0", replicas).await?;
+        shop.reaches("deployment/web-0", replicas.into()).await?;
+        let mut client = client(&world, server)?;
+        let get = v1::GetReplicaCountRequest { target: target(&shop, "web-0"), ..Default::default() };
+        client.get_replica_count(get).await?;
+        let list = client.list_replica_counts(v1::ListReplicaCountsRequest::default()).await?.into_inner();
+        assert_eq!(list.replica_counts.len(), names.len());
+        assert_eq!(http(&server.process.address("http")?.to_string(), "/readyz").await?.0, 200);
+    }
+    let count = |count: &Value| count["status"]["changes"][0]["to"] == 1 && count["status"]["observed"] == 1;
+    shop.count("deployment.web-0", "the change told", count).await?;
+    let mut before = Vec::new();
+    for name in &names {
+        before.push(generation(&shop, name).await?);
+    }
+
+    let killed = Instant::now();
+    leader.process.kill()?;
+    shop.kubectl(&["scale", "deployments", "--all", "--replicas=2"]).await?;
+    wait::until("all Deployments put back", PATIENCE, async || {
+        let list = shop.get("deployments").await?;
+        let away = list["items"].as_array().into_iter().flatten().filter(|item| item["spec"]["replicas"] != 1).count();
+        ensure!(away == 0, "{away} are not");
+        Ok(())
+    })
+    .await?;
+    let took = killed.elapsed();
+    ensure!(took < LEASE_DURATION + SOON, "it took {took:?}");
+    for (name, before) in names.iter().zip(before) {
+        shop.drifts(&format!("deployment.{name}"), 1).await?;
+        assert_eq!(
+            generation(&shop, name).await?,
+            before + 2,
+            "{name}: one write by kubectl and one by the next leader"
+        );
+    }
+    assert_eq!(leader_and_standby(&world).await?.0.pod, standby.pod);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_leader_that_stops_hands_over_at_once() -> Result<()> {
+    let world = start().await?;
+    let shop = Namespace::new(&world, "stopped").await?;
+    managed(&shop, &["web".to_owned()]).await?;
+    let (leader, standby) = leader_and_standby(&world).await?;
+    let before = generation(&shop, "web").await?;
+    leader.process.terminate()?;
+    shop.kubectl(&["scale", "deployment/web", "--replicas=2"]).await?;
+    let status = shop.drifts("deployment.web", 1).await?;
+    assert_eq!(status["lastDrift"]["manager"], "kubectl", "{status}");
+    assert_eq!(generation(&shop, "web").await?, before + 2);
+    let (stopping, released, leading) =
+        (logged(&leader, "stopping")?, logged(&leader, "lease released")?, logged(&standby, "leading")?);
+    let took = leading.duration_since(stopping);
+    ensure!(took.as_millis() < 1000 && leading >= released - Duration::from_millis(50), "it took {took}");
+    assert_eq!(leader_and_standby(&world).await?.0.pod, standby.pod);
+    Ok(())
+}
+
+/// A webhook that holds corrections of a namespace to one count up, until it is dropped; they go through then.
+struct Hold(TcpListener);
+
+impl Hold {
+    async fn new(shop: &Namespace<'_>, replicas: i32) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let webhook = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "hold"},
+            "webhooks": [{
+                "name": "hold.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "timeoutSeconds": 30, "failurePolicy": "Ignore",
+                "clientConfig": {"url": format!("https://{}/", listener.local_addr()?)},
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": shop.name}},
+                "rules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"],
+                           "resources": ["deployments/scale"]}],
+                "matchConditions": [{"name": "to", "expression": format!("object.spec.replicas == {replicas}")}],
+            }],
+        });
+        shop.kubectl_with(&["create", "--filename=-"], &webhook.to_string()).await?;
+        Ok(Self(listener))
+    }
+}
+
+#[tokio::test]
+async fn a_late_write_of_a_leader_that_was_paused_is_put_right_and_is_no_drift() -> Result<()> {
+    let world = start().await?;
+    let shop = Namespace::new(&world, "paused").await?;
+    managed(&shop, &["web".to_owned()]).await?;
+    let (paused, standby) = leader_and_standby(&world).await?;
+    let hold = Hold::new(&shop, 1).await?;
+    // The API server hears of a webhook a moment after it was made. A dry run neither fails nor changes anything.
+    wait::until("the webhook in force", PATIENCE, async || {
+        let mut scale = world.cluster.kubectl();
+        scale.args(["scale", "deployment/web", "--replicas=1", "--dry-run=server", "--request-timeout=1s"]);
+        ensure!(!scale.args(["--namespace", &shop.name]).output().await?.status.success(), "it is not yet");
+        Ok(())
+    })
+    .await?;
+    while let Ok(accepted) = tokio::time::timeout(Duration::from_millis(1), hold.0.accept()).await {
+        accepted?;
+    }
+    let before = generation(&shop, "web").await?;
+    shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
+    let (held, _) = tokio::time::timeout(PATIENCE, hold.0.accept()).await.context("no correction")??;
+    paused.process.pause()?;
+
+    set(&world, &standby, &shop, "web", 5).await?;
+    shop.reaches("deployment/web", 5).await?;
+    assert!(leads(&standby).await?);
+    drop((held, hold));
+    wait::until("the late write, and its correction", PATIENCE, async || {
+        let (web, written) = (shop.replicas("deployment/web").await?, generation(&shop, "web").await? - before);
+        ensure!((web, written) == (5, 4), "after {written} writes it is at {web}");
+        Ok(())
+    })
+    .await?;
+    paused.process.resume()?;
+    wait::until("the one that was paused to know", PATIENCE, async || {
+        ensure!(!leads(&paused).await?, "it believes that it leads");
+        Ok(())
+    })
+    .await?;
+    let status = shop.drifts("deployment.web", 1).await?;
+    assert_eq!(status["lastDrift"]["manager"], "kubectl", "{status}");
+
+    shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
+    shop.drifts("deployment.web", 2).await?;
+    assert_eq!(generation(&shop, "web").await? - before, 6, "nobody fights");
+    assert_eq!(leader_and_standby(&world).await?.0.pod, standby.pod);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_an_api_server_nobody_leads_and_with_it_again_one_does() -> Result<()> {
+    let world = start().await?;
+    let shop = Namespace::new(&world, "gone").await?;
+    managed(&shop, &["web".to_owned()]).await?;
+    let (leader, standby) = leader_and_standby(&world).await?;
+    let api_server = world.cluster.component(Component::ApiServer);
+    let killed = Instant::now();
+    api_server.kill().await?;
+    wait::until("nobody to lead", PATIENCE, async || {
+        ensure!(!leads(&leader).await? && !leads(&standby).await?, "one does");
+        Ok(())
+    })
+    .await?;
+    ensure!(killed.elapsed() < LEASE_DURATION, "it took {:?}", killed.elapsed());
+    api_server.start().await?;
+    shop.kubectl(&["scale", "deployment/web", "--replicas=2"]).await?;
+    shop.drifts("deployment.web", 1).await?;
+    let (next, other) = leader_and_standby(&world).await?;
+    ensure!(next.process.pid()? != other.process.pid()?);
+    Ok(())
+}

@@ -4,6 +4,8 @@
 //! in order; readers of the API take snapshots and may subscribe to what follows.
 
 mod autoscalers;
+#[cfg(test)]
+pub(crate) mod example;
 pub mod feeds;
 mod follow;
 pub mod kinds;

@@ -4,6 +4,8 @@ mod authz;
 mod conflicts;
 mod deployments;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod replicas;
 mod request;
 mod selector;

@@ -40,7 +40,7 @@ const HANG: Duration = Duration::from_secs(20);
 const MEMORY: u64 = 1024;
 
 /// Of how many inputs a parser must accept one: where it accepts fewer, only its first bytes are tested.
-const ACCEPTED: u64 = 20;
+const ACCEPTED: u64 = 50;
 
 /// How many inputs each target gets.
 pub fn inputs() -> u64 {

@@ -45,9 +45,10 @@ impl History {
     /// Adds a drift.
     pub fn drift(&mut self, writer: Option<&Writer>, from: i32, to: i32, now: Timestamp) -> &Drift {
         let manager = writer.map_or("unknown", |writer| &writer.manager).to_owned();
-        self.drifts += 1;
+        // What a status says may be anything.
+        self.drifts = self.drifts.saturating_add(1);
         let known = self.drifters.iter().position(|drifter| drifter.manager == manager);
-        let count = known.map_or(0, |index| self.drifters.remove(index).count) + 1;
+        let count = known.map_or(0, |index| self.drifters.remove(index).count).saturating_add(1);
         self.drifters.insert(0, Drifter { manager: manager.clone(), count, from, to, last: MicroTime(now) });
         self.drifters.truncate(MAX_DRIFTERS);
         self.last_drift.insert(Drift {

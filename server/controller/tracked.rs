@@ -257,7 +257,7 @@ impl Tracked {
         self.give_back_failed = match done {
             GivenBack::Done(version) => {
                 // What is older says nothing of it, and the same version tells of owners that nothing was done about.
-                self.given_back = version + 1;
+                self.given_back = version.saturating_add(1);
                 None
             }
             GivenBack::Kept => None,

@@ -156,3 +156,15 @@ fn the_end_of_an_override_is_a_change_by_nobody() {
     assert_eq!((change.from, change.to, change.by.as_str()), (Some(9), 3, ""));
     assert_eq!(change.reason, "the override ended");
 }
+
+#[test]
+fn numbers_at_their_limits_stay_there() {
+    let drifter = json!({"manager": "kubectl", "count": i64::MAX, "from": 3, "to": 7, "last": at(0).to_string()});
+    let status = json!({"drifts": i64::MAX, "desired": 3, "observed": 3, "drifters": [drifter], "conditions": []});
+    let count = count(1, json!({"replicas": 3}), &status);
+    let mut tracked = Tracked::new(count.clone(), MAX);
+    assert!(tracked.observe(count, seen(Some((u64::MAX, 7, "kubectl"))), at(1)).is_some());
+    let status = tracked.status(at(1));
+    assert_eq!((status.drifts, status.drifters[0].count), (i64::MAX, i64::MAX));
+    tracked.note_given_back(&GivenBack::Done(u64::MAX));
+}

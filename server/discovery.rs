@@ -28,6 +28,9 @@ pub enum Error {
     /// A kind of objects that cannot be scaled.
     #[error("{0} cannot be scaled: it has no scale subresource, or no namespace")]
     NotScalable(GroupKind),
+    /// A kind whose definition names a field that no object can have.
+    #[error("{0} cannot be scaled: its definition puts the count too deep into its objects")]
+    TooDeep(GroupKind),
     /// The API server did not answer.
     #[error("failed to look up the kind {0}: no answer within {TIMEOUT:?}")]
     NoAnswer(GroupKind),
@@ -46,7 +49,7 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotServed(_) => "KindNotServed",
-            Self::NotScalable(_) => "KindNotScalable",
+            Self::NotScalable(_) | Self::TooDeep(_) => "KindNotScalable",
             Self::NoAnswer(_) | Self::Unknown { .. } => "KindUnknown",
         }
     }
@@ -75,6 +78,9 @@ async fn look_up(client: &Client, kind: &GroupKind) -> Result<TargetKind, Error>
         Some(version) => paths(&version),
         None => default_paths(),
     };
+    if replicas.is_too_deep() {
+        return Err(Error::TooDeep(kind.clone()));
+    }
     Ok(TargetKind { group_kind: kind.clone(), version: resource.version, plural: resource.plural, replicas, ready })
 }
 

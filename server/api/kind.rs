@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 
 use super::GroupKind;
 
+/// The most names on the way to a count. Objects that are nested 128 deep cannot be read, and a definition that asks for
+/// far more would exhaust the stack.
+const MAX_DEPTH: usize = 100;
+
 /// A field of an object, by the names on the way to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldPath(Vec<String>);
@@ -20,6 +24,11 @@ impl FieldPath {
     /// Where the kinds of the group `apps` have their count, `ReplicaCount` itself and most others too.
     pub fn replicas() -> Self {
         Self::new(".spec.replicas")
+    }
+
+    /// Whether there are more names on the way than in any object that can be read.
+    pub fn is_too_deep(&self) -> bool {
+        self.0.len() > MAX_DEPTH
     }
 
     /// The count in this field of an object, in replicas; `None` if it is absent or no count.
@@ -145,6 +154,12 @@ mod tests {
             assert_eq!(FieldPath::new(path).count_in(&object), count, "{path}");
             assert_eq!(FieldPath::new(path).to_string(), path);
         }
+    }
+
+    #[test]
+    fn a_path_that_no_object_can_have_is_too_deep() {
+        assert!(!FieldPath::new(&".a".repeat(100)).is_too_deep());
+        assert!(FieldPath::new(&".a".repeat(101)).is_too_deep());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
 };
-use x509_parser::certificate::X509Certificate;
+use x509_parser::{certificate::X509Certificate, der_parser::Oid, x509::X509Name};
 
 use super::subject;
 
@@ -83,6 +83,7 @@ impl Authority {
         );
         let (begins, ends) = validity(&parsed)?;
         ensure!(ends > SystemTime::now(), "the CA has ended");
+        ensure!(is_writable(parsed.subject()), "the CA's name has an attribute of no known kind");
         let issuer = Issuer::from_ca_cert_der(&der.contents().into(), key)?;
         Ok(Self { certificate, issuer, begins, ends })
     }
@@ -195,6 +196,16 @@ fn ca_params(lifetime: Duration, path_length: u8) -> (SystemTime, CertificatePar
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     (now, params)
+}
+
+/// Whether the kinds of a name's attributes are object identifiers that can be written again, as part of what the CA
+/// signs: the first number is at most 2, and the second below 40 unless it is 2.
+fn is_writable(name: &X509Name<'_>) -> bool {
+    let is_oid = |oid: &Oid<'_>| {
+        let mut numbers = oid.iter().into_iter().flatten();
+        matches!((numbers.next(), numbers.next()), (Some(0 | 1), Some(0..40)) | (Some(2), Some(_)))
+    };
+    name.iter_attributes().all(|attribute| is_oid(attribute.attr_type()))
 }
 
 /// When a certificate begins and ends.
@@ -326,6 +337,22 @@ mod tests {
         assert_eq!(leaf.validity().not_after, ca.validity().not_after);
         assert_eq!(authority_key_id(&leaf), subject_key_id(&ca));
         assert!(subject_key_id(&leaf).is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn a_ca_whose_name_cannot_be_written_again_is_refused() -> Result<()> {
+        let ca = Authority::new(30 * DAY)?;
+        let der = pem::parse(ca.certificate())?.into_contents();
+        // The subject is behind the issuer. In both, the common name (2.5.4.3) becomes something that does not exist.
+        let name = b"\x06\x03\x55\x04\x03";
+        let places: Vec<_> = (0..der.len()).filter(|&at| der[at..].starts_with(name)).collect();
+        let mut changed = der.clone();
+        places.iter().for_each(|at| changed[at + 2] = 0xd5);
+        let parse = |der: Vec<u8>| Authority::parse(pem::encode(&pem::Pem::new("CERTIFICATE", der)), &ca.key());
+        assert!(parse(der).is_ok());
+        let error = parse(changed).err().context("it is accepted")?;
+        assert_eq!(error.to_string(), "the CA's name has an attribute of no known kind");
         Ok(())
     }
 

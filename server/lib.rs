@@ -26,6 +26,8 @@ pub mod check;
 pub mod controller;
 #[cfg(feature = "server")]
 pub mod discovery;
+#[cfg(all(test, feature = "server"))]
+mod fuzz;
 #[cfg(feature = "server")]
 pub mod grpc;
 #[cfg(feature = "server")]

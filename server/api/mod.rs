@@ -1,5 +1,7 @@
 //! The Kubernetes objects that the server reads and writes, and the names it knows them by.
 
+#[cfg(test)]
+mod fuzz;
 mod key;
 mod kind;
 mod owners;

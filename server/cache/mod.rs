@@ -8,6 +8,8 @@ mod autoscalers;
 pub(crate) mod example;
 pub mod feeds;
 mod follow;
+#[cfg(test)]
+mod fuzz;
 pub mod kinds;
 mod progress;
 mod state;

@@ -10,6 +10,8 @@ mod conditions;
 mod contest;
 mod correct;
 mod fence;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod ownership;
 mod plan;

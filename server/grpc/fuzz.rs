@@ -3,8 +3,13 @@
 mod calls;
 mod requests;
 
-use super::{request, selector::Selector};
-use crate::api::TargetKey;
+use std::sync::Arc;
+
+use super::{conflicts, request, selector::Selector, view};
+use crate::{
+    api::{ReplicaCount, TargetKey},
+    cache::{KindState, Seen, example},
+};
 
 const NAMES: [&str; 6] = ["shop", "apps", "argoproj.io", "Deployment", "ReplicaCount", "replica-count-manager.io"];
 
@@ -64,4 +69,22 @@ fn the_name_of_every_replica_count_is_one_that_kubernetes_accepts() {
             true
         },
     );
+}
+
+#[test]
+fn whatever_is_stored_can_be_shown() {
+    let seed = serde_json::to_vec(&example::count()).unwrap();
+    let words = ["null", "-9999-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "argocd.argoproj.io/tracking-id"];
+    let now = "2026-01-01T12:00:00Z".parse().unwrap();
+    fuzz::target("ReplicaCount to be shown").seeds([seed]).words(words).bytes(|input| {
+        let Ok(count) = serde_json::from_slice::<ReplicaCount>(input) else { return false };
+        let _ = conflicts::check_owner(&count);
+        let key = TargetKey::new("shop", "", "", "web").unwrap();
+        let count = Some(Arc::new(count));
+        let seen = Seen { key, count, target: None, kind: KindState::default(), autoscaler: None };
+        let shown = view::replica_count(&seen, now);
+        let times = shown.changes.iter().filter_map(|change| change.at).chain(shown.last_drift.and_then(|it| it.at));
+        assert!(times.into_iter().all(|time| (0..1_000_000_000).contains(&time.nanos)));
+        true
+    });
 }

@@ -297,6 +297,9 @@ fn settled_by_anybody<T>(written: Result<T, kube::Error>) -> Result<()> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -1,6 +1,8 @@
 //! Certificates: a CA, what it signs, and the CA that the server manages by itself.
 
 mod authority;
+#[cfg(test)]
+mod fuzz;
 pub mod managed;
 pub mod signer;
 mod subject;

@@ -200,6 +200,9 @@ fn settled<T>(written: Result<T, kube::Error>) -> Result<()> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -2,6 +2,8 @@
 
 mod accept;
 mod connection;
+#[cfg(test)]
+mod fuzz;
 mod identity;
 mod limits;
 mod reload;

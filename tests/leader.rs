@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::{Component, Options, run, wait};
 use jiff::Timestamp;
 use replica_count_manager::{
-    leader::LEASE_DURATION,
+    leader::{LEASE_DURATION, RENEW_DEADLINE},
     proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient},
 };
 use serde_json::{Value, json};
@@ -123,6 +123,8 @@ async fn all_serve_and_what_happens_while_the_leader_is_killed_is_put_back() -> 
     .await?;
     let took = killed.elapsed();
     ensure!(took < LEASE_DURATION + SOON, "it took {took:?}");
+    // Whoever leads has renewed within the deadline, and another waits for all of what is left.
+    ensure!(took > LEASE_DURATION - RENEW_DEADLINE, "the other did not wait: {took:?}");
     for (name, before) in names.iter().zip(before) {
         shop.drifts(&format!("deployment.{name}"), 1).await?;
         assert_eq!(

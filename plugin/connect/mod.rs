@@ -4,6 +4,7 @@ mod api;
 mod call;
 mod chain;
 mod cluster;
+mod details;
 mod dial;
 mod exec;
 mod handshake;
@@ -20,11 +21,7 @@ use hyper_util::rt::TokioIo;
 use kube::discovery;
 use replica_count_manager::proto::replicas::v1::{Target, replicas_service_client::ReplicasServiceClient};
 use rustls::pki_types::ServerName;
-use tonic::{
-    Response, Status,
-    codec::CompressionEncoding,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Response, Status, codec::CompressionEncoding, transport::Endpoint};
 use tower::service_fn;
 
 #[cfg(test)]
@@ -56,7 +53,7 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 const MAX_MESSAGE: usize = 64 << 20;
 
 /// The client of the server's API.
-pub(crate) type Client = ReplicasServiceClient<Channel>;
+pub(crate) type Client = ReplicasServiceClient<details::Checked>;
 
 /// Why there is no connection to the server.
 #[derive(Debug, thiserror::Error)]
@@ -236,5 +233,7 @@ async fn connect(dialer: Dialer, host: &str) -> Result<Client, Error> {
             Some(dial) => Error::Dial(dial.clone()),
             None => Error::Transport(error),
         })?;
-    Ok(Client::new(channel).accept_compressed(CompressionEncoding::Gzip).max_decoding_message_size(MAX_MESSAGE))
+    Ok(Client::new(details::checked(channel))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(MAX_MESSAGE))
 }

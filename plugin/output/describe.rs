@@ -24,8 +24,8 @@ fn fields(shown: &ReplicaCount, now: Timestamp) -> String {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
     let appliers: Vec<_> = shown.appliers.iter().map(|applier| printable(applier)).collect();
     let fields = [
-        ("Target", target::name(&target)),
-        ("Namespace", target.namespace),
+        ("Target", printable(&target::name(&target))),
+        ("Namespace", printable(&target.namespace)),
         ("Desired", count(shown.desired)),
         ("Current", count(shown.observed)),
         ("Ready", count(shown.ready)),

@@ -33,7 +33,7 @@ fn row(shown: &ReplicaCount, columns: Columns, now: Timestamp) -> Vec<String> {
     let is_managed = shown.desired.is_some();
     let drifts = if is_managed { shown.drifts.to_string() } else { NONE.to_owned() };
     let mut row = vec![
-        target::name(&target),
+        printable(&target::name(&target)),
         count(shown.desired),
         count(shown.observed),
         count(shown.ready),
@@ -41,7 +41,7 @@ fn row(shown: &ReplicaCount, columns: Columns, now: Timestamp) -> Vec<String> {
         last_drift(shown, now),
     ];
     if columns.namespace {
-        row.insert(0, target.namespace);
+        row.insert(0, printable(&target.namespace));
     }
     if columns.wide {
         let over = shown.r#override.as_ref().map_or_else(|| NONE.to_owned(), |over| override_(over, now));
@@ -107,6 +107,18 @@ deployment.apps/web   3         3         2       12       kubectl 3->7, 12s ago
 statefulset.apps/db   -         1         -       -        -
 ";
         assert_eq!(replica_counts(&[web(), unmanaged], Columns::default(), now()), expected);
+    }
+
+    #[test]
+    fn the_names_of_targets_cannot_control_the_terminal() {
+        let target = Target { namespace: "\u{1b}[31m".to_owned(), name: "a\nb".to_owned(), ..Target::default() };
+        let count = ReplicaCount { target: Some(target), ..ReplicaCount::default() };
+        let columns = Columns { namespace: true, wide: true };
+        for text in
+            [replica_counts(std::slice::from_ref(&count), columns, now()), crate::output::describe(&count, now())]
+        {
+            assert!(text.contains(" [31m") && text.contains("a b") && !text.contains('\u{1b}'), "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The plugin's configuration: what the file says for a kube context, and what flags and environment say instead.
 
 pub(crate) mod file;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod setting;
 
 use std::{

@@ -9,6 +9,8 @@ mod commands;
 mod config;
 mod connect;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod output;
 mod target;
 mod time;

@@ -97,6 +97,9 @@ fn pair(words: &[String]) -> Result<Vec<Assignment>, Error> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -79,7 +79,8 @@ impl Refusal {
 fn text(status: &Status) -> String {
     match status.message() {
         "" => format!("the server answers with {:?}: {}", status.code(), status.code().description()),
-        message => message.to_owned(),
+        // It may quote what others wrote, which must not move the cursor. API servers answer in several lines.
+        message => message.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect(),
     }
 }
 
@@ -123,6 +124,9 @@ pub(crate) fn explain(status: Status) -> crate::error::Error {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use std::{collections::HashMap, io};
 
@@ -135,6 +139,8 @@ mod tests {
     fn what_the_server_says_is_shown_as_it_is() {
         let error = explain(Status::invalid_argument("replicas must not be negative"));
         assert_eq!(error.to_string(), "replicas must not be negative");
+        let error = explain(Status::invalid_argument("belongs to \u{1b}[31mhelm"));
+        assert_eq!(error.to_string(), "belongs to  [31mhelm");
         let error = explain(Status::new(Code::Unknown, ""));
         assert!(error.to_string().starts_with("the server answers with Unknown: "), "{error}");
     }

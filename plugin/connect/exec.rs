@@ -129,11 +129,19 @@ fn run(exec: &ExecConfig, name: &str) -> Result<Status, Error> {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(Error::Ended { command, status: output.status, said });
     }
-    match serde_yaml::from_slice::<ExecCredential>(&output.stdout) {
+    read(command, &output.stdout)
+}
+
+/// Reads what a program wrote.
+fn read(command: String, output: &[u8]) -> Result<Status, Error> {
+    match serde_yaml::from_slice::<ExecCredential>(output) {
         Ok(credential) => credential.status.ok_or(Error::Empty { command }),
         Err(error) => Err(Error::Output { command, source: Mistake::from(&error) }),
     }
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 #[cfg(unix)]

@@ -182,6 +182,9 @@ fn read(path: &Path) -> Result<Option<Kubeconfig>, Error> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use std::fs;
 

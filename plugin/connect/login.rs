@@ -227,6 +227,9 @@ fn refusal(status: &CertificateSigningRequestStatus) -> Option<String> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -216,4 +216,6 @@ fn states(pods: &ObjectList<Pod>) -> String {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

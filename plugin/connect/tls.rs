@@ -203,4 +203,6 @@ fn common_name(certificate: &X509Certificate<'_>) -> String {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 
 mod describe;
 pub(crate) mod document;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod table;
 mod text;
 

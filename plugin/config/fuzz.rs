@@ -1,0 +1,56 @@
+//! The configuration file, and addresses.
+
+use std::path::{Path, PathBuf};
+
+use super::{Address, Settings, file};
+use crate::{args::ServerArgs, error::explain};
+
+const FILE: &str = "\
+contexts:
+  a:
+    ca: ca.crt
+    certificate: /home/alice/client.crt
+    key: client.key
+    serverName: rcm.example.com
+    service: {namespace: tools, name: rcm}
+    address: '[::1]:8080'
+  b:
+    caData: Y2E=
+    certificateData: Y2VydA==
+    keyData: azNjcjN0
+    login: true
+    retryAt: '2026-01-01T00:00:00Z'
+";
+
+#[test]
+fn a_configuration_is_written_as_it_is_read_and_its_keys_are_not_shown() {
+    let words = ["contexts:", "  a: ", "&x ", "*x", "<<: *x", "[", "{", "!!binary ", "|\n", "~", "---\n", "'", "# "];
+    fuzz::target("configuration").seeds([FILE, "contexts: {}", ""]).words(words).text(|text| {
+        let file = match file::parse(Path::new("config.yaml"), text) {
+            Ok(file) => file,
+            Err(error) => {
+                let error = crate::error::Error::from(error);
+                assert!(!explain("error", &error).contains("azNjcjN0"), "a key is shown");
+                return false;
+            }
+        };
+        let written = serde_yaml::to_string(&file).unwrap();
+        let again = file::parse(Path::new("config.yaml"), &written).unwrap();
+        assert!(again.contexts == file.contexts, "{written}");
+        for entry in again.contexts.into_values() {
+            let _ = Settings::merge(PathBuf::from("/etc/config.yaml"), entry, &ServerArgs::default());
+        }
+        assert!(!file.view().unwrap().to_string().contains("azNjcjN0"));
+        true
+    });
+}
+
+#[test]
+fn an_address_is_read_as_it_is_shown() {
+    let seeds = ["localhost:8080", "[::1]:8080", "10.0.0.1:443", "rcm.example.com:65535"];
+    fuzz::target("addresses").seeds(seeds).words([":", "[", "]", "/", "%eth0"]).text(|text| {
+        let Ok(address) = text.parse::<Address>() else { return false };
+        assert_eq!(address.to_string().parse(), Ok(address));
+        true
+    });
+}

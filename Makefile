@@ -10,6 +10,10 @@ VERSION = $(shell cargo pkgid | sed 's/.*[\#@]//')
 IMAGE = replica-count-manager:$(VERSION)
 CHART := charts/replica-count-manager
 
+# How many inputs each target of `make fuzz` gets, and which; a run that failed is repeated with the seed that it printed.
+FUZZ_INPUTS = 1000000
+FUZZ_SEED := $(shell date +%s)
+
 .PHONY: help
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,6 +49,11 @@ deny: $(DENY_ROOT)/bin/cargo-deny ## Check the licences and sources of the depen
 
 $(DENY_ROOT)/bin/cargo-deny:
 	cargo install --locked --root $(DENY_ROOT) --version $(DENY_VERSION) cargo-deny
+
+.PHONY: fuzz
+fuzz: ## Fuzz everything that is read from outside, with a million inputs for each parser and each call
+	cargo build --profile fuzz --bins --examples
+	FUZZ_INPUTS=$(FUZZ_INPUTS) FUZZ_SEED=$(FUZZ_SEED) cargo test --profile fuzz --lib --bins --test tests fuzz:: -- --nocapture
 
 .PHONY: certificates
 certificates: ## Make a CA, a server certificate and a client certificate

@@ -21,6 +21,7 @@ mod deployments;
 mod enforcement;
 mod faults;
 mod floods;
+mod fuzz;
 mod helm;
 mod kept_counts;
 mod krew;

@@ -88,12 +88,14 @@ fn both_ways_of_reading_targets_agree() {
 }
 
 #[test]
-fn a_replica_count_is_read_as_it_is_written() {
+fn a_replica_count_is_written_as_it_is_read() {
     let seed = serde_json::to_vec(&example::count()).unwrap();
     fuzz::target("ReplicaCount").seeds([seed]).words(WORDS).bytes(|input| {
         let Ok(count) = serde_json::from_slice::<ReplicaCount>(input) else { return false };
+        // Not compared with what was read: Kubernetes' times are written in whole seconds.
         let written = serde_json::to_value(&count).unwrap();
-        assert_eq!(serde_json::from_value::<ReplicaCount>(written).unwrap(), count);
+        let again: ReplicaCount = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(again).unwrap(), written);
         let now = "2026-01-01T12:00:00Z".parse().unwrap();
         let _ = (count.target(), count.set_by(), count.resource_version_number(), count.spec.desired(now));
         true

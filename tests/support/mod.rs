@@ -8,6 +8,7 @@ pub(crate) mod installation;
 mod kubectl_replicas;
 pub(crate) mod namespace;
 pub(crate) mod presented;
+pub(crate) mod raw;
 pub(crate) mod release;
 mod standalone;
 mod user;

@@ -133,9 +133,14 @@ impl World {
 
     /// A connection of another user, whose name is a plain word.
     pub(crate) async fn channel_of(&self, user: &str) -> Result<Channel> {
+        connect(self.grpc.clone(), &self.certificate_of(user).await?)
+    }
+
+    /// A certificate of another user, whose name is a plain word.
+    pub(crate) async fn certificate_of(&self, user: &str) -> Result<Certificate> {
         let mut issue = self.cluster.command(release::built("examples/certificates")?);
         run(issue.args(["client", "--user", user, "--out"]).arg(&self.certificates)).await?;
-        connect(self.grpc.clone(), &Certificate::of(&self.certificates, &format!("client-{user}"))?)
+        Certificate::of(&self.certificates, &format!("client-{user}"))
     }
 
     /// A client of `replicas.v1.ReplicasService`.

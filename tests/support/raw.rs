@@ -1,0 +1,94 @@
+//! Calls and connections with any bytes.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use prost::bytes::{Buf, BufMut};
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+use tonic::{
+    Request, Status,
+    client::Grpc,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codegen::http::uri::PathAndQuery,
+    transport::Channel,
+};
+
+use super::PATIENCE;
+
+/// Takes bytes for messages.
+#[derive(Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, message: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&message);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining()).into()))
+    }
+}
+
+/// Makes a call and takes its first answer, which is its only one unless it streams.
+pub(crate) async fn call(channel: &Channel, path: &'static str, message: Vec<u8>) -> Result<Result<(), Status>> {
+    let call = async {
+        let mut grpc = Grpc::new(channel.clone());
+        grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+        let answers = grpc.server_streaming(Request::new(message), PathAndQuery::from_static(path), Raw).await?;
+        answers.into_inner().message().await.map(drop)
+    };
+    timeout(PATIENCE, call).await.with_context(|| format!("no answer of {path}"))
+}
+
+/// Sends bytes, behind a TLS handshake if there is a configuration, and waits until the server has closed.
+pub(crate) async fn send(address: &str, tls: Option<&Arc<ClientConfig>>, bytes: &[u8]) -> Result<()> {
+    let exchange = async {
+        let socket = TcpStream::connect(address).await?;
+        match tls {
+            None => say(socket, bytes).await,
+            Some(config) => {
+                let name = ServerName::try_from("localhost")?;
+                say(TlsConnector::from(config.clone()).connect(name, socket).await?, bytes).await
+            }
+        }
+    };
+    timeout(PATIENCE, exchange).await.context("the server does not close")?
+}
+
+/// A server that refuses what it reads may close at any time.
+async fn say(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Result<()> {
+    if stream.write_all(bytes).await.is_ok() && stream.shutdown().await.is_ok() {
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    Ok(())
+}

@@ -115,7 +115,7 @@ impl FromStr for Address {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = bare.unwrap_or(host);
         let ambiguous = bare.is_none() && host.contains(':');
-        if host.is_empty() || ambiguous || host.contains('/') {
+        if host.is_empty() || ambiguous || host.contains(['/', '[', ']']) {
             return Err(wrong);
         }
         Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| wrong)? })

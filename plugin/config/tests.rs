@@ -79,7 +79,8 @@ fn addresses_have_a_host_and_a_port() {
         assert_eq!(Some(address.host.as_str()), host);
         assert_eq!(address.to_string(), text);
     }
-    for text in ["", "localhost", ":8080", "::1:8080", "host:port", "https://host:1", "host:70000"] {
+    for text in ["", "localhost", ":8080", "::1:8080", "host:port", "https://host:1", "host:70000", "[[::1]]:1", "[a:1"]
+    {
         assert!(text.parse::<Address>().is_err(), "{text}");
     }
 }

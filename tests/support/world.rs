@@ -93,7 +93,8 @@ impl World {
 
     /// The server pods of a namespace that are ready now.
     pub(crate) async fn servers_in(&self, namespace: &str) -> Result<Vec<Server>> {
-        let get = ["get", "pods", "--namespace", namespace, "--output=json"];
+        let server = "--selector=app.kubernetes.io/component=server";
+        let get = ["get", "pods", "--namespace", namespace, server, "--output=json"];
         let pods: Value = serde_json::from_str(&run(self.cluster.kubectl().args(get)).await?)?;
         let ready = pods["items"].as_array().into_iter().flatten().filter(|pod| is_ready(pod));
         let names = ready.filter_map(|pod| pod["metadata"]["name"].as_str());

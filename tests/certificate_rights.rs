@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::run;
 use serde_json::{Value, json};
 
-use crate::support::{World, release};
+use crate::support::{World, presented::certificate_request, release};
 
 /// What the fence says when it refuses.
 const REFUSAL: &str = "may change counts and who owns them";
@@ -58,13 +58,7 @@ fn objects() -> Vec<(bool, Value)> {
 
 /// Approving a request for the API server's own signer would make the account a user of any name.
 async fn other_signers_are_not_its_own(world: &World, account: &str) -> Result<()> {
-    let key = rcgen::KeyPair::generate()?;
-    let pem = rcgen::CertificateParams::new(Vec::new())?.serialize_request(&key)?.pem()?;
-    let request = json!({
-        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "other-signer"},
-        "spec": {"signerName": "kubernetes.io/kube-apiserver-client", "usages": ["digital signature", "client auth"],
-                 "request": k8s_openapi::ByteString(pem.into_bytes())},
-    });
+    let request = certificate_request("other-signer", "kubernetes.io/kube-apiserver-client", "client auth")?;
     try_to(world, &["create"], &request).await?;
     let approve = ["certificate", "approve", "other-signer", account];
     let refusal = run(world.cluster.kubectl().args(approve)).await.err().context("should be refused")?.to_string();

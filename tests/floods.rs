@@ -11,11 +11,12 @@ use tokio::{
 
 use crate::{
     limits::{call_while, server, user},
-    support::{Namespace, presented::connect},
+    support::{
+        Namespace,
+        presented::connect,
+        raw::{PREFACE, frame},
+    },
 };
-
-/// What a client says first, with settings that change nothing.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// The bytes of one flood: enough to take seconds.
 const FLOOD: usize = 32 * 1024 * 1024;
@@ -39,11 +40,6 @@ const FLOODS: &[(&str, Frames)] = &[
     ("headers without end", |n| if n == 0 { frame(1, 0, 1, &HEADERS) } else { frame(9, 0, 1, &[0; 64]) }),
     ("windows without end", |_| frame(8, 0, 0, &[0x7f, 0xff, 0xff, 0xff])),
 ];
-
-fn frame(type_: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = (payload.len() as u32).to_be_bytes();
-    [&length[1..], &[type_, flags], &stream.to_be_bytes(), payload].concat()
-}
 
 /// Floods until it is done, held up, or cut off; says which.
 async fn flood(address: String, who: Arc<ClientConfig>, frames: Frames) -> Result<&'static str> {

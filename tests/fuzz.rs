@@ -12,7 +12,11 @@ use tonic::{Code, Status, transport::Channel};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_request::MessageRequest};
 
-use crate::support::{FILES, Namespace, PATIENCE, Standalone, connect, raw, server_flags};
+use crate::support::{
+    FILES, Namespace, PATIENCE, Standalone, connect,
+    raw::{self, PREFACE, frame},
+    server_flags,
+};
 
 /// How many calls are under way at once: less than the server allows on a connection.
 const CALLS: usize = 64;
@@ -117,10 +121,6 @@ fn check(answer: &Result<(), Status>) -> Result<()> {
 
 /// A SetReplicaCount on the wire: HTTP/2's preface, settings, headers and the message.
 fn connection(path: &str, message: &[u8]) -> Vec<u8> {
-    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
-        let length = u32::try_from(payload.len()).unwrap_or_default().to_be_bytes();
-        [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
-    };
     let field = |name: &str, value: &str| {
         let [name, value] = [name, value].map(|text| [&[text.len() as u8], text.as_bytes()].concat());
         [vec![0x10], name, value].concat()
@@ -130,13 +130,7 @@ fn connection(path: &str, message: &[u8]) -> Vec<u8> {
     // POST and https have numbers.
     let headers = [vec![0x83, 0x87], names.map(|(name, value)| field(name, value)).concat()].concat();
     let prefix = [&[0], &u32::try_from(message.len()).unwrap_or_default().to_be_bytes()[..]].concat();
-    [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
-        frame(4, 0, 0, &[]),
-        frame(1, 4, 1, &headers),
-        frame(0, 1, 1, &[&prefix, message].concat()),
-    ]
-    .concat()
+    [PREFACE.to_vec(), frame(1, 4, 1, &headers), frame(0, 1, 1, &[&prefix, message].concat())].concat()
 }
 
 /// Opens so many connections and sends what is nearly one of the seeds.

@@ -14,7 +14,7 @@ use tokio::{net::TcpListener, time::Instant};
 use tonic::transport::Channel;
 
 use crate::support::{
-    Certificate, Namespace, PATIENCE, Server, World, connect, http,
+    Certificate, Namespace, PATIENCE, Server, World, connect, http, metric,
     namespace::{manifest, replica_count},
     release,
 };
@@ -29,7 +29,7 @@ async fn start() -> Result<World> {
 /// What the metric says: 1 for the leader, 0 for another.
 async fn leads(server: &Server) -> Result<bool> {
     let metrics = http(&server.process.address("http")?.to_string(), "/metrics").await?.1;
-    Ok(metrics.lines().any(|line| line == "replica_count_manager_leader 1"))
+    Ok(metric(&metrics, "leader")? == 1)
 }
 
 /// The one of two servers that the Lease names, and the other one.

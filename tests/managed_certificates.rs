@@ -1,6 +1,6 @@
 //! Certificates that the server manages by itself: made, shared, renewed, put back, and told apart from damaged ones.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
@@ -9,17 +9,14 @@ use replica_count_manager::{
     proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient},
 };
 use serde_json::{Value, json};
-use tokio::{sync::watch, task::JoinSet};
 use tonic::transport::Channel;
 
 use crate::support::{
-    Certificate, Namespace, PATIENCE, Standalone, call_until_stopped, connect, http, namespace::event, shown,
+    Certificate, Namespace, PATIENCE, Standalone, connect, http, metric, namespace::event,
+    presented::certificate_request, rotation::Rotation, shown,
 };
 
 const NAME: &str = "ca";
-
-/// How soon a change is in force: the source is looked at every 5 s.
-const SOON: Duration = Duration::from_secs(10);
 
 fn server(shop: &Namespace<'_>) -> Result<Standalone> {
     let namespace = format!("--pod-namespace={}", shop.name);
@@ -108,9 +105,8 @@ async fn a_damaged_secret_changes_nothing_is_told_and_mended() -> Result<()> {
     write("damaged").await?;
     wait::until("the failure in metrics and log", PATIENCE, async || {
         let (_, metrics) = http(&server.http, "/metrics").await?;
-        let failures =
-            metrics.lines().find(|line| line.starts_with("replica_count_manager_certificate_reload_failures_total"));
-        ensure!(failures.is_some_and(|line| !line.ends_with(" 0")), "{failures:?}");
+        let failures = metric(&metrics, "certificate_reload_failures_total")?;
+        ensure!(failures > 0, "{metrics}");
         let log = server.log()?;
         ensure!(log.contains("keeping the one before") && log.contains("holds no usable CA"), "{log}");
         Ok(())
@@ -143,59 +139,18 @@ async fn a_new_ca_under_load_fails_no_call_and_is_in_force_soon() -> Result<()> 
     let server = server(&shop)?;
     // Trusts the CA of before for ever, as somebody who has copied it does.
     let certificate = Arc::new(admin(&shop).await?);
-    let channel = answers(&server, &certificate).await?;
-    let mut watch = ReplicasServiceClient::new(channel.clone())
-        .watch_replica_counts(v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() })
-        .await?
-        .into_inner();
-    let before = shown(&server.grpc, &certificate).await?;
-    let (stop, stopped) = watch::channel(false);
-    let mut loads = JoinSet::new();
-    for _ in 0..4 {
-        loads.spawn(call_until_stopped(server.grpc.clone(), certificate.clone(), stopped.clone()));
-    }
+    answers(&server, &certificate).await?;
+    let rotation = Rotation::begin(&shop, &server.grpc, certificate).await?;
     rotate(&shop).await?;
-    wait::until("the new certificate", SOON + Duration::from_secs(5), async || {
-        ensure!(shown(&server.grpc, &certificate).await? != before, "it is still the old one");
-        Ok(())
-    })
-    .await?;
+    rotation.is_in_force().await?;
     // Who trusts only the new CA, with a certificate of it, is let in as well.
     answers(&server, &admin(&shop).await?).await?;
-    stop.send_replace(true);
-    let mut calls = 0;
-    while let Some(load) = loads.join_next().await {
-        calls += load??;
-    }
-    ensure!(calls > 100, "only {calls} calls were made");
-    // The old connection and its watch live on.
-    shop.deployment("web", 1).await?;
-    let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
-    let request = v1::SetReplicaCountRequest { target, replicas: Some(2), ..Default::default() };
-    ReplicasServiceClient::new(channel).set_replica_count(request).await?;
-    let changed = async {
-        loop {
-            if let Some(v1::watch_replica_counts_response::Event::Changed(count)) =
-                watch.message().await?.context("the watch ended")?.event
-            {
-                return Ok::<_, anyhow::Error>(count);
-            }
-        }
-    };
-    let changed = tokio::time::timeout(PATIENCE, changed).await??;
-    assert_eq!(changed.desired, Some(2));
-    Ok(())
+    rotation.was_not_noticed().await
 }
 
 /// A request as the plugin files it, by a user whom the administrator plays, and its state once it has come so far.
 async fn request(shop: &Namespace<'_>, name: &str, usage: &str, user: &str, until: &str) -> Result<Value> {
-    let key = rcgen::KeyPair::generate()?;
-    let pem = rcgen::CertificateParams::new(Vec::new())?.serialize_request(&key)?.pem()?;
-    let request = json!({
-        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name},
-        "spec": {"signerName": "replica-count-manager.io/client", "usages": ["digital signature", usage],
-                 "request": k8s_openapi::ByteString(pem.into_bytes())},
-    });
+    let request = certificate_request(name, "replica-count-manager.io/client", usage)?;
     let (user, group) = (format!("--as={user}"), "--as-group=sre");
     let everybody = "--as-group=system:authenticated";
     let admins = "--as-group=system:masters";

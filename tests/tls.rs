@@ -3,12 +3,10 @@
 use std::{process::Stdio, sync::Arc};
 
 use anyhow::{Context, Result};
-use rustls::pki_types::ServerName;
 use serde_json::json;
-use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::TlsConnector;
+use tokio::time::timeout;
 
-use crate::support::{Certificate, PATIENCE, Refusal, World, release, world};
+use crate::support::{Certificate, PATIENCE, Refusal, World, handshake, release, world};
 
 const METHOD: &str = "proto.DeploymentsService/ListDeployments";
 
@@ -52,14 +50,11 @@ async fn plaintext_is_refused() -> Result<()> {
 async fn tls_1_2_is_refused() -> Result<()> {
     let world = world().await?;
     let certificate = Certificate::load(world.certificates())?;
-    let handshake = async |version| -> Result<()> {
-        let connector = TlsConnector::from(Arc::new(certificate.config(version)?));
-        let socket = TcpStream::connect(world.grpc_address()).await?;
-        connector.connect(ServerName::try_from("localhost")?, socket).await?;
-        Ok(())
+    let speak = async |version| -> Result<()> {
+        Ok(handshake(world.grpc_address(), Arc::new(certificate.config(version)?)).await.map(drop)?)
     };
-    handshake(&rustls::version::TLS13).await?;
-    let refusal = handshake(&rustls::version::TLS12).await.err().context("should be refused")?;
+    speak(&rustls::version::TLS13).await?;
+    let refusal = speak(&rustls::version::TLS12).await.err().context("should be refused")?;
     assert!(refusal.to_string().contains("ProtocolVersion"), "{refusal:?}");
     Ok(())
 }

@@ -38,19 +38,23 @@ pub(crate) async fn log_in(args: &ConnectionArgs, wish: Wish) -> Result<(String,
 
 /// Forgets what logging in has stored for the context, and returns that.
 pub(crate) fn log_out(args: &ConnectionArgs) -> Result<String, CommandError> {
-    let cluster = Cluster::load(&args.kube).map_err(Error::from)?;
-    let context = cluster.context().unwrap_or_default();
-    let path = config::path().ok_or(config::Error::NoPlace)?;
-    file::edit(&path, |file| file.log_out(context))?;
-    Ok(context.to_owned())
+    edit(args, |file, context| file.log_out(context))
 }
 
 /// Changes a setting of the context, and returns that; an empty value removes it.
 pub(crate) fn set(args: &ConnectionArgs, key: Setting, value: &str) -> Result<String, CommandError> {
+    edit(args, |file, context| file.set(context, key, value))
+}
+
+/// Changes the file for the context, and returns that.
+fn edit(
+    args: &ConnectionArgs,
+    change: impl FnOnce(&mut file::File, &str) -> Result<(), config::Error>,
+) -> Result<String, CommandError> {
     let cluster = Cluster::load(&args.kube).map_err(Error::from)?;
     let context = cluster.context().unwrap_or_default();
     let path = config::path().ok_or(config::Error::NoPlace)?;
-    file::edit(&path, |file| file.set(context, key, value))?;
+    file::edit(&path, |file| change(file, context))?;
     Ok(context.to_owned())
 }
 

@@ -1,17 +1,16 @@
 //! Typed calls, for tests that make thousands.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use hyper_util::rt::TokioIo;
-use replica_count_manager::proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
-use tokio::{net::TcpStream, sync::watch};
-use tokio_rustls::TlsConnector;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::{Channel, Endpoint};
 
 /// A client's certificate and whom it trusts.
@@ -65,39 +64,24 @@ pub(crate) fn dial(address: String, config: Arc<ClientConfig>) -> Channel {
 
 /// As [`dial`], with settings of HTTP/2.
 pub(crate) fn dial_as(endpoint: Endpoint, address: String, config: Arc<ClientConfig>) -> Channel {
-    let connector = TlsConnector::from(config);
     let dial = tower::service_fn(move |_| {
-        let (address, connector) = (address.clone(), connector.clone());
-        async move {
-            let socket = TcpStream::connect(address).await?;
-            socket.set_nodelay(true)?;
-            let name = ServerName::try_from("localhost").map_err(std::io::Error::other)?;
-            Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, socket).await?))
-        }
+        let (address, config) = (address.clone(), config.clone());
+        async move { handshake(&address, config).await.map(TokioIo::new) }
     });
     endpoint.connect_with_connector_lazy(dial)
 }
 
-/// The certificate that a server shows.
-pub(crate) async fn shown(address: &str, certificate: &Certificate) -> Result<Vec<u8>> {
-    let connector = TlsConnector::from(Arc::new(certificate.config(&rustls::version::TLS13)?));
+/// Connects to a server on this machine and speaks TLS with it.
+pub(crate) async fn handshake(address: &str, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
     let socket = TcpStream::connect(address).await?;
-    let stream = connector.connect(ServerName::try_from("localhost")?, socket).await?;
-    let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
-    Ok(chain.first().context("an empty chain")?.to_vec())
+    socket.set_nodelay(true)?;
+    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    TlsConnector::from(config).connect(name, socket).await
 }
 
-/// Makes calls, each on a connection of its own, until told to stop, and returns how many there were.
-pub(crate) async fn call_until_stopped(
-    address: String,
-    certificate: Arc<Certificate>,
-    stop: watch::Receiver<bool>,
-) -> Result<usize> {
-    let mut calls = 0;
-    while !*stop.borrow() {
-        let mut client = ReplicasServiceClient::new(connect(address.clone(), &certificate)?);
-        client.list_replica_counts(v1::ListReplicaCountsRequest::default()).await?;
-        calls += 1;
-    }
-    Ok(calls)
+/// The certificate that a server shows.
+pub(crate) async fn shown(address: &str, certificate: &Certificate) -> Result<Vec<u8>> {
+    let stream = handshake(address, Arc::new(certificate.config(&rustls::version::TLS13)?)).await?;
+    let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
+    Ok(chain.first().context("an empty chain")?.to_vec())
 }

@@ -10,17 +10,18 @@ pub(crate) mod namespace;
 pub(crate) mod presented;
 pub(crate) mod raw;
 pub(crate) mod release;
+pub(crate) mod rotation;
 mod standalone;
 mod user;
 mod world;
 
-pub(crate) use channel::{Certificate, call_until_stopped, connect, dial, dial_as, shown};
+pub(crate) use channel::{Certificate, connect, dial, dial_as, handshake, shown};
 pub(crate) use grpcurl::Refusal;
 pub(crate) use kubectl_replicas::{Outcome, outcome};
 pub(crate) use namespace::{Namespace, condition};
 pub(crate) use standalone::{FILES, Standalone, server_flags};
 pub(crate) use user::{RUN, User};
-pub(crate) use world::{Server, World, http, world};
+pub(crate) use world::{Server, World, http, metric, world};
 
 /// The end of every wait: generous, since machines that run tests are often loaded far beyond their cores.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

@@ -8,13 +8,14 @@ use rustls::{
     ClientConfig, RootCertStore, SignatureScheme,
     client::ResolvesClientCert,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
 };
+use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::client::TlsStream;
 
-use super::PATIENCE;
+use super::{PATIENCE, handshake};
 
 /// A chain and a key, shown whatever the server asks for, and whether they fit or not.
 #[derive(Clone, Debug)]
@@ -99,12 +100,20 @@ pub(crate) fn client(user: &str) -> CertificateParams {
 /// Connects, and waits for what the server says first: in TLS 1.3, the client is done before its certificate is checked.
 pub(crate) async fn connect(address: &str, config: Arc<ClientConfig>) -> Result<io::Result<TlsStream<TcpStream>>> {
     let attempt = async {
-        let socket = TcpStream::connect(address).await?;
-        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-        let mut stream = TlsConnector::from(config).connect(name, socket).await?;
+        let mut stream = handshake(address, config).await?;
         // Its HTTP/2 settings.
         stream.read_u8().await?;
         Ok(stream)
     };
     timeout(PATIENCE, attempt).await.context("the server says nothing")
+}
+
+/// A CertificateSigningRequest of a new key, with its name, signer and extended usage.
+pub(crate) fn certificate_request(name: &str, signer: &str, usage: &str) -> Result<Value> {
+    let pem = CertificateParams::new(Vec::new())?.serialize_request(&KeyPair::generate()?)?.pem()?;
+    Ok(json!({
+        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name},
+        "spec": {"signerName": signer, "usages": ["digital signature", usage],
+                 "request": k8s_openapi::ByteString(pem.into_bytes())},
+    }))
 }

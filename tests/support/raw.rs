@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use prost::bytes::{Buf, BufMut};
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::ClientConfig;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
 use tonic::{
     Request, Status,
     client::Grpc,
@@ -19,7 +18,7 @@ use tonic::{
     transport::Channel,
 };
 
-use super::PATIENCE;
+use super::{PATIENCE, handshake};
 
 /// Takes bytes for messages.
 #[derive(Default)]
@@ -73,13 +72,9 @@ pub(crate) async fn call(channel: &Channel, path: &'static str, message: Vec<u8>
 /// Sends bytes, behind a TLS handshake if there is a configuration, and waits until the server has closed.
 pub(crate) async fn send(address: &str, tls: Option<&Arc<ClientConfig>>, bytes: &[u8]) -> Result<()> {
     let exchange = async {
-        let socket = TcpStream::connect(address).await?;
         match tls {
-            None => say(socket, bytes).await,
-            Some(config) => {
-                let name = ServerName::try_from("localhost")?;
-                say(TlsConnector::from(config.clone()).connect(name, socket).await?, bytes).await
-            }
+            None => say(TcpStream::connect(address).await?, bytes).await,
+            Some(config) => say(handshake(address, config.clone()).await?, bytes).await,
         }
     };
     timeout(PATIENCE, exchange).await.context("the server does not close")?
@@ -91,4 +86,13 @@ async fn say(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> R
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
     Ok(())
+}
+
+/// What a client says first in HTTP/2, with settings that change nothing.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// A frame of HTTP/2.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap_or_default().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }

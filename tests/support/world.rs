@@ -201,6 +201,13 @@ impl World {
     }
 }
 
+/// The value of a metric of ours, by the rest of its name.
+pub(crate) fn metric(metrics: &str, name: &str) -> Result<u64> {
+    let line = format!("replica_count_manager_{name} ");
+    let value = metrics.lines().find_map(|text| text.strip_prefix(&line));
+    Ok(value.with_context(|| format!("no {name} in {metrics}"))?.parse()?)
+}
+
 /// The status and the body of a plain HTTP answer.
 pub(crate) async fn http(address: &str, path: &str) -> Result<(u16, String)> {
     let client: Client<HttpConnector, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();

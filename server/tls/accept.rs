@@ -1,6 +1,6 @@
 //! The accept loop: handshakes run side by side, bounded in number and time.
 
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::Stream;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::{AbortHandle, JoinSet},
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,6 +21,10 @@ use crate::{quota::Quota, telemetry::Metrics};
 
 /// How long a handshake may take: clients far away need a few round trips.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a handshake is left alone however many others there are: whoever means it is done by then, even if this
+/// machine is busy. Meanwhile, new connections wait in the operating system's queue.
+const HANDSHAKE_CHANCE: Duration = Duration::from_millis(250);
 
 /// How long to wait after the operating system has refused a connection, usually for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -60,10 +64,11 @@ impl Accept {
     async fn run(self, limits: Limits) {
         let mut handshakes = Handshakes::default();
         loop {
+            let room_at = handshakes.room_at(limits.handshakes);
             tokio::select! {
                 () = self.sender.closed() => break,
                 Some(_) = handshakes.tasks.join_next() => {}
-                accepted = self.listener.accept() => match accepted {
+                accepted = self.accept_at(room_at) => match accepted {
                     Ok((socket, peer)) => {
                         let (sender, handshaker) = (self.sender.clone(), self.handshaker.clone());
                         if handshakes.make_room(limits.handshakes) {
@@ -88,33 +93,43 @@ impl Accept {
             }
         }
     }
+
+    async fn accept_at(&self, time: Instant) -> io::Result<(TcpStream, SocketAddr)> {
+        sleep_until(time).await;
+        self.listener.accept().await
+    }
 }
 
 /// The handshakes under way.
 #[derive(Default)]
 struct Handshakes {
     tasks: JoinSet<()>,
-    /// The oldest first, some of them done.
-    order: VecDeque<AbortHandle>,
+    /// When each began, the oldest first, some of them done.
+    order: VecDeque<(Instant, AbortHandle)>,
 }
 
 impl Handshakes {
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.order.push_back(self.tasks.spawn(task));
+        self.order.push_back((Instant::now(), self.tasks.spawn(task)));
     }
 
-    /// Ends the oldest if there are too many, and says whether: whoever means it is done in milliseconds, and a flood of
-    /// others must not keep it out.
-    fn make_room(&mut self, most: usize) -> bool {
+    /// When there is room for another: now, or once the oldest has had its chance.
+    fn room_at(&mut self, most: usize) -> Instant {
         while self.tasks.try_join_next().is_some() {}
-        while self.order.front().is_some_and(AbortHandle::is_finished) {
+        if self.tasks.len() < most {
+            return Instant::now();
+        }
+        self.order.retain(|(_, handshake)| !handshake.is_finished());
+        self.order.front().map_or_else(Instant::now, |(begun, _)| *begun + HANDSHAKE_CHANCE)
+    }
+
+    /// Ends the oldest if there are too many, and says whether: a flood of those who do not mean it must not keep others
+    /// out.
+    fn make_room(&mut self, most: usize) -> bool {
+        while self.order.front().is_some_and(|(_, handshake)| handshake.is_finished()) {
             self.order.pop_front();
         }
-        if self.tasks.len() < most {
-            return false;
-        }
-        self.order.retain(|handshake| !handshake.is_finished());
-        self.order.pop_front().inspect(AbortHandle::abort).is_some()
+        self.tasks.len() >= most && self.order.pop_front().inspect(|(_, handshake)| handshake.abort()).is_some()
     }
 }
 

@@ -1,6 +1,6 @@
 //! How targets are named: the objects whose counts are held.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 /// The longest name of a Kubernetes object, in bytes (RFC 1123 subdomain).
 const MAX_NAME: usize = 253;
@@ -56,19 +56,36 @@ impl InvalidTarget {
     }
 }
 
-/// A kind of targets in any version.
+/// A kind of targets in any version. Cheap to clone: every target holds one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupKind {
+pub struct GroupKind(Arc<GroupKindNames>);
+
+/// The names of a [`GroupKind`].
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupKindNames {
     /// The kind, such as `Deployment`.
-    pub kind: Arc<str>,
+    pub kind: Box<str>,
     /// The API group, such as `apps`.
-    pub group: Arc<str>,
+    pub group: Box<str>,
+}
+
+impl Deref for GroupKind {
+    type Target = GroupKindNames;
+
+    fn deref(&self) -> &GroupKindNames {
+        &self.0
+    }
 }
 
 impl GroupKind {
+    /// Of these names, unchecked.
+    pub fn new(kind: &str, group: &str) -> Self {
+        Self(Arc::new(GroupKindNames { kind: kind.into(), group: group.into() }))
+    }
+
     /// The kind that is meant where none is named.
     pub fn deployment() -> Self {
-        Self { kind: "Deployment".into(), group: "apps".into() }
+        Self::new("Deployment", "apps")
     }
 
     /// Whether this is the kind that is meant where none is named.
@@ -113,11 +130,7 @@ impl TargetKey {
         if group == super::GROUP && kind.eq_ignore_ascii_case("ReplicaCount") {
             return Err(InvalidTarget::ReplicaCount);
         }
-        let key = Self {
-            namespace: namespace.into(),
-            kind: GroupKind { kind: kind.into(), group: group.into() },
-            name: name.into(),
-        };
+        let key = Self { namespace: namespace.into(), kind: GroupKind::new(kind, group), name: name.into() };
         // The ReplicaCount's own name holds the target's, so the target's has less room.
         let prefix = key.replica_count_name().len() - name.len();
         check_dns_name("name", name, MAX_NAME.saturating_sub(prefix))?;

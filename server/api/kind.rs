@@ -105,7 +105,7 @@ impl TargetKind {
     /// The kinds of the group `apps`, which every API server serves in the same way.
     pub fn apps() -> [Self; 3] {
         let apps = |kind: &str, plural: &str| Self {
-            group_kind: GroupKind { kind: kind.into(), group: "apps".into() },
+            group_kind: GroupKind::new(kind, "apps"),
             version: "v1".to_owned(),
             plural: plural.to_owned(),
             replicas: FieldPath::replicas(),

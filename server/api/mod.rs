@@ -1,21 +1,27 @@
 //! The Kubernetes objects that the server reads and writes, and the names it knows them by.
 
+mod count;
 #[cfg(test)]
 mod fuzz;
 mod key;
 mod kind;
+mod labels;
 mod owners;
 mod replica_count;
 mod target;
+mod uid;
 
-pub use key::{GroupKind, InvalidTarget, TargetKey};
+pub use count::Count;
+pub use key::{GroupKind, GroupKindNames, InvalidTarget, TargetKey};
 pub use kind::{FieldPath, ReadyPath, TargetKind};
-pub use owners::{Applier, Operation, Owners, Writer};
+pub use labels::Labels;
+pub use owners::{Operation, Owners, Writer};
 pub use replica_count::{
     Change, Drift, Drifter, GROUP, Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, SET_BY, ScaleTargetRef,
 };
 pub(crate) use target::parse_resource_version;
 pub use target::{Target, TargetState, key_of};
+pub use uid::Uid;
 
 /// The field manager of everything that this server writes.
 pub const FIELD_MANAGER: &str = "replica-count-manager";

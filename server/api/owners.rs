@@ -1,6 +1,6 @@
 //! Who owns a target's count, read out of the object's managedFields.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
@@ -21,17 +21,20 @@ pub enum Operation {
     Update,
 }
 
-/// A field manager that owns the count: a program, not a person, and by its own word.
+/// A field manager that owns the count, or applies the object: a program, not a person, and by its own word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writer {
     /// The field manager.
-    pub manager: Box<str>,
+    pub manager: Arc<str>,
     /// How it wrote.
     pub operation: Operation,
     /// Whether it wrote through `/scale`.
     pub scale: bool,
-    /// When it wrote. Scale entries carry no time.
-    time: Option<Timestamp>,
+    /// Whether it owns the count.
+    pub owns: bool,
+    /// When it wrote last, in seconds since 1970. Others who take a field from it leave this time as it is. Scale entries
+    /// carry none.
+    pub time: Option<i64>,
 }
 
 impl Writer {
@@ -40,74 +43,63 @@ impl Writer {
         &*self.manager == FIELD_MANAGER
     }
 
-    fn rank(&self) -> (bool, Option<Timestamp>) {
+    fn is_applier(&self) -> bool {
+        self.operation == Operation::Apply && !self.is_ours()
+    }
+
+    fn rank(&self) -> (bool, Option<i64>) {
         (self.scale, self.time)
     }
 }
 
-/// A manager that has applied the object by server-side apply, whether the count was among what it applied or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applier {
-    /// The field manager.
-    pub manager: Box<str>,
-    /// When it applied last, to the second. Others who take a field from it leave this time as it is.
-    pub time: Option<Timestamp>,
-    /// Whether it owns the count.
-    pub owns: bool,
-}
-
-impl Applier {
-    /// This applier as a writer of the count.
-    pub fn as_writer(&self) -> Writer {
-        Writer { manager: self.manager.clone(), operation: Operation::Apply, scale: false, time: self.time }
-    }
-}
-
-/// The owners of a target's count.
+/// The owners of a target's count, and those that apply the target.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Owners {
-    /// Who wrote it last; `None` if nobody owns it, as after a 0 that was written through `/scale`.
-    ///
-    /// An update that changes the count takes it from all others, so several owners mean that applies agreed with it.
-    /// Scale entries come first because they carry no time to compare.
-    pub last: Option<Writer>,
-    /// Whether this server is among the owners.
-    pub ours: bool,
-    /// All others that apply the object.
-    pub appliers: Vec<Applier>,
-}
+pub struct Owners(Box<[Writer]>);
 
 impl Owners {
     /// The owners of the field at a path.
     pub fn of(entries: &[ManagedFieldsEntry], path: &FieldPath) -> Self {
-        let mut owners = Self::default();
-        for entry in entries {
-            let owns = entry.fields_v1.as_ref().is_some_and(|fields| path.is_owned(&fields.0));
-            let writer = Writer {
-                manager: entry.manager.as_deref().unwrap_or_default().into(),
-                operation: match entry.operation.as_deref() {
-                    Some("Apply") => Operation::Apply,
-                    _ => Operation::Update,
-                },
-                scale: entry.subresource.as_deref() == Some("scale"),
-                time: entry.time.as_ref().map(|time| time.0),
-            };
-            owners.add(writer, owns);
-        }
-        owners
+        let writers = entries.iter().map(|entry| Writer {
+            manager: entry.manager.as_deref().unwrap_or_default().into(),
+            operation: match entry.operation.as_deref() {
+                Some("Apply") => Operation::Apply,
+                _ => Operation::Update,
+            },
+            scale: entry.subresource.as_deref() == Some("scale"),
+            owns: entry.fields_v1.as_ref().is_some_and(|fields| path.is_owned(&fields.0)),
+            time: entry.time.as_ref().map(|time| time.0.as_second()),
+        });
+        writers.collect()
     }
 
-    /// Takes in one entry of managedFields, of which `owns` tells whether the count is in it.
-    fn add(&mut self, writer: Writer, owns: bool) {
-        if writer.operation == Operation::Apply && !writer.is_ours() {
-            self.appliers.push(Applier { manager: writer.manager.clone(), time: writer.time, owns });
-        }
-        if owns {
-            self.ours |= writer.is_ours();
-            if self.last.as_ref().is_none_or(|last| writer.rank() >= last.rank()) {
-                self.last = Some(writer);
-            }
-        }
+    /// Who wrote the count last; `None` if nobody owns it, as after a 0 that was written through `/scale`.
+    ///
+    /// An update that changes the count takes it from all others, so several owners mean that applies agreed with it.
+    /// Scale entries come first because they carry no time to compare.
+    pub fn last(&self) -> Option<&Writer> {
+        self.0.iter().filter(|writer| writer.owns).max_by_key(|writer| writer.rank())
+    }
+
+    /// Whether this server is among the owners.
+    pub fn ours(&self) -> bool {
+        self.0.iter().any(|writer| writer.owns && writer.is_ours())
+    }
+
+    /// All others that apply the object by server-side apply, whether the count is among what they apply or not.
+    pub fn appliers(&self) -> impl Iterator<Item = &Writer> {
+        self.0.iter().filter(|writer| writer.is_applier())
+    }
+
+    /// The names of the field managers.
+    pub(crate) fn managers_mut(&mut self) -> impl Iterator<Item = &mut Arc<str>> {
+        self.0.iter_mut().map(|writer| &mut writer.manager)
+    }
+}
+
+impl FromIterator<Writer> for Owners {
+    /// Keeps those that matter.
+    fn from_iter<I: IntoIterator<Item = Writer>>(writers: I) -> Self {
+        Self(writers.into_iter().filter(|writer| writer.owns || writer.is_applier()).collect())
     }
 }
 
@@ -136,18 +128,17 @@ impl<'de> Visitor<'de> for OwnersOfReplicas {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut owners = Owners::default();
+        let mut writers = Vec::new();
         while let Some(entry) = entries.next_element::<Entry>()? {
-            let owns = entry.fields.and_then(|fields| fields.spec?.replicas).is_some();
-            let writer = Writer {
-                manager: entry.manager,
+            writers.push(Writer {
+                owns: entry.fields.and_then(|fields| fields.spec?.replicas).is_some(),
+                manager: entry.manager.into(),
                 operation: entry.operation.unwrap_or(Operation::Update),
                 scale: entry.subresource.as_deref() == Some("scale"),
-                time: entry.time.and_then(|time| time.parse().ok()),
-            };
-            owners.add(writer, owns);
+                time: entry.time.and_then(|time| time.parse::<Timestamp>().ok()).map(Timestamp::as_second),
+            });
         }
-        Ok(owners)
+        Ok(writers.into_iter().collect())
     }
 }
 
@@ -219,11 +210,7 @@ mod tests {
             (json!([scale, edit, status]), Some(("kubectl", true))),
         ] {
             let owners = owners_of(&entries);
-            assert_eq!(
-                owners.last.map(|writer| (writer.manager, writer.scale)),
-                last.map(|(manager, scale)| (manager.into(), scale)),
-                "{entries}"
-            );
+            assert_eq!(owners.last().map(|writer| (&*writer.manager, writer.scale)), last, "{entries}");
         }
     }
 
@@ -233,7 +220,8 @@ mod tests {
         let helm = entry("helm", "Apply", None, Some(time), json!({"f:spec": {"f:template": {}}}));
         let ours = entry(FIELD_MANAGER, "Update", Some("scale"), None, json!({"f:spec": {"f:replicas": {}}}));
         let owners = owners_of(&json!([helm, ours]));
-        let helm = Applier { manager: "helm".into(), time: Some(time.parse().unwrap()), owns: false };
-        assert_eq!((owners.ours, owners.appliers), (true, vec![helm]));
+        let appliers: Vec<_> = owners.appliers().map(|helm| (&*helm.manager, helm.time, helm.owns)).collect();
+        let time = time.parse::<Timestamp>().unwrap().as_second();
+        assert_eq!((owners.ours(), appliers), (true, vec![("helm", Some(time), false)]));
     }
 }

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time}
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{FieldPath, InvalidTarget, Owners, TargetKey};
+use super::{InvalidTarget, TargetKey};
 
 /// The API group of `ReplicaCount`.
 pub const GROUP: &str = "replica-count-manager.io";
@@ -241,22 +241,6 @@ impl ReplicaCount {
         let target = &self.spec.scale_target_ref;
         let (group, _version) = target.api_version.split_once('/').ok_or(InvalidTarget::ApiVersion)?;
         TargetKey::new(self.metadata.namespace.as_deref().unwrap_or_default(), group, &target.kind, &target.name)
-    }
-
-    /// Who set the lasting count: the user of our API if our write was the last, else the field manager that wrote it.
-    pub fn set_by(&self) -> String {
-        let annotated = || self.metadata.annotations.as_ref().and_then(|all| all.get(SET_BY)).cloned();
-        let entries = self.metadata.managed_fields.as_deref().unwrap_or_default();
-        match Owners::of(entries, &FieldPath::replicas()).last {
-            Some(writer) if writer.is_ours() => annotated().unwrap_or_default(),
-            Some(writer) => writer.manager.into(),
-            None => String::new(),
-        }
-    }
-
-    /// The status, or an empty one.
-    pub fn status_or_default(&self) -> ReplicaCountStatus {
-        self.status.clone().unwrap_or_default()
     }
 }
 

@@ -6,13 +6,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use kube::core::{DynamicObject, DynamicResourceScope, Resource};
 use serde::{Deserialize, Deserializer};
 
-use super::{GroupKind, Owners, ReplicaCount, TargetKey, TargetKind, owners};
+use super::{GroupKind, Labels, Owners, TargetKey, TargetKind, Uid, owners};
 
 /// What is kept of a target.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TargetState {
     /// The UID.
-    pub uid: Box<str>,
+    pub uid: Uid,
     /// The resource version, as a number: versions of one resource can be compared (Kubernetes enhancement 5504).
     pub resource_version: u64,
     /// The count in its spec, in replicas.
@@ -24,7 +24,7 @@ pub struct TargetState {
     /// The object that controls it, such as `Deployment web`.
     pub controller: Option<Box<str>>,
     /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Who wrote its count.
     pub owners: Owners,
 }
@@ -40,7 +40,7 @@ impl TargetState {
             ready: kind.ready.path.count_in(&object.data).or(kind.ready.absent),
             deleting: metadata.deletion_timestamp.is_some(),
             controller: controller(metadata.owner_references.as_deref().unwrap_or_default()),
-            labels: metadata.labels.clone().unwrap_or_default(),
+            labels: metadata.labels.as_ref().map(Labels::from).unwrap_or_default(),
             owners: Owners::of(metadata.managed_fields.as_deref().unwrap_or_default(), &kind.replicas),
         }
     }
@@ -106,13 +106,13 @@ impl<'de> Deserialize<'de> for Target {
         let Wire { metadata, spec, status } = Wire::deserialize(deserializer)?;
         Ok(Self {
             state: TargetState {
-                uid: metadata.uid,
+                uid: Uid::from(&*metadata.uid),
                 resource_version: parse_resource_version(metadata.resource_version.as_deref().unwrap_or_default()),
                 replicas: spec.replicas,
                 ready: Some(status.ready_replicas),
                 deleting: metadata.deletion_timestamp.is_some(),
                 controller: controller(&metadata.owner_references),
-                labels: metadata.labels,
+                labels: Labels::from(&metadata.labels),
                 owners: metadata.managed_fields,
             },
             metadata: ObjectMeta {
@@ -128,13 +128,6 @@ impl<'de> Deserialize<'de> for Target {
 /// Reads a resource version as a number; one that is not (no API server has such) sorts before all others.
 pub(crate) fn parse_resource_version(version: &str) -> u64 {
     version.parse().unwrap_or(0)
-}
-
-impl ReplicaCount {
-    /// The resource version, as a number.
-    pub fn resource_version_number(&self) -> u64 {
-        parse_resource_version(self.metadata.resource_version.as_deref().unwrap_or_default())
-    }
 }
 
 #[derive(Deserialize)]

@@ -91,9 +91,9 @@ impl Autoscalers {
         before.into_iter().chain(target).collect()
     }
 
-    /// Those that a complete list did not hold.
-    pub(super) fn missing_in(&self, listed: &BTreeSet<AutoscalerKey>) -> Vec<AutoscalerKey> {
-        self.targets.keys().filter(|key| !listed.contains(*key)).cloned().collect()
+    /// All that are known.
+    pub(super) fn keys(&self) -> BTreeSet<AutoscalerKey> {
+        self.targets.keys().cloned().collect()
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
         let second = (key.0.clone(), "another".into());
         all.set(second.clone(), Some(target.clone()));
         assert_eq!(all.of(&target).as_deref(), Some("another"));
-        assert_eq!(all.missing_in(&BTreeSet::from([key.clone()])), vec![second.clone()]);
+        assert_eq!(all.keys(), BTreeSet::from([key.clone(), second.clone()]));
         all.set(second, None);
         let api = autoscaler("apps/v1", "api").target().unwrap();
         assert_eq!(all.set(key.clone(), Some(api.clone())), [target.clone(), api.clone()]);

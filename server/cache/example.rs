@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Cache, KindState, Source};
-use crate::api::{ReplicaCount, TargetKey, TargetKind, TargetState};
+use crate::api::{Labels, ReplicaCount, TargetKey, TargetKind, TargetState};
 
 /// Makes a cache that has read the namespace `shop`: the Deployment `web` is managed, `db` is not, `api` has an
 /// autoscaler.
@@ -17,12 +17,12 @@ pub(crate) fn cache() -> Cache {
     }
     [Source::Counts, Source::Autoscalers].iter().for_each(|source| cache.progress.mark_synced(source));
     for name in ["web", "db", "api"] {
-        let labels = [("app".to_owned(), name.to_owned())].into();
+        let labels = Labels::from(&[("app".to_owned(), name.to_owned())].into());
         let state = TargetState { replicas: Some(3), ready: Some(2), labels, ..TargetState::default() };
         cache.set_target(key(name), Some(state));
     }
     // No version is newer, so no read waits for one.
-    cache.set_count(key("web"), Some(count()), u64::MAX);
+    cache.set_count(key("web"), Some(count().into()), u64::MAX);
     cache.set_autoscaler(("shop".into(), "api".into()), Some(key("api")));
     cache
 }

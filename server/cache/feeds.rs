@@ -6,6 +6,7 @@ use kube::{
     Api, Client, Resource,
     api::ListParams,
     core::{DeserializeGuard, DynamicObject, DynamicResourceScope, NamespaceResourceScope},
+    runtime::watcher::InitialListStrategy,
 };
 use tokio::time::{sleep, timeout};
 use tracing::warn;
@@ -15,7 +16,7 @@ use super::{
     autoscalers::AutoscalerKey,
     follow::{Feed, follow, leave_alone, readable},
 };
-use crate::api::{FieldPath, ReplicaCount, Target, TargetKey, TargetKind, TargetState, key_of, parse_resource_version};
+use crate::api::{Count, ReplicaCount, Target, TargetKey, TargetKind, TargetState, key_of, parse_resource_version};
 
 /// How long to wait after a refusal: the right or the definition that is missing may come at any time.
 pub(super) const RETRY: Duration = Duration::from_secs(5);
@@ -70,7 +71,7 @@ pub async fn autoscalers(cache: Arc<Cache>, client: Client, namespace: Option<St
             );
             told = true;
         }
-        cache.retain_autoscalers(&BTreeSet::new());
+        Autoscalers { cache: &cache }.complete(cache.autoscalers());
         cache.progress.mark_synced(&Source::Autoscalers);
         sleep(RETRY).await;
     }
@@ -112,6 +113,10 @@ where
 {
     type Key = TargetKey;
 
+    async fn begin(&mut self) -> BTreeSet<TargetKey> {
+        self.cache.targets_of(&self.kind.group_kind)
+    }
+
     fn apply(&mut self, object: K, _listed: bool) -> Option<TargetKey> {
         let (key, target) = (self.read)(object, self.kind)?;
         self.cache.set_target(key.clone(), Some(target));
@@ -132,8 +137,8 @@ where
         }
     }
 
-    fn complete(&mut self, listed: &BTreeSet<TargetKey>) {
-        self.cache.retain_targets(&self.kind.group_kind, listed);
+    fn complete(&mut self, gone: BTreeSet<TargetKey>) {
+        gone.into_iter().for_each(|key| self.cache.set_target(key, None));
         self.cache.set_kind(&self.kind.group_kind, KindState::Watched(self.kind.clone()));
     }
 }
@@ -149,13 +154,17 @@ struct Counts<'a> {
 impl Feed<DeserializeGuard<ReplicaCount>> for Counts<'_> {
     type Key = TargetKey;
 
-    async fn begin(&mut self) {
+    /// Nothing but such a list holds everything up to a version that was current before.
+    const LISTS: InitialListStrategy = InitialListStrategy::ListWatch;
+
+    async fn begin(&mut self) -> BTreeSet<TargetKey> {
         self.version = current_version(&self.api).await;
+        self.cache.managed()
     }
 
     fn apply(&mut self, count: DeserializeGuard<ReplicaCount>, listed: bool) -> Option<TargetKey> {
         let (key, count) = usable(count)?;
-        let version = count.resource_version_number();
+        let version = count.resource_version;
         self.version = self.version.max(version);
         self.cache.set_count(key.clone(), Some(count), if listed { 0 } else { version });
         Some(key)
@@ -163,12 +172,14 @@ impl Feed<DeserializeGuard<ReplicaCount>> for Counts<'_> {
 
     fn delete(&mut self, count: DeserializeGuard<ReplicaCount>) {
         if let Some((key, count)) = usable(count) {
-            self.cache.set_count(key, None, count.resource_version_number());
+            self.cache.set_count(key, None, count.resource_version);
         }
     }
 
-    fn complete(&mut self, listed: &BTreeSet<TargetKey>) {
-        self.cache.retain_counts(listed, self.version);
+    /// Only now does the cache hold all up to the list's version: a list comes in the order of names.
+    fn complete(&mut self, gone: BTreeSet<TargetKey>) {
+        gone.into_iter().for_each(|key| self.cache.set_count(key, None, 0));
+        self.cache.progress.advance(self.version);
     }
 }
 
@@ -178,6 +189,10 @@ struct Autoscalers<'a> {
 
 impl Feed<DeserializeGuard<Autoscaler>> for Autoscalers<'_> {
     type Key = AutoscalerKey;
+
+    async fn begin(&mut self) -> BTreeSet<AutoscalerKey> {
+        self.cache.autoscalers()
+    }
 
     fn apply(&mut self, autoscaler: DeserializeGuard<Autoscaler>, _listed: bool) -> Option<AutoscalerKey> {
         let autoscaler = readable(&Source::Autoscalers, autoscaler)?;
@@ -192,8 +207,8 @@ impl Feed<DeserializeGuard<Autoscaler>> for Autoscalers<'_> {
         }
     }
 
-    fn complete(&mut self, listed: &BTreeSet<AutoscalerKey>) {
-        self.cache.retain_autoscalers(listed);
+    fn complete(&mut self, gone: BTreeSet<AutoscalerKey>) {
+        gone.into_iter().for_each(|key| self.cache.set_autoscaler(key, None));
     }
 }
 
@@ -208,17 +223,10 @@ async fn current_version(api: &Api<DeserializeGuard<ReplicaCount>>) -> u64 {
 }
 
 /// The key of a `ReplicaCount` and what is kept of it; `None` if it cannot be used.
-fn usable(guarded: DeserializeGuard<ReplicaCount>) -> Option<(TargetKey, ReplicaCount)> {
-    let mut count = readable(&Source::Counts, guarded)?;
+fn usable(guarded: DeserializeGuard<ReplicaCount>) -> Option<(TargetKey, Count)> {
+    let count = readable(&Source::Counts, guarded)?;
     match count.target() {
-        Ok(key) => {
-            // The owners of other fields than the count are most of an object's size.
-            let path = FieldPath::replicas();
-            count.metadata.managed_fields.iter_mut().for_each(|entries| {
-                entries.retain(|entry| entry.fields_v1.as_ref().is_some_and(|fields| path.is_owned(&fields.0)));
-            });
-            Some((key, count))
-        }
+        Ok(key) => Some((key, count.into())),
         Err(error) => {
             leave_alone(&Source::Counts, &count.metadata, &error);
             None

@@ -2,20 +2,20 @@
 //!
 //! What is watched, and what becomes of it in the cache, is in [`feeds`](super::feeds).
 
-use std::{collections::BTreeSet, fmt, pin::pin, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use backon::ExponentialBuilder;
-use futures::{Stream, StreamExt};
+use futures::{StreamExt, stream::BoxStream};
 use kube::{
     Api,
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
-        watcher::{self, Event, ExponentialBackoff},
+        watcher::{self, Event, ExponentialBackoff, InitialListStrategy},
     },
 };
 use serde::de::DeserializeOwned;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Cache, Source, Unavailable};
 use crate::telemetry;
@@ -39,8 +39,12 @@ pub(super) trait Feed<K> {
     /// What an object is known by.
     type Key: Ord;
 
-    /// A list begins.
-    async fn begin(&mut self) {}
+    /// How lists are asked for, unless the API server cannot do it: object by object, which takes the least memory and
+    /// time (Kubernetes enhancement 3157; on by default since 1.34). Such a list may be a moment old.
+    const LISTS: InitialListStrategy = InitialListStrategy::StreamingList;
+
+    /// A list begins. Returns all that is known.
+    async fn begin(&mut self) -> BTreeSet<Self::Key>;
 
     /// An object exists in this state. `listed` tells whether it comes from a list, whose objects are not in the order of
     /// their versions. Returns its key, or `None` if it cannot be used.
@@ -52,32 +56,39 @@ pub(super) trait Feed<K> {
     /// The watch fails, and is tried again.
     fn failed(&mut self, _error: &str) {}
 
-    /// A list is complete, and held no others than these.
-    fn complete(&mut self, listed: &BTreeSet<Self::Key>);
+    /// A list is complete. What was known and is not in it is gone.
+    fn complete(&mut self, gone: BTreeSet<Self::Key>);
 }
 
 /// Feeds the cache until the API server refuses the watch, and returns why.
-pub(super) async fn follow<K: Object>(
+pub(super) async fn follow<K: Object, F: Feed<K>>(
     cache: &Cache,
     source: &Source,
     api: Api<K>,
-    mut feed: impl Feed<K>,
+    mut feed: F,
 ) -> Unavailable {
-    let mut listed = BTreeSet::new();
-    let mut events = pin!(watch(api));
+    let mut unlisted = BTreeSet::new();
+    let mut lists = F::LISTS;
+    let mut events = watch(&api, lists.clone());
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => {
-                listed.clear();
-                feed.begin().await;
+            Ok(Event::Init) => unlisted = feed.begin().await,
+            Ok(Event::InitApply(object)) => {
+                if let Some(key) = feed.apply(object, true) {
+                    unlisted.remove(&key);
+                }
             }
-            Ok(Event::InitApply(object)) => listed.extend(feed.apply(object, true)),
             Ok(Event::Apply(object)) => drop(feed.apply(object, false)),
             Ok(Event::Delete(object)) => feed.delete(object),
             Ok(Event::InitDone) => {
-                feed.complete(&std::mem::take(&mut listed));
+                feed.complete(std::mem::take(&mut unlisted));
                 cache.progress.mark_synced(source);
                 info!(%source, "listed");
+            }
+            Err(error) if lists == InitialListStrategy::StreamingList && is_invalid(&error) => {
+                debug!(%source, error = telemetry::chain(&error), "lists are not streamed, reading them in pages");
+                lists = InitialListStrategy::ListWatch;
+                events = watch(&api, lists.clone());
             }
             Err(error) => {
                 if let Some(refusal) = refusal(&error) {
@@ -94,13 +105,19 @@ pub(super) async fn follow<K: Object>(
 }
 
 /// The events of a watch that never ends.
-fn watch<K: Object>(api: Api<K>) -> impl Stream<Item = watcher::Result<Event<K>>> {
+fn watch<K: Object>(api: &Api<K>, lists: InitialListStrategy) -> BoxStream<'static, watcher::Result<Event<K>>> {
     let backoff = ExponentialBuilder::new()
         .with_min_delay(BACKOFF_MIN)
         .with_max_delay(BACKOFF_MAX)
         .with_jitter()
         .without_max_times();
-    watcher::watcher(api, watcher::Config::default().timeout(WATCH_SECONDS)).backoff(ExponentialBackoff::from(backoff))
+    let config = watcher::Config { initial_list_strategy: lists, ..watcher::Config::default().timeout(WATCH_SECONDS) };
+    watcher::watcher(api.clone(), config).backoff(ExponentialBackoff::from(backoff)).boxed()
+}
+
+/// Whether the API server does not know what it was asked for, as one that does not stream lists.
+fn is_invalid(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if matches!(status.code, 400 | 422))
 }
 
 /// Whether the API server will not serve this watch until somebody changes a right or a definition.

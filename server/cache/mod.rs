@@ -12,6 +12,7 @@ mod follow;
 mod fuzz;
 pub mod kinds;
 mod progress;
+mod shared;
 mod state;
 
 use std::{
@@ -21,14 +22,16 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::sync::{broadcast, mpsc, watch};
 
+pub(crate) use self::state::now;
 pub use self::{
     autoscalers::Autoscaler,
     kinds::{KindState, Unavailable},
 };
 use self::{autoscalers::AutoscalerKey, progress::Progress, state::State};
-use crate::api::{GroupKind, ReplicaCount, TargetKey, TargetKind, TargetState};
+use crate::api::{Count, GroupKind, TargetKey, TargetKind, TargetState};
 
 /// How many events a subscriber may lag behind before it must start over: a burst, and a few MiB at most for all.
 const SUBSCRIBER_BACKLOG: usize = 4096;
@@ -39,13 +42,15 @@ pub struct Seen {
     /// The target.
     pub key: TargetKey,
     /// Its `ReplicaCount`, if it is managed.
-    pub count: Option<Arc<ReplicaCount>>,
+    pub count: Option<Arc<Count>>,
     /// Its state, if it exists.
-    pub target: Option<TargetState>,
+    pub target: Option<Arc<TargetState>>,
     /// Whether its kind is watched: only then does it mean anything that there is no target.
     pub kind: KindState,
     /// The name of a HorizontalPodAutoscaler that scales it.
     pub autoscaler: Option<Arc<str>>,
+    /// When this became known.
+    pub at: Timestamp,
 }
 
 /// One of the watches that feed the cache.
@@ -189,18 +194,23 @@ impl Cache {
         (snapshot, receiver)
     }
 
-    fn set_target(&self, key: TargetKey, target: Option<TargetState>) {
+    fn set_target(&self, mut key: TargetKey, target: Option<TargetState>) {
         let mut state = self.lock();
         match target {
-            Some(target) => state.targets.insert(key.clone(), target),
-            None => state.targets.remove(&key),
-        };
+            Some(mut target) => {
+                state.shared.share_key(&mut key);
+                state.shared.share_target(&mut target);
+                state.targets.insert(key.clone(), Arc::new(target));
+            }
+            None => drop(state.targets.remove(&key)),
+        }
         let managed = state.counts.contains_key(&key);
         self.publish(&state, &key, managed);
     }
 
-    fn set_count(&self, key: TargetKey, count: Option<ReplicaCount>, version: u64) {
+    fn set_count(&self, mut key: TargetKey, count: Option<Count>, version: u64) {
         let mut state = self.lock();
+        state.shared.share_key(&mut key);
         if state.set_count(&key, count.map(Arc::new)) {
             self.in_use.send_replace(state.kinds_in_use());
         }
@@ -237,25 +247,18 @@ impl Cache {
         }
     }
 
-    /// Removes the targets of a kind that a complete list did not hold.
-    fn retain_targets(&self, kind: &GroupKind, listed: &BTreeSet<TargetKey>) {
-        let gone: Vec<_> =
-            self.lock().targets.keys().filter(|key| key.kind == *kind && !listed.contains(key)).cloned().collect();
-        gone.into_iter().for_each(|key| self.set_target(key, None));
+    /// The targets of a kind.
+    fn targets_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
+        self.lock().targets.keys().filter(|key| key.kind == *kind).cloned().collect()
     }
 
-    /// Removes the counts that a complete list did not hold. Only then does the cache hold all up to the list's version:
-    /// a list comes in the order of names.
-    fn retain_counts(&self, listed: &BTreeSet<TargetKey>, version: u64) {
-        let gone: Vec<_> = self.lock().counts.keys().filter(|key| !listed.contains(key)).cloned().collect();
-        gone.into_iter().for_each(|key| self.set_count(key, None, 0));
-        self.progress.advance(version);
+    /// The targets that have a `ReplicaCount`.
+    fn managed(&self) -> BTreeSet<TargetKey> {
+        self.lock().counts.keys().cloned().collect()
     }
 
-    /// Removes the autoscalers that a complete list did not hold.
-    fn retain_autoscalers(&self, listed: &BTreeSet<AutoscalerKey>) {
-        let gone = self.lock().autoscalers.missing_in(listed);
-        gone.into_iter().for_each(|key| self.set_autoscaler(key, None));
+    fn autoscalers(&self) -> BTreeSet<AutoscalerKey> {
+        self.lock().autoscalers.keys()
     }
 
     /// Sends while the lock is held, so that subscribers see events in the order of the changes.
@@ -278,13 +281,13 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ReplicaCountSpec, ScaleTargetRef};
+    use crate::api::{ReplicaCount, ReplicaCountSpec, ScaleTargetRef};
 
     fn key(name: &str) -> TargetKey {
         TargetKey::new("shop", "", "", name).unwrap()
     }
 
-    fn count(name: &str) -> ReplicaCount {
+    fn count(name: &str) -> Count {
         let scale_target_ref =
             ScaleTargetRef { api_version: "apps/v1".into(), kind: "Deployment".into(), name: name.into() };
         let spec = ReplicaCountSpec {
@@ -294,7 +297,7 @@ mod tests {
             reason: String::new(),
             override_: None,
         };
-        ReplicaCount::new(&key(name).replica_count_name(), spec)
+        ReplicaCount::new(&key(name).replica_count_name(), spec).into()
     }
 
     fn cache() -> Cache {
@@ -345,12 +348,12 @@ mod tests {
     }
 
     #[test]
-    fn a_list_after_a_gap_removes_what_is_gone() {
+    fn a_list_after_a_gap_is_compared_with_all_of_its_kind() {
         let cache = cache();
-        cache.retain_targets(&GroupKind::deployment(), &BTreeSet::from([key("d")]));
-        cache.retain_counts(&BTreeSet::from([key("b")]), 9);
-        assert_eq!(names(&cache.list(true, None, 10, |_| true)), ["b", "d"]);
-        assert_eq!(cache.version(), 9);
+        let other = TargetKey { kind: TargetKind::apps()[1].group_kind.clone(), ..key("e") };
+        cache.set_target(other, Some(TargetState::default()));
+        assert_eq!(cache.targets_of(&GroupKind::deployment()), ["a", "b", "d"].map(key).into());
+        assert_eq!(cache.managed(), ["b", "c"].map(key).into());
     }
 
     #[test]

@@ -6,21 +6,29 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{KindState, Seen, autoscalers::Autoscalers};
-use crate::api::{GroupKind, ReplicaCount, TargetKey, TargetState};
+use super::{KindState, Seen, autoscalers::Autoscalers, shared::Shared};
+use crate::api::{Count, GroupKind, TargetKey, TargetState};
 
 /// Everything that is known.
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) targets: BTreeMap<TargetKey, TargetState>,
-    pub(super) counts: BTreeMap<TargetKey, Arc<ReplicaCount>>,
+    pub(super) targets: BTreeMap<TargetKey, Arc<TargetState>>,
+    pub(super) counts: BTreeMap<TargetKey, Arc<Count>>,
     /// How many `ReplicaCount` objects name each kind.
     in_use: BTreeMap<GroupKind, usize>,
     pub(super) kinds: BTreeMap<GroupKind, KindState>,
     pub(super) autoscalers: Autoscalers,
+    pub(super) shared: Shared,
     pub(super) controller: Option<mpsc::UnboundedSender<Seen>>,
+}
+
+/// The time, as exact as a status can hold it: more would make what comes back another than what was sent.
+pub(crate) fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 impl State {
@@ -32,11 +40,12 @@ impl State {
             target: self.targets.get(key).cloned(),
             kind: self.kinds.get(&key.kind).cloned().unwrap_or_default(),
             autoscaler: self.autoscalers.of(key),
+            at: now(),
         }
     }
 
     /// Takes in a `ReplicaCount`, or that there is none; true if that makes a kind one in use, or no longer.
-    pub(super) fn set_count(&mut self, key: &TargetKey, count: Option<Arc<ReplicaCount>>) -> bool {
+    pub(super) fn set_count(&mut self, key: &TargetKey, count: Option<Arc<Count>>) -> bool {
         let (before, after) = (self.counts.contains_key(key), count.is_some());
         match count {
             Some(count) => self.counts.insert(key.clone(), count),

@@ -14,7 +14,7 @@ impl Tracked {
     /// The status as it should be now.
     pub(super) fn status(&self, now: Timestamp) -> ReplicaCountStatus {
         let mut status = ReplicaCountStatus {
-            observed_generation: self.count.metadata.generation,
+            observed_generation: self.count.generation,
             desired: self.desired,
             observed: self.target.as_ref().and_then(|target| target.replicas),
             ready: self.target.as_ref().and_then(|target| target.ready),
@@ -108,7 +108,7 @@ impl Tracked {
             reason: reason.to_owned(),
             message,
             last_transition_time: before.map_or_else(now, |stored| stored.last_transition_time.clone()),
-            observed_generation: self.count.metadata.generation,
+            observed_generation: self.count.generation,
         }
     }
 }

@@ -8,7 +8,7 @@ use kube::{
 };
 
 use crate::{
-    api::{ReplicaCount, TargetKey, TargetKind, parse_resource_version},
+    api::{Count, ReplicaCount, TargetKey, TargetKind, parse_resource_version},
     scale, telemetry,
 };
 
@@ -34,7 +34,7 @@ pub enum Correction {
     /// Delete the `ReplicaCount`, unless it changed meanwhile.
     Unset {
         /// The object to delete.
-        count: Arc<ReplicaCount>,
+        count: Arc<Count>,
     },
 }
 
@@ -92,11 +92,11 @@ impl Corrector {
         Ok(Corrected::Scaled { to, version })
     }
 
-    async fn unset(&self, key: &TargetKey, count: &ReplicaCount) -> Result<Corrected, kube::Error> {
+    async fn unset(&self, key: &TargetKey, count: &Count) -> Result<Corrected, kube::Error> {
         let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &key.namespace);
         let preconditions = Preconditions {
-            uid: count.metadata.uid.clone(),
-            resource_version: count.metadata.resource_version.clone(),
+            uid: Some(count.uid.to_string()),
+            resource_version: Some(count.resource_version.to_string()),
         };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match counts.delete(&key.replica_count_name(), &params).await {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::tracked::Tracked;
 use crate::{
-    api::{ReplicaCount, Target, TargetKey, TargetKind},
+    api::{Count, ReplicaCount, Target, TargetKey, TargetKind},
     cache::{KindState, Seen, example},
 };
 
@@ -43,20 +43,20 @@ fn whatever_it_sees_it_has_a_plan_and_a_status() {
         let Ok(moments) = serde_json::from_slice::<Vec<Moment>>(input) else { return false };
         let mut tracked: Option<Tracked> = None;
         for Moment { count, target } in moments {
-            let count = Arc::new(count);
+            let count = Arc::new(Count::from(count));
             let key = TargetKey::new("shop", "", "", "web").unwrap();
-            let target = target.map(|target| target.state);
+            let target = target.map(|target| Arc::new(target.state));
             let version = target.as_ref().map_or(0, |target| target.resource_version);
-            let seen = Seen { key, count: None, target, kind: kind.clone(), autoscaler: None };
+            let seen = Seen { key, count: None, target, kind: kind.clone(), autoscaler: None, at: now };
             let tracked = tracked.get_or_insert_with(|| Tracked::new(count.clone(), 100));
-            tracked.observe(count, seen, now);
+            tracked.observe(count, seen);
             let _ = (tracked.situation(now).plan(), tracked.situation(now).again_in(), tracked.pause(now));
             let _ = (tracked.give_back(now), tracked.contest_to_tell(now));
             tracked.note_correcting(3);
             tracked.note_written(Some((3, version)), now);
             if let Some(status) = tracked.status_to_send(now) {
-                serde_json::to_vec(&status).unwrap();
-                tracked.note_stored(status);
+                serde_json::to_vec(&*status).unwrap();
+                tracked.note_stored(status, version);
             }
         }
         true

@@ -26,7 +26,6 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use kube::Client;
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -45,7 +44,7 @@ use self::{
 };
 use crate::{
     api::TargetKey,
-    cache::{Cache, Seen},
+    cache::{Cache, Seen, now},
     leader::{Leadership, Term},
     telemetry::Metrics,
 };
@@ -107,12 +106,6 @@ pub async fn run(context: Context, cache: Arc<Cache>, mut leadership: Leadership
             return;
         }
     }
-}
-
-/// The time, as exact as a status can hold it: more would make what comes back another than what was sent.
-fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 struct Controller {
@@ -239,13 +232,13 @@ impl Controller {
             self.metrics.managed.set(self.targets.len() as i64);
             return;
         };
-        let fresh = self.targets.get(&key).is_none_or(|tracked| tracked.count.metadata.uid != count.metadata.uid);
+        let fresh = self.targets.get(&key).is_none_or(|tracked| tracked.count.uid != count.uid);
         if fresh {
             self.targets.insert(key.clone(), Tracked::new(count.clone(), self.max_replicas));
             self.metrics.managed.set(self.targets.len() as i64);
         }
         let Some(tracked) = self.targets.get_mut(&key) else { return };
-        if let Some(drift) = tracked.observe(count, seen, now()) {
+        if let Some(drift) = tracked.observe(count, seen) {
             self.metrics.drifts.inc();
             info!(target = %key, manager = drift.manager, operation = drift.operation, subresource = drift.subresource,
                 from = drift.from, to = drift.to, "drift");

@@ -11,7 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::{
     Api, Client,
@@ -47,8 +46,9 @@ pub struct Appliers {
 /// A manager that applied the count, and when, if that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipient {
-    manager: Box<str>,
-    time: Option<Timestamp>,
+    manager: Arc<str>,
+    /// In seconds since 1970.
+    time: Option<i64>,
 }
 
 impl Appliers {
@@ -64,29 +64,29 @@ impl Appliers {
     /// An applier that lost the count to somebody else has not applied since; one that applied without it is forgotten:
     /// given a count that it does not set, its next apply would reset it to 1.
     pub fn observe(&mut self, owners: &Owners, replicas: Option<i32>) -> Option<Writer> {
-        let owns = owners.appliers.iter().any(|applier| applier.owns);
+        let owns = owners.appliers().any(|applier| applier.owns);
         let owned = std::mem::replace(&mut self.owned, owns);
         if owns {
-            let owning = owners.appliers.iter().filter(|applier| applier.owns);
+            let owning = owners.appliers().filter(|applier| applier.owns);
             self.known = owning.map(|one| Recipient { manager: one.manager.clone(), time: one.time }).collect();
             return None;
         }
         // Times are whole seconds. But whoever takes a count from its owner owns it then, save for a 0 through /scale.
-        let given_up = owned && owners.last.is_none() && replicas != Some(0);
+        let given_up = owned && owners.last().is_none() && replicas != Some(0);
         let mut left_out = None;
         self.known.retain_mut(|known| {
             // An applier of the count alone has no entry once that is taken from it.
-            let Some(now) = owners.appliers.iter().find(|applier| applier.manager == known.manager) else {
+            let Some(now) = owners.appliers().find(|applier| applier.manager == known.manager) else {
                 return true;
             };
             let applied_since = match known.time {
                 Some(_) => given_up || now.time > known.time,
                 // Nobody saw what happened. An applier that still held the count has lost it by its own apply only if
                 // nobody took it; a 0 through /scale looks the same, and then ours stays, which is the lesser evil.
-                None => owners.last.is_none(),
+                None => owners.last().is_none(),
             };
             if applied_since && known.time.is_some() {
-                left_out = Some(now.as_writer());
+                left_out = Some(now.clone());
             }
             known.time = now.time;
             !applied_since
@@ -114,7 +114,7 @@ impl Appliers {
     /// Whether these owners are not as they should be once a count is in place: the appliers alone, or if there are none,
     /// somebody. Without any owner, later writes through `/scale` would leave no trace of who wrote.
     pub fn are_missing_in(&self, owners: &Owners) -> bool {
-        owners.last.is_none() || (owners.ours && !self.known.is_empty())
+        owners.last().is_none() || (owners.ours() && !self.known.is_empty())
     }
 }
 
@@ -163,7 +163,9 @@ fn operations(entries: &[ManagedFieldsEntry], kind: &TargetKind, appliers: &[Rec
         });
         match found {
             Some((_, entry)) if owns(entry) => {}
-            Some((_, entry)) if applier.time.is_some() && entry.time.as_ref().map(|time| time.0) > applier.time => {
+            Some((_, entry))
+                if applier.time.is_some() && entry.time.as_ref().map(|time| time.0.as_second()) > applier.time =>
+            {
                 return None;
             }
             Some((index, entry)) => {

@@ -94,7 +94,7 @@ impl Situation<'_> {
 /// place when it stopped. A difference that comes from a new desired count is none: then the target did not change.
 /// Neither is a write of `ours`, which tells of those that left no trace in the object.
 pub fn drift_from(before: Option<i32>, target: &TargetState, desired: i32, ours: bool) -> Option<i32> {
-    let ours = target.owners.last.as_ref().map_or(ours, |writer| writer.is_ours());
+    let ours = target.owners.last().map_or(ours, |writer| writer.is_ours());
     before.filter(|_| !ours && target.replicas != before && target.replicas != Some(desired))
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tracing::debug;
 
 use crate::{
-    api::{Drift, FIELD_MANAGER, ReplicaCount, ReplicaCountStatus, TargetKey},
+    api::{Count, Drift, FIELD_MANAGER, ReplicaCount, ReplicaCountStatus, TargetKey, parse_resource_version},
     telemetry,
 };
 
@@ -25,15 +25,15 @@ const MAX_ACTION: usize = 128;
 /// What to tell of one target.
 pub struct Report {
     /// The status to store, if it is another than the stored one.
-    pub status: Option<ReplicaCountStatus>,
+    pub status: Option<Arc<ReplicaCountStatus>>,
     /// How many drifts the status tells of that it replaces, if there is one.
     pub stored_drifts: Option<i64>,
     /// What to tell of by Events.
     pub news: News,
     /// The object that the status belongs to.
-    pub count: Arc<ReplicaCount>,
-    /// The target's UID, by which `kubectl describe` finds its Events.
-    pub target_uid: Box<str>,
+    pub count: Arc<Count>,
+    /// The target, by which `kubectl describe` finds its Events.
+    pub target: ObjectReference,
 }
 
 impl Report {
@@ -61,8 +61,8 @@ impl News {
 /// What became of a report.
 #[derive(Default)]
 pub struct Reported {
-    /// The status that is stored now, if one was to be.
-    pub stored: Option<Box<ReplicaCountStatus>>,
+    /// The status that is stored now, and the resource version with it, if one was to be.
+    pub stored: Option<(Arc<ReplicaCountStatus>, u64)>,
     /// Whether something is to be tried again.
     pub failed: bool,
 }
@@ -88,7 +88,7 @@ impl Reporter {
             self.announce(key, &report).await;
             if let Some(status) = report.status.take() {
                 match self.store(key, &report, status).await {
-                    Ok(stored) => reported.stored = stored.map(Box::new),
+                    Ok(stored) => reported.stored = stored,
                     Err(error) => {
                         debug!(target = %key, error = telemetry::chain(&error), "status not stored, trying again");
                         reported.failed = true;
@@ -105,13 +105,16 @@ impl Reporter {
         &self,
         key: &TargetKey,
         report: &Report,
-        status: ReplicaCountStatus,
-    ) -> Result<Option<ReplicaCountStatus>, kube::Error> {
+        status: Arc<ReplicaCountStatus>,
+    ) -> Result<Option<(Arc<ReplicaCountStatus>, u64)>, kube::Error> {
         let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &key.namespace);
         let operations = operations(&report.count, report.stored_drifts, &status);
         let patch = Patch::Json::<()>(serde_json::from_value(operations.into()).map_err(kube::Error::SerdeError)?);
         match counts.patch_status(&key.replica_count_name(), &PatchParams::apply(FIELD_MANAGER), &patch).await {
-            Ok(_) => Ok(Some(status)),
+            Ok(count) => {
+                let version = parse_resource_version(count.metadata.resource_version.as_deref().unwrap_or_default());
+                Ok(Some((status, version)))
+            }
             Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -128,25 +131,36 @@ impl Reporter {
     }
 
     async fn publish(&self, key: &TargetKey, report: &Report, mut event: Event) {
-        event.secondary = Some(report.count.object_ref(&()));
-        let regarding = ObjectReference {
-            api_version: Some(report.count.spec.scale_target_ref.api_version.clone()),
-            kind: Some(key.kind.kind.to_string()),
-            namespace: Some(key.namespace.to_string()),
-            name: Some(key.name.to_string()),
-            uid: Some(report.target_uid.to_string()),
-            ..ObjectReference::default()
-        };
-        if let Err(error) = self.recorder.publish(&event, &regarding).await {
+        event.secondary = Some(ObjectReference {
+            uid: Some(report.count.uid.to_string()),
+            ..reference(
+                &ReplicaCount::api_version(&()),
+                &ReplicaCount::kind(&()),
+                &key.namespace,
+                &key.replica_count_name(),
+            )
+        });
+        if let Err(error) = self.recorder.publish(&event, &report.target).await {
             debug!(target = %key, error = telemetry::chain(&error), "event not written");
         }
     }
 }
 
+/// A reference to an object of which no UID is known.
+pub fn reference(api_version: &str, kind: &str, namespace: &str, name: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(api_version.to_owned()),
+        kind: Some(kind.to_owned()),
+        namespace: Some(namespace.to_owned()),
+        name: Some(name.to_owned()),
+        ..ObjectReference::default()
+    }
+}
+
 /// The patch that replaces a status. It fails where another leader has told of drifts since: a late one takes none back.
-fn operations(count: &ReplicaCount, stored_drifts: Option<i64>, status: &ReplicaCountStatus) -> Vec<Value> {
+fn operations(count: &Count, stored_drifts: Option<i64>, status: &ReplicaCountStatus) -> Vec<Value> {
     let test = |path: &str, value: Value| json!({"op": "test", "path": path, "value": value});
-    let mut operations = vec![test("/metadata/uid", json!(count.metadata.uid))];
+    let mut operations = vec![test("/metadata/uid", json!(count.uid.to_string()))];
     operations.extend(stored_drifts.map(|drifts| test("/status/drifts", drifts.into())));
     operations.push(json!({"op": "add", "path": "/status", "value": status}));
     operations
@@ -174,6 +188,7 @@ mod tests {
             "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}, "replicas": 1},
         });
         let count: ReplicaCount = serde_json::from_value(object.clone()).unwrap();
+        let count = Count::from(count);
         let late = ReplicaCountStatus { drifts: 4, ..ReplicaCountStatus::default() };
         for (stored, known, done) in
             [(None, None, true), (Some(3), Some(3), true), (Some(5), Some(3), false), (Some(0), Some(0), true)]

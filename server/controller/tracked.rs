@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::time::Instant;
 
 use super::{
@@ -10,9 +11,10 @@ use super::{
     history::History,
     ownership::{Appliers, GiveBack, GivenBack},
     plan::{Plan, Situation, drift_from},
+    report::reference,
 };
 use crate::{
-    api::{Drift, ReplicaCount, ReplicaCountStatus, TargetState},
+    api::{Count, Drift, ReplicaCountStatus, TargetKey, TargetState},
     cache::{KindState, Seen},
 };
 
@@ -26,9 +28,9 @@ const GIVE_BACK_PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug)]
 pub struct Tracked {
     /// The latest `ReplicaCount`.
-    pub count: Arc<ReplicaCount>,
+    pub count: Arc<Count>,
     /// The latest state of the target.
-    pub target: Option<TargetState>,
+    pub target: Option<Arc<TargetState>>,
     /// The failed writes since the last one that succeeded.
     pub failure: Option<Failure>,
     /// What is known of its past.
@@ -54,8 +56,10 @@ pub struct Tracked {
     /// The fight that was told of.
     told: Option<(&'static str, String)>,
     /// The status as the API server has it, and the one that was sent last.
-    pub(super) stored: ReplicaCountStatus,
-    sent: Option<ReplicaCountStatus>,
+    pub(super) stored: Arc<ReplicaCountStatus>,
+    /// The resource version with the status that we stored last: what is older tells nothing new.
+    stored_version: u64,
+    sent: Option<Arc<ReplicaCountStatus>>,
 }
 
 /// Writes that failed in a row.
@@ -71,8 +75,8 @@ pub struct Failure {
 
 impl Tracked {
     /// Takes up a target where its status says that it was left.
-    pub fn new(count: Arc<ReplicaCount>, max_replicas: i32) -> Self {
-        let stored = count.status_or_default();
+    pub fn new(count: Arc<Count>, max_replicas: i32) -> Self {
+        let stored = count.status.clone();
         Self {
             target: None,
             failure: None,
@@ -90,19 +94,21 @@ impl Tracked {
             before: stored.observed,
             told: told(&stored),
             stored,
+            stored_version: 0,
             sent: None,
             count,
         }
     }
 
     /// Takes in a new state and tells of the drift that it is, if it is one.
-    pub fn observe(&mut self, count: Arc<ReplicaCount>, seen: Seen, now: Timestamp) -> Option<&Drift> {
-        if count.metadata.generation != self.count.metadata.generation {
+    pub fn observe(&mut self, count: Arc<Count>, seen: Seen) -> Option<&Drift> {
+        let now = seen.at;
+        if count.generation != self.count.generation {
             // Somebody has decided, be it for the same count.
             self.contest.clear();
         }
-        if count.resource_version_number() > self.count.resource_version_number() {
-            self.adopt(count.status_or_default());
+        if count.resource_version > self.count.resource_version && count.resource_version >= self.stored_version {
+            self.adopt(count.status.clone());
         }
         self.count = count;
         let before = self.target.take();
@@ -122,7 +128,7 @@ impl Tracked {
         self.before = target.replicas;
         if let (Some(from), Some(to)) = (from, target.replicas) {
             // An applier that leaves the count out resets it, and owns it no longer.
-            let writer = target.owners.last.as_ref().or(left_out.as_ref());
+            let writer = target.owners.last().or(left_out.as_ref());
             let drift = self.history.drift(writer, from, to, now);
             self.contest.drifted(&drift.manager, now);
             return Some(drift);
@@ -134,8 +140,11 @@ impl Tracked {
     }
 
     /// Takes over what another server has stored: two that insisted on their own would write in turns without end.
-    fn adopt(&mut self, status: ReplicaCountStatus) {
-        if status != self.stored && self.sent.as_ref() != Some(&status) {
+    fn adopt(&mut self, status: Arc<ReplicaCountStatus>) {
+        let ours = self.sent.take_if(|sent| *sent == status).is_some();
+        if ours || status == self.stored {
+            self.history.keep_in(&status);
+        } else {
             self.history = History::of(&status);
             self.contest.adopt(&status);
             self.appliers.adopt(&status);
@@ -151,13 +160,13 @@ impl Tracked {
         }
         self.contest.clear();
         if let Some(to) = desired {
-            let by_time = self.count.metadata.generation == self.stored.observed_generation;
+            let by_time = self.count.generation == self.stored.observed_generation;
             let reason = match self.count.spec.active_override(now) {
                 _ if by_time => "the override ended",
                 Some(over) => &over.reason,
                 None => &self.count.spec.reason,
             };
-            let by = if by_time { String::new() } else { self.count.set_by() };
+            let by = if by_time { String::new() } else { self.count.set_by.to_string() };
             self.history.change(self.desired, to, by, reason.to_owned(), now);
         }
         self.desired = desired;
@@ -195,26 +204,34 @@ impl Tracked {
         failure.unwrap_or_default().max(self.contest.pause(now))
     }
 
+    /// The target, as Events name it.
+    pub fn reference(&self, key: &TargetKey) -> ObjectReference {
+        ObjectReference {
+            uid: self.target.as_ref().map(|target| target.uid.to_string()),
+            ..reference(&self.count.spec.scale_target_ref.api_version, &key.kind.kind, &key.namespace, &key.name)
+        }
+    }
+
     /// The situation to decide on.
     pub fn situation(&self, now: Timestamp) -> Situation<'_> {
         Situation {
             spec: &self.count.spec,
-            target: self.target.as_ref(),
+            target: self.target.as_deref(),
             kind: &self.kind,
             max_replicas: self.max_replicas,
             corrected: self.corrected,
-            ending: self.count.metadata.deletion_timestamp.is_some(),
+            ending: self.count.deleting,
             now,
         }
     }
 
     /// The status to send, unless the API server has it already.
-    pub fn status_to_send(&mut self, now: Timestamp) -> Option<ReplicaCountStatus> {
+    pub fn status_to_send(&mut self, now: Timestamp) -> Option<Arc<ReplicaCountStatus>> {
         // What another server, or this one before its start, has found out about the target still stands.
         if self.kind == KindState::Unlisted && !self.stored.conditions.is_empty() {
             return None;
         }
-        let status = self.status(now);
+        let status = Arc::new(self.status(now));
         if status == self.stored {
             return None;
         }
@@ -224,12 +241,15 @@ impl Tracked {
 
     /// How many drifts the stored status tells of, if there is one.
     pub fn stored_drifts(&self) -> Option<i64> {
-        (self.stored != ReplicaCountStatus::default()).then_some(self.stored.drifts)
+        (*self.stored != ReplicaCountStatus::default()).then_some(self.stored.drifts)
     }
 
-    /// Records what the API server has stored.
-    pub fn note_stored(&mut self, status: ReplicaCountStatus) {
+    /// Records what the API server has stored, and with which resource version.
+    pub fn note_stored(&mut self, status: Arc<ReplicaCountStatus>, version: u64) {
         self.stored = status;
+        self.stored_version = version;
+        self.sent = None;
+        self.history.keep_in(&self.stored);
     }
 
     /// What to do about the owners of the count, once it is in place.

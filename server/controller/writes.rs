@@ -11,13 +11,15 @@ use tracing::{debug, warn};
 use super::{
     Controller, MAX_CONNECTIONS, MAX_GIVE_BACKS, MAX_REPORTS, SLOW,
     correct::{self, Corrected, Correction},
-    now,
     ownership::GivenBack,
     plan::Plan,
     report::{Report, Reported},
     tracked::Failure,
 };
-use crate::{api::TargetKey, cache::KindState};
+use crate::{
+    api::TargetKey,
+    cache::{KindState, now},
+};
 
 impl Controller {
     /// Starts as many writes as may be under way, corrections first.
@@ -121,7 +123,7 @@ impl Controller {
             stored_drifts: tracked.stored_drifts(),
             news,
             count: tracked.count.clone(),
-            target_uid: tracked.target.as_ref().map(|target| target.uid.clone()).unwrap_or_default(),
+            target: tracked.reference(&key),
         };
         if report.is_empty() {
             return;
@@ -137,8 +139,8 @@ impl Controller {
     pub(super) fn reported(&mut self, (key, done): (TargetKey, Reported)) {
         self.reporting.remove(&key);
         let Some(tracked) = self.targets.get_mut(&key) else { return };
-        if let Some(status) = done.stored {
-            tracked.note_stored(*status);
+        if let Some((status, version)) = done.stored {
+            tracked.note_stored(status, version);
         }
         if done.failed {
             // Not at once: a status is late rather than in the way.

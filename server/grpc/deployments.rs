@@ -83,7 +83,7 @@ fn target(namespace: &str, name: &str) -> v1::Target {
 
 fn config(count: v1::ReplicaCount) -> Option<proto::DeploymentReplicaConfig> {
     let target = count.target?;
-    let kind = GroupKind { kind: target.kind.into(), group: target.group.into() };
+    let kind = GroupKind::new(&target.kind, &target.group);
     kind.is_deployment().then_some(proto::DeploymentReplicaConfig {
         name: target.name,
         namespace: target.namespace,

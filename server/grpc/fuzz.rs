@@ -5,9 +5,9 @@ mod requests;
 
 use std::sync::Arc;
 
-use super::{conflicts, request, selector::Selector, view};
+use super::{request, selector::Selector, view};
 use crate::{
-    api::{ReplicaCount, TargetKey},
+    api::{Labels, ReplicaCount, TargetKey},
     cache::{KindState, Seen, example},
 };
 
@@ -19,7 +19,7 @@ fn no_selector_makes_the_parser_panic() {
     fuzz::target("label selector").seeds(seeds).words(["in", "notin", "(", ")", ",", "=", "==", "!=", "!"]).text(
         |text| {
             let Ok(selector) = text.parse::<Selector>() else { return false };
-            let labels = [("app".to_owned(), "web".to_owned())].into();
+            let labels = Labels::from(&[("app".to_owned(), "web".to_owned())].into());
             // What is told to be absent is so where there are no labels; no target at all matches only what is empty.
             let _ = (selector.matches(Some(&labels)), selector.matches(Some(&Default::default())));
             assert_eq!(selector.matches(None), selector == Selector::default());
@@ -78,10 +78,9 @@ fn whatever_is_stored_can_be_shown() {
     let now = "2026-01-01T12:00:00Z".parse().unwrap();
     fuzz::target("ReplicaCount to be shown").seeds([seed]).words(words).bytes(|input| {
         let Ok(count) = serde_json::from_slice::<ReplicaCount>(input) else { return false };
-        let _ = conflicts::check_owner(&count);
+        let count = Some(Arc::new(count.into()));
         let key = TargetKey::new("shop", "", "", "web").unwrap();
-        let count = Some(Arc::new(count));
-        let seen = Seen { key, count, target: None, kind: KindState::default(), autoscaler: None };
+        let seen = Seen { key, count, target: None, kind: KindState::default(), autoscaler: None, at: now };
         let shown = view::replica_count(&seen, now);
         let times = shown.changes.iter().filter_map(|change| change.at).chain(shown.last_drift.and_then(|it| it.at));
         assert!(times.into_iter().all(|time| (0..1_000_000_000).contains(&time.nanos)));

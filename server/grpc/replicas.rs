@@ -18,7 +18,7 @@ use super::{
     write::Writes,
 };
 use crate::{
-    api::{GroupKind, TargetKey, TargetKind},
+    api::{GroupKind, TargetKey, TargetKind, Uid},
     cache::{Cache, Seen},
     discovery,
     proto::replicas::v1::{self, replicas_service_server::ReplicasService},
@@ -162,11 +162,9 @@ impl Replicas {
             Some(count) => Some(count.clone()),
             None => self.writes.count(key).await?.map(Arc::new),
         };
-        // Another target may share the name of the object.
-        let count = count.filter(|count| count.target().is_ok_and(|owner| owner == *key));
         let count = count.ok_or_else(|| Error::NotManaged(key.clone()))?;
         if !request.force {
-            conflicts::check_owner(&count)?;
+            conflicts::check_keeper(key, &count)?;
         }
         let restored = match (request.restore, count.spec.original_replicas) {
             (false, _) => None,
@@ -182,7 +180,7 @@ impl Replicas {
                 None => None,
             };
             self.writes.unset(&count, key, restore).await?;
-            self.forgets(key, count.metadata.uid.as_deref()).await;
+            self.forgets(key, &count.uid).await;
         }
         Ok((Seen { count: Some(count), ..seen }, restored))
     }
@@ -229,9 +227,9 @@ impl Replicas {
     }
 
     /// Waits until reads know of a deletion, which unlike other writes answers with no resource version to wait for.
-    async fn forgets(&self, key: &TargetKey, uid: Option<&str>) {
+    async fn forgets(&self, key: &TargetKey, uid: &Uid) {
         let mut events = self.cache.changes();
-        let forgotten = || self.cache.get(key).count.is_none_or(|count| count.metadata.uid.as_deref() != uid);
+        let forgotten = || self.cache.get(key).count.is_none_or(|count| count.uid != *uid);
         let wait = async { while !forgotten() && events.recv().await.is_ok() {} };
         // The deletion is stored either way; a cache that lags only makes the answer's version an older one.
         let _ = tokio::time::timeout(CATCH_UP, wait).await;

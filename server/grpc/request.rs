@@ -165,11 +165,9 @@ pub(super) fn page_token(token: &str) -> Result<Option<TargetKey>, Error> {
     }
     // Not checked further: a target that is only listed may have a name that cannot be managed.
     match token.split('/').collect::<Vec<_>>()[..] {
-        [namespace, kind, group, name] => Ok(Some(TargetKey {
-            namespace: namespace.into(),
-            kind: GroupKind { kind: kind.into(), group: group.into() },
-            name: name.into(),
-        })),
+        [namespace, kind, group, name] => {
+            Ok(Some(TargetKey { namespace: namespace.into(), kind: GroupKind::new(kind, group), name: name.into() }))
+        }
         _ => Err(Error::invalid("page_token", "is none that this server gave")),
     }
 }

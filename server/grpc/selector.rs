@@ -1,6 +1,8 @@
 //! Label selectors in kubectl's syntax: `app=web,tier!=db,env in (a,b),!canary`.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::str::FromStr;
+
+use crate::api::Labels;
 
 /// A label selector; the empty one selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,18 +18,18 @@ enum Requirement {
 
 impl Selector {
     /// Whether labels match; a target that does not exist has none.
-    pub(super) fn matches(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
+    pub(super) fn matches(&self, labels: Option<&Labels>) -> bool {
         self.0.iter().all(|requirement| labels.is_some_and(|labels| requirement.matches(labels)))
     }
 }
 
 impl Requirement {
-    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    fn matches(&self, labels: &Labels) -> bool {
         match self {
-            Self::Exists(key) => labels.contains_key(key),
-            Self::Absent(key) => !labels.contains_key(key),
-            Self::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
-            Self::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
+            Self::Exists(key) => labels.get(key).is_some(),
+            Self::Absent(key) => labels.get(key).is_none(),
+            Self::In(key, values) => labels.get(key).is_some_and(|value| values.iter().any(|one| one == value)),
+            Self::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.iter().any(|one| one == value)),
         }
     }
 }
@@ -104,8 +106,8 @@ mod tests {
 
     #[test]
     fn selectors_match_as_kubectl_does() {
-        let labels: BTreeMap<_, _> =
-            [("app", "web"), ("example.com/tier", "front")].map(|(key, value)| (key.into(), value.into())).into();
+        let labels = [("app", "web"), ("example.com/tier", "front")].map(|(key, value)| (key.into(), value.into()));
+        let labels = Labels::from(&labels.into());
         for (selector, matches) in [
             ("", true),
             ("app", true),

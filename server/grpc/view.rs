@@ -20,21 +20,21 @@ pub(super) fn replica_count(seen: &Seen, now: Timestamp) -> v1::ReplicaCount {
         ..v1::ReplicaCount::default()
     };
     let Some(count) = &seen.count else { return shown };
-    let status = count.status_or_default();
+    let status = &count.status;
     v1::ReplicaCount {
         desired: count.spec.desired(now),
         replicas: Some(count.spec.replicas),
         original_replicas: count.spec.original_replicas,
         reason: count.spec.reason.clone(),
-        set_by: count.set_by(),
+        set_by: count.set_by.to_string(),
         r#override: count.spec.override_.as_ref().map(override_),
         drifts: status.drifts,
         last_drift: status.last_drift.as_ref().map(drift),
-        appliers: status.appliers,
+        appliers: status.appliers.clone(),
         drifters: status.drifters.iter().map(drifter).collect(),
         changes: status.changes.iter().map(change).collect(),
         conditions: status.conditions.iter().map(condition).collect(),
-        resource_version: count.metadata.resource_version.clone().unwrap_or_default(),
+        resource_version: count.resource_version.to_string(),
         ..shown
     }
 }

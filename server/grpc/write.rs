@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{
-        FIELD_MANAGER, Override, ReplicaCount, ReplicaCountSpec, SET_BY, ScaleTargetRef, TargetKey, TargetKind,
+        Count, FIELD_MANAGER, Override, ReplicaCount, ReplicaCountSpec, SET_BY, ScaleTargetRef, TargetKey, TargetKind,
         TargetState,
     },
     cache::Seen,
@@ -33,13 +33,13 @@ const MAX_ATTEMPTS: usize = 8;
 /// A stored Set.
 pub(super) struct Stored {
     /// The object as stored.
-    pub(super) count: ReplicaCount,
+    pub(super) count: Count,
     /// The desired count before, in replicas; `None` if the target was not managed.
     pub(super) old_desired: Option<i32>,
     /// Whether an override that still lasted was cleared.
     pub(super) override_cleared: bool,
     /// The target, if it exists.
-    pub(super) target: Option<TargetState>,
+    pub(super) target: Option<Arc<TargetState>>,
 }
 
 /// Writes `ReplicaCount` objects.
@@ -79,18 +79,18 @@ impl Writes {
     ) -> Result<Stored, Error> {
         let target = match seen.target {
             Some(target) => Some(target),
-            None => self.target(&set.key, kind).await?,
+            None => self.target(&set.key, kind).await?.map(Arc::new),
         };
         let observed = target.as_ref().and_then(|target| target.replicas);
         if target.is_none() && !set.allow_missing {
             return Err(Error::TargetNotFound(set.key.clone()));
         }
         check_expected(set, observed)?;
-        conflicts::check_controller(&set.key, target.as_ref())?;
+        conflicts::check_controller(&set.key, target.as_deref())?;
         if !set.force {
             conflicts::check_autoscaler(&set.key, seen.autoscaler.as_deref())?;
         }
-        let mut existing = seen.count.map(|count| (*count).clone());
+        let mut existing = seen.count;
         for _ in 0..MAX_ATTEMPTS {
             self.check(who, &set.key, existing.is_some()).await?;
             let stored = match &existing {
@@ -98,7 +98,8 @@ impl Writes {
                 None => self.create(kind, set, observed, who).await?,
             };
             let Some(count) = stored else {
-                existing = self.counts(&set.key).get_opt(&set.key.replica_count_name()).await?;
+                let count = self.counts(&set.key).get_opt(&set.key.replica_count_name()).await?;
+                existing = count.map(|count| belongs(&set.key, &count).map(|()| Arc::new(count.into()))).transpose()?;
                 continue;
             };
             let now = Timestamp::now();
@@ -116,7 +117,7 @@ impl Writes {
     /// Deletes a `ReplicaCount`, after putting back the count from before if asked to.
     pub(super) async fn unset(
         &self,
-        count: &ReplicaCount,
+        count: &Count,
         key: &TargetKey,
         restore: Option<(Arc<TargetKind>, i32)>,
     ) -> Result<(), Error> {
@@ -124,7 +125,7 @@ impl Writes {
             // First the desired count, so that nobody corrects what is restored next.
             let spec = ReplicaCountSpec { replicas: original, override_: None, ..count.spec.clone() };
             let patch = patch(json!([
-                {"op": "test", "path": "/metadata/uid", "value": count.metadata.uid},
+                {"op": "test", "path": "/metadata/uid", "value": count.uid.to_string()},
                 {"op": "replace", "path": "/spec", "value": spec},
             ]))?;
             let params = PatchParams::apply(FIELD_MANAGER);
@@ -136,7 +137,7 @@ impl Writes {
             }
             self.scale(key, &kind, original).await?;
         }
-        let preconditions = Preconditions { uid: count.metadata.uid.clone(), resource_version: None };
+        let preconditions = Preconditions { uid: Some(count.uid.to_string()), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.counts(key).delete(&key.replica_count_name(), &params).await {
             Ok(_) => Ok(()),
@@ -146,9 +147,10 @@ impl Writes {
         }
     }
 
-    /// Reads a `ReplicaCount` that the cache may not know yet.
-    pub(super) async fn count(&self, key: &TargetKey) -> Result<Option<ReplicaCount>, Error> {
-        Ok(self.counts(key).get_opt(&key.replica_count_name()).await?)
+    /// Reads the `ReplicaCount` of a target that the cache may not know yet.
+    pub(super) async fn count(&self, key: &TargetKey) -> Result<Option<Count>, Error> {
+        let count = self.counts(key).get_opt(&key.replica_count_name()).await?;
+        Ok(count.filter(|count| belongs(key, count).is_ok()).map(Count::from))
     }
 
     /// Writes only if the spec is still the one that the caller is told was there before; `None` if it is not.
@@ -156,35 +158,26 @@ impl Writes {
     /// The generation tells: unlike the resource version, it stays as it is when the status is written.
     async fn replace(
         &self,
-        existing: &ReplicaCount,
+        existing: &Count,
         kind: &TargetKind,
         set: &Set,
         observed: Option<i32>,
         who: &Identity,
-    ) -> Result<Option<ReplicaCount>, Error> {
-        if existing.target()? != set.key {
-            let message = format!(
-                "ReplicaCount {} belongs to another target of the same name: {} {}",
-                set.key.replica_count_name(),
-                existing.spec.scale_target_ref.api_version,
-                existing.spec.scale_target_ref.kind
-            );
-            return Err(Error::Precondition { reason: "NAME_TAKEN", message });
-        }
+    ) -> Result<Option<Count>, Error> {
         if !set.force {
-            conflicts::check_owner(existing)?;
+            conflicts::check_keeper(&set.key, existing)?;
         }
         let spec = spec_after(Some(&existing.spec), kind, set, observed)?;
         let mut operations = vec![
-            json!({"op": "test", "path": "/metadata/uid", "value": existing.metadata.uid}),
-            json!({"op": "test", "path": "/metadata/generation", "value": existing.metadata.generation}),
+            json!({"op": "test", "path": "/metadata/uid", "value": existing.uid.to_string()}),
+            json!({"op": "test", "path": "/metadata/generation", "value": existing.generation}),
             json!({"op": "replace", "path": "/spec", "value": spec}),
         ];
-        operations.extend(set_by(existing.metadata.annotations.as_ref(), who));
+        operations.extend(set_by(existing.annotated, who));
         let operations = patch(operations.into())?;
         let params = PatchParams { dry_run: set.dry_run, ..PatchParams::apply(FIELD_MANAGER) };
         match self.counts(&set.key).patch(&set.key.replica_count_name(), &params, &operations).await {
-            Ok(stored) => Ok(Some(stored)),
+            Ok(stored) => Ok(Some(stored.into())),
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
             Err(kube::Error::Api(status)) if is_failed_test(&status) => Ok(None),
             Err(error) => Err(error.into()),
@@ -198,12 +191,12 @@ impl Writes {
         set: &Set,
         observed: Option<i32>,
         who: &Identity,
-    ) -> Result<Option<ReplicaCount>, Error> {
+    ) -> Result<Option<Count>, Error> {
         let mut count = ReplicaCount::new(&set.key.replica_count_name(), spec_after(None, kind, set, observed)?);
         count.metadata.annotations = Some(BTreeMap::from([(SET_BY.to_owned(), who.user.clone())]));
         let params = PostParams { dry_run: set.dry_run, field_manager: Some(FIELD_MANAGER.to_owned()) };
         match self.counts(&set.key).create(&params, &count).await {
-            Ok(stored) => Ok(Some(stored)),
+            Ok(stored) => Ok(Some(stored.into())),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
             Err(kube::Error::Api(status)) if is_about_a_namespace(&status) => {
                 Err(Error::NamespaceNotFound(set.key.namespace.to_string()))
@@ -234,6 +227,17 @@ impl Writes {
 /// Whether a 422 tells of a `test` that failed: a spec that the schema refuses has causes.
 fn is_failed_test(status: &Status) -> bool {
     status.code == 422 && status.details.as_ref().is_none_or(|details| details.causes.is_empty())
+}
+
+/// Whether a `ReplicaCount` is that of a target: another one may share the name of the object.
+fn belongs(key: &TargetKey, count: &ReplicaCount) -> Result<(), Error> {
+    if count.target()? == *key {
+        return Ok(());
+    }
+    let ScaleTargetRef { api_version, kind, .. } = &count.spec.scale_target_ref;
+    let name = key.replica_count_name();
+    let message = format!("ReplicaCount {name} belongs to another target of the same name: {api_version} {kind}");
+    Err(Error::Precondition { reason: "NAME_TAKEN", message })
 }
 
 fn is_about_a_namespace(status: &Status) -> bool {
@@ -294,13 +298,13 @@ fn spec_after(
 }
 
 /// The annotation, added to those that are there. Where there were none, there must still be none.
-fn set_by(annotations: Option<&BTreeMap<String, String>>, who: &Identity) -> Vec<Value> {
-    match annotations {
-        Some(_) => {
+fn set_by(annotated: bool, who: &Identity) -> Vec<Value> {
+    match annotated {
+        true => {
             let path = format!("/metadata/annotations/{}", SET_BY.replace('/', "~1"));
             vec![json!({"op": "add", "path": path, "value": who.user})]
         }
-        None => vec![
+        false => vec![
             json!({"op": "test", "path": "/metadata/annotations", "value": null}),
             json!({"op": "add", "path": "/metadata/annotations", "value": {SET_BY: who.user}}),
         ],

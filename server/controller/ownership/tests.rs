@@ -1,3 +1,4 @@
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
@@ -29,7 +30,7 @@ fn owners(entries: &[ManagedFieldsEntry]) -> Owners {
 }
 
 fn recipient(manager: &str, second: Option<i64>) -> Recipient {
-    Recipient { manager: manager.into(), time: second.map(|second| Timestamp::from_second(second).unwrap()) }
+    Recipient { manager: manager.into(), time: second }
 }
 
 fn names(appliers: &Appliers) -> Vec<&str> {
@@ -158,8 +159,8 @@ fn an_applier_without_an_entry_gets_one_of_its_own() {
     let patched = apply(&before, operations(&before, &kind(), &[recipient("scaler", None)]).unwrap());
     let owners = owners(&patched);
     assert_eq!(
-        (owners.ours, owners.appliers.len(), owners.last.map(|last| last.manager)),
-        (false, 1, Some("scaler".into()))
+        (owners.ours(), owners.appliers().count(), owners.last().map(|last| &*last.manager)),
+        (false, 1, Some("scaler"))
     );
 }
 
@@ -167,7 +168,7 @@ fn an_applier_without_an_entry_gets_one_of_its_own() {
 fn where_nobody_is_left_to_own_the_count_we_do() {
     let before = [helm(1, false)];
     let patched = apply(&before, operations(&before, &kind(), &[]).unwrap());
-    assert_eq!(owners(&patched).last.map(|last| (last.manager, last.scale)), Some((FIELD_MANAGER.into(), true)));
+    assert_eq!(owners(&patched).last().map(|last| (&*last.manager, last.scale)), Some((FIELD_MANAGER, true)));
     assert_eq!(operations(&patched, &kind(), &[]), None);
 }
 

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{Owners, Target, TargetKey, TargetKind};
+use crate::api::{ReplicaCount, Target, TargetKey, TargetKind};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 const MAX: i32 = 100;
@@ -10,7 +10,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()
 }
 
-fn count(version: u64, spec: Value, status: &Value) -> Arc<ReplicaCount> {
+fn count(version: u64, spec: Value, status: &Value) -> Arc<Count> {
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
     let mut object = json!({
         "apiVersion": "replica-count-manager.io/v1", "kind": "ReplicaCount",
@@ -23,14 +23,14 @@ fn count(version: u64, spec: Value, status: &Value) -> Arc<ReplicaCount> {
         "spec": spec, "status": status,
     });
     object["spec"]["scaleTargetRef"] = target;
-    Arc::new(serde_json::from_value(object).unwrap())
+    Arc::new(serde_json::from_value::<ReplicaCount>(object).unwrap().into())
 }
 
-fn replicas(version: u64, replicas: i32) -> Arc<ReplicaCount> {
+fn replicas(version: u64, replicas: i32) -> Arc<Count> {
     count(version, json!({"replicas": replicas}), &Value::Null)
 }
 
-fn seen(target: Option<(u64, i32, &str)>) -> Seen {
+fn seen(target: Option<(u64, i32, &str)>, at: Timestamp) -> Seen {
     let target = target.map(|(version, replicas, manager)| {
         let object = json!({
             "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": version.to_string(),
@@ -38,10 +38,10 @@ fn seen(target: Option<(u64, i32, &str)>) -> Seen {
                                    "fieldsV1": {"f:spec": {"f:replicas": {}}}}]},
             "spec": {"replicas": replicas}, "status": {"readyReplicas": replicas},
         });
-        serde_json::from_value::<Target>(object).unwrap().state
+        Arc::new(serde_json::from_value::<Target>(object).unwrap().state)
     });
     let kind = KindState::Watched(Arc::new(TargetKind::apps()[0].clone()));
-    Seen { key: TargetKey::new("shop", "", "", "web").unwrap(), count: None, target, kind, autoscaler: None }
+    Seen { key: TargetKey::new("shop", "", "", "web").unwrap(), count: None, target, kind, autoscaler: None, at }
 }
 
 fn ready(tracked: &Tracked) -> String {
@@ -53,21 +53,21 @@ fn a_drift_is_told_from_the_start_of_the_management_and_from_our_own_writes() {
     let count = replicas(1, 3);
     let mut tracked = Tracked::new(count.clone(), MAX);
     // Management starts with another count: nobody changed it.
-    assert!(tracked.observe(count.clone(), seen(Some((10, 2, "helm"))), at(0)).is_none());
+    assert!(tracked.observe(count.clone(), seen(Some((10, 2, "helm")), at(0))).is_none());
     assert_eq!(ready(&tracked), "Correcting");
     tracked.note_written(Some((3, 11)), at(1));
     assert_eq!(tracked.history.take_ended(), None);
-    assert!(tracked.observe(count.clone(), seen(Some((11, 3, "replica-count-manager"))), at(1)).is_none());
+    assert!(tracked.observe(count.clone(), seen(Some((11, 3, "replica-count-manager")), at(1))).is_none());
     assert_eq!(ready(&tracked), "InPlace");
-    let drift = tracked.observe(count.clone(), seen(Some((12, 7, "kubectl"))), at(2)).unwrap().clone();
+    let drift = tracked.observe(count.clone(), seen(Some((12, 7, "kubectl")), at(2))).unwrap().clone();
     assert_eq!((drift.manager.as_str(), drift.from, drift.to, drift.corrected_at), ("kubectl", 3, 7, None));
     // Another event of the same state is not another drift.
-    assert!(tracked.observe(count.clone(), seen(Some((13, 7, "kubectl"))), at(3)).is_none());
+    assert!(tracked.observe(count.clone(), seen(Some((13, 7, "kubectl")), at(3))).is_none());
     tracked.note_written(Some((3, 14)), at(4));
     let ended = tracked.history.take_ended().unwrap();
     assert_eq!(ended.corrected_at, Some(MicroTime(at(4))));
     // A late write of ours is corrected, and is nobody's drift.
-    assert!(tracked.observe(count, seen(Some((15, 4, "replica-count-manager"))), at(5)).is_none());
+    assert!(tracked.observe(count, seen(Some((15, 4, "replica-count-manager")), at(5))).is_none());
     assert_eq!(tracked.status(at(5)).drifts, 1);
 }
 
@@ -77,8 +77,8 @@ fn the_status_names_the_latest_five_actors_and_ten_changes() {
     for step in 1..=12 {
         let count = replicas(step, i32::try_from(step).unwrap());
         let manager = format!("manager-{}", step % 7);
-        tracked.observe(count.clone(), seen(Some((2 * step, 50, &manager))), at(0));
-        tracked.observe(count, seen(Some((2 * step + 1, 60, &manager))), at(0));
+        tracked.observe(count.clone(), seen(Some((2 * step, 50, &manager)), at(0)));
+        tracked.observe(count, seen(Some((2 * step + 1, 60, &manager)), at(0)));
     }
     let status = tracked.status(at(0));
     let managers: Vec<_> = status.drifters.iter().map(|drifter| drifter.manager.as_str()).collect();
@@ -93,7 +93,7 @@ fn a_server_that_starts_again_goes_on_where_the_status_says() {
     let status = json!({"observedGeneration": 1, "desired": 3, "observed": 3, "drifts": 4, "conditions": []});
     let count = count(1, json!({"replicas": 3}), &status);
     let mut tracked = Tracked::new(count.clone(), MAX);
-    let drift = tracked.observe(count, seen(Some((20, 8, "helm"))), at(0)).unwrap();
+    let drift = tracked.observe(count, seen(Some((20, 8, "helm")), at(0))).unwrap();
     assert_eq!((drift.from, drift.to), (3, 8));
     let status = tracked.status(at(0));
     assert_eq!((status.drifts, status.changes), (5, vec![]));
@@ -102,47 +102,43 @@ fn a_server_that_starts_again_goes_on_where_the_status_says() {
 #[test]
 fn a_status_is_stored_once() {
     let mut tracked = Tracked::new(replicas(1, 3), MAX);
-    tracked.observe(replicas(1, 3), seen(Some((10, 3, "kubectl"))), at(0));
+    tracked.observe(replicas(1, 3), seen(Some((10, 3, "kubectl")), at(0)));
     let now = Timestamp::from_microsecond(at(0).as_microsecond() + 123_456).unwrap();
-    tracked.observe(replicas(1, 3), seen(Some((11, 7, "kubectl"))), now);
+    tracked.observe(replicas(1, 3), seen(Some((11, 7, "kubectl")), now));
     let sent = tracked.status_to_send(now).unwrap();
     // As it comes back through the watch.
-    let echo = count(2, json!({"replicas": 3}), &serde_json::to_value(&sent).unwrap());
-    let echo = Arc::new(ReplicaCount {
-        metadata: kube::core::ObjectMeta { generation: Some(1), ..echo.metadata.clone() },
-        ..(*echo).clone()
-    });
-    tracked.observe(echo, seen(Some((11, 7, "kubectl"))), at(60));
+    let echo = count(2, json!({"replicas": 3}), &serde_json::to_value(&*sent).unwrap());
+    let echo = Arc::new(Count { generation: Some(1), ..(*echo).clone() });
+    tracked.observe(echo, seen(Some((11, 7, "kubectl")), at(60)));
     assert_eq!(tracked.status_to_send(at(60)), None, "neither the echo nor the time changes anything");
 }
 
 #[test]
 fn what_another_server_has_stored_is_taken_over() {
     let mut tracked = Tracked::new(replicas(1, 3), MAX);
-    tracked.observe(replicas(1, 3), seen(Some((10, 3, "kubectl"))), at(0));
-    tracked.observe(replicas(1, 3), seen(Some((11, 7, "kubectl"))), at(1));
+    tracked.observe(replicas(1, 3), seen(Some((10, 3, "kubectl")), at(0)));
+    tracked.observe(replicas(1, 3), seen(Some((11, 7, "kubectl")), at(1)));
     let mut other = tracked.status(at(1));
     (other.drifts, other.drifters[0].manager) = (8, "helm".to_owned());
-    tracked.observe(count(2, json!({"replicas": 3}), &serde_json::to_value(&other).unwrap()), seen(None), at(2));
+    tracked.observe(count(2, json!({"replicas": 3}), &serde_json::to_value(&other).unwrap()), seen(None, at(2)));
     let status = tracked.status(at(2));
     assert_eq!((status.drifts, status.drifters[0].manager.as_str()), (8, "helm"));
 }
 
 #[test]
 fn a_write_of_ours_that_leaves_no_owner_is_no_drift() {
-    let ownerless = |version, replicas| {
-        let mut seen = seen(Some((version, replicas, "")));
-        seen.target.iter_mut().for_each(|target| target.owners = Owners::default());
-        seen
+    let ownerless = |version, replicas, at| {
+        let target = TargetState { replicas: Some(replicas), resource_version: version, ..TargetState::default() };
+        Seen { target: Some(Arc::new(TargetState { uid: "u".into(), ..target })), ..seen(None, at) }
     };
     let mut tracked = Tracked::new(replicas(1, 0), MAX);
-    tracked.observe(replicas(1, 0), seen(Some((10, 3, "kubectl"))), at(0));
+    tracked.observe(replicas(1, 0), seen(Some((10, 3, "kubectl")), at(0)));
     tracked.note_correcting(0);
     // The next Set is known before the echo of the correction to 0.
-    tracked.observe(replicas(2, 5), seen(Some((10, 3, "kubectl"))), at(1));
-    assert!(tracked.observe(replicas(2, 5), ownerless(11, 0), at(1)).is_none());
+    tracked.observe(replicas(2, 5), seen(Some((10, 3, "kubectl")), at(1)));
+    assert!(tracked.observe(replicas(2, 5), ownerless(11, 0, at(1))).is_none());
     tracked.note_written(Some((0, 11)), at(1));
-    assert!(tracked.observe(replicas(2, 5), ownerless(12, 2), at(2)).is_some(), "that was somebody else");
+    assert!(tracked.observe(replicas(2, 5), ownerless(12, 2, at(2))).is_some(), "that was somebody else");
 }
 
 #[test]
@@ -163,7 +159,7 @@ fn numbers_at_their_limits_stay_there() {
     let status = json!({"drifts": i64::MAX, "desired": 3, "observed": 3, "drifters": [drifter], "conditions": []});
     let count = count(1, json!({"replicas": 3}), &status);
     let mut tracked = Tracked::new(count.clone(), MAX);
-    assert!(tracked.observe(count, seen(Some((u64::MAX, 7, "kubectl"))), at(1)).is_some());
+    assert!(tracked.observe(count, seen(Some((u64::MAX, 7, "kubectl")), at(1))).is_some());
     let status = tracked.status(at(1));
     assert_eq!((status.drifts, status.drifters[0].count), (i64::MAX, i64::MAX));
     tracked.note_given_back(&GivenBack::Done(u64::MAX));

@@ -35,6 +35,7 @@ mod managed_certificates;
 mod managed_chart;
 mod openssl_certificates;
 mod ownership_rights;
+mod pace;
 mod plugin;
 mod plugin_errors;
 mod refusals;

@@ -10,7 +10,11 @@ use kube::{
     Client, Config, Error,
     client::{Body, ClientBuilder, ConfigExt, retry::RetryPolicy},
 };
-use tower::{BoxError, ServiceBuilder, retry::RetryLayer};
+use tonic::codegen::{
+    Body as HttpBody, Bytes,
+    http::{Request, Response},
+};
+use tower::{BoxError, Service, ServiceBuilder, retry::RetryLayer};
 
 /// Finds out within 30 s that an API server is gone without a word: watches are silent by nature, and only the kernel
 /// can tell.
@@ -34,6 +38,40 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 ///
 /// When the configuration's certificates, credentials or headers cannot be used.
 pub fn client(config: &Config) -> Result<Client, Error> {
+    Ok(builder(config)?.with_layer(&retries()?).build())
+}
+
+/// Tries requests again that the API server refuses to serve for now: the outermost layer of every client.
+///
+/// # Errors
+///
+/// None, as its settings are.
+pub fn retries() -> Result<RetryLayer<RetryPolicy>, Error> {
+    let policy = RetryPolicy::new(RETRY_MIN, RETRY_MAX, RETRIES, true).map_err(|error| Error::Service(error.into()))?;
+    Ok(RetryLayer::new(policy))
+}
+
+/// What [`client`] is built of, for further layers within its retries.
+///
+/// # Errors
+///
+/// As of [`client`].
+#[expect(clippy::type_complexity, reason = "nothing but `impl` can name a stack of layers")]
+pub fn builder(
+    config: &Config,
+) -> Result<
+    ClientBuilder<
+        impl Service<
+            Request<Body>,
+            Response = Response<impl HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
+            Error = BoxError,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + 'static,
+    >,
+    Error,
+> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
@@ -43,14 +81,11 @@ pub fn client(config: &Config) -> Result<Client, Error> {
     connector.set_connect_timeout(config.connect_timeout);
     let connector = config.rustls_https_connector_with_connector(connector)?;
     let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new()).build(connector);
-    let retries =
-        RetryPolicy::new(RETRY_MIN, RETRY_MAX, RETRIES, true).map_err(|error| Error::Service(error.into()))?;
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
-        .layer(RetryLayer::new(retries))
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(http);
-    Ok(ClientBuilder::new(service, config.default_namespace.clone()).build())
+    Ok(ClientBuilder::new(service, config.default_namespace.clone()))
 }

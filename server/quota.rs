@@ -5,12 +5,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use prometheus_client::metrics::gauge::Gauge;
+
 /// A quota, shared by reference.
 #[derive(Debug)]
 pub struct Quota {
     total: usize,
     each: usize,
     used: Mutex<Used>,
+    /// How much is used.
+    gauge: Gauge,
 }
 
 #[derive(Debug, Default)]
@@ -39,9 +43,9 @@ pub enum Exhausted {
 }
 
 impl Quota {
-    /// A quota of so many in all, and so many for each user.
-    pub fn new(total: usize, each: usize) -> Arc<Self> {
-        Arc::new(Self { total, each, used: Mutex::default() })
+    /// A quota of so many in all, and so many for each user, with a gauge that shows how much is used.
+    pub fn new(total: usize, each: usize, gauge: Gauge) -> Arc<Self> {
+        Arc::new(Self { total, each, used: Mutex::default(), gauge })
     }
 
     /// Takes one for a user.
@@ -60,6 +64,7 @@ impl Quota {
         }
         used.each.insert(user.to_owned(), own + 1);
         used.total += 1;
+        self.gauge.inc();
         Ok(Share { quota: self.clone(), user: user.to_owned() })
     }
 
@@ -72,6 +77,7 @@ impl Drop for Share {
     fn drop(&mut self) {
         let mut used = self.quota.lock();
         used.total -= 1;
+        self.quota.gauge.dec();
         if let Some(own) = used.each.get_mut(&self.user) {
             *own -= 1;
             if *own == 0 {
@@ -87,7 +93,8 @@ mod tests {
 
     #[test]
     fn one_user_leaves_some_to_the_others_and_all_leave_what_they_drop() {
-        let quota = Quota::new(3, 2);
+        let gauge = Gauge::default();
+        let quota = Quota::new(3, 2, gauge.clone());
         let first = quota.take("alice").unwrap();
         let _second = quota.take("alice").unwrap();
         assert_eq!(quota.take("alice").unwrap_err(), Exhausted::User(2));
@@ -97,7 +104,7 @@ mod tests {
         drop(quota.take("carol").unwrap());
         quota.take("alice").unwrap();
         drop(bob);
-        assert_eq!(quota.lock().total, 1);
+        assert_eq!((quota.lock().total, gauge.get()), (1, 1));
         assert_eq!(quota.lock().each.len(), 1, "users without any are forgotten");
     }
 }

@@ -66,7 +66,8 @@ impl Server {
             .await
             .context("failed to find the API server: there is neither a usable KUBECONFIG nor a service account")?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
-        let client = apiserver::client(&config).context("failed to use the API server's configuration")?;
+        let client = apiserver::builder(&config).context("failed to use the API server's configuration")?;
+        let client = client.with_layer(&metrics.requests).with_layer(&apiserver::retries()?).build();
         let (source, signer) = certificates(&args, &client)?;
         let pod = Pod::new(client.clone(), &args.pod);
         let credentials =
@@ -87,7 +88,7 @@ impl Server {
     /// When a part ended that should not have: the process is better restarted.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), anyhow::Error> {
         let Self { args, grpc, http, credentials, signer, metrics, client, elector, leadership } = self;
-        let cache = Arc::new(Cache::default());
+        let cache = Arc::new(Cache::counting(metrics.watches.clone()));
         let stages = Stages::default();
         let readiness = Readiness::new(cache.clone(), stages.draining.clone());
         let (reporter, health) = grpc::health().await;
@@ -107,9 +108,9 @@ impl Server {
         let writing = controller::run(context, cache.clone(), leadership, stages.resigning.clone());
         parts.lead(writing, elector, stages.resigned.clone());
 
-        let incoming = tls::incoming(grpc, credentials, metrics);
+        let incoming = tls::incoming(grpc, credentials, metrics.clone());
         let stop = stages.closing.clone();
-        let context = grpc::Context { client, cache, namespace: args.namespace(), max_replicas, stop };
+        let context = grpc::Context { client, cache, namespace: args.namespace(), max_replicas, metrics, stop };
         let closing = stages.closing.clone().cancelled_owned();
         let serving = grpc::serve(context, health, incoming, closing);
         supervise(parts, stages, serving, shutdown).await

@@ -33,6 +33,7 @@ mod login;
 mod login_approval;
 mod managed_certificates;
 mod managed_chart;
+mod metrics;
 mod openssl_certificates;
 mod ownership_rights;
 mod pace;

@@ -83,6 +83,7 @@ pub(super) async fn follow<K: Object, F: Feed<K>>(
             Ok(Event::InitDone) => {
                 feed.complete(std::mem::take(&mut unlisted));
                 cache.progress.mark_synced(source);
+                cache.watches.listed(source);
                 info!(%source, "listed");
             }
             Err(error) if lists == InitialListStrategy::StreamingList && is_invalid(&error) => {
@@ -91,6 +92,7 @@ pub(super) async fn follow<K: Object, F: Feed<K>>(
                 events = watch(&api, lists.clone());
             }
             Err(error) => {
+                cache.watches.failed(source);
                 if let Some(refusal) = refusal(&error) {
                     return refusal;
                 }

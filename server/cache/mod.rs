@@ -31,7 +31,10 @@ pub use self::{
     kinds::{KindState, Unavailable},
 };
 use self::{autoscalers::AutoscalerKey, progress::Progress, state::State};
-use crate::api::{Count, GroupKind, TargetKey, TargetKind, TargetState};
+use crate::{
+    api::{Count, GroupKind, TargetKey, TargetKind, TargetState},
+    telemetry::Watches,
+};
 
 /// How many events a subscriber may lag behind before it must start over: a burst, and a few MiB at most for all.
 const SUBSCRIBER_BACKLOG: usize = 4096;
@@ -80,6 +83,7 @@ pub struct Cache {
     progress: Progress,
     in_use: watch::Sender<BTreeSet<GroupKind>>,
     subscribers: broadcast::Sender<Seen>,
+    watches: Watches,
 }
 
 /// A page of a listing.
@@ -99,11 +103,17 @@ impl Default for Cache {
             progress: Progress::new(kinds.chain([Source::Counts, Source::Autoscalers]).collect()),
             in_use: watch::Sender::default(),
             subscribers: broadcast::Sender::new(SUBSCRIBER_BACKLOG),
+            watches: Watches::default(),
         }
     }
 }
 
 impl Cache {
+    /// The same, which tells what becomes of its watches.
+    pub fn counting(watches: Watches) -> Self {
+        Self { watches, ..Self::default() }
+    }
+
     /// Whether every watch that is always there has delivered its first list, or has been refused it.
     pub fn is_synced(&self) -> bool {
         self.progress.is_synced()

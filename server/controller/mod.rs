@@ -46,7 +46,7 @@ use crate::{
     api::TargetKey,
     cache::{Cache, Seen, now},
     leader::{Leadership, Term},
-    telemetry::Metrics,
+    telemetry::{Actor, Metrics},
 };
 
 /// How many corrections are under way at the API server's own pace.
@@ -129,6 +129,8 @@ struct Controller {
     /// Targets whose owners may not be as they should.
     unsettled: BTreeSet<TargetKey>,
     settling: BTreeSet<TargetKey>,
+    /// Targets that others fight over.
+    contested: BTreeSet<TargetKey>,
     /// Targets whose status may have changed.
     unreported: BTreeSet<TargetKey>,
     reporting: BTreeSet<TargetKey>,
@@ -142,11 +144,11 @@ impl Controller {
             term,
             corrector: correct::Corrector::new(context.client.clone()),
             reporter: report::Reporter::new(context.client),
+            schedule: Schedule::told_by(context.metrics.queue.clone()),
             metrics: context.metrics,
             max_replicas: context.max_replicas,
             ownership: Some(ownership).filter(|_| context.ownership == OwnershipMode::GiveBack),
             targets: HashMap::new(),
-            schedule: Schedule::default(),
             corrections: JoinSet::new(),
             slots: Arc::new(Semaphore::new(MAX_CORRECTIONS)),
             correcting: BTreeSet::new(),
@@ -154,6 +156,7 @@ impl Controller {
             give_backs: JoinSet::new(),
             unsettled: BTreeSet::new(),
             settling: BTreeSet::new(),
+            contested: BTreeSet::new(),
             unreported: BTreeSet::new(),
             reporting: BTreeSet::new(),
             news: HashMap::new(),
@@ -184,8 +187,10 @@ impl Controller {
         self.corrections.shutdown().await;
         self.reports.shutdown().await;
         self.give_backs.shutdown().await;
-        // The managed targets are counted by whoever leads.
+        // Whoever leads counts these.
         self.metrics.managed.set(0);
+        self.metrics.contested.set(0);
+        self.schedule.clear();
     }
 
     async fn follow(
@@ -229,6 +234,7 @@ impl Controller {
         let key = seen.key.clone();
         let Some(count) = seen.count.clone() else {
             self.targets.remove(&key);
+            self.note_contested(&key, false);
             self.metrics.managed.set(self.targets.len() as i64);
             return;
         };
@@ -239,7 +245,7 @@ impl Controller {
         }
         let Some(tracked) = self.targets.get_mut(&key) else { return };
         if let Some(drift) = tracked.observe(count, seen) {
-            self.metrics.drifts.inc();
+            self.metrics.drifted(Actor::of(&drift.manager, &drift.subresource));
             info!(target = %key, manager = drift.manager, operation = drift.operation, subresource = drift.subresource,
                 from = drift.from, to = drift.to, "drift");
         }
@@ -250,12 +256,21 @@ impl Controller {
 
     /// Announces the fight that has begun, if one has.
     fn tell_of_a_contest(&mut self, key: &TargetKey) {
-        let Some(contest) = self.targets.get_mut(key).and_then(|tracked| tracked.contest_to_tell(now())) else {
-            return;
-        };
+        let Some(tracked) = self.targets.get_mut(key) else { return };
+        let contest = tracked.contest_to_tell(now());
+        let contested = tracked.is_contested();
+        self.note_contested(key, contested);
+        let Some(contest) = contest else { return };
         let (reason, problem) = &contest;
         warn!(target = %key, reason, problem, "contested");
         self.news.entry(key.clone()).or_default().contest = Some(contest);
+    }
+
+    fn note_contested(&mut self, key: &TargetKey, contested: bool) {
+        let changed = if contested { self.contested.insert(key.clone()) } else { self.contested.remove(key) };
+        if changed {
+            self.metrics.contested.set(self.contested.len() as i64);
+        }
     }
 
     /// Counts and announces the drift that has ended, if one has.

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use tokio::time::Instant;
 use tokio_util::time::{DelayQueue, delay_queue};
 
-use crate::api::TargetKey;
+use crate::{api::TargetKey, telemetry::Queue};
 
 /// The longest sleep until an override ends, far below what the timer can hold.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
@@ -17,7 +17,10 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 /// The targets to decide on.
 #[derive(Default)]
 pub struct Schedule {
-    due: VecDeque<TargetKey>,
+    /// What is told of those that are due.
+    told: Queue,
+    /// With the time since when each waits.
+    due: VecDeque<(TargetKey, Instant)>,
     queued: BTreeSet<TargetKey>,
     later: DelayQueue<TargetKey>,
     /// The one timer of a target: the earliest that was asked for. Deciding sets it anew.
@@ -25,6 +28,15 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// Without any target, and told of in a metric.
+    pub fn told_by(told: Queue) -> Self {
+        Self { told, ..Self::default() }
+    }
+
+    fn tell(&self) {
+        self.told.set(self.due.len(), self.due.front().map(|(_, since)| *since));
+    }
+
     /// Whether there is nothing to decide on now.
     pub fn is_idle(&self) -> bool {
         self.due.is_empty()
@@ -33,13 +45,15 @@ impl Schedule {
     /// Adds a target to decide on now, unless it waits for that already.
     pub fn now(&mut self, key: TargetKey) {
         if self.queued.insert(key.clone()) {
-            self.due.push_back(key);
+            self.due.push_back((key, Instant::now()));
+            self.tell();
         }
     }
 
     /// Takes the next target to decide on.
     pub fn take(&mut self) -> Option<TargetKey> {
-        let key = self.due.pop_front()?;
+        let (key, _) = self.due.pop_front()?;
+        self.tell();
         self.queued.remove(&key);
         Some(key)
     }
@@ -48,6 +62,7 @@ impl Schedule {
     pub fn clear(&mut self) {
         self.due.clear();
         self.queued.clear();
+        self.tell();
     }
 
     /// Sets the timer of a target, unless it rings earlier anyhow.
@@ -97,6 +112,21 @@ mod tests {
         assert_eq!([schedule.take(), schedule.take(), schedule.take()], [Some(key("a")), Some(key("b")), None]);
         schedule.now(key("a"));
         assert!(!schedule.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn how_many_are_due_and_for_how_long_is_told() {
+        let queue = Queue::default();
+        let mut schedule = Schedule::told_by(queue.clone());
+        schedule.now(key("a"));
+        tokio::time::advance(Duration::from_secs(3)).await;
+        schedule.now(key("b"));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(queue.get(), (2, 4.0));
+        schedule.take();
+        assert_eq!(queue.get(), (1, 1.0));
+        schedule.clear();
+        assert_eq!(queue.get(), (0, 0.0));
     }
 
     #[tokio::test]

@@ -289,6 +289,11 @@ impl Tracked {
         };
     }
 
+    /// Whether a fight was told of that is not over.
+    pub fn is_contested(&self) -> bool {
+        self.told.is_some()
+    }
+
     /// The fight to tell of, if it was not told of yet.
     pub fn contest_to_tell(&mut self, now: Timestamp) -> Option<(&'static str, String)> {
         let contest = self.contested(now);

@@ -28,6 +28,7 @@ use crate::{
         self, deployments::deployments_service_server as deployments_server, replicas::v1::replicas_service_server,
     },
     quota::Quota,
+    telemetry::Metrics,
     tls::{Connection, MAX_AGE},
 };
 
@@ -64,6 +65,8 @@ pub struct Context {
     pub namespace: Option<String>,
     /// The largest count that is accepted, in replicas.
     pub max_replicas: i32,
+    /// Where calls are counted.
+    pub metrics: Arc<Metrics>,
     /// Ends open watches.
     pub stop: CancellationToken,
 }
@@ -86,10 +89,11 @@ pub async fn serve(
         rules: Arc::new(rules),
         writes: Writes::new(context.client, authorizer.clone()),
         authorizer,
-        watches: Quota::new(MAX_WATCHES.0, MAX_WATCHES.1),
+        watches: Quota::new(MAX_WATCHES.0, MAX_WATCHES.1, context.metrics.open_watches.clone()),
         stop: context.stop,
     };
     Server::builder()
+        .layer(context.metrics.calls.clone())
         .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)

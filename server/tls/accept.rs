@@ -40,7 +40,7 @@ pub fn incoming(
 ) -> impl Stream<Item = io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(64);
     let limits = Limits::of_process();
-    let quota = Quota::new(limits.connections, limits.each);
+    let quota = Quota::new(limits.connections, limits.each, metrics.open_connections.clone());
     let accept = Accept { listener, sender, handshaker: Handshaker { credentials, quota, metrics } };
     tokio::spawn(accept.run(limits));
     ReceiverStream::new(receiver)

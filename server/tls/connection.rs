@@ -118,7 +118,7 @@ mod tests {
 
     fn connection(stream: DuplexStream) -> Connection<DuplexStream> {
         let identity = Identity { user: "alice".to_owned(), groups: Vec::new() };
-        Connection::new(stream, identity, LIFE, Quota::new(1, 1).take("alice").unwrap())
+        Connection::new(stream, identity, LIFE, Quota::new(1, 1, Default::default()).take("alice").unwrap())
     }
 
     #[tokio::test(start_paused = true)]

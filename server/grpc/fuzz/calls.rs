@@ -47,7 +47,7 @@ impl Services {
                 rules: Arc::new(Rules { namespace: None, max_replicas: 100 }),
                 writes: Writes::new(client, authorizer.clone()),
                 authorizer,
-                watches: crate::quota::Quota::new(usize::MAX, usize::MAX),
+                watches: crate::quota::Quota::new(usize::MAX, usize::MAX, Default::default()),
                 stop: CancellationToken::new(),
             };
             routes(replicas, health().await.1).unwrap()

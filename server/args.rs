@@ -10,6 +10,7 @@ use crate::{
     leader::LeaseArgs,
     pki::{managed::ManagedArgs, signer::SignerArgs},
     pod::PodArgs,
+    telemetry::LogFormat,
     tls::Files,
 };
 
@@ -39,6 +40,10 @@ pub struct Args {
     /// Log level: error, warn, info, debug, trace
     #[arg(long, env, default_value = "info", value_name = "LEVEL")]
     pub log_level: String,
+
+    /// Format of the log
+    #[arg(long, env, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
 
     /// Where the certificates come from
     #[arg(long, env, default_value = "files", value_name = "SOURCE")]

@@ -9,23 +9,30 @@ use replica_count_manager::{
     check,
     run::Server,
     shutdown::Signals,
-    telemetry,
+    telemetry::{self, LogFormat},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let in_json = args.command.is_none() && args.log_format == LogFormat::Json;
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            if in_json {
+                error!(error = format!("{error:#}"), "failed");
+            } else {
+                eprintln!("error: {error:#}");
+            }
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(args: Args) -> Result<(), anyhow::Error> {
-    telemetry::init_log(&args.log_level).with_context(|| format!("failed to use LOG_LEVEL {:?}", args.log_level))?;
+    telemetry::init_log(&args.log_level, args.log_format)
+        .with_context(|| format!("failed to use LOG_LEVEL {:?}", args.log_level))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start")?;
     runtime.block_on(async {
         match args.command.clone() {

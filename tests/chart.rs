@@ -13,7 +13,7 @@ use crate::support::{
     world,
 };
 
-/// Every optional object and setting at once, but for the PodMonitor, whose definition the cluster lacks.
+/// Every optional object and setting at once, but for those of the Prometheus Operator, whose definitions the cluster lacks.
 const ALL: &str = r#"{
     "replicaCount": 3,
     "image": {"digest": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
@@ -22,6 +22,7 @@ const ALL: &str = r#"{
     "targets": [{"apiGroup": "argoproj.io", "resource": "rollouts"}],
     "pdb": {"minAvailable": "50%"},
     "podLabels": {"team": "pods"},
+    "logFormat": "json",
     "priorityClassName": "system-cluster-critical",
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"operator": "Exists"}],
@@ -58,6 +59,7 @@ async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
         (vec!["certificates.existingSecret=x", "maxReplicas=-1"], "maxReplicas"),
         (vec!["certificates.existingSecret=x", "image.digest=latest"], "digest"),
         (vec!["certificates.existingSecret=x", "ownership=take"], "ownership"),
+        (vec!["certificates.existingSecret=x", "logFormat=xml"], "logFormat"),
         (vec!["certificates.existingSecret=x", "fence.enabled=maybe"], "fence"),
         (vec!["certificates.existingSecret=x", "pdb.minAvailable=half"], "minAvailable"),
         (vec!["certificates.existingSecret=x", r"commonLabels.app\.kubernetes\.io/name=x"], "commonLabels"),

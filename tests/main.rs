@@ -32,6 +32,7 @@ mod limits;
 mod login;
 mod login_approval;
 mod managed_certificates;
+mod logs;
 mod managed_chart;
 mod metrics;
 mod openssl_certificates;

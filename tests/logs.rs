@@ -1,0 +1,65 @@
+//! The log in JSON: every line is one, also of what goes wrong.
+
+use anyhow::{Context, Result, ensure};
+use cluster::wait;
+use serde_json::{Value, json};
+
+use crate::support::{FILES, Namespace, PATIENCE, server_flags, world};
+
+/// The lines of a log, each of which is an object with what every line has.
+fn lines(log: &str) -> Result<Vec<Value>> {
+    let parse = |line| {
+        let line: Value = serde_json::from_str(line).with_context(|| format!("{line} is not JSON"))?;
+        for field in ["timestamp", "level", "message"] {
+            ensure!(line[field].is_string(), "{line} has no {field}");
+        }
+        Ok(line)
+    };
+    log.lines().map(parse).collect()
+}
+
+#[tokio::test]
+async fn every_line_of_a_log_in_json_is_an_object_with_its_fields() -> Result<()> {
+    let world = world().await?;
+    let shop = Namespace::shared("logged").await?;
+    let flags = server_flags(&shop, world.certificates(), FILES);
+    let server = world.standalone(flags.iter().map(String::as_str).chain(["--log-format=json"]))?;
+    server.listens().await?;
+    shop.deployment("web", 1).await?;
+    shop.set("web", 3).await?;
+    shop.reaches("deployment/web", 3).await?;
+    let drift = wait::until("the drift in the log", PATIENCE, async || {
+        // Until this server knows the count, a change is no drift to it.
+        shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
+        let lines = lines(&server.log()?)?;
+        lines.into_iter().find(|line| line["message"] == "drift").context("there is none")
+    })
+    .await?;
+    let target = format!("deployment.apps/web in namespace {}", shop.name);
+    for (field, value) in [
+        ("level", json!("INFO")),
+        ("target", json!(target)),
+        ("manager", json!("kubectl")),
+        ("subresource", json!("scale")),
+        ("from", json!(3)),
+        ("to", json!(7)),
+    ] {
+        assert_eq!(drift[field], value, "{drift}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_start_that_fails_says_so_in_json() -> Result<()> {
+    let world = world().await?;
+    let flags = ["--log-format=json", "--cert-file=/nowhere/tls.crt"];
+    let server = world.standalone(flags)?;
+    let end = wait::until("the end of the log", PATIENCE, async || {
+        let lines = lines(&server.log()?)?;
+        lines.into_iter().find(|line| line["level"] == "ERROR").context("no failure yet")
+    })
+    .await?;
+    let error = end["error"].as_str().context("no error")?;
+    assert!(error.contains("failed to read /nowhere/tls.crt"), "{end}");
+    Ok(())
+}

@@ -41,8 +41,13 @@ async fn drifts_are_counted_by_the_kind_of_program_that_caused_them() -> Result<
     shop.reaches("deployment/web", 3).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     shop.drifts("deployment.web", 1).await?;
-    shop.kubectl(&["scale", "deployment/web", "--replicas=8", "--field-manager=argocd-controller"]).await?;
-    shop.drifts("deployment.web", 2).await?;
+    // Three of one program are a fight.
+    for drifts in 2..5 {
+        let patch = format!("--patch={{\"spec\":{{\"replicas\":{}}}}}", 6 + drifts);
+        shop.kubectl(&["patch", "deployment/web", "--field-manager=argocd-controller", &patch]).await?;
+        shop.drifts("deployment.web", drifts).await?;
+    }
+    grows(shop.world, "replica_count_manager_contested_targets", 0.0).await?;
     for (series, before) in series.iter().zip(before) {
         grows(shop.world, series, before).await?;
     }

@@ -1,10 +1,14 @@
 //! Fights over a count: who keeps undoing corrections, and how fast to go on correcting then.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use jiff::Timestamp;
+use prometheus_client::metrics::gauge::Gauge;
 
-use crate::api::ReplicaCountStatus;
+use crate::api::{ReplicaCountStatus, TargetKey};
 
 /// The type of the condition that tells of a fight.
 pub const CONTESTED: &str = "Contested";
@@ -103,6 +107,35 @@ impl Contest {
     }
 }
 
+/// The targets that others fight over, told of in a metric.
+pub struct ContestedTargets {
+    keys: BTreeSet<TargetKey>,
+    told: Gauge,
+}
+
+impl ContestedTargets {
+    /// None yet.
+    pub fn told_by(told: Gauge) -> Self {
+        Self { keys: BTreeSet::new(), told }
+    }
+
+    /// Takes in whether a target is one of them.
+    pub fn note(&mut self, key: &TargetKey, contested: bool) {
+        if contested {
+            self.keys.insert(key.clone());
+        } else {
+            self.keys.remove(key);
+        }
+        self.told.set(self.keys.len() as i64);
+    }
+
+    /// Forgets them all.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.told.set(0);
+    }
+}
+
 /// What a fight looks like to people, and what to do about it.
 pub fn message(opponent: &str) -> String {
     format!("{opponent} keeps changing the count: leave it out of what {opponent} writes, or delete this ReplicaCount")
@@ -140,6 +173,18 @@ mod tests {
         ] {
             assert_eq!(drifts(&times).opponent(at(now)), opponent, "{times:?} at {now}");
         }
+    }
+
+    #[test]
+    fn a_target_is_contested_once_until_it_is_no_longer() {
+        let told = Gauge::default();
+        let mut contested = ContestedTargets::told_by(told.clone());
+        for (name, is, count) in [("a", true, 1), ("b", true, 2), ("a", true, 2), ("c", false, 2), ("a", false, 1)] {
+            contested.note(&TargetKey::new("shop", "", "", name).unwrap(), is);
+            assert_eq!(told.get(), count, "{name} {is}");
+        }
+        contested.clear();
+        assert_eq!(told.get(), 0);
     }
 
     #[test]

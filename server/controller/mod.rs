@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::{
+    contest::ContestedTargets,
     correct::Corrected,
     ownership::{GivenBack, Ownership},
     report::{News, Reported},
@@ -130,7 +131,7 @@ struct Controller {
     unsettled: BTreeSet<TargetKey>,
     settling: BTreeSet<TargetKey>,
     /// Targets that others fight over.
-    contested: BTreeSet<TargetKey>,
+    contested: ContestedTargets,
     /// Targets whose status may have changed.
     unreported: BTreeSet<TargetKey>,
     reporting: BTreeSet<TargetKey>,
@@ -145,6 +146,7 @@ impl Controller {
             corrector: correct::Corrector::new(context.client.clone()),
             reporter: report::Reporter::new(context.client),
             schedule: Schedule::told_by(context.metrics.queue.clone()),
+            contested: ContestedTargets::told_by(context.metrics.contested.clone()),
             metrics: context.metrics,
             max_replicas: context.max_replicas,
             ownership: Some(ownership).filter(|_| context.ownership == OwnershipMode::GiveBack),
@@ -156,7 +158,6 @@ impl Controller {
             give_backs: JoinSet::new(),
             unsettled: BTreeSet::new(),
             settling: BTreeSet::new(),
-            contested: BTreeSet::new(),
             unreported: BTreeSet::new(),
             reporting: BTreeSet::new(),
             news: HashMap::new(),
@@ -189,7 +190,7 @@ impl Controller {
         self.give_backs.shutdown().await;
         // Whoever leads counts these.
         self.metrics.managed.set(0);
-        self.metrics.contested.set(0);
+        self.contested.clear();
         self.schedule.clear();
     }
 
@@ -234,7 +235,7 @@ impl Controller {
         let key = seen.key.clone();
         let Some(count) = seen.count.clone() else {
             self.targets.remove(&key);
-            self.note_contested(&key, false);
+            self.contested.note(&key, false);
             self.metrics.managed.set(self.targets.len() as i64);
             return;
         };
@@ -258,19 +259,11 @@ impl Controller {
     fn tell_of_a_contest(&mut self, key: &TargetKey) {
         let Some(tracked) = self.targets.get_mut(key) else { return };
         let contest = tracked.contest_to_tell(now());
-        let contested = tracked.is_contested();
-        self.note_contested(key, contested);
+        self.contested.note(key, tracked.is_contested());
         let Some(contest) = contest else { return };
         let (reason, problem) = &contest;
         warn!(target = %key, reason, problem, "contested");
         self.news.entry(key.clone()).or_default().contest = Some(contest);
-    }
-
-    fn note_contested(&mut self, key: &TargetKey, contested: bool) {
-        let changed = if contested { self.contested.insert(key.clone()) } else { self.contested.remove(key) };
-        if changed {
-            self.metrics.contested.set(self.contested.len() as i64);
-        }
     }
 
     /// Counts and announces the drift that has ended, if one has.

@@ -65,6 +65,7 @@ async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
         (vec!["certificates.existingSecret=x", r"commonLabels.app\.kubernetes\.io/name=x"], "commonLabels"),
         (vec!["certificates.existingSecret=x", "targets[0].apiGroup=*,targets[0].resource=pods"], "apiGroup"),
         (vec!["certificates.existingSecret=x", "networkPolicy.from=x"], "networkPolicy"),
+        (vec!["certificates.existingSecret=x", "prometheusRule.runbookUrl="], "runbookUrl"),
     ] {
         let mut helm = world.cluster.helm();
         helm.args(["template", "release", CHART]);
@@ -125,7 +126,9 @@ fn undescribed(schema: &Value, path: &str) -> Vec<String> {
 async fn common_labels_are_on_everything_and_select_nothing() -> Result<()> {
     let mut values: Value = serde_json::from_str(ALL)?;
     values["podMonitor"] = json!({"enabled": true, "interval": "30s", "labels": {"release": "prometheus"}});
+    values["prometheusRule"] = json!({"enabled": true, "labels": {"release": "prometheus"}});
     let all = objects(&values).await?;
+    assert_eq!(one(&all, "PrometheusRule")?["metadata"]["labels"]["release"], "prometheus");
     for object in all.iter().filter(|object| object["kind"] != "ConfigMap") {
         assert_eq!(object["metadata"]["labels"]["team"], "platform", "{object}");
     }

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod alerts;
 mod authorization;
 mod autoscalers;
 mod certificate_rights;
@@ -31,8 +32,8 @@ mod lifecycle;
 mod limits;
 mod login;
 mod login_approval;
-mod managed_certificates;
 mod logs;
+mod managed_certificates;
 mod managed_chart;
 mod metrics;
 mod openssl_certificates;

@@ -146,3 +146,66 @@ impl Metrics {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, convert::Infallible};
+
+    use hyper::{Request, Response};
+    use tower::{Layer, ServiceExt, service_fn};
+
+    use super::*;
+
+    /// All metrics, each with at least one series.
+    async fn all() -> String {
+        let metrics = Metrics::default();
+        metrics.watches.listed(&"ReplicaCount");
+        let answer = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new())));
+        metrics.requests.layer(answer).oneshot(Request::new(())).await.unwrap();
+        metrics.calls.layer(answer).oneshot(Request::new(())).await.unwrap();
+        metrics.encode().unwrap()
+    }
+
+    /// The name that queries use, the type, and the labels of each metric.
+    fn told(text: &str) -> BTreeSet<String> {
+        let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let rows = families.map(|(family, kind)| {
+            let suffix = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            let series = text.lines().find(|line| line.starts_with(family)).unwrap();
+            let labels = series.split_once('{').map_or("", |(_, labels)| labels.split_once('}').unwrap().0);
+            let labels = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0));
+            let labels: Vec<_> = labels.filter(|name| *name != "le").map(|name| format!("`{name}`")).collect();
+            format!("`{family}{suffix}` | {kind} | {}", labels.join(", "))
+        });
+        rows.collect()
+    }
+
+    #[tokio::test]
+    async fn the_document_lists_the_metrics_that_there_are() {
+        let rows = include_str!("../../docs/metrics.md").lines().filter_map(|line| line.strip_prefix("| `"));
+        let documented = rows.map(|row| {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            format!("`{} | {} | {}", cells[0], cells[1], cells[2])
+        });
+        assert_eq!(documented.collect::<BTreeSet<_>>(), told(&all().await));
+    }
+
+    #[tokio::test]
+    async fn alerts_are_about_metrics_that_there_are() {
+        let text = all().await;
+        let rules = include_str!("../../charts/replica-count-manager/files/alerts.yaml");
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let names =
+            rules.split(|c| !is_name(c)).filter(|word| word.starts_with(PREFIX) || word.starts_with("grpc_server"));
+        let mut count = 0;
+        for name in names {
+            assert!(text.lines().any(|line| line.starts_with(name)), "there is no {name}");
+            count += 1;
+        }
+        assert!(count > 10);
+    }
+}

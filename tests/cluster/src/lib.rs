@@ -26,4 +26,4 @@ pub use cluster::{Cluster, Options};
 pub use command::run;
 pub use component::{Component, Handle};
 pub use kubelet::Kubelet;
-pub use tools::{Tool, Tools};
+pub use tools::{Tool, Tools, promtool};

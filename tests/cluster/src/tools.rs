@@ -13,7 +13,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use build::Workshop;
+use build::{Module, Workshop};
 
 /// A program that tests and the demo call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,11 +38,13 @@ pub enum Tool {
     Grpcurl,
     /// Installs kubectl plugins.
     Krew,
+    /// Checks what Prometheus reads.
+    Promtool,
 }
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -53,6 +55,7 @@ impl Tool {
         Self::Helm3,
         Self::Grpcurl,
         Self::Krew,
+        Self::Promtool,
     ];
 
     /// The name of its executable file.
@@ -68,6 +71,7 @@ impl Tool {
             Self::Helm3 => "helm3",
             Self::Grpcurl => "grpcurl",
             Self::Krew => "krew",
+            Self::Promtool => "promtool",
         }
     }
 }
@@ -80,25 +84,20 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds every tool, and builds those that are missing: minutes the first time on a machine, no time afterwards.
+    /// Finds every tool but promtool, and builds those that are missing: minutes the first time on a machine, no time
+    /// afterwards.
     ///
     /// A tool is taken from the folder in `KUBEBUILDER_ASSETS`, from the cache of earlier builds, or from `PATH`, in
-    /// this order, if its version fits the one that `tools/go.mod` pins.
+    /// this order, if its version fits the one that the `go.mod` files of `tools/` pin.
     ///
     /// # Errors
     ///
     /// If a tool has to be built and cannot be.
     pub fn ready() -> Result<Self> {
-        let workshop = Workshop::open()?;
-        let assets = env::var_os("KUBEBUILDER_ASSETS").unwrap_or_default();
-        let path = env::var_os("PATH").unwrap_or_default();
+        let workshop = Workshop::open(Module::CLUSTER)?;
         let mut programs = BTreeMap::new();
-        for tool in Tool::ALL {
-            let program = match find(tool, &assets).or_else(|| workshop.built(tool)).or_else(|| find(tool, &path)) {
-                Some(program) => program,
-                None => workshop.build(tool)?,
-            };
-            programs.insert(tool, program);
+        for tool in Tool::ALL.into_iter().filter(|tool| *tool != Tool::Promtool) {
+            programs.insert(tool, found_or_built(tool, &workshop)?);
         }
         Ok(Self { programs, kwok_files: workshop.kwok_files()? })
     }
@@ -125,6 +124,23 @@ impl Tools {
     /// The folder of kwok's stages and custom resource definitions.
     pub(crate) fn kwok_files(&self) -> &Path {
         &self.kwok_files
+    }
+}
+
+/// The executable file of promtool, which few need: found or built like the other tools, but only when it is asked for.
+///
+/// # Errors
+///
+/// If it has to be built and cannot be.
+pub fn promtool() -> Result<PathBuf> {
+    found_or_built(Tool::Promtool, &Workshop::open(Module::PROMTOOL)?)
+}
+
+fn found_or_built(tool: Tool, workshop: &Workshop) -> Result<PathBuf> {
+    let [assets, path] = ["KUBEBUILDER_ASSETS", "PATH"].map(|name| env::var_os(name).unwrap_or_default());
+    match find(tool, &assets).or_else(|| workshop.built(tool)).or_else(|| find(tool, &path)) {
+        Some(program) => Ok(program),
+        None => workshop.build(tool),
     }
 }
 

@@ -9,11 +9,46 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::versions::{GO_MOD, pinned};
+use super::versions::{GO_MOD, PROMTOOL_GO_MOD, PROMTOOL_SERIES, pinned};
 use super::{Tool, fits};
 
-const GO_SUM: &str = include_str!("../../tools/go.sum");
-const MAIN_GO: &str = include_str!("../../tools/main.go");
+/// A Go module that tools are built from.
+#[derive(Clone, Copy)]
+pub(super) struct Module {
+    go_mod: &'static str,
+    go_sum: &'static str,
+    /// Its own program; empty if it has none.
+    main_go: &'static str,
+    /// The build tags.
+    tags: &'static str,
+    link_flags: fn() -> String,
+}
+
+impl Module {
+    /// All tools but promtool.
+    pub(super) const CLUSTER: Self = Self {
+        go_mod: GO_MOD,
+        go_sum: include_str!("../../tools/go.sum"),
+        main_go: include_str!("../../tools/main.go"),
+        tags: "",
+        link_flags,
+    };
+
+    /// promtool, without the clients of every cloud that Prometheus finds targets in.
+    pub(super) const PROMTOOL: Self = Self {
+        go_mod: PROMTOOL_GO_MOD,
+        go_sum: include_str!("../../tools/promtool/go.sum"),
+        main_go: "",
+        tags: "remove_all_sd",
+        link_flags: promtool_link_flags,
+    };
+
+    /// Names a state of the sources and the machine they are built for.
+    fn key(&self) -> String {
+        let (flags, files) = ((self.link_flags)() + self.tags, KWOK_FILES.concat());
+        fnv1a(&[self.go_mod, self.go_sum, self.main_go, &flags, &files, env::consts::OS, env::consts::ARCH])
+    }
+}
 
 /// The control plane and kubectl are one program, which acts as the one it is called as.
 const CONTROL_PLANE: &str = "kubernetes";
@@ -30,19 +65,20 @@ const KWOK_FILES: [&str; 6] = [
 
 /// The folder that holds what was built from one state of the sources, so that another state gets another folder.
 pub(super) struct Workshop {
+    module: Module,
     folder: PathBuf,
 }
 
 impl Workshop {
     /// Names the folder for these sources; it need not exist.
-    pub(super) fn open() -> Result<Self> {
+    pub(super) fn open(module: Module) -> Result<Self> {
         let cache = env::var_os("XDG_CACHE_HOME")
             .map(PathBuf::from)
             .filter(|folder| folder.is_absolute())
             .or_else(|| Some(env::home_dir()?.join(".cache")))
             .context("failed to find a cache folder: neither XDG_CACHE_HOME nor HOME is set; set one of them")?;
-        let folder = cache.join("replica-count-manager/tools").join(key());
-        Ok(Self { folder })
+        let folder = cache.join("replica-count-manager/tools").join(module.key());
+        Ok(Self { module, folder })
     }
 
     /// The program of an earlier build.
@@ -63,6 +99,7 @@ impl Workshop {
             Tool::Helm3 => ("helm.sh/helm/v3/cmd/helm", "1 minute"),
             Tool::Grpcurl => ("github.com/fullstorydev/grpcurl/cmd/grpcurl", "20 seconds"),
             Tool::Krew => ("sigs.k8s.io/krew/cmd/krew", "10 seconds"),
+            Tool::Promtool => ("github.com/prometheus/prometheus/cmd/promtool", "3 minutes"),
             _ => return self.build_control_plane(tool),
         };
         announce(&format!("building {} (about {minutes}, once per machine)", tool.name()));
@@ -112,7 +149,8 @@ impl Workshop {
     fn compile(&self, package: &str, name: &str) -> Result<()> {
         let partial = self.folder.join(format!("{name}.partial"));
         let output = partial.to_str().context("the cache folder's name is not UTF-8")?;
-        self.go(&["build", "-trimpath", "-buildvcs=false", "-ldflags", &link_flags(), "-o", output, package])?;
+        let (tags, flags) = (self.module.tags, (self.module.link_flags)());
+        self.go(&["build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", &flags, "-o", output, package])?;
         fs::rename(&partial, self.folder.join(name))?;
         Ok(())
     }
@@ -121,8 +159,11 @@ impl Workshop {
     fn go(&self, arguments: &[&str]) -> Result<String> {
         let source = self.folder.join("source");
         fs::create_dir_all(&source)?;
-        for (name, text) in [("go.mod", GO_MOD), ("go.sum", GO_SUM), ("main.go", MAIN_GO)] {
-            fs::write(source.join(name), text)?;
+        let Module { go_mod, go_sum, main_go, .. } = self.module;
+        for (name, text) in [("go.mod", go_mod), ("go.sum", go_sum), ("main.go", main_go)] {
+            if !text.is_empty() {
+                fs::write(source.join(name), text)?;
+            }
         }
         let output = Command::new("go")
             .args(arguments)
@@ -171,10 +212,10 @@ fn link_flags() -> String {
     format!("-s -w -X main.version={}{settings}", pinned(Tool::Grpcurl))
 }
 
-/// Names a state of the sources and the machine they are built for.
-fn key() -> String {
-    let (flags, files) = (link_flags(), KWOK_FILES.concat());
-    fnv1a(&[GO_MOD, GO_SUM, MAIN_GO, &flags, &files, env::consts::OS, env::consts::ARCH])
+/// Prometheus is released as 3.15.1 what the module has as v0.315.1.
+fn promtool_link_flags() -> String {
+    let version = pinned(Tool::Promtool).trim_start_matches("v0.").replacen('3', PROMTOOL_SERIES, 1);
+    format!("-s -w -X github.com/prometheus/common/version.Version={version}")
 }
 
 /// FNV-1a of 64 bits: std's hasher may differ from one release to the next, and nobody attacks this key.
@@ -199,6 +240,7 @@ mod tests {
     #[test]
     fn link_flags_carry_the_pinned_versions() {
         let flags = link_flags();
+        assert!(promtool_link_flags().contains("=3."), "{}", promtool_link_flags());
         for tool in [Tool::Kubectl, Tool::Helm, Tool::Helm3, Tool::Krew, Tool::Grpcurl] {
             assert!(flags.contains(&format!("={}", pinned(tool))), "{flags}");
         }

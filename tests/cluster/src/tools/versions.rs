@@ -1,8 +1,13 @@
-//! Which versions the tools have to be of; `tools/go.mod` is the one place that says so.
+//! Which versions the tools have to be of; the `go.mod` files of `tools/` are the one place that says so.
 
 use super::Tool;
 
 pub(super) const GO_MOD: &str = include_str!("../../tools/go.mod");
+
+pub(super) const PROMTOOL_GO_MOD: &str = include_str!("../../tools/promtool/go.mod");
+
+/// As a module, Prometheus 3.15 has the version 0.315.
+pub(super) const PROMTOOL_SERIES: &str = "3.";
 
 /// How to ask a tool for its version.
 pub(super) const fn arguments(tool: Tool) -> &'static [&'static str] {
@@ -30,9 +35,11 @@ pub(super) fn pinned(tool: Tool) -> &'static str {
         Tool::Helm3 => "helm.sh/helm/v3",
         Tool::Grpcurl => "github.com/fullstorydev/grpcurl",
         Tool::Krew => "sigs.k8s.io/krew",
+        Tool::Promtool => "github.com/prometheus/prometheus",
         _ => "k8s.io/kubernetes",
     };
-    GO_MOD
+    let go_mod = if tool == Tool::Promtool { PROMTOOL_GO_MOD } else { GO_MOD };
+    go_mod
         .lines()
         .filter_map(|line| line.trim().strip_prefix(module)?.strip_prefix(' '))
         .find_map(|rest| rest.split_whitespace().next())
@@ -42,6 +49,9 @@ pub(super) fn pinned(tool: Tool) -> &'static str {
 /// The start of every fitting version. Kubernetes, etcd and kwok change behaviour with a minor version, the others
 /// only with a major one.
 fn series(tool: Tool) -> String {
+    if tool == Tool::Promtool {
+        return PROMTOOL_SERIES.to_owned();
+    }
     let version = pinned(tool).trim_start_matches('v');
     let parts = if matches!(tool, Tool::Helm | Tool::Helm3 | Tool::Grpcurl | Tool::Krew) { 1 } else { 2 };
     version.split('.').take(parts).map(|part| format!("{part}.")).collect()
@@ -70,6 +80,8 @@ mod tests {
             (Tool::Helm, "v3.22.0+g1234567".to_owned(), false),
             (Tool::Helm3, "v3.4.5+g1234567".to_owned(), true),
             (Tool::Helm3, "v4.3.1+g1234567".to_owned(), false),
+            (Tool::Promtool, "promtool, version 3.5.0 (branch: HEAD, revision: 8be3a9560)".to_owned(), true),
+            (Tool::Promtool, "promtool, version 2.42.0+ds (branch: debian/sid)\n go version: go1.19".to_owned(), false),
         ];
         for (tool, text, expected) in cases {
             assert_eq!(fits(tool, &text), expected, "{text}");

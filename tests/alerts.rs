@@ -1,0 +1,122 @@
+//! What Prometheus makes of the chart's alert rules and of the server's metrics, by its own tool.
+
+use std::{collections::BTreeSet, fs, process::Stdio};
+
+use anyhow::{Context, Result, ensure};
+use cluster::run;
+use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, process::Command};
+
+use crate::support::{
+    chart::{objects, one},
+    world,
+};
+
+/// What the rules are tested with.
+const SERIES: &str = include_str!("alerts.yaml");
+
+async fn promtool() -> Result<Command> {
+    Ok(Command::new(tokio::task::spawn_blocking(cluster::promtool).await??))
+}
+
+/// The rules of the chart, with further values in JSON.
+async fn rules(values: Value) -> Result<Value> {
+    let mut enabled = json!({"prometheusRule": {"enabled": true}});
+    let all = enabled.as_object_mut().context("no object")?;
+    all.extend(values.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    Ok(one(&objects(&enabled).await?, "PrometheusRule")?["spec"].clone())
+}
+
+/// The names of the alerts.
+fn names(rules: &Value) -> BTreeSet<&str> {
+    let rules = rules["groups"].as_array().into_iter().flatten().flat_map(|group| group["rules"].as_array());
+    rules.flatten().filter_map(|rule| rule["alert"].as_str()).collect()
+}
+
+#[tokio::test]
+async fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
+    let rules = rules(json!({})).await?;
+    let folder = world().await?.cluster.folder().join("alerts");
+    fs::create_dir(&folder)?;
+    fs::write(folder.join("rules.yaml"), rules.to_string())?;
+    fs::write(folder.join("alerts.yaml"), SERIES)?;
+    run(promtool().await?.args(["check", "rules", "--lint-fatal", "rules.yaml"]).current_dir(&folder)).await?;
+    run(promtool().await?.args(["test", "rules", "alerts.yaml"]).current_dir(&folder)).await?;
+
+    let series: Value = serde_yaml::from_str(SERIES)?;
+    let expected = |fires: bool| {
+        let tests = series["tests"].as_array().into_iter().flatten();
+        let expected = tests.flat_map(|test| test["alert_rule_test"].as_array()).flatten();
+        let of_kind = expected.filter(move |one| (one["exp_alerts"] != json!([])) == fires);
+        of_kind.filter_map(|one| one["alertname"].as_str()).collect::<BTreeSet<_>>()
+    };
+    let names = names(&rules);
+    assert!(names.len() > 10, "{names:?}");
+    assert_eq!((expected(true), expected(false)), (names.clone(), names), "alerts.yaml tests each of them both ways");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_alert_has_a_runbook_that_says_what_to_do() -> Result<()> {
+    let rules =
+        rules(json!({"prometheusRule": {"enabled": true, "runbookUrl": "https://example.com/alerts.md"}})).await?;
+    let runbooks = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/alerts.md"))?;
+    let sections: BTreeSet<_> = runbooks.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert_eq!(names(&rules), sections);
+    for rule in rules["groups"][0]["rules"].as_array().context("no rules")? {
+        let name = rule["alert"].as_str().context("no name")?;
+        let annotations = &rule["annotations"];
+        assert_eq!(annotations["runbook_url"], format!("https://example.com/alerts.md#{}", name.to_lowercase()));
+        for text in ["summary", "description"] {
+            assert!(annotations[text].as_str().is_some_and(|text| text.ends_with('.')), "{rule}");
+        }
+        let severity = rule["labels"]["severity"].as_str().context("no severity")?;
+        let section = runbooks.split(&format!("## {name}\n\n")).nth(1).context("no section")?;
+        assert_eq!(section.split_once('.').context("no sentence")?.0.to_lowercase(), severity, "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_managed_certificate_may_end_sooner_than_others() -> Result<()> {
+    for (values, hours) in [(json!({}), 168), (json!({"certificates": {"mode": "managed"}}), 4)] {
+        let rules = rules(values).await?.to_string();
+        assert!(rules.contains(&format!("< 3600 * {hours}\"")), "{rules}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_metrics_keep_the_conventions_of_prometheus() -> Result<()> {
+    let metrics = world().await?.http("/metrics").await?.1;
+    let mut promtool = promtool().await?;
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = promtool.spawn()?;
+    child.stdin.take().context("no standard input")?.write_all(classic(&metrics)?.as_bytes()).await?;
+    let output = child.wait_with_output().await?;
+    let problems = String::from_utf8(output.stderr)?;
+    ensure!(output.status.success(), "{}: {problems}", output.status);
+    Ok(())
+}
+
+/// The older text format, which promtool reads: it says of series by their whole name what OpenMetrics says of a family.
+fn classic(metrics: &str) -> Result<String> {
+    let mut classic = String::new();
+    let mut help = "";
+    for line in metrics.lines().filter(|line| *line != "# EOF") {
+        if let Some(text) = line.strip_prefix("# HELP ") {
+            help = text;
+        } else if let Some(family) = line.strip_prefix("# TYPE ") {
+            let (name, text) = help.split_once(' ').context("no help")?;
+            let (series, kind) = match family.strip_prefix(name).context("help of another family")?.trim() {
+                "counter" => (format!("{name}_total"), "counter"),
+                "info" => (format!("{name}_info"), "gauge"),
+                kind => (name.to_owned(), kind),
+            };
+            classic += &format!("# HELP {series} {text}\n# TYPE {series} {kind}\n");
+        } else {
+            classic += &format!("{line}\n");
+        }
+    }
+    Ok(classic)
+}

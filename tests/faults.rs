@@ -1,96 +1,36 @@
 //! What was accepted is in force, whatever is killed. Each test breaks a cluster of its own.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use cluster::{Component, Options, wait};
-use replica_count_manager::proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use serde_json::json;
-use tokio::{
-    net::TcpListener,
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, interval},
-};
-use tonic::transport::Channel;
+use tokio::{net::TcpListener, time::Instant};
 
 use crate::support::{
-    Namespace, PATIENCE, World,
+    Namespace, PATIENCE, Setters, World, condition,
     namespace::{manifest, replica_count},
 };
-
-/// How often a setter sets: often enough to be in the middle of one at any time, and not so often that a refused one,
-/// which costs nothing, keeps the machine from starting the API server again.
-const PACE: Duration = Duration::from_millis(20);
-
-/// Sets rising counts of one target until told to stop, and returns the last one that was accepted.
-async fn keep_setting(
-    mut client: ReplicasServiceClient<Channel>,
-    target: v1::Target,
-    stop: watch::Receiver<bool>,
-    accepted: watch::Sender<u32>,
-) -> i32 {
-    let mut last = 0;
-    let mut pace = interval(PACE);
-    loop {
-        pace.tick().await;
-        if *stop.borrow() {
-            return last;
-        }
-        let replicas = last + 1;
-        let request =
-            v1::SetReplicaCountRequest { target: Some(target.clone()), replicas: Some(replicas), ..Default::default() };
-        if client.set_replica_count(request).await.is_ok() {
-            last = replicas;
-            accepted.send_modify(|count| *count += 1);
-        }
-    }
-}
-
-/// Waits until so many more Sets have been accepted.
-async fn accepted_more(accepted: &watch::Sender<u32>, more: u32) -> Result<()> {
-    let goal = *accepted.borrow() + more;
-    let mut accepted = accepted.subscribe();
-    let reached = tokio::time::timeout(PATIENCE, accepted.wait_for(|count| *count >= goal)).await;
-    ensure!(reached.is_ok(), "no {more} further Sets were accepted");
-    Ok(())
-}
 
 #[tokio::test]
 async fn every_accepted_set_survives_kills_of_the_api_server_and_etcd() -> Result<()> {
     let world = World::start(Options { fsync: true, ..Options::default() }).await?;
     let shop = Namespace::new(&world, "faults").await?;
     let pid = world.server().await?.process.pid()?;
-    let (stop, stopped) = watch::channel(false);
-    let accepted = watch::Sender::new(0);
-    let mut setters = JoinSet::new();
+    let mut setters = Setters::of(&shop);
     for index in 0..6 {
         let name = format!("web-{index}");
         shop.deployment(&name, 1).await?;
-        let target = v1::Target { namespace: shop.name.clone(), name: name.clone(), ..Default::default() };
-        let setting = keep_setting(world.client()?, target, stopped.clone(), accepted.clone());
-        setters.spawn(async move { (name, setting.await) });
+        setters.set(name, world.client()?);
     }
     for component in [Component::ApiServer, Component::Etcd, Component::ApiServer] {
-        accepted_more(&accepted, 20).await?;
+        setters.accepted_more(20).await?;
         let component = world.cluster.component(component);
         component.kill().await?;
         component.start().await?;
     }
-    accepted_more(&accepted, 20).await?;
-    stop.send_replace(true);
-
-    let mut last = BTreeMap::new();
-    while let Some(setter) = setters.join_next().await {
-        last.extend([setter?]);
-    }
-    for (name, accepted) in last {
-        // A Set without an answer may have been stored, so the count can be a later one, but never an earlier.
-        let count = shop.get(&format!("replicacount/deployment.{name}")).await?;
-        let stored = count["spec"]["replicas"].as_i64().context("no count")?;
-        ensure!(stored >= i64::from(accepted), "{name}: {accepted} was accepted, and {stored} is stored");
-        shop.reaches(&format!("deployment/{name}"), stored).await?;
-    }
+    setters.accepted_more(20).await?;
+    setters.hold().await?;
     assert_eq!(world.server().await?.process.pid()?, pid, "the server was not restarted");
     Ok(())
 }
@@ -104,8 +44,7 @@ async fn a_server_killed_between_a_set_and_its_correction_leaves_it_to_the_next(
     let without_scale = |role: String| role.replace("deployments/scale", "deployments/none");
     let rules = world.take_right("patch deployments.apps --subresource=scale", without_scale).await?;
     shop.set("web", 3).await?;
-    let failing =
-        |count: &serde_json::Value| crate::support::condition(count, "Ready") == Some(("False", "CorrectionFailed"));
+    let failing = |count: &serde_json::Value| condition(count, "Ready") == Some(("False", "CorrectionFailed"));
     let count = shop.count("deployment.web", "the failed correction", failing).await?;
     assert!(count.to_string().contains("cannot patch resource"), "{count}");
     assert_eq!(shop.replicas("deployment/web").await?, 1);

@@ -3,59 +3,22 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use cluster::{Component, Options, run, wait};
+use cluster::{Component, Options, wait};
 use jiff::Timestamp;
 use replica_count_manager::{
     leader::{LEASE_DURATION, RENEW_DEADLINE},
-    proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient},
+    proto::replicas::v1,
 };
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::Instant};
-use tonic::transport::Channel;
 
 use crate::support::{
-    Certificate, Namespace, PATIENCE, Server, World, connect, http, metric,
-    namespace::{manifest, replica_count},
-    release,
+    Namespace, PATIENCE, Server, World, http,
+    pair::{client, leader_and_standby, leads, managed, names, start, target},
 };
 
 /// What a Lease that has run out leaves the next leader for all corrections.
 const SOON: Duration = Duration::from_secs(2);
-
-async fn start() -> Result<World> {
-    World::start_with(Options::default(), &["--set=replicaCount=2"]).await
-}
-
-/// What the metric says: 1 for the leader, 0 for another.
-async fn leads(server: &Server) -> Result<bool> {
-    let metrics = http(&server.process.address("http")?.to_string(), "/metrics").await?.1;
-    Ok(metric(&metrics, "leader")? == 1)
-}
-
-/// The one of two servers that the Lease names, and the other one.
-async fn leader_and_standby(world: &World) -> Result<(Server, Server)> {
-    wait::until("a leader and another", PATIENCE, async || {
-        let get = ["get", "lease", release::NAME, "--namespace", release::NAME, "--output=json"];
-        let lease: Value = serde_json::from_str(&run(world.cluster.kubectl().args(get)).await?)?;
-        let holder = lease["spec"]["holderIdentity"].as_str().context("nobody holds it")?.to_owned();
-        let mut servers = world.servers_in(release::NAME).await?;
-        let leading = servers.iter().position(|server| holder.starts_with(&server.pod));
-        let leader = servers.remove(leading.with_context(|| format!("{holder} is not ready"))?);
-        let [standby] = <[Server; 1]>::try_from(servers).ok().context("there are not two")?;
-        ensure!(leads(&leader).await? && !leads(&standby).await?, "the metrics do not tell yet");
-        Ok((leader, standby))
-    })
-    .await
-}
-
-fn client(world: &World, server: &Server) -> Result<ReplicasServiceClient<Channel>> {
-    let address = server.process.address("grpc")?.to_string();
-    Ok(ReplicasServiceClient::new(connect(address, &Certificate::load(world.certificates())?)?))
-}
-
-fn target(shop: &Namespace<'_>, name: &str) -> Option<v1::Target> {
-    Some(v1::Target { namespace: shop.name.clone(), name: name.to_owned(), ..Default::default() })
-}
 
 async fn set(world: &World, server: &Server, shop: &Namespace<'_>, name: &str, replicas: i32) -> Result<()> {
     let request =
@@ -68,18 +31,6 @@ async fn generation(shop: &Namespace<'_>, name: &str) -> Result<i64> {
     shop.get(&format!("deployment/{name}")).await?["metadata"]["generation"].as_i64().context("no generation")
 }
 
-/// Creates Deployments that are managed at one replica, and waits until the server knows.
-async fn managed(shop: &Namespace<'_>, names: &[String]) -> Result<()> {
-    let all = |write: &dyn Fn(&str) -> String| names.iter().map(|name| write(name) + "---\n").collect::<String>();
-    shop.kubectl_with(&["create", "--filename=-"], &all(&|name| manifest("Deployment", name, 1))).await?;
-    shop.kubectl_with(&["create", "--filename=-"], &all(&|name| replica_count(name, 1))).await?;
-    for name in names {
-        let name = format!("deployment.{name}");
-        shop.count(&name, "the target in place", |count| count["status"]["observed"] == 1).await?;
-    }
-    Ok(())
-}
-
 /// When a line with these words was logged last.
 fn logged(server: &Server, words: &str) -> Result<Timestamp> {
     let log = std::fs::read_to_string(server.process.log().context("no log")?)?;
@@ -89,9 +40,9 @@ fn logged(server: &Server, words: &str) -> Result<Timestamp> {
 
 #[tokio::test]
 async fn all_serve_and_what_happens_while_the_leader_is_killed_is_put_back() -> Result<()> {
-    let world = start().await?;
+    let world = start(Options::default()).await?;
     let shop = Namespace::new(&world, "killed").await?;
-    let names: Vec<_> = (0..12).map(|index| format!("web-{index}")).collect();
+    let names = names("web", 12);
     managed(&shop, &names).await?;
     let (leader, standby) = leader_and_standby(&world).await?;
     for (server, replicas) in [(&standby, 2), (&leader, 1)] {
@@ -139,7 +90,7 @@ async fn all_serve_and_what_happens_while_the_leader_is_killed_is_put_back() -> 
 
 #[tokio::test]
 async fn a_leader_that_stops_hands_over_at_once() -> Result<()> {
-    let world = start().await?;
+    let world = start(Options::default()).await?;
     let shop = Namespace::new(&world, "stopped").await?;
     managed(&shop, &["web".to_owned()]).await?;
     let (leader, standby) = leader_and_standby(&world).await?;
@@ -183,7 +134,7 @@ impl Hold {
 
 #[tokio::test]
 async fn a_late_write_of_a_leader_that_was_paused_is_put_right_and_is_no_drift() -> Result<()> {
-    let world = start().await?;
+    let world = start(Options::default()).await?;
     let shop = Namespace::new(&world, "paused").await?;
     managed(&shop, &["web".to_owned()]).await?;
     let (paused, standby) = leader_and_standby(&world).await?;
@@ -232,7 +183,7 @@ async fn a_late_write_of_a_leader_that_was_paused_is_put_right_and_is_no_drift()
 
 #[tokio::test]
 async fn without_an_api_server_nobody_leads_and_with_it_again_one_does() -> Result<()> {
-    let world = start().await?;
+    let world = start(Options::default()).await?;
     let shop = Namespace::new(&world, "gone").await?;
     managed(&shop, &["web".to_owned()]).await?;
     let (leader, standby) = leader_and_standby(&world).await?;

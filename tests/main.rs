@@ -37,6 +37,7 @@ mod managed_certificates;
 mod managed_chart;
 mod metrics;
 mod openssl_certificates;
+mod outages;
 mod ownership_rights;
 mod pace;
 mod plugin;

@@ -169,6 +169,11 @@ spec:
     )
 }
 
+/// A Deployment that gets no pods, for tests that change its count many times.
+pub(crate) fn without_pods(name: &str, replicas: i32) -> String {
+    manifest("Deployment", name, replicas).replacen("spec:", "spec:\n  paused: true", 1)
+}
+
 /// The ReplicaCount of a Deployment.
 pub(crate) fn replica_count(name: &str, replicas: i32) -> String {
     format!(

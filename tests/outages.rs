@@ -1,0 +1,134 @@
+//! The API server and etcd restart or hang while two servers set and correct. Nothing that was accepted is lost, all
+//! targets come to their counts, and no server restarts for it. Each test breaks a cluster of its own.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Result, ensure};
+use cluster::{Component, Options, wait};
+use replica_count_manager::proto::replicas::v1;
+use tokio::time::Instant;
+
+use crate::support::{
+    Namespace, PATIENCE, Setters, World,
+    pair::{client, leader_and_standby, managed, names, start, target},
+    release,
+};
+
+/// How long an API server hangs: longer than anything waits for it, the Lease included.
+const HANG: Duration = Duration::from_secs(30);
+
+/// When all is put back at the latest, from the return of what was away: a Lease that ran out, and time to spare for a busy
+/// machine.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Two servers with setters at both, and targets that drift.
+struct Trial<'a> {
+    world: &'a World,
+    shop: &'a Namespace<'a>,
+    setters: Setters<'a>,
+    drifting: Vec<String>,
+    drifts: i64,
+    processes: BTreeMap<String, u32>,
+}
+
+impl<'a> Trial<'a> {
+    async fn new(world: &'a World, shop: &'a Namespace<'a>) -> Result<Self> {
+        let (setting, drifting) = (names("set", 6), names("drifting", 6));
+        managed(shop, &[&setting[..], &drifting[..]].concat()).await?;
+        let (leader, standby) = leader_and_standby(world).await?;
+        let mut setters = Setters::of(shop);
+        for (name, server) in setting.into_iter().zip([&leader, &standby].into_iter().cycle()) {
+            setters.set(name, client(world, server)?);
+        }
+        setters.accepted_more(20).await?;
+        Ok(Self { world, shop, setters, drifting, drifts: 0, processes: processes(world).await? })
+    }
+
+    /// Lets targets drift, and breaks something before any of them is corrected.
+    async fn breaks(&mut self, fault: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+        let (leader, _) = leader_and_standby(self.world).await?;
+        leader.process.pause()?;
+        self.drifts += 1;
+        let scale = ["scale", "--replicas=7", "deployment"].into_iter();
+        self.shop.kubectl(&scale.chain(self.drifting.iter().map(String::as_str)).collect::<Vec<_>>()).await?;
+        for name in &self.drifting {
+            ensure!(self.shop.replicas(&format!("deployment/{name}")).await? == 7, "{name} was corrected");
+        }
+        fault().await?;
+        leader.process.resume()
+    }
+
+    /// Waits until every drift is put back, and Sets are accepted.
+    async fn recovers(&self) -> Result<()> {
+        let back = Instant::now();
+        for name in &self.drifting {
+            self.shop.reaches(&format!("deployment/{name}"), 1).await?;
+        }
+        let took = back.elapsed();
+        println!("all put back after {took:?}");
+        ensure!(took < SOON, "it took {took:?}");
+        for name in &self.drifting {
+            self.shop.drifts(&format!("deployment.{name}"), self.drifts).await?;
+        }
+        self.setters.accepted_more(20).await
+    }
+
+    async fn ends(self) -> Result<()> {
+        self.setters.hold().await?;
+        wait::until("both servers, and no other process of theirs", PATIENCE, async || {
+            let now = processes(self.world).await?;
+            ensure!(now == self.processes, "before: {:?}, now: {now:?}", self.processes);
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The processes of the ready server pods.
+async fn processes(world: &World) -> Result<BTreeMap<String, u32>> {
+    let servers = world.servers_in(release::NAME).await?;
+    servers.into_iter().map(|server| Ok((server.pod, server.process.pid()?))).collect()
+}
+
+#[tokio::test]
+async fn restarts_of_the_api_server_and_etcd_leave_no_drift_open_and_lose_no_set() -> Result<()> {
+    let world = start(Options { fsync: true, ..Options::default() }).await?;
+    let shop = Namespace::new(&world, "restarted").await?;
+    let mut trial = Trial::new(&world, &shop).await?;
+    for component in [Component::ApiServer, Component::Etcd] {
+        let component = world.cluster.component(component);
+        trial.breaks(async || component.stop().await).await?;
+        component.start().await?;
+        trial.recovers().await?;
+    }
+    trial.ends().await
+}
+
+#[tokio::test]
+#[ignore = "it takes a minute and a half: make stress"]
+async fn an_api_server_that_hangs_leaves_no_drift_open_and_loses_no_set() -> Result<()> {
+    let world = start(Options::default()).await?;
+    let shop = Namespace::new(&world, "hanging").await?;
+    let mut trial = Trial::new(&world, &shop).await?;
+    let api_server = world.cluster.component(Component::ApiServer);
+    let (leader, standby) = leader_and_standby(&world).await?;
+    let get = v1::GetReplicaCountRequest { target: target(&shop, "drifting-0"), ..Default::default() };
+    let mut readers = [client(&world, &leader)?, client(&world, &standby)?];
+    for reader in &mut readers {
+        // Whoever was allowed to read a moment before may go on.
+        reader.get_replica_count(get.clone()).await?;
+    }
+    trial.breaks(async || api_server.pause()).await?;
+    let hung = Instant::now();
+    while hung.elapsed() < HANG {
+        let mut scale = world.cluster.kubectl();
+        scale.args(["scale", "deployment/drifting-0", "--replicas=8", "--request-timeout=1s"]);
+        ensure!(!scale.args(["--namespace", &shop.name]).output().await?.status.success(), "it does not hang");
+        for reader in &mut readers {
+            reader.get_replica_count(get.clone()).await?;
+        }
+    }
+    api_server.resume()?;
+    trial.recovers().await?;
+    trial.ends().await
+}

@@ -45,3 +45,4 @@ mod plugin_errors;
 mod refusals;
 mod replicas;
 mod tls;
+mod upgrades;

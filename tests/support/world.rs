@@ -10,6 +10,8 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::{Api, api::ListParams};
 use replica_count_manager::proto::replicas::v1::replicas_service_client::ReplicasServiceClient;
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -99,6 +101,17 @@ impl World {
         let ready = pods["items"].as_array().into_iter().flatten().filter(|pod| is_ready(pod));
         let names = ready.filter_map(|pod| pod["metadata"]["name"].as_str());
         names.map(|pod| Ok(Server { pod: pod.to_owned(), process: self.kubelet.pod(namespace, pod)? })).collect()
+    }
+
+    /// The server pods that their Service calls ready now, where clients of it would go.
+    pub(crate) async fn endpoints(&self, client: &kube::Client) -> Result<Vec<Server>> {
+        let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), release::NAME);
+        let of_service = format!("kubernetes.io/service-name={}", release::NAME);
+        let slices = slices.list(&ListParams::default().labels(&of_service)).await?;
+        let endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints);
+        let ready = endpoints.filter(|endpoint| endpoint.conditions.as_ref().and_then(|all| all.ready) == Some(true));
+        let pods = ready.filter_map(|endpoint| endpoint.target_ref?.name);
+        pods.map(|pod| Ok(Server { process: self.kubelet.pod(release::NAME, &pod)?, pod })).collect()
     }
 
     /// The log of a pod that is run, or was run and still exists.

@@ -1,0 +1,65 @@
+//! `helm upgrade` of the server under load: clients that keep to the ready endpoints and never try twice notice nothing.
+
+mod load;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use cluster::{Options, run, wait};
+
+use self::load::Load;
+use crate::support::{Namespace, PATIENCE, World, pair, release};
+
+/// Upgrades the release to another template of its pods, and waits until the pods of before are gone.
+async fn upgrade(world: &World, revision: u32) -> Result<()> {
+    let before = pods(world).await?;
+    let mut helm = world.cluster.helm();
+    helm.args(["upgrade", release::NAME, release::CHART, "--namespace", release::NAME, "--wait", "--timeout=2m"]);
+    helm.args(release::VALUES)
+        .args(["--set=replicaCount=2", &format!("--set-string=podAnnotations.revision=r{revision}")]);
+    run(&mut helm).await?;
+    wait::until("two other pods alone", PATIENCE, async || {
+        let now = pods(world).await?;
+        ensure!(now.len() == before.len() && now.is_disjoint(&before), "before: {before:?}, now: {now:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// The server pods, those that are ending among them.
+async fn pods(world: &World) -> Result<BTreeSet<String>> {
+    let get = ["get", "pods", "--namespace", release::NAME, "--selector=app.kubernetes.io/component=server"];
+    let names = run(world.cluster.kubectl().args(get).arg("--output=name")).await?;
+    Ok(names.lines().map(str::to_owned).collect())
+}
+
+/// Upgrades one release after another until so many calls were made meanwhile, at least once.
+async fn upgrade_under_load(calls: usize) -> Result<()> {
+    let world = pair::start(Options::default()).await?;
+    let shop = Namespace::new(&world, "upgraded").await?;
+    let load = Load::new(&shop).await?;
+    let upgrades = async {
+        let mut revision = 0;
+        while revision == 0 || load.calls() < calls {
+            revision += 1;
+            upgrade(&world, revision).await?;
+        }
+        load.stop();
+        Ok(revision)
+    };
+    let (upgrades, slowest) = tokio::try_join!(upgrades, load.run())?;
+    println!("{upgrades} upgrades; the slowest correction took {slowest:?}; calls and failures: {:?}", load.tally());
+    load.nothing_failed()?;
+    load.holds().await
+}
+
+#[tokio::test]
+async fn an_upgrade_under_load_fails_no_call_and_leaves_no_drift() -> Result<()> {
+    upgrade_under_load(1).await
+}
+
+#[tokio::test]
+#[ignore = "its 10,000 calls take minutes: make stress"]
+async fn ten_thousand_calls_during_upgrades_fail_none_and_leave_no_drift() -> Result<()> {
+    upgrade_under_load(10_000).await
+}

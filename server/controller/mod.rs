@@ -18,6 +18,7 @@ mod plan;
 mod report;
 mod schedule;
 mod tracked;
+mod turns;
 mod writes;
 
 use std::{
@@ -42,6 +43,7 @@ use self::{
     report::{News, Reported},
     schedule::Schedule,
     tracked::Tracked,
+    turns::Turns,
 };
 use crate::{
     api::TargetKey,
@@ -128,12 +130,12 @@ struct Controller {
     reports: JoinSet<(TargetKey, Reported)>,
     give_backs: JoinSet<(TargetKey, GivenBack)>,
     /// Targets whose owners may not be as they should.
-    unsettled: BTreeSet<TargetKey>,
+    unsettled: Turns,
     settling: BTreeSet<TargetKey>,
     /// Targets that others fight over.
     contested: ContestedTargets,
     /// Targets whose status may have changed.
-    unreported: BTreeSet<TargetKey>,
+    unreported: Turns,
     reporting: BTreeSet<TargetKey>,
     news: HashMap<TargetKey, News>,
 }
@@ -156,9 +158,9 @@ impl Controller {
             correcting: BTreeSet::new(),
             reports: JoinSet::new(),
             give_backs: JoinSet::new(),
-            unsettled: BTreeSet::new(),
+            unsettled: Turns::default(),
             settling: BTreeSet::new(),
-            unreported: BTreeSet::new(),
+            unreported: Turns::default(),
             reporting: BTreeSet::new(),
             news: HashMap::new(),
         }
@@ -278,8 +280,8 @@ impl Controller {
     }
 
     fn enqueue(&mut self, key: TargetKey) {
-        self.unreported.insert(key.clone());
-        self.unsettled.insert(key.clone());
+        self.unreported.add(key.clone());
+        self.unsettled.add(key.clone());
         self.schedule.now(key);
     }
 

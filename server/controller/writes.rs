@@ -33,16 +33,14 @@ impl Controller {
         }
         while self.schedule.is_idle()
             && self.reports.len() < MAX_REPORTS
-            && let Some(key) = self.unreported.difference(&self.reporting).next().cloned()
+            && let Some(key) = self.unreported.take(&self.reporting)
         {
-            self.unreported.remove(&key);
             self.start_report(key);
         }
         while self.schedule.is_idle()
             && self.give_backs.len() < MAX_GIVE_BACKS
-            && let Some(key) = self.unsettled.difference(&self.settling).next().cloned()
+            && let Some(key) = self.unsettled.take(&self.settling)
         {
-            self.unsettled.remove(&key);
             self.start_give_back(key);
         }
     }
@@ -172,7 +170,7 @@ impl Controller {
                 warn!(target = %key, error, "ownership not given back: server-side applies of other counts may meet a \
                     conflict; trying again");
             }
-            self.unsettled.insert(key);
+            self.unsettled.add(key);
         }
     }
 }

@@ -1,0 +1,59 @@
+//! Targets that wait for a write, each once. Those that come up again and again must not keep the others waiting, so they
+//! take turns.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::api::TargetKey;
+
+/// Targets that wait, the one that has waited longest first.
+#[derive(Default)]
+pub struct Turns {
+    order: VecDeque<TargetKey>,
+    waiting: BTreeSet<TargetKey>,
+}
+
+impl Turns {
+    /// Adds a target, unless it waits already.
+    pub fn add(&mut self, key: TargetKey) {
+        if self.waiting.insert(key.clone()) {
+            self.order.push_back(key);
+        }
+    }
+
+    /// Takes the next target that is not busy; one that is keeps its place.
+    pub fn take(&mut self, busy: &BTreeSet<TargetKey>) -> Option<TargetKey> {
+        let index = self.order.iter().position(|key| !busy.contains(key))?;
+        let key = self.order.remove(index)?;
+        self.waiting.remove(&key);
+        Some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> TargetKey {
+        TargetKey::new("shop", "", "", name).unwrap()
+    }
+
+    #[test]
+    fn one_that_comes_up_again_waits_for_the_others() {
+        let (mut turns, nobody) = (Turns::default(), BTreeSet::new());
+        for name in ["b", "a", "b", "c"] {
+            turns.add(key(name));
+        }
+        assert_eq!(turns.take(&nobody), Some(key("b")));
+        turns.add(key("b"));
+        assert_eq!([(); 4].map(|()| turns.take(&nobody)), [Some(key("a")), Some(key("c")), Some(key("b")), None]);
+    }
+
+    #[test]
+    fn one_that_is_busy_keeps_its_place_and_no_other_from_its_turn() {
+        let (mut turns, busy) = (Turns::default(), BTreeSet::from([key("a")]));
+        turns.add(key("a"));
+        turns.add(key("b"));
+        assert_eq!([turns.take(&busy), turns.take(&busy)], [Some(key("b")), None]);
+        assert_eq!(turns.take(&BTreeSet::new()), Some(key("a")));
+    }
+}

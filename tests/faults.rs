@@ -10,6 +10,7 @@ use tokio::{net::TcpListener, time::Instant};
 use crate::support::{
     Namespace, PATIENCE, Setters, World, condition,
     namespace::{manifest, replica_count},
+    release,
 };
 
 #[tokio::test]
@@ -84,8 +85,8 @@ async fn a_watch_that_the_api_server_forgot_lists_again() -> Result<()> {
     shop.set("web", 3).await?;
     shop.set("old", 3).await?;
     shop.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
-    let server = world.server().await?.process;
-    server.pause()?;
+    let server = world.server().await?;
+    server.process.pause()?;
     let api_server = world.cluster.component(Component::ApiServer);
     api_server.kill().await?;
     api_server.start().await?;
@@ -93,15 +94,17 @@ async fn a_watch_that_the_api_server_forgot_lists_again() -> Result<()> {
     shop.kubectl(&["delete", "replicacount/deployment.old"]).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
     let resumed = Instant::now();
-    server.resume()?;
+    server.process.resume()?;
     shop.reaches("deployment/web", 3).await?;
     ensure!(resumed.elapsed() < Duration::from_secs(30), "it took {:?}", resumed.elapsed());
+    let log = world.log(release::NAME, &server.pod)?;
+    ensure!(log.contains("too old resource version"), "no watch was too old: {log}");
     shop.forgotten("old").await?;
     shop.kubectl(&["scale", "deployment/old", "--replicas=8"]).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=9"]).await?;
     shop.reaches("deployment/web", 3).await?;
     assert_eq!(shop.replicas("deployment/old").await?, 8, "its ReplicaCount was deleted while nobody watched");
-    assert_eq!(world.server().await?.process.pid()?, server.pid()?, "the server was not restarted");
+    assert_eq!(world.server().await?.process.pid()?, server.process.pid()?, "the server was not restarted");
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use replica_count_manager::{
     telemetry::{self, LogFormat},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{dispatcher, error};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -20,7 +20,8 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if in_json {
+            // Without a log, because of its own settings, there is only the terminal.
+            if in_json && dispatcher::has_been_set() {
                 error!(error = format!("{error:#}"), "failed");
             } else {
                 eprintln!("error: {error:#}");

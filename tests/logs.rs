@@ -63,3 +63,14 @@ async fn a_start_that_fails_says_so_in_json() -> Result<()> {
     assert!(error.contains("failed to read /nowhere/tls.crt"), "{end}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_log_that_cannot_start_says_so_in_plain_text() -> Result<()> {
+    let server = world().await?.standalone(["--log-format=json", "--log-level=kube=loud"])?;
+    wait::until("the failure", PATIENCE, async || {
+        let log = server.log()?;
+        ensure!(log.contains("failed to use LOG_LEVEL"), "{log}");
+        Ok(())
+    })
+    .await
+}

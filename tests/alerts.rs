@@ -1,4 +1,4 @@
-//! What Prometheus makes of the chart's alert rules and of the server's metrics, by its own tool.
+//! What Prometheus makes of the chart's alert rules and dashboard, and of the server's metrics, by its own tool.
 
 use std::{collections::BTreeSet, fs, process::Stdio};
 
@@ -82,6 +82,23 @@ async fn a_managed_certificate_may_end_sooner_than_others() -> Result<()> {
     for (values, hours) in [(json!({}), 168), (json!({"certificates": {"mode": "managed"}}), 4)] {
         let rules = rules(values).await?.to_string();
         assert!(rules.contains(&format!("< 3600 * {hours}\"")), "{rules}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_panel_of_the_dashboard_asks_what_prometheus_understands() -> Result<()> {
+    let objects = objects(&json!({"dashboard": {"enabled": true}})).await?;
+    let map = objects.iter().find(|object| object["metadata"]["labels"]["grafana_dashboard"] == "1");
+    let text = map.context("no ConfigMap")?["data"]["replica-count-manager.json"].as_str().context("no dashboard")?;
+    let dashboard: Value = serde_json::from_str(text)?;
+    let panels = dashboard["panels"].as_array().into_iter().flatten();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array()).flatten();
+    let queries = targets.filter_map(|target| target["expr"].as_str());
+    let queries: Vec<_> = queries.map(|query| query.replace("$__rate_interval", "5m")).collect();
+    assert!(queries.len() > 20, "{queries:?}");
+    for query in &queries {
+        run(promtool().await?.args(["--experimental", "promql", "format", query])).await?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ const ALL: &str = r#"{
     "pdb": {"minAvailable": "50%"},
     "podLabels": {"team": "pods"},
     "logFormat": "json",
+    "dashboard": {"enabled": true},
     "priorityClassName": "system-cluster-critical",
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"operator": "Exists"}],

@@ -149,7 +149,7 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, convert::Infallible};
+    use std::{collections::BTreeSet, convert::Infallible, future::ready};
 
     use hyper::{Request, Response};
     use tower::{Layer, ServiceExt, service_fn};
@@ -160,7 +160,7 @@ mod tests {
     async fn all() -> String {
         let metrics = Metrics::default();
         metrics.watches.listed(&"ReplicaCount");
-        let answer = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(String::new())));
+        let answer = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
         metrics.requests.layer(answer).oneshot(Request::new(())).await.unwrap();
         metrics.calls.layer(answer).oneshot(Request::new(())).await.unwrap();
         metrics.encode().unwrap()
@@ -195,9 +195,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn alerts_are_about_metrics_that_there_are() {
+    async fn alerts_and_the_dashboard_are_about_metrics_that_there_are() {
         let text = all().await;
-        let rules = include_str!("../../charts/replica-count-manager/files/alerts.yaml");
+        let rules = concat!(
+            include_str!("../../charts/replica-count-manager/files/alerts.yaml"),
+            include_str!("../../charts/replica-count-manager/files/dashboard.json"),
+        );
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let names =
             rules.split(|c| !is_name(c)).filter(|word| word.starts_with(PREFIX) || word.starts_with("grpc_server"));
@@ -206,6 +209,6 @@ mod tests {
             assert!(text.lines().any(|line| line.starts_with(name)), "there is no {name}");
             count += 1;
         }
-        assert!(count > 10);
+        assert!(count > 30);
     }
 }

@@ -3,6 +3,7 @@
 //! * [`Tools`] finds or builds the programs: etcd, the control plane, kubectl, kwok, Helm 4 and 3, grpcurl and krew.
 //! * [`Cluster`] runs them on loopback in a folder of its own, and ends them with the process that owns it.
 //! * [`Kubelet`] runs annotated pods as real processes; kwok plays all others.
+//! * [`Cluster::populate`] fills it with objects by the hundred thousand.
 //! * [`wait`] waits for conditions, [`ports`] hands out free ports.
 //!
 //! Linux is the platform: signals, process groups and symlinks are used as they are there.
@@ -15,6 +16,7 @@ mod command;
 mod component;
 pub mod kubelet;
 mod kwok;
+mod populate;
 pub mod ports;
 mod process;
 mod reaper;

@@ -1,0 +1,126 @@
+//! A control plane, and the server on it.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use cluster::{Cluster, Component, Options, ports, run, wait};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, Client, Config, CustomResourceExt, api::PostParams, config::KubeConfigOptions, config::Kubeconfig};
+use replica_count_manager::{api::ReplicaCount, apiserver};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Child;
+
+use crate::{PATIENCE, release};
+
+/// What else writes: autoscalers, for comparison, and what a cluster cannot start without. The pods of 100,000
+/// Deployments would measure the machine.
+const CONTROLLERS: &str = "--controllers=serviceaccount-controller,horizontal-pod-autoscaler-controller";
+
+/// A control plane that knows ReplicaCounts.
+pub(crate) struct Stage {
+    pub(crate) cluster: Cluster,
+    /// The same client as the server's, with an administrator's rights.
+    pub(crate) client: Client,
+    pub(crate) certificates: PathBuf,
+}
+
+impl Stage {
+    pub(crate) async fn start() -> Result<Self> {
+        let flags = vec![(Component::ControllerManager, CONTROLLERS.to_owned())];
+        let cluster = Cluster::start(Options { flags, ..Options::default() }).await?;
+        let certificates = cluster.folder().join("certificates");
+        release::make_certificates(&certificates).await?;
+        let client = client(&cluster.kubeconfig()).await?;
+        define(&client).await?;
+        // For the client's certificate; the chart would bind its group as well.
+        let admins = ["create", "clusterrolebinding", "admins", "--clusterrole=cluster-admin", ADMINS];
+        run(cluster.kubectl().args(admins)).await?;
+        Ok(Self { cluster, client, certificates })
+    }
+
+    /// Starts the server, and waits until it is ready.
+    pub(crate) async fn server(&self) -> Result<Server> {
+        let [grpc, http] = [ports::free()?, ports::free()?].map(|port| format!("127.0.0.1:{port}"));
+        let file = |name: &str| self.certificates.join(name).display().to_string();
+        let log = self.cluster.folder().join("log/server.log");
+        let mut command = self.cluster.command(release::built("replica-count-manager")?);
+        command.args([format!("--grpc-address={grpc}"), format!("--http-address={http}")]).args([
+            format!("--cert-file={}", file("server/server.crt")),
+            format!("--key-file={}", file("server/server.key")),
+            format!("--ca-cert-file={}", file("ca/ca.crt")),
+        ]);
+        let start = Instant::now();
+        let process = command.stderr(File::create(log)?).spawn()?;
+        let probe = Client::try_from(Config::new(format!("http://{http}").parse()?))?;
+        wait::until("the server to be ready", PATIENCE, async || {
+            Ok(probe.request_text(hyper::Request::get("/readyz").body(Vec::new())?).await.map(drop)?)
+        })
+        .await?;
+        Ok(Server { process, grpc, ready_after: start.elapsed() })
+    }
+}
+
+/// Allows the client's certificate everything.
+const ADMINS: &str = "--group=replica-count-manager:admins";
+
+/// A client as the server's own.
+pub(crate) async fn client(kubeconfig: &Path) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(apiserver::client(&config)?)
+}
+
+async fn define(client: &Client) -> Result<()> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    definitions.create(&PostParams::default(), &ReplicaCount::crd()).await?;
+    let counts: Api<ReplicaCount> = Api::all(client.clone());
+    wait::until("ReplicaCounts to be served", PATIENCE, async || {
+        counts.list(&kube::api::ListParams::default()).await.map(drop).context("they are not")
+    })
+    .await
+}
+
+/// A server that is ready; it ends with this value.
+pub(crate) struct Server {
+    process: Child,
+    /// The address of its gRPC services.
+    pub(crate) grpc: String,
+    /// The time from its start to its first success at /readyz.
+    pub(crate) ready_after: Duration,
+}
+
+impl Server {
+    /// The memory that it has in use, and the most that it ever had, in bytes.
+    pub(crate) fn memory(&self) -> Result<[u64; 2]> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?.as_raw_nonzero()))?;
+        let line = |name: &str| -> Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).context("not in /proc/PID/status")?;
+            Ok(line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>()? * 1024)
+        };
+        Ok([line("VmRSS")?, line("VmHWM")?])
+    }
+
+    /// Freezes it.
+    pub(crate) fn pause(&self) -> Result<()> {
+        Ok(kill_process(self.pid()?, Signal::STOP)?)
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) -> Result<()> {
+        Ok(kill_process(self.pid()?, Signal::CONT)?)
+    }
+
+    /// Ends it at once.
+    pub(crate) async fn end(mut self) -> Result<()> {
+        Ok(self.process.kill().await?)
+    }
+
+    fn pid(&self) -> Result<Pid> {
+        let id = self.process.id().context("the server has ended")?;
+        i32::try_from(id).ok().and_then(Pid::from_raw).context("no process id")
+    }
+}

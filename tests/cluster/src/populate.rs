@@ -1,0 +1,97 @@
+//! Fills a cluster with more objects than the API server would store in the time of a run.
+//!
+//! An API server stores a few hundred objects a second, so 100,000 would take it many minutes. Here they go straight
+//! into etcd, as JSON, which the API server reads for built-in types as well as for custom ones; its watches hear of
+//! them as of any other write. Nobody validates or completes them, so they should be copies of an object that the API
+//! server stored itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::ByteString;
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+
+/// How many objects go into one transaction: etcd takes 128 operations and 1.5 MiB.
+const TRANSACTION: usize = 100;
+
+/// How many transactions are under way at once.
+const CONCURRENCY: usize = 4;
+
+/// A key that the API server does not look at.
+const MARK: &str = "/populated";
+
+static NEXT_UID: AtomicU64 = AtomicU64::new(1);
+
+impl Cluster {
+    /// Stores objects under `/registry/<folder>/<namespace>/<name>`, each with a uid of its own. The folder of a
+    /// built-in resource is its name, as in `deployments`; that of a custom resource has its group in front, as in
+    /// `example.com/widgets`.
+    ///
+    /// # Errors
+    ///
+    /// If an object has no name or no namespace, or etcd refuses.
+    pub async fn populate(&self, folder: &str, objects: impl IntoIterator<Item = Result<Value>>) -> Result<()> {
+        let address = format!("http://127.0.0.1:{}", self.site().etcd);
+        let etcd = Client::try_from(Config::new(address.parse()?))?;
+        stream::iter(objects.into_iter().map(|object| put(folder, object?)))
+            .chunks(TRANSACTION)
+            .map(Ok)
+            .try_for_each_concurrent(CONCURRENCY, async |puts| {
+                commit(&etcd, &puts.into_iter().collect::<Result<Vec<_>>>()?).await
+            })
+            .await?;
+        // The objects of a transaction share a resource version, and a list is complete up to the latest one: without a
+        // later version it might hold some of them and not the others.
+        commit(&etcd, &[put_at(MARK, b"")]).await
+    }
+}
+
+/// The operation that stores an object.
+fn put(folder: &str, mut object: Value) -> Result<Value> {
+    let metadata = object["metadata"].as_object_mut().context("an object has no metadata")?;
+    // The API server takes it from etcd's revision.
+    metadata.remove("resourceVersion");
+    let number = NEXT_UID.fetch_add(1, Ordering::Relaxed);
+    metadata.insert("uid".into(), format!("00000000-0000-4000-8000-{number:012x}").into());
+    let text = |field: &str| metadata.get(field).and_then(Value::as_str).with_context(|| format!("no {field}"));
+    let key = format!("/registry/{folder}/{}/{}", text("namespace")?, text("name")?);
+    Ok(put_at(&key, &serde_json::to_vec(&object)?))
+}
+
+fn put_at(key: &str, value: &[u8]) -> Value {
+    json!({"requestPut": {"key": ByteString(key.into()), "value": ByteString(value.into())}})
+}
+
+async fn commit(etcd: &Client, puts: &[Value]) -> Result<()> {
+    let body = serde_json::to_vec(&json!({"success": puts}))?;
+    let request = http::Request::post("/v3/kv/txn").header("content-type", "application/json").body(body)?;
+    etcd.request_text(request).await.map(drop).context("etcd refused a transaction")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_stored_under_its_name_with_a_uid_of_its_own() {
+        let object = json!({"metadata": {"namespace": "shop", "name": "web", "uid": "a", "resourceVersion": "7"}});
+        let put = put("deployments", object).unwrap();
+        let decoded = |field: &str| {
+            let bytes: ByteString = serde_json::from_value(put["requestPut"][field].clone()).unwrap();
+            String::from_utf8(bytes.0).unwrap()
+        };
+        assert_eq!(decoded("key"), "/registry/deployments/shop/web");
+        let stored: Value = serde_json::from_str(&decoded("value")).unwrap();
+        assert!(stored["metadata"].get("resourceVersion").is_none());
+        assert_ne!(stored["metadata"]["uid"], "a");
+    }
+
+    #[test]
+    fn an_object_without_a_namespace_is_refused() {
+        assert!(put("deployments", json!({"metadata": {"name": "web"}})).is_err());
+    }
+}

@@ -137,6 +137,13 @@ impl TargetKey {
         Ok(key)
     }
 
+    /// What comes before every key of a namespace, and after those of the namespaces before it; it names no target.
+    pub(crate) fn first_in(namespace: &str) -> Self {
+        let nothing: Arc<str> = "".into();
+        let kind = GroupKind { kind: nothing.clone(), group: nothing.clone() };
+        Self { namespace: namespace.into(), kind, name: nothing }
+    }
+
     /// The name of the `ReplicaCount` of this target; the CRD's schema holds the same rule.
     pub fn replica_count_name(&self) -> String {
         let kind = self.kind.kind.to_ascii_lowercase();

@@ -172,16 +172,19 @@ impl Cache {
         self.lock().seen(key)
     }
 
-    /// Lists what a filter selects after a key, in order of the keys: the managed targets, or all.
+    /// Lists what a filter selects after a key, in order of the keys: the managed targets, or all; of one namespace, or of
+    /// every one.
     pub fn list(
         &self,
         all_targets: bool,
+        namespace: Option<&str>,
         after: Option<&TargetKey>,
         limit: usize,
         select: impl Fn(&Seen) -> bool,
     ) -> Page {
         let state = self.lock();
-        let mut selected = state.keys(all_targets, after).map(|key| state.seen(key)).filter(|seen| select(seen));
+        let mut selected =
+            state.keys(all_targets, namespace, after).map(|key| state.seen(key)).filter(|seen| select(seen));
         let entries: Vec<_> = selected.by_ref().take(limit).collect();
         let more = selected.next().is_some();
         let next = entries.last().filter(|_| more).map(|last| last.key.clone());
@@ -191,7 +194,7 @@ impl Cache {
     /// Everything that is known now, and every event from then on.
     pub fn subscribe(&self, all_targets: bool) -> (Vec<Seen>, broadcast::Receiver<Seen>) {
         let state = self.lock();
-        let snapshot = state.keys(all_targets, None).map(|key| state.seen(key)).collect();
+        let snapshot = state.keys(all_targets, None, None).map(|key| state.seen(key)).collect();
         (snapshot, self.subscribers.subscribe())
     }
 
@@ -200,7 +203,7 @@ impl Cache {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut state = self.lock();
         state.controller = Some(sender);
-        let snapshot = state.keys(false, None).map(|key| state.seen(key)).collect();
+        let snapshot = state.keys(false, None, None).map(|key| state.seen(key)).collect();
         (snapshot, receiver)
     }
 
@@ -328,18 +331,32 @@ mod tests {
     #[test]
     fn a_list_holds_the_managed_targets_or_all_in_pages() {
         let cache = cache();
-        assert_eq!(names(&cache.list(false, None, 10, |_| true)), ["b", "c"]);
-        let first = cache.list(true, None, 3, |_| true);
+        assert_eq!(names(&cache.list(false, None, None, 10, |_| true)), ["b", "c"]);
+        let first = cache.list(true, None, None, 3, |_| true);
         assert_eq!(names(&first), ["a", "b", "c"]);
-        let second = cache.list(true, first.next.as_ref(), 3, |_| true);
+        let second = cache.list(true, None, first.next.as_ref(), 3, |_| true);
         assert_eq!(names(&second), ["d"]);
         assert_eq!(second.next, None);
     }
 
     #[test]
     fn a_page_that_ends_with_the_last_selected_entry_has_no_next() {
-        let page = cache().list(true, None, 1, |seen| &*seen.key.name == "b");
+        let page = cache().list(true, None, None, 1, |seen| &*seen.key.name == "b");
         assert_eq!((names(&page), page.next.clone()), (vec!["b"], None));
+    }
+
+    #[test]
+    fn one_namespace_is_listed_by_itself() {
+        let cache = cache();
+        let [before, after] = ["shoo", "shop-2"].map(|namespace| TargetKey::new(namespace, "", "", "x").unwrap());
+        for key in [&before, &after] {
+            cache.set_target(key.clone(), Some(TargetState::default()));
+        }
+        let first = cache.list(true, Some("shop"), Some(&before), 2, |_| true);
+        assert_eq!((names(&first), first.next.as_ref()), (vec!["a", "b"], Some(&key("b"))));
+        let second = cache.list(true, Some("shop"), first.next.as_ref(), 10, |_| true);
+        assert_eq!((names(&second), second.next.as_ref()), (vec!["c", "d"], None));
+        assert!(cache.list(true, Some("shop"), Some(&after), 10, |_| true).entries.is_empty());
     }
 
     #[test]

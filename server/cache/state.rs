@@ -66,11 +66,24 @@ impl State {
         self.in_use.keys().cloned().collect()
     }
 
-    /// The keys after one, in order: of the managed targets, or of all targets and the counts without one.
-    pub(super) fn keys(&self, all_targets: bool, after: Option<&TargetKey>) -> impl Iterator<Item = &TargetKey> {
-        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let mut counts = self.counts.range::<TargetKey, _>(range).map(|(key, _)| key).peekable();
-        let mut targets = self.targets.range::<TargetKey, _>(range).map(|(key, _)| key).peekable();
+    /// The keys of a namespace, or of all, after one, in order: of the managed targets, or of all targets and the counts
+    /// without one.
+    pub(super) fn keys<'a>(
+        &'a self,
+        all_targets: bool,
+        namespace: Option<&'a str>,
+        after: Option<&TargetKey>,
+    ) -> impl Iterator<Item = &'a TargetKey> {
+        let first = namespace.map(TargetKey::first_in);
+        let start = match (&first, after) {
+            (Some(first), after) if after.is_none_or(|after| after < first) => Bound::Included(first),
+            (_, Some(after)) => Bound::Excluded(after),
+            _ => Bound::Unbounded,
+        };
+        let range = (start, Bound::Unbounded);
+        let within = move |key: &&TargetKey| namespace.is_none_or(|namespace| *key.namespace == *namespace);
+        let mut counts = self.counts.range::<TargetKey, _>(range).map(|(key, _)| key).take_while(within).peekable();
+        let mut targets = self.targets.range::<TargetKey, _>(range).map(|(key, _)| key).take_while(within).peekable();
         std::iter::from_fn(move || {
             if !all_targets {
                 return counts.next();

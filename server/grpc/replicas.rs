@@ -59,7 +59,8 @@ impl Replicas {
         filter.kinds = self.listable(who, &filter).await?;
         self.ready_to_read(&request.min_resource_version).await?;
         let resource_version = self.cache.version().to_string();
-        let page = self.cache.list(filter.all_targets, after.as_ref(), size, |seen| filter.selects(seen));
+        let namespace = Some(filter.namespace()).filter(|namespace| !namespace.is_empty());
+        let page = self.cache.list(filter.all_targets, namespace, after.as_ref(), size, |seen| filter.selects(seen));
         let (now, mut next, mut bytes) = (Timestamp::now(), page.next, 0);
         let mut replica_counts = Vec::with_capacity(page.entries.len());
         for (index, seen) in page.entries.iter().enumerate() {

@@ -55,6 +55,14 @@ fuzz: ## Fuzz everything that is read from outside, with a million inputs for ea
 	cargo build --profile fuzz --bins --examples
 	FUZZ_INPUTS=$(FUZZ_INPUTS) FUZZ_SEED=$(FUZZ_SEED) cargo test --profile fuzz --lib --bins --test tests fuzz:: -- --nocapture
 
+# Which section; all, and docs/benchmarks.md, if none is named.
+BENCH =
+
+.PHONY: bench
+bench: ## Measure everything beside what it is compared with, and save it in docs/benchmarks.md; BENCH=drift does one
+	cargo build --release --bins --example certificates
+	cargo bench --bench bench -- $(BENCH)
+
 .PHONY: certificates
 certificates: ## Make a CA, a server certificate and a client certificate
 	cargo run --quiet --example certificates

@@ -1,5 +1,7 @@
 //! Many Deployments, some of them managed, as in a cluster where nothing has happened for a while.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result};
 use cluster::wait;
 use futures::{TryStreamExt, stream};
@@ -8,7 +10,10 @@ use kube::{
     Api,
     api::{ObjectMeta, Patch, PatchParams, PostParams},
 };
-use replica_count_manager::api::{ReplicaCount, ReplicaCountSpec, ScaleTargetRef};
+use replica_count_manager::{
+    api::{FIELD_MANAGER, ReplicaCount, ReplicaCountSpec, ScaleTargetRef, TargetKey},
+    proto::replicas::v1,
+};
 use serde_json::{Value, json};
 
 use crate::{PATIENCE, stage::Stage};
@@ -36,6 +41,11 @@ pub(crate) fn name(member: usize) -> String {
     format!("application-{member:06}")
 }
 
+/// The name of a Deployment's ReplicaCount.
+pub(crate) fn count_name(deployment: &str) -> String {
+    format!("deployment.{deployment}")
+}
+
 /// The ReplicaCount of a Deployment.
 pub(crate) fn replica_count(deployment: &str) -> ReplicaCount {
     let scale_target_ref =
@@ -47,13 +57,43 @@ pub(crate) fn replica_count(deployment: &str) -> ReplicaCount {
         reason: String::new(),
         override_: None,
     };
-    ReplicaCount::new(&format!("deployment.{deployment}"), spec)
+    ReplicaCount::new(&count_name(deployment), spec)
+}
+
+/// The key of a fleet's member.
+pub(crate) fn key(member: usize) -> Result<TargetKey> {
+    Ok(TargetKey::new(&namespace(member), "", "", &name(member))?)
+}
+
+/// The same for our API.
+pub(crate) fn target(member: usize) -> v1::Target {
+    v1::Target { namespace: namespace(member), name: name(member), ..v1::Target::default() }
+}
+
+/// A fleet that can grow.
+pub(crate) struct Fleet<'a> {
+    stage: &'a Stage,
+    deployment: String,
+    count: String,
+}
+
+impl Fleet<'_> {
+    /// Stores Deployments that nothing remains to be done about: each has what the API server and the controllers of
+    /// Kubernetes add in time.
+    pub(crate) async fn grow(&self, members: Range<usize>) -> Result<()> {
+        self.stage.cluster.populate("deployments", members.map(|member| copy(&self.deployment, member))).await
+    }
+
+    /// Stores their ReplicaCounts, with the status that the server would give them.
+    pub(crate) async fn manage(&self, members: Range<usize>) -> Result<()> {
+        let counts = members.map(|member| copy(&self.count, member));
+        self.stage.cluster.populate("replica-count-manager.io/replicacounts", counts).await
+    }
 }
 
 impl Stage {
-    /// Stores so many Deployments, the first ones with a ReplicaCount. Each has what the API server, the controllers of
-    /// Kubernetes and our server add in time, so that nothing remains to be done about it.
-    pub(crate) async fn fill(&self, deployments: usize, managed: usize) -> Result<()> {
+    /// A fleet without members.
+    pub(crate) async fn fleet(&self) -> Result<Fleet<'_>> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         stream::iter((0..NAMESPACES).map(namespace).chain([NAMESPACE.to_owned()]).map(Ok))
             .try_for_each_concurrent(16, async |name| {
@@ -63,10 +103,14 @@ impl Stage {
             })
             .await?;
         let deployment = self.original_deployment().await?;
-        let count = self.original_count().await?;
-        self.cluster.populate("deployments", (0..deployments).map(|member| copy(&deployment, member))).await?;
-        let counts = (0..managed).map(|member| copy(&count, member));
-        self.cluster.populate("replica-count-manager.io/replicacounts", counts).await
+        Ok(Fleet { stage: self, deployment, count: self.original_count().await? })
+    }
+
+    /// A fleet whose members are all managed.
+    pub(crate) async fn managed_fleet(&self, members: usize) -> Result<()> {
+        let fleet = self.fleet().await?;
+        fleet.grow(0..members).await?;
+        fleet.manage(0..members).await
     }
 
     async fn original_deployment(&self) -> Result<String> {
@@ -99,11 +143,11 @@ impl Stage {
     /// The ReplicaCount of the original Deployment, with the status that the server writes.
     async fn original_count(&self) -> Result<String> {
         let api: Api<ReplicaCount> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let parameters = PostParams { field_manager: Some("replica-count-manager".into()), ..PostParams::default() };
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         api.create(&parameters, &replica_count(NAME)).await?;
         let _server = self.server().await?;
         let stored = wait::until("a ReplicaCount that is ready", PATIENCE, async || {
-            let count = api.get(NAME_OF_COUNT).await?;
+            let count = api.get(&count_name(NAME)).await?;
             let status = count.status.as_ref().context("it has no status")?;
             let ready = status.conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True");
             ready.then_some(count).context("it is not ready")
@@ -111,8 +155,6 @@ impl Stage {
         Ok(serde_json::to_string(&stored.await?)?)
     }
 }
-
-const NAME_OF_COUNT: &str = "deployment.the-original";
 
 /// A stored object under the names of a member.
 fn copy(original: &str, member: usize) -> Result<Value> {

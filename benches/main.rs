@@ -1,39 +1,69 @@
-//! `make bench`: what the server achieves on a real control plane, beside what can be achieved there at all.
+//! `make bench`: what the programs achieve on a real control plane, beside what can be achieved there at all.
 
+mod burst;
+mod calls;
+#[path = "../tests/support/channel.rs"]
+mod channel;
+mod drift;
 mod fleet;
-#[expect(dead_code, reason = "what follows")]
+mod floor;
+mod machine;
+mod observer;
+mod plot;
+mod plugin;
+mod reads;
 #[path = "../tests/support/release.rs"]
 mod release;
-#[expect(dead_code, reason = "what follows")]
+mod report;
+mod sets;
+mod size;
 mod stage;
+mod stats;
 
-use std::{
-    env,
-    time::{Duration, Instant},
-};
+use std::{env, path::Path, process::ExitCode, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use stage::Stage;
+use report::Section;
 
 /// The end of every wait.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Callers at once, where there are many: as many corrections as the server has under way.
+const CALLERS: usize = 64;
+
+const SECTIONS: [&str; 6] = ["drift", "burst", "sets", "reads", "size", "plugin"];
+
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<ExitCode> {
+    // Cargo adds a flag.
     let words: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let deployments: usize = words.first().context("how many Deployments?")?.parse()?;
-    let start = Instant::now();
-    let stage = Stage::start().await?;
-    println!("control plane up after {:.1?}", start.elapsed());
-    let start = Instant::now();
-    stage.fill(deployments, deployments / 10).await?;
-    println!("{deployments} Deployments, {} ReplicaCounts after {:.1?}", deployments / 10, start.elapsed());
-    let server = stage.server().await?;
-    println!("ready after {:.1?}, memory now and at most: {:?}", server.ready_after, server.memory()?);
-    server.end().await?;
-    println!("export KUBECONFIG={}", stage.cluster.kubeconfig().display());
-    println!("certificates in {}", stage.certificates.display());
-    println!("to end it: {}", stage.cluster.detach()?.display());
-    Ok(())
+    if words.first().is_some_and(|word| word == floor::WORD) {
+        let kubeconfig = words.get(1).context("no kubeconfig")?;
+        return floor::run(Path::new(kubeconfig)).await.map(|()| ExitCode::SUCCESS);
+    }
+    let names: Vec<&str> = if words.is_empty() { SECTIONS.into() } else { words.iter().map(String::as_str).collect() };
+    let mut sections = Vec::new();
+    for name in &names {
+        let section = measure(name).await.with_context(|| format!("failed to measure {name}"))?;
+        println!("\n{}", section.shown());
+        sections.push(section);
+    }
+    if words.is_empty() {
+        report::save(&SECTIONS, &sections).await?;
+        println!("saved in docs/benchmarks.md");
+    }
+    Ok(if sections.iter().all(Section::is_kept) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn measure(name: &str) -> Result<Section> {
+    match name {
+        "drift" => drift::run().await,
+        "burst" => burst::run().await,
+        "sets" => sets::run().await,
+        "reads" => reads::run().await,
+        "size" => size::run().await,
+        "plugin" => plugin::run().await,
+        _ => bail!("there is no section {name}: they are {}", SECTIONS.join(", ")),
+    }
 }

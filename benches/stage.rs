@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -10,11 +11,20 @@ use anyhow::{Context, Result};
 use cluster::{Cluster, Component, Options, ports, run, wait};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client, Config, CustomResourceExt, api::PostParams, config::KubeConfigOptions, config::Kubeconfig};
-use replica_count_manager::{api::ReplicaCount, apiserver};
+use replica_count_manager::{
+    api::ReplicaCount,
+    apiserver,
+    proto::replicas::v1::{GetServerInfoRequest, replicas_service_client::ReplicasServiceClient},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
+use tonic::transport::Channel;
 
-use crate::{PATIENCE, release};
+use crate::{
+    PATIENCE,
+    channel::{Certificate, connect},
+    release,
+};
 
 /// What else writes: autoscalers, for comparison, and what a cluster cannot start without. The pods of 100,000
 /// Deployments would measure the machine.
@@ -61,6 +71,30 @@ impl Stage {
         })
         .await?;
         Ok(Server { process, grpc, ready_after: start.elapsed() })
+    }
+
+    /// Clients of a server, each with a connection that is open.
+    pub(crate) async fn clients(&self, server: &Server, connections: usize) -> Result<Clients> {
+        let certificate = Certificate::load(&self.certificates)?;
+        let mut clients = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            let mut client = ReplicasServiceClient::new(connect(server.grpc.clone(), &certificate)?);
+            client.get_server_info(GetServerInfoRequest::default()).await?;
+            clients.push(client);
+        }
+        Ok(Clients { clients, next: AtomicUsize::new(0) })
+    }
+}
+
+/// Clients that take turns.
+pub(crate) struct Clients {
+    clients: Vec<ReplicasServiceClient<Channel>>,
+    next: AtomicUsize,
+}
+
+impl Clients {
+    pub(crate) fn next(&self) -> ReplicasServiceClient<Channel> {
+        self.clients[self.next.fetch_add(1, Ordering::Relaxed) % self.clients.len()].clone()
     }
 }
 

@@ -139,9 +139,7 @@ impl TargetKey {
 
     /// What comes before every key of a namespace, and after those of the namespaces before it; it names no target.
     pub(crate) fn first_in(namespace: &str) -> Self {
-        let nothing: Arc<str> = "".into();
-        let kind = GroupKind { kind: nothing.clone(), group: nothing.clone() };
-        Self { namespace: namespace.into(), kind, name: nothing }
+        Self { namespace: namespace.into(), kind: GroupKind::new("", ""), name: "".into() }
     }
 
     /// The name of the `ReplicaCount` of this target; the CRD's schema holds the same rule.

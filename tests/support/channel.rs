@@ -78,10 +78,3 @@ pub(crate) async fn handshake(address: &str, config: Arc<ClientConfig>) -> io::R
     let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
     TlsConnector::from(config).connect(name, socket).await
 }
-
-/// The certificate that a server shows.
-pub(crate) async fn shown(address: &str, certificate: &Certificate) -> Result<Vec<u8>> {
-    let stream = handshake(address, Arc::new(certificate.config(&rustls::version::TLS13)?)).await?;
-    let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
-    Ok(chain.first().context("an empty chain")?.to_vec())
-}

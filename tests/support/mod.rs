@@ -17,10 +17,11 @@ mod standalone;
 mod user;
 mod world;
 
-pub(crate) use channel::{Certificate, connect, dial, dial_as, handshake, shown};
+pub(crate) use channel::{Certificate, connect, dial, dial_as, handshake};
 pub(crate) use grpcurl::Refusal;
 pub(crate) use kubectl_replicas::{Outcome, outcome};
 pub(crate) use namespace::{Namespace, condition};
+pub(crate) use rotation::shown;
 pub(crate) use setters::Setters;
 pub(crate) use standalone::{FILES, Standalone, server_flags};
 pub(crate) use user::{RUN, User};

@@ -10,7 +10,7 @@ use replica_count_manager::proto::replicas::v1::{
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tonic::{Streaming, transport::Channel};
 
-use super::{Certificate, Namespace, PATIENCE, connect, shown};
+use super::{Certificate, Namespace, PATIENCE, connect, handshake};
 
 /// How soon a change is in force: its source is looked at every 5 s, and it takes a moment to get there.
 const SOON: Duration = Duration::from_secs(10 + 5);
@@ -90,4 +90,11 @@ async fn call_until_stopped(
         calls += 1;
     }
     Ok(calls)
+}
+
+/// The certificate that a server shows.
+pub(crate) async fn shown(address: &str, certificate: &Certificate) -> Result<Vec<u8>> {
+    let stream = handshake(address, Arc::new(certificate.config(&rustls::version::TLS13)?)).await?;
+    let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
+    Ok(chain.first().context("an empty chain")?.to_vec())
 }

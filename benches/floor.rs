@@ -1,0 +1,61 @@
+//! The least that puts counts back: a watch and a patch, in a process of its own.
+
+use std::{env, path::Path, pin::pin, process::Stdio};
+
+use anyhow::{Context, Result};
+use futures::TryStreamExt;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, WatchEvent, WatchParams},
+};
+use replica_count_manager::{
+    api::{TargetKey, TargetKind},
+    scale,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    task::JoinSet,
+};
+
+use crate::{fleet::REPLICAS, stage};
+
+/// The word that makes this program the floor.
+pub(crate) const WORD: &str = "floor";
+
+/// The longest time that the API server gives a watch of ours: longer than a round.
+const WATCH_SECONDS: u32 = 290;
+
+/// Starts the floor, and returns when it watches. It ends with this value.
+pub(crate) async fn start(kubeconfig: &Path) -> Result<Child> {
+    let mut command = Command::new(env::current_exe()?);
+    let mut child = command.arg(WORD).arg(kubeconfig).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let stdout = child.stdout.take().context("no standard output")?;
+    BufReader::new(stdout).lines().next_line().await?.context("the floor ended")?;
+    Ok(child)
+}
+
+/// Puts every Deployment's count back, until it is killed.
+pub(crate) async fn run(kubeconfig: &Path) -> Result<()> {
+    let client = stage::client(kubeconfig).await?;
+    let api: Api<Deployment> = Api::all(client.clone());
+    let version = api.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
+    println!("ready");
+    let kind = TargetKind::apps()[0].clone();
+    let mut patches = JoinSet::new();
+    let mut events = pin!(api.watch(&WatchParams::default().timeout(WATCH_SECONDS), &version).await?);
+    while let Some(event) = events.try_next().await? {
+        let WatchEvent::Modified(deployment) = event else { continue };
+        if deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(REPLICAS) {
+            continue;
+        }
+        let key = TargetKey::new(&deployment.namespace().unwrap_or_default(), "", "", &deployment.name_any())?;
+        let (client, kind) = (client.clone(), kind.clone());
+        patches.spawn(async move { scale::patch(&client, &key, &kind, REPLICAS).await });
+        while let Some(patched) = patches.try_join_next() {
+            patched??;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! What a watcher sees of the counts of Deployments, and when.
+
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use cluster::wait;
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::watcher::{self, Event, watcher},
+};
+use serde_json::json;
+use tokio::task::AbortHandle;
+
+use crate::fleet::{self, REPLICAS};
+
+/// Longer than 10,000 corrections take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Those who change counts, in turn: three drifts by one of them would be a fight.
+const ACTORS: [&str; 5] = ["kubectl", "helm", "argocd-controller", "flux", "pipeline"];
+
+/// A drift that the API server has stored.
+pub(crate) struct Drift {
+    name: String,
+    version: u64,
+    /// When its writer was told so.
+    pub(crate) at: Instant,
+}
+
+impl Drift {
+    /// Writes the count of a fleet's member.
+    pub(crate) async fn write(client: Client, member: usize, replicas: i32) -> Result<Self> {
+        let api: Api<Deployment> = Api::namespaced(client, &fleet::namespace(member));
+        let name = fleet::name(member);
+        let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+        let actor = ACTORS[(member + replicas as usize) % ACTORS.len()];
+        let scale = api.patch_scale(&name, &PatchParams::apply(actor), &patch).await?;
+        let at = Instant::now();
+        let version = scale.metadata.resource_version.context("no resource version")?.parse()?;
+        Ok(Self { name, version, at })
+    }
+}
+
+/// One state of one Deployment.
+struct Seen {
+    version: u64,
+    replicas: i32,
+    at: Instant,
+}
+
+type Log = Arc<Mutex<HashMap<String, Vec<Seen>>>>;
+
+/// A watch of every Deployment, which ends with this value.
+pub(crate) struct Observer {
+    log: Log,
+    watch: AbortHandle,
+}
+
+impl Observer {
+    /// Starts to watch, and returns once so many Deployments are known.
+    pub(crate) async fn start(client: Client, deployments: usize) -> Result<Self> {
+        let log = Log::default();
+        let watch = tokio::spawn(follow(Api::all(client), log.clone())).abort_handle();
+        let observer = Self { log, watch };
+        wait::until("the observer", PATIENCE, async || {
+            let known = observer.log().len();
+            ensure!(known >= deployments, "it knows {known}");
+            Ok(())
+        })
+        .await?;
+        Ok(observer)
+    }
+
+    /// Waits until every drift has been put back, and returns when each was seen to be.
+    pub(crate) async fn corrections(&self, drifts: &[Drift]) -> Result<Vec<Instant>> {
+        wait::until("every drift to be put back", PATIENCE, async || {
+            let log = self.log();
+            let corrections: Vec<_> = drifts.iter().filter_map(|drift| correction(&log, drift)).collect();
+            ensure!(corrections.len() == drifts.len(), "{} of {} are", corrections.len(), drifts.len());
+            Ok(corrections)
+        })
+        .await
+    }
+
+    fn log(&self) -> MutexGuard<'_, HashMap<String, Vec<Seen>>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+fn correction(log: &HashMap<String, Vec<Seen>>, drift: &Drift) -> Option<Instant> {
+    let later = |seen: &&Seen| seen.version > drift.version && seen.replicas == REPLICAS;
+    log.get(&drift.name)?.iter().find(later).map(|seen| seen.at)
+}
+
+async fn follow(api: Api<Deployment>, log: Log) {
+    let mut events = pin!(watcher(api, watcher::Config::default()));
+    while let Some(event) = events.next().await {
+        let Ok(Event::Apply(deployment) | Event::InitApply(deployment)) = event else { continue };
+        let at = Instant::now();
+        let version = deployment.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default();
+        let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.entry(deployment.name_any()).or_default().push(Seen { version, replicas, at });
+    }
+}

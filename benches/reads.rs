@@ -1,0 +1,91 @@
+//! Reads, from the server's cache and from the API server.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use kube::{Api, api::ListParams};
+use replica_count_manager::{api::ReplicaCount, proto::replicas::v1};
+
+use crate::{
+    CALLERS,
+    calls::Calls,
+    fleet,
+    plot::{Curve, Plot},
+    report::{Section, Table},
+    stage::{Clients, Stage},
+};
+
+const MANAGED: usize = 10_000;
+
+const CONCURRENCIES: [usize; 3] = [1, 16, CALLERS];
+
+/// How long each is measured.
+const SPAN: Duration = Duration::from_secs(3);
+
+pub(crate) async fn run() -> Result<Section> {
+    let stage = Stage::start().await?;
+    stage.managed_fleet(MANAGED).await?;
+    let server = stage.server().await?;
+    let clients = stage.clients(&server, CALLERS).await?;
+    let counts =
+        |member: usize| -> Api<ReplicaCount> { Api::namespaced(stage.client.clone(), &fleet::namespace(member)) };
+    let (mut rows, mut curves) = (Vec::new(), Vec::new());
+    for callers in CONCURRENCIES {
+        let get = span(callers, async |member| get(&clients, member).await).await?;
+        let plain_get = span(callers, async |member| {
+            Ok(counts(member).get(&fleet::count_name(&fleet::name(member))).await.map(drop)?)
+        });
+        let plain_get = plain_get.await?;
+        let list = span(callers, async |member| list(&clients, member).await).await?;
+        let plain_list =
+            span(callers, async |member| Ok(counts(member).list(&ListParams::default()).await.map(drop)?)).await?;
+        for (name, ours, plain) in [("Get", &get, &plain_get), ("List of 100", &list, &plain_list)] {
+            rows.push(row(&format!("{name}, {callers} callers"), ours, plain));
+        }
+        if callers == CALLERS {
+            curves = [("Get", get), ("GET", plain_get), ("List of 100", list), ("GET of 100", plain_list)]
+                .map(|(name, calls)| Curve { name: name.to_owned(), points: calls.samples().distribution() })
+                .into();
+        }
+    }
+    Ok(Section {
+        title: "Get and List",
+        about: format!(
+            "{MANAGED} managed Deployments in 100 namespaces. A Get reads one of them, a List the 100 of a namespace; \
+             the next call is for another one. Beside it the same from the API server, by a plain client: GET of a \
+             ReplicaCount, and of all in a namespace. Each for {} s.",
+            SPAN.as_secs()
+        ),
+        table: Table {
+            head: vec!["", "rate", "median", "p99", "API server: rate", "median", "p99", "rate : API server's"],
+            rows,
+        },
+        promises: Vec::new(),
+        plots: vec![Plot::latencies("reads", "Reads by 64 callers", curves)],
+    })
+}
+
+async fn get(clients: &Clients, member: usize) -> Result<()> {
+    let request = v1::GetReplicaCountRequest { target: Some(fleet::target(member)), ..Default::default() };
+    clients.next().get_replica_count(request).await?;
+    Ok(())
+}
+
+async fn list(clients: &Clients, member: usize) -> Result<()> {
+    let request = v1::ListReplicaCountsRequest { namespace: fleet::namespace(member), ..Default::default() };
+    clients.next().list_replica_counts(request).await?;
+    Ok(())
+}
+
+/// Makes calls for a while, for one member after the other.
+async fn span<F: Future<Output = Result<()>>>(callers: usize, call: impl Fn(usize) -> F) -> Result<Calls> {
+    let end = Instant::now() + SPAN;
+    // A stride without a common factor with the number of namespaces.
+    let members = (0..).map(|number| number * 37 % MANAGED).take_while(|_| Instant::now() < end);
+    Calls::make(members, callers, call).await
+}
+
+fn row(name: &str, ours: &Calls, plain: &Calls) -> Vec<String> {
+    let times = format!("{:.1}×", ours.rate() / plain.rate());
+    [vec![name.to_owned()], ours.cells().into(), plain.cells().into(), vec![times]].concat()
+}

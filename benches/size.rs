@@ -1,0 +1,132 @@
+//! Memory and start-up, by the number of Deployments.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use hyper::Request;
+use serde::{Deserialize, de::IgnoredAny};
+use tokio::time::sleep;
+
+use crate::{
+    plot::{Axis, Curve, Plot},
+    report::{Promise, Section, Table},
+    stage::Stage,
+    stats::shown,
+};
+
+/// So many Deployments, a tenth of them managed.
+const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+
+/// How often the server is started at each size; the worst counts.
+const STARTS: usize = 3;
+
+/// How long after it is ready its memory at rest is read.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// What clients of the API server ask for by default.
+const PAGE: usize = 500;
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// The worst of some starts.
+#[derive(Default)]
+struct Worst {
+    rest: f64,
+    peak: f64,
+    ready: Duration,
+}
+
+pub(crate) async fn run() -> Result<Section> {
+    let stage = Stage::start().await?;
+    let fleet = stage.fleet().await?;
+    let (mut have, mut rows, mut curves) = (0, Vec::new(), [const { Vec::new() }; 2]);
+    let mut largest = Worst::default();
+    for size in SIZES {
+        fleet.grow(have..size).await?;
+        fleet.manage(have / 10..size / 10).await?;
+        have = size;
+        let worst = worst(&stage).await?;
+        rows.push(vec![
+            format!("{size} / {}", size / 10),
+            format!("{:.0} MiB", worst.rest),
+            format!("{:.0} MiB", worst.peak),
+            shown(worst.ready),
+            shown(fetch(&stage, size).await?),
+        ]);
+        curves[0].push((size as f64, worst.rest));
+        curves[1].push((size as f64, worst.peak));
+        largest = worst;
+    }
+    let [rest, peak] = curves;
+    Ok(Section {
+        title: "Memory and start-up",
+        about: format!(
+            "The server is started {STARTS} times on so many Deployments, a tenth of them managed; the worst start is \
+             shown. Memory is resident: at rest {} s after it is ready, and the most that it ever was (VmHWM). It is \
+             ready when /readyz says so: with a complete cache. Beside it, how long a plain client takes that fetches \
+             the same Deployments from the API server, in pages of {PAGE}, and drops them.",
+            SETTLE.as_secs()
+        ),
+        table: Table {
+            head: vec!["Deployments / managed", "at rest", "at most", "ready after", "fetched alone in"],
+            rows,
+        },
+        promises: vec![
+            Promise::at_most("memory at 100000 Deployments, 10000 managed", 96.0, " MiB", largest.peak),
+            Promise::at_most("start until ready there", 15.0, " s", largest.ready.as_secs_f64()),
+        ],
+        plots: vec![Plot {
+            name: "size",
+            title: "Memory of the server",
+            x: Axis { label: "Deployments, a tenth of them managed", logarithmic: true },
+            y: Axis { label: "MiB", logarithmic: false },
+            curves: vec![
+                Curve { name: "at rest".into(), points: rest },
+                Curve { name: "at most, start included".into(), points: peak },
+                Curve { name: "promised".into(), points: SIZES.map(|size| (size as f64, 96.0)).into() },
+            ],
+        }],
+    })
+}
+
+/// A page of a list, of which only the way on is read.
+#[derive(Deserialize)]
+struct Fetched {
+    metadata: Continue,
+    items: Vec<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Continue {
+    #[serde(default)]
+    r#continue: String,
+}
+
+/// Fetches every Deployment and drops it.
+async fn fetch(stage: &Stage, deployments: usize) -> Result<Duration> {
+    let (start, mut token, mut fetched) = (Instant::now(), String::new(), 0);
+    loop {
+        let path = format!("/apis/apps/v1/deployments?limit={PAGE}&continue={token}");
+        let page: Fetched = stage.client.request(Request::get(path).body(Vec::new())?).await?;
+        fetched += page.items.len();
+        token = page.metadata.r#continue;
+        if token.is_empty() {
+            ensure!(fetched >= deployments, "{fetched} of {deployments} were listed");
+            return Ok(start.elapsed());
+        }
+    }
+}
+
+async fn worst(stage: &Stage) -> Result<Worst> {
+    let mut worst = Worst::default();
+    for _ in 0..STARTS {
+        let server = stage.server().await?;
+        sleep(SETTLE).await;
+        let [rest, peak] = server.memory()?.map(|bytes| bytes as f64 / MIB);
+        worst.rest = worst.rest.max(rest);
+        worst.peak = worst.peak.max(peak);
+        worst.ready = worst.ready.max(server.ready_after);
+        server.end().await?;
+    }
+    Ok(worst)
+}

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use cluster::{Component, Options, wait};
-use serde_json::json;
-use tokio::{net::TcpListener, time::Instant};
+use tokio::time::Instant;
 
 use crate::support::{
-    Namespace, PATIENCE, Setters, World, condition,
+    Hanging, Namespace, PATIENCE, Setters, World, condition,
     namespace::{manifest, replica_count},
     release,
 };
@@ -120,29 +119,7 @@ async fn targets_behind_a_webhook_that_hangs_delay_no_other() -> Result<()> {
     };
     hung.kubectl_with(&["create", "--filename=-"], &manifests(&|name| manifest("Deployment", name, 0))).await?;
 
-    // Accepts connections and never answers.
-    let silence = TcpListener::bind("127.0.0.1:0").await?;
-    let webhook = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": "silence"},
-        "webhooks": [{
-            "name": "silence.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-            "timeoutSeconds": 30,
-            "clientConfig": {"url": format!("https://{}/", silence.local_addr()?)},
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": hung.name}},
-            "rules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"],
-                       "resources": ["deployments/scale"]}],
-        }],
-    });
-    hung.kubectl_with(&["create", "--filename=-"], &webhook.to_string()).await?;
-    wait::until("the webhook to hang", PATIENCE, async || {
-        let mut scale = world.cluster.kubectl();
-        scale.args(["scale", "deployment/web-0", "--replicas=0", "--request-timeout=1s", "--namespace", &hung.name]);
-        ensure!(!scale.output().await?.status.success(), "it does not hang yet");
-        Ok(())
-    })
-    .await?;
-
+    let _webhook = Hanging::start(&hung, "web-0").await?;
     // From here on each of these has a correction that hangs.
     hung.kubectl_with(&["create", "--filename=-"], &manifests(&|name| replica_count(name, 1))).await?;
     hung.count("deployment.web-99", "the last of them known", |count| count["status"]["desired"] == 1).await?;

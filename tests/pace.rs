@@ -7,18 +7,19 @@ use cluster::{Component, Options, run, wait};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::{Namespace, PATIENCE, World, release};
+use crate::support::{Hanging, Namespace, PATIENCE, World, release};
 
-/// Makes the API server refuse all corrections in a namespace for now, as it does when it is overloaded (API Priority
-/// and Fairness): a priority level without a seat, and what goes there. Returns the names to delete.
-async fn refuse_corrections(shop: &Namespace<'_>) -> Result<[String; 2]> {
-    let name = &shop.name;
+/// Makes the API server serve one correction in these namespaces at a time and refuse all others for now, as it does
+/// when it is overloaded (API Priority and Fairness). Returns the objects to delete.
+async fn serve_one_at_a_time(namespaces: [&Namespace<'_>; 2]) -> Result<[String; 2]> {
+    let [name, other] = namespaces.map(|namespace| &namespace.name);
     let account = json!({"name": release::NAME, "namespace": release::NAME});
     let corrections = json!({"verbs": ["patch"], "apiGroups": ["apps"], "resources": ["deployments/scale"],
-                             "namespaces": [name]});
+                             "namespaces": [name, other]});
     let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "PriorityLevelConfiguration",
          "metadata": {"name": name},
+         // Whoever comes first is served even so.
          "spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 0, "borrowingLimitPercent": 0,
                                                  "limitResponse": {"type": "Reject"}}}},
         {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "FlowSchema", "metadata": {"name": name},
@@ -26,20 +27,18 @@ async fn refuse_corrections(shop: &Namespace<'_>) -> Result<[String; 2]> {
                   "rules": [{"subjects": [{"kind": "ServiceAccount", "serviceAccount": account}],
                              "resourceRules": [corrections]}]}},
     ]});
-    shop.kubectl_with(&["create", "--filename=-"], &objects.to_string()).await?;
+    namespaces[0].kubectl_with(&["create", "--filename=-"], &objects.to_string()).await?;
     Ok(["flowschema", "prioritylevelconfiguration"].map(|kind| format!("{kind}/{name}")))
 }
 
-/// Waits until the API server has refused so many corrections in a namespace.
-async fn refused(shop: &Namespace<'_>, goal: u64) -> Result<()> {
-    let label = format!("flow_schema=\"{}\"", shop.name);
-    wait::until(&format!("{goal} refused corrections"), PATIENCE, async || {
+/// Waits until a metric of that flow is at least this.
+async fn flow(shop: &Namespace<'_>, metric: &str, goal: u64) -> Result<()> {
+    let (metric, label) = (format!("apiserver_flowcontrol_{metric}{{"), format!("flow_schema=\"{}\"", shop.name));
+    wait::until(&format!("{goal} of {metric}"), PATIENCE, async || {
         let metrics = run(shop.world.cluster.kubectl().args(["get", "--raw=/metrics"])).await?;
-        let mut lines =
-            metrics.lines().filter(|line| line.starts_with("apiserver_flowcontrol_rejected_requests_total"));
-        let line = lines.find(|line| line.contains(&label)).context("none was refused")?;
-        let count: u64 = line.rsplit(' ').next().unwrap_or_default().parse()?;
-        ensure!(count >= goal, "{count} were refused");
+        let line = metrics.lines().find(|line| line.starts_with(&metric) && line.contains(&label));
+        let count: u64 = line.and_then(|line| line.rsplit(' ').next()).context("there is none")?.parse()?;
+        ensure!(count >= goal, "it is {count}");
         Ok(())
     })
     .await
@@ -48,32 +47,34 @@ async fn refused(shop: &Namespace<'_>, goal: u64) -> Result<()> {
 #[tokio::test]
 async fn an_api_server_that_refuses_for_now_is_asked_again_when_it_says_so() -> Result<()> {
     let shop = Namespace::shared("busy").await?;
-    let well = Namespace::shared("quiet").await?;
-    for namespace in [&shop, &well] {
+    let [hung, well] = [Namespace::shared("hung").await?, Namespace::shared("quiet").await?];
+    for namespace in [&shop, &hung, &well] {
         namespace.deployment("web", 3).await?;
         namespace.set("web", 3).await?;
+        namespace.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
     }
-    let refusing = refuse_corrections(&shop).await?;
-    wait::until("corrections refused", PATIENCE, async || {
-        let account = format!("--as=system:serviceaccount:{0}:{0}", release::NAME);
-        let patch = ["patch", "deployment/web", "--subresource=scale", "--patch={}", "--dry-run=server", &account];
-        let answer = shop.kubectl(&patch).await;
-        ensure!(answer.is_err_and(|error| error.to_string().contains("too many requests")), "they are not");
-        Ok(())
-    })
-    .await?;
+    let webhook = Hanging::start(&hung, "web").await?;
+    let objects = serve_one_at_a_time([&shop, &hung]).await?;
+    // Its correction hangs, and is the one that is served.
+    hung.kubectl(&["patch", "deployment/web", r#"--patch={"spec": {"replicas": 7}}"#]).await?;
+    flow(&shop, "current_executing_requests", 1).await?;
+
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    refused(&shop, 1).await?;
+    flow(&shop, "rejected_requests_total", 1).await?;
     let first = Instant::now();
     well.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     well.drifts("deployment.web", 1).await?;
-    // Its Retry-After is a second and more. By our own pauses alone, so many would take half a second.
-    refused(&shop, 5).await?;
+    // The Retry-After is a second or more. By our own pauses alone, so many would take half a second.
+    flow(&shop, "rejected_requests_total", 5).await?;
     ensure!(first.elapsed() > Duration::from_secs(2), "it took {:?}", first.elapsed());
 
-    shop.kubectl(&["delete", &refusing[0], &refusing[1]]).await?;
-    shop.drifts("deployment.web", 1).await?;
-    shop.reaches("deployment/web", 3).await
+    webhook.end(&hung).await?;
+    shop.kubectl(&["delete", &objects[0], &objects[1]]).await?;
+    for namespace in [&shop, &hung] {
+        namespace.drifts("deployment.web", 1).await?;
+        namespace.reaches("deployment/web", 3).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

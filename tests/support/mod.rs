@@ -15,6 +15,7 @@ pub(crate) mod rotation;
 mod setters;
 mod standalone;
 mod user;
+mod webhook;
 mod world;
 
 pub(crate) use channel::{Certificate, connect, dial, dial_as, handshake};
@@ -25,6 +26,7 @@ pub(crate) use rotation::shown;
 pub(crate) use setters::Setters;
 pub(crate) use standalone::{FILES, Standalone, server_flags};
 pub(crate) use user::{RUN, User};
+pub(crate) use webhook::Hanging;
 pub(crate) use world::{Server, World, http, metric, world};
 
 /// The end of every wait: generous, since machines that run tests are often loaded far beyond their cores.

@@ -43,8 +43,8 @@ pub(crate) async fn run() -> Result<Section> {
     kubectl(&format!("create namespace {NAMESPACE}")).await?;
     for number in 0..DEPLOYMENTS {
         kubectl(&format!("create deployment web-{number} --image=example --namespace={NAMESPACE}")).await?;
+        kubectl(&format!("replicas set web-{number} 1 --namespace={NAMESPACE}")).await?;
     }
-    kubectl(&format!("replicas set --current --all --yes --namespace={NAMESPACE}")).await?;
     let (mut plugin, mut plain) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         plugin.push(kubectl(&format!("replicas list -n {NAMESPACE}")).await?);

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use cluster::{Component, Options, wait};
+use cluster::{Component, Options};
 use tokio::time::Instant;
 
 use crate::support::{
-    Hanging, Namespace, PATIENCE, Setters, World, condition,
+    Hanging, Namespace, Setters, World, condition,
     namespace::{manifest, replica_count},
     release,
 };

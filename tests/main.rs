@@ -19,6 +19,7 @@ mod config_import;
 mod crd;
 mod custom_resources;
 mod deployments;
+mod endurance;
 mod enforcement;
 mod faults;
 mod floods;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::{ports, wait};
 use tokio::process::{Child, Command};
 
-use super::{Namespace, PATIENCE, World};
+use super::{Memory, Namespace, PATIENCE, World};
 
 /// A running server, which ends with this value.
 pub(crate) struct Standalone {
@@ -85,8 +85,6 @@ impl Standalone {
 
     /// The memory that it has in use, in MiB.
     pub(crate) fn memory(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id().context("it has ended")?))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
+        Ok(Memory::of(self.process.id().context("it has ended")?)?.resident / 1024)
     }
 }

@@ -1,0 +1,165 @@
+//! Drifts without end leave nothing behind: no memory, no entries of managedFields, no Events.
+
+use std::{env, fmt};
+
+use anyhow::{Context, Result, ensure};
+use cluster::{Options, wait};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::{apps::v1::Deployment, events::v1::Event};
+use kube::{
+    Api, Client,
+    api::{ListParams, Patch, PatchParams},
+};
+use replica_count_manager::api::{ReplicaCount, ReplicaCountStatus};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::{
+    Memory, Namespace, PATIENCE, World,
+    namespace::{replica_count, without_pods},
+    pair::names,
+};
+
+/// How many drifts there are, unless the environment variable `DRIFTS` says otherwise.
+const DRIFTS: usize = 100_000;
+
+/// How many targets drift, one after another.
+const TARGETS: usize = 200;
+
+/// How many writes of drifts are under way at once.
+const WRITERS: usize = 16;
+
+/// How many field managers the drifts come from, in turn.
+const MANAGERS: usize = 2;
+
+/// How many drifts of a target one manager writes in a row: for longer than the 5 s between two corrections in a fight. One
+/// that was not named for 6 minutes, because it always came between them, would be named by a further Event.
+const IN_A_ROW: usize = 5;
+
+/// How many counts they write, in turn; all are others than the desired one.
+const COUNTS: usize = 5;
+
+/// What could grow, at a moment when all is put back.
+struct Figures {
+    /// The server's memory.
+    memory: Memory,
+    /// The server's open files, most of them connections, which take memory too.
+    files: usize,
+    /// The Events of the namespace.
+    events: usize,
+    /// The most entries of managedFields that a target has.
+    entries: usize,
+    /// The targets whose statuses tell of drifts.
+    told: usize,
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { memory: Memory { resident, peak }, files, events, entries, told } = self;
+        write!(f, "{resident} KiB of memory, {peak} at most; {files} open files; {events} Events; ")?;
+        write!(f, "up to {entries} entries of managedFields; {told} targets have told of drifts")
+    }
+}
+
+struct Targets<'a> {
+    shop: &'a Namespace<'a>,
+    client: Client,
+    deployments: Api<Deployment>,
+    names: Vec<String>,
+}
+
+impl<'a> Targets<'a> {
+    /// Creates them: half of them have an applier, who is to own the count again after each correction.
+    async fn new(shop: &'a Namespace<'a>) -> Result<Self> {
+        let names = names("web", TARGETS);
+        let all = |names: &[String], write: &dyn Fn(&str) -> String| {
+            names.iter().map(|name| write(name) + "---\n").collect::<String>()
+        };
+        let (applied, created) = names.split_at(TARGETS / 2);
+        let deployment = |name: &str| without_pods(name, 1);
+        let apply = ["apply", "--server-side", "--field-manager=deployer", "--filename=-"];
+        shop.kubectl_with(&apply, &all(applied, &deployment)).await?;
+        shop.kubectl_with(&["create", "--filename=-"], &all(created, &deployment)).await?;
+        shop.kubectl_with(&["create", "--filename=-"], &all(&names, &|name| replica_count(name, 1))).await?;
+        let client = shop.world.cluster.client().await?;
+        let deployments = Api::namespaced(client.clone(), &shop.name);
+        let targets = Self { shop, client, deployments, names };
+        wait::until("all targets in place", PATIENCE, async || {
+            let placed = targets.statuses().await?.iter().filter(|status| status.observed == Some(1)).count();
+            ensure!(placed == TARGETS, "{placed} are");
+            Ok(())
+        })
+        .await?;
+        Ok(targets)
+    }
+
+    /// Writes drifts by their numbers: the targets one after another, each time to another count.
+    async fn drift(&self, numbers: std::ops::Range<usize>) -> Result<()> {
+        let writes = stream::iter(numbers).map(|number| async move {
+            let (round, target) = (number / TARGETS, number % TARGETS);
+            let manager = PatchParams::apply(&format!("drifter-{}", round / IN_A_ROW % MANAGERS));
+            let drift = Patch::Merge(json!({"spec": {"replicas": 2 + round % COUNTS}}));
+            self.deployments.patch_scale(&self.names[target], &manager, &drift).await.map(drop)
+        });
+        Ok(writes.buffer_unordered(WRITERS).try_collect().await?)
+    }
+
+    /// Waits until all is put back, and measures.
+    async fn measure(&self, pid: u32) -> Result<Figures> {
+        let deployments = wait::until("all targets put back", PATIENCE, async || {
+            let all = self.deployments.list(&ListParams::default()).await?.items;
+            let away = all.iter().filter(|one| one.spec.as_ref().and_then(|spec| spec.replicas) != Some(1)).count();
+            ensure!(away == 0, "{away} are not");
+            Ok(all)
+        })
+        .await?;
+        let entries = deployments.iter().map(|one| one.metadata.managed_fields.iter().flatten().count());
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.shop.name);
+        Ok(Figures {
+            memory: Memory::of(pid)?,
+            files: std::fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
+            events: events.list_metadata(&ListParams::default()).await?.items.len(),
+            entries: entries.max().context("no Deployment")?,
+            told: self.statuses().await?.iter().filter(|status| status.drifts > 0).count(),
+        })
+    }
+
+    /// What the server tells of them.
+    async fn statuses(&self) -> Result<Vec<ReplicaCountStatus>> {
+        let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &self.shop.name);
+        let counts = counts.list(&ListParams::default()).await?;
+        Ok(counts.items.into_iter().filter_map(|count| count.status).collect())
+    }
+}
+
+#[tokio::test]
+#[ignore = "its 100,000 drifts take 20 minutes: make stress"]
+async fn drifts_without_end_leave_nothing_behind() -> Result<()> {
+    let drifts = env::var("DRIFTS").ok().map_or(Ok(DRIFTS), |number| number.parse()).context("DRIFTS is no number")?;
+    let world = World::start(Options::default()).await?;
+    let shop = Namespace::new(&world, "endurance").await?;
+    let targets = Targets::new(&shop).await?;
+    let server = world.server().await?.process;
+    let (pid, begun) = (server.pid()?, Instant::now());
+    let mut tenths = Vec::new();
+    for tenth in 0..10 {
+        targets.drift(drifts * tenth / 10..drifts * (tenth + 1) / 10).await?;
+        let figures = targets.measure(pid).await?;
+        println!("{} drifts after {:?}: {figures}", drifts * (tenth + 1) / 10, begun.elapsed());
+        tenths.push(figures);
+    }
+    let (first, last) = (tenths.first().context("no first")?, tenths.last().context("no last")?);
+    ensure!(first.told == TARGETS, "some targets wait for their turn for ever");
+    ensure!(last.memory.resident * 10 <= first.memory.resident * 11, "the memory grows");
+    // One for each target and actor, and one of the fight: the first tenth may not have come to all of them.
+    ensure!(last.events <= TARGETS * (MANAGERS + 1), "the Events grow");
+    ensure!(last.entries <= first.entries, "managedFields grow");
+    wait::until("all drifts told of", PATIENCE, async || {
+        let told: i64 = targets.statuses().await?.iter().map(|status| status.drifts).sum();
+        ensure!(told == i64::try_from(drifts)?, "{told} are");
+        Ok(())
+    })
+    .await?;
+    ensure!(world.server().await?.process.pid()? == pid, "the server was restarted");
+    Ok(())
+}

@@ -120,7 +120,8 @@ struct Controller {
     max_replicas: i32,
     /// What gives ownership back, if that is to be done.
     ownership: Option<Ownership>,
-    targets: HashMap<TargetKey, Tracked>,
+    /// Boxed, so that the table is small and grows cheaply.
+    targets: HashMap<TargetKey, Box<Tracked>>,
     schedule: Schedule,
     corrections: JoinSet<(TargetKey, Corrected)>,
     /// A permit for each correction under way that is not slow.
@@ -243,7 +244,7 @@ impl Controller {
         };
         let fresh = self.targets.get(&key).is_none_or(|tracked| tracked.count.uid != count.uid);
         if fresh {
-            self.targets.insert(key.clone(), Tracked::new(count.clone(), self.max_replicas));
+            self.targets.insert(key.clone(), Box::new(Tracked::new(count.clone(), self.max_replicas)));
             self.metrics.managed.set(self.targets.len() as i64);
         }
         let Some(tracked) = self.targets.get_mut(&key) else { return };

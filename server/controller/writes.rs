@@ -33,13 +33,15 @@ impl Controller {
         }
         while self.schedule.is_idle()
             && self.reports.len() < MAX_REPORTS
-            && let Some(key) = self.unreported.take(&self.reporting)
+            // One that is being corrected waits: its report would compete with the correction, and another one follow.
+            && let Some(key) =
+                self.unreported.take(|key| self.reporting.contains(key) || self.correcting.contains(key))
         {
             self.start_report(key);
         }
         while self.schedule.is_idle()
             && self.give_backs.len() < MAX_GIVE_BACKS
-            && let Some(key) = self.unsettled.take(&self.settling)
+            && let Some(key) = self.unsettled.take(|key| self.settling.contains(key))
         {
             self.start_give_back(key);
         }

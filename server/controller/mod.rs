@@ -53,10 +53,7 @@ use crate::{
 };
 
 /// How many corrections are under way at the API server's own pace.
-const MAX_CORRECTIONS: u32 = 64;
-
-/// While more corrections than these are under way, nothing is begun that yields to them.
-const FEW_CORRECTIONS: u32 = 8;
+const MAX_CORRECTIONS: usize = 64;
 
 /// When a correction no longer counts among those: something hangs, such as a webhook, and must not delay the others.
 const SLOW: Duration = Duration::from_secs(1);
@@ -158,7 +155,7 @@ impl Controller {
             ownership: Some(ownership).filter(|_| context.ownership == OwnershipMode::GiveBack),
             targets: HashMap::new(),
             corrections: JoinSet::new(),
-            slots: Arc::new(Semaphore::new(MAX_CORRECTIONS as usize)),
+            slots: Arc::new(Semaphore::new(MAX_CORRECTIONS)),
             correcting: BTreeSet::new(),
             reports: JoinSet::new(),
             give_backs: JoinSet::new(),
@@ -207,11 +204,11 @@ impl Controller {
     ) -> Result<(), JoinError> {
         loop {
             self.start_writes();
-            let slots = self.awaited_slots();
+            let waits = !self.schedule.is_idle() && self.corrections.len() < MAX_CONNECTIONS;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 // The end of a correction says so itself; this hears of those that have become slow.
-                _ = self.slots.clone().acquire_many_owned(slots.unwrap_or_default()), if slots.is_some() => {}
+                _ = self.slots.clone().acquire_owned(), if waits => {}
                 Some(seen) = events.recv() => self.observe(seen),
                 Some(done) = self.corrections.join_next() => self.corrected(done?),
                 Some(done) = self.reports.join_next() => self.reported(done?),

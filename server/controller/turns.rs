@@ -20,11 +20,6 @@ impl Turns {
         }
     }
 
-    /// Whether none waits.
-    pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
     /// Takes the next target that is not busy; one that is keeps its place.
     pub fn take(&mut self, is_busy: impl Fn(&TargetKey) -> bool) -> Option<TargetKey> {
         let index = self.order.iter().position(|key| !is_busy(key))?;

@@ -9,7 +9,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    Controller, FEW_CORRECTIONS, MAX_CONNECTIONS, MAX_CORRECTIONS, MAX_GIVE_BACKS, MAX_REPORTS, SLOW,
+    Controller, MAX_CONNECTIONS, MAX_GIVE_BACKS, MAX_REPORTS, SLOW,
     correct::{self, Corrected, Correction},
     ownership::GivenBack,
     plan::Plan,
@@ -31,7 +31,7 @@ impl Controller {
         {
             self.decide(key, slot);
         }
-        while self.may_report()
+        while self.schedule.is_idle()
             && self.reports.len() < MAX_REPORTS
             // One that is being corrected waits: its report would compete with the correction, and another one follow.
             && let Some(key) =
@@ -39,27 +39,12 @@ impl Controller {
         {
             self.start_report(key);
         }
-        while self.may_report()
+        while self.schedule.is_idle()
             && self.give_backs.len() < MAX_GIVE_BACKS
             && let Some(key) = self.unsettled.take(|key| self.settling.contains(key))
         {
             self.start_give_back(key);
         }
-    }
-
-    /// Whether what yields to corrections may start: while few are under way, slow ones aside, and none waits. In a flood,
-    /// the watch is often no faster than the corrections, so that none waits although thousands are to come.
-    fn may_report(&self) -> bool {
-        self.schedule.is_idle() && self.slots.available_permits() >= (MAX_CORRECTIONS - FEW_CORRECTIONS) as usize
-    }
-
-    /// How many slots must be free before the next write starts, if one waits for that.
-    pub(super) fn awaited_slots(&self) -> Option<u32> {
-        if !self.schedule.is_idle() {
-            return (self.corrections.len() < MAX_CONNECTIONS).then_some(1);
-        }
-        let told = self.unreported.is_empty() && self.unsettled.is_empty();
-        (!told && !self.may_report()).then_some(MAX_CORRECTIONS - FEW_CORRECTIONS)
     }
 
     fn decide(&mut self, key: TargetKey, slot: OwnedSemaphorePermit) {

@@ -166,7 +166,7 @@ async fn a_kind_may_come_go_come_again_and_change_its_version() -> Result<()> {
     kind.define("v1alpha1", "replicas", ".status.replicas", false).await?;
     // Without the rights, it is the rights that are missing, and nothing else suffers.
     let count = kind.found("Unknown", "Forbidden").await?;
-    assert!(count.to_string().contains("cannot list resource"), "{count}");
+    assert!(count.to_string().contains("cannot watch resource"), "{count}");
     assert_eq!(shop.world.http("/readyz").await?.0, 200);
     kind.grant().await?;
     kind.found("False", "NotFound").await?;

@@ -1,17 +1,8 @@
 //! What was set stays set, whoever writes, and the actor is named.
 
-use std::pin::pin;
-
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
-use futures::TryStreamExt;
-use kube::{
-    Api,
-    api::{WatchEvent, WatchParams},
-};
-use replica_count_manager::api::ReplicaCount;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use crate::support::{
     Namespace, PATIENCE, condition,
@@ -57,29 +48,6 @@ async fn a_deployment_is_put_back_whichever_way_kubectl_changes_it() -> Result<(
     let drifters: Vec<_> = drifters.iter().map(|drifter| &drifter["manager"]).collect();
     assert_eq!(drifters, ["kubectl-client-side-apply", "kubectl-edit", "kubectl-patch", "kubectl"]);
     assert_eq!(shop.replicas("deployment/web").await?, 3);
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_status_does_not_compete_with_the_correction_that_it_tells_of() -> Result<()> {
-    let shop = Namespace::shared("told").await?;
-    shop.deployment("web", 2).await?;
-    shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
-    let counts: Api<ReplicaCount> = Api::namespaced(shop.world.cluster.client().await?, &shop.name);
-    let mut events = pin!(counts.watch(&WatchParams::default(), "0").await?);
-    shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    let told = async {
-        while let Some(event) = events.try_next().await? {
-            let (WatchEvent::Added(count) | WatchEvent::Modified(count)) = event else { continue };
-            if let Some(drift) = count.status.and_then(|status| status.last_drift) {
-                return Ok(drift);
-            }
-        }
-        anyhow::bail!("the watch ended")
-    };
-    let drift = timeout(PATIENCE, told).await??;
-    assert!(drift.corrected_at.is_some(), "told before it was put back: {drift:?}");
     Ok(())
 }
 

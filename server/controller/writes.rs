@@ -33,9 +33,7 @@ impl Controller {
         }
         while self.schedule.is_idle()
             && self.reports.len() < MAX_REPORTS
-            // One that is being corrected waits: its report would compete with the correction, and another one follow.
-            && let Some(key) =
-                self.unreported.take(|key| self.reporting.contains(key) || self.correcting.contains(key))
+            && let Some(key) = self.unreported.take(|key| self.reporting.contains(key))
         {
             self.start_report(key);
         }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use kube::core::ObjectMeta;
 
-use super::{
-    FieldPath, Owners, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, SET_BY, Uid, parse_resource_version,
-};
+use super::{FieldPath, Owners, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, SET_BY, Uid, resource_version};
 
 /// What is kept of a `ReplicaCount`: an object as the API server sends it takes three times as much memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +35,7 @@ impl From<ReplicaCount> for Count {
         let owners = Owners::of(metadata.managed_fields.as_deref().unwrap_or_default(), &FieldPath::replicas());
         Self {
             uid: metadata.uid.as_deref().unwrap_or_default().into(),
-            resource_version: parse_resource_version(metadata.resource_version.as_deref().unwrap_or_default()),
+            resource_version: resource_version(&metadata),
             generation: metadata.generation,
             deleting: metadata.deletion_timestamp.is_some(),
             annotated: metadata.annotations.is_some(),

@@ -19,8 +19,8 @@ pub use owners::{Operation, Owners, Writer};
 pub use replica_count::{
     Change, Drift, Drifter, GROUP, Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, SET_BY, ScaleTargetRef,
 };
-pub(crate) use target::parse_resource_version;
 pub use target::{Target, TargetState, key_of};
+pub(crate) use target::{parse_resource_version, resource_version};
 pub use uid::Uid;
 
 /// The field manager of everything that this server writes.

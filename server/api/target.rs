@@ -35,7 +35,7 @@ impl TargetState {
         let metadata = &object.metadata;
         Self {
             uid: metadata.uid.as_deref().unwrap_or_default().into(),
-            resource_version: parse_resource_version(metadata.resource_version.as_deref().unwrap_or_default()),
+            resource_version: resource_version(metadata),
             replicas: kind.replicas.count_in(&object.data),
             ready: kind.ready.path.count_in(&object.data).or(kind.ready.absent),
             deleting: metadata.deletion_timestamp.is_some(),
@@ -123,6 +123,11 @@ impl<'de> Deserialize<'de> for Target {
             },
         })
     }
+}
+
+/// The resource version of an object as a number; 0 if it has none.
+pub(crate) fn resource_version(metadata: &ObjectMeta) -> u64 {
+    parse_resource_version(metadata.resource_version.as_deref().unwrap_or_default())
 }
 
 /// Reads a resource version as a number; one that is not (no API server has such) sorts before all others.

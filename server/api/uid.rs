@@ -14,19 +14,10 @@ enum Form {
 
 impl From<&str> for Uid {
     fn from(text: &str) -> Self {
-        let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();
-        let mut bytes = [0; 16];
-        let read = digits.len() == 32
-            && digits.chunks(2).zip(&mut bytes).all(|(pair, byte)| {
-                let value = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
-                value.is_some_and(|value| {
-                    *byte = value;
-                    true
-                })
-            });
-        let uuid = Self(Form::Uuid(bytes));
+        let number = u128::from_str_radix(&text.replace('-', ""), 16);
+        let uuid = number.ok().map(|number| Self(Form::Uuid(number.to_be_bytes())));
         // Only what is written again as it was read.
-        if read && uuid.to_string() == text { uuid } else { Self(Form::Text(text.into())) }
+        uuid.filter(|uuid| uuid.to_string() == text).unwrap_or_else(|| Self(Form::Text(text.into())))
     }
 }
 

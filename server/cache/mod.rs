@@ -169,7 +169,7 @@ impl Cache {
 
     /// What is known of one target.
     pub fn get(&self, key: &TargetKey) -> Seen {
-        self.lock().seen(key)
+        self.lock().seen(key, now())
     }
 
     /// Lists what a filter selects after a key, in order of the keys: the managed targets, or all; of one namespace, or of
@@ -182,9 +182,9 @@ impl Cache {
         limit: usize,
         select: impl Fn(&Seen) -> bool,
     ) -> Page {
-        let state = self.lock();
+        let (state, now) = (self.lock(), now());
         let mut selected =
-            state.keys(all_targets, namespace, after).map(|key| state.seen(key)).filter(|seen| select(seen));
+            state.keys(all_targets, namespace, after).map(|key| state.seen(key, now)).filter(|seen| select(seen));
         let entries: Vec<_> = selected.by_ref().take(limit).collect();
         let more = selected.next().is_some();
         let next = entries.last().filter(|_| more).map(|last| last.key.clone());
@@ -193,17 +193,17 @@ impl Cache {
 
     /// Everything that is known now, and every event from then on.
     pub fn subscribe(&self, all_targets: bool) -> (Vec<Seen>, broadcast::Receiver<Seen>) {
-        let state = self.lock();
-        let snapshot = state.keys(all_targets, None, None).map(|key| state.seen(key)).collect();
+        let (state, now) = (self.lock(), now());
+        let snapshot = state.keys(all_targets, None, None).map(|key| state.seen(key, now)).collect();
         (snapshot, self.subscribers.subscribe())
     }
 
     /// Everything that is managed now, and every event of a managed target from then on, none left out.
     pub fn attach_controller(&self) -> (Vec<Seen>, mpsc::UnboundedReceiver<Seen>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let mut state = self.lock();
+        let (mut state, now) = (self.lock(), now());
         state.controller = Some(sender);
-        let snapshot = state.keys(false, None, None).map(|key| state.seen(key)).collect();
+        let snapshot = state.keys(false, None, None).map(|key| state.seen(key, now)).collect();
         (snapshot, receiver)
     }
 
@@ -223,7 +223,9 @@ impl Cache {
 
     fn set_count(&self, mut key: TargetKey, count: Option<Count>, version: u64) {
         let mut state = self.lock();
-        state.shared.share_key(&mut key);
+        if count.is_some() {
+            state.shared.share_key(&mut key);
+        }
         if state.set_count(&key, count.map(Arc::new)) {
             self.in_use.send_replace(state.kinds_in_use());
         }
@@ -278,10 +280,10 @@ impl Cache {
     fn publish(&self, state: &State, key: &TargetKey, managed: bool) {
         if managed && let Some(controller) = &state.controller {
             // The receiver is gone while another replica leads.
-            let _ = controller.send(state.seen(key));
+            let _ = controller.send(state.seen(key, now()));
         }
         if self.subscribers.receiver_count() > 0 {
-            let _ = self.subscribers.send(state.seen(key));
+            let _ = self.subscribers.send(state.seen(key, now()));
         }
     }
 

@@ -32,15 +32,15 @@ pub(crate) fn now() -> Timestamp {
 }
 
 impl State {
-    /// What is known of one target.
-    pub(super) fn seen(&self, key: &TargetKey) -> Seen {
+    /// What is known of one target, at this moment.
+    pub(super) fn seen(&self, key: &TargetKey, at: Timestamp) -> Seen {
         Seen {
             key: key.clone(),
             count: self.counts.get(key).cloned(),
             target: self.targets.get(key).cloned(),
             kind: self.kinds.get(&key.kind).cloned().unwrap_or_default(),
             autoscaler: self.autoscalers.of(key),
-            at: now(),
+            at,
         }
     }
 

@@ -8,7 +8,7 @@ use kube::{
 };
 
 use crate::{
-    api::{Count, ReplicaCount, TargetKey, TargetKind, parse_resource_version},
+    api::{Count, ReplicaCount, TargetKey, TargetKind, resource_version},
     scale, telemetry,
 };
 
@@ -88,8 +88,7 @@ impl Corrector {
 
     async fn scale(&self, key: &TargetKey, kind: &TargetKind, to: i32) -> Result<Corrected, kube::Error> {
         let scale = scale::patch(&self.client, key, kind, to).await?;
-        let version = parse_resource_version(scale.metadata.resource_version.as_deref().unwrap_or_default());
-        Ok(Corrected::Scaled { to, version })
+        Ok(Corrected::Scaled { to, version: resource_version(&scale.metadata) })
     }
 
     async fn unset(&self, key: &TargetKey, count: &Count) -> Result<Corrected, kube::Error> {

@@ -23,9 +23,7 @@ use tracing::{debug, warn};
 
 use super::fence::Fence;
 use crate::{
-    api::{
-        FIELD_MANAGER, GroupKind, Owners, ReplicaCountStatus, TargetKey, TargetKind, Writer, parse_resource_version,
-    },
+    api::{FIELD_MANAGER, GroupKind, Owners, ReplicaCountStatus, TargetKey, TargetKind, Writer, resource_version},
     telemetry::{self, Metrics},
 };
 
@@ -247,17 +245,17 @@ impl Ownership {
         let targets: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &key.namespace, &give.kind.resource());
         let metadata = targets.get_metadata(&key.name).await?.metadata;
+        let version = resource_version(&metadata);
         let entries = metadata.managed_fields.unwrap_or_default();
-        let version = metadata.resource_version.unwrap_or_default();
         let Some(operations) = operations(&entries, &give.kind, &give.appliers) else {
-            return Ok(parse_resource_version(&version));
+            return Ok(version);
         };
         self.fence.check(&targets, key).await;
         let operations = serde_json::from_value(operations.into()).map_err(kube::Error::SerdeError)?;
         let parameters = PatchParams::apply(FIELD_MANAGER);
         let patched = targets.patch_metadata(&key.name, &parameters, &Patch::<()>::Json(operations)).await?;
         debug!(target = %key, appliers = ?give.appliers, "ownership given back");
-        Ok(parse_resource_version(patched.metadata.resource_version.as_deref().unwrap_or_default()))
+        Ok(resource_version(&patched.metadata))
     }
 
     fn note_denied(&self, kind: &GroupKind, status: &Status) {

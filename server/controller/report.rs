@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tracing::debug;
 
 use crate::{
-    api::{Count, Drift, FIELD_MANAGER, ReplicaCount, ReplicaCountStatus, TargetKey, parse_resource_version},
+    api::{Count, Drift, FIELD_MANAGER, ReplicaCount, ReplicaCountStatus, TargetKey, resource_version},
     telemetry,
 };
 
@@ -36,12 +36,7 @@ pub struct Report {
     pub target: ObjectReference,
 }
 
-impl Report {
-    /// Whether there is nothing to tell.
-    pub fn is_empty(&self) -> bool {
-        self.status.is_none() && self.news.is_empty()
-    }
-}
+impl Report {}
 
 /// What to tell of one target by Events.
 #[derive(Debug, Default)]
@@ -53,7 +48,8 @@ pub struct News {
 }
 
 impl News {
-    fn is_empty(&self) -> bool {
+    /// Whether there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
         self.drift.is_none() && self.contest.is_none()
     }
 }
@@ -111,10 +107,7 @@ impl Reporter {
         let operations = operations(&report.count, report.stored_drifts, &status);
         let patch = Patch::Json::<()>(serde_json::from_value(operations.into()).map_err(kube::Error::SerdeError)?);
         match counts.patch_status(&key.replica_count_name(), &PatchParams::apply(FIELD_MANAGER), &patch).await {
-            Ok(count) => {
-                let version = parse_resource_version(count.metadata.resource_version.as_deref().unwrap_or_default());
-                Ok(Some((status, version)))
-            }
+            Ok(count) => Ok(Some((status, resource_version(&count.metadata)))),
             Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

@@ -1,14 +1,12 @@
 //! Which targets to decide on: now, in the order in which they came up, and later, by one timer each.
 
-use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use futures::StreamExt;
 use tokio::time::Instant;
 use tokio_util::time::{DelayQueue, delay_queue};
 
+use super::turns::Turns;
 use crate::{api::TargetKey, telemetry::Queue};
 
 /// The longest sleep until an override ends, far below what the timer can hold.
@@ -19,9 +17,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Schedule {
     /// What is told of those that are due.
     told: Queue,
-    /// With the time since when each waits.
-    due: VecDeque<(TargetKey, Instant)>,
-    queued: BTreeSet<TargetKey>,
+    due: Turns,
     later: DelayQueue<TargetKey>,
     /// The one timer of a target: the earliest that was asked for. Deciding sets it anew.
     timers: HashMap<TargetKey, (delay_queue::Key, Instant)>,
@@ -34,7 +30,7 @@ impl Schedule {
     }
 
     fn tell(&self) {
-        self.told.set(self.due.len(), self.due.front().map(|(_, since)| *since));
+        self.told.set(self.due.len(), self.due.since());
     }
 
     /// Whether there is nothing to decide on now.
@@ -44,24 +40,20 @@ impl Schedule {
 
     /// Adds a target to decide on now, unless it waits for that already.
     pub fn now(&mut self, key: TargetKey) {
-        if self.queued.insert(key.clone()) {
-            self.due.push_back((key, Instant::now()));
-            self.tell();
-        }
+        self.due.add(key);
+        self.tell();
     }
 
     /// Takes the next target to decide on.
     pub fn take(&mut self) -> Option<TargetKey> {
-        let (key, _) = self.due.pop_front()?;
+        let key = self.due.take(|_| false)?;
         self.tell();
-        self.queued.remove(&key);
         Some(key)
     }
 
     /// Forgets what was to be decided on now.
     pub fn clear(&mut self) {
-        self.due.clear();
-        self.queued.clear();
+        self.due = Turns::default();
         self.tell();
     }
 

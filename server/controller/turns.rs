@@ -1,29 +1,47 @@
-//! Targets that wait for a write, each once. Those that come up again and again must not keep the others waiting, so they
-//! take turns.
+//! Targets that wait, for a decision or a write, each once. Those that come up again and again must not keep the others
+//! waiting, so they take turns.
 
 use std::collections::{BTreeSet, VecDeque};
+
+use tokio::time::Instant;
 
 use crate::api::TargetKey;
 
 /// Targets that wait, the one that has waited longest first.
 #[derive(Default)]
 pub struct Turns {
-    order: VecDeque<TargetKey>,
+    /// With the time since when each waits.
+    order: VecDeque<(TargetKey, Instant)>,
     waiting: BTreeSet<TargetKey>,
 }
 
 impl Turns {
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Since when the first waits, if one does.
+    pub fn since(&self) -> Option<Instant> {
+        self.order.front().map(|(_, since)| *since)
+    }
+
     /// Adds a target, unless it waits already.
     pub fn add(&mut self, key: TargetKey) {
         if self.waiting.insert(key.clone()) {
-            self.order.push_back(key);
+            self.order.push_back((key, Instant::now()));
         }
     }
 
     /// Takes the next target that is not busy; one that is keeps its place.
     pub fn take(&mut self, is_busy: impl Fn(&TargetKey) -> bool) -> Option<TargetKey> {
-        let index = self.order.iter().position(|key| !is_busy(key))?;
-        let key = self.order.remove(index)?;
+        let index = self.order.iter().position(|(key, _)| !is_busy(key))?;
+        let (key, _) = self.order.remove(index)?;
         self.waiting.remove(&key);
         Some(key)
     }

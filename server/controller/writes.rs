@@ -116,16 +116,17 @@ impl Controller {
     fn start_report(&mut self, key: TargetKey) {
         let news = self.news.remove(&key).unwrap_or_default();
         let Some(tracked) = self.targets.get_mut(&key) else { return };
+        let status = tracked.status_to_send(now());
+        if status.is_none() && news.is_empty() {
+            return;
+        }
         let report = Report {
-            status: tracked.status_to_send(now()),
+            status,
             stored_drifts: tracked.stored_drifts(),
             news,
             count: tracked.count.clone(),
             target: tracked.reference(&key),
         };
-        if report.is_empty() {
-            return;
-        }
         self.reporting.insert(key.clone());
         let reporter = self.reporter.clone();
         self.reports.spawn(self.term.clone().guard(async move {

@@ -8,6 +8,8 @@ mod drift;
 mod fleet;
 mod floor;
 mod machine;
+#[path = "../tests/support/memory.rs"]
+mod memory;
 mod observer;
 mod plot;
 mod plugin;

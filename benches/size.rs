@@ -26,8 +26,6 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// What clients of the API server ask for by default.
 const PAGE: usize = 500;
 
-const MIB: f64 = 1024.0 * 1024.0;
-
 /// The worst of some starts.
 #[derive(Default)]
 struct Worst {
@@ -122,7 +120,8 @@ async fn worst(stage: &Stage) -> Result<Worst> {
     for _ in 0..STARTS {
         let server = stage.server().await?;
         sleep(SETTLE).await;
-        let [rest, peak] = server.memory()?.map(|bytes| bytes as f64 / MIB);
+        let memory = server.memory()?;
+        let [rest, peak] = [memory.resident, memory.peak].map(|kib| kib as f64 / 1024.0);
         worst.rest = worst.rest.max(rest);
         worst.peak = worst.peak.max(peak);
         worst.ready = worst.ready.max(server.ready_after);

@@ -1,7 +1,7 @@
 //! A control plane, and the server on it.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
@@ -23,6 +23,7 @@ use tonic::transport::Channel;
 use crate::{
     PATIENCE,
     channel::{Certificate, connect},
+    memory::Memory,
     release,
 };
 
@@ -128,14 +129,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The memory that it has in use, and the most that it ever had, in bytes.
-    pub(crate) fn memory(&self) -> Result<[u64; 2]> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?.as_raw_nonzero()))?;
-        let line = |name: &str| -> Result<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).context("not in /proc/PID/status")?;
-            Ok(line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>()? * 1024)
-        };
-        Ok([line("VmRSS")?, line("VmHWM")?])
+    /// The memory that it has in use, and the most that it ever had.
+    pub(crate) fn memory(&self) -> Result<Memory> {
+        Memory::of(self.process.id().context("the server has ended")?)
     }
 
     /// Freezes it.

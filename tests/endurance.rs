@@ -16,8 +16,7 @@ use tokio::time::Instant;
 
 use crate::support::{
     Memory, Namespace, PATIENCE, World,
-    namespace::{replica_count, without_pods},
-    pair::names,
+    namespace::{all, names, replica_count, without_pods},
 };
 
 /// How many drifts there are, unless the environment variable `DRIFTS` says otherwise.
@@ -72,15 +71,12 @@ impl<'a> Targets<'a> {
     /// Creates them: half of them have an applier, who is to own the count again after each correction.
     async fn new(shop: &'a Namespace<'a>) -> Result<Self> {
         let names = names("web", TARGETS);
-        let all = |names: &[String], write: &dyn Fn(&str) -> String| {
-            names.iter().map(|name| write(name) + "---\n").collect::<String>()
-        };
         let (applied, created) = names.split_at(TARGETS / 2);
         let deployment = |name: &str| without_pods(name, 1);
         let apply = ["apply", "--server-side", "--field-manager=deployer", "--filename=-"];
-        shop.kubectl_with(&apply, &all(applied, &deployment)).await?;
-        shop.kubectl_with(&["create", "--filename=-"], &all(created, &deployment)).await?;
-        shop.kubectl_with(&["create", "--filename=-"], &all(&names, &|name| replica_count(name, 1))).await?;
+        shop.kubectl_with(&apply, &all(applied, deployment)).await?;
+        shop.create_all(created, deployment).await?;
+        shop.create_all(&names, |name| replica_count(name, 1)).await?;
         let client = shop.world.cluster.client().await?;
         let deployments = Api::namespaced(client.clone(), &shop.name);
         let targets = Self { shop, client, deployments, names };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Namespace, PATIENCE, condition,
-    namespace::{manifest, replica_count},
+    namespace::{manifest, names, replica_count},
 };
 
 /// Checks that the latest drift was put back and names its actor.
@@ -227,11 +227,9 @@ async fn one_drift_costs_one_correction() -> Result<()> {
 #[tokio::test]
 async fn many_drifts_at_once_are_all_put_back() -> Result<()> {
     let shop = Namespace::shared("many").await?;
-    let names: Vec<_> = (0..40).map(|index| format!("web-{index}")).collect();
-    let manifests: String = names.iter().map(|name| manifest("Deployment", name, 1) + "---\n").collect();
-    let counts: String = names.iter().map(|name| replica_count(name, 1) + "---\n").collect();
-    shop.kubectl_with(&["create", "--filename=-"], &manifests).await?;
-    shop.kubectl_with(&["create", "--filename=-"], &counts).await?;
+    let names = names("web", 40);
+    shop.create_all(&names, |name| manifest("Deployment", name, 1)).await?;
+    shop.create_all(&names, |name| replica_count(name, 1)).await?;
     let all = async |what: &str, expected: i64| {
         wait::until(what, PATIENCE, async || {
             let list = shop.get("deployments").await?;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::support::{
     Hanging, Namespace, Setters, World, condition,
-    namespace::{manifest, replica_count},
+    namespace::{manifest, names, replica_count},
     release,
 };
 
@@ -114,14 +114,12 @@ async fn targets_behind_a_webhook_that_hangs_delay_no_other() -> Result<()> {
     let (hung, well) = (Namespace::new(&world, "hung").await?, Namespace::new(&world, "well").await?);
     well.deployment("web", 0).await?;
     well.set("web", 0).await?;
-    let manifests = |write: &dyn Fn(&str) -> String| {
-        (0..HUNG).map(|index| write(&format!("web-{index}")) + "---\n").collect::<String>()
-    };
-    hung.kubectl_with(&["create", "--filename=-"], &manifests(&|name| manifest("Deployment", name, 0))).await?;
+    let names = names("web", HUNG);
+    hung.create_all(&names, |name| manifest("Deployment", name, 0)).await?;
 
     let _webhook = Hanging::start(&hung, "web-0").await?;
     // From here on each of these has a correction that hangs.
-    hung.kubectl_with(&["create", "--filename=-"], &manifests(&|name| replica_count(name, 1))).await?;
+    hung.create_all(&names, |name| replica_count(name, 1)).await?;
     hung.count("deployment.web-99", "the last of them known", |count| count["status"]["desired"] == 1).await?;
     let start = Instant::now();
     well.kubectl(&["scale", "deployment/web", "--replicas=1"]).await?;

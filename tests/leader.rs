@@ -14,7 +14,8 @@ use tokio::{net::TcpListener, time::Instant};
 
 use crate::support::{
     Namespace, PATIENCE, Server, World, http,
-    pair::{client, leader_and_standby, leads, managed, names, start, target},
+    namespace::names,
+    pair::{client, leader_and_standby, leads, managed, start, target},
 };
 
 /// What a Lease that has run out leaves the next leader for all corrections.

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::support::{
     Namespace, PATIENCE, Setters, World,
-    pair::{client, leader_and_standby, managed, names, start, target},
+    namespace::names,
+    pair::{client, leader_and_standby, managed, start, target},
     release,
 };
 

@@ -65,6 +65,11 @@ impl<'a> Namespace<'a> {
         self.kubectl_with(&["create", "--filename=-"], &manifest(kind, name, replicas)).await.map(drop)
     }
 
+    /// Creates an object for each name.
+    pub(crate) async fn create_all(&self, names: &[String], manifest: impl Fn(&str) -> String) -> Result<()> {
+        self.kubectl_with(&["create", "--filename=-"], &all(names, manifest)).await.map(drop)
+    }
+
     /// An object, as JSON.
     pub(crate) async fn get(&self, object: &str) -> Result<Value> {
         Ok(serde_json::from_str(&self.kubectl(&["get", object, "--output=json", "--show-managed-fields"]).await?)?)
@@ -125,6 +130,16 @@ impl<'a> Namespace<'a> {
         let request = serde_json::json!({"Namespace": self.name, "Name": name, "Replicas": replicas});
         Ok(self.world.grpcurl("proto.DeploymentsService/SetDeployment", &request).await?)
     }
+}
+
+/// So many names that begin alike.
+pub(crate) fn names(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|index| format!("{prefix}-{index}")).collect()
+}
+
+/// One manifest of an object for each name.
+pub(crate) fn all(names: &[String], manifest: impl Fn(&str) -> String) -> String {
+    names.iter().map(|name| manifest(name) + "---\n").collect()
 }
 
 /// Waits for the Event of a namespace about an object of a kind, by its reason and a part of its note.

@@ -50,16 +50,10 @@ pub(crate) fn target(shop: &Namespace<'_>, name: &str) -> Option<v1::Target> {
     Some(v1::Target { namespace: shop.name.clone(), name: name.to_owned(), ..Default::default() })
 }
 
-/// So many names that begin alike.
-pub(crate) fn names(prefix: &str, count: usize) -> Vec<String> {
-    (0..count).map(|index| format!("{prefix}-{index}")).collect()
-}
-
 /// Creates Deployments that are managed at one replica, and waits until the server knows.
 pub(crate) async fn managed(shop: &Namespace<'_>, names: &[String]) -> Result<()> {
-    let all = |write: &dyn Fn(&str) -> String| names.iter().map(|name| write(name) + "---\n").collect::<String>();
-    shop.kubectl_with(&["create", "--filename=-"], &all(&|name| without_pods(name, 1))).await?;
-    shop.kubectl_with(&["create", "--filename=-"], &all(&|name| replica_count(name, 1))).await?;
+    shop.create_all(names, |name| without_pods(name, 1)).await?;
+    shop.create_all(names, |name| replica_count(name, 1)).await?;
     for name in names {
         let name = format!("deployment.{name}");
         shop.count(&name, "the target in place", |count| count["status"]["observed"] == 1).await?;

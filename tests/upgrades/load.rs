@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Response, Status, transport::Channel};
 use tonic_types::StatusExt;
 
-use crate::support::{Certificate, Namespace, PATIENCE, connect, pair};
+use crate::support::{Certificate, Namespace, PATIENCE, connect, namespace::names, pair};
 
 /// How often the client asks for the ready endpoints.
 const REFRESH: Duration = Duration::from_millis(200);
@@ -71,7 +71,7 @@ struct Calls {
 impl<'a> Load<'a> {
     /// Prepares the targets.
     pub(super) async fn new(shop: &'a Namespace<'a>) -> Result<Self> {
-        pair::managed(shop, &[pair::names("set", CALLERS.0), pair::names("drifting", DRIFTING.0)].concat()).await?;
+        pair::managed(shop, &[names("set", CALLERS.0), names("drifting", DRIFTING.0)].concat()).await?;
         let load = Self {
             shop,
             kube: shop.world.cluster.client().await?,
@@ -89,7 +89,7 @@ impl<'a> Load<'a> {
 
     /// Calls and drifts until it is stopped, and returns how long the slowest correction took.
     pub(super) async fn run(&self) -> Result<Duration> {
-        let callers = try_join_all(pair::names("set", CALLERS.0).into_iter().map(|name| self.call(name)));
+        let callers = try_join_all(names("set", CALLERS.0).into_iter().map(|name| self.call(name)));
         let watchers = try_join_all((0..WATCHERS).map(|_| self.watch()));
         let (_, _, (), slowest) = tokio::try_join!(callers, watchers, self.follow(), self.drift())?;
         Ok(slowest)
@@ -256,7 +256,7 @@ impl<'a> Load<'a> {
         let deployments: Api<Deployment> = Api::namespaced(self.kube.clone(), &self.shop.name);
         let mut rounds = interval(DRIFTING.1);
         let mut slowest = Duration::ZERO;
-        for name in pair::names("drifting", DRIFTING.0).into_iter().cycle() {
+        for name in names("drifting", DRIFTING.0).into_iter().cycle() {
             rounds.tick().await;
             if self.done.is_cancelled() {
                 break;

@@ -43,6 +43,7 @@ mod ownership_rights;
 mod pace;
 mod plugin;
 mod plugin_errors;
+mod protobuf;
 mod refusals;
 mod replicas;
 mod tls;

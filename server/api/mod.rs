@@ -15,6 +15,7 @@ pub use count::Count;
 pub use key::{GroupKind, GroupKindNames, InvalidTarget, TargetKey};
 pub use kind::{FieldPath, ReadyPath, TargetKind};
 pub use labels::Labels;
+pub(crate) use owners::owns_replicas;
 pub use owners::{Operation, Owners, Writer};
 pub use replica_count::{
     Change, Drift, Drifter, GROUP, Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, SET_BY, ScaleTargetRef,

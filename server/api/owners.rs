@@ -131,7 +131,7 @@ impl<'de> Visitor<'de> for OwnersOfReplicas {
         let mut writers = Vec::new();
         while let Some(entry) = entries.next_element::<Entry>()? {
             writers.push(Writer {
-                owns: entry.fields.and_then(|fields| fields.spec?.replicas).is_some(),
+                owns: entry.fields.is_some_and(|fields| fields.own_replicas()),
                 manager: entry.manager.into(),
                 operation: entry.operation.unwrap_or(Operation::Update),
                 scale: entry.subresource.as_deref() == Some("scale"),
@@ -154,10 +154,21 @@ struct Entry {
     fields: Option<Fields>,
 }
 
+/// Whether the fields of an entry of managedFields hold `.spec.replicas`; what is no JSON holds nothing.
+pub(crate) fn owns_replicas(fields: &[u8]) -> bool {
+    serde_json::from_slice(fields).is_ok_and(|fields: Fields| fields.own_replicas())
+}
+
 #[derive(Deserialize)]
 struct Fields {
     #[serde(rename = "f:spec")]
     spec: Option<SpecFields>,
+}
+
+impl Fields {
+    fn own_replicas(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| spec.replicas.is_some())
+    }
 }
 
 #[derive(Deserialize)]

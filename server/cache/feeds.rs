@@ -15,6 +15,7 @@ use super::{
     Autoscaler, Cache, KindState, Source, Unavailable,
     autoscalers::AutoscalerKey,
     follow::{Feed, follow, leave_alone, readable},
+    protobuf,
 };
 use crate::api::{Count, ReplicaCount, Target, TargetKey, TargetKind, TargetState, key_of, parse_resource_version};
 
@@ -35,7 +36,8 @@ pub(super) async fn targets(
     if kind.is_of_apps() {
         let read =
             |target: Target, kind: &TargetKind| Some((key_of(&target.metadata, &kind.group_kind)?, target.state));
-        follow(cache, &source, of_kind(client, namespace, &**kind), Targets { cache, kind, read }).await
+        let client = protobuf::client(client.clone());
+        follow(cache, &source, of_kind(&client, namespace, &**kind), Targets { cache, kind, read }).await
     } else {
         let read = |object: DeserializeGuard<DynamicObject>, kind: &TargetKind| {
             let object = readable(&Source::Targets(kind.group_kind.clone()), object)?;

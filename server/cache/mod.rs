@@ -12,6 +12,7 @@ mod follow;
 mod fuzz;
 pub mod kinds;
 mod progress;
+pub mod protobuf;
 mod shared;
 mod state;
 

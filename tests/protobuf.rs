@@ -1,0 +1,99 @@
+//! What the server reads in protobuf is what the API server says in JSON.
+
+use anyhow::{Context, Result, bail, ensure};
+use cluster::wait;
+use futures::TryStreamExt;
+use kube::{
+    Api, Client, Error,
+    api::{ListParams, WatchParams},
+    core::{Status, WatchEvent},
+};
+use replica_count_manager::{
+    api::{Target, TargetKind, TargetState},
+    cache::protobuf,
+};
+
+use crate::support::{Namespace, PATIENCE};
+
+/// The same API, in JSON and in protobuf.
+fn both(client: &Client, shop: &Namespace<'_>, kind: &TargetKind) -> [Api<Target>; 2] {
+    [client.clone(), protobuf::client(client.clone())].map(|client| Api::namespaced_with(client, &shop.name, kind))
+}
+
+/// What is kept of the objects of a list.
+async fn listed(api: &Api<Target>) -> Result<Vec<TargetState>> {
+    Ok(api.list(&ListParams::default()).await?.items.into_iter().map(|target| target.state).collect())
+}
+
+/// What is kept of the first object of a watch that begins with those that are there.
+async fn watched(api: &Api<Target>) -> Result<TargetState> {
+    let mut events = Box::pin(api.watch(&WatchParams::default(), "0").await?);
+    match events.try_next().await?.context("the watch has ended")? {
+        WatchEvent::Added(target) => Ok(target.state),
+        event => bail!("the first event is {event:?}"),
+    }
+}
+
+fn refusal<T>(answer: Result<T, Error>) -> Result<Box<Status>> {
+    match answer {
+        Err(Error::Api(status)) => Ok(status),
+        Err(error) => bail!("it failed otherwise: {error}"),
+        Ok(_) => bail!("it is not refused"),
+    }
+}
+
+#[tokio::test]
+async fn every_kind_says_the_same_in_both_formats() -> Result<()> {
+    let shop = Namespace::shared("formats").await?;
+    shop.deployment("web", 2).await?;
+    shop.stateful_set("store", 3).await?;
+    let client = shop.world.cluster.client().await?;
+    for (kind, ready) in TargetKind::apps().iter().zip([2, 3, 2]) {
+        let [json, protobuf] = both(&client, &shop, kind);
+        wait::until(&format!("the same {kind:?} in both"), PATIENCE, async || {
+            let states = listed(&json).await?;
+            ensure!(states.len() == 1 && states[0].ready == Some(ready), "there are {states:?}");
+            let (again, first) = (listed(&protobuf).await?, watched(&protobuf).await?);
+            ensure!(states == again, "in protobuf they are {again:?} instead of {states:?}");
+            ensure!(states[0] == first, "a watch says {first:?} instead of {:?}", states[0]);
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_object_that_ends_and_others_have_written_says_the_same_in_both_formats() -> Result<()> {
+    let shop = Namespace::shared("formats").await?;
+    shop.deployment("web", 2).await?;
+    let patch = r#"--patch={"metadata": {"labels": {"tier": "front"}, "finalizers": ["example.com/hold"]}}"#;
+    shop.kubectl(&["patch", "deployment/web", patch]).await?;
+    shop.kubectl(&["scale", "deployment/web", "--replicas=1"]).await?;
+    shop.kubectl(&["delete", "deployment/web", "--wait=false"]).await?;
+    let [json, protobuf] = both(&shop.world.cluster.client().await?, &shop, &TargetKind::apps()[0]);
+    wait::until("the same in both", PATIENCE, async || {
+        let (one, other) = (listed(&json).await?, listed(&protobuf).await?);
+        ensure!(one == other, "in protobuf they are {other:?} instead of {one:?}");
+        let owner = one.first().and_then(|state| state.owners.last()).context("nobody owns the count")?;
+        ensure!(one[0].deleting && owner.scale && one[0].labels.get("tier") == Some("front"), "it is {one:?}");
+        Ok(())
+    })
+    .await?;
+    shop.kubectl(&["patch", "deployment/web", r#"--patch={"metadata": {"finalizers": null}}"#]).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_refusal_says_the_same_in_both_formats() -> Result<()> {
+    let shop = Namespace::shared("formats").await?;
+    let apis = both(&shop.world.cluster.client().await?, &shop, &TargetKind::apps()[0]);
+    let mut refusals = Vec::new();
+    for api in apis {
+        let continued = ListParams { continue_token: Some("no-token".to_owned()), ..ListParams::default() };
+        let watch = api.watch(&WatchParams::default(), "no-version").await.map(drop);
+        refusals
+            .push([refusal(api.list(&continued).await)?, refusal(watch)?].map(|status| (status.code, status.message)));
+    }
+    ensure!(refusals[0] == refusals[1] && refusals[0][0].0 == 400, "they are {refusals:?}");
+    Ok(())
+}

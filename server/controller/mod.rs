@@ -29,7 +29,7 @@ use std::{
 
 use kube::Client;
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::{JoinError, JoinSet},
     time::timeout,
 };
@@ -61,7 +61,13 @@ const SLOW: Duration = Duration::from_secs(1);
 /// How many corrections are under way altogether, each with a connection of its own.
 const MAX_CONNECTIONS: usize = 512;
 
-/// How many status and Event writes are under way at once: few, since they yield to corrections.
+/// While more corrections than these are under way at that pace, what yields to them is held back.
+const FEW_CORRECTIONS: usize = 8;
+
+/// For how long: from then on one at a time goes through, so that nothing waits for ever under drifts without end.
+const HELD_BACK: Duration = Duration::from_secs(60);
+
+/// How many status and Event writes are under way at once.
 const MAX_REPORTS: usize = 8;
 
 /// How many patches of ownership are under way at once, apart from the reports: they pass other people's webhooks.
@@ -124,10 +130,11 @@ struct Controller {
     targets: HashMap<TargetKey, Box<Tracked>>,
     schedule: Schedule,
     corrections: JoinSet<(TargetKey, Corrected)>,
-    /// A permit for each correction under way that is not slow.
-    slots: Arc<Semaphore>,
-    /// Targets that a write is under way for: the next one waits, so that writes to one target keep their order.
+    /// Targets that a correction is under way for: the next one waits, so that writes to one target keep their order.
     correcting: BTreeSet<TargetKey>,
+    /// Those of them whose correction is slow, and where that is said.
+    slow: BTreeSet<TargetKey>,
+    slowed: (UnboundedSender<TargetKey>, UnboundedReceiver<TargetKey>),
     reports: JoinSet<(TargetKey, Reported)>,
     give_backs: JoinSet<(TargetKey, GivenBack)>,
     /// Targets whose owners may not be as they should.
@@ -155,8 +162,9 @@ impl Controller {
             ownership: Some(ownership).filter(|_| context.ownership == OwnershipMode::GiveBack),
             targets: HashMap::new(),
             corrections: JoinSet::new(),
-            slots: Arc::new(Semaphore::new(MAX_CORRECTIONS)),
             correcting: BTreeSet::new(),
+            slow: BTreeSet::new(),
+            slowed: mpsc::unbounded_channel(),
             reports: JoinSet::new(),
             give_backs: JoinSet::new(),
             unsettled: Turns::default(),
@@ -197,19 +205,13 @@ impl Controller {
         self.schedule.clear();
     }
 
-    async fn follow(
-        &mut self,
-        mut events: mpsc::UnboundedReceiver<Seen>,
-        stop: &CancellationToken,
-    ) -> Result<(), JoinError> {
+    async fn follow(&mut self, mut events: UnboundedReceiver<Seen>, stop: &CancellationToken) -> Result<(), JoinError> {
         loop {
             self.start_writes();
-            let waits = !self.schedule.is_idle() && self.corrections.len() < MAX_CONNECTIONS;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                // The end of a correction says so itself; this hears of those that have become slow.
-                _ = self.slots.clone().acquire_owned(), if waits => {}
                 Some(seen) = events.recv() => self.observe(seen),
+                Some(key) = self.slowed.1.recv() => self.slowed(key),
                 Some(done) = self.corrections.join_next() => self.corrected(done?),
                 Some(done) = self.reports.join_next() => self.reported(done?),
                 Some(done) = self.give_backs.join_next() => self.given_back(done?),

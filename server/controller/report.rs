@@ -36,8 +36,6 @@ pub struct Report {
     pub target: ObjectReference,
 }
 
-impl Report {}
-
 /// What to tell of one target by Events.
 #[derive(Debug, Default)]
 pub struct News {

@@ -21,11 +21,6 @@ impl Turns {
         self.order.len()
     }
 
-    /// Whether none waits.
-    pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
     /// Since when the first waits, if one does.
     pub fn since(&self) -> Option<Instant> {
         self.order.front().map(|(_, since)| *since)

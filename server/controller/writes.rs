@@ -2,19 +2,17 @@
 
 use std::{pin::pin, time::Duration};
 
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use super::{
-    Controller, MAX_CONNECTIONS, MAX_GIVE_BACKS, MAX_REPORTS, SLOW,
+    Controller, FEW_CORRECTIONS, HELD_BACK, MAX_CONNECTIONS, MAX_CORRECTIONS, MAX_GIVE_BACKS, MAX_REPORTS, SLOW,
     correct::{self, Corrected, Correction},
     ownership::GivenBack,
     plan::Plan,
     report::{Report, Reported},
     tracked::Failure,
+    turns::Turns,
 };
 use crate::{
     api::TargetKey,
@@ -25,27 +23,41 @@ impl Controller {
     /// Starts as many writes as may be under way, corrections first.
     pub(super) fn start_writes(&mut self) {
         while self.corrections.len() < MAX_CONNECTIONS
-            && !self.schedule.is_idle()
-            && let Ok(slot) = self.slots.clone().try_acquire_owned()
+            && self.at_pace() < MAX_CORRECTIONS
             && let Some(key) = self.schedule.take()
         {
-            self.decide(key, slot);
+            self.decide(key);
         }
-        while self.schedule.is_idle()
-            && self.reports.len() < MAX_REPORTS
-            && let Some(key) = self.unreported.take(|key| self.reporting.contains(key))
+        // One that is being corrected is told of with its correction, in one report instead of two.
+        while self.reports.len() < self.at_once(&self.unreported, MAX_REPORTS)
+            && let Some(key) = self
+                .unreported
+                .take(|key| self.reporting.contains(key) || self.correcting.contains(key) && !self.slow.contains(key))
         {
             self.start_report(key);
         }
-        while self.schedule.is_idle()
-            && self.give_backs.len() < MAX_GIVE_BACKS
+        while self.give_backs.len() < self.at_once(&self.unsettled, MAX_GIVE_BACKS)
             && let Some(key) = self.unsettled.take(|key| self.settling.contains(key))
         {
             self.start_give_back(key);
         }
     }
 
-    fn decide(&mut self, key: TargetKey, slot: OwnedSemaphorePermit) {
+    /// How many corrections are under way that are not slow.
+    fn at_pace(&self) -> usize {
+        self.correcting.len() - self.slow.len()
+    }
+
+    /// How many writes may be under way that yield to corrections.
+    fn at_once(&self, waiting: &Turns, most: usize) -> usize {
+        let busy = self.at_pace() > FEW_CORRECTIONS;
+        match waiting.since() {
+            Some(since) if busy => usize::from(since.elapsed() > HELD_BACK),
+            _ => most,
+        }
+    }
+
+    fn decide(&mut self, key: TargetKey) {
         // While a write is under way, its end is what decides next.
         let Some(tracked) = self.targets.get_mut(&key).filter(|_| !self.correcting.contains(&key)) else { return };
         let situation = tracked.situation(now());
@@ -68,20 +80,28 @@ impl Controller {
         }
         self.decide_again(key.clone(), again);
         self.correcting.insert(key.clone());
-        let corrector = self.corrector.clone();
+        let (corrector, slowed) = (self.corrector.clone(), self.slowed.0.clone());
         self.corrections.spawn(self.term.clone().guard(async move {
             let done = {
                 let mut write = pin!(corrector.write(&key, correction));
                 match timeout(SLOW, &mut write).await {
                     Ok(done) => done,
                     Err(_) => {
-                        drop(slot);
+                        // Nobody hears of it once the server stops.
+                        let _ = slowed.send(key.clone());
                         write.await
                     }
                 }
             };
             (key, done)
         }));
+    }
+
+    /// Takes in that a correction has become slow, unless it has ended since.
+    pub(super) fn slowed(&mut self, key: TargetKey) {
+        if self.correcting.contains(&key) {
+            self.slow.insert(key);
+        }
     }
 
     fn decide_again(&mut self, key: TargetKey, pause: Option<Duration>) {
@@ -92,6 +112,7 @@ impl Controller {
 
     pub(super) fn corrected(&mut self, (key, done): (TargetKey, Corrected)) {
         self.correcting.remove(&key);
+        self.slow.remove(&key);
         let Some(tracked) = self.targets.get_mut(&key) else { return };
         match done {
             Corrected::Scaled { to, version } => {

@@ -1,16 +1,16 @@
-//! The least that puts counts back: a watch and a patch, in a process of its own.
+//! The least that puts counts back: a bare watch, in the server's own format, and a patch, in a process of its own.
 
 use std::{env, path::Path, pin::pin, process::Stdio};
 
 use anyhow::{Context, Result};
 use futures::TryStreamExt;
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
-    Api, ResourceExt,
+    Api,
     api::{ListParams, WatchEvent, WatchParams},
 };
 use replica_count_manager::{
-    api::{TargetKey, TargetKind},
+    api::{Target, TargetKind, key_of},
+    cache::protobuf,
     scale,
 };
 use tokio::{
@@ -39,18 +39,18 @@ pub(crate) async fn start(kubeconfig: &Path) -> Result<Child> {
 /// Puts every Deployment's count back, until it is killed.
 pub(crate) async fn run(kubeconfig: &Path) -> Result<()> {
     let client = stage::client(kubeconfig).await?;
-    let api: Api<Deployment> = Api::all(client.clone());
+    let kind = TargetKind::apps()[0].clone();
+    let api: Api<Target> = Api::all_with(protobuf::client(client.clone()), &kind);
     let version = api.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
     println!("ready");
-    let kind = TargetKind::apps()[0].clone();
     let mut patches = JoinSet::new();
     let mut events = pin!(api.watch(&WatchParams::default().timeout(WATCH_SECONDS), &version).await?);
     while let Some(event) = events.try_next().await? {
-        let WatchEvent::Modified(deployment) = event else { continue };
-        if deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(REPLICAS) {
+        let WatchEvent::Modified(Target { metadata, state }) = event else { continue };
+        if state.replicas == Some(REPLICAS) {
             continue;
         }
-        let key = TargetKey::new(&deployment.namespace().unwrap_or_default(), "", "", &deployment.name_any())?;
+        let key = key_of(&metadata, &kind.group_kind).context("a Deployment without a name")?;
         let (client, kind) = (client.clone(), kind.clone());
         patches.spawn(async move { scale::patch(&client, &key, &kind, REPLICAS).await });
         while let Some(patched) = patches.try_join_next() {

@@ -12,9 +12,13 @@ use cluster::wait;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client,
     api::{Patch, PatchParams},
     runtime::watcher::{self, Event, watcher},
+};
+use replica_count_manager::{
+    api::{Target, TargetKind},
+    cache::protobuf,
 };
 use serde_json::json;
 use tokio::task::AbortHandle;
@@ -68,7 +72,9 @@ impl Observer {
     /// Starts to watch, and returns once so many Deployments are known.
     pub(crate) async fn start(client: Client, deployments: usize) -> Result<Self> {
         let log = Log::default();
-        let watch = tokio::spawn(follow(Api::all(client), log.clone())).abort_handle();
+        // As Kubernetes' own controllers watch: in protobuf.
+        let api = Api::all_with(protobuf::client(client), &TargetKind::apps()[0]);
+        let watch = tokio::spawn(follow(api, log.clone())).abort_handle();
         let observer = Self { log, watch };
         wait::until("the observer", PATIENCE, async || {
             let known = observer.log().len();
@@ -106,14 +112,14 @@ fn correction(log: &HashMap<String, Vec<Seen>>, drift: &Drift) -> Option<Instant
     log.get(&drift.name)?.iter().find(later).map(|seen| seen.at)
 }
 
-async fn follow(api: Api<Deployment>, log: Log) {
+async fn follow(api: Api<Target>, log: Log) {
     let mut events = pin!(watcher(api, watcher::Config::default()));
     while let Some(event) = events.next().await {
         let Ok(Event::Apply(deployment) | Event::InitApply(deployment)) = event else { continue };
         let at = Instant::now();
-        let version = deployment.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default();
-        let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
+        let Target { metadata, state } = deployment;
+        let seen = Seen { version: state.resource_version, replicas: state.replicas.unwrap_or_default(), at };
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.entry(deployment.name_any()).or_default().push(Seen { version, replicas, at });
+        log.entry(metadata.name.unwrap_or_default()).or_default().push(seen);
     }
 }

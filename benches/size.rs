@@ -2,12 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use cluster::wait;
 use hyper::Request;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{
+    Api,
+    api::{ListParams, VersionMatch},
+};
+use replica_count_manager::api::ReplicaCount;
 use serde::{Deserialize, de::IgnoredAny};
 use tokio::time::sleep;
 
 use crate::{
+    PATIENCE,
     plot::{Axis, Curve, Plot},
     report::{Promise, Section, Table},
     stage::Stage,
@@ -43,6 +51,7 @@ pub(crate) async fn run() -> Result<Section> {
         fleet.grow(have..size).await?;
         fleet.manage(have / 10..size / 10).await?;
         have = size;
+        caught_up(&stage).await?;
         let worst = worst(&stage).await?;
         rows.push(vec![
             format!("{size} / {}", size / 10),
@@ -85,6 +94,21 @@ pub(crate) async fn run() -> Result<Section> {
             ],
         }],
     })
+}
+
+/// Waits until the API server's caches hold what was stored past it.
+async fn caught_up(stage: &Stage) -> Result<()> {
+    let one = ListParams::default().limit(1);
+    let deployments: Api<Deployment> = Api::all(stage.client.clone());
+    let counts: Api<ReplicaCount> = Api::all(stage.client.clone());
+    let stored =
+        deployments.list_metadata(&one).await?.metadata.resource_version.context("a list without a version")?;
+    let cached = one.matching(VersionMatch::NotOlderThan).at(&stored);
+    wait::until("the API server's caches", PATIENCE, async || {
+        let listed = tokio::try_join!(deployments.list_metadata(&cached), counts.list_metadata(&cached));
+        Ok(listed.map(drop)?)
+    })
+    .await
 }
 
 /// A page of a list, of which only the way on is read.

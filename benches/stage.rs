@@ -66,7 +66,8 @@ impl Stage {
         ]);
         let start = Instant::now();
         let process = command.stderr(File::create(log)?).spawn()?;
-        let probe = Client::try_from(Config::new(format!("http://{http}").parse()?))?;
+        // Without retries, which would pause ever longer while it is not ready.
+        let probe = apiserver::builder(&Config::new(format!("http://{http}").parse()?))?.build();
         wait::until("the server to be ready", PATIENCE, async || {
             Ok(probe.request_text(hyper::Request::get("/readyz").body(Vec::new())?).await.map(drop)?)
         })

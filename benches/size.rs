@@ -71,7 +71,7 @@ pub(crate) async fn run() -> Result<Section> {
             "The server is started {STARTS} times on so many Deployments, a tenth of them managed; the worst start is \
              shown. Memory is resident: at rest {} s after it is ready, and the most that it ever was (VmHWM). It is \
              ready when /readyz says so: with a complete cache. Beside it, how long a plain client takes that fetches \
-             the same Deployments from the API server, in pages of {PAGE}, and drops them.",
+             the same Deployments from the API server, in JSON and in pages of {PAGE}, and drops them.",
             SETTLE.as_secs()
         ),
         table: Table {

@@ -1,8 +1,17 @@
 //! What was set stays set, whoever writes, and the actor is named.
 
+use std::{pin::pin, time::Duration};
+
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
+use futures::TryStreamExt;
+use kube::{
+    Api,
+    api::{WatchEvent, WatchParams},
+};
+use replica_count_manager::api::ReplicaCount;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
 
 use crate::support::{
     Namespace, PATIENCE, condition,
@@ -48,6 +57,32 @@ async fn a_deployment_is_put_back_whichever_way_kubectl_changes_it() -> Result<(
     let drifters: Vec<_> = drifters.iter().map(|drifter| &drifter["manager"]).collect();
     assert_eq!(drifters, ["kubectl-client-side-apply", "kubectl-edit", "kubectl-patch", "kubectl"]);
     assert_eq!(shop.replicas("deployment/web").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_drift_is_told_of_with_its_correction() -> Result<()> {
+    let shop = Namespace::shared("told").await?;
+    shop.deployment("web", 2).await?;
+    shop.set("web", 3).await?;
+    shop.reaches("deployment/web", 3).await?;
+    let counts: Api<ReplicaCount> = Api::namespaced(shop.world.cluster.client().await?, &shop.name);
+    let mut events = pin!(counts.watch(&WatchParams::default(), "0").await?);
+    let begun = Instant::now();
+    shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
+    let told = async {
+        loop {
+            let event = events.try_next().await?.context("the watch has ended")?;
+            let (WatchEvent::Added(count) | WatchEvent::Modified(count)) = event else { continue };
+            if let Some(drift) = count.status.and_then(|status| status.last_drift) {
+                return anyhow::Ok(drift);
+            }
+        }
+    };
+    let drift = timeout(PATIENCE, told).await??;
+    // What takes a second to correct is told of before.
+    let is_slow = begun.elapsed() > Duration::from_secs(1);
+    ensure!(drift.corrected_at.is_some() || is_slow, "told of before it was put back: {drift:?}");
     Ok(())
 }
 

@@ -3,9 +3,14 @@
 use anyhow::{Context, Result, bail, ensure};
 use cluster::wait;
 use futures::TryStreamExt;
+use hyper::{
+    Request,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use kube::{
     Api, Client, Error,
     api::{ListParams, WatchParams},
+    client::Body,
     core::{Status, WatchEvent},
 };
 use replica_count_manager::{
@@ -14,6 +19,8 @@ use replica_count_manager::{
 };
 
 use crate::support::{Namespace, PATIENCE};
+
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// The same API, in JSON and in protobuf.
 fn both(client: &Client, shop: &Namespace<'_>, kind: &TargetKind) -> [Api<Target>; 2] {
@@ -72,15 +79,59 @@ async fn an_object_that_ends_and_others_have_written_says_the_same_in_both_forma
     shop.kubectl(&["scale", "deployment/web", "--replicas=1"]).await?;
     shop.kubectl(&["delete", "deployment/web", "--wait=false"]).await?;
     let [json, protobuf] = both(&shop.world.cluster.client().await?, &shop, &TargetKind::apps()[0]);
-    wait::until("the same in both", PATIENCE, async || {
+    let same = wait::until("the same in both", PATIENCE, async || {
         let (one, other) = (listed(&json).await?, listed(&protobuf).await?);
         ensure!(one == other, "in protobuf they are {other:?} instead of {one:?}");
         let owner = one.first().and_then(|state| state.owners.last()).context("nobody owns the count")?;
         ensure!(one[0].deleting && owner.scale && one[0].labels.get("tier") == Some("front"), "it is {one:?}");
         Ok(())
     })
+    .await;
+    // Or the namespace could not end.
+    shop.kubectl(&["patch", "deployment/web", r#"--patch={"metadata": {"finalizers": null}}"#]).await?;
+    same
+}
+
+/// The API server checks no text of an owner's that a client writes in protobuf.
+#[tokio::test]
+async fn an_object_with_text_that_is_no_text_says_the_same_in_both_formats() -> Result<()> {
+    let shop = Namespace::shared("formats").await?;
+    shop.deployment("web", 2).await?;
+    let owner =
+        r#"{"apiVersion": "example.com/v1", "kind": "App", "name": "an-owner", "uid": "1", "controller": true}"#;
+    let patch = format!(r#"--patch={{"metadata": {{"ownerReferences": [{owner}]}}}}"#);
+    shop.kubectl(&["patch", "deployment/web", &patch]).await?;
+    let client = shop.world.cluster.client().await?;
+    wait::until("the owner with another name", PATIENCE, async || {
+        let path = format!("/apis/apps/v1/namespaces/{}/deployments/web", shop.name);
+        let get = Request::get(&path).header(ACCEPT, PROTOBUF).body(Body::empty())?;
+        let stored = client.send(get).await?.into_body().collect_bytes().await?;
+        let changed = replaced(&stored, b"an-owner", b"an\xffowner");
+        let put = Request::put(&path).header(CONTENT_TYPE, PROTOBUF).body(Body::from(changed))?;
+        let status = client.send(put).await?.status();
+        ensure!(status.is_success(), "the API server answers {status}");
+        Ok(())
+    })
     .await?;
-    shop.kubectl(&["patch", "deployment/web", r#"--patch={"metadata": {"finalizers": null}}"#]).await.map(drop)
+    let [json, protobuf] = both(&client, &shop, &TargetKind::apps()[0]);
+    wait::until("the same in both", PATIENCE, async || {
+        let (one, other, first) = (listed(&json).await?, listed(&protobuf).await?, watched(&protobuf).await?);
+        ensure!(one == other && one[0] == first, "in protobuf they are {other:?} and {first:?} instead of {one:?}");
+        let controller = one[0].controller.as_deref().context("it has no controller")?;
+        ensure!(controller.contains('\u{fffd}'), "it is {controller}");
+        Ok(())
+    })
+    .await
+}
+
+/// The same bytes with others of the same length in the place of some.
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let found: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
+    for at in found {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    bytes
 }
 
 #[tokio::test]

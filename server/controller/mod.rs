@@ -30,7 +30,7 @@ use std::{
 use kube::Client;
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
-    task::{JoinError, JoinSet},
+    task::{self, JoinError, JoinSet},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -61,10 +61,12 @@ const SLOW: Duration = Duration::from_secs(1);
 /// How many corrections are under way altogether, each with a connection of its own.
 const MAX_CONNECTIONS: usize = 512;
 
-/// While more corrections than these are under way at that pace, what yields to them is held back.
+/// While more corrections than these are under way that are not slow, reports and ownership are held back. So few are
+/// felt by nobody, and a cluster in which counts drift now and then is told of at once.
 const FEW_CORRECTIONS: usize = 8;
 
-/// For how long: from then on one at a time goes through, so that nothing waits for ever under drifts without end.
+/// How long one is held back, at most: then it is its turn, one at a time, so that nothing waits for ever under drifts
+/// without end.
 const HELD_BACK: Duration = Duration::from_secs(60);
 
 /// How many status and Event writes are under way at once.
@@ -117,6 +119,9 @@ pub async fn run(context: Context, cache: Arc<Cache>, mut leadership: Leadership
     }
 }
 
+/// A target whose correction has become slow, and its task.
+type Slowed = (TargetKey, task::Id);
+
 struct Controller {
     /// Outside of it, nothing is written.
     term: Term,
@@ -130,11 +135,12 @@ struct Controller {
     targets: HashMap<TargetKey, Box<Tracked>>,
     schedule: Schedule,
     corrections: JoinSet<(TargetKey, Corrected)>,
-    /// Targets that a correction is under way for: the next one waits, so that writes to one target keep their order.
-    correcting: BTreeSet<TargetKey>,
-    /// Those of them whose correction is slow, and where that is said.
+    /// Targets that a correction is under way for, and its task: the next one waits, so that writes to one target keep
+    /// their order.
+    correcting: HashMap<TargetKey, task::Id>,
+    /// Those of them whose correction is slow, and where it says so.
     slow: BTreeSet<TargetKey>,
-    slowed: (UnboundedSender<TargetKey>, UnboundedReceiver<TargetKey>),
+    slowed: (UnboundedSender<Slowed>, UnboundedReceiver<Slowed>),
     reports: JoinSet<(TargetKey, Reported)>,
     give_backs: JoinSet<(TargetKey, GivenBack)>,
     /// Targets whose owners may not be as they should.
@@ -162,7 +168,7 @@ impl Controller {
             ownership: Some(ownership).filter(|_| context.ownership == OwnershipMode::GiveBack),
             targets: HashMap::new(),
             corrections: JoinSet::new(),
-            correcting: BTreeSet::new(),
+            correcting: HashMap::new(),
             slow: BTreeSet::new(),
             slowed: mpsc::unbounded_channel(),
             reports: JoinSet::new(),
@@ -211,7 +217,7 @@ impl Controller {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 Some(seen) = events.recv() => self.observe(seen),
-                Some(key) = self.slowed.1.recv() => self.slowed(key),
+                Some(slowed) = self.slowed.1.recv() => self.slowed(slowed),
                 Some(done) = self.corrections.join_next() => self.corrected(done?),
                 Some(done) = self.reports.join_next() => self.reported(done?),
                 Some(done) = self.give_backs.join_next() => self.given_back(done?),
@@ -220,18 +226,17 @@ impl Controller {
         }
     }
 
-    /// Waits for the corrections that are under way and tells of them.
+    /// Waits for the corrections that are under way, and tells of them and of what else there is to tell.
     async fn finish(&mut self) {
-        self.schedule.clear();
-        while let Some(Ok(done)) = self.corrections.join_next().await {
-            self.corrected(done);
-            self.schedule.clear();
-        }
         loop {
-            self.start_writes();
-            match self.reports.join_next().await {
-                Some(Ok(done)) => self.reported(done),
-                _ => break,
+            self.schedule.clear();
+            self.start_reports();
+            let (corrections, reports) = (!self.corrections.is_empty(), !self.reports.is_empty());
+            tokio::select! {
+                Some(Ok(done)) = self.corrections.join_next(), if corrections => self.corrected(done),
+                Some(Ok(done)) = self.reports.join_next(), if reports => self.reported(done),
+                Some(slowed) = self.slowed.1.recv(), if corrections => self.slowed(slowed),
+                else => break,
             }
         }
     }

@@ -2,17 +2,20 @@
 
 use std::{pin::pin, time::Duration};
 
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task,
+    time::{Instant, timeout},
+};
 use tracing::{debug, warn};
 
 use super::{
     Controller, FEW_CORRECTIONS, HELD_BACK, MAX_CONNECTIONS, MAX_CORRECTIONS, MAX_GIVE_BACKS, MAX_REPORTS, SLOW,
+    Slowed,
     correct::{self, Corrected, Correction},
     ownership::GivenBack,
     plan::Plan,
     report::{Report, Reported},
     tracked::Failure,
-    turns::Turns,
 };
 use crate::{
     api::TargetKey,
@@ -28,18 +31,23 @@ impl Controller {
         {
             self.decide(key);
         }
-        // One that is being corrected is told of with its correction, in one report instead of two.
-        while self.reports.len() < self.at_once(&self.unreported, MAX_REPORTS)
-            && let Some(key) = self
-                .unreported
-                .take(|key| self.reporting.contains(key) || self.correcting.contains(key) && !self.slow.contains(key))
-        {
-            self.start_report(key);
-        }
-        while self.give_backs.len() < self.at_once(&self.unsettled, MAX_GIVE_BACKS)
+        self.start_reports();
+        while self.give_backs.len() < at_once(self.at_pace(), self.unsettled.since(), MAX_GIVE_BACKS)
             && let Some(key) = self.unsettled.take(|key| self.settling.contains(key))
         {
             self.start_give_back(key);
+        }
+    }
+
+    /// Starts as many reports as may be under way. A target that is being corrected is told of with its correction, in one
+    /// report instead of two.
+    pub(super) fn start_reports(&mut self) {
+        while self.reports.len() < at_once(self.at_pace(), self.unreported.since(), MAX_REPORTS)
+            && let Some(key) = self.unreported.take(|key| {
+                self.reporting.contains(key) || (self.correcting.contains_key(key) && !self.slow.contains(key))
+            })
+        {
+            self.start_report(key);
         }
     }
 
@@ -48,18 +56,9 @@ impl Controller {
         self.correcting.len() - self.slow.len()
     }
 
-    /// How many writes may be under way that yield to corrections.
-    fn at_once(&self, waiting: &Turns, most: usize) -> usize {
-        let busy = self.at_pace() > FEW_CORRECTIONS;
-        match waiting.since() {
-            Some(since) if busy => usize::from(since.elapsed() > HELD_BACK),
-            _ => most,
-        }
-    }
-
     fn decide(&mut self, key: TargetKey) {
         // While a write is under way, its end is what decides next.
-        let Some(tracked) = self.targets.get_mut(&key).filter(|_| !self.correcting.contains(&key)) else { return };
+        let Some(tracked) = self.targets.get_mut(&key).filter(|_| !self.correcting.contains_key(&key)) else { return };
         let situation = tracked.situation(now());
         let plan = situation.plan();
         let again = [situation.again_in(), tracked.contest.ends_in(now())].into_iter().flatten().min();
@@ -79,27 +78,27 @@ impl Controller {
             tracked.note_correcting(to);
         }
         self.decide_again(key.clone(), again);
-        self.correcting.insert(key.clone());
-        let (corrector, slowed) = (self.corrector.clone(), self.slowed.0.clone());
-        self.corrections.spawn(self.term.clone().guard(async move {
+        let (corrector, slowed, target) = (self.corrector.clone(), self.slowed.0.clone(), key.clone());
+        let correcting = self.corrections.spawn(self.term.clone().guard(async move {
             let done = {
                 let mut write = pin!(corrector.write(&key, correction));
                 match timeout(SLOW, &mut write).await {
                     Ok(done) => done,
                     Err(_) => {
-                        // Nobody hears of it once the server stops.
-                        let _ = slowed.send(key.clone());
+                        // The controller outlives its tasks.
+                        let _ = slowed.send((key.clone(), task::id()));
                         write.await
                     }
                 }
             };
             (key, done)
         }));
+        self.correcting.insert(target, correcting.id());
     }
 
     /// Takes in that a correction has become slow, unless it has ended since.
-    pub(super) fn slowed(&mut self, key: TargetKey) {
-        if self.correcting.contains(&key) {
+    pub(super) fn slowed(&mut self, (key, task): Slowed) {
+        if self.correcting.get(&key) == Some(&task) {
             self.slow.insert(key);
         }
     }
@@ -193,6 +192,35 @@ impl Controller {
                     conflict; trying again");
             }
             self.unsettled.add(key);
+        }
+    }
+}
+
+/// How many writes may be under way that yield to corrections, while so many corrections are at the API server's pace, and
+/// since when the first of those writes waits.
+fn at_once(corrections: usize, waiting: Option<Instant>, most: usize) -> usize {
+    match waiting {
+        Some(since) if corrections > FEW_CORRECTIONS => usize::from(since.elapsed() >= HELD_BACK),
+        _ => most,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_yields_to_corrections_is_held_back_for_a_time() {
+        let since = Instant::now();
+        tokio::time::advance(HELD_BACK - Duration::from_secs(1)).await;
+        for (corrections, before, after) in
+            [(0, 5, 5), (FEW_CORRECTIONS, 5, 5), (FEW_CORRECTIONS + 1, 0, 1), (64, 0, 1)]
+        {
+            assert_eq!(at_once(corrections, Some(since), 5), before, "{corrections}");
+            let long_ago = since.checked_sub(Duration::from_secs(1)).unwrap();
+            assert_eq!(at_once(corrections, Some(long_ago), 5), after, "{corrections}");
         }
     }
 }

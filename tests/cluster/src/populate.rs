@@ -8,21 +8,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream};
 use k8s_openapi::ByteString;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 
-/// How many objects go into one transaction: etcd takes 128 operations and 1.5 MiB.
-const TRANSACTION: usize = 100;
-
-/// How many transactions are under way at once.
-const CONCURRENCY: usize = 4;
-
-/// A key that the API server does not look at.
-const MARK: &str = "/populated";
+/// How many writes are under way at once, which etcd stores together. Each is one of its own all the same: objects of one
+/// transaction would share a resource version, which those of an API server never do, and a watch that goes on from there
+/// would leave out the rest of them.
+const CONCURRENCY: usize = 64;
 
 static NEXT_UID: AtomicU64 = AtomicU64::new(1);
 
@@ -38,19 +34,12 @@ impl Cluster {
         let address = format!("http://127.0.0.1:{}", self.site().etcd);
         let etcd = Client::try_from(Config::new(address.parse()?))?;
         stream::iter(objects.into_iter().map(|object| put(folder, object?)))
-            .chunks(TRANSACTION)
-            .map(Ok)
-            .try_for_each_concurrent(CONCURRENCY, async |puts| {
-                commit(&etcd, &puts.into_iter().collect::<Result<Vec<_>>>()?).await
-            })
-            .await?;
-        // The objects of a transaction share a resource version, and a list is complete up to the latest one: without a
-        // later version it might hold some of them and not the others.
-        commit(&etcd, &[put_at(MARK, b"")]).await
+            .try_for_each_concurrent(CONCURRENCY, |put| store(&etcd, put))
+            .await
     }
 }
 
-/// The operation that stores an object.
+/// The request that stores an object.
 fn put(folder: &str, mut object: Value) -> Result<Value> {
     let metadata = object["metadata"].as_object_mut().context("an object has no metadata")?;
     // The API server takes it from etcd's revision.
@@ -59,17 +48,13 @@ fn put(folder: &str, mut object: Value) -> Result<Value> {
     metadata.insert("uid".into(), format!("00000000-0000-4000-8000-{number:012x}").into());
     let text = |field: &str| metadata.get(field).and_then(Value::as_str).with_context(|| format!("no {field}"));
     let key = format!("/registry/{folder}/{}/{}", text("namespace")?, text("name")?);
-    Ok(put_at(&key, &serde_json::to_vec(&object)?))
+    Ok(json!({"key": ByteString(key.into()), "value": ByteString(serde_json::to_vec(&object)?)}))
 }
 
-fn put_at(key: &str, value: &[u8]) -> Value {
-    json!({"requestPut": {"key": ByteString(key.into()), "value": ByteString(value.into())}})
-}
-
-async fn commit(etcd: &Client, puts: &[Value]) -> Result<()> {
-    let body = serde_json::to_vec(&json!({"success": puts}))?;
-    let request = http::Request::post("/v3/kv/txn").header("content-type", "application/json").body(body)?;
-    etcd.request_text(request).await.map(drop).context("etcd refused a transaction")
+async fn store(etcd: &Client, put: Value) -> Result<()> {
+    let body = serde_json::to_vec(&put)?;
+    let request = http::Request::post("/v3/kv/put").header("content-type", "application/json").body(body)?;
+    etcd.request_text(request).await.map(drop).context("etcd refused a write")
 }
 
 #[cfg(test)]
@@ -81,7 +66,7 @@ mod tests {
         let object = json!({"metadata": {"namespace": "shop", "name": "web", "uid": "a", "resourceVersion": "7"}});
         let put = put("deployments", object).unwrap();
         let decoded = |field: &str| {
-            let bytes: ByteString = serde_json::from_value(put["requestPut"][field].clone()).unwrap();
+            let bytes: ByteString = serde_json::from_value(put[field].clone()).unwrap();
             String::from_utf8(bytes.0).unwrap()
         };
         assert_eq!(decoded("key"), "/registry/deployments/shop/web");

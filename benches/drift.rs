@@ -139,9 +139,9 @@ fn section([ours, floor, autoscaled]: [Samples; 3]) -> Section {
         about: format!(
             "The time from the API server's answer to whoever changed a count until a watcher sees it put back. \
              {MEMBERS} Deployments, a drift every {} ms, by five field managers in turn. The floor is a process with a \
-             bare watch, in protobuf like the server's, that sends the same patch; it and the server take turns of {DRIFTS} drifts on the same \
-             Deployments. The server also gives ownership back, and writes status and Event. A HorizontalPodAutoscaler \
-             with min = max is what else holds a count; it looks every 15 s.",
+             bare watch, in protobuf like the server's, that sends the same patch; it and the server take turns of \
+             {DRIFTS} drifts on the same Deployments. The server also gives ownership back, and writes status and \
+             Event. A HorizontalPodAutoscaler with min = max is what else holds a count; it looks every 15 s.",
             PACE.as_millis()
         ),
         table: Table {

@@ -12,7 +12,7 @@ use kube::{
 use serde_json::json;
 use tokio::{
     task::JoinSet,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval},
 };
 
 use crate::{
@@ -38,9 +38,6 @@ const DRIFTS: usize = 260;
 /// The time between drifts: enough for the server to tell of each, which is not to be in the way of the next.
 const PACE: Duration = Duration::from_millis(100);
 
-/// What the server may still have to do once it is ready: giving back the ownership of what the floor has written.
-const SETTLE: Duration = Duration::from_secs(5);
-
 /// Autoscaled Deployments: all of them drift once within a period of the autoscaler.
 const AUTOSCALED: usize = 50;
 const AUTOSCALER_PACE: Duration = Duration::from_millis(300);
@@ -54,7 +51,8 @@ pub(crate) async fn run() -> Result<Section> {
     for round in 0..ROUNDS {
         let first = round * DRIFTS;
         let server = stage.server().await?;
-        sleep(SETTLE).await;
+        // It gives back what the floor has written.
+        observer.settled(REPLICAS).await?;
         ours.extend(drifts(&stage, &observer, first..first + DRIFTS, PACE).await?);
         server.end().await?;
         let mut process = floor::start(&stage.cluster.kubeconfig()).await?;

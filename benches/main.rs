@@ -28,8 +28,8 @@ use anyhow::{Context, Result, bail};
 
 use report::Section;
 
-/// The end of every wait.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The end of every wait: longer than it takes to tell of 10,000 drifts.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Callers at once, where there are many: as many corrections as the server has under way.
 const CALLERS: usize = 64;

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -23,10 +23,10 @@ use replica_count_manager::{
 use serde_json::json;
 use tokio::task::AbortHandle;
 
-use crate::fleet::{self, REPLICAS};
-
-/// Longer than 10,000 corrections take.
-const PATIENCE: Duration = Duration::from_secs(300);
+use crate::{
+    PATIENCE,
+    fleet::{self, REPLICAS},
+};
 
 /// Those who change counts, in turn: three drifts by one of them would be a fight.
 const ACTORS: [&str; 5] = ["kubectl", "helm", "argocd-controller", "flux", "pipeline"];
@@ -57,6 +57,8 @@ impl Drift {
 struct Seen {
     version: u64,
     replicas: i32,
+    /// Whether this server is among the owners of the count.
+    ours: bool,
     at: Instant,
 }
 
@@ -96,6 +98,19 @@ impl Observer {
         .await
     }
 
+    /// Waits until every count is this one and belongs to those who apply it: nothing remains to be put back, or given
+    /// back.
+    pub(crate) async fn settled(&self, replicas: i32) -> Result<()> {
+        wait::until("every count to be given back", PATIENCE, async || {
+            let log = self.log();
+            let last = log.values().filter_map(|seen| seen.last());
+            let unsettled = last.filter(|seen| seen.replicas != replicas || seen.ours).count();
+            ensure!(unsettled == 0, "{unsettled} are not");
+            Ok(())
+        })
+        .await
+    }
+
     fn log(&self) -> MutexGuard<'_, HashMap<String, Vec<Seen>>> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,7 +133,8 @@ async fn follow(api: Api<Target>, log: Log) {
         let Ok(Event::Apply(deployment) | Event::InitApply(deployment)) = event else { continue };
         let at = Instant::now();
         let Target { metadata, state } = deployment;
-        let seen = Seen { version: state.resource_version, replicas: state.replicas.unwrap_or_default(), at };
+        let (version, replicas) = (state.resource_version, state.replicas.unwrap_or_default());
+        let seen = Seen { version, replicas, ours: state.owners.ours(), at };
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         log.entry(metadata.name.unwrap_or_default()).or_default().push(seen);
     }

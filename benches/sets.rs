@@ -19,6 +19,7 @@ use crate::{
     CALLERS, PATIENCE,
     calls::Calls,
     fleet::{self, REPLICAS},
+    observer::Observer,
     plot::{Curve, Plot},
     report::{Promise, Section, Table},
     stage::{Clients, Stage},
@@ -31,21 +32,20 @@ const MEMBERS: usize = 640;
 const CREATIONS: usize = 2;
 const UPDATES: usize = 3;
 
-/// What the server may still have to do once it has told of every count: giving back ownership.
-const SETTLE: Duration = Duration::from_secs(3);
-
 pub(crate) async fn run() -> Result<Section> {
     let stage = Stage::start().await?;
     stage.fleet().await?.grow(0..MEMBERS).await?;
     let server = stage.server().await?;
-    let bench = Bench { stage: &stage, clients: stage.clients(&server, CALLERS).await? };
+    let clients = stage.clients(&server, CALLERS).await?;
+    let observer = Observer::start(stage.client.clone(), MEMBERS).await?;
+    let bench = Bench { stage: &stage, clients, observer };
     let [mut set_new, mut create, mut set_old, mut patch] = std::array::from_fn(|_| Calls::default());
     for round in 0..CREATIONS {
         create.add(bench.create().await?);
-        bench.settle().await?;
+        bench.settle(REPLICAS).await?;
         bench.delete().await?;
         set_new.add(bench.set(REPLICAS).await?);
-        bench.settle().await?;
+        bench.settle(REPLICAS).await?;
         if round + 1 < CREATIONS {
             bench.delete().await?;
         }
@@ -53,9 +53,9 @@ pub(crate) async fn run() -> Result<Section> {
     for round in 0..UPDATES {
         let replicas = REPLICAS + 1 + 2 * round as i32;
         patch.add(bench.patch(replicas).await?);
-        bench.settle().await?;
+        bench.settle(replicas).await?;
         set_old.add(bench.set(replicas + 1).await?);
-        bench.settle().await?;
+        bench.settle(replicas + 1).await?;
     }
     Ok(section([set_new, create, set_old, patch]))
 }
@@ -64,6 +64,7 @@ pub(crate) async fn run() -> Result<Section> {
 struct Bench<'a> {
     stage: &'a Stage,
     clients: Clients,
+    observer: Observer,
 }
 
 impl Bench<'_> {
@@ -107,13 +108,12 @@ impl Bench<'_> {
             self.counts(member).delete(&name, &DeleteParams::default()).await?;
             Ok(())
         })
-        .await?;
-        sleep(SETTLE).await;
-        Ok(())
+        .await
+        .map(drop)
     }
 
-    /// Waits until the server has put every count in place and told of it.
-    async fn settle(&self) -> Result<()> {
+    /// Waits until the server has put every count in place, told of it and given it back.
+    async fn settle(&self, replicas: i32) -> Result<()> {
         let counts: Api<ReplicaCount> = Api::all(self.stage.client.clone());
         wait::until("every count in place", PATIENCE, async || {
             sleep(Duration::from_millis(500)).await;
@@ -123,8 +123,7 @@ impl Bench<'_> {
             Ok(())
         })
         .await?;
-        sleep(SETTLE).await;
-        Ok(())
+        self.observer.settled(replicas).await
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) async fn run() -> Result<Section> {
 async fn ours(stage: &Stage, observer: &Observer, round: usize) -> Result<Corrections> {
     let server = stage.server().await?;
     // It gives back what the plain client has written.
-    observer.settled(REPLICAS).await?;
+    observer.settled(DRIFTS, REPLICAS).await?;
     server.pause()?;
     let drifts = drift_all(stage, round).await?;
     let begin = Instant::now();

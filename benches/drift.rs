@@ -52,7 +52,7 @@ pub(crate) async fn run() -> Result<Section> {
         let first = round * DRIFTS;
         let server = stage.server().await?;
         // It gives back what the floor has written.
-        observer.settled(REPLICAS).await?;
+        observer.settled(MEMBERS, REPLICAS).await?;
         ours.extend(drifts(&stage, &observer, first..first + DRIFTS, PACE).await?);
         server.end().await?;
         let mut process = floor::start(&stage.cluster.kubeconfig()).await?;

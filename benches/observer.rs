@@ -107,14 +107,15 @@ impl Observer {
         Ok(corrections)
     }
 
-    /// Waits until every count is this one and belongs to those who apply it: nothing remains to be put back, or given
-    /// back.
-    pub(crate) async fn settled(&self, replicas: i32) -> Result<()> {
+    /// Waits until the count of every member of a fleet is this one and belongs to those who apply it: nothing remains to
+    /// be put back, or given back.
+    pub(crate) async fn settled(&self, members: usize, replicas: i32) -> Result<()> {
         wait::until("every count to be given back", PATIENCE, async || {
             let log = self.log();
-            let last = log.values().filter_map(|seen| seen.last());
-            let unsettled = last.filter(|seen| seen.replicas != replicas || seen.ours).count();
-            ensure!(unsettled == 0, "{unsettled} are not");
+            let last = |member| log.get(&fleet::name(member)).and_then(|seen| seen.last());
+            let settled = |member: &usize| last(*member).is_some_and(|seen| seen.replicas == replicas && !seen.ours);
+            let settled = (0..members).filter(settled).count();
+            ensure!(settled == members, "{settled} of {members} are");
             Ok(())
         })
         .await

@@ -123,7 +123,7 @@ impl Bench<'_> {
             Ok(())
         })
         .await?;
-        self.observer.settled(replicas).await
+        self.observer.settled(MEMBERS, replicas).await
     }
 }
 

@@ -49,7 +49,8 @@ impl Scale {
     fn new(axis: &Axis, values: impl Iterator<Item = f64> + Clone) -> Self {
         let high = values.clone().fold(0.0, f64::max);
         if axis.logarithmic {
-            let low = values.fold(f64::INFINITY, f64::min);
+            // A watcher may see a correction before the one who drifted has its answer: that is 0 ms.
+            let low = values.filter(|value| *value > 0.0).fold(high, f64::min);
             return Self {
                 low: 10f64.powf(low.log10().floor()),
                 high: 10f64.powf(high.log10().ceil()),
@@ -63,7 +64,7 @@ impl Scale {
     /// The place of a value, from 0 to 1.
     fn place(&self, value: f64) -> f64 {
         if self.logarithmic {
-            (value.log10() - self.low.log10()) / (self.high.log10() - self.low.log10())
+            (value.max(self.low).log10() - self.low.log10()) / (self.high.log10() - self.low.log10())
         } else {
             value / self.high
         }

@@ -1,16 +1,22 @@
 //! Several servers, of which one corrects. Each test has a cluster of its own, with two of them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use cluster::{Component, Options, wait};
 use jiff::Timestamp;
+use k8s_openapi::ByteString;
 use replica_count_manager::{
     leader::{LEASE_DURATION, RENEW_DEADLINE},
     proto::replicas::v1,
 };
+use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::support::{
     Namespace, PATIENCE, Server, World, http,
@@ -110,18 +116,23 @@ async fn a_leader_that_stops_hands_over_at_once() -> Result<()> {
 }
 
 /// A webhook that holds corrections of a namespace to one count up, until it is dropped; they go through then.
-struct Hold(TcpListener);
+struct Hold {
+    listener: TcpListener,
+    tls: TlsAcceptor,
+}
 
 impl Hold {
     async fn new(shop: &Namespace<'_>, replicas: i32) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let own = rcgen::generate_simple_self_signed([address.ip().to_string()])?;
         let webhook = json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
             "metadata": {"name": "hold"},
             "webhooks": [{
                 "name": "hold.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
                 "timeoutSeconds": 30, "failurePolicy": "Ignore",
-                "clientConfig": {"url": format!("https://{}/", listener.local_addr()?)},
+                "clientConfig": {"url": format!("https://{address}/"), "caBundle": ByteString(own.cert.pem().into())},
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": shop.name}},
                 "rules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"],
                            "resources": ["deployments/scale"]}],
@@ -129,7 +140,17 @@ impl Hold {
             }],
         });
         shop.kubectl_with(&["create", "--filename=-"], &webhook.to_string()).await?;
-        Ok(Self(listener))
+        let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).map_err(Error::msg)?;
+        let config = ServerConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.into()], key)?;
+        Ok(Self { listener, tls: Arc::new(config).into() })
+    }
+
+    /// Waits for a correction, which goes through when this is dropped. Without the handshake, it would after 10 s.
+    async fn correction(&self) -> Result<TlsStream<TcpStream>> {
+        Ok(self.tls.accept(self.listener.accept().await?.0).await?)
     }
 }
 
@@ -148,12 +169,12 @@ async fn a_late_write_of_a_leader_that_was_paused_is_put_right_and_is_no_drift()
         Ok(())
     })
     .await?;
-    while let Ok(accepted) = tokio::time::timeout(Duration::from_millis(1), hold.0.accept()).await {
+    while let Ok(accepted) = tokio::time::timeout(Duration::from_millis(1), hold.listener.accept()).await {
         accepted?;
     }
     let before = generation(&shop, "web").await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    let (held, _) = tokio::time::timeout(PATIENCE, hold.0.accept()).await.context("no correction")??;
+    let held = tokio::time::timeout(PATIENCE, hold.correction()).await.context("no correction")??;
     paused.process.pause()?;
 
     set(&world, &standby, &shop, "web", 5).await?;

@@ -6,9 +6,11 @@
 //! Texts are bytes: the API server stores what is no UTF-8 where a client wrote it in protobuf, and one such object must
 //! not keep all others from being read. Go's JSON has the replacement character there, and so has this.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use prost::{Message, bytes::Bytes};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
 
 use super::Malformed;
 use crate::api::owns_replicas;
@@ -24,11 +26,14 @@ pub(super) struct Unknown {
 }
 
 /// What an object is.
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct TypeMeta {
     #[prost(bytes = "bytes", tag = "1")]
+    #[serde(serialize_with = "text")]
     pub(super) api_version: Bytes,
     #[prost(bytes = "bytes", tag = "2")]
+    #[serde(serialize_with = "text")]
     pub(super) kind: Bytes,
 }
 
@@ -59,11 +64,14 @@ pub(super) struct List {
 }
 
 /// Where a list stands, and where it goes on.
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct ListMeta {
     #[prost(bytes = "bytes", tag = "2")]
+    #[serde(serialize_with = "text")]
     pub(super) resource_version: Bytes,
     #[prost(bytes = "bytes", tag = "3")]
+    #[serde(serialize_with = "text")]
     pub(super) r#continue: Bytes,
 }
 
@@ -80,19 +88,25 @@ pub(super) struct Object {
 }
 
 /// The metadata of an object.
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct ObjectMeta {
     #[prost(bytes = "bytes", tag = "1")]
+    #[serde(serialize_with = "text")]
     pub(super) name: Bytes,
     #[prost(bytes = "bytes", tag = "3")]
+    #[serde(serialize_with = "text")]
     pub(super) namespace: Bytes,
     #[prost(bytes = "bytes", tag = "5")]
+    #[serde(serialize_with = "text")]
     pub(super) uid: Bytes,
     #[prost(bytes = "bytes", tag = "6")]
+    #[serde(serialize_with = "text")]
     pub(super) resource_version: Bytes,
     #[prost(message, optional, tag = "9")]
     pub(super) deletion_timestamp: Option<Time>,
     #[prost(message, repeated, tag = "11")]
+    #[serde(serialize_with = "map")]
     pub(super) labels: Vec<Entry>,
     #[prost(message, repeated, tag = "13")]
     pub(super) owner_references: Vec<OwnerReference>,
@@ -118,32 +132,42 @@ pub(super) struct Time {
 }
 
 /// An owner of an object.
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct OwnerReference {
     #[prost(bytes = "bytes", tag = "1")]
+    #[serde(serialize_with = "text")]
     pub(super) kind: Bytes,
     #[prost(bytes = "bytes", tag = "3")]
+    #[serde(serialize_with = "text")]
     pub(super) name: Bytes,
     #[prost(bytes = "bytes", tag = "4")]
+    #[serde(serialize_with = "text")]
     pub(super) uid: Bytes,
     #[prost(bytes = "bytes", tag = "5")]
+    #[serde(serialize_with = "text")]
     pub(super) api_version: Bytes,
     #[prost(bool, tag = "6")]
     pub(super) controller: bool,
 }
 
 /// What a field manager owns.
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct ManagedFieldsEntry {
     #[prost(bytes = "bytes", tag = "1")]
+    #[serde(serialize_with = "text")]
     pub(super) manager: Bytes,
     #[prost(bytes = "bytes", tag = "2")]
+    #[serde(serialize_with = "text")]
     pub(super) operation: Bytes,
     #[prost(message, optional, tag = "4")]
     pub(super) time: Option<Time>,
     #[prost(message, optional, tag = "7")]
+    #[serde(rename = "fieldsV1")]
     pub(super) fields_v1: Option<FieldsV1>,
     #[prost(bytes = "bytes", tag = "8")]
+    #[serde(serialize_with = "text")]
     pub(super) subresource: Bytes,
 }
 
@@ -155,7 +179,8 @@ pub(super) struct FieldsV1 {
 }
 
 /// The spec of every kind of `apps`.
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Spec {
     #[prost(int32, optional, tag = "1")]
     pub(super) replicas: Option<i32>,
@@ -183,119 +208,67 @@ pub(super) struct ReplicaSetStatus {
 }
 
 /// The object of a bookmark: what it is the end of is written in its annotations.
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Bookmark {
     #[prost(message, optional, tag = "1")]
     pub(super) metadata: Option<BookmarkMeta>,
 }
 
 /// The metadata of a bookmark.
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct BookmarkMeta {
     #[prost(bytes = "bytes", tag = "6")]
+    #[serde(serialize_with = "text")]
     pub(super) resource_version: Bytes,
     #[prost(message, repeated, tag = "12")]
+    #[serde(serialize_with = "map")]
     pub(super) annotations: Vec<Entry>,
 }
 
 /// Why something was refused.
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Status {
     #[prost(bytes = "bytes", tag = "2")]
+    #[serde(serialize_with = "text")]
     pub(super) status: Bytes,
     #[prost(bytes = "bytes", tag = "3")]
+    #[serde(serialize_with = "text")]
     pub(super) message: Bytes,
     #[prost(bytes = "bytes", tag = "4")]
+    #[serde(serialize_with = "text")]
     pub(super) reason: Bytes,
     #[prost(int32, tag = "6")]
     pub(super) code: i32,
 }
 
-fn text(bytes: &Bytes) -> Value {
-    String::from_utf8_lossy(bytes).into()
+/// An object of the group `apps` as its JSON has it.
+#[derive(Serialize)]
+pub(super) struct Workload {
+    metadata: Option<ObjectMeta>,
+    spec: Spec,
+    status: Ready,
 }
 
-fn map(entries: &[Entry]) -> Value {
-    let entries = entries.iter().map(|entry| (String::from_utf8_lossy(&entry.key).into_owned(), text(&entry.value)));
-    Value::Object(entries.collect())
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ready {
+    ready_replicas: i32,
 }
 
 impl Object {
-    /// The object of this kind in JSON.
-    pub(super) fn to_json(&self, kind: &[u8]) -> Result<Value, Malformed> {
-        let status = self.status.clone();
-        let ready = match kind {
+    /// The object of this kind.
+    pub(super) fn of_kind(self, kind: &[u8]) -> Result<Workload, Malformed> {
+        let Self { metadata, spec, status } = self;
+        let ready_replicas = match kind {
             b"Deployment" => DeploymentStatus::decode(status)?.ready_replicas,
             b"StatefulSet" => StatefulSetStatus::decode(status)?.ready_replicas,
             b"ReplicaSet" => ReplicaSetStatus::decode(status)?.ready_replicas,
             _ => return Err(Malformed::Kind),
         };
-        Ok(json!({
-            "metadata": self.metadata.as_ref().map(ObjectMeta::to_json),
-            "spec": {"replicas": self.spec.as_ref().and_then(|spec| spec.replicas)},
-            "status": {"readyReplicas": ready},
-        }))
-    }
-}
-
-impl ObjectMeta {
-    fn to_json(&self) -> Value {
-        let mut metadata = Map::new();
-        for (name, value) in [
-            ("name", text(&self.name)),
-            ("namespace", text(&self.namespace)),
-            ("uid", text(&self.uid)),
-            ("resourceVersion", text(&self.resource_version)),
-            ("labels", map(&self.labels)),
-            ("ownerReferences", self.owner_references.iter().map(OwnerReference::to_json).collect()),
-            ("managedFields", self.managed_fields.iter().map(ManagedFieldsEntry::to_json).collect()),
-        ] {
-            metadata.insert(name.to_owned(), value);
-        }
-        if let Some(time) = &self.deletion_timestamp {
-            metadata.insert("deletionTimestamp".to_owned(), time.to_json());
-        }
-        Value::Object(metadata)
-    }
-}
-
-impl Time {
-    fn to_json(&self) -> Value {
-        let time = self.seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
-        time.map(|time| time.to_string()).into()
-    }
-}
-
-impl OwnerReference {
-    fn to_json(&self) -> Value {
-        json!({"apiVersion": text(&self.api_version), "kind": text(&self.kind), "name": text(&self.name),
-               "uid": text(&self.uid), "controller": self.controller})
-    }
-}
-
-impl ManagedFieldsEntry {
-    fn to_json(&self) -> Value {
-        let owns = self.fields_v1.as_ref().is_some_and(|fields| owns_replicas(&fields.raw));
-        let fields = if owns { json!({"f:spec": {"f:replicas": {}}}) } else { json!({}) };
-        json!({"manager": text(&self.manager), "operation": text(&self.operation),
-               "subresource": text(&self.subresource), "time": self.time.as_ref().map(Time::to_json),
-               "fieldsV1": fields})
-    }
-}
-
-impl Bookmark {
-    /// What is read of the object, in JSON.
-    pub(super) fn to_json(&self) -> Value {
-        let metadata = self.metadata.clone().unwrap_or_default();
-        let (version, annotations) = (text(&metadata.resource_version), map(&metadata.annotations));
-        json!({"metadata": {"resourceVersion": version, "annotations": annotations}})
-    }
-}
-
-impl ListMeta {
-    /// The metadata in JSON.
-    pub(super) fn to_json(&self) -> Value {
-        json!({"resourceVersion": text(&self.resource_version), "continue": text(&self.r#continue)})
+        Ok(Workload { metadata, spec: spec.unwrap_or_default(), status: Ready { ready_replicas } })
     }
 }
 
@@ -304,21 +277,27 @@ impl TypeMeta {
     pub(super) fn item_kind(&self) -> Option<&[u8]> {
         self.kind.strip_suffix(b"List")
     }
+}
 
-    /// The object of this type in JSON, with these further fields.
-    pub(super) fn with(&self, fields: Value) -> Value {
-        let mut object = json!({"apiVersion": text(&self.api_version), "kind": text(&self.kind)});
-        if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields) {
-            object.extend(fields);
-        }
-        object
+fn text<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&String::from_utf8_lossy(bytes))
+}
+
+fn map<S: Serializer>(entries: &[Entry], serializer: S) -> Result<S::Ok, S::Error> {
+    let text = |bytes| String::from_utf8_lossy(bytes);
+    serializer.collect_map(entries.iter().map(|entry| (text(&entry.key), text(&entry.value))))
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).serialize(serializer)
     }
 }
 
-impl Status {
-    /// The object in JSON.
-    pub(super) fn to_json(&self) -> Value {
-        json!({"apiVersion": "v1", "kind": "Status", "status": text(&self.status), "message": text(&self.message),
-               "reason": text(&self.reason), "code": self.code})
+impl Serialize for FieldsV1 {
+    /// What is asked of the fields: whether the count is among them.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let replicas = BTreeMap::from([("f:replicas", BTreeMap::<(), ()>::new())]);
+        serializer.collect_map(owns_replicas(&self.raw).then_some(("f:spec", replicas)))
     }
 }

@@ -9,7 +9,7 @@ mod messages;
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use futures::{Stream, TryStreamExt};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -20,7 +20,8 @@ use hyper::{
 };
 use kube::{Client, client::Body};
 use prost::Message;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio_util::{
     codec::{FramedRead, LengthDelimitedCodec},
     io::StreamReader,
@@ -28,7 +29,7 @@ use tokio_util::{
 use tower::{BoxError, service_fn};
 use tracing::warn;
 
-use self::messages::{Bookmark, List, Object, Status, TypeMeta, Unknown, WatchEvent};
+use self::messages::{Bookmark, List, ListMeta, Object, Status, TypeMeta, Unknown, WatchEvent, Workload};
 use crate::telemetry;
 
 /// What an API server is asked for that speaks it; any other answers in JSON.
@@ -53,6 +54,8 @@ enum Malformed {
     Kind,
     #[error("a message is malformed")]
     Message(#[from] prost::DecodeError),
+    #[error("it cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
 }
 
 /// The same client for lists and watches of the group `apps`, over protobuf.
@@ -86,7 +89,7 @@ where
     }
     let body = body.collect().await?.to_bytes();
     let json = match object_or_list(body.clone()) {
-        Ok(json) => json.to_string().into(),
+        Ok(json) => json.into(),
         // Whatever it says, what was refused is told by the status of the answer.
         Err(_) if !head.status.is_success() => body,
         Err(error) => return Err(error.into()),
@@ -104,41 +107,74 @@ fn lines(
 }
 
 /// An event in JSON. One that cannot be read is a text that says why, which the watcher tells of as an error; it reads on.
-fn line(event: Bytes) -> Value {
-    event_to_json(event).unwrap_or_else(|error| telemetry::chain(&error).into())
+fn line(event: Bytes) -> String {
+    event_to_json(event).unwrap_or_else(|error| Value::from(telemetry::chain(&error)).to_string())
 }
 
-fn event_to_json(event: Bytes) -> Result<Value, Malformed> {
+/// An event as JSON has it. Its type comes first: kube would have to store an object whose type it does not know yet.
+#[derive(Serialize)]
+struct Event<'a> {
+    r#type: Cow<'a, str>,
+    object: Single,
+}
+
+/// What is no list.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Single {
+    Object(Workload),
+    Bookmark(Typed<Bookmark>),
+    Status(Typed<Status>),
+}
+
+/// A list as JSON has it.
+#[derive(Serialize)]
+struct Workloads {
+    metadata: ListMeta,
+    items: Vec<Workload>,
+}
+
+/// With what it says of itself.
+#[derive(Serialize)]
+struct Typed<T> {
+    #[serde(flatten)]
+    types: TypeMeta,
+    #[serde(flatten)]
+    fields: T,
+}
+
+fn event_to_json(event: Bytes) -> Result<String, Malformed> {
     let event = WatchEvent::decode(event)?;
     let (types, raw) = unpacked(event.object.unwrap_or_default().raw)?;
     let object = match &*event.r#type {
-        b"BOOKMARK" => types.with(Bookmark::decode(raw)?.to_json()),
-        _ => object_to_json(&types, raw)?,
+        b"BOOKMARK" => Single::Bookmark(Typed { types, fields: Bookmark::decode(raw)? }),
+        _ => single(types, raw)?,
     };
-    Ok(json!({"type": String::from_utf8_lossy(&event.r#type), "object": object}))
+    Ok(serde_json::to_string(&Event { r#type: String::from_utf8_lossy(&event.r#type), object })?)
 }
 
 /// Leaves out of a list what cannot be read.
-fn object_or_list(body: Bytes) -> Result<Value, Malformed> {
+fn object_or_list(body: Bytes) -> Result<String, Malformed> {
     let (types, raw) = unpacked(body)?;
-    let Some(kind) = types.item_kind() else { return object_to_json(&types, raw) };
+    let Some(kind) = types.item_kind() else { return Ok(serde_json::to_string(&single(types, raw)?)?) };
     let list = List::decode(raw)?;
-    let items = list.items.into_iter().map(|object| Object::decode(object)?.to_json(kind));
-    let items: Vec<_> = items
+    let items = list.items.into_iter().map(|object| Object::decode(object)?.of_kind(kind));
+    let items = items
         .filter_map(|object| {
             object
                 .inspect_err(|error| warn!(error = telemetry::chain(error), "object cannot be read and is left alone"))
                 .ok()
         })
         .collect();
-    Ok(types.with(json!({"metadata": list.metadata.unwrap_or_default().to_json(), "items": items})))
+    let fields = Workloads { metadata: list.metadata.unwrap_or_default(), items };
+    Ok(serde_json::to_string(&Typed { types, fields })?)
 }
 
-fn object_to_json(types: &TypeMeta, raw: Bytes) -> Result<Value, Malformed> {
-    match &*types.kind {
-        b"Status" => Ok(Status::decode(raw)?.to_json()),
-        kind => Object::decode(raw)?.to_json(kind),
-    }
+fn single(types: TypeMeta, raw: Bytes) -> Result<Single, Malformed> {
+    Ok(match &*types.kind {
+        b"Status" => Single::Status(Typed { fields: Status::decode(raw)?, types }),
+        kind => Single::Object(Object::decode(raw)?.of_kind(kind)?),
+    })
 }
 
 /// What an object is, and its own message.

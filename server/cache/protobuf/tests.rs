@@ -1,4 +1,5 @@
 use kube::core::WatchEvent;
+use serde_json::json;
 
 use super::{
     messages::{
@@ -76,7 +77,7 @@ fn framed(events: &[Bytes]) -> Vec<u8> {
 #[test]
 fn what_is_kept_of_an_object_is_in_its_json() {
     let json = object_or_list(wrapped("Deployment", &deployment())).unwrap();
-    let Target { metadata, state } = serde_json::from_value(json).unwrap();
+    let Target { metadata, state } = serde_json::from_str(&json).unwrap();
     assert_eq!((metadata.name.as_deref(), metadata.namespace.as_deref()), (Some("web"), Some("shop")));
     assert_eq!((state.replicas, state.ready, state.resource_version), (Some(3), Some(2), 7));
     assert_eq!(state.uid.to_string(), "00000000-0000-0000-0000-000000000001");
@@ -91,6 +92,7 @@ fn a_list_says_where_it_goes_on_and_leaves_out_what_cannot_be_read() {
     let metadata = Some(ListMeta { resource_version: "9".into(), r#continue: "next".into() });
     let items = vec![Bytes::from_static(b"\xff"), deployment().encode_to_vec().into()];
     let json = object_or_list(wrapped("DeploymentList", &List { metadata, items })).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["metadata"], json!({"resourceVersion": "9", "continue": "next"}));
     assert_eq!((&json["kind"], json["items"].as_array().map(Vec::len)), (&json!("DeploymentList"), Some(1)));
     assert_eq!(json["items"][0]["status"], json!({"readyReplicas": 2}));
@@ -103,7 +105,7 @@ fn text_that_is_no_text_says_what_it_says_in_json() {
     metadata.owner_references[0].name = Bytes::from_static(b"w\xffb");
     metadata.managed_fields[0].time = Some(Time { seconds: None });
     let json = object_or_list(wrapped("Deployment", &object)).unwrap();
-    let Target { state, .. } = serde_json::from_value(json).unwrap();
+    let Target { state, .. } = serde_json::from_str(&json).unwrap();
     assert_eq!(state.controller.as_deref(), Some("App w\u{fffd}b"));
     assert_eq!(state.owners.last().unwrap().time, None);
 }
@@ -113,7 +115,7 @@ fn bookmarks_and_refusals_are_those_of_the_watcher() {
     let annotations = vec![Entry { key: "k8s.io/initial-events-end".into(), value: "true".into() }];
     let metadata = Some(BookmarkMeta { resource_version: "9".into(), annotations });
     let bookmark = event_to_json(event("BOOKMARK", wrapped("Deployment", &Bookmark { metadata }))).unwrap();
-    let WatchEvent::<Target>::Bookmark(bookmark) = serde_json::from_value(bookmark).unwrap() else {
+    let WatchEvent::<Target>::Bookmark(bookmark) = serde_json::from_str(&bookmark).unwrap() else {
         panic!("it is no bookmark")
     };
     assert_eq!((&*bookmark.types.kind, &*bookmark.metadata.resource_version), ("Deployment", "9"));
@@ -121,7 +123,7 @@ fn bookmarks_and_refusals_are_those_of_the_watcher() {
 
     let gone = Status { status: "Failure".into(), message: "too old".into(), reason: "Expired".into(), code: 410 };
     let gone = event_to_json(event("ERROR", wrapped("Status", &gone))).unwrap();
-    let WatchEvent::<Target>::Error(gone) = serde_json::from_value(gone).unwrap() else { panic!("it is no error") };
+    let WatchEvent::<Target>::Error(gone) = serde_json::from_str(&gone).unwrap() else { panic!("it is no error") };
     assert_eq!((gone.code, &*gone.reason, &*gone.message), (410, "Expired", "too old"));
 }
 

@@ -50,4 +50,6 @@ pub mod shutdown;
 #[cfg(feature = "server")]
 pub mod telemetry;
 #[cfg(feature = "server")]
+mod thread;
+#[cfg(feature = "server")]
 pub mod tls;

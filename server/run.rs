@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use kube::{Client, Config};
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio::{net::TcpListener, runtime::Handle, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -24,6 +24,7 @@ use crate::{
     pod::Pod,
     readiness::Readiness,
     telemetry::Metrics,
+    thread,
     tls::{self, Credentials},
 };
 
@@ -48,10 +49,18 @@ pub struct Server {
     /// What signs the certificates of clients, if the server does.
     signer: Option<Signer>,
     metrics: Arc<Metrics>,
+    /// The API server, for what serves.
     client: Client,
+    enforcing: Enforcing,
     /// What makes this replica the leader, unless it is the only one.
     elector: Option<Elector>,
     leadership: Leadership,
+}
+
+/// What enforces shares no thread with what serves, and no connection to the API server.
+struct Enforcing {
+    thread: Handle,
+    client: Client,
 }
 
 impl Server {
@@ -66,18 +75,27 @@ impl Server {
             .await
             .context("failed to find the API server: there is neither a usable KUBECONFIG nor a service account")?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
-        let client = apiserver::builder(&config).context("failed to use the API server's configuration")?;
-        let client = client.with_layer(&metrics.requests).with_layer(&apiserver::retries()?).build();
+        let connect = || {
+            let client = apiserver::builder(&config).context("failed to use the API server's configuration")?;
+            Ok::<_, anyhow::Error>(client.with_layer(&metrics.requests).with_layer(&apiserver::retries()?).build())
+        };
+        let client = connect()?;
+        let thread = thread::start("enforcing").context("failed to start a thread")?;
+        let enforcing = {
+            // A client has a task of its own, on the thread that it is built on.
+            let _enter = thread.enter();
+            Enforcing { client: connect()?, thread: thread.clone() }
+        };
         let (source, signer) = certificates(&args, &client)?;
         let pod = Pod::new(client.clone(), &args.pod);
         let credentials =
             Credentials::load(source, pod, metrics.clone()).await.context("failed to load the server's certificate")?;
-        let (elector, leadership) = election(&args, &client, &metrics)?;
+        let (elector, leadership) = election(&args, &enforcing.client, &metrics)?;
         let grpc = listen(args.grpc_address).await.context("failed to listen on GRPC_ADDRESS")?;
         let http = listen(args.http_address).await.context("failed to listen on HTTP_ADDRESS")?;
         info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
         let credentials = Arc::new(credentials);
-        Ok(Self { args, grpc, http, credentials, signer, metrics, client, elector, leadership })
+        Ok(Self { args, grpc, http, credentials, signer, metrics, client, enforcing, elector, leadership })
     }
 
     /// Runs until `shutdown`, then stops in order: no longer the leader, unready, closed to new calls after a while, and
@@ -87,14 +105,14 @@ impl Server {
     ///
     /// When a part ended that should not have: the process is better restarted.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), anyhow::Error> {
-        let Self { args, grpc, http, credentials, signer, metrics, client, elector, leadership } = self;
+        let Self { args, grpc, http, credentials, signer, metrics, client, enforcing, elector, leadership } = self;
         let cache = Arc::new(Cache::counting(metrics.watches.clone()));
         let stages = Stages::default();
         let readiness = Readiness::new(cache.clone(), stages.draining.clone());
         let (reporter, health) = grpc::health().await;
 
-        let mut parts = Parts { tasks: JoinSet::new(), stop: stages.stopped.clone() };
-        parts.follow(&client, args.namespace(), &cache);
+        let mut parts = Parts { tasks: JoinSet::new(), stop: stages.stopped.clone(), enforcing: enforcing.thread };
+        parts.follow(&enforcing.client, args.namespace(), &cache);
         let reloading = credentials.clone();
         parts.spawn("watch of the certificate", async move { reloading.follow().await });
         if let Some(signer) = signer {
@@ -104,7 +122,8 @@ impl Server {
         parts.spawn("readiness", async move { watching.watch(watch_client, reporter).await });
         parts.spawn("http", admin::serve(http, readiness, metrics.clone()));
         let (ownership, max_replicas) = (args.ownership, args.max_replicas);
-        let context = controller::Context { client: client.clone(), ownership, max_replicas, metrics: metrics.clone() };
+        let context =
+            controller::Context { client: enforcing.client, ownership, max_replicas, metrics: metrics.clone() };
         let writing = controller::run(context, cache.clone(), leadership, stages.resigning.clone());
         parts.lead(writing, elector, stages.resigned.clone());
 
@@ -166,14 +185,19 @@ struct Stages {
 struct Parts {
     tasks: JoinSet<&'static str>,
     stop: CancellationToken,
+    enforcing: Handle,
 }
 
 impl Parts {
+    /// Starts a part of what serves.
     fn spawn(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(named(name, async move {
-            stop.run_until_cancelled(part).await;
-        }));
+        self.tasks.spawn(named(name, self.stop.clone().run_until_cancelled_owned(part)));
+    }
+
+    /// Starts a part of what enforces.
+    fn enforce(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+        let part = self.stop.clone().run_until_cancelled_owned(part);
+        self.tasks.spawn_on(named(name, part), &self.enforcing);
     }
 
     /// Writes while this replica leads. The Lease is given up once the last write has ended.
@@ -186,27 +210,29 @@ impl Parts {
         let written = elector.as_ref().map_or(resigned.clone(), |_| CancellationToken::new());
         if let Some(elector) = elector {
             let written = written.clone();
-            self.tasks.spawn(named("elector", async move {
+            let elector = named("elector", async move {
                 elector.run(written).await;
                 resigned.cancel();
-            }));
+            });
+            self.tasks.spawn_on(elector, &self.enforcing);
         }
-        self.tasks.spawn(named("controller", async move {
+        let controller = named("controller", async move {
             writing.await;
             written.cancel();
-        }));
+        });
+        self.tasks.spawn_on(controller, &self.enforcing);
     }
 
     fn follow(&mut self, client: &Client, namespace: Option<String>, cache: &Arc<Cache>) {
         let counts = feeds::counts(cache.clone(), client.clone(), namespace.clone());
-        self.spawn("watch of ReplicaCounts", counts);
+        self.enforce("watch of ReplicaCounts", counts);
         let autoscalers = feeds::autoscalers(cache.clone(), client.clone(), namespace.clone());
-        self.spawn("watch of HorizontalPodAutoscalers", autoscalers);
-        self.spawn("watch of targets", kinds::watch(cache.clone(), client.clone(), namespace));
+        self.enforce("watch of HorizontalPodAutoscalers", autoscalers);
+        self.enforce("watch of targets", kinds::watch(cache.clone(), client.clone(), namespace));
     }
 }
 
-async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+async fn named<T>(name: &'static str, part: impl Future<Output = T>) -> &'static str {
     part.await;
     name
 }

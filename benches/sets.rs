@@ -1,22 +1,18 @@
 //! Sets by many callers.
 
-use std::time::Duration;
-
-use anyhow::{Result, ensure};
-use cluster::wait;
+use anyhow::Result;
 use kube::{
     Api,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use replica_count_manager::{
     api::{FIELD_MANAGER, ReplicaCount},
     proto::replicas::v1,
 };
 use serde_json::json;
-use tokio::time::sleep;
 
 use crate::{
-    CALLERS, PATIENCE,
+    CALLERS,
     calls::Calls,
     fleet::{self, REPLICAS},
     observer::Observer,
@@ -114,15 +110,7 @@ impl Bench<'_> {
 
     /// Waits until the server has put every count in place, told of it and given it back.
     async fn settle(&self, replicas: i32) -> Result<()> {
-        let counts: Api<ReplicaCount> = Api::all(self.stage.client.clone());
-        wait::until("every count in place", PATIENCE, async || {
-            sleep(Duration::from_millis(500)).await;
-            let counts = counts.list(&ListParams::default()).await?.items;
-            let waiting = counts.iter().filter(|count| !is_in_place(count)).count();
-            ensure!(waiting == 0, "{waiting} are not");
-            Ok(())
-        })
-        .await?;
+        self.stage.counts_are(MEMBERS, is_in_place).await?;
         self.observer.settled(MEMBERS, replicas).await
     }
 }

@@ -7,17 +7,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cluster::{Cluster, Component, Options, ports, run, wait};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Api, Client, Config, CustomResourceExt, api::PostParams, config::KubeConfigOptions, config::Kubeconfig};
+use kube::{
+    Api, Client, Config, CustomResourceExt, api::ListParams, api::PostParams, config::KubeConfigOptions,
+    config::Kubeconfig,
+};
 use replica_count_manager::{
     api::ReplicaCount,
     apiserver,
     proto::replicas::v1::{GetServerInfoRequest, replicas_service_client::ReplicasServiceClient},
 };
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::Child;
+use tokio::{process::Child, time::sleep};
 use tonic::transport::Channel;
 
 use crate::{
@@ -75,6 +78,20 @@ impl Stage {
         Ok(Server { process, grpc, ready_after: start.elapsed() })
     }
 
+    /// Waits until every ReplicaCount, of which there are so many, is as it should be. Between two looks there is time to
+    /// get there.
+    pub(crate) async fn counts_are(&self, known: usize, is_so: impl Fn(&ReplicaCount) -> bool) -> Result<()> {
+        let counts: Api<ReplicaCount> = Api::all(self.client.clone());
+        wait::until("every ReplicaCount to be as it should", PATIENCE, async || {
+            sleep(Duration::from_secs(1)).await;
+            let counts = counts.list(&ListParams::default()).await?.items;
+            let so = counts.iter().filter(|count| is_so(count)).count();
+            ensure!(so == known, "{so} of {known} are");
+            Ok(())
+        })
+        .await
+    }
+
     /// Clients of a server, each with a connection that is open.
     pub(crate) async fn clients(&self, server: &Server, connections: usize) -> Result<Clients> {
         let certificate = Certificate::load(&self.certificates)?;
@@ -115,7 +132,7 @@ async fn define(client: &Client) -> Result<()> {
     definitions.create(&PostParams::default(), &ReplicaCount::crd()).await?;
     let counts: Api<ReplicaCount> = Api::all(client.clone());
     wait::until("ReplicaCounts to be served", PATIENCE, async || {
-        counts.list(&kube::api::ListParams::default()).await.map(drop).context("they are not")
+        counts.list(&ListParams::default()).await.map(drop).context("they are not")
     })
     .await
 }

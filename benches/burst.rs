@@ -149,9 +149,10 @@ fn section(rounds: &[Round]) -> Section {
         title: "10,000 drifts at once",
         about: format!(
             "The server is stopped (SIGSTOP), {DRIFTS} counts of managed Deployments are changed, and it goes on. \
-             The rate is that of corrections from then until a watcher has seen the last one. It is compared with one \
-             client that sends the same patches to the same Deployments, {CALLERS} at a time, while the server does not \
-             run; they take turns. The plot shows the last round."
+             The rate is that of corrections from then until a watcher has seen the last one, the server's connections \
+             to the API server included. It is compared, from its first patch on, with one client that sends the same \
+             patches to the same Deployments, {CALLERS} at a time, while the server does not run; they take turns. The \
+             plot shows the last round."
         ),
         table: Table {
             head: vec![

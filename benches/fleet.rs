@@ -91,6 +91,11 @@ impl Fleet<'_> {
     }
 }
 
+/// Whether this is what the members are copies of.
+pub(crate) fn is_original(metadata: &ObjectMeta) -> bool {
+    metadata.namespace.as_deref() == Some(NAMESPACE)
+}
+
 impl Stage {
     /// A fleet without members.
     pub(crate) async fn fleet(&self) -> Result<Fleet<'_>> {

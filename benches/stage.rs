@@ -26,6 +26,7 @@ use tonic::transport::Channel;
 use crate::{
     PATIENCE,
     channel::{Certificate, connect},
+    fleet,
     memory::Memory,
     release,
 };
@@ -78,15 +79,15 @@ impl Stage {
         Ok(Server { process, grpc, ready_after: start.elapsed() })
     }
 
-    /// Waits until every ReplicaCount, of which there are so many, is as it should be. Between two looks there is time to
-    /// get there.
-    pub(crate) async fn counts_are(&self, known: usize, is_so: impl Fn(&ReplicaCount) -> bool) -> Result<()> {
+    /// Waits until the ReplicaCount of every member of a fleet is as it should be. Between two looks there is time to get
+    /// there.
+    pub(crate) async fn counts_are(&self, members: usize, is_so: impl Fn(&ReplicaCount) -> bool) -> Result<()> {
         let counts: Api<ReplicaCount> = Api::all(self.client.clone());
         wait::until("every ReplicaCount to be as it should", PATIENCE, async || {
             sleep(Duration::from_secs(1)).await;
             let counts = counts.list(&ListParams::default()).await?.items;
-            let so = counts.iter().filter(|count| is_so(count)).count();
-            ensure!(so == known, "{so} of {known} are");
+            let so = counts.iter().filter(|count| !fleet::is_original(&count.metadata) && is_so(count)).count();
+            ensure!(so == members, "{so} of {members} are");
             Ok(())
         })
         .await

@@ -118,8 +118,9 @@ impl Server {
         if let Some(signer) = signer {
             parts.spawn("signer", signer.run());
         }
-        let (watching, watch_client) = (readiness.clone(), client.clone());
-        parts.spawn("readiness", async move { watching.watch(watch_client, reporter).await });
+        let (watching, watch_client) = (readiness.clone(), enforcing.client.clone());
+        // On the thread that it tells of: with that one stuck, this replica is not ready.
+        parts.enforce("readiness", async move { watching.watch(watch_client, reporter).await });
         parts.spawn("http", admin::serve(http, readiness, metrics.clone()));
         let (ownership, max_replicas) = (args.ownership, args.max_replicas);
         let context =

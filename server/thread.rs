@@ -6,12 +6,12 @@ use tokio::runtime::{Builder, Handle};
 
 /// Starts a thread that runs tasks, by itself and until the process ends.
 ///
-/// What enforces has one: no call, handshake or large list delays it there, and its tasks, which hand work to each other
-/// all the time, wake no other threads to do so.
+/// What enforces has one: calls, handshakes and large lists do not delay it there, but for moments at the lock of the
+/// cache, and its tasks hand work to each other without waking other threads.
 ///
 /// # Errors
 ///
-/// When the system has no thread to give.
+/// When the system has no thread to give, or no files for its events.
 pub fn start(name: &str) -> io::Result<Handle> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();

@@ -22,7 +22,7 @@ use crate::{
 const DRIFTS: usize = 10_000;
 
 /// Rounds of ours and of the plain client, alternating: each may be as far off as the machine is busy elsewhere.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 /// When corrections were seen, in order.
 struct Corrections {

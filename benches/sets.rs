@@ -25,8 +25,8 @@ use crate::{
 const MEMBERS: usize = 640;
 
 /// Rounds of Sets and of plain calls, alternating.
-const CREATIONS: usize = 2;
-const UPDATES: usize = 3;
+const CREATIONS: usize = 6;
+const UPDATES: usize = 4;
 
 pub(crate) async fn run() -> Result<Section> {
     let stage = Stage::start().await?;

@@ -27,12 +27,14 @@ use std::{
     time::Duration,
 };
 
+use futures::{Stream, StreamExt, stream};
 use kube::Client;
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::{self, JoinError, JoinSet},
     time::timeout,
 };
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -189,7 +191,8 @@ impl Controller {
     async fn lead(&mut self, cache: &Cache, stop: &CancellationToken) -> Option<Result<(), JoinError>> {
         let (snapshot, events) = cache.attach_controller();
         info!(managed = snapshot.len(), "enforcing");
-        snapshot.into_iter().for_each(|seen| self.observe(seen));
+        // One after the other, so that what there is nothing to do about does not queue up.
+        let events = stream::iter(snapshot).chain(UnboundedReceiverStream::new(events));
         let term = self.term.clone();
         let lead = async {
             self.follow(events, stop).await?;
@@ -211,12 +214,16 @@ impl Controller {
         self.schedule.clear();
     }
 
-    async fn follow(&mut self, mut events: UnboundedReceiver<Seen>, stop: &CancellationToken) -> Result<(), JoinError> {
+    async fn follow(
+        &mut self,
+        mut events: impl Stream<Item = Seen> + Unpin,
+        stop: &CancellationToken,
+    ) -> Result<(), JoinError> {
         loop {
             self.start_writes();
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                Some(seen) = events.recv() => self.observe(seen),
+                Some(seen) = events.next() => self.observe(seen),
                 Some(slowed) = self.slowed.1.recv() => self.slowed(slowed),
                 Some(done) = self.corrections.join_next() => self.corrected(done?),
                 Some(done) = self.reports.join_next() => self.reported(done?),

@@ -148,7 +148,8 @@ impl Hold {
         Ok(Self { listener, tls: Arc::new(config).into() })
     }
 
-    /// Waits for a correction, which goes through when this is dropped. Without the handshake, it would after 10 s.
+    /// Waits for a correction, which goes through when this is dropped. The API server waits less long for a handshake than
+    /// for an answer.
     async fn correction(&self) -> Result<TlsStream<TcpStream>> {
         Ok(self.tls.accept(self.listener.accept().await?.0).await?)
     }

@@ -24,24 +24,33 @@ help: ## Print this list
 
 .PHONY: demo
 demo: ## See it work, on a real control plane that it starts; KEEP=1 leaves it running
-	cargo build --bins --examples
-	target/debug/examples/demo
+	cargo build --workspace --bins
+	target/debug/demo
 
 .PHONY: test
 test: ## Run every test, on a real control plane that they start
-	cargo build --bins --examples
+	cargo build --workspace --bins
 	cargo test --workspace
 
 .PHONY: stress
 stress: ## Run the tests that take minutes each, one after another
-	cargo build --bins --examples
-	DRIFTS=$(DRIFTS) cargo test --test tests -- --ignored --nocapture --test-threads=1
+	cargo build --workspace --bins
+	DRIFTS=$(DRIFTS) cargo test --workspace --test tests -- --ignored --nocapture --test-threads=1
 
 .PHONY: check
-check: ## Check the format, the lints and the unit tests
+check: sizes ## Check the format, the sizes, the lints and the unit tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo test --workspace --lib --bins --example certificates
+	cargo test --workspace --lib --bins
+
+# Unit tests below a file's code do not count; clippy.toml holds the bound of functions.
+.PHONY: sizes
+sizes: ## Check that no Rust file has over 300 lines
+	@git ls-files '*.rs' | xargs awk ' \
+		FNR == 1 { lines = 0; counts = 1 } \
+		/^mod tests \{/ { counts = 0 } \
+		counts && ++lines == 301 { print FILENAME ": over 300 lines without its tests"; failed = 1 } \
+		END { exit failed }'
 
 # What the checks of the dependencies run.
 DENY_VERSION := 0.18.9
@@ -56,26 +65,27 @@ $(DENY_ROOT)/bin/cargo-deny:
 
 .PHONY: fuzz
 fuzz: ## Fuzz everything that is read from outside, with a million inputs for each parser and each call
-	cargo build --profile fuzz --bins --examples
-	FUZZ_INPUTS=$(FUZZ_INPUTS) FUZZ_SEED=$(FUZZ_SEED) cargo test --profile fuzz --lib --bins --test tests fuzz:: -- --nocapture
+	cargo build --profile fuzz --workspace --bins
+	FUZZ_INPUTS=$(FUZZ_INPUTS) FUZZ_SEED=$(FUZZ_SEED) cargo test --profile fuzz --workspace --lib --bins --test tests fuzz:: -- --nocapture
 
 # Which section; all, and docs/benchmarks.md, if none is named.
 BENCH =
 
 .PHONY: bench
 bench: ## Measure everything beside what it is compared with, and save it in docs/benchmarks.md; BENCH=drift does one
-	cargo build --release --bins --example certificates
-	cargo bench --bench bench -- $(BENCH)
+	cargo build --release -p replica-count-manager -p certificates
+	cargo build --release -p kubectl-replicas
+	cargo bench -p benches --bench bench -- $(BENCH)
 
 .PHONY: certificates
 certificates: ## Make a CA, a server certificate and a client certificate
-	cargo run --quiet --example certificates
+	cargo run --quiet -p certificates
 
 .PHONY: chart
 chart: ## Write what follows from the Rust types and values.yaml: the chart's CRD, README and schema
-	cargo run --quiet --example crd >$(CHART)/files/crd.yaml.new
+	cargo run --quiet -p chart --bin crd >$(CHART)/files/crd.yaml.new
 	mv $(CHART)/files/crd.yaml.new $(CHART)/files/crd.yaml
-	cargo run --quiet --example values $(CHART)
+	cargo run --quiet -p chart --bin values $(CHART)
 
 .PHONY: lint-chart
 lint-chart: ## Check the chart; needs helm
@@ -84,13 +94,12 @@ lint-chart: ## Check the chart; needs helm
 
 .PHONY: krew
 krew: ## Build the plugin and pack it for krew, in dist/
-	cargo build --profile plugin --no-default-features --features plugin --bin kubectl-replicas
+	cargo build --profile plugin -p kubectl-replicas
 	krew/archive $(OS) $(ARCH) target/plugin/kubectl-replicas
 	krew/manifest dist/kubectl-replicas-*.tar.gz >dist/replicas.yaml
 
 .PHONY: image
 image: ## Build the server's image; needs buildah, but no daemon
-	RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target $(TARGET) \
-		--no-default-features --features server --bin replica-count-manager
+	RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target $(TARGET) -p replica-count-manager
 	install -D target/$(TARGET)/release/replica-count-manager dist/linux-$(ARCH)/replica-count-manager
 	buildah --storage-driver vfs build --isolation chroot --tag $(IMAGE) .

@@ -1,4 +1,4 @@
-//! Compiles the contracts of `proto/` without protoc: clients for the plugin, servers and their descriptors for the server.
+//! Compiles the contracts of `proto/` without protoc: clients, or servers, as the features ask for.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
     tonic_prost_build::configure()
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
-        .build_client(env::var_os("CARGO_FEATURE_PLUGIN").is_some())
+        .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
         .build_transport(false)
         // By far the largest of the events.
         .boxed(".replicas.v1.WatchReplicaCountsResponse.event.changed")

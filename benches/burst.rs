@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
 use replica_count_manager::{
-    api::{ReplicaCount, TargetKind},
-    scale,
+    enforcement::writes::scale,
+    resources::{ReplicaCount, TargetKind},
 };
 
 use crate::{

@@ -4,16 +4,14 @@ use std::ops::Range;
 
 use anyhow::{Context, Result};
 use cluster::wait;
+use contract::replicas::v1;
 use futures::{TryStreamExt, stream};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
 use kube::{
     Api,
     api::{ObjectMeta, Patch, PatchParams, PostParams},
 };
-use replica_count_manager::{
-    api::{FIELD_MANAGER, ReplicaCount, ReplicaCountSpec, ScaleTargetRef, TargetKey},
-    proto::replicas::v1,
-};
+use replica_count_manager::resources::{FIELD_MANAGER, ReplicaCount, ReplicaCountSpec, ScaleTargetRef, TargetKey};
 use serde_json::{Value, json};
 
 use crate::{PATIENCE, stage::Stage};

@@ -9,9 +9,9 @@ use kube::{
     api::{ListParams, WatchEvent, WatchParams},
 };
 use replica_count_manager::{
-    api::{Target, TargetKind, key_of},
-    cache::protobuf,
-    scale,
+    enforcement::writes::scale,
+    index::protobuf,
+    resources::{Target, TargetKind, key_of},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},

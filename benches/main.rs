@@ -2,20 +2,14 @@
 
 mod burst;
 mod calls;
-#[path = "../tests/support/channel.rs"]
-mod channel;
 mod drift;
 mod fleet;
 mod floor;
 mod machine;
-#[path = "../tests/support/memory.rs"]
-mod memory;
 mod observer;
 mod plot;
 mod plugin;
 mod reads;
-#[path = "../tests/support/release.rs"]
-mod release;
 mod report;
 mod sets;
 mod size;

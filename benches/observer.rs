@@ -18,8 +18,8 @@ use kube::{
     runtime::watcher::{self, Event, watcher},
 };
 use replica_count_manager::{
-    api::{Target, TargetKind},
-    cache::protobuf,
+    index::protobuf,
+    resources::{Target, TargetKind},
 };
 use serde_json::json;
 use tokio::task::AbortHandle;

@@ -8,9 +8,10 @@ use std::{
 use anyhow::Result;
 use cluster::{Cluster, Options, run as command};
 
+use support::release;
+
 use crate::{
     plot::{Curve, Plot},
-    release,
     report::{Section, Table},
     stats::{Samples, ratio, shown},
 };
@@ -27,10 +28,10 @@ pub(crate) async fn run() -> Result<Section> {
     let cluster = Cluster::start(Options::default()).await?;
     let certificates = cluster.folder().join("certificates");
     release::make_certificates(&certificates).await?;
-    let _kubelet = release::run_pods(&cluster, &release::built("replica-count-manager")?)?;
+    let _kubelet = release::run_pods(&cluster, &release::program("replica-count-manager")?)?;
     release::install(&cluster, &certificates, &[]).await?;
     let config = release::configure_plugin(&cluster, &certificates).await?;
-    let mut path = release::built("kubectl-replicas")?.parent().map(OsString::from).unwrap_or_default();
+    let mut path = release::program("kubectl-replicas")?.parent().map(OsString::from).unwrap_or_default();
     path.push(":");
     path.push(cluster.path());
     let kubectl = async |line: &str| -> Result<Duration> {

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use contract::replicas::v1;
 use kube::{Api, api::ListParams};
-use replica_count_manager::{api::ReplicaCount, proto::replicas::v1};
+use replica_count_manager::resources::ReplicaCount;
 
 use crate::{
     CALLERS,

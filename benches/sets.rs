@@ -1,14 +1,12 @@
 //! Sets by many callers.
 
 use anyhow::Result;
+use contract::replicas::v1;
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
-use replica_count_manager::{
-    api::{FIELD_MANAGER, ReplicaCount},
-    proto::replicas::v1,
-};
+use replica_count_manager::resources::{FIELD_MANAGER, ReplicaCount};
 use serde_json::json;
 
 use crate::{

@@ -10,7 +10,7 @@ use kube::{
     Api,
     api::{ListParams, VersionMatch},
 };
-use replica_count_manager::api::ReplicaCount;
+use replica_count_manager::resources::ReplicaCount;
 use serde::{Deserialize, de::IgnoredAny};
 use tokio::time::sleep;
 

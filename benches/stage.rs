@@ -9,27 +9,19 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use cluster::{Cluster, Component, Options, ports, run, wait};
+use contract::replicas::v1::{GetServerInfoRequest, replicas_service_client::ReplicasServiceClient};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, Config, CustomResourceExt, api::ListParams, api::PostParams, config::KubeConfigOptions,
     config::Kubeconfig,
 };
-use replica_count_manager::{
-    api::ReplicaCount,
-    apiserver,
-    proto::replicas::v1::{GetServerInfoRequest, replicas_service_client::ReplicasServiceClient},
-};
+use replica_count_manager::{resources::ReplicaCount, runtime::client};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{process::Child, time::sleep};
 use tonic::transport::Channel;
 
-use crate::{
-    PATIENCE,
-    channel::{Certificate, connect},
-    fleet,
-    memory::Memory,
-    release,
-};
+use crate::{PATIENCE, fleet};
+use support::{Certificate, Memory, connect, release};
 
 /// What else writes: autoscalers, for comparison, and what a cluster cannot start without. The pods of 100,000
 /// Deployments would measure the machine.
@@ -62,7 +54,7 @@ impl Stage {
         let [grpc, http] = [ports::free()?, ports::free()?].map(|port| format!("127.0.0.1:{port}"));
         let file = |name: &str| self.certificates.join(name).display().to_string();
         let log = self.cluster.folder().join("log/server.log");
-        let mut command = self.cluster.command(release::built("replica-count-manager")?);
+        let mut command = self.cluster.command(release::program("replica-count-manager")?);
         command.args([format!("--grpc-address={grpc}"), format!("--http-address={http}")]).args([
             format!("--cert-file={}", file("server/server.crt")),
             format!("--key-file={}", file("server/server.key")),
@@ -71,7 +63,7 @@ impl Stage {
         let start = Instant::now();
         let process = command.stderr(File::create(log)?).spawn()?;
         // Without retries, which would pause ever longer while it is not ready.
-        let probe = apiserver::builder(&Config::new(format!("http://{http}").parse()?))?.build();
+        let probe = client::builder(&Config::new(format!("http://{http}").parse()?))?.build();
         wait::until("the server to be ready", PATIENCE, async || {
             Ok(probe.request_text(hyper::Request::get("/readyz").body(Vec::new())?).await.map(drop)?)
         })
@@ -125,7 +117,7 @@ const ADMINS: &str = "--group=replica-count-manager:admins";
 pub(crate) async fn client(kubeconfig: &Path) -> Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    Ok(apiserver::client(&config)?)
+    Ok(client::client(&config)?)
 }
 
 async fn define(client: &Client) -> Result<()> {

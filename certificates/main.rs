@@ -1,6 +1,6 @@
 //! Makes the certificates that the server and its clients need: a CA, and what it signs.
 //!
-//! `cargo run --example certificates` makes all of them; `server` and `client` issue one more from a CA that exists.
+//! `cargo run -p certificates` makes all of them; `server` and `client` issue one more from a CA that exists.
 //! The server's own `pki` signs, `files` writes.
 
 mod files;
@@ -25,8 +25,8 @@ const ADMINS: &str = "replica-count-manager:admins";
 /// What to do where there is a CA already.
 const REMEDY: &str = "\
 To issue from the CA that is there:
-    cargo run --quiet --example certificates -- client --user NAME
-    cargo run --quiet --example certificates -- server --force
+    cargo run --quiet -p certificates -- client --user NAME
+    cargo run --quiet -p certificates -- server --force
 To begin anew, add --force: the server will then refuse every certificate of the old CA.
 ";
 

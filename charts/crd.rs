@@ -1,10 +1,10 @@
 //! Prints the CustomResourceDefinition of ReplicaCount, as the chart holds it: `make chart` writes it there.
 
 use kube::CustomResourceExt;
-use replica_count_manager::api::ReplicaCount;
+use replica_count_manager::resources::ReplicaCount;
 
 fn main() -> anyhow::Result<()> {
-    println!("# Generated from server/api/replica_count.rs by `make chart`.");
+    println!("# Generated from server/src/resources/replica_count.rs by `make chart`.");
     print!("{}", serde_yaml::to_string(&ReplicaCount::crd())?);
     Ok(())
 }

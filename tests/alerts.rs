@@ -7,7 +7,7 @@ use cluster::run;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command};
 
-use crate::support::{
+use support::{
     chart::{objects, one},
     world,
 };
@@ -60,7 +60,7 @@ async fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
 async fn every_alert_has_a_runbook_that_says_what_to_do() -> Result<()> {
     let rules =
         rules(json!({"prometheusRule": {"enabled": true, "runbookUrl": "https://example.com/alerts.md"}})).await?;
-    let runbooks = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/alerts.md"))?;
+    let runbooks = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/alerts.md"))?;
     let sections: BTreeSet<_> = runbooks.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     assert_eq!(names(&rules), sections);
     for rule in rules["groups"][0]["rules"].as_array().context("no rules")? {

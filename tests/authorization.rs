@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use cluster::{run, wait};
-use replica_count_manager::proto::{
+use contract::{
     deployments::{
         GetDeploymentRequest, ListDeploymentsRequest, SetDeploymentRequest,
         deployments_service_client::DeploymentsServiceClient,
@@ -13,7 +13,7 @@ use replica_count_manager::proto::{
 };
 use tonic::{Code, Status, transport::Channel};
 
-use crate::support::{Namespace, PATIENCE};
+use support::{Namespace, PATIENCE};
 
 /// What may be done, beyond what is documented for a right that was taken away (10 s): the machine may be slow.
 const SOON: Duration = Duration::from_secs(15);

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use crate::support::{Namespace, PATIENCE, Refusal, condition, namespace::event};
+use support::{Namespace, PATIENCE, Refusal, condition, namespace::event};
 
 /// An autoscaler that needs no metrics to scale: its minimum is above the count that is held.
 fn autoscaler(name: &str) -> String {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::run;
 use serde_json::{Value, json};
 
-use crate::support::{World, presented::certificate_request, release};
+use support::{World, presented::certificate_request, release};
 
 /// What the fence says when it refuses.
 const REFUSAL: &str = "may change counts and who owns them";

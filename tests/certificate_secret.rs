@@ -4,10 +4,10 @@ use std::{fs, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use cluster::{Options, run, wait};
-use replica_count_manager::proto::replicas::v1;
+use contract::replicas::v1;
 use serde_json::json;
 
-use crate::support::{
+use support::{
     Certificate, FILES, Namespace, PATIENCE, World, metric, namespace::event, release, rotation::Rotation, shown,
 };
 

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use anyhow::{Context, Result};
 
-use crate::support::{release, world};
+use support::{release, world};
 
 #[tokio::test]
 async fn keys_are_private_and_nothing_is_overwritten_unasked() -> Result<()> {
@@ -25,7 +25,7 @@ async fn keys_are_private_and_nothing_is_overwritten_unasked() -> Result<()> {
 fn git_ignores_what_is_made() -> Result<()> {
     for file in ["ca/ca.key", "ca/ca.crt", "server/server.key", "client/client.key", "client-alice/client.key"] {
         let mut git = std::process::Command::new("git");
-        git.current_dir(env!("CARGO_MANIFEST_DIR")).args(["check-ignore", "--quiet"]);
+        git.current_dir(support::ROOT).args(["check-ignore", "--quiet"]);
         assert!(git.arg(format!("certificates/{file}")).status()?.success(), "{file}");
     }
     Ok(())

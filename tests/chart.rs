@@ -7,7 +7,7 @@ use cluster::run;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{
+use support::{
     chart::{objects, one, render},
     release::{self, CHART},
     world,
@@ -102,7 +102,7 @@ async fn the_readme_and_the_schema_tell_what_values_yaml_tells() -> Result<()> {
     for file in generated.into_iter().chain(["values.yaml"]) {
         fs::copy(format!("{CHART}/{file}"), copy.join(file))?;
     }
-    run(Command::new(release::built("examples/values")?).arg(&copy)).await?;
+    run(Command::new(release::program("values")?).arg(&copy)).await?;
     for file in generated {
         let [ours, new] = [CHART.as_ref(), copy.as_path()].map(|folder| fs::read_to_string(folder.join(file)));
         assert!(ours? == new?, "{file} is out of date: run `make chart`");

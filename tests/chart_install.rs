@@ -8,7 +8,7 @@ use cluster::{Options, run};
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-use crate::support::{
+use support::{
     Namespace, World,
     installation::{Helm, Installation, previous_chart},
     release::{self, CHART, NAME},

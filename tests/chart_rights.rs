@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use crate::support::{
+use support::{
     Namespace, PATIENCE,
     chart::{objects, of_kind, one, server_role},
     release, world,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use contract::replicas::v1;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, date_time_ymd,
 };
-use replica_count_manager::proto::replicas::v1;
 use rustls::{
     AlertDescription as Alert, Error as TlsError, HandshakeKind,
     client::Resumption,
@@ -15,7 +15,7 @@ use rustls::{
 };
 use tonic::Code;
 
-use crate::support::{
+use support::{
     dial,
     presented::{Presented, Signer, client, connect},
     world,

@@ -12,7 +12,7 @@ use k8s_openapi::ByteString;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::json;
 
-use crate::support::{
+use support::{
     Namespace, Outcome, User, World,
     presented::{Signer, client},
     release, world,

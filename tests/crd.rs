@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 use kube::CustomResourceExt;
-use replica_count_manager::api::ReplicaCount;
+use replica_count_manager::resources::ReplicaCount;
 
-use crate::support::Namespace;
+use support::Namespace;
 
 #[test]
 fn the_charts_definition_is_the_one_of_the_code() -> Result<()> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/replica-count-manager/files/crd.yaml");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/replica-count-manager/files/crd.yaml");
     let chart = std::fs::read_to_string(path)?;
     let chart = chart.split_once('\n').map_or("", |(_comment, definition)| definition);
     assert_eq!(chart, serde_yaml::to_string(&ReplicaCount::crd())?, "run `make chart`");

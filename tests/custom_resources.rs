@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::support::{Namespace, condition, namespace::manifest};
+use support::{Namespace, condition, namespace::manifest};
 
 /// A kind of a test's own, in a group of that name.
 struct Kind<'a> {
@@ -61,7 +61,7 @@ impl<'a> Kind<'a> {
                             "metadata": {"name": "w"}, "spec": spec});
         let apply = ["apply", "--server-side", "--field-manager=gitops", "--filename=-"];
         // Discovery of the API server shows a new kind a moment later.
-        cluster::wait::until("the Widget", crate::support::PATIENCE, async || {
+        cluster::wait::until("the Widget", support::PATIENCE, async || {
             self.shop.kubectl_with(&apply, &widget.to_string()).await
         })
         .await
@@ -94,7 +94,7 @@ impl<'a> Kind<'a> {
 
     /// Waits until the Widget's field has this count.
     async fn reaches(&self, field: &str, replicas: i64) -> Result<()> {
-        cluster::wait::until(&format!("{field} at {replicas}"), crate::support::PATIENCE, async || {
+        cluster::wait::until(&format!("{field} at {replicas}"), support::PATIENCE, async || {
             let widget = self.shop.get(&self.object()).await?;
             anyhow::ensure!(widget["spec"][field] == replicas, "{}", widget["spec"]);
             Ok(())
@@ -119,7 +119,7 @@ async fn a_kind_like_argo_rollouts_is_held_and_its_ownership_given_back() -> Res
     kind.apply("v1", json!({"replicas": 2})).await?;
     let target = json!({"namespace": shop.name, "group": kind.group, "kind": "Widget", "name": "w"});
     let request = json!({"target": target, "replicas": 3});
-    cluster::wait::until("the Set", crate::support::PATIENCE, async || {
+    cluster::wait::until("the Set", support::PATIENCE, async || {
         Ok(shop.world.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await?)
     })
     .await?;
@@ -201,7 +201,7 @@ async fn a_replica_set_is_held_unless_a_deployment_controls_it() -> Result<()> {
     shop.kubectl(&["scale", "replicaset/alone", "--replicas=5"]).await?;
     assert_eq!(shop.drifts("replicaset.alone", 1).await?["lastDrift"]["manager"], "kubectl");
 
-    let owned = cluster::wait::until("the Deployment's ReplicaSet", crate::support::PATIENCE, async || {
+    let owned = cluster::wait::until("the Deployment's ReplicaSet", support::PATIENCE, async || {
         let list = shop.kubectl(&["get", "replicasets", "--selector=app=web", "--output=name"]).await?;
         Ok(list.trim().strip_prefix("replicaset.apps/").context("there is none")?.to_owned())
     })

@@ -1,8 +1,5 @@
 //! `make demo`: the main job, on a real control plane, as a user would see it. KEEP=1 leaves it running.
 
-#[path = "support/release.rs"]
-mod release;
-
 use std::{
     env,
     ffi::OsString,
@@ -15,14 +12,13 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use cluster::{Cluster, Options, ports, run, wait};
 use serde_json::Value;
+use support::{ROOT, release};
 
 /// The end of every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The namespace of the documented grpcurl call.
 const NAMESPACE: &str = "my-app-namespace";
-
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -37,7 +33,7 @@ async fn main() -> Result<()> {
     println!("up after {:.1} s", start.elapsed().as_secs_f64());
 
     title("The chart, installed by helm");
-    let kubelet = release::run_pods(&demo.cluster, &release::built("replica-count-manager")?)?;
+    let kubelet = release::run_pods(&demo.cluster, &release::program("replica-count-manager")?)?;
     release::install(&demo.cluster, &certificates, &[]).await?;
     demo.show("kubectl get pods --namespace replica-count-manager").await?;
     demo.drift().await?;
@@ -61,7 +57,7 @@ struct Demo {
 impl Demo {
     async fn start(certificates: &Path) -> Result<Self> {
         let cluster = Cluster::start(Options::default()).await?;
-        symlink(release::built("kubectl-replicas")?, cluster.folder().join("bin/kubectl-replicas"))?;
+        symlink(release::program("kubectl-replicas")?, cluster.folder().join("bin/kubectl-replicas"))?;
         let config = release::configure_plugin(&cluster, certificates).await?;
         Ok(Self { cluster, config })
     }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use crate::support::Namespace;
+use support::Namespace;
 
 #[tokio::test]
 async fn a_deployment_is_set_got_and_listed() -> Result<()> {

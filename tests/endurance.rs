@@ -10,11 +10,11 @@ use kube::{
     Api, Client,
     api::{ListParams, Patch, PatchParams},
 };
-use replica_count_manager::api::{ReplicaCount, ReplicaCountStatus};
+use replica_count_manager::resources::{ReplicaCount, ReplicaCountStatus};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::{
+use support::{
     Memory, Namespace, PATIENCE, World,
     namespace::{all, names, replica_count, without_pods},
 };

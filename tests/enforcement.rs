@@ -9,11 +9,11 @@ use kube::{
     Api,
     api::{WatchEvent, WatchParams},
 };
-use replica_count_manager::api::ReplicaCount;
+use replica_count_manager::resources::ReplicaCount;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use crate::support::{
+use support::{
     Namespace, PATIENCE, condition,
     namespace::{manifest, names, replica_count},
 };

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use cluster::{Component, Options};
 use tokio::time::Instant;
 
-use crate::support::{
+use support::{
     Hanging, Namespace, Setters, World, condition,
     namespace::{manifest, names, replica_count},
     release,

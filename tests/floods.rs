@@ -9,14 +9,13 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    limits::{call_while, server, user},
-    support::{
-        Namespace,
-        presented::connect,
-        raw::{PREFACE, frame},
-    },
+use support::{
+    Namespace,
+    presented::connect,
+    raw::{PREFACE, frame},
 };
+
+use crate::limits::{call_while, server, user};
 
 /// The bytes of one flood: enough to take seconds.
 const FLOOD: usize = 32 * 1024 * 1024;

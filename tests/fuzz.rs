@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
+use contract::{deployments, replicas::v1};
 use futures::{StreamExt, TryStreamExt, stream};
 use fuzz::{Mutator, grouped};
 use prost::Message;
-use replica_count_manager::proto::{deployments, replicas::v1};
 use tonic::{Code, Status, transport::Channel};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_request::MessageRequest};
 
-use crate::support::{
+use support::{
     FILES, Namespace, PATIENCE, Standalone, connect,
     raw::{self, PREFACE, frame},
     server_flags,

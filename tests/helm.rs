@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use cluster::Options;
 
-use crate::support::{
+use support::{
     Namespace, World,
     app::{held, owned_by, upgrade},
 };

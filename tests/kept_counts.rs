@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::support::{Namespace, Refusal, namespace::replica_count};
+use support::{Namespace, Refusal, namespace::replica_count};
 
 async fn call(shop: &Namespace<'_>, method: &str, request: &Value, force: bool) -> Result<Value, Refusal> {
     let mut request = request.clone();

@@ -5,20 +5,20 @@ use std::fs;
 use anyhow::Result;
 use cluster::run;
 
-use crate::support::world;
+use support::world;
 
 #[tokio::test]
 async fn krew_installs_the_plugin_from_its_archive_and_kubectl_runs_it() -> Result<()> {
     let world = world().await?;
     let dist = world.cluster.folder().join("dist");
     let script = |name: &str| {
-        let mut script = world.cluster.command(concat!(env!("CARGO_MANIFEST_DIR"), "/krew/").to_owned() + name);
+        let mut script = world.cluster.command(format!("{}/krew/{name}", support::ROOT));
         // The scripts ask cargo for the version, which needs the user's own toolchain.
         script.env("DIST", &dist).env("HOME", std::env::var_os("HOME").unwrap_or_default());
         script
     };
     let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    run(script("archive").args(["linux", machine, env!("CARGO_BIN_EXE_kubectl-replicas")])).await?;
+    run(script("archive").args(["linux", machine]).arg(support::release::program("kubectl-replicas")?)).await?;
     let archive = dist.join(format!("kubectl-replicas-linux-{machine}.tar.gz"));
     let manifest = dist.join("replicas.yaml");
     fs::write(&manifest, run(script("manifest").arg(&archive)).await?)?;

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use cluster::wait;
 
-use crate::support::{
+use support::{
     Namespace, PATIENCE,
     app::{held, manifest, owned_by, owners},
 };

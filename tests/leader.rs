@@ -4,12 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Error, Result, ensure};
 use cluster::{Component, Options, wait};
+use contract::replicas::v1;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use replica_count_manager::{
-    leader::{LEASE_DURATION, RENEW_DEADLINE},
-    proto::replicas::v1,
-};
+use replica_count_manager::leader::{LEASE_DURATION, RENEW_DEADLINE};
 use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::{
@@ -18,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::support::{
+use support::{
     Namespace, PATIENCE, Server, World, http,
     namespace::names,
     pair::{client, leader_and_standby, leads, managed, start, target},

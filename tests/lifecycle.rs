@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cluster::{Options, run, wait};
-use replica_count_manager::proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
+use contract::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use tonic::Code;
 
-use crate::support::{Certificate, FILES, Namespace, PATIENCE, World, connect, release, server_flags, world};
+use support::{Certificate, FILES, Namespace, PATIENCE, World, connect, release, server_flags, world};
 
 #[tokio::test]
 async fn probes_and_metrics_answer_in_plain_http() -> Result<()> {

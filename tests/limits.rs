@@ -4,17 +4,14 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
+use contract::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use kube::{
     Api, Config,
     api::{Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use rcgen::{CertificateParams, DnType};
-use replica_count_manager::{
-    api::ReplicaCount,
-    apiserver,
-    proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient},
-};
+use replica_count_manager::{resources::ReplicaCount, runtime::client};
 use rustls::ClientConfig;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet, time::timeout};
@@ -23,7 +20,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::support::{
+use support::{
     FILES, Namespace, PATIENCE, Standalone, dial, dial_as, http,
     presented::{Signer, client, connect},
     server_flags,
@@ -216,7 +213,7 @@ async fn a_watch_that_is_not_read_is_cut_off_and_holds_no_memory() -> Result<()>
     let before = server.memory()?;
     let kubeconfig = Kubeconfig::read_from(shop.world.cluster.kubeconfig())?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    let counts: Api<ReplicaCount> = Api::namespaced(apiserver::client(&config)?, &shop.name);
+    let counts: Api<ReplicaCount> = Api::namespaced(client::client(&config)?, &shop.name);
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
         let (name, counts) = (format!("web-{writer}"), counts.clone());

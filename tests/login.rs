@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::support::{User, World, presented, release};
+use support::{User, World, presented, release};
 
 /// A certificate that a renewal is due for, in hours from now.
 const OLD: [i64; 2] = [-23, 1];

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{PATIENCE, RUN, User, World, release};
+use support::{PATIENCE, RUN, User, World, release};
 
 /// A login that waits for its approval.
 struct Waiting {

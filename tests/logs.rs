@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use crate::support::{FILES, Namespace, PATIENCE, server_flags, world};
+use support::{FILES, Namespace, PATIENCE, server_flags, world};
 
 /// The lines of a log, each of which is an object with what every line has.
 fn lines(log: &str) -> Result<Vec<Value>> {

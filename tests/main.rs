@@ -3,8 +3,6 @@
 //! Most share one cluster with one server, and have a namespace each; those that break things start a cluster of their
 //! own. Whatever happens to this process, its clusters end with it.
 
-mod support;
-
 mod alerts;
 mod authorization;
 mod autoscalers;

@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
-use replica_count_manager::{
-    pki::{Authority, DAY},
-    proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient},
-};
+use contract::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
+use replica_count_manager::pki::{Authority, DAY};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
-use crate::support::{
+use support::{
     Certificate, Namespace, PATIENCE, Standalone, connect, http, metric, namespace::event,
     presented::certificate_request, rotation::Rotation, shown,
 };

@@ -5,10 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use anyhow::{Result, ensure};
 use cluster::{Options, run};
 
-use crate::{
-    certificate_rights::only_its_own_certificates,
-    support::{Namespace, RUN, User, World, release},
-};
+use support::{Namespace, RUN, User, World, release};
+
+use crate::certificate_rights::only_its_own_certificates;
 
 #[tokio::test]
 async fn whoever_may_edit_and_log_in_sets_counts_without_a_file() -> Result<()> {

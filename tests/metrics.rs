@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
-use replica_count_manager::proto::replicas::v1::{GetServerInfoRequest, WatchReplicaCountsRequest};
+use contract::replicas::v1::{GetServerInfoRequest, WatchReplicaCountsRequest};
 use serde_json::json;
 
-use crate::support::{Namespace, PATIENCE, World, world};
+use support::{Namespace, PATIENCE, World, world};
 
 /// The value of a series, by its name and labels; 0 if there is none.
 async fn value(world: &World, series: &str) -> Result<f64> {

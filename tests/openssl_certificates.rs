@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::{Context, Result};
 use cluster::run;
-use replica_count_manager::proto::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
+use contract::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use rustls::{AlertDescription, Error as TlsError};
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::support::{
+use support::{
     Namespace, Standalone, dial,
     presented::{Presented, connect},
     server_flags, world,

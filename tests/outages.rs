@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use cluster::{Component, Options, wait};
-use replica_count_manager::proto::replicas::v1;
+use contract::replicas::v1;
 use tokio::time::Instant;
 
-use crate::support::{
+use support::{
     Namespace, PATIENCE, Setters, World,
     namespace::names,
     pair::{client, leader_and_standby, managed, start, target},

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::{Options, run, wait};
 use serde_json::Value;
 
-use crate::support::{
+use support::{
     Namespace, PATIENCE, World,
     app::{owned_by, owners},
     namespace::manifest,

@@ -7,7 +7,7 @@ use cluster::{Component, Options, run, wait};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::{Hanging, Namespace, PATIENCE, World, release};
+use support::{Hanging, Namespace, PATIENCE, World, release};
 
 /// Makes the API server serve one correction in these namespaces at a time and refuse all others for now, as it does
 /// when it is overloaded (API Priority and Fairness). Returns the objects to delete.

@@ -11,7 +11,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::support::{Namespace, Outcome, outcome};
+use support::{Namespace, Outcome, outcome};
 
 async fn plugin(shop: &Namespace<'_>, line: &str) -> Result<Outcome> {
     outcome(shop.world.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await

@@ -7,7 +7,7 @@ use cluster::{ports, run};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, date_time_ymd};
 use tokio::process::Command;
 
-use crate::support::{Namespace, World, outcome, release, world};
+use support::{Namespace, World, outcome, release, world};
 
 /// Runs a command that should not get through to the server, and checks what it says.
 async fn unreachable(plugin: &mut Command, messages: &[&str]) -> Result<()> {

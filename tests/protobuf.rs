@@ -14,11 +14,11 @@ use kube::{
     core::{Status, WatchEvent},
 };
 use replica_count_manager::{
-    api::{Target, TargetKind, TargetState},
-    cache::protobuf,
+    index::protobuf,
+    resources::{Target, TargetKind, TargetState},
 };
 
-use crate::support::{Namespace, PATIENCE};
+use support::{Namespace, PATIENCE};
 
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 

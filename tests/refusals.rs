@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::support::Namespace;
+use support::Namespace;
 
 async fn refused(shop: &Namespace<'_>, method: &str, request: Value, code: &str, message: &str) -> Result<()> {
     let refusal = shop.world.grpcurl(method, &request).await.err();

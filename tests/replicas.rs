@@ -1,7 +1,7 @@
 //! `replicas.v1.ReplicasService`: lists in pages, watches, reads of one's own writes, unset.
 
 use anyhow::{Context, Result};
-use replica_count_manager::proto::replicas::v1::{
+use contract::replicas::v1::{
     self, replicas_service_client::ReplicasServiceClient, watch_replica_counts_response::Event,
 };
 use serde_json::json;
@@ -12,7 +12,7 @@ use tonic_reflection::pb::v1alpha::{
     server_reflection_request::MessageRequest,
 };
 
-use crate::support::{Namespace, PATIENCE};
+use support::{Namespace, PATIENCE};
 
 type Client = ReplicasServiceClient<Channel>;
 

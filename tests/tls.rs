@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::{Certificate, PATIENCE, Refusal, World, handshake, release, world};
+use support::{Certificate, PATIENCE, Refusal, World, handshake, release, world};
 
 const METHOD: &str = "proto.DeploymentsService/ListDeployments";
 
@@ -66,7 +66,7 @@ async fn the_server_does_not_start_with_what_it_cannot_use() -> Result<()> {
     let other = world.cluster.folder().join("unusable");
     release::make_certificates(&other).await?;
     let start = async |certificate: &str, key: &str, ca: &str| -> Result<String> {
-        let mut server = world.cluster.command(env!("CARGO_BIN_EXE_replica-count-manager"));
+        let mut server = world.cluster.command(support::release::program("replica-count-manager")?);
         server.args(["--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--cert-file", certificate]);
         server.args(["--key-file", key, "--ca-cert-file", ca]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = timeout(PATIENCE, server.kill_on_drop(true).output()).await??;

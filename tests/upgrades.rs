@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use cluster::{Options, run, wait};
 
 use self::load::Load;
-use crate::support::{Namespace, PATIENCE, World, pair, release};
+use support::{Namespace, PATIENCE, World, pair, release};
 
 /// Upgrades the release to another template of its pods, and waits until the pods of before are gone.
 async fn upgrade(world: &World, revision: u32) -> Result<()> {

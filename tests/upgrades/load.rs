@@ -9,14 +9,14 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
+use contract::replicas::v1::{
+    self, replicas_service_client::ReplicasServiceClient, watch_replica_counts_response::Event,
+};
 use futures::future::try_join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
-};
-use replica_count_manager::proto::replicas::v1::{
-    self, replicas_service_client::ReplicasServiceClient, watch_replica_counts_response::Event,
 };
 use serde_json::json;
 use tokio::time::{Instant, interval, timeout};
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Response, Status, transport::Channel};
 use tonic_types::StatusExt;
 
-use crate::support::{Certificate, Namespace, PATIENCE, connect, namespace::names, pair};
+use support::{Certificate, Namespace, PATIENCE, connect, namespace::names, pair};
 
 /// How often the client asks for the ready endpoints.
 const REFRESH: Duration = Duration::from_millis(200);

@@ -1,0 +1,89 @@
+//! `kubectl replicas unset`.
+
+use clap::Args;
+use contract::replicas::v1::{Target, UnsetReplicaCountRequest, UnsetReplicaCountResponse};
+
+use super::{batch, dry_run::DryRunArgs};
+use crate::{
+    args::ConnectionArgs,
+    connect::Session,
+    error::Error,
+    output::Lines,
+    target::{self, TargetRef},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Let others change the count of the Deployment web again
+  kubectl replicas unset web
+
+  # Stop managing a StatefulSet, and put back the count that it had before
+  kubectl replicas unset sts/db --restore";
+
+/// Stop managing targets, and leave their counts as they are
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct UnsetArgs {
+    /// Stop managing these: web, deploy/web, sts/db, rollouts.argoproj.io/web
+    #[arg(value_name = "TARGET", required = true)]
+    targets: Vec<String>,
+    /// Put back the count that each had before it was managed
+    #[arg(long)]
+    restore: bool,
+    /// Unset although another tool keeps the ReplicaCount
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+}
+
+/// Stops managing targets.
+pub(super) async fn run(args: UnsetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+    let names = args.targets.iter().map(|word| word.parse()).collect::<Result<Vec<TargetRef>, _>>()?;
+    target::check_distinct(&names.iter().collect::<Vec<_>>())?;
+    let session = Session::open(connection).await?;
+    let mut targets = Vec::with_capacity(names.len());
+    for name in &names {
+        targets.push(session.resolve(name).await?);
+    }
+    let mut lines = Lines::default();
+    let (_, result) = batch::run(&mut lines, targets, "unset", |target| unset(&session, &args, target)).await;
+    lines.end(result)
+}
+
+async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> (String, Result<(String, ()), Error>) {
+    let name = target::name(&target);
+    let dry_run = args.dry_run.dry_run;
+    let request = UnsetReplicaCountRequest { target: Some(target), restore: args.restore, force: args.force, dry_run };
+    let response = session.answer(session.client.clone().unset_replica_count(request)).await;
+    let result = match response {
+        Ok(response) => Ok((line(&name, &response, dry_run), ())),
+        Err(error) if dry_run => Err(error),
+        Err(error) => Err(error.of_write(&name, "unset")),
+    };
+    (name, result)
+}
+
+fn line(name: &str, response: &UnsetReplicaCountResponse, dry_run: bool) -> String {
+    let desired = response.replica_count.as_ref().and_then(|count| count.desired);
+    let was = desired.map(|desired| format!(" (was {desired})")).unwrap_or_default();
+    let restored = response.restored.map(|restored| format!(", put back to {restored}")).unwrap_or_default();
+    let dry = if dry_run { " (server dry run)" } else { "" };
+    format!("{name} unset{restored}{was}{dry}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::replicas::v1::ReplicaCount;
+
+    use super::*;
+
+    #[test]
+    fn the_line_says_what_was_and_what_was_put_back() {
+        let count = ReplicaCount { desired: Some(3), ..ReplicaCount::default() };
+        let response = UnsetReplicaCountResponse { replica_count: Some(count), ..UnsetReplicaCountResponse::default() };
+        assert_eq!(line("deployment.apps/web", &response, false), "deployment.apps/web unset (was 3)\n");
+        let restored = UnsetReplicaCountResponse { restored: Some(2), ..response };
+        assert_eq!(line("x", &restored, true), "x unset, put back to 2 (was 3) (server dry run)\n");
+    }
+}

@@ -1,0 +1,68 @@
+//! What a server answers, as it is shown.
+
+use contract::replicas::v1::{
+    Change, Condition, Drift, Drifter, ListReplicaCountsResponse, Override, ReplicaCount, Target,
+};
+use jiff::Timestamp;
+use prost::Message;
+
+use super::{
+    DocumentFormat, describe, document, not_ready, serialize,
+    table::{Columns, replica_counts},
+};
+
+fn seed() -> Vec<u8> {
+    let at = Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 999_999_999 });
+    let [namespace, group, kind, name] = ["shop", "apps", "Deployment", "web"].map(str::to_owned);
+    let [type_, status, reason, message] = ["Ready", "False", "Correcting", "3 of 5"].map(str::to_owned);
+    let manager = || "kubectl".to_owned();
+    let (from, to) = (Some(3), Some(7));
+    let count = ReplicaCount {
+        target: Some(Target { namespace, group, kind, name }),
+        desired: Some(3),
+        observed: Some(7),
+        ready: Some(2),
+        reason: "sale".into(),
+        set_by: "alice".into(),
+        r#override: Some(Override { replicas: Some(10), until: at, reason: "load".into(), then_unset: true }),
+        drifts: 1,
+        last_drift: Some(Drift {
+            manager: manager(),
+            operation: "Update".into(),
+            subresource: "scale".into(),
+            from,
+            to,
+            at,
+            corrected_at: at,
+        }),
+        appliers: vec!["helm".into()],
+        drifters: vec![Drifter { manager: manager(), count: 1, from, to, last: at }],
+        changes: vec![Change { from, to, by: "alice".into(), reason: "sale".into(), at }],
+        conditions: vec![Condition { r#type: type_, status, reason, message, last_transition_time: at }],
+        ..ReplicaCount::default()
+    };
+    ListReplicaCountsResponse { replica_counts: vec![count], ..Default::default() }.encode_to_vec()
+}
+
+#[test]
+fn whatever_a_server_answers_can_be_shown() {
+    let now = Timestamp::from_second(1_800_000_000).unwrap();
+    let words = ["\u{1b}[31m", "\t", "\u{200d}", "kubectl", "Ready", "True"];
+    fuzz::target("answers to be shown").seeds([seed()]).words(words).bytes(|input| {
+        let Ok(answer) = ListReplicaCountsResponse::decode(input) else { return false };
+        let counts = answer.replica_counts;
+        for count in &counts {
+            let text = describe(count, now);
+            // What others write is in one line and moves no cursor.
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+            let _ = not_ready(count);
+        }
+        let table = replica_counts(&counts, Columns { namespace: true, wide: true }, now);
+        assert!(table.chars().all(|c| c == '\n' || !c.is_control()), "{table:?}");
+        let json = serialize(&document::list(counts.clone()), DocumentFormat::Json).unwrap();
+        let yaml = serialize(&document::list(counts), DocumentFormat::Yaml).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(serde_yaml::from_str::<serde_json::Value>(&yaml).unwrap(), json, "{yaml}");
+        true
+    });
+}

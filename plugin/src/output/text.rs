@@ -1,0 +1,110 @@
+//! Small pieces of text that tables and descriptions share.
+
+use contract::replicas::v1::{Condition, Override, ReplicaCount};
+use jiff::Timestamp;
+
+use crate::time::{distance, from_proto};
+
+/// What stands for a value that is absent, as in kubectl's tables.
+pub(super) const NONE: &str = "-";
+
+/// Text that others wrote, without what could move the cursor or fake a line.
+pub(super) fn printable(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.trim().is_empty() { NONE.to_owned() } else { text }
+}
+
+/// A count, or the sign for none.
+pub(super) fn count(count: Option<i32>) -> String {
+    count.map_or_else(|| NONE.to_owned(), |count| count.to_string())
+}
+
+/// How long ago something was.
+pub(super) fn ago(time: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
+    time.and_then(from_proto).map_or_else(|| NONE.to_owned(), |time| format!("{} ago", distance(time, now)))
+}
+
+/// Who wrote what and when: `kubectl 3->7, 12s ago`.
+pub(super) fn write(manager: &str, from: i32, to: i32, at: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
+    format!("{} {from}->{to}, {}", printable(manager), ago(at, now))
+}
+
+/// The latest drift, or the sign for none.
+pub(super) fn last_drift(shown: &ReplicaCount, now: Timestamp) -> String {
+    let drift = shown.last_drift.as_ref();
+    drift.map_or_else(
+        || NONE.to_owned(),
+        |drift| write(&drift.manager, drift.from(), drift.to(), drift.at.as_ref(), now),
+    )
+}
+
+/// An override and its end: `10 for 2h`, `10 until 2h ago`.
+pub(super) fn override_(over: &Override, now: Timestamp) -> String {
+    let end = match over.until.as_ref().and_then(from_proto) {
+        Some(until) if until > now => format!("{} for {}", over.replicas(), distance(now, until)),
+        Some(until) => format!("{} until {} ago", over.replicas(), distance(until, now)),
+        None => over.replicas().to_string(),
+    };
+    if over.then_unset { format!("{end}, then unset") } else { end }
+}
+
+/// What holds for a count in one word: Ready, or why it is not.
+pub(super) fn status(shown: &ReplicaCount) -> String {
+    match ready(shown) {
+        Some(ready) if ready.status == "True" => "Ready".to_owned(),
+        Some(ready) => printable(&ready.reason),
+        None => NONE.to_owned(),
+    }
+}
+
+/// Why a count is not ready, in the words of its condition: `CorrectionFailed: …`.
+pub(crate) fn not_ready(shown: &ReplicaCount) -> Option<String> {
+    let ready = ready(shown).filter(|ready| ready.status != "True")?;
+    let words = [&ready.reason, &ready.message].into_iter().filter(|words| !words.is_empty());
+    Some(words.map(|words| printable(words)).collect::<Vec<_>>().join(": ")).filter(|why| !why.is_empty())
+}
+
+fn ready(shown: &ReplicaCount) -> Option<&Condition> {
+    shown.conditions.iter().find(|condition| condition.r#type == "Ready")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::to_proto;
+
+    #[test]
+    fn the_words_of_others_cannot_control_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31m\nb"), "a [31m b");
+        assert_eq!(printable(""), NONE);
+        assert_eq!(printable("\n"), NONE);
+    }
+
+    #[test]
+    fn an_override_says_how_long_it_lasts() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let until = |seconds: i64| Override {
+            replicas: Some(10),
+            until: Some(to_proto(Timestamp::from_second(1_000_000 + seconds).unwrap())),
+            ..Override::default()
+        };
+        assert_eq!(override_(&until(7200), now), "10 for 120m");
+        assert_eq!(override_(&until(-7200), now), "10 until 120m ago");
+        assert_eq!(override_(&Override { then_unset: true, ..until(60) }, now), "10 for 60s, then unset");
+    }
+
+    #[test]
+    fn a_count_that_is_not_ready_says_why() {
+        let shown = |status: &str, message: &str| {
+            let [r#type, status, reason, message] = ["Ready", status, "TargetNotFound", message].map(str::to_owned);
+            let conditions = vec![Condition { r#type, status, reason, message, ..Condition::default() }];
+            ReplicaCount { conditions, ..ReplicaCount::default() }
+        };
+        let (ready, missing) = (shown("True", ""), shown("False", "no\ntarget"));
+        assert_eq!((status(&ready), not_ready(&ready)), ("Ready".to_owned(), None));
+        let why = Some("TargetNotFound: no target".to_owned());
+        assert_eq!((status(&missing), not_ready(&missing)), ("TargetNotFound".to_owned(), why));
+        assert_eq!(not_ready(&shown("False", "")).as_deref(), Some("TargetNotFound"));
+        assert_eq!((status(&ReplicaCount::default()), not_ready(&ReplicaCount::default())), (NONE.to_owned(), None));
+    }
+}

@@ -1,0 +1,216 @@
+//! How a target is named on the command line, and in our output.
+
+use std::{fmt, str::FromStr};
+
+use contract::replicas::v1::Target;
+
+/// How targets may be named, for error messages.
+const FORMS: &str = "NAME (a Deployment), deployment/NAME, statefulset/NAME, and RESOURCE.GROUP/NAME such as \
+                     rollouts.argoproj.io/web";
+
+/// The longest name that Kubernetes accepts.
+const MAX_NAME: usize = 253;
+
+/// The kinds that need no discovery: kind, singular, plural, short name.
+const APPS: [[&str; 4]; 3] = [
+    ["Deployment", "deployment", "deployments", "deploy"],
+    ["StatefulSet", "statefulset", "statefulsets", "sts"],
+    ["ReplicaSet", "replicaset", "replicasets", "rs"],
+];
+
+/// A target as the user names it: `web`, `sts/db`, `widgets.example.com/x`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TargetRef {
+    /// The kind.
+    pub(crate) kind: KindRef,
+    /// The name.
+    pub(crate) name: String,
+}
+
+/// The kind of a target as the user names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KindRef {
+    /// A kind of the group `apps`.
+    Apps(&'static str),
+    /// A resource whose kind only the API server knows.
+    Resource {
+        /// The plural or singular name, such as `widgets`.
+        resource: String,
+        /// The API group, such as `example.com`.
+        group: String,
+    },
+}
+
+/// Why a word does not name a target.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{word:?} is not a target: {what} must not be empty")]
+    Empty { word: String, what: &'static str },
+    #[error("{word:?} is not a target: there is more than one slash")]
+    Slashes { word: String },
+    #[error("{word:?} is not a target: {name:?} is not the name of an object")]
+    Name { word: String, name: String },
+    #[error("{word:?} is not a target: the kind {kind:?} is unknown")]
+    Kind { word: String, kind: String },
+    #[error("{target} is named twice")]
+    Twice { target: String },
+}
+
+impl Error {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Name { .. } => {
+                Some("names are lower case letters, digits, '-' and '.', as kubectl shows them".to_owned())
+            }
+            Self::Empty { .. } | Self::Slashes { .. } | Self::Kind { .. } => Some(format!("accepted are {FORMS}")),
+            Self::Twice { .. } => None,
+        }
+    }
+}
+
+impl FromStr for TargetRef {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self, Error> {
+        let (kind, name) = match word.split_once('/') {
+            None => (None, word),
+            Some((_, name)) if name.contains('/') => return Err(Error::Slashes { word: word.to_owned() }),
+            Some((kind, name)) => (Some(kind), name),
+        };
+        let empty = |what| Error::Empty { word: word.to_owned(), what };
+        let kind = match kind {
+            None => KindRef::Apps("Deployment"),
+            Some("") => return Err(empty("the kind")),
+            Some(kind) => {
+                parse_kind(kind).ok_or_else(|| Error::Kind { word: word.to_owned(), kind: kind.to_owned() })?
+            }
+        };
+        match name {
+            "" => Err(empty("the name")),
+            name if is_dns_subdomain(name) => Ok(Self { kind, name: name.to_owned() }),
+            name => Err(Error::Name { word: word.to_owned(), name: name.to_owned() }),
+        }
+    }
+}
+
+/// Reads `deploy`, `deployments.apps` or `widgets.example.com`, in any case, as kubectl does.
+fn parse_kind(text: &str) -> Option<KindRef> {
+    let text = text.to_ascii_lowercase();
+    let (resource, group) = text.split_once('.').unwrap_or((&text, "apps"));
+    let known = APPS.iter().find(|names| names[1..].contains(&resource));
+    match (known, group) {
+        (Some(names), "apps") => Some(KindRef::Apps(names[0])),
+        (None, "apps") => None,
+        _ if is_dns_subdomain(resource) && is_dns_subdomain(group) => {
+            Some(KindRef::Resource { resource: resource.to_owned(), group: group.to_owned() })
+        }
+        _ => None,
+    }
+}
+
+/// Whether the text is a DNS subdomain as in RFC 1123, which the names of objects and groups are.
+fn is_dns_subdomain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(inner)
+    };
+    text.len() <= MAX_NAME && text.split('.').all(is_label)
+}
+
+impl fmt::Display for TargetRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            KindRef::Apps(kind) => write!(f, "{}.apps/{}", kind.to_ascii_lowercase(), self.name),
+            KindRef::Resource { resource, group } => write!(f, "{resource}.{group}/{}", self.name),
+        }
+    }
+}
+
+/// Refuses targets that are named twice: what should happen to them is not clear.
+pub(crate) fn check_distinct(targets: &[&TargetRef]) -> Result<(), Error> {
+    let again = |(index, target): &(usize, &&TargetRef)| targets[..*index].contains(target);
+    match targets.iter().enumerate().find(again) {
+        Some((_, target)) => Err(Error::Twice { target: target.to_string() }),
+        None => Ok(()),
+    }
+}
+
+/// The name of a target as kubectl writes it, and as every command takes it: `deployment.apps/web`.
+pub(crate) fn name(target: &Target) -> String {
+    let or = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
+    format!("{}.{}/{}", or(&target.kind, "Deployment").to_ascii_lowercase(), or(&target.group, "apps"), target.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(word: &str) -> TargetRef {
+        word.parse().unwrap()
+    }
+
+    #[test]
+    fn the_kinds_of_apps_have_the_names_that_kubectl_knows() {
+        let table = [
+            ("web", "deployment.apps/web"),
+            ("web.v1", "deployment.apps/web.v1"),
+            ("deployment/web", "deployment.apps/web"),
+            ("deployments/web", "deployment.apps/web"),
+            ("deploy/web", "deployment.apps/web"),
+            ("Deployment/web", "deployment.apps/web"),
+            ("deployment.apps/web", "deployment.apps/web"),
+            ("deployments.apps/web", "deployment.apps/web"),
+            ("sts/db", "statefulset.apps/db"),
+            ("statefulset/db", "statefulset.apps/db"),
+            ("statefulsets.apps/db", "statefulset.apps/db"),
+            ("rs/x", "replicaset.apps/x"),
+        ];
+        for (word, name) in table {
+            let target = parse(word);
+            assert!(matches!(target.kind, KindRef::Apps(_)), "{word}");
+            assert_eq!(target.to_string(), name, "{word}");
+        }
+    }
+
+    #[test]
+    fn other_resources_are_named_with_their_group() {
+        let widgets = KindRef::Resource { resource: "widgets".to_owned(), group: "example.com".to_owned() };
+        assert_eq!(parse("widgets.example.com/x"), TargetRef { kind: widgets, name: "x".to_owned() });
+        assert!(matches!(parse("deployments.example.com/x").kind, KindRef::Resource { .. }));
+    }
+
+    #[test]
+    fn what_names_no_target_is_refused_with_what_is_accepted() {
+        for word in
+            ["", "/", "/web", "deploy/", "a/b/c", "Web", "we_b", "-web", "web=3", "pods/x", "foo.apps/x", "a..b/x"]
+        {
+            let error = word.parse::<TargetRef>().unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{word:?} is not a target: ")), "{error}");
+            assert!(error.hint().is_some());
+        }
+        assert!("a".repeat(254).parse::<TargetRef>().is_err());
+    }
+
+    #[test]
+    fn a_target_that_is_named_twice_is_refused() {
+        let (web, same, db) = (parse("web"), parse("deploy/web"), parse("sts/web"));
+        assert_eq!(check_distinct(&[&web, &db]), Ok(()));
+        assert_eq!(check_distinct(&[&web, &db, &same]).unwrap_err().to_string(), "deployment.apps/web is named twice");
+    }
+
+    proptest! {
+        #[test]
+        fn no_word_makes_the_parser_panic(word in ".*") {
+            let _ = word.parse::<TargetRef>();
+        }
+
+        #[test]
+        fn what_is_shown_can_be_read_again(kind in "(deploy|sts|rs|[a-z]{1,9}\\.[a-z]{1,9}\\.io)", name in "[a-z0-9]{1,20}") {
+            let target = parse(&format!("{kind}/{name}"));
+            prop_assert_eq!(parse(&target.to_string()), target);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Names in the cluster that both programs use.
+
+/// The API group of our custom resource, the prefix of our labels and annotations, and the domain of our reasons in
+/// `google.rpc.ErrorInfo`.
+pub const GROUP: &str = "replica-count-manager.io";
+
+/// The signer of CertificateSigningRequests that issues client certificates.
+pub const CLIENT_SIGNER: &str = "replica-count-manager.io/client";
+
+/// The group whose members may do everything, by the chart's `access.admins`.
+pub const ADMINS: &str = "replica-count-manager:admins";
+
+/// The label, with its value, of the Service that the plugin looks for.
+pub const SERVICE_SELECTOR: &str = "replica-count-manager.io/service=grpc";
+
+/// The annotation of that Service which names the ConfigMap with the CA certificate.
+pub const CA_CONFIG_MAP: &str = "replica-count-manager.io/ca-configmap";
+
+/// The stable reasons of errors, as `google.rpc.ErrorInfo` carries them. They never change their meaning.
+pub mod reasons {
+    /// A field is missing or out of range; the metadata's `field` names it.
+    pub const INVALID_FIELD: &str = "INVALID_FIELD";
+    /// There is no such target.
+    pub const TARGET_NOT_FOUND: &str = "TARGET_NOT_FOUND";
+    /// There is no such namespace.
+    pub const NAMESPACE_NOT_FOUND: &str = "NAMESPACE_NOT_FOUND";
+    /// The target has no ReplicaCount.
+    pub const NOT_MANAGED: &str = "NOT_MANAGED";
+    /// The target has another count than the caller expected.
+    pub const UNEXPECTED_COUNT: &str = "UNEXPECTED_COUNT";
+    /// A HorizontalPodAutoscaler scales the target.
+    pub const AUTOSCALED: &str = "AUTOSCALED";
+    /// Another object decides the target's count, as a Deployment does for its ReplicaSets.
+    pub const CONTROLLED: &str = "CONTROLLED";
+    /// Another tool manages the ReplicaCount.
+    pub const OWNED_BY_OTHER: &str = "OWNED_BY_OTHER";
+    /// The ReplicaCount of that name belongs to another target.
+    pub const NAME_TAKEN: &str = "NAME_TAKEN";
+    /// The count from before the target was managed is unknown.
+    pub const NO_ORIGINAL_COUNT: &str = "NO_ORIGINAL_COUNT";
+    /// RBAC does not allow the call to the caller.
+    pub const FORBIDDEN: &str = "FORBIDDEN";
+    /// The caller of a watch may list other kinds than when it began.
+    pub const RIGHTS_CHANGED: &str = "RIGHTS_CHANGED";
+    /// The server has not read the cluster's state yet.
+    pub const NOT_SYNCED: &str = "NOT_SYNCED";
+    /// The server has not seen the resource version that the caller asked for.
+    pub const CACHE_BEHIND: &str = "CACHE_BEHIND";
+    /// The watch was read too slowly and missed events.
+    pub const WATCH_TOO_SLOW: &str = "WATCH_TOO_SLOW";
+    /// There are too many watches.
+    pub const TOO_MANY_WATCHES: &str = "TOO_MANY_WATCHES";
+    /// The server is stopping.
+    pub const STOPPING: &str = "STOPPING";
+    /// Others changed the object at the same time, at every attempt.
+    pub const CONTENDED: &str = "CONTENDED";
+    /// The API server refused the object.
+    pub const REFUSED_BY_API_SERVER: &str = "REFUSED_BY_API_SERVER";
+    /// The namespace is being deleted.
+    pub const NAMESPACE_TERMINATING: &str = "NAMESPACE_TERMINATING";
+    /// The API server does not allow it to the server's account.
+    pub const FORBIDDEN_TO_SERVER: &str = "FORBIDDEN_TO_SERVER";
+    /// The API server failed.
+    pub const API_SERVER_FAILED: &str = "API_SERVER_FAILED";
+    /// The API server is out of reach, or busy.
+    pub const API_SERVER_UNREACHABLE: &str = "API_SERVER_UNREACHABLE";
+}

@@ -1,0 +1,102 @@
+//! The settings: flags, and environment variables of the same names.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::{
+    enforcement::OwnershipMode,
+    leader::LeaseArgs,
+    pki::{managed::ManagedArgs, signer::SignerArgs},
+    runtime::check::CheckArgs,
+    runtime::pod::PodArgs,
+    telemetry::LogFormat,
+    tls::Files,
+};
+
+/// Keep Kubernetes replica counts where they were set
+///
+/// Watches ReplicaCount objects and their targets, puts counts back when they drift, and serves gRPC over mutual TLS.
+/// Finds the API server through KUBECONFIG, or the service account of its pod.
+#[derive(Clone, Debug, Parser)]
+#[command(version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Args {
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Address of the gRPC services; [::] listens on IPv4 as well
+    #[arg(long, env, default_value = "[::]:8080", value_name = "IP:PORT")]
+    pub grpc_address: SocketAddr,
+
+    /// Address of /livez, /readyz and /metrics, in plain HTTP
+    #[arg(long, env, default_value = "[::]:8081", value_name = "IP:PORT")]
+    pub http_address: SocketAddr,
+
+    /// The only namespace to watch and serve; empty means all
+    #[arg(long, env, default_value = "", value_name = "NAME")]
+    pub namespace: String,
+
+    /// Log level: error, warn, info, debug, trace
+    #[arg(long, env, default_value = "info", value_name = "LEVEL")]
+    pub log_level: String,
+
+    /// Format of the log
+    #[arg(long, env, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+
+    /// Where the certificates come from
+    #[arg(long, env, default_value = "files", value_name = "SOURCE")]
+    pub certificates: CertificateSource,
+
+    /// The server's certificate
+    #[command(flatten)]
+    pub files: Files,
+
+    /// The certificates that the server manages
+    #[command(flatten)]
+    pub managed: ManagedArgs,
+
+    /// The certificates of clients
+    #[command(flatten)]
+    pub signer: SignerArgs,
+
+    /// The pod that the server runs in
+    #[command(flatten)]
+    pub pod: PodArgs,
+
+    /// The election of a leader
+    #[command(flatten)]
+    pub lease: LeaseArgs,
+
+    /// Largest count to accept and enforce, in replicas
+    #[arg(long, env, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    pub max_replicas: i32,
+
+    /// What becomes of the ownership of a count that was put back, as server-side apply tracks it
+    #[arg(long, env, default_value = "giveBack", value_name = "MODE")]
+    pub ownership: OwnershipMode,
+}
+
+/// Where the certificates come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CertificateSource {
+    /// The files that the next three flags name, which somebody else keeps
+    Files,
+    /// A CA in a Secret, which the server makes and renews by itself
+    Managed,
+}
+
+/// What else the program does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Call a server over mutual TLS, and succeed if it says that it serves
+    Check(CheckArgs),
+}
+
+impl Args {
+    /// The only namespace, if there is one.
+    pub fn namespace(&self) -> Option<String> {
+        Some(self.namespace.clone()).filter(|namespace| !namespace.is_empty())
+    }
+}

@@ -1,0 +1,3 @@
+//! The writes of the server to targets.
+
+pub mod scale;

@@ -1,0 +1,115 @@
+//! What is known of a target, as `replicas.v1` shows it.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
+
+use crate::{
+    index::TargetSnapshot,
+    resources::{Change, Drift, Drifter, Override, TargetKey},
+};
+use contract::replicas::v1;
+
+/// Shows a target and its `ReplicaCount`, if it has one.
+///
+/// The current counts are the cache's; the history is the status's, which follows a moment later.
+pub(super) fn replica_count(seen: &TargetSnapshot, now: Timestamp) -> v1::ReplicaCount {
+    let shown = v1::ReplicaCount {
+        target: Some(target(&seen.key)),
+        observed: seen.target.as_ref().and_then(|target| target.replicas),
+        ready: seen.target.as_ref().and_then(|target| target.ready),
+        ..v1::ReplicaCount::default()
+    };
+    let Some(count) = &seen.count else { return shown };
+    let status = &count.status;
+    v1::ReplicaCount {
+        desired: count.spec.desired(now),
+        replicas: Some(count.spec.replicas),
+        original_replicas: count.spec.original_replicas,
+        reason: count.spec.reason.clone(),
+        set_by: count.set_by.to_string(),
+        r#override: count.spec.override_.as_ref().map(override_),
+        drifts: status.drifts,
+        last_drift: status.last_drift.as_ref().map(drift),
+        appliers: status.appliers.clone(),
+        drifters: status.drifters.iter().map(drifter).collect(),
+        changes: status.changes.iter().map(change).collect(),
+        conditions: status.conditions.iter().map(condition).collect(),
+        resource_version: count.resource_version.to_string(),
+        ..shown
+    }
+}
+
+/// Shows a target's key.
+pub(super) fn target(key: &TargetKey) -> v1::Target {
+    v1::Target {
+        namespace: key.namespace.to_string(),
+        group: key.kind.group.to_string(),
+        kind: key.kind.kind.to_string(),
+        name: key.name.to_string(),
+    }
+}
+
+fn override_(over: &Override) -> v1::Override {
+    v1::Override {
+        replicas: Some(over.replicas),
+        until: Some(timestamp(over.until.0)),
+        reason: over.reason.clone(),
+        then_unset: over.then_unset,
+    }
+}
+
+fn drift(drift: &Drift) -> v1::Drift {
+    v1::Drift {
+        manager: drift.manager.clone(),
+        operation: drift.operation.clone(),
+        subresource: drift.subresource.clone(),
+        from: Some(drift.from),
+        to: Some(drift.to),
+        at: Some(micro(&drift.at)),
+        corrected_at: drift.corrected_at.as_ref().map(micro),
+    }
+}
+
+fn drifter(drifter: &Drifter) -> v1::Drifter {
+    v1::Drifter {
+        manager: drifter.manager.clone(),
+        count: drifter.count,
+        from: Some(drifter.from),
+        to: Some(drifter.to),
+        last: Some(micro(&drifter.last)),
+    }
+}
+
+fn change(change: &Change) -> v1::Change {
+    v1::Change {
+        from: change.from,
+        to: Some(change.to),
+        by: change.by.clone(),
+        reason: change.reason.clone(),
+        at: Some(micro(&change.at)),
+    }
+}
+
+fn condition(condition: &Condition) -> v1::Condition {
+    v1::Condition {
+        r#type: condition.type_.clone(),
+        status: condition.status.clone(),
+        reason: condition.reason.clone(),
+        message: condition.message.clone(),
+        last_transition_time: Some(timestamp(condition.last_transition_time.0)),
+    }
+}
+
+fn micro(time: &MicroTime) -> prost_types::Timestamp {
+    timestamp(time.0)
+}
+
+fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    // jiff counts seconds towards zero, protobuf downwards.
+    let (seconds, nanos) = (time.as_second(), time.subsec_nanosecond());
+    if nanos < 0 {
+        prost_types::Timestamp { seconds: seconds - 1, nanos: nanos + 1_000_000_000 }
+    } else {
+        prost_types::Timestamp { seconds, nanos }
+    }
+}

@@ -1,0 +1,148 @@
+//! Label selectors in kubectl's syntax: `app=web,tier!=db,env in (a,b),!canary`.
+
+use std::str::FromStr;
+
+use crate::resources::Labels;
+
+/// A label selector; the empty one selects everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Selector(Vec<Requirement>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Requirement {
+    Exists(String),
+    Absent(String),
+    In(String, Vec<String>),
+    NotIn(String, Vec<String>),
+}
+
+impl Selector {
+    /// Whether labels match; a target that does not exist has none.
+    pub(super) fn matches(&self, labels: Option<&Labels>) -> bool {
+        self.0.iter().all(|requirement| labels.is_some_and(|labels| requirement.matches(labels)))
+    }
+}
+
+impl Requirement {
+    fn matches(&self, labels: &Labels) -> bool {
+        match self {
+            Self::Exists(key) => labels.get(key).is_some(),
+            Self::Absent(key) => labels.get(key).is_none(),
+            Self::In(key, values) => labels.get(key).is_some_and(|value| values.iter().any(|one| one == value)),
+            Self::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.iter().any(|one| one == value)),
+        }
+    }
+}
+
+impl FromStr for Selector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        split(text).map(|part| part.trim().parse()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl FromStr for Requirement {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((left, values)) = text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+            let values = values.split(',').map(|value| label_value(value.trim())).collect::<Result<_, _>>()?;
+            return match left.split_whitespace().collect::<Vec<_>>()[..] {
+                [key, "in"] => Ok(Self::In(label_key(key)?, values)),
+                [key, "notin"] => Ok(Self::NotIn(label_key(key)?, values)),
+                _ => Err(format!("{text:?} is neither \"key in (a,b)\" nor \"key notin (a,b)\"")),
+            };
+        }
+        if let Some((key, value)) = text.split_once("!=") {
+            Ok(Self::NotIn(label_key(key)?, vec![label_value(value.trim())?]))
+        } else if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
+            Ok(Self::In(label_key(key)?, vec![label_value(value.trim())?]))
+        } else if let Some(key) = text.strip_prefix('!') {
+            Ok(Self::Absent(label_key(key)?))
+        } else {
+            Ok(Self::Exists(label_key(text)?))
+        }
+    }
+}
+
+/// Splits at the commas that are not between parentheses.
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0usize;
+    text.split(move |c| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    })
+}
+
+fn label_key(key: &str) -> Result<String, String> {
+    let key = key.trim();
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    if key.is_empty() || !key.chars().all(valid) {
+        return Err(format!("{key:?} is not a label's name"));
+    }
+    Ok(key.to_owned())
+}
+
+fn label_value(value: &str) -> Result<String, String> {
+    if !value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
+        return Err(format!("{value:?} is not a label's value"));
+    }
+    Ok(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn selectors_match_as_kubectl_does() {
+        let labels = [("app", "web"), ("example.com/tier", "front")].map(|(key, value)| (key.into(), value.into()));
+        let labels = Labels::from(&labels.into());
+        for (selector, matches) in [
+            ("", true),
+            ("app", true),
+            ("!app", false),
+            ("!canary", true),
+            ("app=web", true),
+            ("app==web", true),
+            ("app = web , example.com/tier=front", true),
+            ("app=web,canary", false),
+            ("app!=web", false),
+            ("canary!=true", true),
+            ("app in (api, web)", true),
+            ("app in (api),app", false),
+            ("app notin (api,db)", true),
+            ("app notin (web)", false),
+            ("canary notin (x)", true),
+            ("app=", false),
+        ] {
+            assert_eq!(selector.parse::<Selector>().unwrap().matches(Some(&labels)), matches, "{selector:?}");
+        }
+        assert!(Selector::default().matches(None));
+        assert!(!"!canary".parse::<Selector>().unwrap().matches(None));
+    }
+
+    #[test]
+    fn what_is_no_selector_is_refused() {
+        for text in ["=web", "app=a b", "app in web", "app in (a", "app of (a)", ",", "app,,tier", "a&b", "app>1"] {
+            assert!(text.parse::<Selector>().is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in any::<String>()) {
+            let _ = text.parse::<Selector>();
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The pod of this server, and Events about it: what goes wrong with the server itself, where its operators look.
+
+use std::time::Duration;
+
+use clap::Args;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Client,
+    runtime::events::{Event, EventType, Recorder, Reporter},
+};
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::{resources::FIELD_MANAGER, telemetry};
+
+/// How long it may take to write an Event.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest note of an Event, in characters: events.k8s.io/v1 takes 1,024 bytes.
+const MAX_NOTE: usize = 250;
+
+/// Which pod this is.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PodArgs {
+    /// Name of this pod, for its Events and for the Lease; empty means the machine's, and no Events
+    #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
+    pub pod_name: String,
+
+    /// Namespace of this pod, where the server keeps what it manages
+    #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
+    pub pod_namespace: String,
+
+    /// UID of this pod, by which `kubectl describe` finds its Events
+    #[arg(long, env, default_value = "", hide_default_value = true, value_name = "UID")]
+    pub pod_uid: String,
+}
+
+impl PodArgs {
+    /// The name of the pod, or that of the machine.
+    pub fn name(&self) -> String {
+        if !self.pod_name.is_empty() {
+            return self.pod_name.clone();
+        }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        host.trim().to_owned()
+    }
+}
+
+/// Tells of what happens to this server.
+pub struct Pod {
+    recorder: Recorder,
+    /// `None` outside of a pod.
+    reference: Option<ObjectReference>,
+}
+
+impl Pod {
+    /// With the account of a client.
+    pub fn new(client: Client, args: &PodArgs) -> Self {
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let reference = (!args.pod_name.is_empty() && !args.pod_namespace.is_empty()).then(|| ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: some(&args.pod_name),
+            namespace: some(&args.pod_namespace),
+            uid: some(&args.pod_uid),
+            ..ObjectReference::default()
+        });
+        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: some(&args.pod_name) };
+        Self { recorder: Recorder::new(client, reporter), reference }
+    }
+
+    /// Writes an Event. One that cannot be written is lost: the log tells the same.
+    pub async fn tell(&self, type_: EventType, reason: &str, action: &str, note: &str) {
+        let Some(reference) = &self.reference else { return };
+        let note = note.chars().take(MAX_NOTE).collect();
+        let (reason, action) = (reason.to_owned(), action.to_owned());
+        let event = Event { type_, reason, action, note: Some(note), secondary: None };
+        match timeout(TIMEOUT, self.recorder.publish(&event, reference)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(error = telemetry::chain(&error), "event not written"),
+            Err(_) => debug!("event not written within {TIMEOUT:?}"),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The plugin, as kubectl runs it.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use tokio::process::Command;
+
+use super::World;
+
+/// What a run of the plugin came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl World {
+    /// Prepares `kubectl replicas`, configured with the test's certificates.
+    pub fn plugin(&self) -> Command {
+        let mut kubectl = self.cluster.kubectl();
+        kubectl.env("PATH", self.path_with_plugin()).env("KUBECTL_REPLICAS_CONFIG", self.plugin_config());
+        kubectl.arg("replicas");
+        kubectl
+    }
+
+    fn path_with_plugin(&self) -> OsString {
+        let mut path = self.plugin_folder().as_os_str().to_owned();
+        path.push(":");
+        path.push(self.cluster.path());
+        path
+    }
+}
+
+/// Runs a plugin to its end, whatever it is.
+pub async fn outcome(plugin: &mut Command) -> Result<Outcome> {
+    let output = plugin.output().await?;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes);
+    Ok(Outcome { code: output.status.code(), stdout: text(output.stdout)?, stderr: text(output.stderr)? })
+}

@@ -1,0 +1,98 @@
+//! The server as its users install it: certificates, a Secret, the chart. The tests and the demo share it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use cluster::{Cluster, Kubelet, run};
+use tokio::process::Command;
+
+/// The namespace and the name of the release, and of its objects.
+pub const NAME: &str = "replica-count-manager";
+
+/// The folder of the chart.
+pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/replica-count-manager");
+
+/// The values of every release here: its certificates, and the mark that leaves its pods to our kubelet instead of kwok.
+pub const VALUES: [&str; 4] = [
+    "--set",
+    "certificates.existingSecret=replica-count-manager-certificates",
+    "--set-string",
+    r"podAnnotations.replica-count-manager\.io/run=true",
+];
+
+/// Runs the pods that are annotated for it, of the server's image.
+pub fn run_pods(cluster: &Cluster, server: &Path) -> Result<Kubelet> {
+    Kubelet::start(cluster, [(NAME, server)])
+}
+
+/// Installs the chart with the certificates of a folder and further flags of helm, and waits until its pod, run by the
+/// kubelet, is ready.
+pub async fn install(cluster: &Cluster, certificates: &Path, flags: &[&str]) -> Result<()> {
+    run(cluster.kubectl().args(["create", "namespace", NAME])).await?;
+    create_secret(cluster, NAME, certificates, "server/server.crt").await?;
+    let mut helm = cluster.helm();
+    helm.args(["install", NAME, CHART, "--namespace", NAME]).args(VALUES).args(flags);
+    run(helm.args(["--wait", "--timeout=2m"])).await.map(drop)
+}
+
+/// Hands the server its certificate, in a Secret; the certificate itself is a file of the folder.
+pub async fn create_secret(cluster: &Cluster, namespace: &str, certificates: &Path, certificate: &str) -> Result<()> {
+    let file = |key: &str, name: &str| format!("--from-file={key}={}", certificates.join(name).display());
+    let mut secret = cluster.kubectl();
+    secret.args(["create", "secret", "generic", "replica-count-manager-certificates", "--namespace", namespace]);
+    secret.args([file("tls.crt", certificate), file("tls.key", "server/server.key"), file("ca.crt", "ca/ca.crt")]);
+    run(&mut secret).await.map(drop)
+}
+
+/// Makes a CA, a server and a client certificate with the project's own command.
+pub async fn make_certificates(folder: &Path) -> Result<()> {
+    make_certificates_for(folder, NAME).await
+}
+
+/// Makes them for a server in another namespace.
+pub async fn make_certificates_for(folder: &Path, namespace: &str) -> Result<()> {
+    let mut make = Command::new(program("certificates")?);
+    run(make.args(["--namespace", namespace, "--out"]).arg(folder)).await.map(drop)
+}
+
+/// The CA, the certificate and the key of the client, in a folder that the certificates command made.
+pub fn client_files(certificates: &Path) -> [String; 3] {
+    ["ca/ca.crt", "client/client.crt", "client/client.key"].map(|file| certificates.join(file).display().to_string())
+}
+
+/// Writes the plugin's configuration for the cluster, and returns its path.
+pub async fn configure_plugin(cluster: &Cluster, certificates: &Path) -> Result<PathBuf> {
+    let config = cluster.folder().join("kubectl-replicas.yaml");
+    let context = run(cluster.kubectl().args(["config", "current-context"])).await?;
+    let [ca, certificate, key] = client_files(certificates);
+    let entry = format!("{{ca: {ca}, certificate: {certificate}, key: {key}}}");
+    std::fs::write(&config, format!("contexts:\n  {}: {entry}\n", context.trim()))?;
+    Ok(config)
+}
+
+/// A program of this workspace, from the folder of this process's own profile.
+///
+/// # Errors
+///
+/// When the program was not built, or one of its sources is newer: a test of an old program proves nothing.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let found = this.ancestors().map(|folder| folder.join(name)).find(|path| path.is_file());
+    let program = found.with_context(|| format!("{name} is not built: run `cargo build --workspace --bins`"))?;
+    // Cargo lists the sources of each program in make's format: `program: source source`.
+    let sources = fs::read_to_string(program.with_extension("d")).context("failed to read the program's sources")?;
+    let (_, sources) = sources.split_once(": ").context("the program's list of sources is malformed")?;
+    let built = fs::metadata(&program)?.modified()?;
+    for source in sources.trim_end().replace("\\ ", "\0").split(' ') {
+        let source = source.replace('\0', " ");
+        let changed = fs::metadata(&source).and_then(|source| source.modified());
+        ensure!(
+            changed.is_ok_and(|changed| changed <= built),
+            "{name} is older than {source}: run `cargo build --workspace --bins`"
+        );
+    }
+    Ok(program)
+}

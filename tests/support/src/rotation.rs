@@ -1,0 +1,100 @@
+//! What must not notice that a server's certificate is replaced: a steady load, an open connection, a Watch on it.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use cluster::wait;
+use contract::replicas::v1::{
+    self, replicas_service_client::ReplicasServiceClient, watch_replica_counts_response::Event,
+};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tonic::{Streaming, transport::Channel};
+
+use super::{Certificate, Namespace, PATIENCE, connect, handshake};
+
+/// How soon a change is in force: its source is looked at every 5 s, and it takes a moment to get there.
+const SOON: Duration = Duration::from_secs(10 + 5);
+
+/// How many call at once, each time on a new connection.
+const CALLERS: usize = 4;
+
+/// A load, and a connection with a Watch, both from before the replacement.
+pub struct Rotation<'a> {
+    shop: &'a Namespace<'a>,
+    address: String,
+    certificate: Arc<Certificate>,
+    /// What the server showed at first.
+    before: Vec<u8>,
+    open: ReplicasServiceClient<Channel>,
+    events: Streaming<v1::WatchReplicaCountsResponse>,
+    stop: watch::Sender<bool>,
+    load: JoinSet<Result<usize>>,
+}
+
+impl<'a> Rotation<'a> {
+    /// Begins with a server that answers this client.
+    pub async fn begin(shop: &'a Namespace<'_>, address: &str, certificate: Arc<Certificate>) -> Result<Self> {
+        let before = shown(address, &certificate).await?;
+        let mut open = ReplicasServiceClient::new(connect(address.to_owned(), &certificate)?);
+        let request = v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
+        let events = open.watch_replica_counts(request).await?.into_inner();
+        let stop = watch::Sender::new(false);
+        let mut load = JoinSet::new();
+        for _ in 0..CALLERS {
+            load.spawn(call_until_stopped(address.to_owned(), certificate.clone(), stop.subscribe()));
+        }
+        Ok(Self { shop, address: address.to_owned(), certificate, before, open, events, stop, load })
+    }
+
+    /// Waits until new connections see another certificate.
+    pub async fn is_in_force(&self) -> Result<()> {
+        wait::until("the new certificate", SOON, async || {
+            ensure!(shown(&self.address, &self.certificate).await? != self.before, "it is still the old one");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends the load, none of whose calls may have failed, and checks that the old connection and its Watch live on.
+    pub async fn was_not_noticed(mut self) -> Result<()> {
+        self.stop.send_replace(true);
+        let calls: usize = self.load.join_all().await.into_iter().sum::<Result<_>>()?;
+        println!("a new server certificate: 0 of {calls} calls failed");
+        ensure!(calls > 100, "only {calls} calls were made");
+        self.shop.deployment("web", 1).await?;
+        let target = Some(v1::Target { namespace: self.shop.name.clone(), name: "web".into(), ..Default::default() });
+        let request = v1::SetReplicaCountRequest { target, replicas: Some(2), ..Default::default() };
+        self.open.set_replica_count(request).await?;
+        let changed = async {
+            loop {
+                if let Some(Event::Changed(count)) = self.events.message().await?.context("the watch ended")?.event {
+                    return Ok::<_, anyhow::Error>(count);
+                }
+            }
+        };
+        assert_eq!(timeout(PATIENCE, changed).await??.desired, Some(2));
+        Ok(())
+    }
+}
+
+/// Makes calls, each on a connection of its own, until told to stop, and returns how many there were.
+async fn call_until_stopped(
+    address: String,
+    certificate: Arc<Certificate>,
+    stop: watch::Receiver<bool>,
+) -> Result<usize> {
+    let mut calls = 0;
+    while !*stop.borrow() {
+        let mut client = ReplicasServiceClient::new(connect(address.clone(), &certificate)?);
+        client.list_replica_counts(v1::ListReplicaCountsRequest::default()).await?;
+        calls += 1;
+    }
+    Ok(calls)
+}
+
+/// The certificate that a server shows.
+pub async fn shown(address: &str, certificate: &Certificate) -> Result<Vec<u8>> {
+    let stream = handshake(address, Arc::new(certificate.config(&rustls::version::TLS13)?)).await?;
+    let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
+    Ok(chain.first().context("an empty chain")?.to_vec())
+}

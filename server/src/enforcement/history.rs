@@ -1,93 +1,80 @@
-//! The past of one managed target, as its status tells it: drifts, who caused them, and changes of the desired count.
+//! The past of one managed target, as its status shows it: drifts, their actors, and changes of the desired count.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use crate::resources::{Change, Drift, Drifter, ReplicaCountStatus, Writer};
+use crate::resources::{Change, Drift, Drifter, ReplicaCountStatus};
 
 /// How many actors the status names.
 const MAX_DRIFTERS: usize = 5;
 
-/// How many changes of the desired count the status names.
+/// How many changes of the desired count the status holds.
 const MAX_CHANGES: usize = 10;
 
 /// The past of one managed target.
-#[derive(Debug)]
-pub struct History {
-    /// What of it stands in a status. As long as nothing happens, it is the stored one itself, which takes no memory.
-    past: Arc<ReplicaCountStatus>,
-    /// The drift that has ended and was not told of yet.
-    ended: Option<Box<Drift>>,
-}
+///
+/// It is kept within a status. While nothing happens this is the stored status itself, so that the past takes no memory
+/// of its own.
+#[derive(Clone, Debug)]
+pub struct History(Arc<ReplicaCountStatus>);
 
 impl History {
-    /// The past that a status tells.
+    /// The past that a status shows.
     pub fn of(status: &Arc<ReplicaCountStatus>) -> Self {
-        Self { past: status.clone(), ended: None }
+        Self(status.clone())
     }
 
-    /// Tells it in a status.
+    /// Writes the past into a status.
     pub fn write_to(&self, status: &mut ReplicaCountStatus) {
-        status.drifts = self.past.drifts;
-        status.last_drift = self.past.last_drift.clone();
-        status.drifters = self.past.drifters.clone();
-        status.changes = self.past.changes.clone();
+        status.drifts = self.0.drifts;
+        status.last_drift = self.0.last_drift.clone();
+        status.drifters = self.0.drifters.clone();
+        status.changes = self.0.changes.clone();
     }
 
-    /// Makes a status that tells the same the one that this is kept in.
-    pub fn keep_in(&mut self, status: &Arc<ReplicaCountStatus>) {
-        let past = &self.past;
+    /// Shares the memory of a status that shows the same past.
+    pub fn share(&mut self, status: &Arc<ReplicaCountStatus>) {
+        let past = &self.0;
         if (past.drifts, &past.last_drift, &past.drifters, &past.changes)
             == (status.drifts, &status.last_drift, &status.drifters, &status.changes)
         {
-            self.past = status.clone();
+            self.0 = status.clone();
         }
+    }
+
+    /// The latest drift, if it has not ended.
+    pub fn open_drift(&self) -> Option<&Drift> {
+        self.0.last_drift.as_ref().filter(|drift| drift.corrected_at.is_none())
     }
 
     /// Adds a drift.
-    pub fn drift(&mut self, writer: Option<&Writer>, from: i32, to: i32, now: Timestamp) -> &Drift {
-        let manager = writer.map_or("unknown", |writer| &*writer.manager).to_owned();
-        let past = Arc::make_mut(&mut self.past);
-        // What a status says may be anything.
+    pub fn add_drift(&mut self, drift: &Drift) {
+        let past = Arc::make_mut(&mut self.0);
+        // A status may hold any number.
         past.drifts = past.drifts.saturating_add(1);
-        let known = past.drifters.iter().position(|drifter| drifter.manager == manager);
+        let known = past.drifters.iter().position(|drifter| drifter.manager == drift.manager);
         let count = known.map_or(0, |index| past.drifters.remove(index).count).saturating_add(1);
-        past.drifters.insert(0, Drifter { manager: manager.clone(), count, from, to, last: MicroTime(now) });
+        let Drift { manager, from, to, at, .. } = drift.clone();
+        past.drifters.insert(0, Drifter { manager, count, from, to, last: at });
         past.drifters.truncate(MAX_DRIFTERS);
-        past.last_drift.insert(Drift {
-            manager,
-            operation: writer.map(|writer| writer.operation.to_string()).unwrap_or_default(),
-            subresource: writer.filter(|writer| writer.scale).map(|_| "scale".to_owned()).unwrap_or_default(),
-            from,
-            to,
-            at: MicroTime(now),
-            corrected_at: None,
-        })
+        past.last_drift = Some(drift.clone());
     }
 
-    /// Records that the desired count is in place. The answer to a correction and its echo in the watch both say so, in
-    /// either order.
-    pub fn end_drift(&mut self, now: Timestamp) {
-        if self.past.last_drift.as_ref().is_none_or(|drift| drift.corrected_at.is_some()) {
-            return;
+    /// Ends the latest drift: the desired count is in place.
+    pub fn end_drift(&mut self, at: Timestamp) {
+        if self.open_drift().is_some()
+            && let Some(drift) = &mut Arc::make_mut(&mut self.0).last_drift
+        {
+            drift.corrected_at = Some(MicroTime(at));
         }
-        if let Some(drift) = &mut Arc::make_mut(&mut self.past).last_drift {
-            drift.corrected_at = Some(MicroTime(now));
-            self.ended = Some(Box::new(drift.clone()));
-        }
-    }
-
-    /// The drift that has ended since the last time that this was asked.
-    pub fn take_ended(&mut self) -> Option<Drift> {
-        self.ended.take().map(|drift| *drift)
     }
 
     /// Adds a change of the desired count.
-    pub fn change(&mut self, from: Option<i32>, to: i32, by: String, reason: String, now: Timestamp) {
-        let changes = &mut Arc::make_mut(&mut self.past).changes;
-        changes.insert(0, Change { from, to, by, reason, at: MicroTime(now) });
+    pub fn add_change(&mut self, change: Change) {
+        let changes = &mut Arc::make_mut(&mut self.0).changes;
+        changes.insert(0, change);
         changes.truncate(MAX_CHANGES);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use json_patch::jsonptr::PointerBuf;
 use kube::core::ApiResource;
 use serde_json::{Value, json};
 
@@ -42,12 +43,12 @@ impl FieldPath {
         self.0.iter().try_fold(fields, |fields, name| fields.get(owned(name))).is_some()
     }
 
-    /// The JSON patch that adds this field to the fields of an entry: what to add, and where below the entry's fields.
-    pub fn to_own(&self, fields: &Value) -> (String, Value) {
-        let (mut pointer, mut fields, mut names) = (String::new(), Some(fields), self.0.iter());
+    /// What adds this field to the fields of an entry of managedFields: where below the fields, and the value to add.
+    pub fn to_own(&self, fields: &Value) -> (PointerBuf, Value) {
+        let (mut pointer, mut fields, mut names) = (PointerBuf::new(), Some(fields), self.0.iter());
         // Down to the first name that is not there yet, and the rest of the way in one value.
         for name in names.by_ref() {
-            pointer = format!("{pointer}/{}", owned(name).replace('~', "~0").replace('/', "~1"));
+            pointer.push_back(owned(name));
             fields = fields.and_then(|fields| fields.get(owned(name)));
             if fields.is_none() {
                 break;
@@ -171,7 +172,7 @@ mod tests {
             (json!({"f:spec": {"f:pool": {".": {}}}}), "/f:spec/f:pool/f:size", json!({})),
         ] {
             assert!(!path.is_owned(&fields));
-            assert_eq!(path.to_own(&fields), (pointer.to_owned(), value), "{fields}");
+            assert_eq!(path.to_own(&fields), (PointerBuf::parse(pointer).unwrap(), value), "{fields}");
         }
         assert!(path.is_owned(&path.only()));
     }

@@ -1,3 +1,15 @@
-//! The writes of the server to targets.
+//! The writes of enforcement: each makes its requests within a deadline, and says what became of them.
 
+mod correction;
+mod events;
+mod fence_probe;
+mod ownership;
 pub mod scale;
+mod status;
+
+pub use self::{
+    correction::{CorrectionAnswer, Corrector},
+    events::{Announcer, Regarding},
+    ownership::{OwnershipAnswer, OwnershipPatcher},
+    status::{StatusAnswer, StatusWrite, StatusWriter},
+};

@@ -1,4 +1,4 @@
-//! The write to `/scale`: the only one that this server makes to a target, but for giving back its ownership.
+//! The write to `/scale`: the only one that this server makes to a target, apart from the return of its ownership.
 
 use k8s_openapi::api::autoscaling::v1::Scale;
 use kube::{

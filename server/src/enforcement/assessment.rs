@@ -1,0 +1,83 @@
+//! What the state of one target calls for.
+
+use jiff::Timestamp;
+
+use super::observation::Observation;
+use crate::{index::KindState, resources::TargetState};
+
+/// A correction that the API server has stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastCorrection {
+    /// The count, in replicas.
+    pub to: i32,
+    /// The target's resource version with it.
+    pub version: u64,
+}
+
+/// What the state of a target calls for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Assessment {
+    /// Nothing: the target has its desired count.
+    InPlace,
+    /// Nothing yet: the target does not exist, is unknown, or is being deleted.
+    #[default]
+    Await,
+    /// A correction to this count, in replicas.
+    Correct(i32),
+    /// Nothing: this desired count, in replicas, is above the server's maximum.
+    AboveMaximum(i32),
+    /// Nothing: the targets of this kind cannot be watched.
+    KindUnavailable,
+    /// Nothing: another object decides the count, as a Deployment does for its ReplicaSets.
+    Controlled,
+    /// The deletion of the `ReplicaCount`: its override has ended, and the management with it.
+    Unset,
+}
+
+impl Assessment {
+    /// Whether it calls for a write.
+    pub fn needs_write(self) -> bool {
+        matches!(self, Self::Correct(_) | Self::Unset)
+    }
+}
+
+/// Assesses a state, given the latest correction of ours.
+pub fn assess(observation: &Observation, last: Option<LastCorrection>, now: Timestamp) -> Assessment {
+    let count = &observation.count;
+    let Some(desired) = count.spec.desired(now) else {
+        // An object that is being deleted waits for somebody's finalizer.
+        return if count.deleting { Assessment::Await } else { Assessment::Unset };
+    };
+    let kind = match &observation.kind {
+        KindState::Unavailable(_) => return Assessment::KindUnavailable,
+        KindState::Unlisted => None,
+        KindState::Watched(kind) => Some(kind),
+    };
+    if desired > observation.max_replicas {
+        return Assessment::AboveMaximum(desired);
+    }
+    let (Some(target), Some(kind)) = (&observation.target, kind) else { return Assessment::Await };
+    if target.deleting {
+        Assessment::Await
+    } else if kind.group_kind.is_replica_set() && target.controller.is_some() {
+        Assessment::Controlled
+    } else if effective_count(target, last) == Some(desired) {
+        Assessment::InPlace
+    } else {
+        Assessment::Correct(desired)
+    }
+}
+
+/// The target's count as far as is known, in replicas.
+///
+/// A state up to and including the version of our latest correction predates it or is its echo, so the correction's count
+/// is the newer one. One drift therefore costs one write, also where the count itself cannot be read.
+pub fn effective_count(target: &TargetState, last: Option<LastCorrection>) -> Option<i32> {
+    match last {
+        Some(last) if target.resource_version <= last.version => Some(last.to),
+        _ => target.replicas,
+    }
+}
+
+#[cfg(test)]
+mod tests;

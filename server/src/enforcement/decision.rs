@@ -1,0 +1,100 @@
+//! The result of reconciling one target.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    appliers::{Appliers, Recipient},
+    assessment::Assessment,
+    contention::Contention,
+};
+use crate::resources::{Change, Drift, ReplicaCountState, TargetKind};
+
+/// Everything that follows from one state of a target. Its parts cannot disagree, as one function makes them.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// What the state calls for.
+    pub assessment: Assessment,
+    /// The change of the desired count since the last decision.
+    pub change: Option<Change>,
+    /// The drift that the state is.
+    pub drift: Option<Drift>,
+    /// The drift that ended: the desired count is in place again.
+    pub ended_drift: Option<Drift>,
+    /// The contention from now on, if it changed.
+    pub contention: Option<Contention>,
+    /// What else decides the count.
+    pub contested: Option<Contested>,
+    /// The appliers from now on, if they changed.
+    pub appliers: Option<Appliers>,
+    /// The write to start now.
+    pub correct: Option<Correction>,
+    /// Whether the status may have changed. It is built when it is sent, from the latest state.
+    pub status: bool,
+    /// The ownership to give back.
+    pub give_back: Option<GiveBack>,
+    /// The Events to write.
+    pub events: PendingEvents,
+    /// When to decide again, if nothing happens before.
+    pub requeue_after: Option<Duration>,
+}
+
+/// A write that puts the desired state in place.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Correction {
+    /// Set the target's count.
+    Scale {
+        /// The count, in replicas.
+        to: i32,
+        /// The target's kind.
+        kind: Arc<TargetKind>,
+        /// The target's latest resource version.
+        seen: u64,
+    },
+    /// Delete the `ReplicaCount`, unless it changes meanwhile.
+    Unset {
+        /// The object to delete.
+        count: Arc<ReplicaCountState>,
+    },
+}
+
+/// Ownership to give back to the managers that apply the count.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GiveBack {
+    /// The target's kind.
+    pub kind: Arc<TargetKind>,
+    /// The managers.
+    pub recipients: Vec<Recipient>,
+    /// How long to wait, after failures.
+    pub after: Duration,
+}
+
+/// What else decides the count of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contested {
+    /// For programs.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// Events to write about one target.
+#[derive(Debug, Default)]
+pub struct PendingEvents {
+    /// The latest drift that ended: the actor, and the count that is in place again.
+    pub put_back: Option<(String, i32)>,
+    /// Contention that began.
+    pub contested: Option<Contested>,
+}
+
+impl PendingEvents {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.put_back.is_none() && self.contested.is_none()
+    }
+
+    /// Adds later Events, which replace earlier ones of their kind.
+    pub fn merge(&mut self, later: Self) {
+        self.put_back = later.put_back.or(self.put_back.take());
+        self.contested = later.contested.or(self.contested.take());
+    }
+}

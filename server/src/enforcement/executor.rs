@@ -1,0 +1,355 @@
+//! Does what was decided: observes, reconciles, queues, writes, and takes in the answers.
+//!
+//! One task does all of this. Writes run beside it, corrections first, so that neither a slow write nor a flood of drifts
+//! delays the next decision, and a target in trouble delays only itself.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt, stream};
+use tokio::{task::JoinError, time::timeout};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{
+    context::{Context, OwnershipMode},
+    decision::{Correction, Decision, PendingEvents},
+    memory::{Record, Started},
+    observation::Now,
+    pace::{MAX_CORRECTIONS, MAX_IN_FLIGHT, MAX_OWNERSHIP, MAX_STATUSES, SLOW, yielding},
+    status::status,
+    targets::ManagedTargets,
+    workqueue::WorkQueue,
+    writes::{
+        Announcer, CorrectionAnswer, Corrector, OwnershipAnswer, OwnershipPatcher, Regarding, StatusAnswer,
+        StatusWrite, StatusWriter,
+    },
+};
+use crate::{
+    index::{Index, TargetSnapshot},
+    leader::{Leadership, Term},
+    resources::TargetKey,
+    telemetry::{Actor, Metrics},
+};
+
+/// How long the last writes may take when the server stops. Another replica starts only after that.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// The pause after a failed status write: a status may be late, and must not be in the way.
+const STATUS_RETRY: Duration = Duration::from_secs(5);
+
+/// Enforces whenever this replica leads and the index has synced, until the token is cancelled. All writes have ended when
+/// it returns.
+pub async fn run(context: Context, index: Arc<Index>, mut leadership: Leadership, stop: CancellationToken) {
+    loop {
+        let begins = async {
+            index.synced().await;
+            leadership.begins().await
+        };
+        let Some(term) = stop.run_until_cancelled(begins).await else { return };
+        let mut executor = Executor::new(&context, term.clone());
+        let ended = executor.lead(&index, &stop).await;
+        executor.give_up().await;
+        if stop.is_cancelled() || matches!(ended, Some(Err(_))) {
+            return;
+        }
+    }
+}
+
+struct Executor {
+    /// Nothing is written outside of it.
+    term: Term,
+    max_replicas: i32,
+    metrics: Arc<Metrics>,
+    targets: ManagedTargets,
+    /// The targets to decide about again although nothing happened.
+    requeues: WorkQueue<()>,
+    corrections: WorkQueue<CorrectionAnswer>,
+    corrector: Corrector,
+    /// The targets whose status may have changed, or that have Events to write. An answer is `None` after Events alone.
+    statuses: WorkQueue<Option<StatusAnswer>>,
+    events: HashMap<TargetKey, PendingEvents>,
+    announcer: Announcer,
+    status_writer: StatusWriter,
+    /// The targets whose owners may be wrong.
+    ownership: WorkQueue<OwnershipAnswer>,
+    /// `None` if this server keeps the ownership of what it corrects.
+    ownership_patcher: Option<OwnershipPatcher>,
+}
+
+impl Executor {
+    fn new(context: &Context, term: Term) -> Self {
+        let Context { client, ownership, max_replicas, metrics } = context.clone();
+        let patcher = OwnershipPatcher::new(client.clone(), metrics.clone());
+        Self {
+            term,
+            max_replicas,
+            targets: ManagedTargets::new(metrics.managed.clone(), metrics.contested.clone()),
+            metrics,
+            requeues: WorkQueue::new(SLOW),
+            corrections: WorkQueue::new(SLOW),
+            corrector: Corrector::new(client.clone()),
+            statuses: WorkQueue::new(SLOW),
+            events: HashMap::new(),
+            announcer: Announcer::new(client.clone()),
+            status_writer: StatusWriter::new(client),
+            ownership: WorkQueue::new(SLOW),
+            ownership_patcher: Some(patcher).filter(|_| ownership == OwnershipMode::GiveBack),
+        }
+    }
+
+    /// Enforces until the token is cancelled; `None` if the term ends before.
+    ///
+    /// # Errors
+    ///
+    /// When a write panicked. Its target is unknown then, so the process is better restarted.
+    async fn lead(&mut self, index: &Index, stop: &CancellationToken) -> Option<Result<(), JoinError>> {
+        let (snapshot, events) = index.attach_controller();
+        info!(managed = snapshot.len(), "enforcing");
+        // One after the other: targets that need nothing do not queue up.
+        let events = stream::iter(snapshot).chain(UnboundedReceiverStream::new(events));
+        let term = self.term.clone();
+        let lead = async {
+            self.follow(events, stop).await?;
+            let _ = timeout(LAST_WRITES, self.finish()).await;
+            Ok(())
+        };
+        term.run(lead).await
+    }
+
+    /// Cancels the writes that are under way, and waits until they have ended.
+    async fn give_up(&mut self) {
+        self.corrections.shutdown().await;
+        self.statuses.shutdown().await;
+        self.ownership.shutdown().await;
+        self.targets.clear();
+        self.metrics.queue.set(0, None);
+    }
+
+    async fn follow(
+        &mut self,
+        mut events: impl Stream<Item = TargetSnapshot> + Unpin,
+        stop: &CancellationToken,
+    ) -> Result<(), JoinError> {
+        loop {
+            self.start_writes();
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                Some(snapshot) = events.next() => self.observe(snapshot),
+                ended = self.corrections.next() => if let Some(ended) = ended {
+                    self.take_correction(ended?);
+                },
+                ended = self.statuses.next() => if let Some(ended) = ended {
+                    self.take_status(ended?);
+                },
+                ended = self.ownership.next() => if let Some(ended) = ended {
+                    self.take_ownership(ended?);
+                },
+                _ = self.requeues.next() => {
+                    while let Some(key) = self.requeues.take(|_| true) {
+                        self.reconcile(key, Now::read());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Flushes pending statuses and Events before stopping. The next leader makes any remaining corrections.
+    async fn finish(&mut self) {
+        loop {
+            self.corrections.clear();
+            self.start_statuses();
+            let (corrections, statuses) = (self.corrections.in_flight() > 0, self.statuses.in_flight() > 0);
+            tokio::select! {
+                ended = self.corrections.next(), if corrections => {
+                    if let Some(Ok(ended)) = ended {
+                        self.take_correction(ended);
+                    }
+                }
+                ended = self.statuses.next(), if statuses => {
+                    if let Some(Ok(ended)) = ended {
+                        self.take_status(ended);
+                    }
+                }
+                else => break,
+            }
+        }
+    }
+
+    fn observe(&mut self, snapshot: TargetSnapshot) {
+        let key = snapshot.key.clone();
+        if self.targets.observe(snapshot, self.max_replicas) {
+            self.reconcile(key, Now::read());
+        }
+    }
+
+    /// Decides about a target once, and queues what follows.
+    fn reconcile(&mut self, key: TargetKey, now: Now) {
+        let Some(decision) = self.targets.reconcile(&key, now) else { return };
+        self.report(&key, &decision);
+        if decision.correct.is_some() {
+            self.corrections.add(key.clone());
+        }
+        if let Some(give_back) = &decision.give_back
+            && self.ownership_patcher.as_ref().is_some_and(|patcher| patcher.is_allowed(&key.kind))
+        {
+            self.ownership.add_after(key.clone(), give_back.after);
+        }
+        if let Some(after) = decision.requeue_after {
+            self.requeues.add_after(key.clone(), after);
+        }
+        if decision.status || !decision.events.is_empty() {
+            self.statuses.add(key.clone());
+        }
+        if !decision.events.is_empty() {
+            self.events.entry(key).or_default().merge(decision.events);
+        }
+    }
+
+    /// Logs and counts what was found out.
+    fn report(&self, key: &TargetKey, decision: &Decision) {
+        if let Some(drift) = &decision.drift {
+            self.metrics.drifted(Actor::of(&drift.manager, &drift.subresource));
+            info!(target = %key, manager = drift.manager, operation = drift.operation, subresource = drift.subresource,
+                from = drift.from, to = drift.to, "drift");
+        }
+        if let Some(drift) = &decision.ended_drift {
+            let took = drift.corrected_at.as_ref().map(|end| end.0.duration_since(drift.at.0)).unwrap_or_default();
+            self.metrics.correction_seconds.observe(took.as_secs_f64());
+            let to = decision.events.put_back.as_ref().map(|(_, to)| *to);
+            info!(target = %key, manager = drift.manager, from = drift.to, to, took_ms = took.as_millis_f64(), "put back");
+        }
+        if let Some(contested) = &decision.events.contested {
+            warn!(target = %key, reason = contested.reason, problem = contested.message, "contested");
+        }
+    }
+
+    /// Starts as many writes as may be under way, corrections first.
+    fn start_writes(&mut self) {
+        while self.corrections.in_flight() < MAX_IN_FLIGHT
+            && self.corrections.at_pace() < MAX_CORRECTIONS
+            && let Some(key) = self.corrections.take(|_| true)
+        {
+            self.start_correction(key);
+        }
+        self.metrics.queue.set(self.corrections.len(), self.corrections.oldest());
+        self.start_statuses();
+        while self.ownership.in_flight() < self.yielding(&self.ownership, MAX_OWNERSHIP)
+            && let Some(key) = self.ownership.take(|_| true)
+        {
+            self.start_ownership(key);
+        }
+    }
+
+    /// Starts as many status writes as may be under way. A target that is being corrected waits, so that one status shows
+    /// the drift and its end.
+    fn start_statuses(&mut self) {
+        while self.statuses.in_flight() < self.yielding(&self.statuses, MAX_STATUSES)
+            && let Some(key) = self.statuses.take(|key| !self.corrections.is_at_pace(key))
+        {
+            self.start_status(key);
+        }
+    }
+
+    /// How many writes of a queue may be under way beside the corrections.
+    fn yielding<T: Send + 'static>(&self, queue: &WorkQueue<T>, most: usize) -> usize {
+        yielding(self.corrections.at_pace(), queue.oldest(), most)
+    }
+
+    fn start_correction(&mut self, key: TargetKey) {
+        let Some(target) = self.targets.get_mut(&key) else { return };
+        // A later decision may have found that there is nothing to correct.
+        let Some(correction) = target.correct.take() else { return };
+        let started = match correction {
+            Correction::Scale { to, .. } => Started::Scale(to),
+            Correction::Unset { .. } => Started::Unset,
+        };
+        target.memory.record(Record::CorrectionStarted(started), Now::read());
+        let (corrector, of) = (self.corrector.clone(), key.clone());
+        self.corrections.start(key, self.term.clone().guard(async move { corrector.write(&of, correction).await }));
+    }
+
+    fn take_correction(&mut self, (key, answer): (TargetKey, CorrectionAnswer)) {
+        let Some(target) = self.targets.get_mut(&key) else { return };
+        let now = Now::read();
+        target.memory.record(Record::Correction(&answer), now);
+        match &answer {
+            CorrectionAnswer::Scaled { to, version, .. } => {
+                self.metrics.corrections.inc();
+                debug!(target = %key, to, version, "scaled");
+            }
+            CorrectionAnswer::Unset => {}
+            CorrectionAnswer::Failed { error, .. } => {
+                let failure = target.memory.correction_failure.as_ref();
+                let (attempts, pause) =
+                    failure.map_or((0, Duration::ZERO), |failure| (failure.attempts, failure.pause(now.monotonic)));
+                warn!(target = %key, error, attempts, pause_ms = pause.as_millis() as u64, "correction failed, trying again");
+                self.metrics.correction_failures.inc();
+            }
+        }
+        self.reconcile(key, now);
+    }
+
+    fn start_status(&mut self, key: TargetKey) {
+        let events = self.events.remove(&key).unwrap_or_default();
+        let Some(target) = self.targets.get_mut(&key) else { return };
+        let (observation, memory) = (&target.observation, &target.memory);
+        let status = target.is_status_due.then(|| status(observation, memory, target.assessment, Now::read().wall));
+        let write = status.filter(|status| *status != *memory.stored).map(|status| StatusWrite {
+            status: Arc::new(status),
+            uid: observation.count.uid.clone(),
+            version: memory.stored_version,
+        });
+        if write.is_none() && events.is_empty() {
+            return;
+        }
+        let regarding = Regarding::of(&key, observation);
+        let (announcer, writer, of) = (self.announcer.clone(), self.status_writer.clone(), key.clone());
+        let work = async move {
+            announcer.announce(&of, &regarding, events).await;
+            match write {
+                Some(write) => Some(writer.write(&of, write).await),
+                None => None,
+            }
+        };
+        self.statuses.start(key, self.term.clone().guard(work));
+    }
+
+    fn take_status(&mut self, (key, answer): (TargetKey, Option<StatusAnswer>)) {
+        let (Some(answer), Some(target)) = (answer, self.targets.get_mut(&key)) else { return };
+        let now = Now::read();
+        let is_failed = matches!(answer, StatusAnswer::Failed { .. });
+        let is_refused = matches!(answer, StatusAnswer::Refused { .. });
+        target.memory.record(Record::Status(answer), now);
+        if is_failed {
+            self.statuses.add_after(key, STATUS_RETRY);
+        } else if is_refused {
+            self.reconcile(key, now);
+        }
+    }
+
+    fn start_ownership(&mut self, key: TargetKey) {
+        let Some(patcher) = self.ownership_patcher.clone() else { return };
+        let Some(target) = self.targets.get_mut(&key) else { return };
+        // A later decision may have found that the owners are right.
+        let Some(give_back) = target.give_back.take() else { return };
+        let of = key.clone();
+        self.ownership.start(key, self.term.clone().guard(async move { patcher.give_back(&of, &give_back).await }));
+    }
+
+    fn take_ownership(&mut self, (key, answer): (TargetKey, OwnershipAnswer)) {
+        let Some(target) = self.targets.get_mut(&key) else { return };
+        let now = Now::read();
+        target.memory.record(Record::Ownership(&answer), now);
+        if let OwnershipAnswer::Failed { error } = answer {
+            if target.memory.ownership_failure.as_ref().is_some_and(|failure| failure.attempts == 1) {
+                warn!(target = %key, error, "ownership not given back: server-side applies of other counts may meet a \
+                    conflict; trying again");
+            }
+            self.reconcile(key, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hyper::{Request, Response};
+use kube::{Client, client::Body};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::enforcement::{
+    fixtures::{replica_count, target, watched_deployments},
+    reconcile::tests::calls,
+};
+
+/// An executor whose API server stores every correction at version 11, and the number of its requests.
+async fn executor() -> (Executor, Arc<AtomicUsize>) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = requests.clone();
+    let answer = tower::service_fn(move |request: Request<Body>| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        let kind = if request.uri().path().ends_with("/scale") { "Scale" } else { "Event" };
+        let object = json!({"apiVersion": "autoscaling/v1", "kind": kind, "metadata": {"resourceVersion": "11"}});
+        async move { Ok::<_, tower::BoxError>(Response::new(Body::from(object.to_string().into_bytes()))) }
+    });
+    let context = Context {
+        client: Client::new(answer, "default"),
+        ownership: OwnershipMode::Keep,
+        max_replicas: 100,
+        metrics: Arc::default(),
+    };
+    (Executor::new(&context, Leadership::sole().begins().await), requests)
+}
+
+fn event(version: u64, replicas: i32) -> TargetSnapshot {
+    TargetSnapshot {
+        key: TargetKey::new("shop", "", "", "web").unwrap(),
+        count: Some(replica_count(1, 1, json!({"replicas": 3}), Value::Null)),
+        target: Some(Arc::new(target(version, replicas).scaled_by("kubectl").state())),
+        kind: watched_deployments(),
+        autoscaler: None,
+        at: Now::read().wall,
+    }
+}
+
+#[tokio::test]
+async fn an_event_and_an_answer_are_each_reconciled_once() {
+    let (mut executor, requests) = executor().await;
+    let before = calls();
+    executor.observe(event(10, 7));
+    assert_eq!(calls() - before, 1, "the event");
+    executor.start_writes();
+    assert_eq!((calls() - before, executor.corrections.in_flight()), (1, 1), "starting the write decides nothing");
+    let ended = executor.corrections.next().await.unwrap().unwrap();
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
+    executor.take_correction(ended);
+    assert_eq!(calls() - before, 2, "the answer");
+    executor.start_writes();
+    assert_eq!((calls() - before, executor.corrections.in_flight()), (2, 0));
+    assert_eq!(executor.statuses.in_flight(), 1, "one status shows the drift and its end");
+}
+
+#[tokio::test]
+async fn an_event_that_overtakes_a_queued_correction_replaces_it() {
+    let (mut executor, requests) = executor().await;
+    executor.observe(event(10, 7));
+    executor.observe(event(11, 3));
+    executor.start_writes();
+    assert_eq!((executor.corrections.in_flight(), requests.load(Ordering::Relaxed)), (0, 0));
+}

@@ -1,0 +1,285 @@
+//! What enforcement remembers of one managed target between two decisions.
+
+use std::{sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::Instant;
+
+use super::{
+    appliers::Appliers,
+    assessment::LastCorrection,
+    contention::Contention,
+    decision::{Contested, Decision},
+    history::History,
+    observation::{Now, Observation},
+    writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
+};
+use crate::resources::{
+    ReplicaCountStatus, Uid,
+    conditions::{CONTESTED, reasons, statuses},
+};
+
+/// The bounds of the pause after a failed correction. It doubles with each failure, and jitter adds up to its length again,
+/// so that many targets do not come back at once. An API server that comes back is used within twice the maximum.
+const CORRECTION_PAUSE: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(2500));
+
+/// The bounds of the pause after a failed patch of ownership. It doubles with each failure. The refusal may last, and
+/// nothing but the next server-side apply suffers from it.
+const OWNERSHIP_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5 * 60));
+
+/// What is remembered of one managed target. [`Memory::record`] alone changes it.
+#[derive(Debug)]
+pub struct Memory {
+    /// The generation of the latest reconciled spec.
+    pub generation: Option<i64>,
+    /// The latest desired count, in replicas.
+    pub desired: Option<i32>,
+    /// The target's count in its latest state, in replicas. At first it is the count that was in place when the status was
+    /// written.
+    pub observed: Option<i32>,
+    /// The UID of the target in its latest state.
+    pub target_uid: Option<Uid>,
+    /// The target's past.
+    pub history: History,
+    /// Contention for its count.
+    pub contention: Contention,
+    /// The contention that the server has announced.
+    pub contested: Option<Contested>,
+    /// The managers that apply its count.
+    pub appliers: Appliers,
+    /// The correction that is under way.
+    pub correcting: Option<Started>,
+    /// The latest correction that the API server has stored.
+    pub last_correction: Option<LastCorrection>,
+    /// The failed corrections since the last one that succeeded.
+    pub correction_failure: Option<Box<Failure>>,
+    /// The first resource version of the target that says something new about its owners: older states predate the latest
+    /// patch of ownership.
+    pub owners_since: u64,
+    /// The failed patches of ownership since the last one that succeeded.
+    pub ownership_failure: Option<Box<Failure>>,
+    /// The status as the API server has it.
+    pub stored: Arc<ReplicaCountStatus>,
+    /// A resource version of the `ReplicaCount` with that status: the precondition of the next status write.
+    pub stored_version: u64,
+    /// A status that may have been stored: its write got no answer.
+    unanswered: Option<Arc<ReplicaCountStatus>>,
+}
+
+/// A correction that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// The target is being set to this count, in replicas.
+    Scale(i32),
+    /// The `ReplicaCount` is being deleted.
+    Unset,
+}
+
+/// Writes that failed in a row.
+#[derive(Debug)]
+pub struct Failure {
+    /// How many there were.
+    pub attempts: u32,
+    /// Why the last one failed.
+    pub error: String,
+    /// When to try again. Events do not make it sooner.
+    pub retry_at: Instant,
+    backoff: ExponentialBackoff,
+}
+
+/// What there is to remember.
+pub enum Record<'a> {
+    /// A decision, and what it was made from.
+    Decision(&'a Decision, &'a Observation),
+    /// The start of a correction.
+    CorrectionStarted(Started),
+    /// The answer to a correction.
+    Correction(&'a CorrectionAnswer),
+    /// The answer to a status write.
+    Status(StatusAnswer),
+    /// The answer to a patch of ownership.
+    Ownership(&'a OwnershipAnswer),
+}
+
+impl Memory {
+    /// Goes on where a `ReplicaCount`'s status says that enforcement stopped.
+    pub fn of(observation: &Observation) -> Self {
+        let status = &observation.count.status;
+        Self {
+            generation: status.observed_generation,
+            desired: status.desired,
+            observed: status.observed,
+            target_uid: None,
+            history: History::of(status),
+            contention: Contention::of(status),
+            contested: announced(status),
+            appliers: Appliers::of(status),
+            correcting: None,
+            last_correction: None,
+            correction_failure: None,
+            owners_since: 0,
+            ownership_failure: None,
+            stored: status.clone(),
+            stored_version: observation.count.resource_version,
+            unanswered: None,
+        }
+    }
+
+    /// Remembers what happened.
+    pub fn record(&mut self, record: Record<'_>, now: Now) {
+        match record {
+            Record::Decision(decision, observation) => self.record_decision(decision, observation, now),
+            Record::CorrectionStarted(started) => self.correcting = Some(started),
+            Record::Correction(answer) => self.record_correction(answer, now),
+            Record::Status(answer) => self.record_status(answer),
+            Record::Ownership(answer) => self.record_ownership(answer, now),
+        }
+    }
+
+    fn record_decision(&mut self, decision: &Decision, observation: &Observation, now: Now) {
+        let count = &observation.count;
+        self.generation = count.generation;
+        self.desired = count.spec.desired(now.wall);
+        if let Some(contention) = &decision.contention {
+            self.contention = contention.clone();
+        }
+        if let Some(change) = &decision.change {
+            self.history.add_change(change.clone());
+        }
+        if let Some(target) = &observation.target {
+            self.target_uid = Some(target.uid.clone());
+            if let Some(appliers) = &decision.appliers {
+                self.appliers = appliers.clone();
+            }
+            if self.desired.is_some() {
+                self.observed = target.replicas;
+            }
+        }
+        if let Some(drift) = &decision.drift {
+            self.history.add_drift(drift);
+        }
+        if decision.ended_drift.is_some() {
+            self.history.end_drift(now.wall);
+        }
+        self.contested = decision.contested.clone();
+        if !decision.assessment.needs_write() {
+            self.correction_failure = None;
+        }
+        // The index keeps the same status: share it.
+        if Arc::ptr_eq(&count.status, &self.stored) || *count.status == *self.stored {
+            self.stored = count.status.clone();
+            self.stored_version = self.stored_version.max(count.resource_version);
+            self.history.share(&self.stored);
+        }
+    }
+
+    fn record_correction(&mut self, answer: &CorrectionAnswer, now: Now) {
+        // One deletion is enough: the index learns of it a moment later.
+        self.correcting = matches!(answer, CorrectionAnswer::Unset).then_some(Started::Unset);
+        match answer {
+            CorrectionAnswer::Scaled { to, version, was_changed } => {
+                self.last_correction = Some(LastCorrection { to: *to, version: *version });
+                self.correction_failure = None;
+                if *was_changed {
+                    self.contention.add_correction(now.wall);
+                }
+            }
+            CorrectionAnswer::Unset => {}
+            CorrectionAnswer::Failed { error, retry_after } => {
+                let mut failure =
+                    Failure::next(self.correction_failure.take(), error, correction_backoff, now.monotonic);
+                if let Some(pause) = retry_after {
+                    failure.retry_at = now.monotonic + *pause;
+                }
+                self.correction_failure = Some(failure);
+            }
+        }
+    }
+
+    fn record_status(&mut self, answer: StatusAnswer) {
+        match answer {
+            StatusAnswer::Stored { status, version } => {
+                self.adopt(status, version);
+                self.history.share(&self.stored);
+            }
+            StatusAnswer::Refused { status, version } => {
+                // Another server wrote, or our own write got no answer.
+                let is_ours = self.unanswered.take().is_some_and(|unanswered| *unanswered == *status);
+                let is_known = is_ours || *status == *self.stored;
+                self.adopt(status, version);
+                if is_known {
+                    self.history.share(&self.stored);
+                } else {
+                    self.take_over();
+                }
+            }
+            StatusAnswer::Failed { status } => self.unanswered = status,
+            StatusAnswer::Gone => {}
+        }
+    }
+
+    fn record_ownership(&mut self, answer: &OwnershipAnswer, now: Now) {
+        self.ownership_failure = match answer {
+            OwnershipAnswer::Given { version } => {
+                // This version itself shows owners for which nothing had to be done.
+                self.owners_since = version.saturating_add(1);
+                None
+            }
+            OwnershipAnswer::NotOurs => None,
+            OwnershipAnswer::Failed { error } => {
+                Some(Failure::next(self.ownership_failure.take(), error, ownership_backoff, now.monotonic))
+            }
+        };
+    }
+
+    fn adopt(&mut self, status: Arc<ReplicaCountStatus>, version: u64) {
+        self.stored = status;
+        self.stored_version = version;
+        self.unanswered = None;
+    }
+
+    /// Goes on where another server stopped.
+    fn take_over(&mut self) {
+        self.history = History::of(&self.stored);
+        self.contention.take_over(&self.stored);
+        if !self.stored.appliers.iter().map(String::as_str).eq(self.appliers.names()) {
+            self.appliers = Appliers::of(&self.stored);
+        }
+    }
+}
+
+impl Failure {
+    fn next(before: Option<Box<Self>>, error: &str, backoff: fn() -> ExponentialBackoff, now: Instant) -> Box<Self> {
+        let first = || Box::new(Self { attempts: 0, error: String::new(), retry_at: now, backoff: backoff() });
+        let mut failure = before.unwrap_or_else(first);
+        failure.attempts = failure.attempts.saturating_add(1);
+        failure.error = error.to_owned();
+        failure.retry_at = now + failure.backoff.next().unwrap_or_default();
+        failure
+    }
+
+    /// The time until the next attempt.
+    pub fn pause(&self, now: Instant) -> Duration {
+        self.retry_at.saturating_duration_since(now)
+    }
+}
+
+fn correction_backoff() -> ExponentialBackoff {
+    let (min, max) = CORRECTION_PAUSE;
+    ExponentialBuilder::new().with_min_delay(min).with_max_delay(max).without_max_times().with_jitter().build()
+}
+
+fn ownership_backoff() -> ExponentialBackoff {
+    let (min, max) = OWNERSHIP_PAUSE;
+    ExponentialBuilder::new().with_min_delay(min).with_max_delay(max).without_max_times().build()
+}
+
+/// The contention that a status shows.
+fn announced(status: &ReplicaCountStatus) -> Option<Contested> {
+    let contested = status.conditions.iter().find(|one| one.type_ == CONTESTED && one.status == statuses::TRUE)?;
+    let reason = [reasons::AUTOSCALED, reasons::REPEATED_DRIFT].into_iter().find(|one| *one == contested.reason)?;
+    Some(Contested { reason, message: contested.message.clone() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! How many writes are under way at once.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How many corrections are under way that are not slow: enough to keep an API server busy.
+pub const MAX_CORRECTIONS: usize = 64;
+
+/// When a correction counts as slow: something hangs, such as a webhook. It then takes no place from healthy ones.
+pub const SLOW: Duration = Duration::from_secs(1);
+
+/// How many corrections are under way in all. Each takes a connection of its own, as kube's connector speaks HTTP/1.1.
+pub const MAX_IN_FLIGHT: usize = 512;
+
+/// How many status writes, with their Events, are under way at once.
+pub const MAX_STATUSES: usize = 8;
+
+/// How many patches of ownership are under way at once. They are apart from the statuses because they pass webhooks.
+pub const MAX_OWNERSHIP: usize = 8;
+
+/// While more corrections than these are at pace, writes that can wait are held back. So few do not slow corrections
+/// down, and a cluster with a drift now and then shows it at once.
+const FEW_CORRECTIONS: usize = 8;
+
+/// Upper bound on holding back. After it, held-back writes go out one at a time, so sustained drift cannot starve them.
+const HELD_BACK: Duration = Duration::from_secs(60);
+
+/// How many writes that can wait may be under way, given the corrections at pace and since when the first write waits.
+pub fn yielding(corrections: usize, waiting: Option<Instant>, most: usize) -> usize {
+    match waiting {
+        Some(since) if corrections > FEW_CORRECTIONS => usize::from(since.elapsed() >= HELD_BACK),
+        _ => most,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_that_can_wait_yield_to_corrections_for_a_time() {
+        struct Row {
+            name: &'static str,
+            corrections: usize,
+            before: usize,
+            after: usize,
+        }
+        let since = Instant::now();
+        tokio::time::advance(HELD_BACK - Duration::from_secs(1)).await;
+        let long_ago = since.checked_sub(Duration::from_secs(1)).unwrap();
+        for row in [
+            Row { name: "no corrections", corrections: 0, before: 5, after: 5 },
+            Row { name: "few corrections", corrections: FEW_CORRECTIONS, before: 5, after: 5 },
+            Row { name: "more than few", corrections: FEW_CORRECTIONS + 1, before: 0, after: 1 },
+            Row { name: "as many as there may be", corrections: MAX_CORRECTIONS, before: 0, after: 1 },
+        ] {
+            assert_eq!(yielding(row.corrections, Some(since), 5), row.before, "{} before the bound", row.name);
+            assert_eq!(yielding(row.corrections, Some(long_ago), 5), row.after, "{} after the bound", row.name);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The one decision about a target: from what is known of it, what is remembered and the time, and from nothing else.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::{
+    appliers::Appliers,
+    assessment::{Assessment, LastCorrection, assess, effective_count},
+    contention::Contention,
+    decision::{Contested, Correction, Decision, GiveBack, PendingEvents},
+    memory::{Memory, Started},
+    observation::{Now, Observation},
+};
+use crate::{
+    index::KindState,
+    resources::{Change, Drift, TargetState, Writer, conditions::reasons},
+};
+
+/// The name of an actor that left no trace.
+const UNKNOWN: &str = "unknown";
+
+/// Decides what to do about a target. The steps are those of "A drift, step by step" in DESIGN.md.
+pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decision {
+    #[cfg(test)]
+    tests::count_call();
+    let mut decision =
+        Decision { assessment: assess(observation, memory.last_correction, now.wall), ..Decision::default() };
+    let spec = &observation.count.spec;
+    let desired = spec.desired(now.wall);
+
+    // A change of the spec is somebody's decision, also for the same count: contention starts anew.
+    decision.change = change(observation, memory, desired, now.wall);
+    if desired != memory.desired || observation.count.generation != memory.generation {
+        decision.contention = Some(Contention::default());
+    }
+
+    if let (Some(target), Some(desired)) = (&observation.target, desired) {
+        let left_out = observe_appliers(target, memory, &mut decision);
+        decision.drift = drift(observation, target, memory, desired, left_out.as_ref());
+        if let Some(drift) = &decision.drift {
+            let contention = decision.contention.as_ref().unwrap_or(&memory.contention);
+            decision.contention = Some(contention.with_drift(&drift.manager, drift.at.0));
+        } else if effective_count(target, memory.last_correction) == Some(desired) {
+            decision.ended_drift = ended_drift(memory, now.wall);
+        }
+    } else if let Some(target) = &observation.target {
+        observe_appliers(target, memory, &mut decision);
+    }
+
+    let contention = decision.contention.as_ref().unwrap_or(&memory.contention);
+    decision.contested = contested(observation, contention, now.wall);
+    decision.requeue_after = earliest(override_ends_in(observation, now.wall), contention.ends_in(now.wall));
+
+    let pause = correction_pause(memory, contention, now);
+    if decision.assessment.needs_write() && memory.correcting.is_none() {
+        if pause.is_zero() {
+            decision.correct = correction(observation, decision.assessment);
+        } else {
+            decision.requeue_after = earliest(decision.requeue_after, Some(pause));
+        }
+    }
+    decision.give_back = give_back(observation, memory, &decision, now);
+
+    decision.events = events(&decision, memory, desired);
+    // What another server has found out still stands until the kind is listed.
+    decision.status = observation.kind != KindState::Unlisted || memory.stored.conditions.is_empty();
+    decision
+}
+
+/// The change of the desired count, also when only time has passed.
+fn change(observation: &Observation, memory: &Memory, desired: Option<i32>, now: Timestamp) -> Option<Change> {
+    let to = desired.filter(|_| desired != memory.desired)?;
+    let count = &observation.count;
+    let is_by_time = count.generation == memory.generation;
+    let reason = match count.spec.active_override(now) {
+        _ if is_by_time => "the override ended",
+        Some(over) => &over.reason,
+        None => &count.spec.reason,
+    };
+    let by = if is_by_time { String::new() } else { count.set_by.to_string() };
+    Some(Change { from: memory.desired, to, by, reason: reason.to_owned(), at: MicroTime(now) })
+}
+
+/// Decides the appliers, and returns the one that has just left the count out.
+fn observe_appliers(target: &TargetState, memory: &Memory, decision: &mut Decision) -> Option<Writer> {
+    // Another object of the same name has no appliers of its own yet.
+    let is_recreated = memory.target_uid.as_ref().is_some_and(|uid| *uid != target.uid);
+    let none = Appliers::default();
+    let before = if is_recreated { &none } else { &memory.appliers };
+    let (after, left_out) = before.after(&target.owners, target.replicas);
+    decision.appliers = (after != memory.appliers).then_some(after);
+    left_out
+}
+
+/// The drift that a new state of a target is: somebody else wrote another count than desired.
+///
+/// A difference that comes from a new desired count is no drift, as the target did not change. Neither is a write of ours.
+/// An applier that leaves the count out resets it and owns it no longer, so it is the actor where nobody else is.
+fn drift(
+    observation: &Observation,
+    target: &TargetState,
+    memory: &Memory,
+    desired: i32,
+    left_out: Option<&Writer>,
+) -> Option<Drift> {
+    let (from, to) = (memory.observed?, target.replicas?);
+    let last = target.owners.last();
+    let is_ours = last.map_or_else(|| is_own_write(target, memory), Writer::is_ours);
+    if is_ours || to == from || to == desired {
+        return None;
+    }
+    let actor = last.or(left_out);
+    Some(Drift {
+        manager: actor.map_or(UNKNOWN, |actor| &*actor.manager).to_owned(),
+        operation: actor.map(|actor| actor.operation.to_string()).unwrap_or_default(),
+        subresource: actor.filter(|actor| actor.scale).map(|_| "scale".to_owned()).unwrap_or_default(),
+        from,
+        to,
+        at: MicroTime(observation.at),
+        corrected_at: None,
+    })
+}
+
+/// Whether a state without an owner is one that we wrote: a count of 0 leaves no owner behind, and so neither does the next
+/// write through `/scale`.
+fn is_own_write(target: &TargetState, memory: &Memory) -> bool {
+    let is_last = |last: LastCorrection| last.version == target.resource_version;
+    memory.last_correction.is_some_and(is_last)
+        || target.replicas.is_some_and(|count| memory.correcting == Some(Started::Scale(count)))
+}
+
+fn ended_drift(memory: &Memory, now: Timestamp) -> Option<Drift> {
+    let drift = memory.history.open_drift()?.clone();
+    Some(Drift { corrected_at: Some(MicroTime(now)), ..drift })
+}
+
+/// What else decides the count, and what to do about it.
+fn contested(observation: &Observation, contention: &Contention, now: Timestamp) -> Option<Contested> {
+    if let Some(autoscaler) = &observation.autoscaler {
+        let message = format!(
+            "HorizontalPodAutoscaler {autoscaler} scales this target too: delete either it or this ReplicaCount"
+        );
+        return Some(Contested { reason: reasons::AUTOSCALED, message });
+    }
+    let opponent = contention.opponent(now)?;
+    let message = format!(
+        "{opponent} keeps changing the count: leave it out of what {opponent} writes, or delete this ReplicaCount"
+    );
+    Some(Contested { reason: reasons::REPEATED_DRIFT, message })
+}
+
+/// How long the next correction has to wait, after failed ones or during contention.
+fn correction_pause(memory: &Memory, contention: &Contention, now: Now) -> Duration {
+    let failure = memory.correction_failure.as_ref().map(|failure| failure.pause(now.monotonic));
+    failure.unwrap_or_default().max(contention.pause(now.wall))
+}
+
+fn correction(observation: &Observation, assessment: Assessment) -> Option<Correction> {
+    match (assessment, &observation.kind) {
+        (Assessment::Correct(to), KindState::Watched(kind)) => {
+            let seen = observation.target.as_ref().map_or(0, |target| target.resource_version);
+            Some(Correction::Scale { to, kind: kind.clone(), seen })
+        }
+        (Assessment::Unset, _) => Some(Correction::Unset { count: observation.count.clone() }),
+        _ => None,
+    }
+}
+
+/// The ownership to give back, once the count is in place.
+fn give_back(observation: &Observation, memory: &Memory, decision: &Decision, now: Now) -> Option<GiveBack> {
+    let (KindState::Watched(kind), Some(target)) = (&observation.kind, &observation.target) else { return None };
+    let appliers = decision.appliers.as_ref().unwrap_or(&memory.appliers);
+    let newest = memory.last_correction.map_or(0, |last| last.version).max(memory.owners_since);
+    let is_due = decision.assessment == Assessment::InPlace
+        && target.resource_version >= newest
+        && appliers.are_missing_in(&target.owners);
+    let after = memory.ownership_failure.as_ref().map(|failure| failure.pause(now.monotonic)).unwrap_or_default();
+    is_due.then(|| GiveBack { kind: kind.clone(), recipients: appliers.recipients().to_vec(), after })
+}
+
+fn events(decision: &Decision, memory: &Memory, desired: Option<i32>) -> PendingEvents {
+    let put_back = decision.ended_drift.as_ref().zip(desired).map(|(drift, to)| (drift.manager.clone(), to));
+    let contested = decision.contested.clone().filter(|_| decision.contested != memory.contested);
+    PendingEvents { put_back, contested }
+}
+
+/// The time until the override ends.
+fn override_ends_in(observation: &Observation, now: Timestamp) -> Option<Duration> {
+    let until = observation.count.spec.active_override(now)?.until.0;
+    Some(until.duration_since(now).unsigned_abs())
+}
+
+fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
+}
+
+#[cfg(test)]
+pub(super) mod tests;

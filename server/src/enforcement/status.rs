@@ -1,0 +1,215 @@
+//! The status of one managed target, as it should be now.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::{assessment::Assessment, memory::Memory, observation::Observation};
+use crate::{
+    index::KindState,
+    resources::{
+        ReplicaCountStatus,
+        conditions::{CONTESTED, READY, TARGET_FOUND, reasons, statuses},
+    },
+};
+
+/// Builds the status from the latest state and the latest decision about it.
+pub fn status(
+    observation: &Observation,
+    memory: &Memory,
+    assessment: Assessment,
+    now: Timestamp,
+) -> ReplicaCountStatus {
+    let target = observation.target.as_ref();
+    let mut status = ReplicaCountStatus {
+        observed_generation: observation.count.generation,
+        desired: memory.desired,
+        observed: target.and_then(|target| target.replicas),
+        ready: target.and_then(|target| target.ready),
+        appliers: memory.appliers.names().map(str::to_owned).collect(),
+        conditions: conditions(observation, memory, assessment, now).into(),
+        ..ReplicaCountStatus::default()
+    };
+    memory.history.write_to(&mut status);
+    status
+}
+
+/// A condition's status, its reason for programs, and its message for people.
+type Finding = (&'static str, &'static str, String);
+
+fn conditions(observation: &Observation, memory: &Memory, assessment: Assessment, now: Timestamp) -> [Condition; 3] {
+    let contested = match &memory.contested {
+        Some(contested) => (statuses::TRUE, contested.reason, contested.message.clone()),
+        None => (statuses::FALSE, reasons::UNCONTESTED, String::new()),
+    };
+    [(READY, ready(observation, memory, assessment)), (TARGET_FOUND, target_found(observation)), (CONTESTED, contested)]
+        .map(|(type_, finding)| condition(type_, finding, observation, memory, now))
+}
+
+fn target_found(observation: &Observation) -> Finding {
+    match (&observation.kind, &observation.target) {
+        (KindState::Unavailable(problem), _) => (statuses::UNKNOWN, problem.reason, problem.message.clone()),
+        (_, Some(_)) => (statuses::TRUE, reasons::FOUND, String::new()),
+        (KindState::Unlisted, None) => {
+            (statuses::UNKNOWN, reasons::KIND_NOT_LISTED, "the kind is being looked up".to_owned())
+        }
+        (KindState::Watched(_), None) => (statuses::FALSE, reasons::NOT_FOUND, "there is no such target".to_owned()),
+    }
+}
+
+/// Whether the target has its desired count and all of its replicas are ready.
+fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> Finding {
+    let no = |reason, message: &str| (statuses::FALSE, reason, message.to_owned());
+    let yes = (statuses::TRUE, reasons::IN_PLACE, String::new());
+    match (assessment, &memory.correction_failure) {
+        (Assessment::AboveMaximum(count), _) => {
+            let max = observation.max_replicas;
+            let message = format!("{count} replicas are above the server's maximum of {max}: not enforced");
+            no(reasons::ABOVE_MAXIMUM, &message)
+        }
+        (Assessment::KindUnavailable, _) => match &observation.kind {
+            KindState::Unavailable(problem) => no(problem.reason, &problem.message),
+            _ => no(reasons::KIND_NOT_LISTED, "the kind is being looked up"),
+        },
+        (Assessment::Controlled, _) => {
+            let controller = observation.target.as_ref().and_then(|target| target.controller.as_deref());
+            let controller = controller.unwrap_or("another object");
+            no(reasons::CONTROLLED, &format!("its count is that of {controller}: hold that one"))
+        }
+        (Assessment::Unset, _) => no(reasons::OVERRIDE_ENDED, "the override has ended, and the management with it"),
+        (Assessment::Await, _) if observation.kind == KindState::Unlisted => {
+            no(reasons::KIND_NOT_LISTED, "the kind is being looked up")
+        }
+        (Assessment::Await, _) if observation.target.is_none() => {
+            no(reasons::TARGET_NOT_FOUND, "there is no such target: the count holds once it appears")
+        }
+        (Assessment::Await, _) => no(reasons::TARGET_TERMINATING, "the target is being deleted"),
+        (Assessment::Correct(_), Some(failure)) => no(reasons::CORRECTION_FAILED, &failure.error),
+        (Assessment::Correct(to), None) if is_unreadable_at(observation, memory, to) => yes,
+        (Assessment::Correct(_), None) => no(reasons::CORRECTING, "the count is being put in place"),
+        (Assessment::InPlace, _) => {
+            let ready = observation.target.as_ref().and_then(|target| target.ready);
+            match (ready, memory.desired) {
+                (Some(ready), Some(desired)) if ready != desired => {
+                    no(reasons::REPLICAS_NOT_READY, &format!("{ready} of {desired} replicas are ready"))
+                }
+                _ => yes,
+            }
+        }
+    }
+}
+
+/// Whether the target's count cannot be read, and our latest correction wrote this one. Then nothing suggests a change.
+fn is_unreadable_at(observation: &Observation, memory: &Memory, count: i32) -> bool {
+    let is_unreadable = observation.target.as_ref().is_some_and(|target| target.replicas.is_none());
+    is_unreadable && memory.last_correction.is_some_and(|last| last.to == count)
+}
+
+/// Keeps the time of the last transition while the condition's status is the same, as metav1.Condition asks.
+fn condition(
+    type_: &str,
+    (status, reason, message): Finding,
+    observation: &Observation,
+    memory: &Memory,
+    now: Timestamp,
+) -> Condition {
+    let before = memory.stored.conditions.iter().find(|stored| stored.type_ == type_ && stored.status == status);
+    // Kubernetes stores whole seconds. With more, the stored condition would differ from the one that was sent.
+    let now = || Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
+    Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: before.map_or_else(now, |stored| stored.last_transition_time.clone()),
+        observed_generation: observation.count.generation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::enforcement::fixtures::{Managed, TargetFixture, at, target};
+
+    #[test]
+    fn ready_says_what_is_missing() {
+        struct Row {
+            name: &'static str,
+            target: TargetFixture,
+            expected: (&'static str, &'static str, &'static str),
+        }
+        for row in [
+            Row { name: "all are ready", target: target(5, 3), expected: ("True", "InPlace", "") },
+            Row {
+                name: "some are ready",
+                target: target(5, 3).ready(Some(2)),
+                expected: ("False", "ReplicasNotReady", "2 of 3 replicas are ready"),
+            },
+            Row { name: "the kind does not say", target: target(5, 3).ready(None), expected: ("True", "InPlace", "") },
+            Row {
+                name: "another count",
+                target: target(5, 7),
+                expected: ("False", "Correcting", "the count is being put in place"),
+            },
+            Row {
+                name: "being deleted",
+                target: target(5, 3).deleting(),
+                expected: ("False", "TargetTerminating", "the target is being deleted"),
+            },
+        ] {
+            let mut managed = Managed::at(3);
+            managed.see(0, row.target);
+            let [ready, found, contested] = managed.status(0).conditions.try_into().unwrap();
+            assert_eq!((&*ready.status, &*ready.reason, &*ready.message), row.expected, "{}", row.name);
+            assert_eq!((&*found.status, &*found.reason), ("True", "Found"), "{}", row.name);
+            assert_eq!((&*contested.status, &*contested.reason), ("False", "Uncontested"), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn an_absent_target_is_awaited() {
+        let mut managed = Managed::at(3);
+        managed.decide(0);
+        let [ready, found, _] = managed.status(0).conditions.try_into().unwrap();
+        assert_eq!((&*ready.reason, &*found.status, &*found.reason), ("TargetNotFound", "False", "NotFound"));
+        managed.observation.kind = KindState::Unlisted;
+        managed.decide(1);
+        let [ready, found, _] = managed.status(1).conditions.try_into().unwrap();
+        assert_eq!((&*ready.reason, &*found.status, &*found.reason), ("KindNotListed", "Unknown", "KindNotListed"));
+        managed.set(2, json!({"replicas": 101}));
+        assert_eq!(managed.ready(2), "AboveMaximum");
+    }
+
+    #[test]
+    fn an_unreadable_count_is_in_place_after_its_correction() {
+        let mut managed = Managed::at(3);
+        managed.see(0, target(5, 0).without_count());
+        managed.correct(1, 3, 6);
+        managed.see(2, target(7, 0).without_count());
+        assert_eq!(managed.assessment, Assessment::Correct(3));
+        assert_eq!(managed.ready(2), "InPlace");
+        managed.set(3, json!({"replicas": 4}));
+        assert_eq!(managed.ready(3), "Correcting");
+    }
+
+    #[test]
+    fn a_transition_keeps_its_time_in_whole_seconds() {
+        let mut managed = Managed::at(3);
+        managed.see(0, target(5, 7));
+        let first = managed.status(5);
+        assert_eq!(first.conditions[0].last_transition_time.0, at(5));
+        managed.observation.count = crate::enforcement::fixtures::replica_count(
+            1,
+            1,
+            json!({"replicas": 3}),
+            serde_json::to_value(&first).unwrap(),
+        );
+        let mut managed = Managed::with(managed.observation.count.clone());
+        managed.see(9, target(5, 7));
+        let later = managed.status(9);
+        assert_eq!(later.conditions[0].last_transition_time.0, at(5), "still False");
+        managed.see(9, target(6, 3));
+        assert_eq!(managed.status(9).conditions[0].last_transition_time.0, at(9), "True by now");
+    }
+}

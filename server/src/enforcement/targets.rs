@@ -1,0 +1,123 @@
+//! The managed targets: what is known and remembered of each, and what was decided about it.
+
+use std::collections::HashMap;
+
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::{
+    assessment::Assessment,
+    decision::{Correction, Decision, GiveBack},
+    memory::{Memory, Record},
+    observation::{Now, Observation},
+    reconcile::reconcile,
+};
+use crate::{index::TargetSnapshot, resources::TargetKey};
+
+/// One managed target.
+#[derive(Debug)]
+pub struct ManagedTarget {
+    /// Its latest state.
+    pub observation: Observation,
+    /// What is remembered of it.
+    pub memory: Memory,
+    /// What its state calls for, by the latest decision.
+    pub assessment: Assessment,
+    /// The correction to start, by the latest decision.
+    pub correct: Option<Correction>,
+    /// Whether the status may have changed, by the latest decision.
+    pub is_status_due: bool,
+    /// The ownership to give back, by the latest decision.
+    pub give_back: Option<GiveBack>,
+}
+
+impl ManagedTarget {
+    fn new(observation: Observation) -> Self {
+        let memory = Memory::of(&observation);
+        Self {
+            observation,
+            memory,
+            assessment: Assessment::default(),
+            correct: None,
+            is_status_due: false,
+            give_back: None,
+        }
+    }
+
+    fn reconcile(&mut self, now: Now) -> Decision {
+        let decision = reconcile(&self.observation, &self.memory, now);
+        self.memory.record(Record::Decision(&decision, &self.observation), now);
+        self.assessment = decision.assessment;
+        self.correct = decision.correct.clone();
+        self.is_status_due = decision.status;
+        self.give_back = decision.give_back.clone();
+        decision
+    }
+}
+
+/// All managed targets, counted in metrics.
+pub struct ManagedTargets {
+    /// Boxed, so that the table is small and grows cheaply.
+    targets: HashMap<TargetKey, Box<ManagedTarget>>,
+    managed: Gauge,
+    contested: Gauge,
+}
+
+impl ManagedTargets {
+    /// None yet.
+    pub fn new(managed: Gauge, contested: Gauge) -> Self {
+        Self { targets: HashMap::new(), managed, contested }
+    }
+
+    /// Takes in a new state. Returns whether the target is managed.
+    pub fn observe(&mut self, snapshot: TargetSnapshot, max_replicas: i32) -> bool {
+        let TargetSnapshot { key, count, target, kind, autoscaler, at } = snapshot;
+        let Some(count) = count else {
+            self.remove(&key);
+            return false;
+        };
+        let observation = Observation { count, target, kind, autoscaler, at, max_replicas };
+        match self.targets.get_mut(&key) {
+            Some(known) if known.observation.count.uid == observation.count.uid => known.observation = observation,
+            _ => {
+                // Another object of the same name has another past.
+                self.remove(&key);
+                let target = ManagedTarget::new(observation);
+                self.managed.inc();
+                self.contested.inc_by(target.memory.contested.is_some().into());
+                self.targets.insert(key, Box::new(target));
+            }
+        }
+        true
+    }
+
+    fn remove(&mut self, key: &TargetKey) {
+        if let Some(target) = self.targets.remove(key) {
+            self.managed.dec();
+            self.contested.dec_by(target.memory.contested.is_some().into());
+        }
+    }
+
+    /// A managed target.
+    pub fn get_mut(&mut self, key: &TargetKey) -> Option<&mut ManagedTarget> {
+        self.targets.get_mut(key).map(Box::as_mut)
+    }
+
+    /// Decides about a target, and remembers the decision; `None` if it is not managed.
+    pub fn reconcile(&mut self, key: &TargetKey, now: Now) -> Option<Decision> {
+        let target = self.targets.get_mut(key)?;
+        let was_contested = target.memory.contested.is_some();
+        let decision = target.reconcile(now);
+        self.contested.inc_by(i64::from(decision.contested.is_some()) - i64::from(was_contested));
+        Some(decision)
+    }
+
+    /// Forgets all: the leader counts them.
+    pub fn clear(&mut self) {
+        self.targets.clear();
+        self.managed.set(0);
+        self.contested.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    enforcement::fixtures::{at, replica_count, target, watched_deployments},
+    resources::ReplicaCountState,
+};
+
+fn snapshot(name: &str, count: Option<Arc<ReplicaCountState>>, autoscaler: Option<&str>) -> TargetSnapshot {
+    TargetSnapshot {
+        key: TargetKey::new("shop", "", "", name).unwrap(),
+        count,
+        target: Some(Arc::new(target(10, 3).state())),
+        kind: watched_deployments(),
+        autoscaler: autoscaler.map(Into::into),
+        at: at(0),
+    }
+}
+
+#[test]
+fn managed_and_contested_targets_are_counted() {
+    let (managed, contested) = (Gauge::default(), Gauge::default());
+    let mut targets = ManagedTargets::new(managed.clone(), contested.clone());
+    let held = || Some(replica_count(1, 1, json!({"replicas": 3}), Value::Null));
+    struct Row {
+        name: &'static str,
+        event: TargetSnapshot,
+        managed: i64,
+        contested: i64,
+    }
+    for Row { name, event, managed: is_managed, contested: is_contested } in [
+        Row { name: "a is managed", event: snapshot("a", held(), None), managed: 1, contested: 0 },
+        Row { name: "a gets an autoscaler", event: snapshot("a", held(), Some("hpa")), managed: 1, contested: 1 },
+        Row { name: "b, with an autoscaler", event: snapshot("b", held(), Some("hpa")), managed: 2, contested: 2 },
+        Row { name: "a again", event: snapshot("a", held(), Some("hpa")), managed: 2, contested: 2 },
+        Row { name: "a loses its autoscaler", event: snapshot("a", held(), None), managed: 2, contested: 1 },
+        Row { name: "b is no longer managed", event: snapshot("b", None, Some("hpa")), managed: 1, contested: 0 },
+        Row { name: "c never was", event: snapshot("c", None, None), managed: 1, contested: 0 },
+    ] {
+        let key = event.key.clone();
+        targets.observe(event, 100);
+        targets.reconcile(&key, Now::read());
+        assert_eq!((managed.get(), contested.get()), (is_managed, is_contested), "{name}");
+    }
+    targets.clear();
+    assert_eq!((managed.get(), contested.get()), (0, 0));
+}
+
+#[test]
+fn another_replica_count_of_the_same_name_has_another_past() {
+    let mut targets = ManagedTargets::new(Gauge::default(), Gauge::default());
+    let mut other = (*replica_count(2, 1, json!({"replicas": 3}), json!({"drifts": 4}))).clone();
+    targets.observe(snapshot("a", Some(Arc::new(other.clone())), None), 100);
+    let key = snapshot("a", None, None).key;
+    assert_eq!(targets.get_mut(&key).unwrap().memory.stored.drifts, 4);
+    other.uid = "another".into();
+    other.status = Arc::default();
+    targets.observe(snapshot("a", Some(Arc::new(other)), None), 100);
+    assert_eq!(targets.get_mut(&key).unwrap().memory.stored.drifts, 0);
+}

@@ -1,0 +1,109 @@
+//! The writes that put the desired state in place.
+
+use std::time::Duration;
+
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Preconditions},
+};
+use tokio::time::timeout;
+
+use super::{super::decision::Correction, scale};
+use crate::{
+    resources::{ReplicaCount, ReplicaCountState, TargetKey, TargetKind, resource_version},
+    telemetry,
+};
+
+/// How long one write may take before it counts as failed: kube's client has no read timeout of its own.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest pause that a Retry-After is granted: an API server that comes back is used within this time.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What became of a correction.
+#[derive(Debug)]
+pub enum CorrectionAnswer {
+    /// The API server has stored the count.
+    Scaled {
+        /// The count, in replicas.
+        to: i32,
+        /// The target's resource version with it.
+        version: u64,
+        /// Whether the write changed the target.
+        was_changed: bool,
+    },
+    /// The `ReplicaCount` is deleted.
+    Unset,
+    /// Nothing was written, as far as is known.
+    Failed {
+        /// Why, with all causes.
+        error: String,
+        /// How long the API server asked to wait.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// Writes corrections.
+#[derive(Clone)]
+pub struct Corrector {
+    client: Client,
+}
+
+impl Corrector {
+    /// Writes with the account of a client.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Writes one correction.
+    pub async fn write(&self, key: &TargetKey, correction: Correction) -> CorrectionAnswer {
+        let write = async {
+            match correction {
+                Correction::Scale { to, kind, seen } => self.scale(key, &kind, to, seen).await,
+                Correction::Unset { count } => self.unset(key, &count).await,
+            }
+        };
+        match timeout(TIMEOUT, write).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => failed(&error),
+            Err(_) => CorrectionAnswer::Failed { error: format!("no answer within {TIMEOUT:?}"), retry_after: None },
+        }
+    }
+
+    async fn scale(
+        &self,
+        key: &TargetKey,
+        kind: &TargetKind,
+        to: i32,
+        seen: u64,
+    ) -> Result<CorrectionAnswer, kube::Error> {
+        let scale = scale::patch(&self.client, key, kind, to).await?;
+        let version = resource_version(&scale.metadata);
+        Ok(CorrectionAnswer::Scaled { to, version, was_changed: version != seen })
+    }
+
+    async fn unset(&self, key: &TargetKey, count: &ReplicaCountState) -> Result<CorrectionAnswer, kube::Error> {
+        let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &key.namespace);
+        let preconditions = Preconditions {
+            uid: Some(count.uid.to_string()),
+            resource_version: Some(count.resource_version.to_string()),
+        };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match counts.delete(&key.replica_count_name(), &params).await {
+            Ok(_) => Ok(CorrectionAnswer::Unset),
+            Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(CorrectionAnswer::Unset),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn failed(error: &kube::Error) -> CorrectionAnswer {
+    match error {
+        kube::Error::Api(status) => {
+            let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+            let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds.into()).min(MAX_RETRY_AFTER));
+            CorrectionAnswer::Failed { error: status.message.clone(), retry_after }
+        }
+        error => CorrectionAnswer::Failed { error: telemetry::chain(error), retry_after: None },
+    }
+}

@@ -1,0 +1,109 @@
+//! Probes whether the chart's admission policy, the fence, confines this server's account.
+//!
+//! The right to patch targets is wider than the server's use of it. A ValidatingAdmissionPolicy narrows it. Only its effect
+//! shows whether it is in force: the probe is a dry run of a write that it must refuse.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+    core::{DynamicObject, Status},
+};
+use parking_lot::Mutex;
+use serde_json::json;
+use tracing::{info, warn};
+
+use crate::{
+    resources::{FIELD_MANAGER, GROUP, TargetKey},
+    telemetry::Metrics,
+};
+
+/// The shortest time between two probes. A probe costs one request beside the two of a give-back.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// What is known of the fence. Clones share it.
+#[derive(Clone)]
+pub struct FenceProbe {
+    metrics: Arc<Metrics>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    probed: Option<Instant>,
+    is_missing: bool,
+}
+
+impl FenceProbe {
+    /// A probe that has found out nothing yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, known: Arc::default() }
+    }
+
+    /// Probes whether the fence is in force for a target, unless it was probed lately.
+    pub async fn check(&self, targets: &Api<DynamicObject>, key: &TargetKey) {
+        if !self.is_due() {
+            return;
+        }
+        let label = json!({"metadata": {"labels": {format!("{GROUP}/fence"): "probe"}}});
+        let params = PatchParams { dry_run: true, ..PatchParams::apply(FIELD_MANAGER) };
+        match targets.patch_metadata(&key.name, &params, &Patch::Merge(label)).await {
+            Ok(_) => self.record(true),
+            Err(kube::Error::Api(status)) if status.code == 403 && !is_missing_right(&status) => self.record(false),
+            // Any other failure says nothing about the fence.
+            Err(_) => {}
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let mut known = self.known.lock();
+        let is_due = known.probed.is_none_or(|probed| probed.elapsed() > INTERVAL);
+        if is_due {
+            known.probed = Some(Instant::now());
+        }
+        is_due
+    }
+
+    fn record(&self, is_missing: bool) {
+        let mut known = self.known.lock();
+        if is_missing && !known.is_missing {
+            warn!(
+                "the admission policy that fences this account is not in force: it may change targets as a whole; \
+                install the chart's ValidatingAdmissionPolicy, or take the right to patch targets away"
+            );
+        } else if !is_missing && known.is_missing {
+            info!("the admission policy that fences this account is in force again");
+        }
+        known.is_missing = is_missing;
+        self.metrics.fence_missing.set(is_missing.into());
+    }
+}
+
+/// Whether RBAC refuses, and not an admission policy or webhook, which may refuse a single object.
+pub fn is_missing_right(status: &Status) -> bool {
+    let right = ["cannot patch resource", "cannot get resource"].iter().any(|words| status.message.contains(words));
+    status.code == 403 && right
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_right_differs_from_a_refused_object() {
+        let right = "deployments.apps \"web\" is forbidden: User \"x\" cannot patch resource \"deployments\" in API group \"apps\"";
+        let policy = "deployments.apps \"web\" is forbidden: ValidatingAdmissionPolicy 'x' denied";
+        for (name, code, message, expected) in [
+            ("RBAC refuses", 403, right, true),
+            ("a policy refuses", 403, policy, false),
+            ("another failure", 500, right, false),
+        ] {
+            let status = Status { code, message: message.to_owned(), ..Status::default() };
+            assert_eq!(is_missing_right(&status), expected, "{name}");
+        }
+    }
+}

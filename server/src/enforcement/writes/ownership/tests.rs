@@ -1,0 +1,84 @@
+use super::*;
+use crate::{
+    enforcement::fixtures::{applied_by, scaled_by},
+    resources::FieldOwners,
+};
+
+fn kind() -> TargetKind {
+    TargetKind::apps()[0].clone()
+}
+
+fn owners(entries: &[ManagedFieldsEntry]) -> FieldOwners {
+    FieldOwners::of(entries, &kind().replicas)
+}
+
+fn recipient(manager: &str, time: Option<i64>) -> Recipient {
+    Recipient { manager: manager.into(), time }
+}
+
+/// helm, which applied at the second 1.
+fn helm() -> Recipient {
+    recipient("helm", applied_by("helm", 1, true).time.map(|time| time.0.as_second()))
+}
+
+/// Applies a patch as the API server does, far enough for these operations.
+fn apply(entries: &[ManagedFieldsEntry], patch: Patch) -> Vec<ManagedFieldsEntry> {
+    let mut object = json!({"metadata": {"managedFields": entries}});
+    // The API server takes an absent field for null in a test, this library does not.
+    let is_kept = |one: &PatchOperation| !matches!(one, PatchOperation::Test(test) if test.value.is_null());
+    let patch: Vec<_> = patch.0.into_iter().filter(is_kept).collect();
+    json_patch::patch(&mut object, &patch).unwrap();
+    serde_json::from_value(object["metadata"]["managedFields"].take()).unwrap()
+}
+
+#[test]
+fn the_patch_makes_the_appliers_owners_and_takes_ours_away() {
+    let status: ManagedFieldsEntry = serde_json::from_value(json!({
+        "manager": "kube-controller-manager", "operation": "Update", "subresource": "status",
+        "time": "1970-01-01T00:00:01Z", "fieldsV1": {"f:status": {"f:replicas": {}}},
+    }))
+    .unwrap();
+    let before = [scaled_by(FIELD_MANAGER), applied_by("helm", 1, false), status.clone()];
+    let patched = apply(&before, patch(&before, &kind(), &[helm()]).unwrap());
+    assert_eq!(patched, [applied_by("helm", 1, true), status]);
+    assert_eq!(patch(&patched, &kind(), &[helm()]), None, "once is enough");
+}
+
+#[test]
+fn every_entry_of_ours_is_taken_away() {
+    let before = [scaled_by(FIELD_MANAGER), applied_by("helm", 1, false), scaled_by(FIELD_MANAGER)];
+    let patched = apply(&before, patch(&before, &kind(), &[helm()]).unwrap());
+    assert_eq!(patched, [applied_by("helm", 1, true)]);
+}
+
+#[test]
+fn an_applier_that_has_applied_since_is_given_nothing() {
+    let entries = [scaled_by(FIELD_MANAGER), applied_by("helm", 2, false)];
+    assert_eq!(patch(&entries, &kind(), &[helm()]), None);
+    assert!(patch(&entries, &kind(), &[recipient("helm", None)]).is_some(), "its time is not known");
+}
+
+#[test]
+fn an_object_without_managed_fields_gets_a_first_entry() {
+    let patch = patch(&[], &kind(), &[]).unwrap();
+    assert_eq!(patch.0[0].path().as_str(), "/metadata/managedFields");
+}
+
+#[test]
+fn an_applier_without_an_entry_gets_one_of_its_own() {
+    let before = [scaled_by(FIELD_MANAGER)];
+    let patched = apply(&before, patch(&before, &kind(), &[recipient("scaler", None)]).unwrap());
+    let owners = owners(&patched);
+    assert_eq!(
+        (owners.ours(), owners.appliers().count(), owners.last().map(|last| &*last.manager)),
+        (false, 1, Some("scaler"))
+    );
+}
+
+#[test]
+fn this_server_owns_a_count_without_any_other_owner() {
+    let before = [applied_by("helm", 1, false)];
+    let patched = apply(&before, patch(&before, &kind(), &[]).unwrap());
+    assert_eq!(owners(&patched).last().map(|last| (&*last.manager, last.scale)), Some((FIELD_MANAGER, true)));
+    assert_eq!(patch(&patched, &kind(), &[]), None);
+}

@@ -1,0 +1,158 @@
+//! The write of a status.
+
+use std::{sync::Arc, time::Duration};
+
+use json_patch::{AddOperation, Patch, PatchOperation, TestOperation, jsonptr::PointerBuf};
+use kube::{
+    Api, Client,
+    api::{self, PatchParams},
+};
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::{
+    resources::{FIELD_MANAGER, ReplicaCount, ReplicaCountStatus, TargetKey, Uid, resource_version},
+    telemetry,
+};
+
+/// How long the write of one status may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What became of a status write.
+#[derive(Debug)]
+pub enum StatusAnswer {
+    /// The API server has stored the status.
+    Stored {
+        /// The status.
+        status: Arc<ReplicaCountStatus>,
+        /// The object's resource version with it.
+        version: u64,
+    },
+    /// The object is newer than the one that the status was built for.
+    Refused {
+        /// The status that the object has.
+        status: Arc<ReplicaCountStatus>,
+        /// The object's resource version.
+        version: u64,
+    },
+    /// The API server has not stored the status, or did not say so.
+    Failed {
+        /// The status, if the API server may have stored it.
+        status: Option<Arc<ReplicaCountStatus>>,
+    },
+    /// There is no such object any more.
+    Gone,
+}
+
+/// A status to write, and the object that it is for.
+#[derive(Debug)]
+pub struct StatusWrite {
+    /// The status.
+    pub status: Arc<ReplicaCountStatus>,
+    /// The object's UID.
+    pub uid: Uid,
+    /// The object's resource version: the precondition of the write.
+    pub version: u64,
+}
+
+/// Writes statuses.
+#[derive(Clone)]
+pub struct StatusWriter {
+    client: Client,
+}
+
+impl StatusWriter {
+    /// Writes with the account of a client.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Replaces the status of the very object that it was built for.
+    pub async fn write(&self, key: &TargetKey, write: StatusWrite) -> StatusAnswer {
+        let status = write.status.clone();
+        match timeout(TIMEOUT, self.replace(key, write)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                debug!(target = %key, error = telemetry::chain(&error), "status not stored, trying again");
+                StatusAnswer::Failed { status: Some(status) }
+            }
+            Err(_) => StatusAnswer::Failed { status: Some(status) },
+        }
+    }
+
+    async fn replace(&self, key: &TargetKey, write: StatusWrite) -> Result<StatusAnswer, kube::Error> {
+        let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &key.namespace);
+        let name = key.replica_count_name();
+        let patch = patch(&write).map_err(kube::Error::SerdeError)?;
+        let params = PatchParams::apply(FIELD_MANAGER);
+        match counts.patch_status(&name, &params, &api::Patch::<()>::Json(patch)).await {
+            Ok(count) => Ok(StatusAnswer::Stored { status: write.status, version: resource_version(&count.metadata) }),
+            Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(StatusAnswer::Gone),
+            Err(kube::Error::Api(refused)) if refused.code == 422 || refused.is_conflict() => {
+                debug!(target = %key, problem = refused.message, "status refused");
+                self.refused(&counts, &name, &write).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Finds out why the API server refused a status.
+    async fn refused(
+        &self,
+        counts: &Api<ReplicaCount>,
+        name: &str,
+        write: &StatusWrite,
+    ) -> Result<StatusAnswer, kube::Error> {
+        let count = counts.get_opt(name).await?;
+        let is_same = |count: &ReplicaCount| count.metadata.uid.as_deref().map(Uid::from).as_ref() == Some(&write.uid);
+        let Some(count) = count.filter(is_same) else { return Ok(StatusAnswer::Gone) };
+        let version = resource_version(&count.metadata);
+        if version == write.version {
+            return Ok(StatusAnswer::Failed { status: None });
+        }
+        Ok(StatusAnswer::Refused { status: Arc::new(count.status.unwrap_or_default()), version })
+    }
+}
+
+/// The patch that replaces the status of one version of an object.
+fn patch(write: &StatusWrite) -> Result<Patch, serde_json::Error> {
+    let metadata = |field: &str| PointerBuf::from_tokens(["metadata", field]);
+    let test =
+        |field: &str, value: String| PatchOperation::Test(TestOperation { path: metadata(field), value: value.into() });
+    Ok(Patch(vec![
+        test("uid", write.uid.to_string()),
+        test("resourceVersion", write.version.to_string()),
+        PatchOperation::Add(AddOperation {
+            path: PointerBuf::from_tokens(["status"]),
+            value: serde_json::to_value(&*write.status)?,
+        }),
+    ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_is_stored_in_the_version_of_the_object_that_it_was_built_for() {
+        let status = Arc::new(ReplicaCountStatus { drifts: 5, ..ReplicaCountStatus::default() });
+        let patch = patch(&StatusWrite { status, uid: "u".into(), version: 7 }).unwrap();
+        struct Row {
+            name: &'static str,
+            uid: &'static str,
+            version: &'static str,
+            is_stored: bool,
+        }
+        for row in [
+            Row { name: "the same version", uid: "u", version: "7", is_stored: true },
+            Row { name: "another server has written a status since", uid: "u", version: "8", is_stored: false },
+            Row { name: "another object of the same name", uid: "v", version: "7", is_stored: false },
+        ] {
+            let mut object = json!({"metadata": {"uid": row.uid, "resourceVersion": row.version}});
+            assert_eq!(json_patch::patch(&mut object, &patch).is_ok(), row.is_stored, "{}", row.name);
+            assert_eq!(object["status"]["drifts"] == 5, row.is_stored, "{}", row.name);
+        }
+    }
+}

@@ -1,13 +1,13 @@
-//! Writes what the chart says about its values, from the comments in values.yaml: `make chart` runs it.
+//! Documents the chart's values from the comments in values.yaml. `make chart` runs it.
 //!
-//! The table in the chart's README.md, below its mark, and the descriptions in values.schema.json.
+//! It writes the table in the chart's README.md, below its mark, and the descriptions in values.schema.json.
 
 use std::{env, fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// What comes before the table in README.md is written by hand.
+/// Separates the generated table in README.md from the text above it, which is written by hand.
 const MARK: &str = "<!-- From here on written by `make chart`, from values.yaml. -->\n";
 
 fn main() -> Result<()> {
@@ -28,7 +28,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The comment right above each key, in the order of the file. A key is a path, such as `image.tag`.
+/// Returns the comment right above each key, in the order of the file. A key is a path, such as `image.tag`.
 fn comments(text: &str) -> Vec<(String, String)> {
     let (mut comments, mut comment) = (Vec::new(), Vec::new());
     let mut path = Vec::new();
@@ -47,7 +47,7 @@ fn comments(text: &str) -> Vec<(String, String)> {
     comments
 }
 
-/// Puts the comments into the schema, where it knows the value.
+/// Writes the comments into the schema, as the descriptions of its properties.
 fn describe(schema: &mut Value, path: &str, comments: &[(String, String)]) {
     if let Some((_, comment)) = comments.iter().find(|(key, _)| key == path) {
         schema["description"] = comment.as_str().into();
@@ -58,7 +58,7 @@ fn describe(schema: &mut Value, path: &str, comments: &[(String, String)]) {
     }
 }
 
-/// The values that the schema does not take apart, with their defaults.
+/// Lists the values that have no properties of their own in the schema, with their defaults.
 fn table(comments: &[(String, String)], schema: &Value, defaults: &Value) -> Result<String> {
     let mut table = "| value | default | |\n|---|---|---|\n".to_owned();
     for (path, comment) in comments {

@@ -21,50 +21,56 @@ use crate::{
 /// The name of an actor that left no trace.
 const UNKNOWN: &str = "unknown";
 
-/// Decides what to do about a target. The steps are those of "A drift, step by step" in DESIGN.md.
+/// Decides everything that follows from the latest state of a target.
+///
+/// It touches no client, no clock and no lock. DESIGN.md explains its steps under "A drift, step by step".
 pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decision {
     #[cfg(test)]
     tests::count_call();
-    let mut decision =
-        Decision { assessment: assess(observation, memory.last_correction, now.wall), ..Decision::default() };
-    let spec = &observation.count.spec;
-    let desired = spec.desired(now.wall);
+    // 1. What does the state call for?
+    let assessment = assess(observation, memory.last_correction, now.wall);
+    let mut decision = Decision { assessment, ..Decision::default() };
+    let desired = observation.count.spec.desired(now.wall);
 
-    // A change of the spec is somebody's decision, also for the same count: contention starts anew.
+    // 2. Has somebody decided about the count? Then contention starts anew, also if the count stays the same.
     decision.change = change(observation, memory, desired, now.wall);
     if desired != memory.desired || observation.count.generation != memory.generation {
         decision.contention = Some(Contention::default());
     }
 
-    if let (Some(target), Some(desired)) = (&observation.target, desired) {
+    // 3. Who applies the count, and is the state a drift or the end of one?
+    if let Some(target) = &observation.target {
         let left_out = observe_appliers(target, memory, &mut decision);
-        decision.drift = drift(observation, target, memory, desired, left_out.as_ref());
-        if let Some(drift) = &decision.drift {
-            let contention = decision.contention.as_ref().unwrap_or(&memory.contention);
-            decision.contention = Some(contention.with_drift(&drift.manager, drift.at.0));
-        } else if effective_count(target, memory.last_correction) == Some(desired) {
+        decision.drift = desired.and_then(|desired| drift(observation, target, memory, desired, left_out.as_ref()));
+        if decision.drift.is_none() && desired.is_some() && effective_count(target, memory.last_correction) == desired {
             decision.ended_drift = ended_drift(memory, now.wall);
         }
-    } else if let Some(target) = &observation.target {
-        observe_appliers(target, memory, &mut decision);
     }
 
+    // 4. Does somebody keep undoing corrections?
+    if let Some(drift) = &decision.drift {
+        let before = decision.contention.as_ref().unwrap_or(&memory.contention);
+        decision.contention = Some(before.with_drift(&drift.manager, drift.at.0));
+    }
     let contention = decision.contention.as_ref().unwrap_or(&memory.contention);
     decision.contested = contested(observation, contention, now.wall);
     decision.requeue_after = earliest(override_ends_in(observation, now.wall), contention.ends_in(now.wall));
 
+    // 5. Which write puts the desired state in place, and when?
     let pause = correction_pause(memory, contention, now);
-    if decision.assessment.needs_write() && memory.correcting.is_none() {
+    if assessment.needs_write() && memory.correcting.is_none() {
         if pause.is_zero() {
-            decision.correct = correction(observation, decision.assessment);
+            decision.correct = correction(observation, assessment);
         } else {
             decision.requeue_after = earliest(decision.requeue_after, Some(pause));
         }
     }
+
+    // 6. Who should own the count?
     decision.give_back = give_back(observation, memory, &decision, now);
 
+    // 7. What is there to report? A status of before stands until the kind is listed.
     decision.events = events(&decision, memory, desired);
-    // What another server has found out still stands until the kind is listed.
     decision.status = observation.kind != KindState::Unlisted || memory.stored.conditions.is_empty();
     decision
 }

@@ -1,5 +1,6 @@
 //! The Kubernetes objects that the server reads and writes, and the names it knows them by.
 
+pub mod conditions;
 mod field_owners;
 #[cfg(test)]
 mod fuzz;
@@ -11,6 +12,7 @@ mod replica_count_state;
 mod target;
 mod uid;
 
+pub use conditions::reasons;
 pub(crate) use field_owners::owns_replicas;
 pub use field_owners::{FieldOwners, Operation, Writer};
 pub use key::{GroupKind, GroupKindNames, InvalidTarget, TargetKey};

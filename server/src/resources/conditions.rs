@@ -1,0 +1,88 @@
+//! The condition types and reasons in the status of a `ReplicaCount`. Programs match on them, so none of them changes.
+
+/// The target is at its desired count, and all of its replicas are ready.
+pub const READY: &str = "Ready";
+
+/// The target exists.
+pub const TARGET_FOUND: &str = "TargetFound";
+
+/// Something else keeps deciding about the count too.
+pub const CONTESTED: &str = "Contested";
+
+/// The values of a condition's `status` (metav1.ConditionStatus).
+pub mod statuses {
+    /// The condition holds.
+    pub const TRUE: &str = "True";
+
+    /// The condition does not hold.
+    pub const FALSE: &str = "False";
+
+    /// The server cannot find out whether the condition holds.
+    pub const UNKNOWN: &str = "Unknown";
+}
+
+/// The reasons of the conditions. The first group belongs to `Ready` and `TargetFound`.
+pub mod reasons {
+    /// The watch of the kind has not delivered its first list.
+    pub const KIND_NOT_LISTED: &str = "KindNotListed";
+
+    /// The API server serves no such kind.
+    pub const KIND_NOT_SERVED: &str = "KindNotServed";
+
+    /// Objects of the kind cannot be scaled.
+    pub const KIND_NOT_SCALABLE: &str = "KindNotScalable";
+
+    /// The API server did not say how it serves the kind, or the watch of the kind fails.
+    pub const KIND_UNKNOWN: &str = "KindUnknown";
+
+    /// The server's account may not list or watch the kind.
+    pub const FORBIDDEN: &str = "Forbidden";
+
+    /// The watch of the kind has ended, which a watch never does.
+    pub const WATCH_ENDED: &str = "WatchEnded";
+
+    /// `Ready`: the target is at its desired count, and all of its replicas are ready.
+    pub const IN_PLACE: &str = "InPlace";
+
+    /// `Ready`: the server is writing the desired count.
+    pub const CORRECTING: &str = "Correcting";
+
+    /// `Ready`: the last correction failed. The server tries again.
+    pub const CORRECTION_FAILED: &str = "CorrectionFailed";
+
+    /// `Ready`: the target is at its desired count, but not all of its replicas are ready.
+    pub const REPLICAS_NOT_READY: &str = "ReplicasNotReady";
+
+    /// `Ready`: the desired count is above the server's maximum, so the server does not enforce it.
+    pub const ABOVE_MAXIMUM: &str = "AboveMaximum";
+
+    /// `Ready`: another object, such as a Deployment, controls the target and decides its count.
+    pub const CONTROLLED: &str = "Controlled";
+
+    /// `Ready`: an override has ended, and it ends the management of the target.
+    pub const OVERRIDE_ENDED: &str = "OverrideEnded";
+
+    /// `Ready`: the target does not exist. The server holds its count once it appears.
+    pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
+
+    /// `Ready`: the target is being deleted.
+    pub const TARGET_TERMINATING: &str = "TargetTerminating";
+
+    /// `TargetFound`: the target exists.
+    pub const FOUND: &str = "Found";
+
+    /// `TargetFound`: the target does not exist.
+    pub const NOT_FOUND: &str = "NotFound";
+
+    /// `Contested`, and an Event: a HorizontalPodAutoscaler scales the target too.
+    pub const AUTOSCALED: &str = "Autoscaled";
+
+    /// `Contested`, and an Event: one actor keeps undoing corrections.
+    pub const REPEATED_DRIFT: &str = "RepeatedDrift";
+
+    /// `Contested`: only this server decides about the count.
+    pub const UNCONTESTED: &str = "Uncontested";
+
+    /// Only an Event: the server has put the count back after a drift.
+    pub const REPLICAS_PUT_BACK: &str = "ReplicasPutBack";
+}

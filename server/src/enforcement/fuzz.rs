@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::tracked::ManagedTarget;
 use crate::{
-    index::{KindState, TargetSnapshot, example},
-    resources::{ReplicaCount, ReplicaCountState, Target, TargetKey, TargetKind},
+    index::{KindState, TargetSnapshot},
+    resources::{ReplicaCount, ReplicaCountState, Target, TargetKey, TargetKind, fixtures::full_replica_count},
 };
 
 /// A moment: what should hold, and what is there.
@@ -19,7 +19,7 @@ struct Moment {
 }
 
 fn moment(version: u64, replicas: i32, manager: &str, operation: &str) -> Value {
-    let mut count = serde_json::to_value(example::count()).unwrap();
+    let mut count = serde_json::to_value(full_replica_count()).unwrap();
     count["metadata"]["resourceVersion"] = version.to_string().into();
     let fields = json!({"f:spec": {"f:replicas": {}}});
     let entry = json!({"manager": manager, "operation": operation, "time": "2026-01-01T00:00:00Z", "fieldsV1": fields});

@@ -383,7 +383,7 @@ mod tests {
         let index = index();
         let other = TargetKey { kind: TargetKind::apps()[1].group_kind.clone(), ..key("e") };
         index.set_target(other, Some(TargetState::default()));
-        assert_eq!(index.targets_of(&GroupKind::deployment()), ["a", "b", "d"].map(key).into());
+        assert_eq!(index.targets_of(&key("a").kind), ["a", "b", "d"].map(key).into());
         assert_eq!(index.managed(), ["b", "c"].map(key).into());
     }
 
@@ -391,7 +391,7 @@ mod tests {
     fn it_is_synced_when_every_source_that_is_always_there_is() {
         let index = index();
         let stateful_set = Source::Targets(TargetKind::apps()[1].group_kind.clone());
-        for source in [Source::Counts, Source::Autoscalers, Source::Targets(GroupKind::deployment()), stateful_set] {
+        for source in [Source::Counts, Source::Autoscalers, Source::Targets(key("a").kind), stateful_set] {
             assert!(!index.is_synced());
             index.sync_state.mark_synced(&source);
         }
@@ -420,7 +420,7 @@ mod tests {
     fn the_kinds_in_use_are_those_that_a_count_names() {
         let index = index();
         let in_use = index.kinds_in_use();
-        assert_eq!(*in_use.borrow(), BTreeSet::from([GroupKind::deployment()]));
+        assert_eq!(*in_use.borrow(), BTreeSet::from([key("a").kind]));
         index.set_count(key("b"), None, 8);
         assert_eq!(in_use.borrow().len(), 1);
         index.set_count(key("c"), None, 9);

@@ -35,7 +35,7 @@ pub(super) async fn targets(
     kind: &Arc<TargetKind>,
 ) -> Unavailable {
     let source = Source::Targets(kind.group_kind.clone());
-    if kind.is_of_apps() {
+    if kind.is_in_apps() {
         let read =
             |target: Target, kind: &TargetKind| Some((key_of(&target.metadata, &kind.group_kind)?, target.state));
         let client = protobuf::client(client.clone());

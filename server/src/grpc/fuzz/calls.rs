@@ -21,7 +21,7 @@ use super::{
     },
     requests::{lists, sets, target},
 };
-use crate::{index::example, tls::Identity};
+use crate::{index::example, resources::fixtures::full_replica_count, tls::Identity};
 use contract::{deployments, replicas::v1};
 
 /// How tonic's refusals of what is no message begin.
@@ -93,7 +93,7 @@ async fn api_server(request: Request<Body>) -> Result<Response<Body>, tower::Box
         ("DELETE", _) => failure(409, "Conflict"),
         (_, path) if path.ends_with("accessreviews") => (201, json!({"spec": {}, "status": {"allowed": true}})),
         (_, path) if path.ends_with("/scale") => (200, json!({"metadata": {}, "spec": {"replicas": 3}})),
-        _ => (200, serde_json::to_value(example::count())?),
+        _ => (200, serde_json::to_value(full_replica_count())?),
     };
     Ok(Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()))?)
 }

@@ -190,7 +190,7 @@ impl Controller {
     ///
     /// When a write panicked: what it was for is not known, so the process is better restarted.
     async fn lead(&mut self, index: &Index, stop: &CancellationToken) -> Option<Result<(), JoinError>> {
-        let (snapshot, events) = index.attach_controller();
+        let (snapshot, events) = index.attach_enforcement();
         info!(managed = snapshot.len(), "enforcing");
         // One after the other, so that what there is nothing to do about does not queue up.
         let events = stream::iter(snapshot).chain(UnboundedReceiverStream::new(events));

@@ -21,7 +21,7 @@ use super::{
     },
     requests::{lists, sets, target},
 };
-use crate::{index::example, resources::fixtures::full_replica_count, tls::Identity};
+use crate::{index::fixtures, resources::fixtures::full_replica_count, tls::Identity};
 use contract::{deployments, replicas::v1};
 
 /// How tonic's refusals of what is no message begin.
@@ -42,7 +42,7 @@ impl Services {
             let client = Client::new(tower::service_fn(api_server), "default");
             let authorizer = Authorizer::new(client.clone(), None);
             let replicas = Replicas {
-                index: Arc::new(example::index()),
+                index: Arc::new(fixtures::index()),
                 rules: Arc::new(RequestValidator { namespace: None, max_replicas: 100 }),
                 writes: ReplicaCountWriter::new(client, authorizer.clone()),
                 authorizer,

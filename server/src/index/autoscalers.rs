@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use crate::resources::TargetKey;
 
-/// The part of a HorizontalPodAutoscaler that the server needs. KEDA's autoscalers contain the name of their ScaledObject.
+/// The part of a HorizontalPodAutoscaler that the server needs. KEDA's autoscalers contain the name of their
+/// ScaledObject.
 #[derive(Clone, Debug, Deserialize, Resource)]
 #[resource(inherit = HorizontalPodAutoscaler)]
 pub(super) struct Autoscaler {

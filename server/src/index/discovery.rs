@@ -97,8 +97,8 @@ fn find_scalable(group: &ApiGroup, kind: &GroupKind) -> Result<ApiResource, Erro
     Err(if is_served { Error::NotScalable(kind.clone()) } else { Error::NotServed(kind.clone()) })
 }
 
-/// Reads the CRD of a kind, in the version of the resource. `None` if the kind has no CRD, or if the server's account may
-/// not read it.
+/// Reads the CRD of a kind, in the version of the resource. `None` if the kind has no CRD, or if the server's account
+/// may not read it.
 async fn read_definition(
     client: &Client,
     kind: &GroupKind,
@@ -119,8 +119,8 @@ async fn read_definition(
 
 /// The fields with the counts, according to a CRD.
 ///
-/// A CRD does not say which field holds the ready replicas. Most kinds have `.status.readyReplicas`, as the group `apps`
-/// has. If the schema has no such field, `statusReplicasPath` with the number of all replicas takes its place.
+/// A CRD does not say which field holds the ready replicas. Most kinds have `.status.readyReplicas`, as the group
+/// `apps` has. If the schema has no such field, `statusReplicasPath` with the number of all replicas takes its place.
 fn paths_in(version: &CustomResourceDefinitionVersion) -> (FieldPath, ReadyPath) {
     let scale = version.subresources.as_ref().and_then(|subresources| subresources.scale.as_ref());
     let Some(scale) = scale else { return default_paths() };
@@ -133,8 +133,8 @@ fn paths_in(version: &CustomResourceDefinitionVersion) -> (FieldPath, ReadyPath)
     (FieldPath::new(&scale.spec_replicas_path), ready)
 }
 
-/// The fields with the counts for a kind without a CRD. Nearly every kind has these fields. Only a CRD could say whether an
-/// absent number of ready replicas means 0, so it counts as unknown.
+/// The fields with the counts where no CRD names them. Nearly every kind has these fields. Only a CRD could say whether
+/// an absent number of ready replicas means 0, so it counts as unknown.
 fn default_paths() -> (FieldPath, ReadyPath) {
     (FieldPath::replicas(), ReadyPath { path: FieldPath::new(".status.readyReplicas"), absent: None })
 }

@@ -25,8 +25,8 @@ use crate::{
     telemetry,
 };
 
-/// How often the definition of a kind is read again. It can come to serve another version, or to have its count in another
-/// field.
+/// How often the definition of a kind is read again. The API server can begin to serve another version, and a changed
+/// CRD can have its count in another field.
 const REVIEW: Duration = Duration::from_secs(60);
 
 /// Watches the kinds in use for as long as it is polled. Returns only if a watch panicked.
@@ -74,8 +74,8 @@ struct KindWatch {
 }
 
 impl KindWatch {
-    /// Looks the kind up and watches its targets. Repeats both when the kind's definition changes or the API server refuses
-    /// the watch.
+    /// Looks the kind up and watches its targets. Repeats both when the kind's definition changes or the API server
+    /// refuses the watch.
     async fn run(self) {
         let mut was_refused = false;
         loop {
@@ -86,7 +86,7 @@ impl KindWatch {
                     let began = Instant::now();
                     let refusal = tokio::select! {
                         refusal = watch => refusal,
-                        () = self.redefined(&kind) => continue,
+                        () = self.wait_until_redefined(&kind) => continue,
                     };
                     if discovery::find(&self.client, &self.kind).await.is_ok_and(|now| now != *kind) {
                         continue;
@@ -109,7 +109,7 @@ impl KindWatch {
     }
 
     /// Waits until the API server serves the kind in another way.
-    async fn redefined(&self, kind: &TargetKind) {
+    async fn wait_until_redefined(&self, kind: &TargetKind) {
         loop {
             sleep(REVIEW).await;
             if discovery::find(&self.client, &self.kind).await.is_ok_and(|now| now != *kind) {

@@ -1,7 +1,9 @@
-//! What the server knows from its watches: every target of the kinds in use, every `ReplicaCount`, and every autoscaler.
+//! What the server knows from its watches: every target of the kinds in use, every `ReplicaCount`, and every
+//! autoscaler.
 //!
-//! [`kind_watches`] decides which kinds are watched, and [`watch_handlers`] write into the [`Index`]. Enforcement receives
-//! every event of a managed target, in order. Readers of the API take snapshots and can subscribe to later events.
+//! `kind_watches` decides which kinds are watched, and `watch_handlers` write into the `Index`. Enforcement
+//! receives every event of a managed target, in order. Readers of the API take snapshots and can subscribe to later
+//! events.
 
 mod autoscalers;
 pub(crate) mod discovery;
@@ -23,6 +25,6 @@ mod watch_source;
 pub(crate) use self::snapshot::now;
 pub use self::{
     snapshot::{KindState, TargetSnapshot, Unavailable},
-    store::{Index, Page},
+    store::Index,
     watch_source::WatchSource,
 };

@@ -44,8 +44,8 @@ pub struct Unavailable {
     pub message: String,
 }
 
-/// The time in whole microseconds. A status can store no more, so a more exact time would differ from the one that comes
-/// back.
+/// The time in whole microseconds. A status can store no more, so a more exact time would differ from the one that
+/// comes back.
 pub(crate) fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)

@@ -138,8 +138,9 @@ impl IndexState {
         self.autoscalers.keys()
     }
 
-    /// The keys of one namespace or of all, in order, beginning after a key. Without `all_targets` they are those of the
-    /// managed targets. With it they are those of all known targets, and of `ReplicaCount` objects without a target.
+    /// The keys of one namespace or of all, in order, beginning after a key. Without `all_targets` they are those of
+    /// the managed targets. With it they are those of all known targets, and of `ReplicaCount` objects without a
+    /// target.
     pub(super) fn keys<'a>(
         &'a self,
         all_targets: bool,

@@ -31,22 +31,21 @@ pub struct Index {
 }
 
 /// A page of a list.
-pub struct Page {
-    /// The entries.
-    pub entries: Vec<TargetSnapshot>,
+pub(crate) struct Page {
+    pub(crate) entries: Vec<TargetSnapshot>,
     /// The last key of the page, if more entries follow.
-    pub next: Option<TargetKey>,
+    pub(crate) next: Option<TargetKey>,
 }
 
 impl Default for Index {
-    /// Builds an empty index, whose watches nobody counts.
+    /// Builds an empty index without metrics.
     fn default() -> Self {
         Self::new(Watches::default())
     }
 }
 
 impl Index {
-    /// Builds an empty index, whose watches are counted by metrics. It is synced once every watch that is always there has
+    /// Builds an empty index with metrics of its watches. It is synced once every watch that is always there has
     /// delivered its first list.
     pub(crate) fn new(watches: Watches) -> Self {
         Self {
@@ -73,8 +72,8 @@ impl Index {
         self.sync_state.version()
     }
 
-    /// Waits until the index has a resource version of the `ReplicaCount` objects. Returns false if it does not have it in
-    /// time.
+    /// Waits until the index has a resource version of the `ReplicaCount` objects. Returns false if it does not have it
+    /// in time.
     pub(crate) async fn reaches(&self, version: u64, within: Duration) -> bool {
         self.sync_state.reaches(version, within).await
     }
@@ -109,8 +108,8 @@ impl Index {
         self.state.lock().snapshot(key, now())
     }
 
-    /// Lists the selected targets after a key, in the order of their keys: the managed ones or all, of one namespace or of
-    /// all.
+    /// Lists the selected targets after a key, in the order of their keys: the managed ones or all, of one namespace or
+    /// of all.
     pub(crate) fn list(
         &self,
         all_targets: bool,
@@ -135,8 +134,8 @@ impl Index {
         (snapshots, self.subscribers.subscribe())
     }
 
-    /// Snapshots of the managed targets, and every event of a managed target after them. The channel is unbounded, so it
-    /// drops no event.
+    /// Snapshots of the managed targets, and every event of a managed target after them. The channel is unbounded, so
+    /// it drops no event.
     pub(crate) fn attach_enforcement(&self) -> (Vec<TargetSnapshot>, mpsc::UnboundedReceiver<TargetSnapshot>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let (mut state, now) = (self.state.lock(), now());
@@ -171,8 +170,8 @@ impl Index {
         }
     }
 
-    /// Stores whether the targets of a kind are known, and forgets them if they are not. Both happen under one lock, so no
-    /// subscriber sees that a target is gone while its kind still counts as known.
+    /// Stores whether the targets of a kind are known, and forgets them if they are not. Both happen under one lock, so
+    /// no subscriber sees that a target is gone while its kind still counts as known.
     pub(super) fn set_kind(&self, kind: &GroupKind, now: KindState) {
         let mut state = self.state.lock();
         for key in state.set_kind(kind, now) {
@@ -271,9 +270,9 @@ mod tests {
         index.set_target(key("b"), None);
         index.set_replica_count(key("b"), None, 7);
         let received: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
-            .map(|event| (event.key.name.to_string(), event.count.is_some(), event.target.is_some()))
+            .map(|event| (event.key, (event.count.is_some(), event.target.is_some())))
             .collect();
-        assert_eq!(received, [("b".to_owned(), true, false), ("b".to_owned(), false, false)]);
+        assert_eq!(received, [(key("b"), (true, false)), (key("b"), (false, false))]);
         assert_eq!(index.version(), 7);
     }
 

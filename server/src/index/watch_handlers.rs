@@ -16,7 +16,7 @@ use super::{
     protobuf,
     snapshot::{KindState, Unavailable},
     store::Index,
-    watch_loop::{self, WatchHandler, log_unusable, readable},
+    watch_loop::{self, WatchHandler, log_unusable, read_guarded},
     watch_source::WatchSource,
 };
 use crate::resources::{
@@ -41,26 +41,20 @@ pub(super) async fn watch_targets(
     if kind.is_in_apps() {
         let read =
             |target: Target, kind: &TargetKind| Some((key_of(&target.metadata, &kind.group_kind)?, target.state));
-        let client = protobuf::client(client.clone());
-        watch_loop::run(index, &source, api_of_kind(&client, namespace, &**kind), TargetHandler { index, kind, read })
-            .await
+        let api = api_of_kind(&protobuf::client(client.clone()), namespace, &**kind);
+        watch_loop::run(index, &source, api, TargetHandler { index, kind, read }).await
     } else {
         let read = |object: DeserializeGuard<DynamicObject>, kind: &TargetKind| {
-            let object = readable(&WatchSource::Targets(kind.group_kind.clone()), object)?;
+            let object = read_guarded(&WatchSource::Targets(kind.group_kind.clone()), object)?;
             Some((key_of(&object.metadata, &kind.group_kind)?, TargetState::of(&object, kind)))
         };
-        watch_loop::run(
-            index,
-            &source,
-            api_of_kind(client, namespace, &kind.resource()),
-            TargetHandler { index, kind, read },
-        )
-        .await
+        let api = api_of_kind(client, namespace, &kind.resource());
+        watch_loop::run(index, &source, api, TargetHandler { index, kind, read }).await
     }
 }
 
-/// Watches the `ReplicaCount` objects for as long as it is polled. The server cannot work without them, so a refusal counts
-/// as a failure.
+/// Watches the `ReplicaCount` objects for as long as it is polled. The server cannot work without them, so a refusal
+/// counts as a failure.
 pub(crate) async fn watch_replica_counts(index: Arc<Index>, client: Client, namespace: Option<String>) {
     let api = api_of_type(&client, namespace.as_deref());
     loop {
@@ -219,14 +213,14 @@ impl WatchHandler<DeserializeGuard<Autoscaler>> for AutoscalerHandler<'_> {
     }
 
     fn apply(&mut self, autoscaler: DeserializeGuard<Autoscaler>, _is_listed: bool) -> Option<AutoscalerKey> {
-        let autoscaler = readable(&WatchSource::Autoscalers, autoscaler)?;
+        let autoscaler = read_guarded(&WatchSource::Autoscalers, autoscaler)?;
         let key = autoscaler.key()?;
         self.index.set_autoscaler(key.clone(), autoscaler.target());
         Some(key)
     }
 
     fn delete(&mut self, autoscaler: DeserializeGuard<Autoscaler>) {
-        if let Some(key) = readable(&WatchSource::Autoscalers, autoscaler).and_then(|autoscaler| autoscaler.key()) {
+        if let Some(key) = read_guarded(&WatchSource::Autoscalers, autoscaler).and_then(|autoscaler| autoscaler.key()) {
             self.index.set_autoscaler(key, None);
         }
     }
@@ -249,7 +243,7 @@ async fn current_version(api: &Api<DeserializeGuard<ReplicaCount>>) -> u64 {
 
 /// The key of a `ReplicaCount`, and what the index stores of it. `None` if it cannot be used.
 fn read_replica_count(guarded: DeserializeGuard<ReplicaCount>) -> Option<(TargetKey, ReplicaCountState)> {
-    let count = readable(&WatchSource::ReplicaCounts, guarded)?;
+    let count = read_guarded(&WatchSource::ReplicaCounts, guarded)?;
     match count.target() {
         Ok(key) => Some((key, count.into())),
         Err(error) => {

@@ -140,7 +140,7 @@ fn refusal(error: &watcher::Error) -> Option<Unavailable> {
 }
 
 /// The object, if it could be read. Otherwise logs why not.
-pub(super) fn readable<K: kube::Resource>(source: &WatchSource, guarded: DeserializeGuard<K>) -> Option<K> {
+pub(super) fn read_guarded<K: kube::Resource>(source: &WatchSource, guarded: DeserializeGuard<K>) -> Option<K> {
     guarded.0.inspect_err(|invalid| log_unusable(source, &invalid.metadata, invalid)).ok()
 }
 

@@ -40,7 +40,7 @@ pub struct Writer {
 
 impl Writer {
     /// Whether this server is the field manager.
-    pub fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         &*self.manager == FIELD_MANAGER
     }
 
@@ -87,7 +87,7 @@ impl FieldOwners {
     }
 
     /// The other field managers that apply the object by server-side apply, whether they own the count or not.
-    pub fn appliers(&self) -> impl Iterator<Item = &Writer> {
+    pub(crate) fn appliers(&self) -> impl Iterator<Item = &Writer> {
         self.0.iter().filter(|writer| writer.is_applier())
     }
 

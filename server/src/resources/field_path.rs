@@ -39,8 +39,8 @@ impl FieldPath {
         self.0.iter().try_fold(fields, |fields, name| fields.get(field_key(name))).is_some()
     }
 
-    /// The JSON patch that adds this field to the `FieldsV1` of an entry: the pointer, relative to these fields, and the
-    /// value to add there.
+    /// The JSON patch that adds this field to the `FieldsV1` of an entry: the pointer, relative to these fields, and
+    /// the value to add there.
     pub(crate) fn to_own(&self, fields: &Value) -> (String, Value) {
         let (mut pointer, mut fields, mut names) = (String::new(), Some(fields), self.0.iter());
         // The pointer ends at the first name that is missing. The value holds the names after it.

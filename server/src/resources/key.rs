@@ -99,8 +99,8 @@ impl TargetKey {
         Ok(key)
     }
 
-    /// A lower bound for the keys of a namespace. It is greater than every key of the namespaces before it, and it is no
-    /// target's key.
+    /// A lower bound for the keys of a namespace. It is greater than every key of the namespaces before it, and it is
+    /// no target's key.
     pub(crate) fn first_in(namespace: &str) -> Self {
         Self { namespace: namespace.into(), kind: GroupKind::new("", ""), name: "".into() }
     }

@@ -122,8 +122,8 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<i32>,
 
-    /// The number of drifts that the server has seen since this ReplicaCount was created. A drift is a change of the count
-    /// by another program.
+    /// The number of drifts that the server has seen since this ReplicaCount was created. A drift is a write by another
+    /// program that makes the observed count differ from the desired count.
     #[serde(default)]
     pub drifts: i64,
 
@@ -131,8 +131,8 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_drift: Option<Drift>,
 
-    /// The field managers that apply the target's count by server-side apply. The server gives the ownership of the count
-    /// back to them.
+    /// The field managers that apply the target's count by server-side apply. The server gives the ownership of the
+    /// count back to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub appliers: Vec<String>,
 
@@ -151,7 +151,7 @@ pub struct ReplicaCountStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// A change of a target's count by another program than the server.
+/// A write by another program that makes a target's count differ from the desired count.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Drift {
@@ -199,8 +199,8 @@ pub struct Change {
     pub from: Option<i32>,
     /// The desired count after the change, in replicas.
     pub to: i32,
-    /// The user of the server's gRPC API who changed it, or the field manager that wrote it directly. Empty if it changed
-    /// because an override ended.
+    /// The user of the server's gRPC API who changed it, or the field manager that wrote it directly. Empty if it
+    /// changed because an override ended.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
     /// Why it changed. For people only.

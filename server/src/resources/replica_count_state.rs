@@ -27,8 +27,8 @@ pub struct ReplicaCountState {
     pub deleting: bool,
     /// Whether it has annotations.
     pub annotated: bool,
-    /// Who set the lasting count: a user of the gRPC API if this server was the last writer, otherwise the field manager
-    /// that was.
+    /// Who set the lasting count: a user of the gRPC API if this server was the last writer, otherwise the field
+    /// manager that was.
     pub set_by: Box<str>,
     /// The tool that manages it and would undo the writes of others, such as `the Helm release shop`.
     pub managed_by: Option<Box<str>>,

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use crate::{
     args::{Args, CertificateSource},
     enforcement, grpc,
-    index::{Index, kinds, watch_handlers},
+    index::{Index, kind_watches, watch_handlers},
     leader::{Elector, Leadership},
     pki::{managed::Managed, signer::Signer},
     runtime::admin,
@@ -107,7 +107,7 @@ impl Server {
     /// When a part ended that should not have: the process is better restarted.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), anyhow::Error> {
         let Self { args, grpc, http, credentials, signer, metrics, client, enforcing, elector, leadership } = self;
-        let index = Arc::new(Index::counting(metrics.watches.clone()));
+        let index = Arc::new(Index::new(metrics.watches.clone()));
         let stages = Stages::default();
         let readiness = Readiness::new(index.clone(), stages.draining.clone());
         let (reporter, health) = grpc::health().await;
@@ -226,11 +226,11 @@ impl Parts {
     }
 
     fn follow(&mut self, client: &Client, namespace: Option<String>, index: &Arc<Index>) {
-        let counts = watch_handlers::counts(index.clone(), client.clone(), namespace.clone());
+        let counts = watch_handlers::watch_replica_counts(index.clone(), client.clone(), namespace.clone());
         self.enforce("watch of ReplicaCounts", counts);
-        let autoscalers = watch_handlers::autoscalers(index.clone(), client.clone(), namespace.clone());
+        let autoscalers = watch_handlers::watch_autoscalers(index.clone(), client.clone(), namespace.clone());
         self.enforce("watch of HorizontalPodAutoscalers", autoscalers);
-        self.enforce("watch of targets", kinds::watch(index.clone(), client.clone(), namespace));
+        self.enforce("watch of targets", kind_watches::run(index.clone(), client.clone(), namespace));
     }
 }
 

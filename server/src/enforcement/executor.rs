@@ -104,7 +104,7 @@ impl Executor {
     ///
     /// When a write panicked. Its target is unknown then, so the process is better restarted.
     async fn lead(&mut self, index: &Index, stop: &CancellationToken) -> Option<Result<(), JoinError>> {
-        let (snapshot, events) = index.attach_controller();
+        let (snapshot, events) = index.attach_enforcement();
         info!(managed = snapshot.len(), "enforcing");
         // One after the other: targets that need nothing do not queue up.
         let events = stream::iter(snapshot).chain(UnboundedReceiverStream::new(events));

@@ -9,10 +9,7 @@ use super::{
     fixtures::{Managed, at, watched_deployments},
     writes::{CorrectionAnswer, StatusAnswer},
 };
-use crate::{
-    index::example,
-    resources::{ReplicaCount, ReplicaCountState, Target},
-};
+use crate::resources::{ReplicaCount, ReplicaCountState, Target, fixtures::full_replica_count};
 
 /// A moment: what should hold, and what is there.
 #[derive(Deserialize)]
@@ -22,7 +19,7 @@ struct Moment {
 }
 
 fn moment(version: u64, replicas: i32, manager: &str, operation: &str) -> Value {
-    let mut count = serde_json::to_value(example::count()).unwrap();
+    let mut count = serde_json::to_value(full_replica_count()).unwrap();
     count["metadata"]["resourceVersion"] = version.to_string().into();
     let fields = json!({"f:spec": {"f:replicas": {}}});
     let entry = json!({"manager": manager, "operation": operation, "time": "2026-01-01T00:00:00Z", "fieldsV1": fields});

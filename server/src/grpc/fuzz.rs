@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::{convert, request, selector::Selector};
 use crate::{
-    index::{KindState, TargetSnapshot, example},
-    resources::{Labels, ReplicaCount, TargetKey},
+    index::{KindState, TargetSnapshot},
+    resources::{Labels, ReplicaCount, TargetKey, fixtures::full_replica_count},
 };
 
 const NAMES: [&str; 6] = ["shop", "apps", "argoproj.io", "Deployment", "ReplicaCount", "replica-count-manager.io"];
@@ -73,7 +73,7 @@ fn the_name_of_every_replica_count_is_one_that_kubernetes_accepts() {
 
 #[test]
 fn whatever_is_stored_can_be_shown() {
-    let seed = serde_json::to_vec(&example::count()).unwrap();
+    let seed = serde_json::to_vec(&full_replica_count()).unwrap();
     let words = ["null", "-9999-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "argocd.argoproj.io/tracking-id"];
     let now = "2026-01-01T12:00:00Z".parse().unwrap();
     fuzz::target("ReplicaCount to be shown").seeds([seed]).words(words).bytes(|input| {

@@ -11,44 +11,40 @@ use serde::Deserialize;
 
 use crate::resources::TargetKey;
 
-/// A HorizontalPodAutoscaler, as little of it as is needed. Those of KEDA carry the name of their ScaledObject.
+/// The part of a HorizontalPodAutoscaler that the server needs. KEDA's autoscalers contain the name of their
+/// ScaledObject.
 #[derive(Clone, Debug, Deserialize, Resource)]
 #[resource(inherit = HorizontalPodAutoscaler)]
-pub struct Autoscaler {
-    /// Name and namespace.
-    pub metadata: ObjectMeta,
-    /// What it scales.
-    pub spec: AutoscalerSpec,
+pub(super) struct Autoscaler {
+    metadata: ObjectMeta,
+    spec: AutoscalerSpec,
 }
 
-/// What an autoscaler scales.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AutoscalerSpec {
-    /// The target.
-    pub scale_target_ref: AutoscalerTarget,
+struct AutoscalerSpec {
+    scale_target_ref: AutoscalerTarget,
 }
 
-/// Names the target of an autoscaler.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AutoscalerTarget {
+struct AutoscalerTarget {
     #[serde(default)]
     api_version: String,
     kind: String,
     name: String,
 }
 
-/// Names an autoscaler: its namespace and its name.
+/// The namespace and the name of an autoscaler.
 pub(super) type AutoscalerKey = (Arc<str>, Arc<str>);
 
 impl Autoscaler {
-    /// Its own name; `None` without one, which the API server never sends.
+    /// Its key. `None` if it has no name or namespace, which the API server never sends.
     pub(super) fn key(&self) -> Option<AutoscalerKey> {
         Some((self.metadata.namespace.as_deref()?.into(), self.metadata.name.as_deref()?.into()))
     }
 
-    /// Its target; `None` if it is none that can be managed.
+    /// The key of its target. `None` if the target cannot be managed.
     pub(super) fn target(&self) -> Option<TargetKey> {
         let target = &self.spec.scale_target_ref;
         let (group, _version) = target.api_version.split_once('/')?;
@@ -56,7 +52,7 @@ impl Autoscaler {
     }
 }
 
-/// All autoscalers, by what they scale.
+/// All autoscalers, with their targets.
 #[derive(Default)]
 pub(super) struct Autoscalers {
     targets: BTreeMap<AutoscalerKey, TargetKey>,
@@ -64,12 +60,12 @@ pub(super) struct Autoscalers {
 }
 
 impl Autoscalers {
-    /// The name of the autoscaler of a target; the first where there are several.
-    pub(super) fn of(&self, target: &TargetKey) -> Option<Arc<str>> {
+    /// The name of a target's autoscaler, the first in alphabetical order if there are several.
+    pub(super) fn first_of(&self, target: &TargetKey) -> Option<Arc<str>> {
         self.names.get(target)?.first().cloned()
     }
 
-    /// Records what an autoscaler scales now, and returns the targets for which that makes a difference.
+    /// Stores the target of an autoscaler, or removes the autoscaler. Returns the targets that this concerns.
     pub(super) fn set(&mut self, autoscaler: AutoscalerKey, target: Option<TargetKey>) -> Vec<TargetKey> {
         let before = match target.clone() {
             Some(target) => self.targets.insert(autoscaler.clone(), target),
@@ -91,7 +87,7 @@ impl Autoscalers {
         before.into_iter().chain(target).collect()
     }
 
-    /// All that are known.
+    /// The keys of all known autoscalers.
     pub(super) fn keys(&self) -> BTreeSet<AutoscalerKey> {
         self.targets.keys().cloned().collect()
     }
@@ -120,18 +116,18 @@ mod tests {
         assert_eq!(all.set(key.clone(), Some(target.clone())), []);
         let second = (key.0.clone(), "another".into());
         all.set(second.clone(), Some(target.clone()));
-        assert_eq!(all.of(&target).as_deref(), Some("another"));
+        assert_eq!(all.first_of(&target).as_deref(), Some("another"));
         assert_eq!(all.keys(), BTreeSet::from([key.clone(), second.clone()]));
         all.set(second, None);
         let api = autoscaler("apps/v1", "api").target().unwrap();
         assert_eq!(all.set(key.clone(), Some(api.clone())), [target.clone(), api.clone()]);
-        assert_eq!((all.of(&target), all.of(&api).as_deref()), (None, Some("hpa")));
+        assert_eq!((all.first_of(&target), all.first_of(&api).as_deref()), (None, Some("hpa")));
         all.set(key, None);
-        assert_eq!(all.of(&api), None);
+        assert_eq!(all.first_of(&api), None);
     }
 
     #[test]
-    fn what_cannot_be_managed_is_no_target() {
+    fn an_object_that_cannot_be_managed_is_not_a_target() {
         assert_eq!(autoscaler("v1", "web").target(), None);
         assert_eq!(autoscaler("apps/v1", "_").target(), None);
     }

@@ -1,4 +1,4 @@
-//! Finds out how the API server serves a kind, and where in its objects the counts are.
+//! Finds out how the API server serves a kind, and which fields of its objects hold the counts.
 
 use std::time::Duration;
 
@@ -14,53 +14,48 @@ use kube::{
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::resources::{FieldPath, GroupKind, ReadyPath, TargetKind};
+use crate::resources::{FieldPath, GroupKind, ReadyPath, TargetKind, reasons};
 
-/// How long the API server may take for all that is asked.
+/// How long the whole look-up of a kind can take. It consists of a few small requests.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a kind cannot be managed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No such kind.
+pub(crate) enum Error {
+    /// The API server serves no such kind.
     #[error("the API server serves no kind {} in the group {}", .0.kind, .0.group)]
     NotServed(GroupKind),
-    /// A kind of objects that cannot be scaled.
+    /// Objects of the kind have no scale subresource or no namespace.
     #[error("{0} cannot be scaled: it has no scale subresource, or no namespace")]
     NotScalable(GroupKind),
-    /// A kind whose definition names a field that no object can have.
+    /// The path to the count is longer than that of any field in an object that can be read.
     #[error("{0} cannot be scaled: its definition puts the count too deep into its objects")]
     TooDeep(GroupKind),
-    /// The API server did not answer.
+    /// The API server did not answer in time.
     #[error("failed to look up the kind {0}: no answer within {TIMEOUT:?}")]
     NoAnswer(GroupKind),
-    /// The API server did not say.
+    /// The API server answered with an error.
     #[error("failed to look up the kind {kind}")]
-    Unknown {
-        /// The kind.
-        kind: GroupKind,
-        /// Why.
-        source: Box<kube::Error>,
-    },
+    Unknown { kind: GroupKind, source: Box<kube::Error> },
 }
 
 impl Error {
-    /// The reason in one word, for programs.
-    pub fn reason(&self) -> &'static str {
+    /// The reason of the condition that reports this error.
+    pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::NotServed(_) => "KindNotServed",
-            Self::NotScalable(_) | Self::TooDeep(_) => "KindNotScalable",
-            Self::NoAnswer(_) | Self::Unknown { .. } => "KindUnknown",
+            Self::NotServed(_) => reasons::KIND_NOT_SERVED,
+            Self::NotScalable(_) | Self::TooDeep(_) => reasons::KIND_NOT_SCALABLE,
+            Self::NoAnswer(_) | Self::Unknown { .. } => reasons::KIND_UNKNOWN,
         }
     }
 }
 
-/// Finds a kind, in the version that its group prefers among those that can be scaled.
+/// Finds a kind. Its version is the one that the group prefers among those that can be scaled.
 ///
 /// # Errors
 ///
 /// When there is no such kind, it cannot be scaled, or the API server does not answer.
-pub async fn find(client: &Client, kind: &GroupKind) -> Result<TargetKind, Error> {
+pub(crate) async fn find(client: &Client, kind: &GroupKind) -> Result<TargetKind, Error> {
     if let Some(known) = TargetKind::apps().into_iter().find(|known| known.group_kind == *kind) {
         return Ok(known);
     }
@@ -73,9 +68,9 @@ async fn look_up(client: &Client, kind: &GroupKind) -> Result<TargetKind, Error>
         Err(kube::Error::Discovery(DiscoveryError::MissingApiGroup(_))) => return Err(Error::NotServed(kind.clone())),
         Err(source) => return Err(Error::Unknown { kind: kind.clone(), source: Box::new(source) }),
     };
-    let resource = scalable(&group, kind)?;
-    let (replicas, ready) = match definition(client, kind, &resource).await? {
-        Some(version) => paths(&version),
+    let resource = find_scalable(&group, kind)?;
+    let (replicas, ready) = match read_definition(client, kind, &resource).await? {
+        Some(version) => paths_in(&version),
         None => default_paths(),
     };
     if replicas.is_too_deep() {
@@ -84,33 +79,36 @@ async fn look_up(client: &Client, kind: &GroupKind) -> Result<TargetKind, Error>
     Ok(TargetKind { group_kind: kind.clone(), version: resource.version, plural: resource.plural, replicas, ready })
 }
 
-fn scalable(group: &ApiGroup, kind: &GroupKind) -> Result<ApiResource, Error> {
-    let mut served = false;
-    // Preferred first; the rest come by their stability.
+fn find_scalable(group: &ApiGroup, kind: &GroupKind) -> Result<ApiResource, Error> {
+    let mut is_served = false;
+    // The preferred version comes first. kube orders the others by their stability.
     for version in group.preferred_version().into_iter().chain(group.versions()) {
         for (resource, capabilities) in group.versioned_resources(version) {
             if resource.kind == *kind.kind {
-                served = true;
-                let scales = capabilities.subresources.iter().any(|(subresource, _)| subresource.plural == "scale");
-                if scales && capabilities.scope == Scope::Namespaced {
+                is_served = true;
+                let is_scalable =
+                    capabilities.subresources.iter().any(|(subresource, _)| subresource.plural == "scale");
+                if is_scalable && capabilities.scope == Scope::Namespaced {
                     return Ok(resource);
                 }
             }
         }
     }
-    Err(if served { Error::NotScalable(kind.clone()) } else { Error::NotServed(kind.clone()) })
+    Err(if is_served { Error::NotScalable(kind.clone()) } else { Error::NotServed(kind.clone()) })
 }
 
-/// The definition of a custom resource in a version; `None` if it is none, or may not be read.
-async fn definition(
+/// Reads the CRD of a kind, in the version of the resource. `None` if the kind has no CRD, or if the server's account
+/// may not read it.
+async fn read_definition(
     client: &Client,
     kind: &GroupKind,
     resource: &ApiResource,
 ) -> Result<Option<CustomResourceDefinitionVersion>, Error> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     match definitions.get_opt(&format!("{}.{}", resource.plural, resource.group)).await {
-        Ok(definition) => Ok(definition
-            .and_then(|definition| definition.spec.versions.into_iter().find(|one| one.name == resource.version))),
+        Ok(definition) => Ok(definition.and_then(|definition| {
+            definition.spec.versions.into_iter().find(|version| version.name == resource.version)
+        })),
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
             debug!(%kind, "the definition may not be read: its count is taken to be at .spec.replicas");
             Ok(None)
@@ -119,9 +117,11 @@ async fn definition(
     }
 }
 
-/// Where custom resources say that their counts are. Most tell their ready replicas where those of `apps` do, which no
-/// definition says; a schema without that field leaves the replicas that there are.
-fn paths(version: &CustomResourceDefinitionVersion) -> (FieldPath, ReadyPath) {
+/// The fields with the counts, according to a CRD.
+///
+/// A CRD does not say which field holds the ready replicas. Most kinds have `.status.readyReplicas`, as the group
+/// `apps` has. If the schema has no such field, `statusReplicasPath` with the number of all replicas takes its place.
+fn paths_in(version: &CustomResourceDefinitionVersion) -> (FieldPath, ReadyPath) {
     let scale = version.subresources.as_ref().and_then(|subresources| subresources.scale.as_ref());
     let Some(scale) = scale else { return default_paths() };
     let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
@@ -133,8 +133,8 @@ fn paths(version: &CustomResourceDefinitionVersion) -> (FieldPath, ReadyPath) {
     (FieldPath::new(&scale.spec_replicas_path), ready)
 }
 
-/// What is taken of a kind that says nothing: the fields of nearly every kind. Whether an absent count of ready replicas
-/// means none, only a definition could tell.
+/// The fields with the counts where no CRD names them. Nearly every kind has these fields. Only a CRD could say whether
+/// an absent number of ready replicas means 0, so it counts as unknown.
 fn default_paths() -> (FieldPath, ReadyPath) {
     (FieldPath::replicas(), ReadyPath { path: FieldPath::new(".status.readyReplicas"), absent: None })
 }
@@ -154,15 +154,41 @@ mod tests {
     }
 
     #[test]
-    fn a_definition_says_where_the_counts_are() {
+    fn a_definition_names_the_fields_of_the_counts() {
         let odd = json!({"scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.members"}});
         let ready = |path: &str, absent| ReadyPath { path: FieldPath::new(path), absent };
-        for (subresources, status, replicas, expected) in [
-            (json!({}), json!({}), ".spec.replicas", ready(".status.readyReplicas", None)),
-            (odd.clone(), json!({}), ".spec.size", ready(".status.members", None)),
-            (odd, json!({"readyReplicas": {}}), ".spec.size", ready(".status.readyReplicas", Some(0))),
+        struct Row {
+            name: &'static str,
+            subresources: Value,
+            status: Value,
+            replicas: &'static str,
+            ready: ReadyPath,
+        }
+        for row in [
+            Row {
+                name: "no scale subresource",
+                subresources: json!({}),
+                status: json!({}),
+                replicas: ".spec.replicas",
+                ready: ready(".status.readyReplicas", None),
+            },
+            Row {
+                name: "no readyReplicas in the schema",
+                subresources: odd.clone(),
+                status: json!({}),
+                replicas: ".spec.size",
+                ready: ready(".status.members", None),
+            },
+            Row {
+                name: "readyReplicas in the schema",
+                subresources: odd,
+                status: json!({"readyReplicas": {}}),
+                replicas: ".spec.size",
+                ready: ready(".status.readyReplicas", Some(0)),
+            },
         ] {
-            assert_eq!(paths(&version(subresources, status)), (FieldPath::new(replicas), expected));
+            let paths = paths_in(&version(row.subresources, row.status));
+            assert_eq!(paths, (FieldPath::new(row.replicas), row.ready), "{}", row.name);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What an autoscaler says that it scales.
+//! Mutations of autoscalers.
 
 use serde_json::json;
 
-use super::Autoscaler;
+use super::autoscalers::Autoscaler;
 
 #[test]
-fn no_autoscaler_makes_the_cache_panic() {
+fn no_autoscaler_makes_the_reader_panic() {
     let target = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "web"});
     let seed = json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"scaleTargetRef": target}});
     fuzz::target("HorizontalPodAutoscaler").seeds([seed.to_string()]).words(["apps/v1", "/", "null"]).bytes(|input| {

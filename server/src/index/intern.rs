@@ -1,32 +1,33 @@
-//! Texts that many objects have in common, such as namespaces and the keys of labels: kept once for all of them.
+//! Interning: equal namespaces, kinds, label keys and field managers are stored once for all targets.
 
 use std::{collections::HashSet, hash::Hash, sync::Arc};
 
 use crate::resources::{GroupKind, TargetKey, TargetState};
 
-/// Below so many texts it is not worth looking for those that nothing holds any more.
+/// The number of texts up to which unused ones are not removed, because a search would cost more than it frees.
 const FEW: usize = 1024;
 
-/// The texts.
+/// Stores equal texts and kinds once.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct Interner {
     texts: HashSet<Arc<str>>,
     kinds: HashSet<GroupKind>,
-    /// With so many texts, those that nothing holds any more are forgotten.
+    /// The number of texts at which unused ones are removed. It is twice the number after the last removal, so that
+    /// removals stay rare.
     limit: usize,
 }
 
-impl Shared {
-    /// Makes a key hold the same texts as other keys.
-    pub(super) fn share_key(&mut self, key: &mut TargetKey) {
-        share(&mut self.texts, &mut key.namespace);
-        share(&mut self.kinds, &mut key.kind);
+impl Interner {
+    /// Replaces the namespace and the kind of a key by the stored ones.
+    pub(super) fn intern_key(&mut self, key: &mut TargetKey) {
+        intern(&mut self.texts, &mut key.namespace);
+        intern(&mut self.kinds, &mut key.kind);
     }
 
-    /// Makes a target hold the same texts as other targets.
-    pub(super) fn share_target(&mut self, target: &mut TargetState) {
-        share(&mut self.texts, target.labels.keys_mut());
-        target.owners.managers_mut().for_each(|manager| share(&mut self.texts, manager));
+    /// Replaces the label keys and the field managers of a target by the stored ones.
+    pub(super) fn intern_target(&mut self, target: &mut TargetState) {
+        intern(&mut self.texts, target.labels.keys_mut());
+        target.owners.managers_mut().for_each(|manager| intern(&mut self.texts, manager));
         if self.texts.len() > self.limit.max(FEW) {
             self.texts.retain(|text| Arc::strong_count(text) > 1);
             self.limit = 2 * self.texts.len();
@@ -34,10 +35,10 @@ impl Shared {
     }
 }
 
-fn share<T: Clone + Eq + Hash>(all: &mut HashSet<T>, one: &mut T) {
-    match all.get(one) {
-        Some(same) => *one = same.clone(),
-        None => drop(all.insert(one.clone())),
+fn intern<T: Clone + Eq + Hash>(stored: &mut HashSet<T>, value: &mut T) {
+    match stored.get(value) {
+        Some(equal) => *value = equal.clone(),
+        None => drop(stored.insert(value.clone())),
     }
 }
 
@@ -54,24 +55,24 @@ mod tests {
     }
 
     #[test]
-    fn equal_texts_are_one() {
-        let mut shared = Shared::default();
+    fn equal_texts_are_stored_once() {
+        let mut interner = Interner::default();
         let (mut first, mut second) = (target("app"), target("app"));
-        shared.share_target(&mut first);
-        shared.share_target(&mut second);
+        interner.intern_target(&mut first);
+        interner.intern_target(&mut second);
         assert!(Arc::ptr_eq(first.labels.keys_mut(), second.labels.keys_mut()));
         assert_eq!(second, target("app"));
     }
 
     #[test]
-    fn texts_that_nothing_holds_are_forgotten() {
-        let mut shared = Shared::default();
+    fn unused_texts_are_removed() {
+        let mut interner = Interner::default();
         let mut held = target("held");
-        shared.share_target(&mut held);
+        interner.intern_target(&mut held);
         for index in 0..10 * FEW {
-            shared.share_target(&mut target(&index.to_string()));
+            interner.intern_target(&mut target(&index.to_string()));
         }
-        assert!(shared.texts.len() <= 2 * FEW, "{}", shared.texts.len());
-        assert!(shared.texts.contains(held.labels.keys_mut()));
+        assert!(interner.texts.len() <= 2 * FEW, "{}", interner.texts.len());
+        assert!(interner.texts.contains(held.labels.keys_mut()));
     }
 }

@@ -1,4 +1,4 @@
-//! The maps behind the cache's lock.
+//! The state of the index, and its transitions. Each transition returns the keys of the targets that it concerns.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,56 +9,113 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{KindState, TargetSnapshot, autoscalers::Autoscalers, intern::Shared};
-use crate::resources::{GroupKind, ReplicaCountState, TargetKey, TargetState};
+use super::{
+    autoscalers::{AutoscalerKey, Autoscalers},
+    intern::Interner,
+    snapshot::{KindState, TargetSnapshot},
+};
+use crate::resources::{GroupKind, ReplicaCountState, TargetKey, TargetKind, TargetState};
 
-/// Everything that is known.
+/// Everything that the index knows.
 #[derive(Default)]
-pub(super) struct State {
-    pub(super) targets: BTreeMap<TargetKey, Arc<TargetState>>,
-    pub(super) counts: BTreeMap<TargetKey, Arc<ReplicaCountState>>,
-    /// How many `ReplicaCount` objects name each kind.
+pub(super) struct IndexState {
+    targets: BTreeMap<TargetKey, Arc<TargetState>>,
+    replica_counts: BTreeMap<TargetKey, Arc<ReplicaCountState>>,
+    /// The number of `ReplicaCount` objects that name each kind.
     in_use: BTreeMap<GroupKind, usize>,
-    pub(super) kinds: BTreeMap<GroupKind, KindState>,
-    pub(super) autoscalers: Autoscalers,
-    pub(super) shared: Shared,
-    pub(super) controller: Option<mpsc::UnboundedSender<TargetSnapshot>>,
+    kinds: BTreeMap<GroupKind, KindState>,
+    autoscalers: Autoscalers,
+    interner: Interner,
+    /// Receives the events of managed targets, if this replica leads.
+    pub(super) enforcement: Option<mpsc::UnboundedSender<TargetSnapshot>>,
 }
 
-/// The time, as exact as a status can hold it: more would make what comes back another than what was sent.
-pub(crate) fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
-}
-
-impl State {
-    /// What is known of one target, at this moment.
-    pub(super) fn seen(&self, key: &TargetKey, at: Timestamp) -> TargetSnapshot {
+impl IndexState {
+    /// Takes a snapshot of one target.
+    pub(super) fn snapshot(&self, key: &TargetKey, at: Timestamp) -> TargetSnapshot {
         TargetSnapshot {
             key: key.clone(),
-            count: self.counts.get(key).cloned(),
+            count: self.replica_counts.get(key).cloned(),
             target: self.targets.get(key).cloned(),
             kind: self.kinds.get(&key.kind).cloned().unwrap_or_default(),
-            autoscaler: self.autoscalers.of(key),
+            autoscaler: self.autoscalers.first_of(key),
             at,
         }
     }
 
-    /// Takes in a `ReplicaCount`, or that there is none; true if that makes a kind one in use, or no longer.
-    pub(super) fn set_count(&mut self, key: &TargetKey, count: Option<Arc<ReplicaCountState>>) -> bool {
-        let (before, after) = (self.counts.contains_key(key), count.is_some());
+    pub(super) fn is_managed(&self, key: &TargetKey) -> bool {
+        self.replica_counts.contains_key(key)
+    }
+
+    /// Stores a target, or removes it.
+    pub(super) fn set_target(&mut self, mut key: TargetKey, target: Option<TargetState>) -> TargetKey {
+        match target {
+            Some(mut target) => {
+                self.interner.intern_key(&mut key);
+                self.interner.intern_target(&mut target);
+                self.targets.insert(key.clone(), Arc::new(target));
+            }
+            None => drop(self.targets.remove(&key)),
+        }
+        key
+    }
+
+    /// Stores a `ReplicaCount`, or removes it. Also returns whether this changes the set of the kinds in use.
+    pub(super) fn set_replica_count(
+        &mut self,
+        mut key: TargetKey,
+        count: Option<ReplicaCountState>,
+    ) -> (TargetKey, bool) {
+        let (was_managed, is_managed) = (self.is_managed(&key), count.is_some());
         match count {
-            Some(count) => self.counts.insert(key.clone(), count),
-            None => self.counts.remove(key),
-        };
+            Some(count) => {
+                self.interner.intern_key(&mut key);
+                self.replica_counts.insert(key.clone(), Arc::new(count));
+            }
+            None => drop(self.replica_counts.remove(&key)),
+        }
         let users = self.in_use.entry(key.kind.clone()).or_default();
-        let had = *users;
-        *users = had + usize::from(after) - usize::from(before);
-        let changed = (had == 0) != (*users == 0);
+        let before = *users;
+        *users = before + usize::from(is_managed) - usize::from(was_managed);
+        let is_changed = (before == 0) != (*users == 0);
         if *users == 0 {
             self.in_use.remove(&key.kind);
         }
+        (key, is_changed)
+    }
+
+    /// Stores what an autoscaler scales, or removes it.
+    pub(super) fn set_autoscaler(&mut self, autoscaler: AutoscalerKey, target: Option<TargetKey>) -> Vec<TargetKey> {
+        self.autoscalers.set(autoscaler, target)
+    }
+
+    /// Stores the state of a kind. Forgets the targets of a kind that is no longer watched.
+    pub(super) fn set_kind(&mut self, kind: &GroupKind, now: KindState) -> BTreeSet<TargetKey> {
+        if self.has_kind_state(kind, &now) {
+            return BTreeSet::new();
+        }
+        let is_of_kind = |key: &&TargetKey| key.kind == *kind;
+        let mut changed: BTreeSet<_> = self.replica_counts.keys().filter(is_of_kind).cloned().collect();
+        if !matches!(now, KindState::Watched(_)) {
+            changed.extend(self.targets.keys().filter(is_of_kind).cloned());
+            self.targets.retain(|key, _| key.kind != *kind);
+        }
+        self.kinds.insert(kind.clone(), now);
         changed
+    }
+
+    pub(super) fn has_kind_state(&self, kind: &GroupKind, state: &KindState) -> bool {
+        self.kinds.get(kind) == Some(state)
+    }
+
+    /// A kind, if it is watched.
+    pub(super) fn kind(&self, kind: &GroupKind) -> Option<Arc<TargetKind>> {
+        self.kinds.get(kind).and_then(watched)
+    }
+
+    /// The kinds that are watched.
+    pub(super) fn kinds(&self) -> Vec<Arc<TargetKind>> {
+        self.kinds.values().filter_map(watched).collect()
     }
 
     /// The kinds that a `ReplicaCount` names.
@@ -66,8 +123,24 @@ impl State {
         self.in_use.keys().cloned().collect()
     }
 
-    /// The keys of a namespace, or of all, after one, in order: of the managed targets, or of all targets and the counts
-    /// without one.
+    /// The known targets of a kind.
+    pub(super) fn targets_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
+        self.targets.keys().filter(|key| key.kind == *kind).cloned().collect()
+    }
+
+    /// The targets that have a `ReplicaCount`.
+    pub(super) fn managed(&self) -> BTreeSet<TargetKey> {
+        self.replica_counts.keys().cloned().collect()
+    }
+
+    /// The known autoscalers.
+    pub(super) fn autoscalers(&self) -> BTreeSet<AutoscalerKey> {
+        self.autoscalers.keys()
+    }
+
+    /// The keys of one namespace or of all, in order, beginning after a key. Without `all_targets` they are those of
+    /// the managed targets. With it they are those of all known targets, and of `ReplicaCount` objects without a
+    /// target.
     pub(super) fn keys<'a>(
         &'a self,
         all_targets: bool,
@@ -81,22 +154,31 @@ impl State {
             _ => Bound::Unbounded,
         };
         let range = (start, Bound::Unbounded);
-        let within = move |key: &&TargetKey| namespace.is_none_or(|namespace| *key.namespace == *namespace);
-        let mut counts = self.counts.range::<TargetKey, _>(range).map(|(key, _)| key).take_while(within).peekable();
-        let mut targets = self.targets.range::<TargetKey, _>(range).map(|(key, _)| key).take_while(within).peekable();
+        let is_within = move |key: &&TargetKey| namespace.is_none_or(|namespace| *key.namespace == *namespace);
+        let managed = self.replica_counts.range::<TargetKey, _>(range).map(|(key, _)| key);
+        let targets = self.targets.range::<TargetKey, _>(range).map(|(key, _)| key);
+        let mut managed = managed.take_while(is_within).peekable();
+        let mut targets = targets.take_while(is_within).peekable();
         std::iter::from_fn(move || {
             if !all_targets {
-                return counts.next();
+                return managed.next();
             }
-            match (counts.peek(), targets.peek()) {
-                (Some(count), Some(target)) if count == target => {
+            match (managed.peek(), targets.peek()) {
+                (Some(one), Some(other)) if one == other => {
                     targets.next();
-                    counts.next()
+                    managed.next()
                 }
-                (Some(count), Some(target)) if count > target => targets.next(),
+                (Some(one), Some(other)) if one > other => targets.next(),
                 (None, _) => targets.next(),
-                _ => counts.next(),
+                _ => managed.next(),
             }
         })
+    }
+}
+
+fn watched(state: &KindState) -> Option<Arc<TargetKind>> {
+    match state {
+        KindState::Watched(kind) => Some(kind.clone()),
+        _ => None,
     }
 }

@@ -1,96 +1,94 @@
-//! How far the watches have come, and which of them fail.
+//! Whether the watches have delivered their first lists, and which of them fail.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::Source;
+use super::watch_source::WatchSource;
 
-/// How long a watch may fail before this replica is not ready: longer than the API server's restart takes.
+/// How long a watch can fail before this replica is not ready. This is longer than a restart of the API server takes.
 const STALLED: Duration = Duration::from_secs(20);
 
-/// Failures further apart than this have nothing to do with each other: more than the longest pause between attempts,
-/// with the time that an attempt may take.
+/// The longest gap between two failures of one streak. It is longer than the longest pause between two attempts (5 s,
+/// `watch_loop`) and the time that an attempt takes.
 const STREAK: Duration = Duration::from_secs(15);
 
-/// The state of the watches, to be waited for.
+/// The progress of the watches, for waiters.
 pub(super) struct SyncState {
-    /// The watches that are always there. Others come and go, and concern only those who use them.
-    essential: BTreeSet<Source>,
-    state: watch::Sender<State>,
-    /// When each watch began to fail and failed last, for those that have failed at all.
-    failures: Mutex<BTreeMap<Source, (Instant, Instant)>>,
+    /// The watches that are always there. The other watches concern only the users of their kinds.
+    essential: BTreeSet<WatchSource>,
+    delivered: watch::Sender<Delivered>,
+    /// The beginning of the current streak and the latest failure of each watch that has failed.
+    failures: Mutex<BTreeMap<WatchSource, (Instant, Instant)>>,
 }
 
+/// What the watches have delivered.
 #[derive(Clone, Debug)]
-struct State {
+struct Delivered {
     /// The watches whose first list is not complete.
-    waiting: BTreeSet<Source>,
-    /// The newest resource version among the `ReplicaCount` objects.
-    counts_version: u64,
+    waiting: BTreeSet<WatchSource>,
+    /// The newest resource version of the `ReplicaCount` objects.
+    version: u64,
 }
 
 impl SyncState {
-    /// Waits for the first list of each of these, and tells whether one of them fails.
-    pub(super) fn new(waiting: BTreeSet<Source>) -> Self {
-        Self {
-            essential: waiting.clone(),
-            state: watch::Sender::new(State { waiting, counts_version: 0 }),
-            failures: Mutex::default(),
-        }
+    /// Waits for the first list of each essential watch.
+    pub(super) fn new(essential: BTreeSet<WatchSource>) -> Self {
+        let delivered = Delivered { waiting: essential.clone(), version: 0 };
+        Self { essential, delivered: watch::Sender::new(delivered), failures: Mutex::default() }
     }
 
     pub(super) fn is_synced(&self) -> bool {
-        self.state.borrow().waiting.is_empty()
+        self.delivered.borrow().waiting.is_empty()
     }
 
     pub(super) async fn synced(&self) {
-        // The sender lives in self, so the channel cannot close.
-        let _ = self.state.subscribe().wait_for(|state| state.waiting.is_empty()).await;
+        // The channel cannot close, because self owns the sender.
+        let _ = self.delivered.subscribe().wait_for(|delivered| delivered.waiting.is_empty()).await;
     }
 
-    pub(super) fn mark_synced(&self, source: &Source) {
-        self.state.send_if_modified(|state| state.waiting.remove(source));
+    pub(super) fn mark_synced(&self, source: &WatchSource) {
+        self.delivered.send_if_modified(|delivered| delivered.waiting.remove(source));
     }
 
     pub(super) fn version(&self) -> u64 {
-        self.state.borrow().counts_version
+        self.delivered.borrow().version
     }
 
     pub(super) fn advance(&self, version: u64) {
-        self.state.send_if_modified(|state| {
-            let newer = version > state.counts_version;
-            state.counts_version = state.counts_version.max(version);
-            newer
+        self.delivered.send_if_modified(|delivered| {
+            let is_newer = version > delivered.version;
+            delivered.version = delivered.version.max(version);
+            is_newer
         });
     }
 
-    /// Waits until a version is reached; false if it is not within the time.
+    /// Waits for a version. Returns false if it does not come in time.
     pub(super) async fn reaches(&self, version: u64, within: Duration) -> bool {
-        let mut state = self.state.subscribe();
-        let reached = state.wait_for(|state| state.counts_version >= version);
+        let mut delivered = self.delivered.subscribe();
+        let reached = delivered.wait_for(|delivered| delivered.version >= version);
         matches!(tokio::time::timeout(within, reached).await, Ok(Ok(_)))
     }
 
     /// A watch that has been failing for a while, if there is one.
-    pub(super) fn stalled(&self) -> Option<Source> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let stalled = |since: &Instant, last: &Instant| last.elapsed() < STREAK && since.elapsed() > STALLED;
-        failures.iter().find(|(_, (since, last))| stalled(since, last)).map(|(source, _)| source.clone())
+    pub(super) fn stalled(&self) -> Option<WatchSource> {
+        let failures = self.failures.lock();
+        let is_stalled = |since: &Instant, last: &Instant| last.elapsed() < STREAK && since.elapsed() > STALLED;
+        failures.iter().find(|(_, (since, last))| is_stalled(since, last)).map(|(source, _)| source.clone())
     }
 
-    /// Records that a watch failed. A watch that works says nothing of it, so a failure counts as over once no further one
-    /// has followed for longer than the pause between two attempts.
-    pub(super) fn note_failure(&self, source: &Source) {
+    /// Records the failure of a watch. A watch that works again records nothing, so a streak ends if no failure follows
+    /// within [`STREAK`].
+    pub(super) fn record_failure(&self, source: &WatchSource) {
         if !self.essential.contains(source) {
             return;
         }
         let now = Instant::now();
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.failures.lock();
         let (since, last) = failures.entry(source.clone()).or_insert((now, now));
         if last.elapsed() > STREAK {
             *since = now;

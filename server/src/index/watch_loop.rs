@@ -1,6 +1,5 @@
-//! Watches that list, resume, and list again when the API server has forgotten where they were.
-//!
-//! What is watched, and what becomes of it in the cache, is in [`feeds`](super::feeds).
+//! The loop that every watch runs: it lists, watches, resumes after a failure, and lists again when the API server no
+//! longer knows the resource version.
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -17,16 +16,16 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
-use super::{Index, Source, Unavailable};
-use crate::telemetry;
+use super::{snapshot::Unavailable, store::Index, watch_source::WatchSource};
+use crate::{resources::reasons, telemetry};
 
-/// The first pause after a failure: short, because drift goes uncorrected meanwhile.
+/// The first pause after a failure. It is short, because drift is not corrected during it.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 
-/// The longest pause: an API server that comes back is used within this time.
+/// The longest pause after a failure. The server uses an API server that has come back within this time.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// How long a watch lasts, in seconds. One that hears nothing for 5 s longer is given up.
+/// The length of one watch request, in seconds. kube gives up a request without events 5 s after this time.
 const WATCH_SECONDS: u32 = 60;
 
 /// An object that can be watched.
@@ -34,54 +33,55 @@ pub(super) trait Object: kube::Resource + Clone + DeserializeOwned + fmt::Debug 
 
 impl<K: kube::Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static> Object for K {}
 
-/// What becomes of the objects of one watch.
-pub(super) trait Feed<K> {
-    /// What an object is known by.
+/// Takes in the events of one watch.
+pub(super) trait WatchHandler<K> {
+    /// The key of an object.
     type Key: Ord;
 
-    /// How lists are asked for, unless the API server cannot do it: object by object, which takes the least memory and
-    /// time (Kubernetes enhancement 3157; on by default since 1.34). Such a list may be a moment old.
+    /// How to ask for lists. The default is object by object, which takes the least memory and time (Kubernetes
+    /// enhancement 3157, on by default since 1.34). Such a list may be a moment old. If the API server cannot stream
+    /// lists, they are read in pages.
     const LISTS: InitialListStrategy = InitialListStrategy::StreamingList;
 
-    /// A list begins. Returns all that is known.
-    async fn begin(&mut self) -> BTreeSet<Self::Key>;
+    /// Begins a list. Returns the keys of all known objects.
+    async fn begin_list(&mut self) -> BTreeSet<Self::Key>;
 
-    /// An object exists in this state. `listed` tells whether it comes from a list, whose objects are not in the order of
-    /// their versions. Returns its key, or `None` if it cannot be used.
-    fn apply(&mut self, object: K, listed: bool) -> Option<Self::Key>;
+    /// Takes in the state of an object. `is_listed` means that it comes from a list, whose objects are not in the order
+    /// of their versions. Returns the object's key, or `None` if the object cannot be used.
+    fn apply(&mut self, object: K, is_listed: bool) -> Option<Self::Key>;
 
-    /// An object was deleted.
+    /// Takes in the deletion of an object.
     fn delete(&mut self, object: K);
 
-    /// The watch fails, and is tried again.
-    fn failed(&mut self, _error: &str) {}
+    /// Takes in a failure of the watch, which is tried again.
+    fn fail(&mut self, _error: &str) {}
 
-    /// A list is complete. What was known and is not in it is gone.
-    fn complete(&mut self, gone: BTreeSet<Self::Key>);
+    /// Completes a list. `missing` are the keys of the known objects that the list does not contain.
+    fn complete_list(&mut self, missing: BTreeSet<Self::Key>);
 }
 
-/// Feeds the cache until the API server refuses the watch, and returns why.
-pub(super) async fn follow<K: Object, F: Feed<K>>(
+/// Watches until the API server refuses it, and returns why.
+pub(super) async fn run<K: Object, H: WatchHandler<K>>(
     index: &Index,
-    source: &Source,
+    source: &WatchSource,
     api: Api<K>,
-    mut feed: F,
+    mut handler: H,
 ) -> Unavailable {
-    let mut unlisted = BTreeSet::new();
-    let mut lists = F::LISTS;
+    let mut missing = BTreeSet::new();
+    let mut lists = H::LISTS;
     let mut events = watch(&api, lists.clone());
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => unlisted = feed.begin().await,
+            Ok(Event::Init) => missing = handler.begin_list().await,
             Ok(Event::InitApply(object)) => {
-                if let Some(key) = feed.apply(object, true) {
-                    unlisted.remove(&key);
+                if let Some(key) = handler.apply(object, true) {
+                    missing.remove(&key);
                 }
             }
-            Ok(Event::Apply(object)) => drop(feed.apply(object, false)),
-            Ok(Event::Delete(object)) => feed.delete(object),
+            Ok(Event::Apply(object)) => drop(handler.apply(object, false)),
+            Ok(Event::Delete(object)) => handler.delete(object),
             Ok(Event::InitDone) => {
-                feed.complete(std::mem::take(&mut unlisted));
+                handler.complete_list(std::mem::take(&mut missing));
                 index.sync_state.mark_synced(source);
                 index.watches.listed(source);
                 info!(%source, "listed");
@@ -96,14 +96,14 @@ pub(super) async fn follow<K: Object, F: Feed<K>>(
                 if let Some(refusal) = refusal(&error) {
                     return refusal;
                 }
-                index.sync_state.note_failure(source);
+                index.sync_state.record_failure(source);
                 let error = telemetry::chain(&error);
                 warn!(%source, error, "watch failed, trying again");
-                feed.failed(&error);
+                handler.fail(&error);
             }
         }
     }
-    Unavailable { reason: "WatchEnded", message: "the watch has ended".to_owned() }
+    Unavailable { reason: reasons::WATCH_ENDED, message: "the watch has ended".to_owned() }
 }
 
 /// The events of a watch that never ends.
@@ -117,12 +117,12 @@ fn watch<K: Object>(api: &Api<K>, lists: InitialListStrategy) -> BoxStream<'stat
     watcher::watcher(api.clone(), config).backoff(ExponentialBackoff::from(backoff)).boxed()
 }
 
-/// Whether the API server does not know what it was asked for, as one that does not stream lists.
+/// Whether the API server does not understand the request, as one that cannot stream lists.
 fn is_invalid(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if matches!(status.code, 400 | 422))
 }
 
-/// Whether the API server will not serve this watch until somebody changes a right or a definition.
+/// Why the API server refuses this watch until somebody changes a right or a definition. `None` for other errors.
 fn refusal(error: &watcher::Error) -> Option<Unavailable> {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
@@ -132,20 +132,20 @@ fn refusal(error: &watcher::Error) -> Option<Unavailable> {
         _ => return None,
     };
     let reason = match status.code {
-        403 => "Forbidden",
-        404 => "KindNotServed",
+        403 => reasons::FORBIDDEN,
+        404 => reasons::KIND_NOT_SERVED,
         _ => return None,
     };
     Some(Unavailable { reason, message: status.message.clone() })
 }
 
-/// An object that could be read; one that could not is logged, and left alone.
-pub(super) fn readable<K: kube::Resource>(source: &Source, guarded: DeserializeGuard<K>) -> Option<K> {
-    guarded.0.inspect_err(|invalid| leave_alone(source, &invalid.metadata, invalid)).ok()
+/// The object, if it could be read. Otherwise logs why not.
+pub(super) fn read_guarded<K: kube::Resource>(source: &WatchSource, guarded: DeserializeGuard<K>) -> Option<K> {
+    guarded.0.inspect_err(|invalid| log_unusable(source, &invalid.metadata, invalid)).ok()
 }
 
 /// Logs that an object cannot be used.
-pub(super) fn leave_alone(source: &Source, metadata: &kube::core::ObjectMeta, error: &dyn std::error::Error) {
+pub(super) fn log_unusable(source: &WatchSource, metadata: &kube::core::ObjectMeta, error: &dyn std::error::Error) {
     let (name, namespace) = (metadata.name.as_deref(), metadata.namespace.as_deref());
     warn!(%source, name, namespace, error = telemetry::chain(error), "object cannot be used and is left alone");
 }

@@ -1,4 +1,5 @@
-//! The condition types and reasons in the status of a `ReplicaCount`. Programs match on them, so none of them changes.
+//! The condition types and reasons in the status of a `ReplicaCount`. They never change, because programs match on
+//! them.
 
 /// The target is at its desired count, and all of its replicas are ready.
 pub const READY: &str = "Ready";
@@ -6,7 +7,7 @@ pub const READY: &str = "Ready";
 /// The target exists.
 pub const TARGET_FOUND: &str = "TargetFound";
 
-/// Something else keeps deciding about the count too.
+/// An autoscaler or another program keeps changing the count too.
 pub const CONTESTED: &str = "Contested";
 
 /// The values of a condition's `status` (metav1.ConditionStatus).
@@ -21,7 +22,8 @@ pub mod statuses {
     pub const UNKNOWN: &str = "Unknown";
 }
 
-/// The reasons of the conditions. The first group belongs to `Ready` and `TargetFound`.
+/// The reasons of the conditions, and of Events about targets. Those without a condition type belong to `Ready` and
+/// `TargetFound`.
 pub mod reasons {
     /// The watch of the kind has not delivered its first list.
     pub const KIND_NOT_LISTED: &str = "KindNotListed";
@@ -32,7 +34,7 @@ pub mod reasons {
     /// Objects of the kind cannot be scaled.
     pub const KIND_NOT_SCALABLE: &str = "KindNotScalable";
 
-    /// The API server did not say how it serves the kind, or the watch of the kind fails.
+    /// The API server failed to say how it serves the kind, or the first list of the kind failed.
     pub const KIND_UNKNOWN: &str = "KindUnknown";
 
     /// The server's account may not list or watch the kind.
@@ -44,7 +46,7 @@ pub mod reasons {
     /// `Ready`: the target is at its desired count, and all of its replicas are ready.
     pub const IN_PLACE: &str = "InPlace";
 
-    /// `Ready`: the server is writing the desired count.
+    /// `Ready`: the target is not at its desired count, and the server is about to write it.
     pub const CORRECTING: &str = "Correcting";
 
     /// `Ready`: the last correction failed. The server tries again.
@@ -80,7 +82,7 @@ pub mod reasons {
     /// `Contested`, and an Event: one actor keeps undoing corrections.
     pub const REPEATED_DRIFT: &str = "RepeatedDrift";
 
-    /// `Contested`: only this server decides about the count.
+    /// `Contested`: no autoscaler and no other program keeps changing the count.
     pub const UNCONTESTED: &str = "Uncontested";
 
     /// Only an Event: the server has put the count back after a drift.

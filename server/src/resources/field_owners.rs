@@ -1,4 +1,4 @@
-//! Who owns a target's count, read out of the object's managedFields.
+//! The owners of a target's count, according to the object's managedFields.
 
 use std::{fmt, sync::Arc};
 
@@ -9,19 +9,20 @@ use serde::{
     de::{IgnoredAny, SeqAccess, Visitor},
 };
 
-use super::{FIELD_MANAGER, FieldPath};
+use super::{field_path::FieldPath, names::FIELD_MANAGER};
 
-/// How a field manager wrote.
+/// How a field manager wrote (`operation` in managedFields).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Operation {
     /// Server-side apply.
     Apply,
-    /// Anything else.
+    /// Any other write.
     #[serde(other)]
     Update,
 }
 
-/// A field manager that owns the count, or applies the object: a program, not a person, and by its own word.
+/// A field manager that owns the count or applies the object. It is a program, not a person, and it chooses its own
+/// name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writer {
     /// The field manager.
@@ -32,14 +33,14 @@ pub struct Writer {
     pub scale: bool,
     /// Whether it owns the count.
     pub owns: bool,
-    /// When it wrote last, in seconds since 1970. Others who take a field from it leave this time as it is. Scale entries
-    /// carry none.
+    /// When it wrote last, in seconds since 1970. The time does not change when another manager takes a field from this
+    /// one. Entries of `/scale` have no time.
     pub time: Option<i64>,
 }
 
 impl Writer {
-    /// Whether this server wrote.
-    pub fn is_ours(&self) -> bool {
+    /// Whether this server is the field manager.
+    pub(crate) fn is_ours(&self) -> bool {
         &*self.manager == FIELD_MANAGER
     }
 
@@ -52,13 +53,13 @@ impl Writer {
     }
 }
 
-/// The owners of a target's count, and those that apply the target.
+/// The field managers that own a target's count or apply the target.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FieldOwners(Box<[Writer]>);
 
 impl FieldOwners {
-    /// The owners of the field at a path.
-    pub fn of(entries: &[ManagedFieldsEntry], path: &FieldPath) -> Self {
+    /// Reads managedFields; `path` is that of the count.
+    pub(crate) fn of(entries: &[ManagedFieldsEntry], path: &FieldPath) -> Self {
         let writers = entries.iter().map(|entry| Writer {
             manager: entry.manager.as_deref().unwrap_or_default().into(),
             operation: match entry.operation.as_deref() {
@@ -72,32 +73,32 @@ impl FieldOwners {
         writers.collect()
     }
 
-    /// Who wrote the count last; `None` if nobody owns it, as after a 0 that was written through `/scale`.
+    /// The last writer of the count. `None` if the count has no owner, as after a write of 0 through `/scale`.
     ///
-    /// An update that changes the count takes it from all others, so several owners mean that applies agreed with it.
-    /// Scale entries come first because they carry no time to compare.
+    /// An update that changes the count takes it from all other owners. Several owners mean that later applies had the
+    /// same count. Entries of `/scale` come first, because they have no time to compare.
     pub fn last(&self) -> Option<&Writer> {
         self.0.iter().filter(|writer| writer.owns).max_by_key(|writer| writer.rank())
     }
 
-    /// Whether this server is among the owners.
+    /// Whether this server is one of the owners.
     pub fn ours(&self) -> bool {
         self.0.iter().any(|writer| writer.owns && writer.is_ours())
     }
 
-    /// All others that apply the object by server-side apply, whether the count is among what they apply or not.
-    pub fn appliers(&self) -> impl Iterator<Item = &Writer> {
+    /// The other field managers that apply the object by server-side apply, whether they own the count or not.
+    pub(crate) fn appliers(&self) -> impl Iterator<Item = &Writer> {
         self.0.iter().filter(|writer| writer.is_applier())
     }
 
-    /// The names of the field managers.
+    /// The names of the field managers. The caller may replace them only by equal texts.
     pub(crate) fn managers_mut(&mut self) -> impl Iterator<Item = &mut Arc<str>> {
         self.0.iter_mut().map(|writer| &mut writer.manager)
     }
 }
 
 impl FromIterator<Writer> for FieldOwners {
-    /// Keeps those that matter.
+    /// Keeps the owners of the count and the appliers.
     fn from_iter<I: IntoIterator<Item = Writer>>(writers: I) -> Self {
         Self(writers.into_iter().filter(|writer| writer.owns || writer.is_applier()).collect())
     }
@@ -109,14 +110,14 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Deserializes managedFields into the owners of `.spec.replicas`, without keeping anything of the other fields.
+/// Deserializes managedFields into the owners of `.spec.replicas`, without storing the other fields.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FieldOwners, D::Error> {
-    deserializer.deserialize_any(OwnersOfReplicas)
+    deserializer.deserialize_any(ManagedFieldsVisitor)
 }
 
-struct OwnersOfReplicas;
+struct ManagedFieldsVisitor;
 
-impl<'de> Visitor<'de> for OwnersOfReplicas {
+impl<'de> Visitor<'de> for ManagedFieldsVisitor {
     type Value = FieldOwners;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,7 +132,7 @@ impl<'de> Visitor<'de> for OwnersOfReplicas {
         let mut writers = Vec::new();
         while let Some(entry) = entries.next_element::<Entry>()? {
             writers.push(Writer {
-                owns: entry.fields.is_some_and(|fields| fields.own_replicas()),
+                owns: entry.fields.is_some_and(|fields| fields.contain_replicas()),
                 manager: entry.manager.into(),
                 operation: entry.operation.unwrap_or(Operation::Update),
                 scale: entry.subresource.as_deref() == Some("scale"),
@@ -148,15 +149,16 @@ struct Entry {
     manager: Box<str>,
     operation: Option<Operation>,
     subresource: Option<Box<str>>,
-    /// Text, since clients may write times that none of our types holds, and one object must not spoil a whole list.
+    /// A text, because clients can write times that our types cannot hold. One such object must not make a whole list
+    /// unreadable.
     time: Option<Box<str>>,
     #[serde(rename = "fieldsV1")]
     fields: Option<Fields>,
 }
 
-/// Whether the fields of an entry of managedFields hold `.spec.replicas`; what is no JSON holds nothing.
+/// Whether `FieldsV1`, as JSON, contain `.spec.replicas`. Invalid JSON contains no fields.
 pub(crate) fn owns_replicas(fields: &[u8]) -> bool {
-    serde_json::from_slice(fields).is_ok_and(|fields: Fields| fields.own_replicas())
+    serde_json::from_slice(fields).is_ok_and(|fields: Fields| fields.contain_replicas())
 }
 
 #[derive(Deserialize)]
@@ -166,7 +168,7 @@ struct Fields {
 }
 
 impl Fields {
-    fn own_replicas(&self) -> bool {
+    fn contain_replicas(&self) -> bool {
         self.spec.as_ref().is_some_and(|spec| spec.replicas.is_some())
     }
 }
@@ -192,8 +194,8 @@ mod tests {
         json!({"f:metadata": {"f:labels": {".": {}}}, "f:spec": {"f:replicas": {}, "f:template": {"f:spec": {}}}})
     }
 
-    /// Reads the same entries in both ways, which must agree.
-    fn owners_of(entries: &Value) -> FieldOwners {
+    /// Reads the entries in both ways, which must agree.
+    fn read_both_ways(entries: &Value) -> FieldOwners {
         let slim = deserialize(entries).unwrap();
         let full: Vec<ManagedFieldsEntry> = serde_json::from_value(entries.clone()).unwrap();
         assert_eq!(slim, FieldOwners::of(&full, &FieldPath::replicas()));
@@ -220,17 +222,17 @@ mod tests {
             (json!([edit, helm]), Some(("kubectl-edit", false))),
             (json!([scale, edit, status]), Some(("kubectl", true))),
         ] {
-            let owners = owners_of(&entries);
+            let owners = read_both_ways(&entries);
             assert_eq!(owners.last().map(|writer| (&*writer.manager, writer.scale)), last, "{entries}");
         }
     }
 
     #[test]
-    fn appliers_are_known_also_once_the_count_was_taken_from_them() {
+    fn appliers_are_known_even_after_they_lost_the_count() {
         let time = "2026-01-01T00:00:00Z";
         let helm = entry("helm", "Apply", None, Some(time), json!({"f:spec": {"f:template": {}}}));
         let ours = entry(FIELD_MANAGER, "Update", Some("scale"), None, json!({"f:spec": {"f:replicas": {}}}));
-        let owners = owners_of(&json!([helm, ours]));
+        let owners = read_both_ways(&json!([helm, ours]));
         let appliers: Vec<_> = owners.appliers().map(|helm| (&*helm.manager, helm.time, helm.owns)).collect();
         let time = time.parse::<Timestamp>().unwrap().as_second();
         assert_eq!((owners.ours(), appliers), (true, vec![("helm", Some(time), false)]));

@@ -1,13 +1,15 @@
-//! Every object that the API server sends.
+//! Mutations of the objects that the API server sends.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
-use super::{FieldOwners, FieldPath, ReplicaCount, ReplicaCountState, Target, TargetKind, TargetState, field_owners};
-use crate::index::example;
+use super::{
+    FieldOwners, FieldPath, Operation, ReplicaCount, ReplicaCountState, Target, TargetKind, TargetState, field_owners,
+    fixtures::{TargetBuilder, full_replica_count, managed_fields_entry},
+};
 
-/// What means something in these objects.
+/// Texts that have a meaning in these objects.
 const WORDS: [&str; 12] = [
     "null",
     "[]",
@@ -23,31 +25,24 @@ const WORDS: [&str; 12] = [
     "\"controller\":true,",
 ];
 
-fn entry(manager: &str, subresource: Value, fields: Value) -> Value {
-    json!({"manager": manager, "operation": if subresource.is_null() { "Apply" } else { "Update" },
-           "subresource": subresource, "time": "2026-01-01T00:00:00Z", "apiVersion": "apps/v1",
-           "fieldsType": "FieldsV1", "fieldsV1": fields})
-}
-
 fn managed_fields() -> Value {
-    let replicas = json!({"f:metadata": {"f:labels": {".": {}}}, "f:spec": {"f:replicas": {}, "f:template": {}}});
-    json!([entry("helm", Value::Null, replicas.clone()), entry("kubectl", "scale".into(), replicas)])
+    json!([
+        managed_fields_entry("helm", Operation::Apply, None),
+        managed_fields_entry("kubectl", Operation::Update, Some("scale")),
+    ])
 }
 
 fn target() -> Value {
-    json!({
-        "apiVersion": "apps/v1", "kind": "ReplicaSet",
-        "metadata": {
-            "name": "web-1", "namespace": "shop", "uid": "u", "resourceVersion": "7", "labels": {"app": "web"},
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "y",
-                                 "controller": true}],
-            "managedFields": managed_fields(), "deletionTimestamp": "2026-01-01T00:00:00Z",
-        },
-        "spec": {"replicas": 3, "selector": {}}, "status": {"readyReplicas": 2, "replicas": 3},
-    })
+    TargetBuilder::new("web-1")
+        .labels(json!({"app": "web"}))
+        .controlled_by("Deployment", "web")
+        .applied_by("helm")
+        .scaled_by("kubectl")
+        .metadata(json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}))
+        .object()
 }
 
-/// Whether both ways of reading owners are bound to agree: the API server writes nothing but objects into FieldsV1.
+/// Whether both ways of reading owners must agree. The API server writes only objects into `FieldsV1`.
 fn is_regular(entries: &[ManagedFieldsEntry]) -> bool {
     let is_object = |value: Option<&Value>| value.is_none_or(Value::is_object);
     entries.iter().all(|entry| {
@@ -89,10 +84,10 @@ fn both_ways_of_reading_targets_agree() {
 
 #[test]
 fn a_replica_count_is_written_as_it_is_read() {
-    let seed = serde_json::to_vec(&example::count()).unwrap();
+    let seed = serde_json::to_vec(&full_replica_count()).unwrap();
     fuzz::target("ReplicaCount").seeds([seed]).words(WORDS).bytes(|input| {
         let Ok(count) = serde_json::from_slice::<ReplicaCount>(input) else { return false };
-        // Not compared with what was read: Kubernetes' times are written in whole seconds.
+        // The result is not compared with the input, because Kubernetes' times are written in whole seconds.
         let written = serde_json::to_value(&count).unwrap();
         let again: ReplicaCount = serde_json::from_value(written.clone()).unwrap();
         assert_eq!(serde_json::to_value(again).unwrap(), written);
@@ -103,7 +98,7 @@ fn a_replica_count_is_written_as_it_is_read() {
 }
 
 #[test]
-fn a_field_is_owned_once_it_is_added_where_it_is_to_be() {
+fn a_field_is_owned_after_its_patch_was_applied() {
     let fields = json!({"f:spec": {"f:size": {}, "f:a/b": {"f:c~d": {}}}, "f:status": {}});
     let seeds = [".spec.replicas", ".spec.pool.size", ".spec.a/b.c~d.e"].map(|path| format!("{path}|{fields}"));
     fuzz::target("field paths").seeds(seeds).words([".", "~", "/", "|", "f:", "{}"]).text(|text| {
@@ -118,7 +113,7 @@ fn a_field_is_owned_once_it_is_added_where_it_is_to_be() {
         let _ = path.count_in(&fields);
         let (pointer, value) = path.to_own(&fields);
         let patch = json!([{"op": "add", "path": pointer, "value": value}]);
-        // A field that holds no object takes no other field; the API server refuses the patch then.
+        // The patch fails if a field on the way is not an object. The API server refuses it then.
         if json_patch::patch(&mut fields, &serde_json::from_value::<json_patch::Patch>(patch).unwrap()).is_ok() {
             assert!(path.is_owned(&fields), "{path} {fields}");
         }

@@ -1,16 +1,16 @@
-//! The labels of an object, in little memory: most objects have the same keys.
+//! The labels of an object, stored in little memory. Many objects have the same keys, so these are stored once.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-/// What separates keys, and values: neither can hold it.
+/// Separates keys, and values. The API server accepts a line break in neither.
 const SEPARATOR: char = '\n';
 
 /// The labels of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
-    /// The keys, to be shared with all objects that have the same.
+    /// The keys. Objects with the same keys share one text.
     keys: Arc<str>,
-    /// Their values, in the same order.
+    /// The values, in the order of the keys.
     values: Box<str>,
 }
 
@@ -21,7 +21,7 @@ impl Labels {
         all.find(|(found, _)| *found == key).map(|(_, value)| value)
     }
 
-    /// The keys, to be replaced by an equal text.
+    /// The keys. The caller may replace them only by an equal text.
     pub(crate) fn keys_mut(&mut self) -> &mut Arc<str> {
         &mut self.keys
     }
@@ -35,16 +35,16 @@ impl Default for Labels {
 
 impl From<&BTreeMap<String, String>> for Labels {
     fn from(labels: &BTreeMap<String, String>) -> Self {
-        let lines = |text: &mut String, line: &str| {
+        let push_line = |text: &mut String, line: &str| {
             text.push_str(line);
             text.push(SEPARATOR);
         };
         let (mut keys, mut values) = (String::new(), String::new());
-        // The API server knows no label with a line break, so none is lost.
+        // The API server accepts no label with a line break, so the filter drops no real label.
         for (key, value) in labels.iter().filter(|(key, value)| !key.contains(SEPARATOR) && !value.contains(SEPARATOR))
         {
-            lines(&mut keys, key);
-            lines(&mut values, value);
+            push_line(&mut keys, key);
+            push_line(&mut values, value);
         }
         Self { keys: keys.into(), values: values.into() }
     }

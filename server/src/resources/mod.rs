@@ -1,30 +1,42 @@
-//! The Kubernetes objects that the server reads and writes, and the names it knows them by.
+//! The Kubernetes objects that the server reads and writes, and how the server names them.
+//!
+//! Nothing here calls the API server.
 
 pub mod conditions;
 mod field_owners;
+mod field_path;
+#[cfg(test)]
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod fuzz;
+mod group_kind;
 mod key;
 mod kind;
 mod labels;
+mod names;
 mod replica_count;
 mod replica_count_state;
+mod resource_version;
 mod target;
 mod uid;
 
-pub use conditions::reasons;
-pub(crate) use field_owners::owns_replicas;
-pub use field_owners::{FieldOwners, Operation, Writer};
-pub use key::{GroupKind, GroupKindNames, InvalidTarget, TargetKey};
-pub use kind::{FieldPath, ReadyPath, TargetKind};
-pub use labels::Labels;
-pub use replica_count::{
-    Change, Drift, Drifter, GROUP, Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, SET_BY, ScaleTargetRef,
+pub use self::{
+    conditions::reasons,
+    field_owners::{FieldOwners, Operation, Writer},
+    field_path::FieldPath,
+    group_kind::{GroupKind, GroupKindNames},
+    key::{InvalidTarget, TargetKey},
+    kind::{ReadyPath, TargetKind},
+    labels::Labels,
+    names::{FIELD_MANAGER, GROUP, SET_BY},
+    replica_count::{
+        Change, Drift, Drifter, Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, ScaleTargetRef,
+    },
+    replica_count_state::ReplicaCountState,
+    target::{Target, TargetState, key_of},
+    uid::Uid,
 };
-pub use replica_count_state::ReplicaCountState;
-pub use target::{Target, TargetState, key_of};
-pub(crate) use target::{parse_resource_version, resource_version};
-pub use uid::Uid;
-
-/// The field manager of everything that this server writes.
-pub const FIELD_MANAGER: &str = "replica-count-manager";
+pub(crate) use self::{
+    field_owners::owns_replicas,
+    resource_version::{parse_resource_version, resource_version},
+};

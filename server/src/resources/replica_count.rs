@@ -1,23 +1,15 @@
-//! `ReplicaCount`, the custom resource that holds all state: what should hold, and what was seen.
+//! `ReplicaCount`, the custom resource that stores all state: the desired count, and what the server observed.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{InvalidTarget, TargetKey};
+use super::key::{InvalidTarget, TargetKey};
 
-/// The API group of `ReplicaCount`.
-pub const GROUP: &str = "replica-count-manager.io";
-
-/// The annotation that names the user of our API who set the lasting count.
+/// The replica count of one target.
 ///
-/// It is believed only while this server is the last writer of `spec.replicas`: other writers leave it as it was.
-pub const SET_BY: &str = "replica-count-manager.io/set-by";
-
-/// The count that one target is held at.
-///
-/// Named `<kind in lower case>[.<group>, unless apps].<target name>`, so that no two can claim the same target.
+/// Its name is `<kind in lower case>[.<group>, unless apps].<target name>`, so a target can have only one.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "replica-count-manager.io",
@@ -27,7 +19,7 @@ pub const SET_BY: &str = "replica-count-manager.io/set-by";
     shortname = "rcount",
     status = "ReplicaCountStatus",
     derive = "PartialEq",
-    doc = "The replica count that one target is held at.",
+    doc = "Holds the replica count of one target: the server keeps the target at the desired count.",
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.observed"),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desired"),
     printcolumn(name = "Current", type_ = "integer", json_path = ".status.observed"),
@@ -44,33 +36,33 @@ pub const SET_BY: &str = "replica-count-manager.io/set-by";
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaCountSpec {
-    /// The target. Its group, kind and name never change; its version may.
+    /// The target. Its group, kind and name cannot change; its version can.
     #[x_kube(
         validation = Rule::new("self.kind == oldSelf.kind && self.name == oldSelf.name && self.apiVersion.split('/')[0] == oldSelf.apiVersion.split('/')[0]")
             .message("the group, kind and name of scaleTargetRef are immutable: delete this ReplicaCount and create another")
     )]
     pub scale_target_ref: ScaleTargetRef,
 
-    /// The lasting count, in replicas.
+    /// The lasting count, in replicas. It is the desired count while no override is in force.
     #[schemars(range(min = 0))]
     pub replicas: i32,
 
-    /// The count from before the target was managed, in replicas: what `unset --restore` puts back.
+    /// The count before the target was managed, in replicas. `unset --restore` writes it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub original_replicas: Option<i32>,
 
-    /// Why the count was set, for people.
+    /// Why the count was set. For people only.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]
     pub reason: String,
 
-    /// Another count that takes precedence until its end. Afterwards it has no effect.
+    /// A desired count that takes precedence over the lasting count until its end. After its end it has no effect.
     #[serde(default, rename = "override", skip_serializing_if = "Option::is_none")]
     pub override_: Option<Override>,
 }
 
-/// Names the target of a `ReplicaCount`, in its own namespace.
+/// Names the target of a `ReplicaCount`. It is in the namespace of the `ReplicaCount`.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaleTargetRef {
@@ -78,12 +70,12 @@ pub struct ScaleTargetRef {
     #[schemars(length(max = 316), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[a-z0-9]+$"))]
     pub api_version: String,
 
-    /// The kind, such as `Deployment`; never `ReplicaCount`.
+    /// The kind, such as `Deployment`. It cannot be `ReplicaCount`.
     #[schemars(length(max = 63), regex(pattern = r"^[A-Za-z][A-Za-z0-9]*$"))]
     #[x_kube(validation = Rule::new("self.lowerAscii() != 'replicacount'").message("a ReplicaCount cannot be the target of another"))]
     pub kind: String,
 
-    /// The name.
+    /// The name of the target.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
@@ -92,45 +84,46 @@ pub struct ScaleTargetRef {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Override {
-    /// The count, in replicas.
+    /// The desired count while the override is in force, in replicas.
     #[schemars(range(min = 0))]
     pub replicas: i32,
 
-    /// When it ends; before the year 9999.
+    /// When the override ends. The time must be before the year 9999.
     #[x_kube(validation = Rule::new("self < timestamp('9999-01-01T00:00:00Z')").message("until must be before the year 9999"))]
     pub until: Time,
 
-    /// Why, for people.
+    /// Why the override was set. For people only.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]
     pub reason: String,
 
-    /// Whether the target stops being managed when the override ends.
+    /// Whether the server deletes this ReplicaCount when the override ends, so that the target is no longer managed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub then_unset: bool,
 }
 
-/// What was seen of a target.
+/// What the server observed of a target, and what it did.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaCountStatus {
-    /// The generation of the spec that the rest of the status speaks of.
+    /// The generation of the spec on which the rest of the status is based.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The count that should hold now, in replicas: the override's while it lasts, else the lasting one.
+    /// The desired count, in replicas: the override's while it is in force, otherwise the lasting count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<i32>,
 
-    /// The count in the target's spec, in replicas.
+    /// The observed count, in replicas: the one in the target's spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<i32>,
 
-    /// The target's ready replicas.
+    /// The number of the target's ready replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<i32>,
 
-    /// How many drifts were seen since this object was created.
+    /// The number of drifts that the server has seen since this ReplicaCount was created. A drift is a write by another
+    /// program that makes the observed count differ from the desired count.
     #[serde(default)]
     pub drifts: i64,
 
@@ -138,44 +131,45 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_drift: Option<Drift>,
 
-    /// The field managers that apply the target's count by server-side apply: whom its ownership is given back to.
+    /// The field managers that apply the target's count by server-side apply. The server gives the ownership of the
+    /// count back to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub appliers: Vec<String>,
 
-    /// Who caused drifts, the latest first; at most 5.
+    /// The field managers that caused drifts, the latest first. At most 5 are listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drifters: Vec<Drifter>,
 
-    /// How the desired count changed, the latest first; at most 10.
+    /// The changes of the desired count, the latest first. At most 10 are listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 
-    /// Ready: the target is at its desired count and all its replicas are ready. TargetFound: it exists. Contested:
-    /// somebody else decides about its count too.
+    /// Ready: the target is at its desired count, and all of its replicas are ready. TargetFound: the target exists.
+    /// Contested: an autoscaler or another program keeps changing the count too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
 
-/// A change of a target's count by somebody else.
+/// A write by another program that makes a target's count differ from the desired count.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Drift {
-    /// The field manager that wrote the count: a program, not a person.
+    /// The field manager that wrote the count. It is a program, not a person.
     pub manager: String,
-    /// How it wrote: Update or Apply.
+    /// How it wrote: `Update` or `Apply`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub operation: String,
-    /// What it wrote to: `scale`, or nothing for the object itself.
+    /// The subresource that it wrote to: `scale`, or empty for the object itself.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subresource: String,
-    /// The count before, in replicas.
+    /// The count before the drift, in replicas.
     pub from: i32,
-    /// The count that was written, in replicas.
+    /// The count that the field manager wrote, in replicas.
     pub to: i32,
-    /// When it was seen.
+    /// When the server saw the drift.
     pub at: MicroTime,
-    /// When the desired count was back in place.
+    /// When the target was back at its desired count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrected_at: Option<MicroTime>,
 }
@@ -184,15 +178,15 @@ pub struct Drift {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Drifter {
-    /// The field manager.
+    /// The name of the field manager.
     pub manager: String,
-    /// How many of its drifts were seen.
+    /// The number of its drifts that the server has seen.
     pub count: i64,
     /// The count before its latest drift, in replicas.
     pub from: i32,
-    /// The count that it wrote, in replicas.
+    /// The count that its latest drift wrote, in replicas.
     pub to: i32,
-    /// When its latest drift was seen.
+    /// When the server saw its latest drift.
     pub last: MicroTime,
 }
 
@@ -200,29 +194,30 @@ pub struct Drifter {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
-    /// The desired count before, in replicas; nothing if the target was not managed.
+    /// The desired count before the change, in replicas. Absent if the target was not managed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<i32>,
-    /// The desired count after, in replicas.
+    /// The desired count after the change, in replicas.
     pub to: i32,
-    /// Who changed it: a user of our API, or another field manager.
+    /// The user of the server's gRPC API who changed it, or the field manager that wrote it directly. Empty if it
+    /// changed because an override ended.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
-    /// Why, for people.
+    /// Why it changed. For people only.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// When it was seen.
+    /// When the server saw the change.
     pub at: MicroTime,
 }
 
 impl ReplicaCountSpec {
-    /// The override, while it lasts.
-    pub fn active_override(&self, now: Timestamp) -> Option<&Override> {
+    /// The override, while it is in force.
+    pub(crate) fn active_override(&self, now: Timestamp) -> Option<&Override> {
         self.override_.as_ref().filter(|o| o.until.0 > now)
     }
 
-    /// The count that should hold now; `None` once an override that ends the management is over.
-    pub fn desired(&self, now: Timestamp) -> Option<i32> {
+    /// The desired count. `None` after the end of an override that also ends the management.
+    pub(crate) fn desired(&self, now: Timestamp) -> Option<i32> {
         match &self.override_ {
             Some(o) if o.until.0 > now => Some(o.replicas),
             Some(o) if o.then_unset => None,
@@ -236,8 +231,8 @@ impl ReplicaCount {
     ///
     /// # Errors
     ///
-    /// When the object names no valid target, which the schema rules out for objects stored under it.
-    pub fn target(&self) -> Result<TargetKey, InvalidTarget> {
+    /// When the object names no valid target. The CRD's schema allows no such object.
+    pub(crate) fn target(&self) -> Result<TargetKey, InvalidTarget> {
         let target = &self.spec.scale_target_ref;
         let (group, _version) = target.api_version.split_once('/').ok_or(InvalidTarget::ApiVersion)?;
         TargetKey::new(self.metadata.namespace.as_deref().unwrap_or_default(), group, &target.kind, &target.name)
@@ -246,38 +241,27 @@ impl ReplicaCount {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::{Value, json};
 
-    fn spec(until: Option<(&str, bool)>) -> ReplicaCountSpec {
-        ReplicaCountSpec {
-            scale_target_ref: ScaleTargetRef {
-                api_version: "apps/v1".into(),
-                kind: "Deployment".into(),
-                name: "web".into(),
-            },
-            replicas: 3,
-            original_replicas: None,
-            reason: String::new(),
-            override_: until.map(|(until, then_unset)| Override {
-                replicas: 10,
-                until: Time(until.parse().unwrap()),
-                reason: String::new(),
-                then_unset,
-            }),
-        }
+    use crate::resources::fixtures::ReplicaCountBuilder;
+
+    fn override_until(until: &str, then_unset: bool) -> Value {
+        json!({"override": {"replicas": 10, "until": until, "thenUnset": then_unset}})
     }
 
     #[test]
-    fn an_override_holds_until_its_end_and_is_inert_afterwards() {
+    fn an_override_is_in_force_until_its_end() {
         let now = "2026-01-01T12:00:00Z".parse().unwrap();
-        for (until, desired) in [
-            (None, Some(3)),
-            (Some(("2026-01-01T12:00:01Z", false)), Some(10)),
-            (Some(("2026-01-01T12:00:00Z", false)), Some(3)),
-            (Some(("2026-01-01T12:00:01Z", true)), Some(10)),
-            (Some(("2026-01-01T12:00:00Z", true)), None),
+        let (before, after) = ("2026-01-01T12:00:00Z", "2026-01-01T12:00:01Z");
+        for (spec, desired) in [
+            (json!({}), Some(3)),
+            (override_until(after, false), Some(10)),
+            (override_until(before, false), Some(3)),
+            (override_until(after, true), Some(10)),
+            (override_until(before, true), None),
         ] {
-            assert_eq!(spec(until).desired(now), desired, "{until:?}");
+            let count = ReplicaCountBuilder::new("web").spec(spec.clone()).build();
+            assert_eq!(count.spec.desired(now), desired, "{spec}");
         }
     }
 }

@@ -1,14 +1,20 @@
-//! The little of a `ReplicaCount` that is kept.
+//! The part of a `ReplicaCount` that the server stores.
 
 use std::sync::Arc;
 
 use kube::core::ObjectMeta;
 
 use super::{
-    FieldOwners, FieldPath, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, SET_BY, Uid, resource_version,
+    field_owners::FieldOwners,
+    field_path::FieldPath,
+    names::SET_BY,
+    replica_count::{ReplicaCount, ReplicaCountSpec, ReplicaCountStatus},
+    resource_version::resource_version,
+    uid::Uid,
 };
 
-/// What is kept of a `ReplicaCount`: an object as the API server sends it takes three times as much memory.
+/// The part of a `ReplicaCount` that the server stores. The object as the API server sends it takes three times as much
+/// memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaCountState {
     /// The UID.
@@ -17,17 +23,18 @@ pub struct ReplicaCountState {
     pub resource_version: u64,
     /// The generation of the spec.
     pub generation: Option<i64>,
-    /// Whether it is being deleted, and waits for somebody's finalizer.
+    /// Whether it is being deleted and still waits for a finalizer.
     pub deleting: bool,
     /// Whether it has annotations.
     pub annotated: bool,
-    /// Who set the lasting count: the user of our API if our write was the last, else the field manager that wrote it.
+    /// Who set the lasting count: a user of the gRPC API if this server was the last writer, otherwise the field
+    /// manager that was.
     pub set_by: Box<str>,
-    /// The tool that keeps it, and would undo what others write, such as `the Helm release shop`.
+    /// The tool that manages it and would undo the writes of others, such as `the Helm release shop`.
     pub managed_by: Option<Box<str>>,
-    /// What should hold.
+    /// The requested counts.
     pub spec: ReplicaCountSpec,
-    /// What was seen, as it is stored.
+    /// The status as it is stored in the cluster.
     pub status: Arc<ReplicaCountStatus>,
 }
 
@@ -50,17 +57,18 @@ impl From<ReplicaCount> for ReplicaCountState {
 }
 
 fn set_by(metadata: &ObjectMeta, owners: &FieldOwners) -> Box<str> {
-    let annotated = || metadata.annotations.as_ref()?.get(SET_BY).map(String::as_str);
+    let annotation = || metadata.annotations.as_ref()?.get(SET_BY).map(String::as_str);
     match owners.last() {
-        Some(writer) if writer.is_ours() => annotated().unwrap_or_default().into(),
+        Some(writer) if writer.is_ours() => annotation().unwrap_or_default().into(),
         Some(writer) => (*writer.manager).into(),
         None => Box::default(),
     }
 }
 
-/// The tool that keeps a `ReplicaCount`, by the marks that tools leave on what they keep, else by server-side apply.
+/// The tool that manages a `ReplicaCount`, according to the labels and annotations that tools put on the objects they
+/// manage, otherwise according to server-side apply.
 ///
-/// kubectl is none: whoever applies with it by hand may also set by hand.
+/// kubectl does not count, because people who apply with kubectl by hand may also set counts by hand.
 fn managed_by(metadata: &ObjectMeta, owners: &FieldOwners) -> Option<Box<str>> {
     let label = |name: &str| metadata.labels.as_ref()?.get(name);
     let annotation = |name: &str| metadata.annotations.as_ref()?.get(name);
@@ -72,7 +80,7 @@ fn managed_by(metadata: &ObjectMeta, owners: &FieldOwners) -> Option<Box<str>> {
             return Some(format!("{tool} {namespace}{name}").into());
         }
     }
-    // <application>:<group>/<kind>:<namespace>/<name>
+    // The annotation's format is <application>:<group>/<kind>:<namespace>/<name>.
     if let Some(id) = annotation("argocd.argoproj.io/tracking-id") {
         return Some(format!("the Argo CD application {}", id.split(':').next().unwrap_or(id)).into());
     }
@@ -88,24 +96,21 @@ fn managed_by(metadata: &ObjectMeta, owners: &FieldOwners) -> Option<Box<str>> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
+    use crate::resources::{
+        Operation,
+        fixtures::{ReplicaCountBuilder, managed_fields_entry},
+    };
 
-    fn managed_by_of(metadata: Value) -> Option<Box<str>> {
-        let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
-        let object = json!({
-            "apiVersion": "replica-count-manager.io/v1", "kind": "ReplicaCount", "metadata": metadata,
-            "spec": {"scaleTargetRef": target, "replicas": 3},
-        });
-        ReplicaCountState::from(serde_json::from_value::<ReplicaCount>(object).unwrap()).managed_by
+    fn read_manager(metadata: Value) -> Option<Box<str>> {
+        ReplicaCountBuilder::new("web").metadata(metadata).state().managed_by
     }
 
-    fn applied_by(manager: &str, operation: &str) -> Value {
-        let fields = json!({"f:spec": {"f:replicas": {}}});
-        json!({"managedFields": [{"manager": manager, "operation": operation, "fieldsV1": fields}]})
+    fn written_by(manager: &str, operation: Operation) -> Value {
+        json!({"managedFields": [managed_fields_entry(manager, operation, None)]})
     }
 
     #[test]
-    fn each_tool_is_known_by_its_marks() {
+    fn each_tool_is_recognised_by_its_labels_or_annotations() {
         for (metadata, expected) in [
             (json!({}), None),
             (json!({"labels": {"app.kubernetes.io/managed-by": "Helm"}}), None),
@@ -125,12 +130,20 @@ mod tests {
                 json!({"labels": {"helm.toolkit.fluxcd.io/name": "shop"}, "annotations": {"meta.helm.sh/release-name": "x"}}),
                 Some("the Flux HelmRelease shop"),
             ),
-            (applied_by("argocd-controller", "Apply"), Some("argocd-controller, by server-side apply")),
-            (applied_by("kubectl", "Apply"), None),
-            (applied_by("kubectl-edit", "Update"), None),
-            (applied_by("replica-count-manager", "Update"), None),
+            (written_by("argocd-controller", Operation::Apply), Some("argocd-controller, by server-side apply")),
+            (written_by("kubectl", Operation::Apply), None),
+            (written_by("kubectl-edit", Operation::Update), None),
+            (written_by("replica-count-manager", Operation::Update), None),
         ] {
-            assert_eq!(managed_by_of(metadata.clone()).as_deref(), expected, "{metadata}");
+            assert_eq!(read_manager(metadata.clone()).as_deref(), expected, "{metadata}");
         }
+    }
+
+    #[test]
+    fn the_annotation_counts_only_while_this_server_wrote_last() {
+        let set_by = |builder: ReplicaCountBuilder| builder.state().set_by;
+        let alice = || ReplicaCountBuilder::new("web").set_by("alice");
+        assert_eq!(&*set_by(alice()), "alice");
+        assert_eq!(&*set_by(alice().written_by("kubectl-edit", Operation::Update)), "kubectl-edit");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The UID of an object: in 16 bytes where it is a UUID, as all are that the API server makes.
+/// The UID of an object. A UUID, which every UID from the API server is, takes 16 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uid(Form);
 
@@ -16,7 +16,7 @@ impl From<&str> for Uid {
     fn from(text: &str) -> Self {
         let number = u128::from_str_radix(&text.replace('-', ""), 16);
         let uuid = number.ok().map(|number| Self(Form::Uuid(number.to_be_bytes())));
-        // Only what is written again as it was read.
+        // Only a text that is written exactly as it was read: lower-case, with the dashes in their places.
         uuid.filter(|uuid| uuid.to_string() == text).unwrap_or_else(|| Self(Form::Text(text.into())))
     }
 }

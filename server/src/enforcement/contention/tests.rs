@@ -43,6 +43,15 @@ fn three_drifts_by_one_actor_within_ten_minutes_are_contention() {
         },
         Row { name: "it lasts", drifts: &[(0, "helm"), (1, "helm"), (2, "helm")], now: 601, opponent: helm },
         Row { name: "it ends", drifts: &[(0, "helm"), (1, "helm"), (2, "helm")], now: 602, opponent: None },
+    ] {
+        assert_eq!(after(drifts).opponent(at(now)), opponent, "{name}");
+    }
+}
+
+#[test]
+fn contention_follows_the_actors() {
+    let helm = Some("helm");
+    for Row { name, drifts, now, opponent } in [
         Row {
             name: "one more drift prolongs it",
             drifts: &[(0, "helm"), (1, "helm"), (2, "helm"), (601, "helm")],

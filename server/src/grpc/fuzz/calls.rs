@@ -21,7 +21,7 @@ use super::{
     },
     requests::{lists, sets, target},
 };
-use crate::{index::example, tls::Identity};
+use crate::{index::fixtures, resources::fixtures::full_replica_count, tls::Identity};
 use contract::{deployments, replicas::v1};
 
 /// How tonic's refusals of what is no message begin.
@@ -42,7 +42,7 @@ impl Services {
             let client = Client::new(tower::service_fn(api_server), "default");
             let authorizer = Authorizer::new(client.clone(), None);
             let replicas = Replicas {
-                index: Arc::new(example::index()),
+                index: Arc::new(fixtures::index()),
                 rules: Arc::new(RequestValidator { namespace: None, max_replicas: 100 }),
                 writes: ReplicaCountWriter::new(client, authorizer.clone()),
                 authorizer,
@@ -93,7 +93,7 @@ async fn api_server(request: Request<Body>) -> Result<Response<Body>, tower::Box
         ("DELETE", _) => failure(409, "Conflict"),
         (_, path) if path.ends_with("accessreviews") => (201, json!({"spec": {}, "status": {"allowed": true}})),
         (_, path) if path.ends_with("/scale") => (200, json!({"metadata": {}, "spec": {"replicas": 3}})),
-        _ => (200, serde_json::to_value(example::count())?),
+        _ => (200, serde_json::to_value(full_replica_count())?),
     };
     Ok(Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()))?)
 }

@@ -1,11 +1,13 @@
 use kube::core::WatchEvent;
-use serde_json::json;
+use prost::Message;
+use serde_json::{Value, json};
 
 use super::{
-    messages::{
-        BookmarkMeta, DeploymentStatus, Entry, FieldsV1, ListMeta, ManagedFieldsEntry, ObjectMeta, OwnerReference,
-        RawExtension, Spec, Time,
-    },
+    envelope::{self, Bookmark, BookmarkMeta, List, ListMeta, RawExtension, Status, TypeMeta, Unknown},
+    json::{MAGIC, event_to_json},
+    malformed::Malformed,
+    metadata::{Entry, FieldsV1, ManagedFieldsEntry, ObjectMeta, OwnerReference, Time},
+    workload::{DeploymentStatus, Object, Spec},
     *,
 };
 use crate::resources::{Operation, Target};
@@ -17,7 +19,7 @@ pub(super) fn wrapped(kind: &str, message: &impl Message) -> Bytes {
 }
 
 pub(super) fn event(r#type: &str, raw: Bytes) -> Bytes {
-    let event = messages::WatchEvent { r#type: r#type.to_owned().into(), object: Some(RawExtension { raw }) };
+    let event = envelope::WatchEvent { r#type: r#type.to_owned().into(), object: Some(RawExtension { raw }) };
     event.encode_to_vec().into()
 }
 
@@ -61,22 +63,22 @@ fn answer(
     answer.header(CONTENT_LENGTH, body.len()).body(StreamBody::new(futures::stream::iter(pieces))).unwrap()
 }
 
-/// What the watcher reads of it.
+/// The answer as the watcher reads it.
 async fn read(status: u16, content_type: &str, body: &[u8]) -> Result<String, BoxError> {
     let answer = to_json(answer(status, content_type, body)).await?;
     assert_eq!(answer.status(), status);
     Ok(String::from_utf8(answer.into_body().collect().await?.to_bytes().to_vec()).unwrap())
 }
 
-/// Events as they follow one another in a watch.
+/// The body of a watch.
 fn framed(events: &[Bytes]) -> Vec<u8> {
     let frames = events.iter().map(|event| [&u32::try_from(event.len()).unwrap().to_be_bytes(), &**event].concat());
     frames.collect::<Vec<_>>().concat()
 }
 
 #[test]
-fn what_is_kept_of_an_object_is_in_its_json() {
-    let json = object_or_list(wrapped("Deployment", &deployment())).unwrap();
+fn the_json_holds_all_that_the_index_stores() {
+    let json = object_or_list_to_json(wrapped("Deployment", &deployment())).unwrap();
     let Target { metadata, state } = serde_json::from_str(&json).unwrap();
     assert_eq!((metadata.name.as_deref(), metadata.namespace.as_deref()), (Some("web"), Some("shop")));
     assert_eq!((state.replicas, state.ready, state.resource_version), (Some(3), Some(2), 7));
@@ -88,10 +90,10 @@ fn what_is_kept_of_an_object_is_in_its_json() {
 }
 
 #[test]
-fn a_list_says_where_it_goes_on_and_leaves_out_what_cannot_be_read() {
+fn a_list_has_its_next_page_and_leaves_out_unreadable_items() {
     let metadata = Some(ListMeta { resource_version: "9".into(), r#continue: "next".into() });
     let items = vec![Bytes::from_static(b"\xff"), deployment().encode_to_vec().into()];
-    let json = object_or_list(wrapped("DeploymentList", &List { metadata, items })).unwrap();
+    let json = object_or_list_to_json(wrapped("DeploymentList", &List { metadata, items })).unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["metadata"], json!({"resourceVersion": "9", "continue": "next"}));
     assert_eq!((&json["kind"], json["items"].as_array().map(Vec::len)), (&json!("DeploymentList"), Some(1)));
@@ -99,40 +101,40 @@ fn a_list_says_where_it_goes_on_and_leaves_out_what_cannot_be_read() {
 }
 
 #[test]
-fn text_that_is_no_text_says_what_it_says_in_json() {
+fn invalid_text_and_time_read_as_in_json() {
     let mut object = deployment();
     let metadata = object.metadata.as_mut().unwrap();
     metadata.owner_references[0].name = Bytes::from_static(b"w\xffb");
     metadata.managed_fields[0].time = Some(Time { seconds: None });
-    let json = object_or_list(wrapped("Deployment", &object)).unwrap();
+    let json = object_or_list_to_json(wrapped("Deployment", &object)).unwrap();
     let Target { state, .. } = serde_json::from_str(&json).unwrap();
     assert_eq!(state.controller.as_deref(), Some("App w\u{fffd}b"));
     assert_eq!(state.owners.last().unwrap().time, None);
 }
 
 #[test]
-fn bookmarks_and_refusals_are_those_of_the_watcher() {
+fn the_watcher_reads_bookmarks_and_errors() {
     let annotations = vec![Entry { key: "k8s.io/initial-events-end".into(), value: "true".into() }];
     let metadata = Some(BookmarkMeta { resource_version: "9".into(), annotations });
     let bookmark = event_to_json(event("BOOKMARK", wrapped("Deployment", &Bookmark { metadata }))).unwrap();
     let WatchEvent::<Target>::Bookmark(bookmark) = serde_json::from_str(&bookmark).unwrap() else {
-        panic!("it is no bookmark")
+        panic!("it is not a bookmark")
     };
     assert_eq!((&*bookmark.types.kind, &*bookmark.metadata.resource_version), ("Deployment", "9"));
     assert_eq!(bookmark.metadata.annotations["k8s.io/initial-events-end"], "true");
 
     let gone = Status { status: "Failure".into(), message: "too old".into(), reason: "Expired".into(), code: 410 };
     let gone = event_to_json(event("ERROR", wrapped("Status", &gone))).unwrap();
-    let WatchEvent::<Target>::Error(gone) = serde_json::from_str(&gone).unwrap() else { panic!("it is no error") };
+    let WatchEvent::<Target>::Error(gone) = serde_json::from_str(&gone).unwrap() else { panic!("it is not an error") };
     assert_eq!((gone.code, &*gone.reason, &*gone.message), (410, "Expired", "too old"));
 }
 
 #[test]
-fn what_is_no_protobuf_of_the_api_server_is_refused() {
+fn other_bytes_than_the_api_servers_protobuf_are_refused() {
     for body in [&b""[..], b"k8s", b"{}", b"k8s\0\xff", b"k8s\0\x12\x02\x0a\xff"] {
-        assert!(object_or_list(Bytes::from_static(body)).is_err(), "{body:?}");
+        assert!(object_or_list_to_json(Bytes::from_static(body)).is_err(), "{body:?}");
     }
-    assert!(matches!(object_or_list(wrapped("Pod", &deployment())), Err(Malformed::Kind)));
+    assert!(matches!(object_or_list_to_json(wrapped("Pod", &deployment())), Err(Malformed::Kind)));
 }
 
 #[tokio::test]
@@ -150,7 +152,7 @@ async fn a_watch_reads_on_after_an_event_that_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn what_is_not_in_protobuf_stays_as_it_is() {
+async fn an_answer_in_another_format_is_not_changed() {
     assert_eq!(read(429, "application/json", b"{}").await.unwrap(), "{}");
     assert_eq!(read(403, "text/plain; charset=utf-8", b"no").await.unwrap(), "no");
     assert_eq!(read(503, PROTOBUF, b"not ready").await.unwrap(), "not ready");

@@ -1,4 +1,4 @@
-//! Which kinds are watched: those that are always there, and every other that a `ReplicaCount` names.
+//! The watches of targets: one for each kind that is always watched or that a `ReplicaCount` names.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,48 +14,24 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    Index, Source,
-    watch_handlers::{self, RETRY},
+    discovery,
+    snapshot::{KindState, Unavailable},
+    store::Index,
+    watch_handlers::{RETRY, watch_targets},
+    watch_source::{WatchSource, kinds_always_watched},
 };
 use crate::{
-    index::discovery,
     resources::{GroupKind, TargetKind},
     telemetry,
 };
 
-/// How often the definition of a custom resource is read again: it may serve another version, or have its count elsewhere.
+/// How often the definition of a kind is read again. The API server can begin to serve another version, and a changed
+/// CRD can have its count in another field.
 const REVIEW: Duration = Duration::from_secs(60);
 
-/// Whether the targets of a kind are known.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum KindState {
-    /// Nothing is known yet.
-    #[default]
-    Unlisted,
-    /// All are known.
-    Watched(Arc<TargetKind>),
-    /// They cannot be known.
-    Unavailable(Arc<Unavailable>),
-}
-
-/// Why the targets of a kind cannot be known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unavailable {
-    /// In one word, for programs.
-    pub reason: &'static str,
-    /// For people.
-    pub message: String,
-}
-
-/// The kinds that are watched whether they are in use or not, so that unmanaged targets can be listed. Not ReplicaSets:
-/// every Deployment leaves ten behind.
-pub fn always() -> impl Iterator<Item = TargetKind> {
-    TargetKind::apps().into_iter().filter(|kind| &*kind.group_kind.kind != "ReplicaSet")
-}
-
-/// Watches the kinds in use for as long as it is polled. Ends only if a watch panicked.
-pub async fn watch(index: Arc<Index>, client: Client, namespace: Option<String>) {
-    let always: BTreeSet<_> = always().map(|kind| kind.group_kind).collect();
+/// Watches the kinds in use for as long as it is polled. Returns only if a watch panicked.
+pub(crate) async fn run(index: Arc<Index>, client: Client, namespace: Option<String>) {
+    let always: BTreeSet<_> = kinds_always_watched().collect();
     let mut in_use = index.kinds_in_use();
     let mut watches: HashMap<GroupKind, AbortHandle> = HashMap::new();
     let mut tasks = JoinSet::new();
@@ -64,24 +40,25 @@ pub async fn watch(index: Arc<Index>, client: Client, namespace: Option<String>)
         watches.iter().filter(|(kind, _)| !wanted.contains(*kind)).for_each(|(_, watch)| watch.abort());
         for kind in wanted {
             watches.entry(kind.clone()).or_insert_with(|| {
-                let watch = Watch { index: index.clone(), client: client.clone(), namespace: namespace.clone(), kind };
+                let (index, client, namespace) = (index.clone(), client.clone(), namespace.clone());
+                let watch = KindWatch { index, client, namespace, kind };
                 tasks.spawn(watch.run())
             });
         }
         tokio::select! {
-            // The cache holds the sender.
+            // The channel cannot close, because the index owns the sender.
             _ = in_use.changed() => {}
             Some(Err(ended)) = tasks.join_next() => {
                 if !ended.is_cancelled() {
                     return error!(%ended, "a watch panicked");
                 }
-                // Only now that it has ended can it no longer tell the cache anything.
+                // A watch that was aborted may have written until now, so its kind is reset only here.
                 watches.retain(|kind, watch| {
-                    let ended = watch.id() == ended.id();
-                    if ended {
+                    let has_ended = watch.id() == ended.id();
+                    if has_ended {
                         index.set_kind(kind, KindState::Unlisted);
                     }
-                    !ended
+                    !has_ended
                 });
             }
         }
@@ -89,35 +66,36 @@ pub async fn watch(index: Arc<Index>, client: Client, namespace: Option<String>)
 }
 
 /// The watch of one kind.
-struct Watch {
+struct KindWatch {
     index: Arc<Index>,
     client: Client,
     namespace: Option<String>,
     kind: GroupKind,
 }
 
-impl Watch {
-    /// Looks the kind up and follows its targets, and again when its definition has changed or gone.
+impl KindWatch {
+    /// Looks the kind up and watches its targets. Repeats both when the kind's definition changes or the API server
+    /// refuses the watch.
     async fn run(self) {
-        let mut refused = false;
+        let mut was_refused = false;
         loop {
             let problem = match discovery::find(&self.client, &self.kind).await {
                 Ok(kind) => {
                     let kind = Arc::new(kind);
-                    let follow = watch_handlers::targets(&self.index, &self.client, self.namespace.as_deref(), &kind);
+                    let watch = watch_targets(&self.index, &self.client, self.namespace.as_deref(), &kind);
                     let began = Instant::now();
                     let refusal = tokio::select! {
-                        refusal = follow => refusal,
-                        () = self.redefined(&kind) => continue,
+                        refusal = watch => refusal,
+                        () = self.wait_until_redefined(&kind) => continue,
                     };
                     if discovery::find(&self.client, &self.kind).await.is_ok_and(|now| now != *kind) {
                         continue;
                     }
-                    // An API server that is starting refuses everybody for a moment. What is known stays known until it
-                    // refuses again.
-                    let known = self.index.kind(&self.kind).is_some();
-                    if known && !(refused && began.elapsed() < 2 * RETRY) {
-                        refused = true;
+                    // An API server that is starting refuses every request for a moment. So the index keeps the targets
+                    // that it knows until a second refusal follows at once.
+                    let is_known = self.index.kind(&self.kind).is_some();
+                    if is_known && !(was_refused && began.elapsed() < 2 * RETRY) {
+                        was_refused = true;
                         sleep(RETRY).await;
                         continue;
                     }
@@ -130,8 +108,8 @@ impl Watch {
         }
     }
 
-    /// Waits until the kind is served in another way.
-    async fn redefined(&self, kind: &TargetKind) {
+    /// Waits until the API server serves the kind in another way.
+    async fn wait_until_redefined(&self, kind: &TargetKind) {
         loop {
             sleep(REVIEW).await;
             if discovery::find(&self.client, &self.kind).await.is_ok_and(|now| now != *kind) {
@@ -143,11 +121,11 @@ impl Watch {
 
     fn give_up(&self, problem: Unavailable) {
         let now = KindState::Unavailable(Arc::new(problem.clone()));
-        if self.index.lock().kinds.get(&self.kind) != Some(&now) {
+        if !self.index.has_kind_state(&self.kind, &now) {
             warn!(kind = %self.kind, reason = problem.reason, problem = problem.message, "kind cannot be watched");
         }
         self.index.set_kind(&self.kind, now);
-        // One kind must not hold up the others.
-        self.index.sync_state.mark_synced(&Source::Targets(self.kind.clone()));
+        // A kind that cannot be watched must not delay the readiness of the server.
+        self.index.sync_state.mark_synced(&WatchSource::Targets(self.kind.clone()));
     }
 }

@@ -1,0 +1,31 @@
+//! An index with something of everything in it, for tests of its readers.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{Index, KindState, WatchSource};
+use crate::resources::{
+    TargetKind,
+    fixtures::{TargetBuilder, deployment_key, full_replica_count},
+};
+
+/// Builds an index of three Deployments: `web` is managed, `db` is not, and `api` has an autoscaler.
+pub(crate) fn index() -> Index {
+    let index = Index::default();
+    for kind in TargetKind::apps() {
+        index.sync_state.mark_synced(&WatchSource::Targets(kind.group_kind.clone()));
+        index.set_kind(&kind.group_kind.clone(), KindState::Watched(Arc::new(kind)));
+    }
+    [WatchSource::ReplicaCounts, WatchSource::Autoscalers]
+        .iter()
+        .for_each(|source| index.sync_state.mark_synced(source));
+    for name in ["web", "db", "api"] {
+        let target = TargetBuilder::new(name).labels(json!({"app": name})).state();
+        index.set_target(deployment_key(name), Some(target));
+    }
+    // The index claims to hold every version, so no read waits for one.
+    index.set_replica_count(deployment_key("web"), Some(full_replica_count().into()), u64::MAX);
+    index.set_autoscaler(("shop".into(), "api".into()), Some(deployment_key("api")));
+    index
+}

@@ -1,0 +1,334 @@
+//! The index: its state behind a lock, and the events that follow from each change.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use super::{
+    autoscalers::AutoscalerKey,
+    snapshot::{KindState, TargetSnapshot, now},
+    state::IndexState,
+    sync_state::SyncState,
+    watch_source::WatchSource,
+};
+use crate::{
+    resources::{GroupKind, ReplicaCountState, TargetKey, TargetKind, TargetState},
+    telemetry::Watches,
+};
+
+/// How many events a subscriber can lag behind before it must start over. This is enough for a burst of changes, and it
+/// takes a few MiB at most, because all subscribers share the events.
+const SUBSCRIBER_BACKLOG: usize = 4096;
+
+/// The index. It is shared by reference, and every method holds its lock only for a moment.
+pub struct Index {
+    state: Mutex<IndexState>,
+    pub(super) sync_state: SyncState,
+    kinds_in_use: watch::Sender<BTreeSet<GroupKind>>,
+    subscribers: broadcast::Sender<TargetSnapshot>,
+    pub(super) watches: Watches,
+}
+
+/// A page of a list.
+pub(crate) struct Page {
+    pub(crate) entries: Vec<TargetSnapshot>,
+    /// The last key of the page, if more entries follow.
+    pub(crate) next: Option<TargetKey>,
+}
+
+impl Default for Index {
+    /// Builds an empty index without metrics.
+    fn default() -> Self {
+        Self::new(Watches::default())
+    }
+}
+
+impl Index {
+    /// Builds an empty index with metrics of its watches. It is synced once every watch that is always there has
+    /// delivered its first list.
+    pub(crate) fn new(watches: Watches) -> Self {
+        Self {
+            state: Mutex::default(),
+            sync_state: SyncState::new(WatchSource::always().collect()),
+            kinds_in_use: watch::Sender::default(),
+            subscribers: broadcast::Sender::new(SUBSCRIBER_BACKLOG),
+            watches,
+        }
+    }
+
+    /// Whether every watch that is always there has delivered its first list, or the API server has refused it.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.sync_state.is_synced()
+    }
+
+    /// Waits until the index is synced.
+    pub(crate) async fn synced(&self) {
+        self.sync_state.synced().await;
+    }
+
+    /// The newest resource version of the `ReplicaCount` objects.
+    pub(crate) fn version(&self) -> u64 {
+        self.sync_state.version()
+    }
+
+    /// Waits until the index has a resource version of the `ReplicaCount` objects. Returns false if it does not have it
+    /// in time.
+    pub(crate) async fn reaches(&self, version: u64, within: Duration) -> bool {
+        self.sync_state.reaches(version, within).await
+    }
+
+    /// A watch that has been failing for a while, if there is one.
+    pub(crate) fn stalled(&self) -> Option<WatchSource> {
+        self.sync_state.stalled()
+    }
+
+    /// The kinds that a `ReplicaCount` names, and their changes.
+    pub(crate) fn kinds_in_use(&self) -> watch::Receiver<BTreeSet<GroupKind>> {
+        self.kinds_in_use.subscribe()
+    }
+
+    /// A kind, if the index knows its targets.
+    pub(crate) fn kind(&self, kind: &GroupKind) -> Option<Arc<TargetKind>> {
+        self.state.lock().kind(kind)
+    }
+
+    /// The kinds whose targets the index knows.
+    pub(crate) fn kinds(&self) -> Vec<Arc<TargetKind>> {
+        self.state.lock().kinds()
+    }
+
+    /// Every event from now on.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<TargetSnapshot> {
+        self.subscribers.subscribe()
+    }
+
+    /// A snapshot of one target.
+    pub(crate) fn get(&self, key: &TargetKey) -> TargetSnapshot {
+        self.state.lock().snapshot(key, now())
+    }
+
+    /// Lists the selected targets after a key, in the order of their keys: the managed ones or all, of one namespace or
+    /// of all.
+    pub(crate) fn list(
+        &self,
+        all_targets: bool,
+        namespace: Option<&str>,
+        after: Option<&TargetKey>,
+        limit: usize,
+        is_selected: impl Fn(&TargetSnapshot) -> bool,
+    ) -> Page {
+        let (state, now) = (self.state.lock(), now());
+        let snapshots = state.keys(all_targets, namespace, after).map(|key| state.snapshot(key, now));
+        let mut selected = snapshots.filter(|snapshot| is_selected(snapshot));
+        let entries: Vec<_> = selected.by_ref().take(limit).collect();
+        let has_more = selected.next().is_some();
+        let next = entries.last().filter(|_| has_more).map(|last| last.key.clone());
+        Page { entries, next }
+    }
+
+    /// Snapshots of the managed targets or of all, and every event after them.
+    pub(crate) fn subscribe(&self, all_targets: bool) -> (Vec<TargetSnapshot>, broadcast::Receiver<TargetSnapshot>) {
+        let (state, now) = (self.state.lock(), now());
+        let snapshots = state.keys(all_targets, None, None).map(|key| state.snapshot(key, now)).collect();
+        (snapshots, self.subscribers.subscribe())
+    }
+
+    /// Snapshots of the managed targets, and every event of a managed target after them. The channel is unbounded, so
+    /// it drops no event.
+    pub(crate) fn attach_enforcement(&self) -> (Vec<TargetSnapshot>, mpsc::UnboundedReceiver<TargetSnapshot>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (mut state, now) = (self.state.lock(), now());
+        state.enforcement = Some(sender);
+        let snapshots = state.keys(false, None, None).map(|key| state.snapshot(key, now)).collect();
+        (snapshots, receiver)
+    }
+
+    pub(super) fn set_target(&self, key: TargetKey, target: Option<TargetState>) {
+        let mut state = self.state.lock();
+        let key = state.set_target(key, target);
+        self.publish(&state, &key, state.is_managed(&key));
+    }
+
+    /// Stores a `ReplicaCount`, or removes it, and advances the newest resource version.
+    pub(super) fn set_replica_count(&self, key: TargetKey, count: Option<ReplicaCountState>, version: u64) {
+        let mut state = self.state.lock();
+        let (key, is_use_changed) = state.set_replica_count(key, count);
+        if is_use_changed {
+            self.kinds_in_use.send_replace(state.kinds_in_use());
+        }
+        // The end of the management is an event of a managed target too.
+        self.publish(&state, &key, true);
+        drop(state);
+        self.sync_state.advance(version);
+    }
+
+    pub(super) fn set_autoscaler(&self, autoscaler: AutoscalerKey, target: Option<TargetKey>) {
+        let mut state = self.state.lock();
+        for key in state.set_autoscaler(autoscaler, target) {
+            self.publish(&state, &key, state.is_managed(&key));
+        }
+    }
+
+    /// Stores whether the targets of a kind are known, and forgets them if they are not. Both happen under one lock, so
+    /// no subscriber sees that a target is gone while its kind still counts as known.
+    pub(super) fn set_kind(&self, kind: &GroupKind, now: KindState) {
+        let mut state = self.state.lock();
+        for key in state.set_kind(kind, now) {
+            self.publish(&state, &key, state.is_managed(&key));
+        }
+    }
+
+    pub(super) fn has_kind_state(&self, kind: &GroupKind, expected: &KindState) -> bool {
+        self.state.lock().has_kind_state(kind, expected)
+    }
+
+    /// The known targets of a kind.
+    pub(super) fn targets_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
+        self.state.lock().targets_of(kind)
+    }
+
+    /// The targets that have a `ReplicaCount`.
+    pub(super) fn managed(&self) -> BTreeSet<TargetKey> {
+        self.state.lock().managed()
+    }
+
+    /// The known autoscalers.
+    pub(super) fn autoscalers(&self) -> BTreeSet<AutoscalerKey> {
+        self.state.lock().autoscalers()
+    }
+
+    /// Sends an event while the lock is held, so that subscribers see events in the order of the changes.
+    fn publish(&self, state: &IndexState, key: &TargetKey, is_managed: bool) {
+        if is_managed && let Some(enforcement) = &state.enforcement {
+            // The receiver is gone while another replica leads.
+            let _ = enforcement.send(state.snapshot(key, now()));
+        }
+        if self.subscribers.receiver_count() > 0 {
+            let _ = self.subscribers.send(state.snapshot(key, now()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::fixtures::{ReplicaCountBuilder, deployment_key as key};
+
+    fn index() -> Index {
+        let index = Index::default();
+        for name in ["a", "b", "d"] {
+            index.set_target(key(name), Some(TargetState::default()));
+        }
+        for (version, name) in ["b", "c"].into_iter().enumerate() {
+            index.set_replica_count(key(name), Some(ReplicaCountBuilder::new(name).state()), version as u64 + 1);
+        }
+        index
+    }
+
+    fn names(page: &Page) -> Vec<&str> {
+        page.entries.iter().map(|snapshot| &*snapshot.key.name).collect()
+    }
+
+    #[test]
+    fn a_list_holds_the_managed_targets_or_all_in_pages() {
+        let index = index();
+        assert_eq!(names(&index.list(false, None, None, 10, |_| true)), ["b", "c"]);
+        let first = index.list(true, None, None, 3, |_| true);
+        assert_eq!(names(&first), ["a", "b", "c"]);
+        let second = index.list(true, None, first.next.as_ref(), 3, |_| true);
+        assert_eq!(names(&second), ["d"]);
+        assert_eq!(second.next, None);
+    }
+
+    #[test]
+    fn a_page_that_ends_with_the_last_selected_entry_has_no_next() {
+        let page = index().list(true, None, None, 1, |snapshot| &*snapshot.key.name == "b");
+        assert_eq!((names(&page), page.next.clone()), (vec!["b"], None));
+    }
+
+    #[test]
+    fn one_namespace_is_listed_by_itself() {
+        let index = index();
+        let [before, after] = ["shoo", "shop-2"].map(|namespace| TargetKey::new(namespace, "", "", "x").unwrap());
+        for key in [&before, &after] {
+            index.set_target(key.clone(), Some(TargetState::default()));
+        }
+        let first = index.list(true, Some("shop"), Some(&before), 2, |_| true);
+        assert_eq!((names(&first), first.next.as_ref()), (vec!["a", "b"], Some(&key("b"))));
+        let second = index.list(true, Some("shop"), first.next.as_ref(), 10, |_| true);
+        assert_eq!((names(&second), second.next.as_ref()), (vec!["c", "d"], None));
+        assert!(index.list(true, Some("shop"), Some(&after), 10, |_| true).entries.is_empty());
+    }
+
+    #[test]
+    fn enforcement_receives_events_of_managed_targets_only() {
+        let index = index();
+        let (snapshots, mut events) = index.attach_enforcement();
+        assert_eq!(snapshots.len(), 2);
+        index.set_target(key("a"), None);
+        index.set_target(key("b"), None);
+        index.set_replica_count(key("b"), None, 7);
+        let received: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
+            .map(|event| (event.key, (event.count.is_some(), event.target.is_some())))
+            .collect();
+        assert_eq!(received, [(key("b"), (true, false)), (key("b"), (false, false))]);
+        assert_eq!(index.version(), 7);
+    }
+
+    #[test]
+    fn a_list_is_compared_with_all_known_targets_of_its_kind() {
+        let index = index();
+        let other = TargetKey { kind: TargetKind::apps()[1].group_kind.clone(), ..key("e") };
+        index.set_target(other, Some(TargetState::default()));
+        assert_eq!(index.targets_of(&key("a").kind), ["a", "b", "d"].map(key).into());
+        assert_eq!(index.managed(), ["b", "c"].map(key).into());
+    }
+
+    #[test]
+    fn it_is_synced_when_every_source_that_is_always_there_is() {
+        let index = index();
+        let stateful_set = WatchSource::Targets(TargetKind::apps()[1].group_kind.clone());
+        for source in
+            [WatchSource::ReplicaCounts, WatchSource::Autoscalers, WatchSource::Targets(key("a").kind), stateful_set]
+        {
+            assert!(!index.is_synced());
+            index.sync_state.mark_synced(&source);
+        }
+        assert!(index.is_synced());
+    }
+
+    #[test]
+    fn enforcement_receives_events_when_the_kind_or_autoscaler_of_a_managed_target_changes() {
+        let index = index();
+        let (_, mut events) = index.attach_enforcement();
+        let kind = Arc::new(TargetKind::apps()[0].clone());
+        index.set_kind(&kind.group_kind, KindState::Watched(kind.clone()));
+        index.set_kind(&kind.group_kind, KindState::Watched(kind.clone()));
+        let received: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).map(|event| event.kind).collect();
+        assert_eq!(
+            received,
+            [KindState::Watched(kind.clone()), KindState::Watched(kind.clone())],
+            "one event for b and one for c"
+        );
+        for target in ["a", "b"] {
+            index.set_autoscaler(("shop".into(), target.into()), Some(key(target)));
+        }
+        let received: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).map(|event| event.autoscaler).collect();
+        assert_eq!(received, [Some("b".into())]);
+        index.set_kind(&kind.group_kind, KindState::Unlisted);
+        assert!(index.get(&key("a")).target.is_none(), "the index forgets targets that are not watched");
+    }
+
+    #[test]
+    fn the_kinds_in_use_are_those_that_a_replica_count_names() {
+        let index = index();
+        let in_use = index.kinds_in_use();
+        assert_eq!(*in_use.borrow(), BTreeSet::from([key("a").kind]));
+        index.set_replica_count(key("b"), None, 8);
+        assert_eq!(in_use.borrow().len(), 1);
+        index.set_replica_count(key("c"), None, 9);
+        index.set_replica_count(key("c"), None, 10);
+        assert!(in_use.borrow().is_empty());
+    }
+}

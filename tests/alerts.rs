@@ -9,7 +9,7 @@ use tokio::{io::AsyncWriteExt, process::Command};
 
 use support::{
     chart::{objects, one},
-    world,
+    shared_cluster,
 };
 
 /// What the rules are tested with.
@@ -36,7 +36,7 @@ fn names(rules: &Value) -> BTreeSet<&str> {
 #[tokio::test]
 async fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
     let rules = rules(json!({})).await?;
-    let folder = world().await?.cluster.folder().join("alerts");
+    let folder = shared_cluster().await?.folder().join("alerts");
     fs::create_dir(&folder)?;
     fs::write(folder.join("rules.yaml"), rules.to_string())?;
     fs::write(folder.join("alerts.yaml"), SERIES)?;
@@ -105,7 +105,7 @@ async fn every_panel_of_the_dashboard_asks_what_prometheus_understands() -> Resu
 
 #[tokio::test]
 async fn the_metrics_keep_the_conventions_of_prometheus() -> Result<()> {
-    let metrics = world().await?.http("/metrics").await?.1;
+    let metrics = shared_cluster().await?.http("/metrics").await?.1;
     let mut promtool = promtool().await?;
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = promtool.spawn()?;

@@ -101,7 +101,9 @@ async fn rbac_decides_about_every_call_of_both_services() -> Result<()> {
         namespace.deployment("web", 3).await?;
         namespace.deployment("new", 1).await?;
         namespace.set("web", 3).await?;
-        namespace.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
+        namespace
+            .wait_for_replica_count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3)
+            .await?;
     }
     for (user, role, own, across) in [
         ("viewer", "replica-count-manager-viewer", &READ[..], &[][..]),
@@ -119,7 +121,7 @@ async fn rbac_decides_about_every_call_of_both_services() -> Result<()> {
             "root" => drop(shop.kubectl(&["create", "clusterrolebinding", &user, &role, &subject]).await?),
             _ => drop(shop.kubectl(&["create", "rolebinding", &user, &role, &subject]).await?),
         }
-        let channel = shop.world.channel_of(&user).await?;
+        let channel = shop.cluster.channel_of(&user).await?;
         wait::until(&format!("the rights of {user}"), PATIENCE, async || {
             check(&user, &shop.name, calls(&channel, &shop.name).await, own)?;
             check(&user, &other.name, calls(&channel, &other.name).await, across)?;
@@ -141,7 +143,7 @@ async fn a_right_that_is_taken_away_ends_soon_on_open_watches_too() -> Result<()
     let user = format!("user-{}", shop.name);
     let (role, subject) = ("--clusterrole=replica-count-manager-viewer", format!("--user={user}"));
     shop.kubectl(&["create", "rolebinding", "viewer", role, &subject]).await?;
-    let mut client = ReplicasServiceClient::new(shop.world.channel_of(&user).await?);
+    let mut client = ReplicasServiceClient::new(shop.cluster.channel_of(&user).await?);
     let request = v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
     let mut watch = wait::until("the watch", PATIENCE, async || {
         Ok(client.clone().watch_replica_counts(request.clone()).await?.into_inner())
@@ -169,7 +171,7 @@ async fn what_a_refusal_says_to_run_grants_the_right() -> Result<()> {
     let shop = Namespace::shared("remedy").await?;
     shop.deployment("web", 1).await?;
     let user = format!("user-{}", shop.name);
-    let client = ReplicasServiceClient::new(shop.world.channel_of(&user).await?);
+    let client = ReplicasServiceClient::new(shop.cluster.channel_of(&user).await?);
     let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
     let set = async || {
         let request = v1::SetReplicaCountRequest { target: target.clone(), replicas: Some(2), ..Default::default() };
@@ -177,7 +179,7 @@ async fn what_a_refusal_says_to_run_grants_the_right() -> Result<()> {
     };
     let refusal = set().await.err().context("should be refused")?;
     let (_, remedy) = refusal.message().split_once("to allow it: ").context("there is no remedy")?;
-    run(shop.world.cluster.command("sh").args(["-c", remedy])).await?;
+    run(shop.cluster.command("sh").args(["-c", remedy])).await?;
     wait::until("the right", PATIENCE, async || Ok(set().await?)).await?;
-    shop.reaches("deployment/web", 2).await
+    shop.wait_for_replicas("deployment/web", 2).await
 }

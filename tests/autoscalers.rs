@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use support::{Namespace, PATIENCE, Refusal, condition, namespace::event};
+use support::{Namespace, PATIENCE, Refusal, condition, namespace::ExpectedEvent};
 
 /// An autoscaler that needs no metrics to scale: its minimum is above the count that is held.
 fn autoscaler(name: &str) -> String {
@@ -24,14 +24,14 @@ spec:
 async fn set(shop: &Namespace<'_>, force: bool) -> Result<Value, Refusal> {
     let target = json!({"namespace": shop.name, "name": "web"});
     let request = json!({"target": target, "replicas": 3, "force": force});
-    shop.world.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await
+    shop.cluster.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await
 }
 
 /// Waits until a condition has this status and reason, and returns its message.
 async fn contested(shop: &Namespace<'_>, status: &str, reason: &str) -> Result<String> {
     let what = format!("Contested {status} {reason}");
     let is = |count: &Value| condition(count, "Contested") == Some((status, reason));
-    let count = shop.count("deployment.web", &what, is).await?;
+    let count = shop.wait_for_replica_count("deployment.web", &what, is).await?;
     let conditions = count.pointer("/status/conditions").and_then(Value::as_array).context("no conditions")?;
     let contested = conditions.iter().find(|one| one["type"] == "Contested").context("no condition")?;
     Ok(contested["message"].as_str().unwrap_or_default().to_owned())
@@ -39,7 +39,9 @@ async fn contested(shop: &Namespace<'_>, status: &str, reason: &str) -> Result<S
 
 /// Waits for the Event of the Deployment that names the autoscaler.
 async fn autoscaled(shop: &Namespace<'_>, autoscaler: &str) -> Result<()> {
-    event(&shop.world.cluster, &shop.name, "Deployment", "Autoscaled", autoscaler).await
+    ExpectedEvent { namespace: &shop.name, kind: "Deployment", reason: "Autoscaled", note: autoscaler }
+        .wait(shop.cluster)
+        .await
 }
 
 #[tokio::test]
@@ -65,7 +67,7 @@ async fn a_set_against_an_autoscaler_is_refused_and_a_forced_one_is_put_back_eac
     assert!(message.starts_with("HorizontalPodAutoscaler web-cpu scales this target too"), "{message}");
     autoscaled(&shop, "web-cpu").await?;
     // It scales by itself every 15 s.
-    let status = shop.drifts("deployment.web", 2).await?;
+    let status = shop.wait_for_drifts("deployment.web", 2).await?;
     assert_eq!((&status["lastDrift"]["manager"], &status["observed"]), (&json!("kube-controller-manager"), &json!(3)));
     shop.kubectl(&["delete", "horizontalpodautoscaler/web-cpu"]).await?;
     wait::until("a Set that is not forced", PATIENCE, async || Ok(set(&shop, false).await?)).await?;
@@ -92,9 +94,9 @@ async fn a_fight_is_told_names_the_actor_and_ends_with_a_set() -> Result<()> {
     shop.deployment("web", 3).await?;
     shop.set("web", 3).await?;
     for drifts in 1..=3 {
-        shop.reaches("deployment/web", 3).await?;
+        shop.wait_for_replicas("deployment/web", 3).await?;
         shop.kubectl(&["scale", "deployment/web", "--replicas=6"]).await?;
-        shop.drifts("deployment.web", drifts).await?;
+        shop.wait_for_drifts("deployment.web", drifts).await?;
     }
     let message = contested(&shop, "True", "RepeatedDrift").await?;
     assert!(message.starts_with("kubectl keeps changing the count"), "{message}");

@@ -4,30 +4,30 @@ use anyhow::{Context, Result, ensure};
 use cluster::run;
 use serde_json::{Value, json};
 
-use support::{World, presented::certificate_request, release};
+use support::{TestCluster, presented::certificate_request, release};
 
 /// What the fence says when it refuses.
 const REFUSAL: &str = "may change counts and who owns them";
 
 /// Checks that the account of an installed server writes no Secret but those of its certificates, and signs for no other
 /// signer, first with its own rights, then with all there are.
-pub(crate) async fn only_its_own_certificates(world: &World) -> Result<()> {
+pub(crate) async fn only_its_own_certificates(cluster: &TestCluster) -> Result<()> {
     let account = format!("--as=system:serviceaccount:{0}:{0}", release::NAME);
     let read = ["get", "secret", "sh.helm.release.v1.replica-count-manager.v1", "--namespace", release::NAME, &account];
-    let refusal = run(world.cluster.kubectl().args(read)).await.err().context("should be refused")?.to_string();
+    let refusal = run(cluster.kubectl().args(read)).await.err().context("should be refused")?.to_string();
     ensure!(refusal.contains("cannot get resource"), "{refusal}");
 
     let subject = format!("--serviceaccount={0}:{0}", release::NAME);
     let bind = ["create", "clusterrolebinding", "all", "--clusterrole=cluster-admin", &subject];
-    run(world.cluster.kubectl().args(bind)).await?;
+    run(cluster.kubectl().args(bind)).await?;
     for (allowed, manifest) in objects() {
         // What exists already is refused as such, but only once it has passed the fence.
-        let create = try_to(world, &["create", "--dry-run=server", &account], &manifest).await;
+        let create = try_to(cluster, &["create", "--dry-run=server", &account], &manifest).await;
         let refused = create.as_ref().is_err_and(|error| error.to_string().contains(REFUSAL));
         let exists = create.as_ref().is_err_and(|error| error.to_string().contains("already exists"));
         ensure!(refused != allowed && (refused || exists || create.is_ok()), "{manifest}: {create:?}");
     }
-    other_signers_are_not_its_own(world, &account).await
+    other_signers_are_not_its_own(cluster, &account).await
 }
 
 /// What the account may try to create, and whether the fence lets it.
@@ -57,18 +57,18 @@ fn objects() -> Vec<(bool, Value)> {
 }
 
 /// Approving a request for the API server's own signer would make the account a user of any name.
-async fn other_signers_are_not_its_own(world: &World, account: &str) -> Result<()> {
+async fn other_signers_are_not_its_own(cluster: &TestCluster, account: &str) -> Result<()> {
     let request = certificate_request("other-signer", "kubernetes.io/kube-apiserver-client", "client auth")?;
-    try_to(world, &["create"], &request).await?;
+    try_to(cluster, &["create"], &request).await?;
     let approve = ["certificate", "approve", "other-signer", account];
-    let refusal = run(world.cluster.kubectl().args(approve)).await.err().context("should be refused")?.to_string();
+    let refusal = run(cluster.kubectl().args(approve)).await.err().context("should be refused")?.to_string();
     ensure!(refusal.contains(REFUSAL), "{refusal}");
     Ok(())
 }
 
 /// Runs kubectl with a manifest.
-async fn try_to(world: &World, arguments: &[&str], manifest: &Value) -> Result<String> {
-    let file = world.cluster.folder().join("attempt.json");
+async fn try_to(cluster: &TestCluster, arguments: &[&str], manifest: &Value) -> Result<String> {
+    let file = cluster.folder().join("attempt.json");
     std::fs::write(&file, manifest.to_string())?;
-    run(world.cluster.kubectl().args(arguments).arg("--filename").arg(&file)).await
+    run(cluster.kubectl().args(arguments).arg("--filename").arg(&file)).await
 }

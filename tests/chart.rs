@@ -10,7 +10,7 @@ use tokio::process::Command;
 use support::{
     chart::{objects, one, render},
     release::{self, CHART},
-    world,
+    shared_cluster,
 };
 
 /// Every optional object and setting at once, but for those of the Prometheus Operator, whose definitions the cluster lacks.
@@ -46,14 +46,14 @@ const ALL: &str = r#"{
 
 #[tokio::test]
 async fn the_chart_passes_the_strict_lint() -> Result<()> {
-    let world = world().await?;
-    run(world.cluster.helm().args(["lint", "--strict", CHART, "--set", "certificates.existingSecret=x"])).await?;
+    let cluster = shared_cluster().await?;
+    run(cluster.helm().args(["lint", "--strict", CHART, "--set", "certificates.existingSecret=x"])).await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
-    let world = world().await?;
+    let cluster = shared_cluster().await?;
     for (values, message) in [
         (vec!["certificates.mode=existingSecret"], "certificates.existingSecret"),
         (vec!["certificates.existingSecret=x", "replicaCout=2"], "replicaCout"),
@@ -68,7 +68,7 @@ async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
         (vec!["certificates.existingSecret=x", "networkPolicy.from=x"], "networkPolicy"),
         (vec!["certificates.existingSecret=x", "prometheusRule.runbookUrl="], "runbookUrl"),
     ] {
-        let mut helm = world.cluster.helm();
+        let mut helm = cluster.helm();
         helm.args(["template", "release", CHART]);
         for value in values {
             helm.args(["--set", value]);
@@ -81,13 +81,13 @@ async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
 
 #[tokio::test]
 async fn the_api_server_takes_every_object_without_a_warning() -> Result<()> {
-    let world = world().await?;
+    let cluster = shared_cluster().await?;
     let one_namespace = json!({"namespace": release::NAME, "fence": {"enabled": true}});
     for (name, values) in [("plain", json!({})), ("all", serde_json::from_str(ALL)?), ("one-namespace", one_namespace)]
     {
-        let manifest = world.cluster.folder().join(format!("rendered-{name}.yaml"));
+        let manifest = cluster.folder().join(format!("rendered-{name}.yaml"));
         fs::write(&manifest, render(&values).await?)?;
-        let mut kubectl = world.cluster.kubectl();
+        let mut kubectl = cluster.kubectl();
         kubectl.args(["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--warnings-as-errors"]);
         run(kubectl.arg("--filename").arg(&manifest)).await.with_context(|| format!("the values {name}"))?;
     }
@@ -96,7 +96,7 @@ async fn the_api_server_takes_every_object_without_a_warning() -> Result<()> {
 
 #[tokio::test]
 async fn the_readme_and_the_schema_tell_what_values_yaml_tells() -> Result<()> {
-    let copy = world().await?.cluster.folder().join("chart");
+    let copy = shared_cluster().await?.folder().join("chart");
     fs::create_dir(&copy)?;
     let generated = ["README.md", "values.schema.json"];
     for file in generated.into_iter().chain(["values.yaml"]) {

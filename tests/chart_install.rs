@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use support::{
-    Namespace, World,
+    Namespace, TestCluster,
     installation::{Helm, Installation, previous_chart},
     release::{self, CHART, NAME},
 };
@@ -17,13 +17,13 @@ use support::{
 const DEFINITION: &str = "customresourcedefinition/replicacounts.replica-count-manager.io";
 
 /// A cluster for releases of one namespace each, side by side: an administrator has defined ReplicaCount beforehand.
-async fn cluster_for_single_namespaces() -> Result<&'static World> {
-    static CLUSTER: OnceCell<World> = OnceCell::const_new();
+async fn cluster_for_single_namespaces() -> Result<&'static TestCluster> {
+    static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
     let start = async || {
-        let world = World::without_server(Options::default()).await?;
+        let cluster = TestCluster::without_server(Options::default()).await?;
         let definition = format!("--filename={CHART}/files/crd.yaml");
-        run(world.cluster.kubectl().args(["apply", "--server-side", &definition])).await?;
-        Ok(world)
+        run(cluster.kubectl().args(["apply", "--server-side", &definition])).await?;
+        Ok(cluster)
     };
     CLUSTER.get_or_try_init(start).await
 }
@@ -31,14 +31,14 @@ async fn cluster_for_single_namespaces() -> Result<&'static World> {
 /// The place of the release for all namespaces, for one test at a time, without anything of the test before.
 async fn place_for_all_namespaces() -> Result<(MutexGuard<'static, ()>, &'static Installation<'static>)> {
     static TURN: Mutex<()> = Mutex::const_new(());
-    static CLUSTER: OnceCell<World> = OnceCell::const_new();
+    static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
     static PLACE: OnceCell<Installation<'static>> = OnceCell::const_new();
     let turn = TURN.lock().await;
-    let world = CLUSTER.get_or_try_init(|| World::without_server(Options::default())).await?;
-    let place = PLACE.get_or_try_init(|| Installation::of_all_namespaces(world)).await?;
+    let cluster = CLUSTER.get_or_try_init(|| TestCluster::without_server(Options::default())).await?;
+    let place = PLACE.get_or_try_init(|| Installation::of_all_namespaces(cluster)).await?;
     let uninstall = ["uninstall", NAME, "--namespace", NAME, "--ignore-not-found", "--wait", "--timeout=2m"];
-    run(world.cluster.helm().args(uninstall)).await?;
-    run(world.cluster.kubectl().args(["delete", DEFINITION, "--ignore-not-found", "--timeout=1m"])).await?;
+    run(cluster.helm().args(uninstall)).await?;
+    run(cluster.kubectl().args(["delete", DEFINITION, "--ignore-not-found", "--timeout=1m"])).await?;
     Ok((turn, place))
 }
 
@@ -47,8 +47,8 @@ async fn enforces(installation: &Installation<'_>, shop: &Namespace<'_>) -> Resu
     shop.deployment("web", 1).await?;
     installation.set(shop, "web", 3).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
-    shop.drifts("deployment.web", 1).await?;
-    shop.reaches("deployment/web", 3).await
+    shop.wait_for_drifts("deployment.web", 1).await?;
+    shop.wait_for_replicas("deployment/web", 3).await
 }
 
 async fn one_namespace_with(helm: Helm) -> Result<()> {
@@ -76,7 +76,7 @@ async fn the_documented_rights_suffice_for_one_namespace_with_helm_3() -> Result
 async fn helm_test_fails_with_a_certificate_of_another_ca() -> Result<()> {
     let shop = Namespace::new(cluster_for_single_namespaces().await?, "foreign").await?;
     let installation = Installation::of_one_namespace(&shop).await?;
-    let other = shop.world.cluster.folder().join("other-ca");
+    let other = shop.cluster.folder().join("other-ca");
     release::make_certificates(&other).await?;
     let [_, certificate, key] = release::client_files(&other).map(|file| format!("={file}"));
     let files = [format!("--from-file=tls.crt{certificate}"), format!("--from-file=tls.key{key}")];
@@ -87,10 +87,10 @@ async fn helm_test_fails_with_a_certificate_of_another_ca() -> Result<()> {
         installation.install(helm, Path::new(CHART), &values).await?;
         let error = installation.test(helm).await.err().with_context(|| format!("{helm:?} is content"))?;
         assert!(error.to_string().contains(&format!("{pod} failed")), "{error}");
-        let log = shop.world.log(&shop.name, &pod)?;
+        let log = shop.cluster.log(&shop.name, &pod)?;
         assert!(log.contains("failed to call 127.0.0.1:"), "{log}");
-        let server = shop.world.server_in(&shop.name).await?;
-        let log = shop.world.log(&shop.name, &server.pod)?;
+        let server = shop.cluster.server_in(&shop.name).await?;
+        let log = shop.cluster.log(&shop.name, &server.pod)?;
         assert!(log.contains("invalid peer certificate: UnknownIssuer"), "{log}");
         let pod = shop.get(&format!("pod/{pod}")).await?;
         assert_eq!(pod["status"]["phase"], "Failed", "{pod}");
@@ -103,12 +103,12 @@ async fn helm_test_fails_with_a_certificate_of_another_ca() -> Result<()> {
 
 async fn upgrade_with(helm: Helm) -> Result<()> {
     let (_turn, installation) = place_for_all_namespaces().await?;
-    let world = installation.world;
-    let previous = world.cluster.folder().join(format!("previous-chart-{helm:?}"));
+    let cluster = installation.cluster;
+    let previous = cluster.folder().join(format!("previous-chart-{helm:?}"));
     previous_chart(&previous).await?;
     installation.install(helm, &previous, &[]).await?;
-    assert!(!run(world.cluster.kubectl().args(["explain", "replicacount.spec"])).await?.contains("reason"));
-    let shop = Namespace::new(world, "upgraded").await?;
+    assert!(!run(cluster.kubectl().args(["explain", "replicacount.spec"])).await?.contains("reason"));
+    let shop = Namespace::new(cluster, "upgraded").await?;
     enforces(installation, &shop).await?;
 
     installation.install(helm, Path::new(CHART), &[]).await?;
@@ -120,7 +120,7 @@ async fn upgrade_with(helm: Helm) -> Result<()> {
         assert_eq!(definition.pointer(&place), Some(wanted));
     }
     shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
-    shop.drifts("deployment.web", 2).await?;
+    shop.wait_for_drifts("deployment.web", 2).await?;
     installation.test(helm).await?;
 
     installation.uninstall(helm).await?;
@@ -144,18 +144,18 @@ async fn an_upgrade_with_helm_3_brings_the_new_definition_and_keeps_the_counts()
 #[tokio::test]
 async fn the_rendered_chart_works_when_kubectl_applies_it() -> Result<()> {
     let (_turn, installation) = place_for_all_namespaces().await?;
-    let world = installation.world;
-    let manifest = world.cluster.folder().join("applied.yaml");
+    let cluster = installation.cluster;
+    let manifest = cluster.folder().join("applied.yaml");
     std::fs::write(&manifest, installation.render(Helm::V4).await?)?;
-    let shop = Namespace::new(world, "applied").await?;
+    let shop = Namespace::new(cluster, "applied").await?;
     let apply = async || {
-        run(world.cluster.kubectl().args(["apply", "--server-side", "--filename"]).arg(&manifest)).await?;
-        installation.alone().await?;
+        run(cluster.kubectl().args(["apply", "--server-side", "--filename"]).arg(&manifest)).await?;
+        installation.wait_for_one_pod().await?;
         enforces(installation, &shop).await
     };
     let applied = apply().await;
     // Whatever became of it, the next test needs the names, and helm takes nothing over from kubectl.
-    let mut delete = world.cluster.kubectl();
+    let mut delete = cluster.kubectl();
     run(delete.args(["delete", "--ignore-not-found", "--timeout=1m", "--filename"]).arg(&manifest)).await?;
     applied
 }

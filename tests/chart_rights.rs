@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use support::{
     Namespace, PATIENCE,
     chart::{objects, of_kind, one, server_role},
-    release, world,
+    release, shared_cluster,
 };
 
 #[tokio::test]
@@ -62,7 +62,7 @@ fn patched(role: &Value) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn the_server_may_do_what_it_needs_and_no_more() -> Result<()> {
-    let world = world().await?;
+    let cluster = shared_cluster().await?;
     for (verb, resource, allowed) in [
         ("patch", "deployments.apps --subresource=scale", true),
         ("patch", "statefulsets.apps --subresource=scale", true),
@@ -86,7 +86,7 @@ async fn the_server_may_do_what_it_needs_and_no_more() -> Result<()> {
         ("create", "pods --subresource=exec", false),
         ("escalate", "clusterroles.rbac.authorization.k8s.io", false),
     ] {
-        assert_eq!(world.server_may(&format!("{verb} {resource}")).await?, allowed, "{verb} {resource}");
+        assert_eq!(cluster.is_server_allowed(&format!("{verb} {resource}")).await?, allowed, "{verb} {resource}");
     }
     Ok(())
 }

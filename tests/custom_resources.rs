@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use support::{Namespace, condition, namespace::manifest};
+use support::{Namespace, condition, manifests::Workload};
 
 /// A kind of a test's own, in a group of that name.
 struct Kind<'a> {
@@ -73,7 +73,7 @@ impl<'a> Kind<'a> {
     }
 
     /// The name of the Widget's ReplicaCount.
-    fn count(&self) -> String {
+    fn count_name(&self) -> String {
         format!("widget.{}.w", self.group)
     }
 
@@ -81,19 +81,19 @@ impl<'a> Kind<'a> {
     async fn hold(&self, replicas: i32) -> Result<()> {
         let target = json!({"apiVersion": format!("{}/v1", self.group), "kind": "Widget", "name": "w"});
         let count = json!({"apiVersion": "replica-count-manager.io/v1", "kind": "ReplicaCount",
-                           "metadata": {"name": self.count()},
+                           "metadata": {"name": self.count_name()},
                            "spec": {"scaleTargetRef": target, "replicas": replicas}});
         self.shop.kubectl_with(&["create", "--filename=-"], &count.to_string()).await.map(drop)
     }
 
     /// Waits until the condition TargetFound has this status and reason.
-    async fn found(&self, status: &str, reason: &str) -> Result<Value> {
+    async fn wait_for_target_found(&self, status: &str, reason: &str) -> Result<Value> {
         let is = |count: &Value| condition(count, "TargetFound") == Some((status, reason));
-        self.shop.count(&self.count(), &format!("TargetFound {status} {reason}"), is).await
+        self.shop.wait_for_replica_count(&self.count_name(), &format!("TargetFound {status} {reason}"), is).await
     }
 
     /// Waits until the Widget's field has this count.
-    async fn reaches(&self, field: &str, replicas: i64) -> Result<()> {
+    async fn wait_for_replicas(&self, field: &str, replicas: i64) -> Result<()> {
         cluster::wait::until(&format!("{field} at {replicas}"), support::PATIENCE, async || {
             let widget = self.shop.get(&self.object()).await?;
             anyhow::ensure!(widget["spec"][field] == replicas, "{}", widget["spec"]);
@@ -120,20 +120,20 @@ async fn a_kind_like_argo_rollouts_is_held_and_its_ownership_given_back() -> Res
     let target = json!({"namespace": shop.name, "group": kind.group, "kind": "Widget", "name": "w"});
     let request = json!({"target": target, "replicas": 3});
     cluster::wait::until("the Set", support::PATIENCE, async || {
-        Ok(shop.world.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await?)
+        Ok(shop.cluster.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await?)
     })
     .await?;
-    kind.reaches("replicas", 3).await?;
+    kind.wait_for_replicas("replicas", 3).await?;
     let ready = |count: &Value| count["status"]["ready"] == 0 && count["status"]["appliers"] == json!(["gitops"]);
-    let count = shop.count(&kind.count(), "what the kind tells", ready).await?;
+    let count = shop.wait_for_replica_count(&kind.count_name(), "what the kind tells", ready).await?;
     assert_eq!(condition(&count, "Ready"), Some(("False", "ReplicasNotReady")), "{count}");
     for drifts in 1..=2 {
         shop.kubectl(&["scale", &kind.object(), "--replicas=7"]).await?;
-        let status = shop.drifts(&kind.count(), drifts).await?;
+        let status = shop.wait_for_drifts(&kind.count_name(), drifts).await?;
         assert_eq!(status["lastDrift"]["manager"], "kubectl", "{status}");
     }
     kind.apply("v1", json!({"replicas": 4})).await?;
-    let status = shop.drifts(&kind.count(), 3).await?;
+    let status = shop.wait_for_drifts(&kind.count_name(), 3).await?;
     assert_eq!(status["lastDrift"]["manager"], "gitops", "{status}");
     kind.end().await
 }
@@ -146,14 +146,14 @@ async fn a_kind_with_its_count_elsewhere_and_absent_at_first_is_held() -> Result
     kind.grant().await?;
     kind.apply("v1", json!({})).await?;
     kind.hold(3).await?;
-    kind.reaches("size", 3).await?;
-    kind.found("True", "Found").await?;
+    kind.wait_for_replicas("size", 3).await?;
+    kind.wait_for_target_found("True", "Found").await?;
     shop.kubectl(&["patch", &kind.object(), "--type=merge", "--patch={\"spec\":{\"size\":9}}"]).await?;
-    let status = shop.drifts(&kind.count(), 1).await?;
+    let status = shop.wait_for_drifts(&kind.count_name(), 1).await?;
     assert_eq!(status["lastDrift"]["manager"], "kubectl-patch", "{status}");
     let members = "--patch={\"status\":{\"members\":3}}";
     shop.kubectl(&["patch", &kind.object(), "--type=merge", "--subresource=status", members]).await?;
-    shop.count(&kind.count(), "its members", |count| count["status"]["ready"] == 3).await?;
+    shop.wait_for_replica_count(&kind.count_name(), "its members", |count| count["status"]["ready"] == 3).await?;
     kind.end().await
 }
 
@@ -162,44 +162,44 @@ async fn a_kind_may_come_go_come_again_and_change_its_version() -> Result<()> {
     let shop = Namespace::shared("comings").await?;
     let kind = Kind::new(&shop);
     kind.hold(3).await?;
-    kind.found("Unknown", "KindNotServed").await?;
+    kind.wait_for_target_found("Unknown", "KindNotServed").await?;
     kind.define("v1alpha1", "replicas", ".status.replicas", false).await?;
     // Without the rights, it is the rights that are missing, and nothing else suffers.
-    let count = kind.found("Unknown", "Forbidden").await?;
+    let count = kind.wait_for_target_found("Unknown", "Forbidden").await?;
     assert!(count.to_string().contains("cannot watch resource"), "{count}");
-    assert_eq!(shop.world.http("/readyz").await?.0, 200);
+    assert_eq!(shop.cluster.http("/readyz").await?.0, 200);
     kind.grant().await?;
-    kind.found("False", "NotFound").await?;
+    kind.wait_for_target_found("False", "NotFound").await?;
     kind.apply("v1alpha1", json!({"replicas": 1})).await?;
-    kind.reaches("replicas", 3).await?;
+    kind.wait_for_replicas("replicas", 3).await?;
 
     let name = format!("customresourcedefinition/widgets.{}", kind.group);
     shop.kubectl(&["delete", &name, "--timeout=1m"]).await?;
-    kind.found("Unknown", "KindNotServed").await?;
+    kind.wait_for_target_found("Unknown", "KindNotServed").await?;
     kind.define("v1alpha1", "replicas", ".status.replicas", false).await?;
     kind.apply("v1alpha1", json!({"replicas": 1})).await?;
-    kind.reaches("replicas", 3).await?;
+    kind.wait_for_replicas("replicas", 3).await?;
 
     kind.define("v1", "replicas", ".status.replicas", false).await?;
     kind.apply("v1", json!({"replicas": 8})).await?;
-    kind.reaches("replicas", 3).await?;
+    kind.wait_for_replicas("replicas", 3).await?;
     kind.end().await
 }
 
 #[tokio::test]
 async fn a_replica_set_is_held_unless_a_deployment_controls_it() -> Result<()> {
     let shop = Namespace::shared("replica-sets").await?;
-    shop.kubectl_with(&["create", "--filename=-"], &manifest("ReplicaSet", "alone", 1)).await?;
+    shop.kubectl_with(&["create", "--filename=-"], &Workload::replica_set("alone").replicas(1).manifest()).await?;
     shop.deployment("web", 1).await?;
     let set = async |name: &str| {
         let target = json!({"namespace": shop.name, "kind": "ReplicaSet", "name": name});
         let request = json!({"target": target, "replicas": 2});
-        shop.world.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await
+        shop.cluster.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await
     };
     set("alone").await?;
-    shop.reaches("replicaset/alone", 2).await?;
+    shop.wait_for_replicas("replicaset/alone", 2).await?;
     shop.kubectl(&["scale", "replicaset/alone", "--replicas=5"]).await?;
-    assert_eq!(shop.drifts("replicaset.alone", 1).await?["lastDrift"]["manager"], "kubectl");
+    assert_eq!(shop.wait_for_drifts("replicaset.alone", 1).await?["lastDrift"]["manager"], "kubectl");
 
     let owned = cluster::wait::until("the Deployment's ReplicaSet", support::PATIENCE, async || {
         let list = shop.kubectl(&["get", "replicasets", "--selector=app=web", "--output=name"]).await?;
@@ -218,11 +218,11 @@ async fn a_namespace_that_is_deleted_goes_and_the_server_goes_on() -> Result<()>
     for namespace in [&gone, &shop] {
         namespace.deployment("web", 1).await?;
         namespace.set("web", 3).await?;
-        namespace.reaches("deployment/web", 3).await?;
+        namespace.wait_for_replicas("deployment/web", 3).await?;
     }
     gone.kubectl(&["delete", "namespace", &gone.name, "--timeout=1m"]).await?;
     let refusal = gone.set("web", 4).await.err().context("should be refused")?;
     assert!(refusal.to_string().contains("does not exist"), "{refusal}");
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    shop.drifts("deployment.web", 1).await.map(drop)
+    shop.wait_for_drifts("deployment.web", 1).await.map(drop)
 }

@@ -15,8 +15,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use support::{
-    Memory, Namespace, PATIENCE, World,
-    namespace::{all, names, replica_count, without_pods},
+    Memory, Namespace, PATIENCE, TestCluster,
+    manifests::{ReplicaCountManifest, Workload, all, names},
 };
 
 /// How many drifts there are, unless the environment variable `DRIFTS` says otherwise.
@@ -72,12 +72,12 @@ impl<'a> Targets<'a> {
     async fn new(shop: &'a Namespace<'a>) -> Result<Self> {
         let names = names("web", TARGETS);
         let (applied, created) = names.split_at(TARGETS / 2);
-        let deployment = |name: &str| without_pods(name, 1);
+        let deployment = |name: &str| Workload::deployment(name).replicas(1).without_pods().manifest();
         let apply = ["apply", "--server-side", "--field-manager=deployer", "--filename=-"];
         shop.kubectl_with(&apply, &all(applied, deployment)).await?;
         shop.create_all(created, deployment).await?;
-        shop.create_all(&names, |name| replica_count(name, 1)).await?;
-        let client = shop.world.cluster.client().await?;
+        shop.create_all(&names, |name| ReplicaCountManifest::deployment(name).replicas(1).manifest()).await?;
+        let client = shop.cluster.control_plane.client().await?;
         let deployments = Api::namespaced(client.clone(), &shop.name);
         let targets = Self { shop, client, deployments, names };
         wait::until("all targets in place", PATIENCE, async || {
@@ -132,10 +132,10 @@ impl<'a> Targets<'a> {
 #[ignore = "its 100,000 drifts take 20 minutes: make stress"]
 async fn drifts_without_end_leave_nothing_behind() -> Result<()> {
     let drifts = env::var("DRIFTS").ok().map_or(Ok(DRIFTS), |number| number.parse()).context("DRIFTS is no number")?;
-    let world = World::start(Options::default()).await?;
-    let shop = Namespace::new(&world, "endurance").await?;
+    let cluster = TestCluster::start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "endurance").await?;
     let targets = Targets::new(&shop).await?;
-    let server = world.server().await?.process;
+    let server = cluster.server().await?.process;
     let (pid, begun) = (server.pid()?, Instant::now());
     let mut tenths = Vec::new();
     for tenth in 0..10 {
@@ -156,6 +156,6 @@ async fn drifts_without_end_leave_nothing_behind() -> Result<()> {
         Ok(())
     })
     .await?;
-    ensure!(world.server().await?.process.pid()? == pid, "the server was restarted");
+    ensure!(cluster.server().await?.process.pid()? == pid, "the server was restarted");
     Ok(())
 }

@@ -13,7 +13,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_request::MessageRequest};
 
 use support::{
-    FILES, Namespace, PATIENCE, Standalone, connect,
+    CERTIFICATE_FILES, Namespace, PATIENCE, StandaloneServer, connect,
     raw::{self, PREFACE, frame},
     server_flags,
 };
@@ -135,7 +135,7 @@ fn connection(path: &str, message: &[u8]) -> Vec<u8> {
 
 /// Opens so many connections and sends what is nearly one of the seeds.
 async fn fuzz_connections(
-    server: &Standalone,
+    server: &StandaloneServer,
     name: &str,
     seeds: &[Vec<u8>],
     send: impl AsyncFn(Vec<u8>) -> Result<()>,
@@ -163,12 +163,12 @@ async fn fuzz_connections(
 async fn no_message_and_no_bytes_harm_the_server() -> Result<()> {
     let shop = Namespace::shared("fuzz").await?;
     shop.deployment("web", 3).await?;
-    let (user, world) = (format!("user-{}", shop.name), shop.world);
+    let (user, cluster) = (format!("user-{}", shop.name), shop.cluster);
     let (role, subject) = ("--clusterrole=replica-count-manager-editor", format!("--user={user}"));
     shop.kubectl(&["create", "rolebinding", "fuzz", role, &subject]).await?;
-    let server = world.standalone(server_flags(&shop, world.certificates(), FILES))?;
-    server.listens().await?;
-    let certificate = world.certificate_of(&user).await?;
+    let server = cluster.standalone(server_flags(&shop, cluster.certificates(), CERTIFICATE_FILES))?;
+    server.wait_until_listening().await?;
+    let certificate = cluster.certificate_of(&user).await?;
     let dial = || connect(server.grpc.clone(), &certificate);
     let channel = dial()?;
     let methods = [replicas(&shop.name), others(&shop.name)].concat();
@@ -191,7 +191,7 @@ async fn no_message_and_no_bytes_harm_the_server() -> Result<()> {
         let (path, memory) = (method.0, server.memory()?);
         println!("fuzz {path}: {} calls, {} answered, memory {memory} MiB", grouped(calls), grouped(accepted));
     }
-    let tls = Arc::new(certificate.config(&rustls::version::TLS13)?);
+    let tls = Arc::new(certificate.tls_config(&rustls::version::TLS13)?);
     let http2: Vec<_> = set.1.iter().map(|message| connection(set.0, message)).collect();
     fuzz_connections(&server, "HTTP/2 in TLS", &http2, async |bytes| raw::send(&server.grpc, Some(&tls), &bytes).await)
         .await?;

@@ -5,27 +5,29 @@ use cluster::wait;
 
 use support::{
     Namespace, PATIENCE,
-    app::{held, manifest, owned_by, owners},
+    application::{Correction, count_owners, wait_for_owner},
+    manifests::Workload,
 };
 
 /// Applies other counts and templates three times, and checks each time that the count is ours.
 async fn three_times(purpose: &str, flags: &[&str], manager: &str) -> Result<()> {
     let shop = Namespace::shared(purpose).await?;
     let apply = [&["apply", "--filename=-"], flags].concat();
-    shop.kubectl_with(&apply, &manifest(Some(2), "first")).await?;
+    shop.kubectl_with(&apply, &Workload::deployment("web").replicas(2).revision("first").manifest()).await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     for drifts in 1..=3 {
         not_ours(&shop, flags).await?;
         let revision = format!("apply-{drifts}");
-        shop.kubectl_with(&apply, &manifest(Some(3 + drifts), &revision)).await?;
-        held(&shop, &revision, 3, drifts.into(), manager).await?;
+        shop.kubectl_with(&apply, &Workload::deployment("web").replicas(3 + drifts).revision(&revision).manifest())
+            .await?;
+        Correction { revision: &revision, replicas: 3, drifts: drifts.into(), manager: manager }.wait_in(&shop).await?;
     }
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    held(&shop, "apply-3", 3, 4, "kubectl").await?;
+    Correction { revision: "apply-3", replicas: 3, drifts: 4, manager: "kubectl" }.wait_in(&shop).await?;
     not_ours(&shop, flags).await?;
-    shop.kubectl_with(&apply, &manifest(Some(9), "last")).await?;
-    held(&shop, "last", 3, 5, manager).await
+    shop.kubectl_with(&apply, &Workload::deployment("web").replicas(9).revision("last").manifest()).await?;
+    Correction { revision: "last", replicas: 3, drifts: 5, manager: manager }.wait_in(&shop).await
 }
 
 /// Waits until the ownership is given back, where there is somebody to give it to.
@@ -34,7 +36,7 @@ async fn not_ours(shop: &Namespace<'_>, flags: &[&str]) -> Result<()> {
         return Ok(());
     }
     wait::until("the ownership given back", PATIENCE, async || {
-        let owners = owners(shop).await?;
+        let owners = count_owners(shop).await?;
         ensure!(!owners.contains(&"replica-count-manager".to_owned()), "it is with {owners:?}");
         Ok(())
     })
@@ -66,21 +68,25 @@ async fn forced_applies_as_by_argo_cd_are_put_back() -> Result<()> {
 #[tokio::test]
 async fn an_applier_of_the_count_alone_meets_no_conflict() -> Result<()> {
     let shop = Namespace::shared("count-alone").await?;
-    shop.kubectl_with(&["create", "--filename=-"], &manifest(Some(2), "first")).await?;
+    shop.kubectl_with(
+        &["create", "--filename=-"],
+        &Workload::deployment("web").replicas(2).revision("first").manifest(),
+    )
+    .await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     let count = |replicas: i32| {
         format!("{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: web}}, spec: {{replicas: {replicas}}}}}")
     };
     let scaler = ["apply", "--server-side", "--field-manager=scaler", "--filename=-"];
     let first = [&scaler[..], &["--force-conflicts"]].concat();
     shop.kubectl_with(&first, &count(5)).await?;
-    held(&shop, "first", 3, 1, "scaler").await?;
+    Correction { revision: "first", replicas: 3, drifts: 1, manager: "scaler" }.wait_in(&shop).await?;
     for drifts in 2..=3 {
         // Its whole entry in managedFields went with the count, and comes back with it.
-        owned_by(&shop, "scaler").await?;
+        wait_for_owner(&shop, "scaler").await?;
         shop.kubectl_with(&scaler, &count(5 + drifts)).await?;
-        held(&shop, "first", 3, drifts.into(), "scaler").await?;
+        Correction { revision: "first", replicas: 3, drifts: drifts.into(), manager: "scaler" }.wait_in(&shop).await?;
     }
     Ok(())
 }
@@ -88,21 +94,23 @@ async fn an_applier_of_the_count_alone_meets_no_conflict() -> Result<()> {
 #[tokio::test]
 async fn a_kustomization_with_a_count_is_put_back() -> Result<()> {
     let shop = Namespace::shared("kustomize").await?;
-    let folder = shop.world.cluster.folder().join("kustomization");
+    let folder = shop.cluster.folder().join("kustomization");
     std::fs::create_dir_all(&folder)?;
     let apply = async |replicas: i32, revision: &str| {
         let kustomization = format!("resources: [web.yaml]\nreplicas: [{{name: web, count: {replicas}}}]\n");
         std::fs::write(folder.join("kustomization.yaml"), kustomization)?;
-        std::fs::write(folder.join("web.yaml"), manifest(Some(1), revision))?;
+        std::fs::write(folder.join("web.yaml"), Workload::deployment("web").replicas(1).revision(revision).manifest())?;
         shop.kubectl(&["apply", "--kustomize", &folder.display().to_string()]).await
     };
     apply(2, "first").await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     for drifts in 1..=3 {
         let revision = format!("apply-{drifts}");
         apply(3 + drifts, &revision).await?;
-        held(&shop, &revision, 3, drifts.into(), "kubectl-client-side-apply").await?;
+        Correction { revision: &revision, replicas: 3, drifts: drifts.into(), manager: "kubectl-client-side-apply" }
+            .wait_in(&shop)
+            .await?;
     }
     Ok(())
 }
@@ -112,14 +120,15 @@ async fn whoever_scales_after_a_zero_is_named() -> Result<()> {
     let shop = Namespace::shared("after-zero").await?;
     shop.deployment("web", 3).await?;
     shop.set("web", 3).await?;
-    shop.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
+    shop.wait_for_replica_count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3)
+        .await?;
     // Kubernetes keeps no owner of a 0 that is written through /scale, nor of what follows it there.
     shop.kubectl(&["scale", "deployment/web", "--replicas=0"]).await?;
-    let status = shop.drifts("deployment.web", 1).await?;
+    let status = shop.wait_for_drifts("deployment.web", 1).await?;
     ensure!(status["lastDrift"]["manager"] == "unknown", "{status}");
-    owned_by(&shop, "replica-count-manager").await?;
+    wait_for_owner(&shop, "replica-count-manager").await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
-    let status = shop.drifts("deployment.web", 2).await?;
+    let status = shop.wait_for_drifts("deployment.web", 2).await?;
     ensure!(status["lastDrift"]["manager"] == "kubectl", "{status}");
     Ok(())
 }

@@ -21,8 +21,8 @@ use tonic::{
 };
 
 use support::{
-    FILES, Namespace, PATIENCE, Standalone, dial, dial_as, http,
-    presented::{Signer, client, connect},
+    CERTIFICATE_FILES, Namespace, PATIENCE, StandaloneServer, dial, dial_with_endpoint, http,
+    presented::{TestCa, client_params, connect},
     server_flags,
 };
 
@@ -36,24 +36,24 @@ const MORE_EVENTS_THAN_ARE_KEPT: usize = 4096 + 2048;
 const WRITERS: usize = 16;
 
 /// Starts a server for a namespace alone, which may open so many files.
-pub(crate) async fn server(shop: &Namespace<'_>, files: u32) -> Result<Standalone> {
-    let flags = server_flags(shop, shop.world.certificates(), FILES);
-    let server = shop.world.standalone_of(files, flags)?;
-    server.listens().await?;
+pub(crate) async fn server(shop: &Namespace<'_>, files: u32) -> Result<StandaloneServer> {
+    let flags = server_flags(shop, shop.cluster.certificates(), CERTIFICATE_FILES);
+    let server = shop.cluster.standalone_with_file_limit(files, flags)?;
+    server.wait_until_listening().await?;
     Ok(server)
 }
 
 /// The certificate of an administrator of this name.
 pub(crate) fn user(shop: &Namespace<'_>, name: &str) -> Result<Arc<ClientConfig>> {
-    let mut params: CertificateParams = client(name);
+    let mut params: CertificateParams = client_params(name);
     params.distinguished_name.push(DnType::OrganizationName, "replica-count-manager:admins");
-    let certificates = shop.world.certificates();
-    Ok(Arc::new(Signer::load(certificates)?.sign(params)?.config(&certificates.join("ca/ca.crt"))?))
+    let certificates = shop.cluster.certificates();
+    Ok(Arc::new(TestCa::load(certificates)?.sign(params)?.tls_config(&certificates.join("ca/ca.crt"))?))
 }
 
 /// Calls with a new connection, and with one that is there, for as long as something goes on; returns how often.
 pub(crate) async fn call_while<T>(
-    server: &Standalone,
+    server: &StandaloneServer,
     who: &Arc<ClientConfig>,
     going_on: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<(u32, T)>
@@ -139,7 +139,7 @@ async fn a_server_with_few_files_shares_them_and_works_on() -> Result<()> {
     shop.deployment("web", 1).await?;
     let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
     client.set_replica_count(v1::SetReplicaCountRequest { target, replicas: Some(2), ..Default::default() }).await?;
-    shop.reaches("deployment/web", 2).await?;
+    shop.wait_for_replicas("deployment/web", 2).await?;
     wait::until("readiness", PATIENCE, async || {
         let ready = http(&server.http, "/readyz").await?;
         ensure!(ready.0 == 200, "{ready:?}");
@@ -157,7 +157,7 @@ async fn a_server_with_few_files_shares_them_and_works_on() -> Result<()> {
 #[tokio::test]
 async fn a_call_that_is_too_large_fails_alone() -> Result<()> {
     let shop = Namespace::shared("large").await?;
-    let mut client = shop.world.client()?;
+    let mut client = shop.cluster.client()?;
     let reason = "x".repeat(65 * 1024);
     let large = v1::SetReplicaCountRequest { replicas: Some(1), reason, ..Default::default() };
     let refusal = client.set_replica_count(large.clone()).await.err().context("a large message was taken")?;
@@ -177,7 +177,7 @@ async fn a_call_that_is_too_large_fails_alone() -> Result<()> {
 async fn one_user_has_so_many_watches_and_leaves_some_to_others() -> Result<()> {
     let shop = Namespace::shared("watches").await?;
     let alice = user(&shop, "alice-of-watches")?;
-    let channels = [0, 1].map(|_| dial(shop.world.grpc_address().to_owned(), alice.clone()));
+    let channels = [0, 1].map(|_| dial(shop.cluster.grpc_address().to_owned(), alice.clone()));
     let watch = async |channel: &Channel| {
         let request = v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
         ReplicasServiceClient::new(channel.clone()).watch_replica_counts(request).await
@@ -190,7 +190,7 @@ async fn one_user_has_so_many_watches_and_leaves_some_to_others() -> Result<()> 
     let refusal = watch(&channels[0]).await.err().context("there is no limit")?;
     assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal}");
     assert!(refusal.message().contains("the user has 128 open"), "{refusal}");
-    let bob = dial(shop.world.grpc_address().to_owned(), user(&shop, "bob-of-watches")?);
+    let bob = dial(shop.cluster.grpc_address().to_owned(), user(&shop, "bob-of-watches")?);
     watch(&bob).await?;
     drop(open.pop());
     wait::until("a watch in place of one that ended", PATIENCE, async || Ok(watch(&channels[0]).await.map(drop)?)).await
@@ -203,7 +203,7 @@ async fn a_watch_that_is_not_read_is_cut_off_and_holds_no_memory() -> Result<()>
     let server = server(&shop, 1024).await?;
     let alice = user(&shop, "alice")?;
     let small = Endpoint::from_static("https://localhost").initial_stream_window_size(65_535);
-    let mut slow = ReplicasServiceClient::new(dial_as(small, server.grpc.clone(), alice.clone()));
+    let mut slow = ReplicasServiceClient::new(dial_with_endpoint(small, server.grpc.clone(), alice.clone()));
     let request = v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
     wait::until("readiness", PATIENCE, async || {
         Ok(slow.clone().watch_replica_counts(request.clone()).await.map(drop)?)
@@ -211,7 +211,7 @@ async fn a_watch_that_is_not_read_is_cut_off_and_holds_no_memory() -> Result<()>
     .await?;
     let mut unread = slow.watch_replica_counts(request).await?.into_inner();
     let before = server.memory()?;
-    let kubeconfig = Kubeconfig::read_from(shop.world.cluster.kubeconfig())?;
+    let kubeconfig = Kubeconfig::read_from(shop.cluster.control_plane.kubeconfig())?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     let counts: Api<ReplicaCount> = Api::namespaced(client::client(&config)?, &shop.name);
     let mut writers = JoinSet::new();

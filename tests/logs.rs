@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use support::{FILES, Namespace, PATIENCE, server_flags, world};
+use support::{CERTIFICATE_FILES, Namespace, PATIENCE, server_flags, shared_cluster};
 
 /// The lines of a log, each of which is an object with what every line has.
 fn lines(log: &str) -> Result<Vec<Value>> {
@@ -20,14 +20,14 @@ fn lines(log: &str) -> Result<Vec<Value>> {
 
 #[tokio::test]
 async fn every_line_of_a_log_in_json_is_an_object_with_its_fields() -> Result<()> {
-    let world = world().await?;
+    let cluster = shared_cluster().await?;
     let shop = Namespace::shared("logged").await?;
-    let flags = server_flags(&shop, world.certificates(), FILES);
-    let server = world.standalone(flags.iter().map(String::as_str).chain(["--log-format=json"]))?;
-    server.listens().await?;
+    let flags = server_flags(&shop, cluster.certificates(), CERTIFICATE_FILES);
+    let server = cluster.standalone(flags.iter().map(String::as_str).chain(["--log-format=json"]))?;
+    server.wait_until_listening().await?;
     shop.deployment("web", 1).await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     let drift = wait::until("the drift in the log", PATIENCE, async || {
         // Until this server knows the count, a change is no drift to it.
         shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
@@ -51,9 +51,9 @@ async fn every_line_of_a_log_in_json_is_an_object_with_its_fields() -> Result<()
 
 #[tokio::test]
 async fn a_start_that_fails_says_so_in_json() -> Result<()> {
-    let world = world().await?;
+    let cluster = shared_cluster().await?;
     let flags = ["--log-format=json", "--cert-file=/nowhere/tls.crt"];
-    let server = world.standalone(flags)?;
+    let server = cluster.standalone(flags)?;
     let end = wait::until("the end of the log", PATIENCE, async || {
         let lines = lines(&server.log()?)?;
         lines.into_iter().find(|line| line["level"] == "ERROR").context("no failure yet")
@@ -66,7 +66,7 @@ async fn a_start_that_fails_says_so_in_json() -> Result<()> {
 
 #[tokio::test]
 async fn a_log_that_cannot_start_says_so_in_plain_text() -> Result<()> {
-    let server = world().await?.standalone(["--log-format=json", "--log-level=kube=loud"])?;
+    let server = shared_cluster().await?.standalone(["--log-format=json", "--log-level=kube=loud"])?;
     wait::until("the failure", PATIENCE, async || {
         let log = server.log()?;
         ensure!(log.contains("failed to use LOG_LEVEL"), "{log}");

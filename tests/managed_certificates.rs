@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use support::{
-    Certificate, Namespace, PATIENCE, Standalone, connect, http, metric, namespace::event,
-    presented::certificate_request, rotation::Rotation, shown,
+    Certificate, CertificateRotation, Namespace, PATIENCE, StandaloneServer, connect, http, metric,
+    namespace::ExpectedEvent, presented::certificate_request, served_certificate,
 };
 
 const NAME: &str = "ca";
 
-fn server(shop: &Namespace<'_>) -> Result<Standalone> {
+fn server(shop: &Namespace<'_>) -> Result<StandaloneServer> {
     let namespace = format!("--pod-namespace={}", shop.name);
     let secret = format!("--ca-secret={NAME}");
     let pod = "--pod-name=server";
-    shop.world.standalone(["--certificates=managed", pod, &namespace, &secret, "--server-names=localhost"])
+    shop.cluster.standalone(["--certificates=managed", pod, &namespace, &secret, "--server-names=localhost"])
 }
 
 /// The files in the Secret, once it is there.
@@ -44,7 +44,7 @@ async fn admin(shop: &Namespace<'_>) -> Result<Certificate> {
 }
 
 /// The certificate that a server shows to a new connection.
-async fn answers(server: &Standalone, certificate: &Certificate) -> Result<Channel> {
+async fn answers(server: &StandaloneServer, certificate: &Certificate) -> Result<Channel> {
     wait::until("an answer", PATIENCE, async || {
         let channel = connect(server.grpc.clone(), certificate)?;
         ReplicasServiceClient::new(channel.clone())
@@ -93,13 +93,15 @@ async fn a_damaged_secret_changes_nothing_is_told_and_mended() -> Result<()> {
     let server = server(&shop)?;
     let certificate = admin(&shop).await?;
     answers(&server, &certificate).await?;
-    let before = shown(&server.grpc, &certificate).await?;
+    let before = served_certificate(&server.grpc, &certificate).await?;
     let [_, key, _] = secret(&shop).await?;
     let write = async |key: &str| {
         let patch = json!({"stringData": {"tls.key": key}}).to_string();
         shop.kubectl(&["patch", &format!("secret/{NAME}"), "--type=merge", &format!("--patch={patch}")]).await
     };
-    let told = async |reason: &str, note: &str| event(&shop.world.cluster, &shop.name, "Pod", reason, note).await;
+    let told = async |reason: &str, note: &str| {
+        ExpectedEvent { namespace: &shop.name, kind: "Pod", reason, note }.wait(shop.cluster).await
+    };
     write("damaged").await?;
     wait::until("the failure in metrics and log", PATIENCE, async || {
         let (_, metrics) = http(&server.http, "/metrics").await?;
@@ -111,7 +113,7 @@ async fn a_damaged_secret_changes_nothing_is_told_and_mended() -> Result<()> {
     })
     .await?;
     told("CertificateUnusable", "holds no usable CA").await?;
-    assert_eq!(shown(&server.grpc, &certificate).await?, before);
+    assert_eq!(served_certificate(&server.grpc, &certificate).await?, before);
     answers(&server, &certificate).await?;
     write(&key).await?;
     told("CertificateUsable", "can be used again").await?;
@@ -138,12 +140,12 @@ async fn a_new_ca_under_load_fails_no_call_and_is_in_force_soon() -> Result<()> 
     // Trusts the CA of before for ever, as somebody who has copied it does.
     let certificate = Arc::new(admin(&shop).await?);
     answers(&server, &certificate).await?;
-    let rotation = Rotation::begin(&shop, &server.grpc, certificate).await?;
+    let rotation = CertificateRotation::begin(&shop, &server.grpc, certificate).await?;
     rotate(&shop).await?;
-    rotation.is_in_force().await?;
+    rotation.wait_until_in_force().await?;
     // Who trusts only the new CA, with a certificate of it, is let in as well.
     answers(&server, &admin(&shop).await?).await?;
-    rotation.was_not_noticed().await
+    rotation.assert_unnoticed().await
 }
 
 /// A request as the plugin files it, by a user whom the administrator plays, and its state once it has come so far.
@@ -177,7 +179,7 @@ async fn a_request_becomes_a_certificate_of_who_made_it_and_nothing_more() -> Re
     let namespace = format!("--pod-namespace={}", shop.name);
     let flags =
         ["--certificates=managed", &namespace, "--ca-secret=ca", "--sign-clients=true", "--approve-clients=true"];
-    let _server = shop.world.standalone(flags)?;
+    let _server = shop.cluster.standalone(flags)?;
     let arn = "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_PlatformEngineers_0123456789abcdef/alice";
     for (name, user) in [("signed-alice", "alice"), ("signed-arn", arn)] {
         let signed = request(&shop, name, "client auth", user, "certificate").await?;

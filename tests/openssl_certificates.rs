@@ -14,9 +14,9 @@ use serde_json::json;
 use tokio::process::Command;
 
 use support::{
-    Namespace, Standalone, dial,
+    Namespace, StandaloneServer, dial,
     presented::{Presented, connect},
-    server_flags, world,
+    server_flags, shared_cluster,
 };
 
 /// A folder of a CA and what it signs, all made by openssl.
@@ -70,11 +70,11 @@ const LOCALHOST: Option<&str> = Some("subjectAltName=DNS:localhost");
 #[tokio::test]
 async fn rsa_certificates_for_localhost_work_for_server_and_client() -> Result<()> {
     let namespace = Namespace::shared("openssl").await?;
-    let Some(folder) = Folder::new(namespace.world.cluster.folder().join("openssl")).await? else { return Ok(()) };
+    let Some(folder) = Folder::new(namespace.cluster.folder().join("openssl")).await? else { return Ok(()) };
     folder.sign("server", "rsa:4096", "ca", LOCALHOST).await?;
     let flags = server_flags(&namespace, &folder.0, ["server.crt", "server.key", "ca.crt"]);
-    let server = namespace.world.standalone(flags)?;
-    server.listens().await?;
+    let server = namespace.cluster.standalone(flags)?;
+    server.wait_until_listening().await?;
     for (user, key) in [("rsa-2048", "rsa:2048"), ("rsa-3072", "rsa:3072"), ("rsa-4096", "rsa:4096")] {
         folder.sign(user, key, "ca", LOCALHOST).await?;
         assert_eq!(who(&folder, &server, user, folder.presented(user)?).await?, user);
@@ -96,15 +96,15 @@ async fn rsa_certificates_for_localhost_work_for_server_and_client() -> Result<(
     Ok(())
 }
 
-async fn who(folder: &Folder, server: &Standalone, name: &str, presented: Presented) -> Result<String> {
-    let channel = dial(server.grpc.clone(), Arc::new(presented.config(&folder.file("ca.crt"))?));
+async fn who(folder: &Folder, server: &StandaloneServer, name: &str, presented: Presented) -> Result<String> {
+    let channel = dial(server.grpc.clone(), Arc::new(presented.tls_config(&folder.file("ca.crt"))?));
     let mut client = ReplicasServiceClient::new(channel);
     let info = client.get_server_info(v1::GetServerInfoRequest {}).await.with_context(|| name.to_owned())?;
     Ok(info.into_inner().user)
 }
 
-async fn alert(folder: &Folder, server: &Standalone, presented: Presented) -> Result<AlertDescription> {
-    let config = Arc::new(presented.config(&folder.file("ca.crt"))?);
+async fn alert(folder: &Folder, server: &StandaloneServer, presented: Presented) -> Result<AlertDescription> {
+    let config = Arc::new(presented.tls_config(&folder.file("ca.crt"))?);
     let error = connect(&server.grpc, config).await?.err().context("it was accepted")?;
     match error.get_ref().and_then(|error| error.downcast_ref::<TlsError>()) {
         Some(TlsError::AlertReceived(alert)) => Ok(*alert),
@@ -114,10 +114,10 @@ async fn alert(folder: &Folder, server: &Standalone, presented: Presented) -> Re
 
 #[tokio::test]
 async fn rsa_1024_is_refused() -> Result<()> {
-    let world = world().await?;
-    let Some(folder) = Folder::new(world.cluster.folder().join("openssl-1024")).await? else { return Ok(()) };
+    let cluster = shared_cluster().await?;
+    let Some(folder) = Folder::new(cluster.folder().join("openssl-1024")).await? else { return Ok(()) };
     for file in ["ca.crt", "ca.key"] {
-        fs::copy(world.certificates().join("ca").join(file), folder.file(file))?;
+        fs::copy(cluster.certificates().join("ca").join(file), folder.file(file))?;
     }
     for (name, key) in [("small", "rsa:1024"), ("large", "rsa:2048")] {
         folder.sign(name, key, "ca", LOCALHOST).await?;
@@ -127,7 +127,7 @@ async fn rsa_1024_is_refused() -> Result<()> {
         let file = |name: String| display(&folder.file(&name));
         let (ca, certificate, key) = (file("ca.crt".into()), file(format!("{name}.crt")), file(format!("{name}.key")));
         let method = "replicas.v1.ReplicasService/GetServerInfo";
-        world.grpcurl_with(&["-cacert", &ca, "-cert", &certificate, "-key", &key], method, &json!({})).await
+        cluster.grpcurl_with(&["-cacert", &ca, "-cert", &certificate, "-key", &key], method, &json!({})).await
     };
     assert_eq!(call("large").await?["user"], "large");
     let refusal = call("small").await.err().context("it was accepted")?;

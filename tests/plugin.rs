@@ -14,7 +14,7 @@ use tokio::{
 use support::{Namespace, Outcome, outcome};
 
 async fn plugin(shop: &Namespace<'_>, line: &str) -> Result<Outcome> {
-    outcome(shop.world.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await
+    outcome(shop.cluster.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await
 }
 
 /// Runs a command that should succeed, and returns its standard output.
@@ -30,10 +30,10 @@ async fn a_count_is_set_shown_and_unset() -> Result<()> {
     shop.deployment("web", 2).await?;
     assert_eq!(done(&shop, "set web 3").await?, "deployment.apps/web set to 3 (was not managed)\n");
     assert_eq!(done(&shop, "set deploy/web 4 --reason sale").await?, "deployment.apps/web set to 4 (was 3)\n");
-    shop.reaches("deployment/web", 4).await?;
+    shop.wait_for_replicas("deployment/web", 4).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=9"]).await?;
-    shop.drifts("deployment.web", 1).await?;
-    shop.count("deployment.web", "four ready replicas", |count| count["status"]["ready"] == 4).await?;
+    shop.wait_for_drifts("deployment.web", 1).await?;
+    shop.wait_for_replica_count("deployment.web", "four ready replicas", |count| count["status"]["ready"] == 4).await?;
 
     let table = done(&shop, "list").await?;
     let lines: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -59,8 +59,8 @@ async fn machines_read_json_and_yaml() -> Result<()> {
     shop.deployment("web", 2).await?;
     shop.stateful_set("db", 1).await?;
     done(&shop, "set web=0 sts/db=2").await?;
-    shop.count("statefulset.db", "two ready replicas", |count| count["status"]["ready"] == 2).await?;
-    shop.count("deployment.web", "no replicas", |count| count["status"]["observed"] == 0).await?;
+    shop.wait_for_replica_count("statefulset.db", "two ready replicas", |count| count["status"]["ready"] == 2).await?;
+    shop.wait_for_replica_count("deployment.web", "no replicas", |count| count["status"]["observed"] == 0).await?;
     let list: Value = serde_json::from_str(&done(&shop, "list -o json").await?)?;
     let items = list["items"].as_array().context("no items")?;
     assert_eq!(
@@ -142,7 +142,7 @@ async fn everything_is_done_although_nobody_reads_on() -> Result<()> {
     for (line, code) in [("set --replicas 2 a b c", 0), ("set --replicas 3 a nosuch b c --wait", 1)] {
         let (reader, writer) = std::io::pipe()?;
         drop(reader);
-        let mut plugin = shop.world.plugin();
+        let mut plugin = shop.cluster.plugin();
         plugin.args(line.split(' ')).args(["--namespace", &shop.name]).stdout(writer).stderr(Stdio::piped());
         let output = plugin.spawn()?.wait_with_output().await?;
         let told = String::from_utf8(output.stderr)?;
@@ -156,7 +156,7 @@ async fn everything_is_done_although_nobody_reads_on() -> Result<()> {
 #[tokio::test]
 async fn the_wait_survives_a_connection_that_breaks() -> Result<()> {
     let shop = Namespace::shared("breaks").await?;
-    let way = BreakableWay::to(shop.world.grpc_address()).await?;
+    let way = BreakableWay::to(shop.cluster.grpc_address()).await?;
     let (waiting, mut lines) = way.wait_for(&shop, "soon").await?;
     way.break_it().await?;
     shop.deployment("soon", 1).await?;
@@ -204,7 +204,7 @@ impl BreakableWay {
 
     /// Sets a target that does not exist, and waits for it; returns once it is set.
     async fn wait_for(&self, shop: &Namespace<'_>, name: &str) -> Result<(Child, Lines<BufReader<ChildStdout>>)> {
-        let mut plugin = shop.world.plugin();
+        let mut plugin = shop.cluster.plugin();
         plugin.args(["set", name, "3", "--allow-missing", "--wait", "--timeout", "60s", "--namespace", &shop.name]);
         plugin.args(["--address", &self.address]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = plugin.spawn()?;
@@ -218,10 +218,10 @@ impl BreakableWay {
 async fn a_direct_address_needs_no_port_forward() -> Result<()> {
     let shop = Namespace::shared("direct").await?;
     shop.deployment("web", 2).await?;
-    let [ca, certificate, key] = shop.world.client_files();
-    let mut plugin = shop.world.plugin();
+    let [ca, certificate, key] = shop.cluster.client_files();
+    let mut plugin = shop.cluster.plugin();
     plugin.env("KUBECONFIG", "/nowhere").env_remove("KUBECTL_REPLICAS_CONFIG");
-    plugin.args(["set", "web", "3", "--namespace", &shop.name, "--address", shop.world.grpc_address()]);
+    plugin.args(["set", "web", "3", "--namespace", &shop.name, "--address", shop.cluster.grpc_address()]);
     plugin.args(["--ca", &ca, "--cert", &certificate, "--key", &key, "--context", ""]);
     plugin.env("KUBECTL_REPLICAS_SERVER_NAME", "");
     let set = outcome(&mut plugin).await?;
@@ -238,10 +238,10 @@ async fn all_namespaces_and_the_versions_are_shown() -> Result<()> {
     let shop = Namespace::shared("versions").await?;
     shop.deployment("web", 1).await?;
     done(&shop, "set web 1").await?;
-    let all = outcome(shop.world.plugin().args(["list", "-A"])).await?;
+    let all = outcome(shop.cluster.plugin().args(["list", "-A"])).await?;
     assert!(all.stdout.starts_with("NAMESPACE") && all.stdout.contains(&shop.name), "{all:?}");
     let version = env!("CARGO_PKG_VERSION");
-    let both = outcome(shop.world.plugin().arg("version")).await?;
+    let both = outcome(shop.cluster.plugin().arg("version")).await?;
     assert_eq!(both.stdout, format!("Client Version: v{version}\nServer Version: v{version}\n"), "{both:?}");
     Ok(())
 }

@@ -54,7 +54,7 @@ async fn every_kind_says_the_same_in_both_formats() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
     shop.deployment("web", 2).await?;
     shop.stateful_set("store", 3).await?;
-    let client = shop.world.cluster.client().await?;
+    let client = shop.cluster.control_plane.client().await?;
     for (kind, ready) in TargetKind::apps().iter().zip([2, 3, 2]) {
         let [json, protobuf] = both(&client, &shop, kind);
         wait::until(&format!("the same {kind:?} in both"), PATIENCE, async || {
@@ -78,7 +78,7 @@ async fn an_object_that_ends_and_others_have_written_says_the_same_in_both_forma
     shop.kubectl(&["patch", "deployment/web", patch]).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=1"]).await?;
     shop.kubectl(&["delete", "deployment/web", "--wait=false"]).await?;
-    let [json, protobuf] = both(&shop.world.cluster.client().await?, &shop, &TargetKind::apps()[0]);
+    let [json, protobuf] = both(&shop.cluster.control_plane.client().await?, &shop, &TargetKind::apps()[0]);
     let same = wait::until("the same in both", PATIENCE, async || {
         let (one, other) = (listed(&json).await?, listed(&protobuf).await?);
         ensure!(one == other, "in protobuf they are {other:?} instead of {one:?}");
@@ -101,7 +101,7 @@ async fn an_object_with_text_that_is_no_text_says_the_same_in_both_formats() -> 
         r#"{"apiVersion": "example.com/v1", "kind": "App", "name": "an-owner", "uid": "1", "controller": true}"#;
     let patch = format!(r#"--patch={{"metadata": {{"ownerReferences": [{owner}]}}}}"#);
     shop.kubectl(&["patch", "deployment/web", &patch]).await?;
-    let client = shop.world.cluster.client().await?;
+    let client = shop.cluster.control_plane.client().await?;
     wait::until("the owner with another name", PATIENCE, async || {
         let path = format!("/apis/apps/v1/namespaces/{}/deployments/web", shop.name);
         let get = Request::get(&path).header(ACCEPT, PROTOBUF).body(Body::empty())?;
@@ -137,7 +137,7 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn a_refusal_says_the_same_in_both_formats() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
-    let apis = both(&shop.world.cluster.client().await?, &shop, &TargetKind::apps()[0]);
+    let apis = both(&shop.cluster.control_plane.client().await?, &shop, &TargetKind::apps()[0]);
     let mut refusals = Vec::new();
     for api in apis {
         let continued = ListParams { continue_token: Some("no-token".to_owned()), ..ListParams::default() };

@@ -8,18 +8,18 @@ use anyhow::{Result, ensure};
 use cluster::{Options, run, wait};
 
 use self::load::Load;
-use support::{Namespace, PATIENCE, World, pair, release};
+use support::{Namespace, PATIENCE, TestCluster, release, two_replicas};
 
 /// Upgrades the release to another template of its pods, and waits until the pods of before are gone.
-async fn upgrade(world: &World, revision: u32) -> Result<()> {
-    let before = pods(world).await?;
-    let mut helm = world.cluster.helm();
+async fn upgrade(cluster: &TestCluster, revision: u32) -> Result<()> {
+    let before = pods(cluster).await?;
+    let mut helm = cluster.helm();
     helm.args(["upgrade", release::NAME, release::CHART, "--namespace", release::NAME, "--wait", "--timeout=2m"]);
     helm.args(release::VALUES)
         .args(["--set=replicaCount=2", &format!("--set-string=podAnnotations.revision=r{revision}")]);
     run(&mut helm).await?;
     wait::until("two other pods alone", PATIENCE, async || {
-        let now = pods(world).await?;
+        let now = pods(cluster).await?;
         ensure!(now.len() == before.len() && now.is_disjoint(&before), "before: {before:?}, now: {now:?}");
         Ok(())
     })
@@ -27,22 +27,22 @@ async fn upgrade(world: &World, revision: u32) -> Result<()> {
 }
 
 /// The server pods, those that are ending among them.
-async fn pods(world: &World) -> Result<BTreeSet<String>> {
+async fn pods(cluster: &TestCluster) -> Result<BTreeSet<String>> {
     let get = ["get", "pods", "--namespace", release::NAME, "--selector=app.kubernetes.io/component=server"];
-    let names = run(world.cluster.kubectl().args(get).arg("--output=name")).await?;
+    let names = run(cluster.kubectl().args(get).arg("--output=name")).await?;
     Ok(names.lines().map(str::to_owned).collect())
 }
 
 /// Upgrades one release after another until so many calls were made meanwhile, at least once.
 async fn upgrade_under_load(calls: usize) -> Result<()> {
-    let world = pair::start(Options::default()).await?;
-    let shop = Namespace::new(&world, "upgraded").await?;
+    let cluster = two_replicas::start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "upgraded").await?;
     let load = Load::new(&shop).await?;
     let upgrades = async {
         let mut revision = 0;
         while revision == 0 || load.calls() < calls {
             revision += 1;
-            upgrade(&world, revision).await?;
+            upgrade(&cluster, revision).await?;
         }
         load.stop();
         Ok(revision)

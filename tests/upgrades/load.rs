@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Response, Status, transport::Channel};
 use tonic_types::StatusExt;
 
-use support::{Certificate, Namespace, PATIENCE, connect, namespace::names, pair};
+use support::{Certificate, Namespace, PATIENCE, connect, manifests::names, two_replicas};
 
 /// How often the client asks for the ready endpoints.
 const REFRESH: Duration = Duration::from_millis(200);
@@ -71,11 +71,11 @@ struct Calls {
 impl<'a> Load<'a> {
     /// Prepares the targets.
     pub(super) async fn new(shop: &'a Namespace<'a>) -> Result<Self> {
-        pair::managed(shop, &[names("set", CALLERS.0), names("drifting", DRIFTING.0)].concat()).await?;
+        two_replicas::create_managed(shop, &[names("set", CALLERS.0), names("drifting", DRIFTING.0)].concat()).await?;
         let load = Self {
             shop,
-            kube: shop.world.cluster.client().await?,
-            certificate: Certificate::load(shop.world.certificates())?,
+            kube: shop.cluster.control_plane.client().await?,
+            certificate: Certificate::load(shop.cluster.certificates())?,
             channels: RefCell::default(),
             turn: Cell::default(),
             calls: RefCell::default(),
@@ -123,10 +123,10 @@ impl<'a> Load<'a> {
     pub(super) async fn holds(&self) -> Result<()> {
         let (set, drifts) = (self.set.borrow().clone(), self.drifts.borrow().clone());
         for (name, replicas) in set {
-            self.shop.reaches(&format!("deployment/{name}"), replicas.into()).await?;
+            self.shop.wait_for_replicas(&format!("deployment/{name}"), replicas.into()).await?;
         }
         for (name, drifts) in drifts {
-            self.shop.drifts(&format!("deployment.{name}"), drifts).await?;
+            self.shop.wait_for_drifts(&format!("deployment.{name}"), drifts).await?;
         }
         Ok(())
     }
@@ -142,7 +142,7 @@ impl<'a> Load<'a> {
     }
 
     async fn refresh(&self) -> Result<()> {
-        let ready = self.shop.world.endpoints(&self.kube).await?;
+        let ready = self.shop.cluster.endpoints(&self.kube).await?;
         let mut channels = self.channels.borrow_mut();
         channels.retain(|pod, _| ready.iter().any(|server| server.pod == *pod));
         for server in ready {
@@ -183,7 +183,7 @@ impl<'a> Load<'a> {
 
     /// Sets rising counts of one target, and reads them through whichever endpoint comes next.
     async fn call(&self, name: String) -> Result<()> {
-        let target = pair::target(self.shop, &name);
+        let target = two_replicas::target(self.shop, &name);
         let mut rounds = interval(CALLERS.1);
         let mut version = String::new();
         for replicas in (2..=50).cycle() {

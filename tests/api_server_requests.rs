@@ -7,7 +7,7 @@ use cluster::{Component, Options, run, wait};
 use serde_json::json;
 use tokio::time::Instant;
 
-use support::{Hanging, Namespace, PATIENCE, World, release};
+use support::{HangingWebhook, Namespace, PATIENCE, TestCluster, release};
 
 /// Makes the API server serve one correction in these namespaces at a time and refuse all others for now, as it does
 /// when it is overloaded (API Priority and Fairness). Returns the objects to delete.
@@ -35,7 +35,7 @@ async fn serve_one_at_a_time(namespaces: [&Namespace<'_>; 2]) -> Result<[String;
 async fn flow(shop: &Namespace<'_>, metric: &str, goal: u64) -> Result<()> {
     let (metric, label) = (format!("apiserver_flowcontrol_{metric}{{"), format!("flow_schema=\"{}\"", shop.name));
     wait::until(&format!("{goal} of {metric}"), PATIENCE, async || {
-        let metrics = run(shop.world.cluster.kubectl().args(["get", "--raw=/metrics"])).await?;
+        let metrics = run(shop.cluster.kubectl().args(["get", "--raw=/metrics"])).await?;
         let line = metrics.lines().find(|line| line.starts_with(&metric) && line.contains(&label));
         let count: u64 = line.and_then(|line| line.rsplit(' ').next()).context("there is none")?.parse()?;
         ensure!(count >= goal, "it is {count}");
@@ -51,9 +51,11 @@ async fn an_api_server_that_refuses_for_now_is_asked_again_when_it_says_so() -> 
     for namespace in [&shop, &hung, &well] {
         namespace.deployment("web", 3).await?;
         namespace.set("web", 3).await?;
-        namespace.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
+        namespace
+            .wait_for_replica_count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3)
+            .await?;
     }
-    let webhook = Hanging::start(&hung, "web").await?;
+    let webhook = HangingWebhook::start(&hung, "web").await?;
     let objects = serve_one_at_a_time([&shop, &hung]).await?;
     // Its correction hangs, and is the one that is served.
     hung.kubectl(&["patch", "deployment/web", r#"--patch={"spec": {"replicas": 7}}"#]).await?;
@@ -63,7 +65,7 @@ async fn an_api_server_that_refuses_for_now_is_asked_again_when_it_says_so() -> 
     flow(&shop, "rejected_requests_total", 1).await?;
     let first = Instant::now();
     well.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    well.drifts("deployment.web", 1).await?;
+    well.wait_for_drifts("deployment.web", 1).await?;
     // The Retry-After is a second or more. By our own pauses alone, so many would take half a second.
     flow(&shop, "rejected_requests_total", 5).await?;
     ensure!(first.elapsed() > Duration::from_secs(2), "it took {:?}", first.elapsed());
@@ -71,8 +73,8 @@ async fn an_api_server_that_refuses_for_now_is_asked_again_when_it_says_so() -> 
     webhook.end(&hung).await?;
     shop.kubectl(&["delete", &objects[0], &objects[1]]).await?;
     for namespace in [&shop, &hung] {
-        namespace.drifts("deployment.web", 1).await?;
-        namespace.reaches("deployment/web", 3).await?;
+        namespace.wait_for_drifts("deployment.web", 1).await?;
+        namespace.wait_for_replicas("deployment/web", 3).await?;
     }
     Ok(())
 }
@@ -80,10 +82,10 @@ async fn an_api_server_that_refuses_for_now_is_asked_again_when_it_says_so() -> 
 #[tokio::test]
 async fn an_api_server_that_streams_no_lists_is_read_in_pages() -> Result<()> {
     let flags = vec![(Component::ApiServer, "--feature-gates=WatchList=false".to_owned())];
-    let world = World::start(Options { flags, ..Options::default() }).await?;
-    let shop = Namespace::new(&world, "pages").await?;
+    let cluster = TestCluster::start(Options { flags, ..Options::default() }).await?;
+    let shop = Namespace::new(&cluster, "pages").await?;
     shop.deployment("web", 1).await?;
     shop.set("web", 3).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    shop.drifts("deployment.web", 1).await.map(drop)
+    shop.wait_for_drifts("deployment.web", 1).await.map(drop)
 }

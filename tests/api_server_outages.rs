@@ -9,10 +9,10 @@ use contract::replicas::v1;
 use tokio::time::Instant;
 
 use support::{
-    Namespace, PATIENCE, Setters, World,
-    namespace::names,
-    pair::{client, leader_and_standby, managed, start, target},
+    Namespace, PATIENCE, SetRequests, TestCluster,
+    manifests::names,
     release,
+    two_replicas::{client_of, create_managed, leader_and_standby, start, target},
 };
 
 /// How long an API server hangs: longer than anything waits for it, the Lease included.
@@ -22,32 +22,32 @@ const HANG: Duration = Duration::from_secs(30);
 /// machine.
 const SOON: Duration = Duration::from_secs(30);
 
-/// Two servers with setters at both, and targets that drift.
+/// Two servers with set_requests at both, and targets that drift.
 struct Trial<'a> {
-    world: &'a World,
+    cluster: &'a TestCluster,
     shop: &'a Namespace<'a>,
-    setters: Setters<'a>,
+    set_requests: SetRequests<'a>,
     drifting: Vec<String>,
     drifts: i64,
     processes: BTreeMap<String, u32>,
 }
 
 impl<'a> Trial<'a> {
-    async fn new(world: &'a World, shop: &'a Namespace<'a>) -> Result<Self> {
+    async fn new(cluster: &'a TestCluster, shop: &'a Namespace<'a>) -> Result<Self> {
         let (setting, drifting) = (names("set", 6), names("drifting", 6));
-        managed(shop, &[&setting[..], &drifting[..]].concat()).await?;
-        let (leader, standby) = leader_and_standby(world).await?;
-        let mut setters = Setters::of(shop);
+        create_managed(shop, &[&setting[..], &drifting[..]].concat()).await?;
+        let (leader, standby) = leader_and_standby(cluster).await?;
+        let mut set_requests = SetRequests::new(shop);
         for (name, server) in setting.into_iter().zip([&leader, &standby].into_iter().cycle()) {
-            setters.set(name, client(world, server)?);
+            set_requests.start(name, client_of(cluster, server)?);
         }
-        setters.accepted_more(20).await?;
-        Ok(Self { world, shop, setters, drifting, drifts: 0, processes: processes(world).await? })
+        set_requests.wait_for_accepted(20).await?;
+        Ok(Self { cluster, shop, set_requests, drifting, drifts: 0, processes: processes(cluster).await? })
     }
 
     /// Lets targets drift, and breaks something before any of them is corrected.
     async fn breaks(&mut self, fault: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
-        let (leader, _) = leader_and_standby(self.world).await?;
+        let (leader, _) = leader_and_standby(self.cluster).await?;
         leader.process.pause()?;
         self.drifts += 1;
         let scale = ["scale", "--replicas=7", "deployment"].into_iter();
@@ -63,16 +63,16 @@ impl<'a> Trial<'a> {
     async fn recovers(&self) -> Result<()> {
         let back = Instant::now();
         for name in &self.drifting {
-            self.shop.reaches(&format!("deployment/{name}"), 1).await?;
+            self.shop.wait_for_replicas(&format!("deployment/{name}"), 1).await?;
         }
         let took = back.elapsed();
         println!("all put back after {took:?}");
         ensure!(took < SOON, "it took {took:?}");
-        self.setters.accepted_more(20).await
+        self.set_requests.wait_for_accepted(20).await
     }
 
     async fn ends(self) -> Result<()> {
-        self.setters.hold().await?;
+        self.set_requests.stop_and_verify().await?;
         for name in &self.drifting {
             let count = self.shop.get(&format!("replicacount/deployment.{name}")).await?;
             let told = count["status"]["drifts"].as_i64().context("no drifts")?;
@@ -80,7 +80,7 @@ impl<'a> Trial<'a> {
             ensure!(told <= self.drifts, "{name}: {told} drifts, and {} were made", self.drifts);
         }
         wait::until("both servers, and no other process of theirs", PATIENCE, async || {
-            let now = processes(self.world).await?;
+            let now = processes(self.cluster).await?;
             ensure!(now == self.processes, "before: {:?}, now: {now:?}", self.processes);
             Ok(())
         })
@@ -89,18 +89,18 @@ impl<'a> Trial<'a> {
 }
 
 /// The processes of the ready server pods.
-async fn processes(world: &World) -> Result<BTreeMap<String, u32>> {
-    let servers = world.servers_in(release::NAME).await?;
+async fn processes(cluster: &TestCluster) -> Result<BTreeMap<String, u32>> {
+    let servers = cluster.servers_in(release::NAME).await?;
     servers.into_iter().map(|server| Ok((server.pod, server.process.pid()?))).collect()
 }
 
 #[tokio::test]
 async fn restarts_of_the_api_server_and_etcd_leave_no_drift_open_and_lose_no_set() -> Result<()> {
-    let world = start(Options { fsync: true, ..Options::default() }).await?;
-    let shop = Namespace::new(&world, "restarted").await?;
-    let mut trial = Trial::new(&world, &shop).await?;
+    let cluster = start(Options { fsync: true, ..Options::default() }).await?;
+    let shop = Namespace::new(&cluster, "restarted").await?;
+    let mut trial = Trial::new(&cluster, &shop).await?;
     for component in [Component::ApiServer, Component::Etcd] {
-        let component = world.cluster.component(component);
+        let component = cluster.control_plane.component(component);
         trial.breaks(async || component.stop().await).await?;
         component.start().await?;
         trial.recovers().await?;
@@ -111,13 +111,13 @@ async fn restarts_of_the_api_server_and_etcd_leave_no_drift_open_and_lose_no_set
 #[tokio::test]
 #[ignore = "it takes a minute and a half: make stress"]
 async fn an_api_server_that_hangs_leaves_no_drift_open_and_loses_no_set() -> Result<()> {
-    let world = start(Options::default()).await?;
-    let shop = Namespace::new(&world, "hanging").await?;
-    let mut trial = Trial::new(&world, &shop).await?;
-    let api_server = world.cluster.component(Component::ApiServer);
-    let (leader, standby) = leader_and_standby(&world).await?;
+    let cluster = start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "hanging").await?;
+    let mut trial = Trial::new(&cluster, &shop).await?;
+    let api_server = cluster.control_plane.component(Component::ApiServer);
+    let (leader, standby) = leader_and_standby(&cluster).await?;
     let get = v1::GetReplicaCountRequest { target: target(&shop, "drifting-0"), ..Default::default() };
-    let mut readers = [client(&world, &leader)?, client(&world, &standby)?];
+    let mut readers = [client_of(&cluster, &leader)?, client_of(&cluster, &standby)?];
     for reader in &mut readers {
         // Whoever was allowed to read a moment before may go on.
         reader.get_replica_count(get.clone()).await?;
@@ -125,7 +125,7 @@ async fn an_api_server_that_hangs_leaves_no_drift_open_and_loses_no_set() -> Res
     trial.breaks(async || api_server.pause()).await?;
     let hung = Instant::now();
     while hung.elapsed() < HANG {
-        let mut scale = world.cluster.kubectl();
+        let mut scale = cluster.kubectl();
         scale.args(["scale", "deployment/drifting-0", "--replicas=8", "--request-timeout=1s"]);
         ensure!(!scale.args(["--namespace", &shop.name]).output().await?.status.success(), "it does not hang");
         for reader in &mut readers {

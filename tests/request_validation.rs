@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use support::Namespace;
 
 async fn refused(shop: &Namespace<'_>, method: &str, request: Value, code: &str, message: &str) -> Result<()> {
-    let refusal = shop.world.grpcurl(method, &request).await.err();
+    let refusal = shop.cluster.grpcurl(method, &request).await.err();
     let refusal = refusal.with_context(|| format!("{request} should be refused with {code}"))?;
     assert_eq!(refusal.code, code, "{request}: {refusal}");
     assert!(refusal.message.starts_with(message), "{request}: {:?}, not {message:?}", refusal.message);
@@ -51,7 +51,7 @@ async fn a_get_says_what_is_missing() -> Result<()> {
     let method = "proto.DeploymentsService/GetDeployment";
     let web = json!({"Namespace": shop.name, "Name": "web"});
     // The watch may not have shown the new Deployment yet.
-    shop.forgotten("web").await?;
+    shop.wait_until_unmanaged("web").await?;
     refused(&shop, method, web, "NotFound", "deployment.apps/web in namespace").await?;
     let api = json!({"Namespace": shop.name, "Name": "api"});
     refused(&shop, method, api, "NotFound", "deployment.apps/api in namespace").await?;

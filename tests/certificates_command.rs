@@ -4,12 +4,12 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use anyhow::{Context, Result};
 
-use support::{release, world};
+use support::{release, shared_cluster};
 
 #[tokio::test]
 async fn keys_are_private_and_nothing_is_overwritten_unasked() -> Result<()> {
-    let world = world().await?;
-    let folder = world.cluster.folder().join("made");
+    let cluster = shared_cluster().await?;
+    let folder = cluster.folder().join("made");
     release::make_certificates(&folder).await?;
     for key in ["ca/ca.key", "server/server.key", "client/client.key"] {
         assert_eq!(fs::metadata(folder.join(key))?.permissions().mode() & 0o777, 0o600, "{key}");

@@ -7,86 +7,88 @@ use cluster::{Component, Options};
 use tokio::time::Instant;
 
 use support::{
-    Hanging, Namespace, Setters, World, condition,
-    namespace::{manifest, names, replica_count},
+    HangingWebhook, Namespace, SetRequests, TestCluster, condition,
+    manifests::{ReplicaCountManifest, Workload, names},
     release,
 };
 
 #[tokio::test]
 async fn every_accepted_set_survives_kills_of_the_api_server_and_etcd() -> Result<()> {
-    let world = World::start(Options { fsync: true, ..Options::default() }).await?;
-    let shop = Namespace::new(&world, "faults").await?;
-    let pid = world.server().await?.process.pid()?;
-    let mut setters = Setters::of(&shop);
+    let cluster = TestCluster::start(Options { fsync: true, ..Options::default() }).await?;
+    let shop = Namespace::new(&cluster, "faults").await?;
+    let pid = cluster.server().await?.process.pid()?;
+    let mut set_requests = SetRequests::new(&shop);
     for index in 0..6 {
         let name = format!("web-{index}");
         shop.deployment(&name, 1).await?;
-        setters.set(name, world.client()?);
+        set_requests.start(name, cluster.client()?);
     }
     for component in [Component::ApiServer, Component::Etcd, Component::ApiServer] {
-        setters.accepted_more(20).await?;
-        let component = world.cluster.component(component);
+        set_requests.wait_for_accepted(20).await?;
+        let component = cluster.control_plane.component(component);
         component.kill().await?;
         component.start().await?;
     }
-    setters.accepted_more(20).await?;
-    setters.hold().await?;
-    assert_eq!(world.server().await?.process.pid()?, pid, "the server was not restarted");
+    set_requests.wait_for_accepted(20).await?;
+    set_requests.stop_and_verify().await?;
+    assert_eq!(cluster.server().await?.process.pid()?, pid, "the server was not restarted");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_server_killed_between_a_set_and_its_correction_leaves_it_to_the_next() -> Result<()> {
-    let world = World::start(Options::default()).await?;
-    let shop = Namespace::new(&world, "killed").await?;
+    let cluster = TestCluster::start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "killed").await?;
     shop.deployment("web", 1).await?;
     // Without the right to scale, the server stores the Set and cannot correct.
     let without_scale = |role: String| role.replace("deployments/scale", "deployments/none");
-    let rules = world.take_right("patch deployments.apps --subresource=scale", without_scale).await?;
+    let rules = cluster.remove_right("patch deployments.apps --subresource=scale", without_scale).await?;
     shop.set("web", 3).await?;
     let failing = |count: &serde_json::Value| condition(count, "Ready") == Some(("False", "CorrectionFailed"));
-    let count = shop.count("deployment.web", "the failed correction", failing).await?;
+    let count = shop.wait_for_replica_count("deployment.web", "the failed correction", failing).await?;
     assert!(count.to_string().contains("cannot patch resource"), "{count}");
     assert_eq!(shop.replicas("deployment/web").await?, 1);
 
-    let killed = world.server().await?.process;
+    let killed = cluster.server().await?.process;
     killed.kill()?;
-    world.replace(&rules).await?;
-    shop.reaches("deployment/web", 3).await?;
-    assert_ne!(world.server().await?.process.pid()?, killed.pid()?);
+    cluster.replace(&rules).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
+    assert_ne!(cluster.server().await?.process.pid()?, killed.pid()?);
     Ok(())
 }
 
 #[tokio::test]
 async fn drift_of_a_time_without_server_is_corrected_and_its_actor_named() -> Result<()> {
-    let world = World::start(Options::default()).await?;
-    let shop = Namespace::new(&world, "absent").await?;
+    let cluster = TestCluster::start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "absent").await?;
     shop.deployment("web", 1).await?;
     shop.set("web", 3).await?;
-    shop.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
-    let server = world.server().await?.process;
+    shop.wait_for_replica_count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3)
+        .await?;
+    let server = cluster.server().await?.process;
     server.pause()?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
     assert_eq!(shop.replicas("deployment/web").await?, 8);
     server.kill()?;
-    let status = shop.drifts("deployment.web", 1).await?;
+    let status = shop.wait_for_drifts("deployment.web", 1).await?;
     assert_eq!((&status["lastDrift"]["manager"], &status["lastDrift"]["to"]), (&"kubectl".into(), &8.into()));
-    shop.reaches("deployment/web", 3).await
+    shop.wait_for_replicas("deployment/web", 3).await
 }
 
 #[tokio::test]
 async fn a_watch_that_the_api_server_forgot_lists_again() -> Result<()> {
     // A restarted API server has no history, so a watch from before its start is answered with 410 Gone.
-    let world = World::start(Options::default()).await?;
-    let shop = Namespace::new(&world, "gone").await?;
+    let cluster = TestCluster::start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "gone").await?;
     shop.deployment("web", 1).await?;
     shop.deployment("old", 1).await?;
     shop.set("web", 3).await?;
     shop.set("old", 3).await?;
-    shop.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
-    let server = world.server().await?;
+    shop.wait_for_replica_count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3)
+        .await?;
+    let server = cluster.server().await?;
     server.process.pause()?;
-    let api_server = world.cluster.component(Component::ApiServer);
+    let api_server = cluster.control_plane.component(Component::ApiServer);
     api_server.kill().await?;
     api_server.start().await?;
     // Changed while no connection is open that could still hold the events.
@@ -94,36 +96,37 @@ async fn a_watch_that_the_api_server_forgot_lists_again() -> Result<()> {
     shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
     let resumed = Instant::now();
     server.process.resume()?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     ensure!(resumed.elapsed() < Duration::from_secs(30), "it took {:?}", resumed.elapsed());
-    let log = world.log(release::NAME, &server.pod)?;
+    let log = cluster.log(release::NAME, &server.pod)?;
     ensure!(log.contains("too old resource version"), "no watch was too old: {log}");
-    shop.forgotten("old").await?;
+    shop.wait_until_unmanaged("old").await?;
     shop.kubectl(&["scale", "deployment/old", "--replicas=8"]).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=9"]).await?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     assert_eq!(shop.replicas("deployment/old").await?, 8, "its ReplicaCount was deleted while nobody watched");
-    assert_eq!(world.server().await?.process.pid()?, server.process.pid()?, "the server was not restarted");
+    assert_eq!(cluster.server().await?.process.pid()?, server.process.pid()?, "the server was not restarted");
     Ok(())
 }
 
 #[tokio::test]
 async fn targets_behind_a_webhook_that_hangs_delay_no_other() -> Result<()> {
     const HUNG: usize = 150;
-    let world = World::start(Options::default()).await?;
-    let (hung, well) = (Namespace::new(&world, "hung").await?, Namespace::new(&world, "well").await?);
+    let cluster = TestCluster::start(Options::default()).await?;
+    let (hung, well) = (Namespace::new(&cluster, "hung").await?, Namespace::new(&cluster, "well").await?);
     well.deployment("web", 0).await?;
     well.set("web", 0).await?;
     let names = names("web", HUNG);
-    hung.create_all(&names, |name| manifest("Deployment", name, 0)).await?;
+    hung.create_all(&names, |name| Workload::deployment(name).replicas(0).manifest()).await?;
 
-    let _webhook = Hanging::start(&hung, "web-0").await?;
+    let _webhook = HangingWebhook::start(&hung, "web-0").await?;
     // From here on each of these has a correction that hangs.
-    hung.create_all(&names, |name| replica_count(name, 1)).await?;
-    hung.count("deployment.web-99", "the last of them known", |count| count["status"]["desired"] == 1).await?;
+    hung.create_all(&names, |name| ReplicaCountManifest::deployment(name).replicas(1).manifest()).await?;
+    hung.wait_for_replica_count("deployment.web-99", "the last of them known", |count| count["status"]["desired"] == 1)
+        .await?;
     let start = Instant::now();
     well.kubectl(&["scale", "deployment/web", "--replicas=1"]).await?;
-    well.drifts("deployment.web", 1).await?;
+    well.wait_for_drifts("deployment.web", 1).await?;
     ensure!(start.elapsed() < Duration::from_secs(8), "it took {:?}", start.elapsed());
     Ok(())
 }

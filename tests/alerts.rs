@@ -57,7 +57,7 @@ async fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_alert_has_a_runbook_that_says_what_to_do() -> Result<()> {
+async fn every_alert_has_a_runbook_section() -> Result<()> {
     let rules =
         rules(json!({"prometheusRule": {"enabled": true, "runbookUrl": "https://example.com/alerts.md"}})).await?;
     let runbooks = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/alerts.md"))?;
@@ -78,7 +78,7 @@ async fn every_alert_has_a_runbook_that_says_what_to_do() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_managed_certificate_may_end_sooner_than_others() -> Result<()> {
+async fn the_expiry_alert_fires_later_for_managed_certificates() -> Result<()> {
     for (values, hours) in [(json!({}), 168), (json!({"certificates": {"mode": "managed"}}), 4)] {
         let rules = rules(values).await?.to_string();
         assert!(rules.contains(&format!("< 3600 * {hours}\"")), "{rules}");
@@ -87,7 +87,7 @@ async fn a_managed_certificate_may_end_sooner_than_others() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_panel_of_the_dashboard_asks_what_prometheus_understands() -> Result<()> {
+async fn every_query_of_the_dashboard_is_valid_promql() -> Result<()> {
     let objects = objects(&json!({"dashboard": {"enabled": true}})).await?;
     let map = objects.iter().find(|object| object["metadata"]["labels"]["grafana_dashboard"] == "1");
     let text = map.context("no ConfigMap")?["data"]["replica-count-manager.json"].as_str().context("no dashboard")?;
@@ -104,7 +104,7 @@ async fn every_panel_of_the_dashboard_asks_what_prometheus_understands() -> Resu
 }
 
 #[tokio::test]
-async fn the_metrics_keep_the_conventions_of_prometheus() -> Result<()> {
+async fn the_metrics_follow_prometheus_conventions() -> Result<()> {
     let metrics = shared_cluster().await?.http("/metrics").await?.1;
     let mut promtool = promtool().await?;
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -95,7 +95,7 @@ async fn processes(cluster: &TestCluster) -> Result<BTreeMap<String, u32>> {
 }
 
 #[tokio::test]
-async fn restarts_of_the_api_server_and_etcd_leave_no_drift_open_and_lose_no_set() -> Result<()> {
+async fn restarts_of_the_api_server_and_etcd_lose_no_set_and_leave_no_drift() -> Result<()> {
     let cluster = start(Options { fsync: true, ..Options::default() }).await?;
     let shop = Namespace::new(&cluster, "restarted").await?;
     let mut trial = Trial::new(&cluster, &shop).await?;
@@ -110,7 +110,7 @@ async fn restarts_of_the_api_server_and_etcd_leave_no_drift_open_and_lose_no_set
 
 #[tokio::test]
 #[ignore = "it takes a minute and a half: make stress"]
-async fn an_api_server_that_hangs_leaves_no_drift_open_and_loses_no_set() -> Result<()> {
+async fn a_hanging_api_server_loses_no_set_and_leaves_no_drift() -> Result<()> {
     let cluster = start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "hanging").await?;
     let mut trial = Trial::new(&cluster, &shop).await?;

@@ -45,7 +45,7 @@ async fn flow(shop: &Namespace<'_>, metric: &str, goal: u64) -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_api_server_that_refuses_for_now_is_asked_again_when_it_says_so() -> Result<()> {
+async fn the_server_waits_for_the_retry_after_of_an_overloaded_api_server() -> Result<()> {
     let shop = Namespace::shared("busy").await?;
     let [hung, well] = [Namespace::shared("hung").await?, Namespace::shared("quiet").await?];
     for namespace in [&shop, &hung, &well] {
@@ -80,7 +80,7 @@ async fn an_api_server_that_refuses_for_now_is_asked_again_when_it_says_so() -> 
 }
 
 #[tokio::test]
-async fn an_api_server_that_streams_no_lists_is_read_in_pages() -> Result<()> {
+async fn the_server_lists_in_pages_if_the_api_server_streams_no_lists() -> Result<()> {
     let flags = vec![(Component::ApiServer, "--feature-gates=WatchList=false".to_owned())];
     let cluster = TestCluster::start(Options { flags, ..Options::default() }).await?;
     let shop = Namespace::new(&cluster, "pages").await?;

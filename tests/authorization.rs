@@ -93,7 +93,7 @@ fn check(user: &str, place: &str, called: Vec<Called>, verbs: &[&str]) -> Result
 }
 
 #[tokio::test]
-async fn rbac_decides_about_every_call_of_both_services() -> Result<()> {
+async fn rbac_authorizes_every_call_of_both_services() -> Result<()> {
     const READ: [&str; 3] = ["get", "list", "watch"];
     const WRITE: [&str; 6] = ["get", "list", "watch", "create", "update", "delete"];
     let (shop, other) = (Namespace::shared("authorized").await?, Namespace::shared("unauthorized").await?);
@@ -138,7 +138,7 @@ async fn rbac_decides_about_every_call_of_both_services() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_right_that_is_taken_away_ends_soon_on_open_watches_too() -> Result<()> {
+async fn a_revoked_right_ends_open_watches_soon() -> Result<()> {
     let shop = Namespace::shared("revoked").await?;
     let user = format!("user-{}", shop.name);
     let (role, subject) = ("--clusterrole=replica-count-manager-viewer", format!("--user={user}"));
@@ -167,7 +167,7 @@ async fn a_right_that_is_taken_away_ends_soon_on_open_watches_too() -> Result<()
 }
 
 #[tokio::test]
-async fn what_a_refusal_says_to_run_grants_the_right() -> Result<()> {
+async fn the_command_in_a_refusal_grants_the_right() -> Result<()> {
     let shop = Namespace::shared("remedy").await?;
     shop.deployment("web", 1).await?;
     let user = format!("user-{}", shop.name);

@@ -45,7 +45,7 @@ async fn autoscaled(shop: &Namespace<'_>, autoscaler: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_set_against_an_autoscaler_is_refused_and_a_forced_one_is_put_back_each_time() -> Result<()> {
+async fn a_set_on_an_autoscaled_target_is_refused_unless_it_is_forced() -> Result<()> {
     let shop = Namespace::shared("autoscaled").await?;
     shop.deployment("web", 3).await?;
     shop.kubectl_with(&["create", "--filename=-"], &autoscaler("web-cpu")).await?;
@@ -75,7 +75,7 @@ async fn a_set_against_an_autoscaler_is_refused_and_a_forced_one_is_put_back_eac
 }
 
 #[tokio::test]
-async fn an_autoscaler_that_appears_later_is_named_and_forgotten_when_it_goes() -> Result<()> {
+async fn the_status_names_an_autoscaler_while_it_exists() -> Result<()> {
     let shop = Namespace::shared("later").await?;
     shop.deployment("web", 3).await?;
     shop.set("web", 3).await?;
@@ -89,7 +89,7 @@ async fn an_autoscaler_that_appears_later_is_named_and_forgotten_when_it_goes() 
 }
 
 #[tokio::test]
-async fn a_fight_is_told_names_the_actor_and_ends_with_a_set() -> Result<()> {
+async fn repeated_drifts_make_a_target_contested_until_the_next_set() -> Result<()> {
     let shop = Namespace::shared("fight").await?;
     shop.deployment("web", 3).await?;
     shop.set("web", 3).await?;

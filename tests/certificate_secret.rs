@@ -21,7 +21,7 @@ async fn failures(cluster: &TestCluster) -> Result<u64> {
 }
 
 #[tokio::test]
-async fn a_damaged_secret_leaves_the_certificate_in_use_and_is_told() -> Result<()> {
+async fn a_damaged_secret_is_reported_and_the_certificate_stays_in_use() -> Result<()> {
     let cluster = TestCluster::start(Options::default()).await?;
     let admin = Certificate::load(cluster.certificates())?;
     let [certificate, key, ca] = CERTIFICATE_FILES;
@@ -82,7 +82,7 @@ async fn a_damaged_secret_leaves_the_certificate_in_use_and_is_told() -> Result<
 }
 
 #[tokio::test]
-async fn a_new_certificate_under_load_fails_no_call_and_is_in_force_soon() -> Result<()> {
+async fn the_server_replaces_its_certificate_under_load_without_failed_calls() -> Result<()> {
     let cluster = TestCluster::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "renewed").await?;
     let admin = Arc::new(Certificate::load(cluster.certificates())?);

@@ -52,7 +52,7 @@ async fn the_chart_passes_the_strict_lint() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
+async fn helm_names_a_wrong_or_missing_value() -> Result<()> {
     let cluster = shared_cluster().await?;
     for (values, message) in [
         (vec!["certificates.mode=existingSecret"], "certificates.existingSecret"),
@@ -80,7 +80,7 @@ async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_api_server_takes_every_object_without_a_warning() -> Result<()> {
+async fn the_api_server_accepts_every_object_without_a_warning() -> Result<()> {
     let cluster = shared_cluster().await?;
     let one_namespace = json!({"namespace": release::NAME, "fence": {"enabled": true}});
     for (name, values) in [("plain", json!({})), ("all", serde_json::from_str(ALL)?), ("one-namespace", one_namespace)]
@@ -95,7 +95,7 @@ async fn the_api_server_takes_every_object_without_a_warning() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_readme_and_the_schema_tell_what_values_yaml_tells() -> Result<()> {
+async fn the_readme_and_the_schema_match_values_yaml() -> Result<()> {
     let copy = shared_cluster().await?.folder().join("chart");
     fs::create_dir(&copy)?;
     let generated = ["README.md", "values.schema.json"];
@@ -124,7 +124,7 @@ fn undescribed(schema: &Value, path: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn common_labels_are_on_everything_and_select_nothing() -> Result<()> {
+async fn common_labels_are_on_every_object_and_in_no_selector() -> Result<()> {
     let mut values: Value = serde_json::from_str(ALL)?;
     values["podMonitor"] = json!({"enabled": true, "interval": "30s", "labels": {"release": "prometheus"}});
     values["prometheusRule"] = json!({"enabled": true, "labels": {"release": "prometheus"}});

@@ -10,7 +10,7 @@ use support::{Namespace, RUN_PODS, TestCluster, User, release};
 use crate::certificate_rights::only_its_own_certificates;
 
 #[tokio::test]
-async fn whoever_may_edit_and_log_in_sets_counts_without_a_file() -> Result<()> {
+async fn a_user_who_may_edit_and_log_in_sets_counts_without_certificate_files() -> Result<()> {
     let cluster = TestCluster::without_server(Options::default()).await?;
     cluster.install_managed(&[]).await?;
     let (shop, other) = (Namespace::new(&cluster, "shop").await?, Namespace::new(&cluster, "other").await?);

@@ -132,12 +132,12 @@ async fn upgrade_with(helm: Helm) -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_upgrade_with_helm_4_brings_the_new_definition_and_keeps_the_counts() -> Result<()> {
+async fn an_upgrade_with_helm_4_updates_the_crd_and_keeps_the_counts() -> Result<()> {
     upgrade_with(Helm::V4).await
 }
 
 #[tokio::test]
-async fn an_upgrade_with_helm_3_brings_the_new_definition_and_keeps_the_counts() -> Result<()> {
+async fn an_upgrade_with_helm_3_updates_the_crd_and_keeps_the_counts() -> Result<()> {
     upgrade_with(Helm::V3).await
 }
 

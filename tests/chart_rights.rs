@@ -13,7 +13,7 @@ use support::{
 };
 
 #[tokio::test]
-async fn one_namespace_needs_nothing_of_the_cluster() -> Result<()> {
+async fn a_release_for_one_namespace_needs_no_cluster_wide_rights() -> Result<()> {
     let values = json!({"namespace": "shop", "crds": {"enabled": false}, "targets": [{"apiGroup": "argoproj.io", "resource": "rollouts"}]});
     let objects = objects(&values).await?;
     for object in &objects {
@@ -29,7 +29,7 @@ async fn one_namespace_needs_nothing_of_the_cluster() -> Result<()> {
 }
 
 #[tokio::test]
-async fn targets_are_patched_only_behind_the_fence() -> Result<()> {
+async fn the_server_may_patch_targets_only_with_the_fence() -> Result<()> {
     for (mut values, fence, patch) in [
         (json!({}), true, true),
         (json!({"ownership": "keep"}), false, false),
@@ -61,7 +61,7 @@ fn patched(role: &Value) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_server_may_do_what_it_needs_and_no_more() -> Result<()> {
+async fn the_server_has_only_the_rights_that_it_needs() -> Result<()> {
     let cluster = shared_cluster().await?;
     for (verb, resource, allowed) in [
         ("patch", "deployments.apps --subresource=scale", true),
@@ -92,7 +92,7 @@ async fn the_server_may_do_what_it_needs_and_no_more() -> Result<()> {
 }
 
 #[tokio::test]
-async fn whoever_installs_a_kind_may_bring_the_rights_to_it() -> Result<()> {
+async fn an_aggregated_cluster_role_grants_rights_to_a_kind() -> Result<()> {
     let shop = Namespace::shared("brought").await?;
     let brought = "apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -166,7 +166,7 @@ async fn as_server(shop: &Namespace<'_>, arguments: &[&str]) -> Result<String> {
 }
 
 #[tokio::test]
-async fn the_fence_lets_the_server_change_nothing_else() -> Result<()> {
+async fn the_fence_denies_all_other_changes() -> Result<()> {
     let shop = fenced().await?;
     let owner = r#"[{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}]"#;
     let metadata = |field: &str, value: &str| format!("--patch={{\"metadata\": {{\"{field}\": {value}}}}}");
@@ -204,7 +204,7 @@ async fn the_fence_lets_the_server_change_nothing_else() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_fence_lets_the_server_correct_and_give_ownership_back() -> Result<()> {
+async fn the_fence_allows_corrections_and_giving_ownership_back() -> Result<()> {
     let shop = fenced().await?;
     for (target, count) in [("deployment/web", "f:replicas"), ("odd/odd", "f:size")] {
         let correction = ["--type=merge", r#"--patch={"spec": {"replicas": 3}}"#, "--field-manager=corrector"];

@@ -63,7 +63,7 @@ const TABLE: &[Row] = &[
 const OUR_CA: &str = "replica-count-manager CA";
 
 #[tokio::test]
-async fn each_client_certificate_has_its_outcome() -> Result<()> {
+async fn the_server_accepts_and_refuses_the_expected_client_certificates() -> Result<()> {
     let cluster = shared_cluster().await?;
     let ca = TestCa::load(cluster.certificates())?;
     let mut wrong = Vec::new();
@@ -107,7 +107,7 @@ async fn check(address: &str, config: Arc<rustls::ClientConfig>, expected: &Outc
 }
 
 #[tokio::test]
-async fn no_session_is_resumed_so_each_connection_shows_its_certificate() -> Result<()> {
+async fn no_tls_session_is_resumed() -> Result<()> {
     let cluster = shared_cluster().await?;
     let ca = TestCa::load(cluster.certificates())?;
     let mut config = ca.sign(client_params("mallory"))?.tls_config(&cluster.certificates().join("ca/ca.crt"))?;

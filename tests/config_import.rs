@@ -99,7 +99,7 @@ fn admin(cluster: &TestCluster) -> Result<Pem> {
 }
 
 #[tokio::test]
-async fn what_is_imported_from_files_works_without_them() -> Result<()> {
+async fn an_imported_certificate_works_after_its_files_are_deleted() -> Result<()> {
     let shop = Namespace::shared("import").await?;
     let (iris, folder) = user("iris").await?;
     let imported = import(&iris, &admin(shop.cluster)?.write(&folder)?).await?;
@@ -111,7 +111,7 @@ async fn what_is_imported_from_files_works_without_them() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_imported_from_a_secret_works_with_either_spelling_of_its_keys() -> Result<()> {
+async fn a_certificate_is_imported_from_a_secret_with_either_set_of_keys() -> Result<()> {
     let shop = Namespace::shared("import").await?;
     let (jack, _) = user("jack").await?;
     let flags = |name: &str| [format!("--from-secret={name}"), format!("--namespace={}", shop.name)];
@@ -191,7 +191,7 @@ fn valid(cluster: &TestCluster, from: i32, to: i32) -> Result<Pem> {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_refused_and_nothing_is_written() -> Result<()> {
+async fn unusable_files_are_refused_and_the_configuration_is_unchanged() -> Result<()> {
     let cluster = shared_cluster().await?;
     let (kate, folder) = user("kate").await?;
     let before = "# Mine.\ncontexts: {}\n";
@@ -225,7 +225,7 @@ async fn what_cannot_be_used_is_refused_and_nothing_is_written() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_certificate_of_another_ca_is_taken_with_a_warning() -> Result<()> {
+async fn a_certificate_of_another_ca_is_imported_with_a_warning() -> Result<()> {
     let cluster = shared_cluster().await?;
     let (liam, folder) = user("liam").await?;
     let other = cluster.folder().join("another-ca-of-liam");
@@ -243,7 +243,7 @@ async fn a_certificate_of_another_ca_is_taken_with_a_warning() -> Result<()> {
 }
 
 #[tokio::test]
-async fn settings_are_changed_one_by_one() -> Result<()> {
+async fn config_set_and_unset_change_one_setting() -> Result<()> {
     let mia = User::new(shared_cluster().await?, "mia")?;
     let set = async |arguments: &[&str]| mia.try_run(&[&["config"], arguments].concat()).await;
     for (wrong, message) in [

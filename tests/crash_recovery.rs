@@ -36,7 +36,7 @@ async fn every_accepted_set_survives_kills_of_the_api_server_and_etcd() -> Resul
 }
 
 #[tokio::test]
-async fn a_server_killed_between_a_set_and_its_correction_leaves_it_to_the_next() -> Result<()> {
+async fn a_restarted_server_makes_the_correction_of_a_killed_one() -> Result<()> {
     let cluster = TestCluster::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "killed").await?;
     shop.deployment("web", 1).await?;
@@ -58,7 +58,7 @@ async fn a_server_killed_between_a_set_and_its_correction_leaves_it_to_the_next(
 }
 
 #[tokio::test]
-async fn drift_of_a_time_without_server_is_corrected_and_its_actor_named() -> Result<()> {
+async fn a_drift_while_the_server_is_down_is_corrected_and_its_actor_is_named() -> Result<()> {
     let cluster = TestCluster::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "absent").await?;
     shop.deployment("web", 1).await?;
@@ -76,7 +76,7 @@ async fn drift_of_a_time_without_server_is_corrected_and_its_actor_named() -> Re
 }
 
 #[tokio::test]
-async fn a_watch_that_the_api_server_forgot_lists_again() -> Result<()> {
+async fn a_watch_with_a_forgotten_resource_version_lists_again() -> Result<()> {
     // A restarted API server has no history, so a watch from before its start is answered with 410 Gone.
     let cluster = TestCluster::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "gone").await?;
@@ -110,7 +110,7 @@ async fn a_watch_that_the_api_server_forgot_lists_again() -> Result<()> {
 }
 
 #[tokio::test]
-async fn targets_behind_a_webhook_that_hangs_delay_no_other() -> Result<()> {
+async fn targets_behind_a_hanging_webhook_delay_no_other_target() -> Result<()> {
     const HUNG: usize = 150;
     let cluster = TestCluster::start(Options::default()).await?;
     let (hung, well) = (Namespace::new(&cluster, "hung").await?, Namespace::new(&cluster, "well").await?);

@@ -7,7 +7,7 @@ use replica_count_manager::resources::ReplicaCount;
 use support::{Namespace, manifests::ReplicaCountManifest};
 
 #[test]
-fn the_charts_definition_is_the_one_of_the_code() -> Result<()> {
+fn the_charts_crd_matches_the_code() -> Result<()> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/replica-count-manager/files/crd.yaml");
     let chart = std::fs::read_to_string(path)?;
     let chart = chart.split_once('\n').map_or("", |(_comment, definition)| definition);
@@ -16,7 +16,7 @@ fn the_charts_definition_is_the_one_of_the_code() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_api_server_enforces_the_rules() -> Result<()> {
+async fn the_api_server_enforces_the_rules_of_the_crd() -> Result<()> {
     let shop = Namespace::shared("rules").await?;
     let create =
         async |manifest: String| shop.kubectl_with(&["create", "--dry-run=server", "--filename=-"], &manifest).await;
@@ -56,7 +56,7 @@ async fn the_api_server_enforces_the_rules() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_target_is_immutable_but_for_its_version() -> Result<()> {
+async fn a_target_is_immutable_except_for_its_version() -> Result<()> {
     let shop = Namespace::shared("immutable").await?;
     let manifest = ReplicaCountManifest::deployment("web")
         .of_kind("argoproj.io/v1alpha1", "Rollout")
@@ -76,7 +76,7 @@ async fn a_target_is_immutable_but_for_its_version() -> Result<()> {
 }
 
 #[tokio::test]
-async fn kubectl_shows_the_counts() -> Result<()> {
+async fn kubectl_get_shows_the_counts() -> Result<()> {
     let shop = Namespace::shared("columns").await?;
     shop.deployment("web", 2).await?;
     shop.set("web", 3).await?;

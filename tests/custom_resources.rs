@@ -111,7 +111,7 @@ impl<'a> Kind<'a> {
 }
 
 #[tokio::test]
-async fn a_kind_like_argo_rollouts_is_held_and_its_ownership_given_back() -> Result<()> {
+async fn the_server_holds_a_kind_like_argo_rollouts_and_gives_ownership_back() -> Result<()> {
     let shop = Namespace::shared("rollouts").await?;
     let kind = Kind::new(&shop);
     kind.define("v1", "replicas", ".status.replicas", true).await?;
@@ -139,7 +139,7 @@ async fn a_kind_like_argo_rollouts_is_held_and_its_ownership_given_back() -> Res
 }
 
 #[tokio::test]
-async fn a_kind_with_its_count_elsewhere_and_absent_at_first_is_held() -> Result<()> {
+async fn the_server_holds_a_count_at_another_path_that_is_absent_at_first() -> Result<()> {
     let shop = Namespace::shared("sizes").await?;
     let kind = Kind::new(&shop);
     kind.define("v1", "size", ".status.members", false).await?;
@@ -158,7 +158,7 @@ async fn a_kind_with_its_count_elsewhere_and_absent_at_first_is_held() -> Result
 }
 
 #[tokio::test]
-async fn a_kind_may_come_go_come_again_and_change_its_version() -> Result<()> {
+async fn a_kind_can_be_defined_deleted_defined_again_and_change_its_version() -> Result<()> {
     let shop = Namespace::shared("comings").await?;
     let kind = Kind::new(&shop);
     kind.hold(3).await?;
@@ -187,7 +187,7 @@ async fn a_kind_may_come_go_come_again_and_change_its_version() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_replica_set_is_held_unless_a_deployment_controls_it() -> Result<()> {
+async fn the_server_holds_a_replica_set_unless_a_deployment_controls_it() -> Result<()> {
     let shop = Namespace::shared("replica-sets").await?;
     shop.kubectl_with(&["create", "--filename=-"], &Workload::replica_set("alone").replicas(1).manifest()).await?;
     shop.deployment("web", 1).await?;
@@ -213,7 +213,7 @@ async fn a_replica_set_is_held_unless_a_deployment_controls_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_namespace_that_is_deleted_goes_and_the_server_goes_on() -> Result<()> {
+async fn the_server_keeps_working_after_a_namespace_is_deleted() -> Result<()> {
     let (gone, shop) = (Namespace::shared("deleted").await?, Namespace::shared("left").await?);
     for namespace in [&gone, &shop] {
         namespace.deployment("web", 1).await?;

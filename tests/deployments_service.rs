@@ -6,7 +6,7 @@ use serde_json::json;
 use support::Namespace;
 
 #[tokio::test]
-async fn a_deployment_is_set_got_and_listed() -> Result<()> {
+async fn a_count_is_set_read_and_listed() -> Result<()> {
     let shop = Namespace::shared("facade").await?;
     shop.deployment("web", 2).await?;
     let call = async |method: &str, request| {
@@ -33,7 +33,7 @@ async fn a_deployment_is_set_got_and_listed() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_list_holds_deployments_of_all_namespaces_and_nothing_else() -> Result<()> {
+async fn a_list_contains_only_deployments_of_all_namespaces() -> Result<()> {
     let (one, two) = (Namespace::shared("one").await?, Namespace::shared("two").await?);
     for namespace in [&one, &two] {
         namespace.deployment("web", 1).await?;
@@ -55,7 +55,7 @@ async fn a_list_holds_deployments_of_all_namespaces_and_nothing_else() -> Result
 }
 
 #[tokio::test]
-async fn the_documented_call_works_to_the_letter() -> Result<()> {
+async fn the_documented_grpcurl_call_works() -> Result<()> {
     let shop = Namespace::shared("letter").await?;
     shop.deployment("web", 2).await?;
     shop.set("web", 3).await?;

@@ -130,7 +130,7 @@ impl<'a> Targets<'a> {
 
 #[tokio::test]
 #[ignore = "its 100,000 drifts take 20 minutes: make stress"]
-async fn drifts_without_end_leave_nothing_behind() -> Result<()> {
+async fn endless_drifts_grow_neither_memory_nor_events_nor_managed_fields() -> Result<()> {
     let drifts = env::var("DRIFTS").ok().map_or(Ok(DRIFTS), |number| number.parse()).context("DRIFTS is no number")?;
     let cluster = TestCluster::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "endurance").await?;

@@ -30,7 +30,7 @@ fn assert_drift(status: &Value, manager: &str, from: i64, to: i64) {
 }
 
 #[tokio::test]
-async fn a_deployment_is_put_back_whichever_way_kubectl_changes_it() -> Result<()> {
+async fn every_way_to_change_a_deployment_with_kubectl_is_corrected() -> Result<()> {
     let shop = Namespace::shared("drift").await?;
     shop.deployment("web", 2).await?;
     shop.set("web", 3).await?;
@@ -61,7 +61,7 @@ async fn a_deployment_is_put_back_whichever_way_kubectl_changes_it() -> Result<(
 }
 
 #[tokio::test]
-async fn a_drift_is_told_of_with_its_correction() -> Result<()> {
+async fn the_status_shows_a_drift_together_with_its_correction() -> Result<()> {
     let shop = Namespace::shared("told").await?;
     shop.deployment("web", 2).await?;
     shop.set("web", 3).await?;
@@ -87,7 +87,7 @@ async fn a_drift_is_told_of_with_its_correction() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_forced_server_side_apply_is_put_back() -> Result<()> {
+async fn a_forced_server_side_apply_is_corrected() -> Result<()> {
     let shop = Namespace::shared("forced").await?;
     let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=gitops", "--filename=-"];
     shop.kubectl_with(&apply, &Workload::deployment("web").replicas(2).manifest()).await?;
@@ -101,7 +101,7 @@ async fn a_forced_server_side_apply_is_put_back() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_stateful_set_is_put_back() -> Result<()> {
+async fn a_drift_of_a_stateful_set_is_corrected() -> Result<()> {
     let shop = Namespace::shared("stateful").await?;
     shop.stateful_set("db", 1).await?;
     let target = json!({"namespace": shop.name, "kind": "StatefulSet", "name": "db"});
@@ -116,7 +116,7 @@ async fn a_stateful_set_is_put_back() -> Result<()> {
 }
 
 #[tokio::test]
-async fn zero_is_a_count_like_any_other() -> Result<()> {
+async fn counts_of_zero_are_held_and_corrected() -> Result<()> {
     let shop = Namespace::shared("zero").await?;
     shop.deployment("web", 2).await?;
     shop.set("web", 0).await?;
@@ -134,7 +134,7 @@ async fn zero_is_a_count_like_any_other() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_drift_leaves_an_event_on_the_target() -> Result<()> {
+async fn a_drift_creates_an_event_for_the_target() -> Result<()> {
     let shop = Namespace::shared("event").await?;
     shop.deployment("web", 2).await?;
     shop.set("web", 2).await?;
@@ -184,7 +184,7 @@ async fn a_count_above_the_maximum_is_not_enforced() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_count_waits_for_its_target_and_outlives_it() -> Result<()> {
+async fn a_replica_count_waits_for_its_target_and_outlives_it() -> Result<()> {
     let shop = Namespace::shared("later").await?;
     shop.kubectl_with(&["apply", "--filename=-"], &ReplicaCountManifest::deployment("web").replicas(4).manifest())
         .await?;
@@ -200,7 +200,7 @@ async fn a_count_waits_for_its_target_and_outlives_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn without_its_replica_count_a_target_is_left_as_it_is() -> Result<()> {
+async fn the_server_leaves_a_target_alone_after_its_replica_count_is_deleted() -> Result<()> {
     let shop = Namespace::shared("deleted").await?;
     shop.deployment("web", 2).await?;
     shop.deployment("witness", 2).await?;
@@ -218,7 +218,7 @@ async fn without_its_replica_count_a_target_is_left_as_it_is() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_override_holds_until_its_end() -> Result<()> {
+async fn an_override_is_held_until_its_end() -> Result<()> {
     let shop = Namespace::shared("override").await?;
     shop.deployment("web", 2).await?;
     shop.deployment("sale", 2).await?;
@@ -247,7 +247,7 @@ async fn an_override_holds_until_its_end() -> Result<()> {
 }
 
 #[tokio::test]
-async fn one_drift_costs_one_correction() -> Result<()> {
+async fn one_drift_causes_one_correction() -> Result<()> {
     let shop = Namespace::shared("once").await?;
     shop.deployment("web", 3).await?;
     shop.set("web", 3).await?;
@@ -266,7 +266,7 @@ async fn one_drift_costs_one_correction() -> Result<()> {
 }
 
 #[tokio::test]
-async fn many_drifts_at_once_are_all_put_back() -> Result<()> {
+async fn many_drifts_at_once_are_all_corrected() -> Result<()> {
     let shop = Namespace::shared("many").await?;
     let names = names("web", 40);
     shop.create_all(&names, |name| Workload::deployment(name).replicas(1).manifest()).await?;

@@ -160,7 +160,7 @@ async fn fuzz_connections(
 }
 
 #[tokio::test]
-async fn no_message_and_no_bytes_harm_the_server() -> Result<()> {
+async fn arbitrary_messages_and_bytes_do_not_harm_the_server() -> Result<()> {
     let shop = Namespace::shared("fuzz").await?;
     shop.deployment("web", 3).await?;
     let (user, cluster) = (format!("user-{}", shop.name), shop.cluster);

@@ -9,7 +9,7 @@ use support::{
 };
 
 #[tokio::test]
-async fn helm_4_upgrades_other_counts_without_a_conflict_and_without_changing_ours() -> Result<()> {
+async fn helm_4_upgrades_meet_no_conflict_and_their_counts_are_corrected() -> Result<()> {
     let shop = Namespace::shared("helm4").await?;
     let helm = || shop.cluster.helm();
     HelmUpgrade::to(helm(), "first").replicas(2).run(&shop).await?;
@@ -30,7 +30,7 @@ async fn helm_4_upgrades_other_counts_without_a_conflict_and_without_changing_ou
 }
 
 #[tokio::test]
-async fn a_server_that_keeps_the_ownership_makes_helm_4_meet_a_conflict() -> Result<()> {
+async fn helm_4_meets_a_conflict_if_the_server_keeps_the_ownership() -> Result<()> {
     let cluster = TestCluster::start_with(Options::default(), &["--set=ownership=keep"]).await?;
     let shop = Namespace::new(&cluster, "keep").await?;
     HelmUpgrade::to(cluster.helm(), "first").replicas(2).run(&shop).await?;
@@ -44,7 +44,7 @@ async fn a_server_that_keeps_the_ownership_makes_helm_4_meet_a_conflict() -> Res
 }
 
 #[tokio::test]
-async fn a_chart_that_sets_no_count_never_resets_it() -> Result<()> {
+async fn a_chart_without_a_count_never_resets_the_count() -> Result<()> {
     let shop = Namespace::shared("countless").await?;
     HelmUpgrade::to(shop.cluster.helm(), "first").run(&shop).await?;
     shop.set("web", 3).await?;
@@ -64,7 +64,7 @@ async fn a_chart_that_sets_no_count_never_resets_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_chart_that_leaves_the_count_out_later_is_named_and_no_longer_an_applier() -> Result<()> {
+async fn helm_stops_being_an_applier_when_its_chart_drops_the_count() -> Result<()> {
     let shop = Namespace::shared("dropped").await?;
     let helm = || shop.cluster.helm();
     HelmUpgrade::to(helm(), "with").replicas(2).run(&shop).await?;
@@ -79,7 +79,7 @@ async fn a_chart_that_leaves_the_count_out_later_is_named_and_no_longer_an_appli
 }
 
 #[tokio::test]
-async fn helm_3_upgrades_are_put_back() -> Result<()> {
+async fn counts_of_helm_3_upgrades_are_corrected() -> Result<()> {
     let shop = Namespace::shared("helm3").await?;
     let helm = || shop.cluster.helm3();
     HelmUpgrade::to(helm(), "first").replicas(2).run(&shop).await?;

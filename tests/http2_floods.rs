@@ -71,7 +71,7 @@ async fn flood(address: String, who: Arc<ClientConfig>, frames: Frames) -> Resul
 }
 
 #[tokio::test]
-async fn floods_of_frames_harm_nobody() -> Result<()> {
+async fn floods_of_frames_do_not_affect_other_clients() -> Result<()> {
     let shop = Namespace::shared("floods").await?;
     let server = server(&shop, 1024).await?;
     let (alice, mallory) = (user(&shop, "alice")?, user(&shop, "mallory")?);

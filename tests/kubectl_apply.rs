@@ -21,13 +21,13 @@ async fn three_times(purpose: &str, flags: &[&str], manager: &str) -> Result<()>
         let revision = format!("apply-{drifts}");
         shop.kubectl_with(&apply, &Workload::deployment("web").replicas(3 + drifts).revision(&revision).manifest())
             .await?;
-        Correction { revision: &revision, replicas: 3, drifts: drifts.into(), manager: manager }.wait_in(&shop).await?;
+        Correction { revision: &revision, replicas: 3, drifts: drifts.into(), manager }.wait_in(&shop).await?;
     }
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     Correction { revision: "apply-3", replicas: 3, drifts: 4, manager: "kubectl" }.wait_in(&shop).await?;
     not_ours(&shop, flags).await?;
     shop.kubectl_with(&apply, &Workload::deployment("web").replicas(9).revision("last").manifest()).await?;
-    Correction { revision: "last", replicas: 3, drifts: 5, manager: manager }.wait_in(&shop).await
+    Correction { revision: "last", replicas: 3, drifts: 5, manager }.wait_in(&shop).await
 }
 
 /// Waits until the ownership is given back, where there is somebody to give it to.
@@ -44,7 +44,7 @@ async fn not_ours(shop: &Namespace<'_>, flags: &[&str]) -> Result<()> {
 }
 
 #[tokio::test]
-async fn client_side_applies_are_put_back() -> Result<()> {
+async fn client_side_applies_are_corrected() -> Result<()> {
     three_times("client-side", &[], "kubectl-client-side-apply").await
 }
 
@@ -54,19 +54,19 @@ async fn server_side_applies_meet_no_conflict() -> Result<()> {
 }
 
 #[tokio::test]
-async fn forced_applies_as_by_flux_are_put_back() -> Result<()> {
+async fn forced_applies_of_flux_are_corrected() -> Result<()> {
     let flux = ["--server-side", "--force-conflicts", "--field-manager=kustomize-controller"];
     three_times("flux", &flux, "kustomize-controller").await
 }
 
 #[tokio::test]
-async fn forced_applies_as_by_argo_cd_are_put_back() -> Result<()> {
+async fn forced_applies_of_argo_cd_are_corrected() -> Result<()> {
     let argo_cd = ["--server-side", "--force-conflicts", "--field-manager=argocd-controller"];
     three_times("argo-cd", &argo_cd, "argocd-controller").await
 }
 
 #[tokio::test]
-async fn an_applier_of_the_count_alone_meets_no_conflict() -> Result<()> {
+async fn an_applier_of_only_the_count_meets_no_conflict() -> Result<()> {
     let shop = Namespace::shared("count-alone").await?;
     shop.kubectl_with(
         &["create", "--filename=-"],
@@ -92,7 +92,7 @@ async fn an_applier_of_the_count_alone_meets_no_conflict() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_kustomization_with_a_count_is_put_back() -> Result<()> {
+async fn the_count_of_a_kustomization_is_corrected() -> Result<()> {
     let shop = Namespace::shared("kustomize").await?;
     let folder = shop.cluster.folder().join("kustomization");
     std::fs::create_dir_all(&folder)?;
@@ -116,7 +116,7 @@ async fn a_kustomization_with_a_count_is_put_back() -> Result<()> {
 }
 
 #[tokio::test]
-async fn whoever_scales_after_a_zero_is_named() -> Result<()> {
+async fn the_status_names_the_actor_of_a_scale_after_a_count_of_zero() -> Result<()> {
     let shop = Namespace::shared("after-zero").await?;
     shop.deployment("web", 3).await?;
     shop.set("web", 3).await?;

@@ -44,7 +44,7 @@ fn logged(server: &Server, words: &str) -> Result<Timestamp> {
 }
 
 #[tokio::test]
-async fn all_serve_and_what_happens_while_the_leader_is_killed_is_put_back() -> Result<()> {
+async fn all_replicas_serve_and_the_next_leader_corrects_drifts_after_a_kill() -> Result<()> {
     let cluster = start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "killed").await?;
     let names = names("web", 12);
@@ -94,7 +94,7 @@ async fn all_serve_and_what_happens_while_the_leader_is_killed_is_put_back() -> 
 }
 
 #[tokio::test]
-async fn a_leader_that_stops_hands_over_at_once() -> Result<()> {
+async fn a_stopping_leader_hands_over_at_once() -> Result<()> {
     let cluster = start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "stopped").await?;
     create_managed(&shop, &["web".to_owned()]).await?;
@@ -154,7 +154,7 @@ impl Hold {
 }
 
 #[tokio::test]
-async fn a_late_write_of_a_leader_that_was_paused_is_put_right_and_is_no_drift() -> Result<()> {
+async fn a_late_write_of_a_paused_leader_is_corrected_and_is_not_a_drift() -> Result<()> {
     let cluster = start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "paused").await?;
     create_managed(&shop, &["web".to_owned()]).await?;
@@ -203,7 +203,7 @@ async fn a_late_write_of_a_leader_that_was_paused_is_put_right_and_is_no_drift()
 }
 
 #[tokio::test]
-async fn without_an_api_server_nobody_leads_and_with_it_again_one_does() -> Result<()> {
+async fn no_replica_leads_without_an_api_server_and_one_leads_after_its_return() -> Result<()> {
     let cluster = start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "gone").await?;
     create_managed(&shop, &["web".to_owned()]).await?;

@@ -12,7 +12,7 @@ use support::{
 };
 
 #[tokio::test]
-async fn probes_and_metrics_answer_in_plain_http() -> Result<()> {
+async fn probes_and_metrics_are_served_over_plain_http() -> Result<()> {
     let cluster = shared_cluster().await?;
     assert_eq!(cluster.http("/livez").await?, (200, "ok\n".to_owned()));
     assert_eq!(cluster.http("/readyz").await?, (200, "ok\n".to_owned()));
@@ -31,7 +31,7 @@ async fn probes_and_metrics_answer_in_plain_http() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_stopping_server_turns_unready_serves_on_and_ends_by_itself() -> Result<()> {
+async fn a_stopping_server_becomes_unready_drains_and_exits() -> Result<()> {
     let cluster = TestCluster::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "stopping").await?;
     shop.deployment("web", 1).await?;
@@ -73,7 +73,7 @@ async fn a_stopping_server_turns_unready_serves_on_and_ends_by_itself() -> Resul
 }
 
 #[tokio::test]
-async fn a_server_of_one_namespace_leaves_the_others_alone() -> Result<()> {
+async fn a_server_of_one_namespace_ignores_other_namespaces() -> Result<()> {
     let cluster = shared_cluster().await?;
     let (own, other) = (Namespace::shared("own").await?, Namespace::shared("foreign").await?);
     let server = cluster.standalone(server_flags(&own, cluster.certificates(), CERTIFICATE_FILES))?;

@@ -89,7 +89,7 @@ async fn half_open(address: String, connections: usize) -> Result<()> {
 }
 
 #[tokio::test]
-async fn ten_thousand_half_open_handshakes_keep_nobody_out() -> Result<()> {
+async fn ten_thousand_half_open_handshakes_do_not_block_other_clients() -> Result<()> {
     let shop = Namespace::shared("half-open").await?;
     // Of 1,024 files, 192 are for handshakes: fewer than are open at once here.
     let server = server(&shop, 1024).await?;
@@ -112,7 +112,7 @@ async fn ten_thousand_half_open_handshakes_keep_nobody_out() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_server_with_few_files_shares_them_and_works_on() -> Result<()> {
+async fn a_server_with_few_file_descriptors_limits_connections_and_keeps_working() -> Result<()> {
     let shop = Namespace::shared("few-files").await?;
     // Of 128 files, 48 are for connections, 6 of them one user's.
     let server = server(&shop, 128).await?;
@@ -155,7 +155,7 @@ async fn a_server_with_few_files_shares_them_and_works_on() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_call_that_is_too_large_fails_alone() -> Result<()> {
+async fn a_call_that_is_too_large_fails_without_ending_its_connection() -> Result<()> {
     let shop = Namespace::shared("large").await?;
     let mut client = shop.cluster.client()?;
     let reason = "x".repeat(65 * 1024);
@@ -174,7 +174,7 @@ async fn a_call_that_is_too_large_fails_alone() -> Result<()> {
 }
 
 #[tokio::test]
-async fn one_user_has_so_many_watches_and_leaves_some_to_others() -> Result<()> {
+async fn the_watches_of_one_user_are_limited() -> Result<()> {
     let shop = Namespace::shared("watches").await?;
     let alice = user(&shop, "alice-of-watches")?;
     let channels = [0, 1].map(|_| dial(shop.cluster.grpc_address().to_owned(), alice.clone()));
@@ -198,7 +198,7 @@ async fn one_user_has_so_many_watches_and_leaves_some_to_others() -> Result<()> 
 
 #[tokio::test]
 #[ignore = "its 6,000 writes take minutes: make stress"]
-async fn a_watch_that_is_not_read_is_cut_off_and_holds_no_memory() -> Result<()> {
+async fn an_unread_watch_is_ended_and_holds_no_memory() -> Result<()> {
     let shop = Namespace::shared("unread").await?;
     let server = server(&shop, 1024).await?;
     let alice = user(&shop, "alice")?;

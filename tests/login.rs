@@ -84,7 +84,7 @@ fn life(entry: &Value) -> Result<i64> {
 }
 
 #[tokio::test]
-async fn a_login_is_renewed_without_a_word_for_as_long_as_was_asked() -> Result<()> {
+async fn a_login_is_renewed_silently_with_the_requested_duration() -> Result<()> {
     let ruth = user("ruth").await?;
     // The shortest that Kubernetes lets anybody ask for.
     ruth.run(&["login", "--for=10m"]).await?;
@@ -111,7 +111,7 @@ async fn a_login_is_renewed_without_a_word_for_as_long_as_was_asked() -> Result<
 }
 
 #[tokio::test]
-async fn a_renewal_that_would_name_another_user_changes_nothing() -> Result<()> {
+async fn a_renewal_for_another_user_changes_nothing() -> Result<()> {
     let paul = user("paul").await?;
     paul.run(&["login"]).await?;
     let old = replace_certificate(&paul, "saul", OLD).await?;
@@ -137,7 +137,7 @@ async fn a_renewal_that_would_name_another_user_changes_nothing() -> Result<()> 
 }
 
 #[tokio::test]
-async fn no_request_is_filed_for_a_configuration_that_cannot_be_written() -> Result<()> {
+async fn no_certificate_is_requested_if_the_configuration_cannot_be_written() -> Result<()> {
     let mut nina = user("nina").await?;
     // Nobody makes files there, not even root.
     nina.config = PathBuf::from("/proc/kubectl-replicas.yaml");
@@ -151,7 +151,7 @@ async fn no_request_is_filed_for_a_configuration_that_cannot_be_written() -> Res
 }
 
 #[tokio::test]
-async fn who_lacks_a_right_is_told_which_and_what_grants_it() -> Result<()> {
+async fn a_login_without_the_right_fails_with_the_command_that_grants_it() -> Result<()> {
     let olga = User::new(shared_cluster().await?, "olga")?;
     olga.grant_connect().await?;
     let outcome = olga.try_run(&["login"]).await?;

@@ -45,7 +45,7 @@ impl Waiting {
 }
 
 #[tokio::test]
-async fn a_login_waits_for_an_administrator_and_ends_as_that_one_decides() -> Result<()> {
+async fn a_login_waits_for_the_decision_of_an_administrator() -> Result<()> {
     let cluster = TestCluster::without_server(Options::default()).await?;
     cluster.install_managed(&["--set=certificates.clients.autoApprove=false"]).await?;
     let alice = User::new(&cluster, "alice")?;

@@ -19,7 +19,7 @@ fn lines(log: &str) -> Result<Vec<Value>> {
 }
 
 #[tokio::test]
-async fn every_line_of_a_log_in_json_is_an_object_with_its_fields() -> Result<()> {
+async fn every_line_of_a_json_log_is_an_object_with_the_common_fields() -> Result<()> {
     let cluster = shared_cluster().await?;
     let shop = Namespace::shared("logged").await?;
     let flags = server_flags(&shop, cluster.certificates(), CERTIFICATE_FILES);
@@ -50,7 +50,7 @@ async fn every_line_of_a_log_in_json_is_an_object_with_its_fields() -> Result<()
 }
 
 #[tokio::test]
-async fn a_start_that_fails_says_so_in_json() -> Result<()> {
+async fn a_failed_start_is_logged_in_json() -> Result<()> {
     let cluster = shared_cluster().await?;
     let flags = ["--log-format=json", "--cert-file=/nowhere/tls.crt"];
     let server = cluster.standalone(flags)?;
@@ -65,7 +65,7 @@ async fn a_start_that_fails_says_so_in_json() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_start_says_so_in_plain_text() -> Result<()> {
+async fn an_invalid_log_level_is_reported_in_plain_text() -> Result<()> {
     let server = shared_cluster().await?.standalone(["--log-format=json", "--log-level=kube=loud"])?;
     wait::until("the failure", PATIENCE, async || {
         let log = server.log()?;

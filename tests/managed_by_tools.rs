@@ -31,7 +31,7 @@ async fn kept_by(shop: &Namespace<'_>, owner: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_count_that_argo_cd_applies_is_its_own() -> Result<()> {
+async fn a_replica_count_that_argo_cd_applies_is_managed_by_argo_cd() -> Result<()> {
     let shop = Namespace::shared("argo-cd-count").await?;
     shop.deployment("web", 2).await?;
     let apply = ["apply", "--server-side", "--field-manager=argocd-controller", "--filename=-"];
@@ -40,7 +40,7 @@ async fn a_count_that_argo_cd_applies_is_its_own() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_count_in_a_helm_chart_is_the_releases() -> Result<()> {
+async fn a_replica_count_in_a_helm_chart_is_managed_by_the_release() -> Result<()> {
     let shop = Namespace::shared("helm-count").await?;
     shop.deployment("web", 2).await?;
     let chart = shop.cluster.folder().join("count-chart");
@@ -54,7 +54,7 @@ async fn a_count_in_a_helm_chart_is_the_releases() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_count_that_somebody_applies_with_kubectl_may_be_set() -> Result<()> {
+async fn a_replica_count_that_kubectl_applies_can_be_set() -> Result<()> {
     let shop = Namespace::shared("kubectl-count").await?;
     shop.deployment("web", 2).await?;
     shop.kubectl_with(

@@ -56,7 +56,7 @@ async fn answers(server: &StandaloneServer, certificate: &Certificate) -> Result
 }
 
 #[tokio::test]
-async fn servers_that_start_at_once_share_one_ca_and_show_nobody_its_key() -> Result<()> {
+async fn servers_that_start_at_once_share_one_ca_and_keep_its_key_secret() -> Result<()> {
     let shop = Namespace::shared("managed").await?;
     let servers = [server(&shop)?, server(&shop)?, server(&shop)?];
     let certificate = admin(&shop).await?;
@@ -75,7 +75,7 @@ async fn servers_that_start_at_once_share_one_ca_and_show_nobody_its_key() -> Re
 }
 
 #[tokio::test]
-async fn a_secret_that_is_deleted_comes_back_as_it_was() -> Result<()> {
+async fn a_deleted_secret_is_restored_unchanged() -> Result<()> {
     let shop = Namespace::shared("deleted-ca").await?;
     let server = server(&shop)?;
     let certificate = admin(&shop).await?;
@@ -88,7 +88,7 @@ async fn a_secret_that_is_deleted_comes_back_as_it_was() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_damaged_secret_changes_nothing_is_told_and_mended() -> Result<()> {
+async fn a_damaged_secret_is_reported_and_changes_nothing() -> Result<()> {
     let shop = Namespace::shared("damaged-ca").await?;
     let server = server(&shop)?;
     let certificate = admin(&shop).await?;
@@ -134,7 +134,7 @@ async fn rotate(shop: &Namespace<'_>) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_new_ca_under_load_fails_no_call_and_is_in_force_soon() -> Result<()> {
+async fn the_server_replaces_its_ca_under_load_without_failed_calls() -> Result<()> {
     let shop = Namespace::shared("rotated-ca").await?;
     let server = server(&shop)?;
     // Trusts the CA of before for ever, as somebody who has copied it does.
@@ -174,7 +174,7 @@ async fn reached(shop: &Namespace<'_>, name: &str, until: &str) -> Result<Value>
 }
 
 #[tokio::test]
-async fn a_request_becomes_a_certificate_of_who_made_it_and_nothing_more() -> Result<()> {
+async fn a_certificate_request_is_signed_only_for_its_requester() -> Result<()> {
     let shop = Namespace::shared("signer").await?;
     let namespace = format!("--pod-namespace={}", shop.name);
     let flags =

@@ -25,7 +25,7 @@ async fn grows(cluster: &TestCluster, series: &str, before: f64) -> Result<()> {
 }
 
 #[tokio::test]
-async fn drifts_are_counted_by_the_kind_of_program_that_caused_them() -> Result<()> {
+async fn drifts_are_counted_by_kind_of_actor() -> Result<()> {
     let shop = Namespace::shared("counted").await?;
     let series = [
         r#"replica_count_manager_drifts_total{actor="kubectl"}"#,
@@ -55,7 +55,7 @@ async fn drifts_are_counted_by_the_kind_of_program_that_caused_them() -> Result<
 }
 
 #[tokio::test]
-async fn calls_are_counted_by_their_codes_and_watches_while_they_are_open() -> Result<()> {
+async fn calls_are_counted_by_code_and_open_watches_are_counted() -> Result<()> {
     let cluster = shared_cluster().await?;
     let call = |method: &str, code: &str| {
         let service = r#"grpc_type="unary",grpc_service="proto.DeploymentsService""#;
@@ -81,7 +81,7 @@ async fn calls_are_counted_by_their_codes_and_watches_while_they_are_open() -> R
 }
 
 #[tokio::test]
-async fn requests_watches_and_the_process_are_told_of() -> Result<()> {
+async fn api_server_requests_watches_and_the_process_have_metrics() -> Result<()> {
     let cluster = shared_cluster().await?;
     for series in [
         r#"replica_count_manager_apiserver_requests_total{verb="watch",code="200"}"#,
@@ -102,7 +102,7 @@ async fn requests_watches_and_the_process_are_told_of() -> Result<()> {
 }
 
 #[tokio::test]
-async fn there_is_no_series_of_what_a_caller_makes_up() -> Result<()> {
+async fn labels_never_carry_names_from_callers() -> Result<()> {
     let cluster = shared_cluster().await?;
     let shop = Namespace::shared("made-up").await?;
     shop.deployment("unheard-of", 1).await?;

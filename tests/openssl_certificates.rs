@@ -113,7 +113,7 @@ async fn alert(folder: &Folder, server: &StandaloneServer, presented: Presented)
 }
 
 #[tokio::test]
-async fn rsa_1024_is_refused() -> Result<()> {
+async fn a_client_key_of_rsa_1024_is_refused() -> Result<()> {
     let cluster = shared_cluster().await?;
     let Some(folder) = Folder::new(cluster.folder().join("openssl-1024")).await? else { return Ok(()) };
     for file in ["ca.crt", "ca.key"] {

@@ -42,7 +42,7 @@ async fn says(cluster: &TestCluster, shop: &Namespace<'_>, words: &str, metric: 
 }
 
 #[tokio::test]
-async fn a_server_without_its_fence_says_so_until_it_is_back() -> Result<()> {
+async fn the_server_reports_a_missing_fence_until_it_is_restored() -> Result<()> {
     let cluster = TestCluster::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "fence").await?;
     applied(&shop).await?;
@@ -64,7 +64,7 @@ async fn a_server_without_its_fence_says_so_until_it_is_back() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_server_that_may_not_patch_targets_keeps_the_ownership_and_says_so_once() -> Result<()> {
+async fn a_server_without_the_right_to_patch_keeps_the_ownership_and_logs_it_once() -> Result<()> {
     let cluster = TestCluster::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "kept").await?;
     let without_patch = |role: String| {

@@ -54,7 +54,7 @@ async fn a_count_is_set_shown_and_unset() -> Result<()> {
 }
 
 #[tokio::test]
-async fn machines_read_json_and_yaml() -> Result<()> {
+async fn list_and_get_print_json_and_yaml() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
     shop.deployment("web", 2).await?;
     shop.stateful_set("db", 1).await?;
@@ -76,7 +76,7 @@ async fn machines_read_json_and_yaml() -> Result<()> {
 }
 
 #[tokio::test]
-async fn several_targets_are_set_at_once_and_waited_for() -> Result<()> {
+async fn set_changes_several_targets_and_waits_for_them() -> Result<()> {
     let shop = Namespace::shared("several").await?;
     for name in ["a", "b", "c"] {
         shop.deployment(name, 1).await?;
@@ -93,7 +93,7 @@ async fn several_targets_are_set_at_once_and_waited_for() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_refused_before_anything_is_sent() -> Result<()> {
+async fn wrong_arguments_are_refused_before_any_call() -> Result<()> {
     let shop = Namespace::shared("wrong").await?;
     shop.deployment("a", 1).await?;
     for (line, message) in [
@@ -115,7 +115,7 @@ async fn what_is_wrong_is_refused_before_anything_is_sent() -> Result<()> {
 }
 
 #[tokio::test]
-async fn one_failure_does_not_keep_the_others_from_being_set() -> Result<()> {
+async fn one_failed_target_does_not_stop_the_others() -> Result<()> {
     let shop = Namespace::shared("partly").await?;
     shop.deployment("a", 1).await?;
     shop.deployment("c", 1).await?;
@@ -134,7 +134,7 @@ async fn one_failure_does_not_keep_the_others_from_being_set() -> Result<()> {
 }
 
 #[tokio::test]
-async fn everything_is_done_although_nobody_reads_on() -> Result<()> {
+async fn a_closed_standard_output_does_not_stop_the_sets() -> Result<()> {
     let shop = Namespace::shared("unread").await?;
     for name in ["a", "b", "c"] {
         shop.deployment(name, 1).await?;
@@ -154,7 +154,7 @@ async fn everything_is_done_although_nobody_reads_on() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_wait_survives_a_connection_that_breaks() -> Result<()> {
+async fn the_wait_survives_a_broken_connection() -> Result<()> {
     let shop = Namespace::shared("breaks").await?;
     let way = BreakableWay::to(shop.cluster.grpc_address()).await?;
     let (waiting, mut lines) = way.wait_for(&shop, "soon").await?;
@@ -234,7 +234,7 @@ async fn a_direct_address_needs_no_port_forward() -> Result<()> {
 }
 
 #[tokio::test]
-async fn all_namespaces_and_the_versions_are_shown() -> Result<()> {
+async fn list_shows_all_namespaces_and_version_shows_both_versions() -> Result<()> {
     let shop = Namespace::shared("versions").await?;
     shop.deployment("web", 1).await?;
     done(&shop, "set web 1").await?;

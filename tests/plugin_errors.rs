@@ -26,7 +26,7 @@ fn list(cluster: &TestCluster) -> Command {
 }
 
 #[tokio::test]
-async fn the_kubeconfig_is_missing_or_has_no_such_context() -> Result<()> {
+async fn a_missing_kubeconfig_or_context_is_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
     unreachable(list(cluster).env("KUBECONFIG", "/nowhere"), &["there is no kubeconfig", "/nowhere"]).await?;
     let context = run(cluster.kubectl().args(["config", "current-context"])).await?;
@@ -44,7 +44,7 @@ async fn the_kubeconfig_is_missing_or_has_no_such_context() -> Result<()> {
 }
 
 #[tokio::test]
-async fn rights_are_missing() -> Result<()> {
+async fn missing_rights_are_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
     let outsider = cluster.control_plane.kubeconfig_for("outsider", None)?;
     unreachable(list(cluster).env("KUBECONFIG", &outsider), &["not allowed to", "services"]).await?;
@@ -77,7 +77,7 @@ fn config_of(cluster: &TestCluster, user: &str, kubeconfig: &PathBuf) -> Result<
 }
 
 #[tokio::test]
-async fn there_is_no_server_or_none_is_ready() -> Result<()> {
+async fn a_missing_or_unready_server_is_explained() -> Result<()> {
     let shop = Namespace::shared("noserver").await?;
     let elsewhere = ["--service-namespace", &shop.name, "--service-name", "replicas"];
     let missing = format!("there is no Service replicas in the namespace {}", shop.name);
@@ -87,7 +87,7 @@ async fn there_is_no_server_or_none_is_ready() -> Result<()> {
 }
 
 #[tokio::test]
-async fn no_certificate_is_configured_or_its_file_is_missing() -> Result<()> {
+async fn a_missing_certificate_is_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
     let nothing = cluster.folder().join("no-config.yaml");
     let mut plugin = list(cluster);
@@ -98,7 +98,7 @@ async fn no_certificate_is_configured_or_its_file_is_missing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_configuration_that_is_wrong_says_where() -> Result<()> {
+async fn a_wrong_configuration_is_reported_with_its_line() -> Result<()> {
     let cluster = shared_cluster().await?;
     let wrong = cluster.folder().join("wrong.yaml");
     fs::write(&wrong, "contexts:\n  somewhere:\n    certficate: x\n")?;
@@ -109,7 +109,7 @@ async fn a_configuration_that_is_wrong_says_where() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_two_sides_do_not_trust_each_other() -> Result<()> {
+async fn untrusted_certificates_are_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
     let other = cluster.folder().join("strangers");
     release::make_certificates(&other).await?;
@@ -126,7 +126,7 @@ async fn the_two_sides_do_not_trust_each_other() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_certificate_has_expired() -> Result<()> {
+async fn an_expired_certificate_is_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
     let read = |name: &str| fs::read_to_string(cluster.certificates().join(name));
     let issuer = Issuer::from_ca_cert_pem(&read("ca/ca.crt")?, KeyPair::from_pem(&read("ca/ca.key")?)?)?;
@@ -144,7 +144,7 @@ async fn a_certificate_has_expired() -> Result<()> {
 }
 
 #[tokio::test]
-async fn nobody_or_somebody_else_is_at_the_address() -> Result<()> {
+async fn a_wrong_address_is_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
     let nobody = format!("127.0.0.1:{}", ports::free()?);
     unreachable(list(cluster).args(["--address", &nobody]), &["failed to connect to", "Connection refused"]).await?;

@@ -50,7 +50,7 @@ fn refusal<T>(answer: Result<T, Error>) -> Result<Box<Status>> {
 }
 
 #[tokio::test]
-async fn every_kind_says_the_same_in_both_formats() -> Result<()> {
+async fn every_kind_reads_the_same_in_both_formats() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
     shop.deployment("web", 2).await?;
     shop.stateful_set("store", 3).await?;
@@ -71,7 +71,7 @@ async fn every_kind_says_the_same_in_both_formats() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_object_that_ends_and_others_have_written_says_the_same_in_both_formats() -> Result<()> {
+async fn a_deleting_object_with_several_owners_reads_the_same_in_both_formats() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
     shop.deployment("web", 2).await?;
     let patch = r#"--patch={"metadata": {"labels": {"tier": "front"}, "finalizers": ["example.com/hold"]}}"#;
@@ -94,7 +94,7 @@ async fn an_object_that_ends_and_others_have_written_says_the_same_in_both_forma
 
 /// The API server checks no text of an owner's that a client writes in protobuf.
 #[tokio::test]
-async fn an_object_with_text_that_is_no_text_says_the_same_in_both_formats() -> Result<()> {
+async fn an_object_with_invalid_utf_8_reads_the_same_in_both_formats() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
     shop.deployment("web", 2).await?;
     let owner =
@@ -135,7 +135,7 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_refusal_says_the_same_in_both_formats() -> Result<()> {
+async fn an_api_error_reads_the_same_in_both_formats() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
     let apis = both(&shop.cluster.control_plane.client().await?, &shop, &TargetKind::apps()[0]);
     let mut refusals = Vec::new();

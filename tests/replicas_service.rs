@@ -36,7 +36,7 @@ fn names(counts: &[v1::ReplicaCount]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_list_comes_in_pages_of_what_is_selected() -> Result<()> {
+async fn a_list_returns_the_selected_counts_in_pages() -> Result<()> {
     let shop = Namespace::shared("pages").await?;
     let mut client = shop.cluster.client()?;
     for name in ["a", "b", "c", "d"] {
@@ -70,7 +70,7 @@ async fn a_list_comes_in_pages_of_what_is_selected() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_write_is_read_back_at_once() -> Result<()> {
+async fn a_get_returns_the_last_write() -> Result<()> {
     let shop = Namespace::shared("own").await?;
     shop.deployment("web", 1).await?;
     let mut client = shop.cluster.client()?;
@@ -91,7 +91,7 @@ async fn a_write_is_read_back_at_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn concurrent_sets_of_one_target_each_know_their_predecessor() -> Result<()> {
+async fn each_of_several_concurrent_sets_returns_its_predecessor() -> Result<()> {
     let shop = Namespace::shared("contended").await?;
     shop.deployment("web", 1).await?;
     let mut client = shop.cluster.client()?;
@@ -137,7 +137,7 @@ async fn until_changed(
 }
 
 #[tokio::test]
-async fn a_watch_shows_what_is_there_and_then_every_change() -> Result<()> {
+async fn a_watch_sends_a_snapshot_and_then_every_change() -> Result<()> {
     let shop = Namespace::shared("watched").await?;
     shop.deployment("web", 2).await?;
     let mut client = shop.cluster.client()?;
@@ -165,7 +165,7 @@ async fn a_watch_shows_what_is_there_and_then_every_change() -> Result<()> {
 }
 
 #[tokio::test]
-async fn unset_leaves_the_count_or_restores_the_one_from_before() -> Result<()> {
+async fn unset_keeps_the_count_or_restores_the_original() -> Result<()> {
     let shop = Namespace::shared("unset").await?;
     let mut client = shop.cluster.client()?;
     for (name, restore, left) in [("stays", false, 5), ("returns", true, 2)] {
@@ -188,7 +188,7 @@ async fn unset_leaves_the_count_or_restores_the_one_from_before() -> Result<()> 
 }
 
 #[tokio::test]
-async fn a_dry_run_stores_nothing_and_current_pins_what_is_there() -> Result<()> {
+async fn a_dry_run_stores_nothing_and_current_holds_the_observed_count() -> Result<()> {
     let shop = Namespace::shared("current").await?;
     shop.deployment("web", 4).await?;
     let mut client = shop.cluster.client()?;
@@ -204,7 +204,7 @@ async fn a_dry_run_stores_nothing_and_current_pins_what_is_there() -> Result<()>
 }
 
 #[tokio::test]
-async fn a_server_says_what_it_is_and_who_asks() -> Result<()> {
+async fn server_info_names_the_server_and_the_caller() -> Result<()> {
     let shop = Namespace::shared("info").await?;
     let info = shop.cluster.client()?.get_server_info(v1::GetServerInfoRequest {}).await?.into_inner();
     assert_eq!((info.version.as_str(), info.max_replicas), (env!("CARGO_PKG_VERSION"), 10_000));

@@ -15,7 +15,7 @@ async fn refused(shop: &Namespace<'_>, method: &str, request: Value, code: &str,
 }
 
 #[tokio::test]
-async fn a_bad_set_deployment_is_refused_and_changes_nothing() -> Result<()> {
+async fn an_invalid_set_deployment_is_refused_and_changes_nothing() -> Result<()> {
     let shop = Namespace::shared("refusals").await?;
     shop.deployment("web", 2).await?;
     let long = "x".repeat(300);
@@ -45,7 +45,7 @@ async fn a_bad_set_deployment_is_refused_and_changes_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_get_says_what_is_missing() -> Result<()> {
+async fn get_deployment_names_the_missing_object() -> Result<()> {
     let shop = Namespace::shared("missing").await?;
     shop.deployment("web", 2).await?;
     let method = "proto.DeploymentsService/GetDeployment";
@@ -59,7 +59,7 @@ async fn a_get_says_what_is_missing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_bad_set_replica_count_is_refused() -> Result<()> {
+async fn an_invalid_set_list_or_watch_of_replica_counts_is_refused() -> Result<()> {
     let shop = Namespace::shared("bad").await?;
     shop.deployment("web", 2).await?;
     let target = json!({"namespace": shop.name, "name": "web"});

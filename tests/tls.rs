@@ -60,7 +60,7 @@ async fn tls_1_2_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_server_does_not_start_with_what_it_cannot_use() -> Result<()> {
+async fn the_server_does_not_start_with_unusable_certificates() -> Result<()> {
     let cluster = shared_cluster().await?;
     let good = cluster.certificates().join("server");
     let other = cluster.folder().join("unusable");

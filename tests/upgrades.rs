@@ -60,6 +60,6 @@ async fn an_upgrade_under_load_fails_no_call_and_leaves_no_drift() -> Result<()>
 
 #[tokio::test]
 #[ignore = "its 10,000 calls take minutes: make stress"]
-async fn ten_thousand_calls_during_upgrades_fail_none_and_leave_no_drift() -> Result<()> {
+async fn upgrades_during_ten_thousand_calls_fail_no_call_and_leave_no_drift() -> Result<()> {
     upgrade_under_load(10_000).await
 }

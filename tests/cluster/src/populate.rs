@@ -31,7 +31,7 @@ impl Cluster {
     ///
     /// If an object has no name or no namespace, or etcd refuses.
     pub async fn populate(&self, folder: &str, objects: impl IntoIterator<Item = Result<Value>>) -> Result<()> {
-        let address = format!("http://127.0.0.1:{}", self.site().etcd);
+        let address = format!("http://127.0.0.1:{}", self.files().etcd);
         let etcd = Client::try_from(Config::new(address.parse()?))?;
         stream::iter(objects.into_iter().map(|object| put(folder, object?)))
             .try_for_each_concurrent(CONCURRENCY, |put| store(&etcd, put))

@@ -16,9 +16,11 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::container::Running;
+use super::context::{Context, Key};
+use super::running::Entry;
 use super::source::Source;
 use super::status::Observed;
-use super::{Context, Entry, Key, forward, plan, volumes};
+use super::{forward, planner, volumes};
 
 /// How often volumes are compared with their sources, and a failed step is repeated.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -46,7 +48,7 @@ impl Task {
     /// Takes on a pod; `changed` is notified when the pod may have changed.
     pub(super) fn new(context: Arc<Context>, pod: Pod, changed: Arc<Notify>) -> Self {
         let key = (pod.namespace().unwrap_or_default(), pod.name_any());
-        let folder = context.site.pods().join(format!("{}_{}_{}", key.0, key.1, pod.uid().unwrap_or_default()));
+        let folder = context.files.pods().join(format!("{}_{}_{}", key.0, key.1, pod.uid().unwrap_or_default()));
         Self {
             address: context.next_address(),
             source: Source::new(context.client.clone(), pod),
@@ -101,7 +103,7 @@ impl Task {
 
     /// Keeps the volumes up to date, and starts the containers once everything they need is there.
     async fn keep_up(&mut self) -> Result<()> {
-        let refreshed = volumes::refresh(&mut self.source, &plan::volumes(&self.folder)).await;
+        let refreshed = volumes::refresh(&mut self.source, &planner::volumes(&self.folder)).await;
         if self.containers.is_empty() {
             refreshed?;
             return self.launch().await;
@@ -115,15 +117,15 @@ impl Task {
 
     async fn launch(&mut self) -> Result<()> {
         if self.ports.is_empty() {
-            self.ports = plan::host_ports(self.spec()?)?;
+            self.ports = planner::host_ports(self.spec()?)?;
         }
         forward::publish(&self.source, &self.ports).await?;
-        let plans = plan::plans(&self.context, &self.source, &self.folder, &self.ports).await?;
+        let plans = planner::plans(&self.context, &self.source, &self.folder, &self.ports).await?;
         let grace = self.grace(None);
         let start = |plan| Running::start(plan, grace, self.changed.clone());
         self.containers = Arc::new(plans.into_iter().map(start).collect());
         let entry = Entry { ports: self.addresses()?, containers: self.containers.clone() };
-        self.context.registry().insert(self.key.clone(), entry);
+        self.context.registry.lock().insert(self.key.clone(), entry);
         Ok(())
     }
 
@@ -164,13 +166,13 @@ impl Task {
         while !self.containers.iter().all(Running::ended) {
             self.changed.notified().await;
         }
-        let mut registry = self.context.registry();
+        let mut registry = self.context.registry.lock();
         // A pod of a StatefulSet has the name of the one before it.
         if registry.get(&self.key).is_some_and(|entry| Arc::ptr_eq(&entry.containers, &self.containers)) {
             registry.remove(&self.key);
         }
         drop(registry);
-        let volumes = plan::volumes(&self.folder);
+        let volumes = planner::volumes(&self.folder);
         if volumes.exists() {
             fs::remove_dir_all(volumes)?;
         }

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-use super::Context;
+use super::context::Context;
 use super::rewrite::split_flag;
 
 /// An address of the form `<service>.<namespace>.svc:<port>`.
@@ -54,7 +54,7 @@ async fn resolve(context: &Context, address: Address<'_>) -> Result<Option<Socke
     };
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), address.namespace);
     let pods = pods.list(&ListParams::default().labels(&selector)).await?;
-    let registry = context.registry();
+    let registry = context.registry.lock();
     let mut entries = pods
         .iter()
         .filter(|pod| is_ready(pod))

@@ -1,16 +1,19 @@
-//! Which versions the tools have to be of; the `go.mod` files of `tools/` are the one place that says so.
+//! The versions of the tools. Only the `go.mod` files of `tools/` pin them.
 
-use super::Tool;
+use std::path::Path;
+use std::process::Command;
+
+use super::tool::Tool;
 
 pub(super) const GO_MOD: &str = include_str!("../../tools/go.mod");
 
 pub(super) const PROMTOOL_GO_MOD: &str = include_str!("../../tools/promtool/go.mod");
 
-/// As a module, Prometheus 3.15 has the version 0.315.
+/// The start of promtool's versions. The Go module of Prometheus 3.15 has the version 0.315.
 pub(super) const PROMTOOL_SERIES: &str = "3.";
 
-/// How to ask a tool for its version.
-pub(super) const fn arguments(tool: Tool) -> &'static [&'static str] {
+/// The arguments that make a tool print its version.
+const fn arguments(tool: Tool) -> &'static [&'static str] {
     match tool {
         Tool::Kubectl => &["version", "--client"],
         Tool::Helm | Tool::Helm3 => &["version", "--short"],
@@ -19,8 +22,18 @@ pub(super) const fn arguments(tool: Tool) -> &'static [&'static str] {
     }
 }
 
-/// Whether a tool that describes itself by `text` can stand in for the pinned version.
-pub(super) fn fits(tool: Tool, text: &str) -> bool {
+/// Whether a program is a tool of a version that fits the pinned one.
+pub(super) fn program_fits(tool: Tool, program: &Path) -> bool {
+    let Ok(output) = Command::new(program).args(arguments(tool)).output() else {
+        return false;
+    };
+    // grpcurl prints its version on standard error.
+    let text = [output.stdout, output.stderr].concat();
+    fits(tool, &String::from_utf8_lossy(&text))
+}
+
+/// Whether the version in a tool's output fits the pinned one.
+fn fits(tool: Tool, text: &str) -> bool {
     let wanted = series(tool);
     let is_separator = |c: char| c.is_whitespace() || matches!(c, ',' | ':' | '(' | ')' | '"');
     text.split(is_separator).any(|word| word.strip_prefix('v').unwrap_or(word).starts_with(&wanted))
@@ -46,8 +59,8 @@ pub(super) fn pinned(tool: Tool) -> &'static str {
         .unwrap_or_default()
 }
 
-/// The start of every fitting version. Kubernetes, etcd and kwok change behaviour with a minor version, the others
-/// only with a major one.
+/// The start of every version that fits. Kubernetes, etcd and kwok change behaviour with minor versions, the other tools only
+/// with major versions.
 fn series(tool: Tool) -> String {
     if tool == Tool::Promtool {
         return PROMTOOL_SERIES.to_owned();

@@ -1,4 +1,4 @@
-//! The flags that make each component run on loopback, in the cluster's folder, at the pace of a test.
+//! The flags of the components: they run on loopback, in the cluster's folder, with the short intervals of a test.
 
 use crate::cluster_files::{ClusterFiles, flag};
 use crate::component::Component;
@@ -34,7 +34,7 @@ fn api_server(files: &ClusterFiles) -> Vec<String> {
         format!("--secure-port={}", files.api_server),
         "--bind-address=127.0.0.1".into(),
         "--advertise-address=127.0.0.1".into(),
-        // Endpoints may not be loopback addresses, and nothing here uses the Service of the API server.
+        // Kubernetes refuses loopback addresses in endpoints, and nothing here uses the Service of the API server.
         "--endpoint-reconciler-type=none".into(),
         "--authorization-mode=Node,RBAC".into(),
         "--service-cluster-ip-range=10.96.0.0/16".into(),
@@ -55,7 +55,7 @@ fn api_server(files: &ClusterFiles) -> Vec<String> {
         "--requestheader-extra-headers-prefix=X-Remote-Extra-".into(),
         flag("proxy-client-cert-file", &files.pki("front-proxy-client.crt")),
         flag("proxy-client-key-file", &files.pki("front-proxy-client.key")),
-        // The programs under test are to be measured, not the limits that protect a production API server.
+        // High limits, so that tests measure the programs and not the limits that protect a production API server.
         "--max-requests-inflight=2000".into(),
         "--max-mutating-requests-inflight=1000".into(),
     ]
@@ -64,19 +64,19 @@ fn api_server(files: &ClusterFiles) -> Vec<String> {
 fn controller_manager(files: &ClusterFiles) -> Vec<String> {
     let mut arguments = client("controller-manager", files.controller_manager, files);
     arguments.extend([
-        // Without it every controller shares one account, which RBAC denies most of them.
+        // Otherwise all controllers share one account, whose rights are not sufficient for most of them.
         "--use-service-account-credentials=true".into(),
         flag("service-account-private-key-file", &files.pki("service-accounts.key")),
         flag("root-ca-file", &files.pki("cluster.crt")),
         flag("cluster-signing-cert-file", &files.pki("cluster.crt")),
         flag("cluster-signing-key-file", &files.pki("cluster.key")),
-        // The default is a folder of the system.
+        // The default is a folder outside of the cluster's folder.
         flag("flex-volume-plugin-dir", &files.folder.join("flex")),
     ]);
     arguments
 }
 
-/// What the controller manager and the scheduler have in common. Their default pace would make a pod take seconds.
+/// The flags that the controller manager and the scheduler share. With their default rate limits, a pod would take seconds.
 fn client(user: &str, port: u16, files: &ClusterFiles) -> Vec<String> {
     let kubeconfig = files.kubeconfig(user);
     vec![

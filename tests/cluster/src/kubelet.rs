@@ -1,15 +1,14 @@
 //! Runs pods as real processes on this machine.
 //!
-//! kwok calls every pod Ready at once and runs nothing. A pod with the annotation [`RUN_ANNOTATION`] is left to the
-//! [`Kubelet`] instead: its containers become processes with the arguments, environment, volumes and service account
-//! that the spec gives them; probes decide about readiness and restarts; deletion sends SIGTERM and waits.
+//! kwok makes every pod Ready at once and runs no process. The [`Kubelet`] runs the pods with the annotation
+//! `replica-count-manager.io/run` instead. Their containers become processes with the arguments, environment, volumes and
+//! service account of the spec. Probes decide about readiness and restarts. A deletion sends SIGTERM and waits.
 //!
-//! A process has no container around it, so the kubelet moves what a container would have to itself. Mount paths and
-//! listen addresses (`[::]:PORT`, `0.0.0.0:PORT`, `:PORT` of a declared port) are rewritten where they are a whole
-//! argument, flag value or environment value, so a chart has to name them there; so is the address of a Service
-//! (`SERVICE.NAMESPACE.svc:PORT`), once, when the container starts. The service account comes as a kubeconfig.
-//! Pods restart always or never; init containers, `envFrom`, lifecycle hooks and probes other than plain httpGet are
-//! not run, and a pod that needs them says so in its status.
+//! The processes have no containers, so the kubelet rewrites their paths and addresses. It rewrites mount paths and listen
+//! addresses (`[::]:PORT`, `0.0.0.0:PORT`, `:PORT` of a declared port) only where they are a whole argument, flag value or
+//! environment value. It also rewrites the address of a Service (`SERVICE.NAMESPACE.svc:PORT`), once, when the container
+//! starts. The service account is a kubeconfig. Pods restart always or never. The kubelet does not support init containers,
+//! `envFrom`, lifecycle hooks and probes other than plain httpGet. The status of a pod that needs them says so.
 
 mod container;
 mod context;
@@ -49,8 +48,8 @@ use context::Context;
 use pod::Task;
 pub use running::{RunningContainer, RunningPod};
 
-/// Runs the annotated pods of one cluster, on a thread of its own, until it is dropped. The processes themselves end
-/// with their pods or with the cluster.
+/// Runs the annotated pods of one cluster on its own thread, until it is dropped. The processes end with their pods or with
+/// the cluster.
 pub struct Kubelet {
     context: Arc<Context>,
     stop: Option<oneshot::Sender<()>>,
@@ -58,8 +57,8 @@ pub struct Kubelet {
 }
 
 impl Kubelet {
-    /// Starts to run pods. `images` says which program stands for an image: by its name without registry and folder,
-    /// with a tag (`server:v2`) or for all tags (`server`).
+    /// Starts to run pods. `images` maps images to programs. An image is its name without registry and folder, with a tag
+    /// (`server:v2`) or for all tags (`server`).
     ///
     /// # Errors
     ///
@@ -71,7 +70,7 @@ impl Kubelet {
         let kubeconfig = cluster.kubeconfig();
         let (sender, receiver) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
-        // A client belongs to the runtime it is made in, so it is made on the thread that uses it.
+        // A client belongs to the runtime that creates it, so the kubelet's thread creates it.
         let work = async move {
             let context = Cluster::client_of(&kubeconfig).await.and_then(|client| Context::new(client, files, images));
             let context = context.map(Arc::new);
@@ -85,7 +84,7 @@ impl Kubelet {
         Ok(Self { context, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// A pod that is being run.
+    /// The state of a running pod.
     ///
     /// # Errors
     ///
@@ -99,7 +98,7 @@ impl Kubelet {
 
 impl Drop for Kubelet {
     fn drop(&mut self) {
-        // Dropping the sender ends the thread's work.
+        // Dropping the sender stops the thread.
         self.stop.take();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -114,11 +113,11 @@ impl fmt::Debug for Kubelet {
     }
 }
 
-/// Watches the pods and gives each annotated one a task, until told to stop.
+/// Watches the pods, and starts a task for each annotated pod, until `stopped`.
 async fn run(context: Arc<Context>, stopped: oneshot::Receiver<()>) {
     let mut pods = Pods { context: context.clone(), known: BTreeMap::new(), tasks: JoinSet::new() };
     let api: Api<PartialObjectMeta<Pod>> = Api::all(context.client.clone());
-    // Metadata alone: most pods are kwok's, and they can be many.
+    // Only metadata, because a cluster can have many pods of kwok.
     let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
     let mut stopped = pin!(stopped);
     loop {

@@ -16,7 +16,7 @@ use crate::cluster_files::ClusterFiles;
 /// Namespace and name of a pod.
 pub(super) type Key = (String, String);
 
-/// What all pods of a kubelet share.
+/// The state that all pods of a kubelet share.
 pub(super) struct Context {
     pub(super) client: Client,
     pub(super) files: ClusterFiles,
@@ -32,7 +32,7 @@ impl Context {
         Ok(Self { client, files, images, registry: Mutex::default(), addresses: AtomicU32::new(0), log })
     }
 
-    /// The program that stands for an image.
+    /// The program that runs in place of an image.
     pub(super) fn program(&self, image: &str) -> Option<PathBuf> {
         let image = image.split('@').next().unwrap_or_default();
         let tagged = image.rsplit('/').next().unwrap_or_default();
@@ -47,7 +47,7 @@ impl Context {
 
     pub(super) fn log(&self, line: &str) {
         let mut log = self.log.lock();
-        // A full disk shows elsewhere.
+        // A full disk causes other errors.
         let _ = writeln!(log, "{} {line}", jiff::Timestamp::now());
     }
 }

@@ -21,7 +21,7 @@ use crate::{ports, process};
 /// Where the ServiceAccount admission plugin mounts its volume.
 const ACCOUNT_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Gives each declared port of the pod's containers a free port of this machine.
+/// Chooses a free port of this machine for each declared port of the pod's containers.
 pub(super) fn host_ports(spec: &PodSpec) -> Result<BTreeMap<u16, u16>> {
     let declared = spec.containers.iter().flat_map(|container| container.ports.iter().flatten());
     declared.map(|port| Ok((u16::try_from(port.container_port)?, ports::free()?))).collect()
@@ -55,7 +55,7 @@ async fn plan(
     let image = container.image.clone().unwrap_or_default();
     let program = context.program(&image).with_context(|| format!("no local program stands for the image {image}"))?;
     let mut environment = environment(source, container).await?;
-    // The first word of a command is the program's path inside of the image.
+    // The first word of a command is the program's path in the image.
     let command = container.command.iter().flatten().skip(1);
     let words = command.chain(container.args.iter().flatten());
     let words: Vec<_> = words.map(|word| expand(word, &environment)).collect();
@@ -89,7 +89,7 @@ fn mounts(container: &Container, folder: &Path) -> BTreeMap<String, PathBuf> {
     mounts
         .map(|mount| {
             let folder = volumes(folder).join(&mount.name).join(mount.sub_path.as_deref().unwrap_or_default());
-            // A join with an empty path leaves a slash at the end.
+            // A join with an empty path adds a trailing slash, which `components` removes.
             (mount.mount_path.trim_end_matches('/').to_owned(), folder.components().collect())
         })
         .collect()
@@ -114,8 +114,8 @@ async fn environment(source: &Source, container: &Container) -> Result<BTreeMap<
     Ok(environment)
 }
 
-/// Writes the kubeconfig that stands for the in-cluster configuration, whose paths and variables a process outside of
-/// a container cannot have.
+/// Writes a kubeconfig in place of the in-cluster configuration, because a process without a container cannot have its paths
+/// and variables.
 fn account_kubeconfig(context: &Context, source: &Source, folder: &Path, account: &Path) -> Result<PathBuf> {
     let authority = fs::read_to_string(account.join("ca.crt")).context("the service account's volume lacks ca.crt")?;
     let user = json!({"tokenFile": account.join("token")});

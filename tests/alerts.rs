@@ -1,4 +1,4 @@
-//! What Prometheus makes of the chart's alert rules and dashboard, and of the server's metrics, by its own tool.
+//! The chart's alert rules and dashboard and the server's metrics, checked by promtool.
 
 use std::{collections::BTreeSet, fs, process::Stdio};
 
@@ -12,14 +12,14 @@ use support::{
     shared_cluster,
 };
 
-/// What the rules are tested with.
+/// The series and expected alerts that promtool tests the rules with.
 const SERIES: &str = include_str!("alerts.yaml");
 
 async fn promtool() -> Result<Command> {
     Ok(Command::new(tokio::task::spawn_blocking(cluster::promtool).await??))
 }
 
-/// The rules of the chart, with further values in JSON.
+/// Renders the chart's rules, with more values in JSON.
 async fn rules(values: Value) -> Result<Value> {
     let mut enabled = json!({"prometheusRule": {"enabled": true}});
     let all = enabled.as_object_mut().context("no object")?;
@@ -27,7 +27,6 @@ async fn rules(values: Value) -> Result<Value> {
     Ok(one(&objects(&enabled).await?, "PrometheusRule")?["spec"].clone())
 }
 
-/// The names of the alerts.
 fn names(rules: &Value) -> BTreeSet<&str> {
     let rules = rules["groups"].as_array().into_iter().flatten().flat_map(|group| group["rules"].as_array());
     rules.flatten().filter_map(|rule| rule["alert"].as_str()).collect()
@@ -116,7 +115,8 @@ async fn the_metrics_follow_prometheus_conventions() -> Result<()> {
     Ok(())
 }
 
-/// The older text format, which promtool reads: it says of series by their whole name what OpenMetrics says of a family.
+/// Converts metrics to the older text format that promtool reads. OpenMetrics describes a metric family, the older format
+/// each series by its whole name.
 fn classic(metrics: &str) -> Result<String> {
     let mut classic = String::new();
     let mut help = "";

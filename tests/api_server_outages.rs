@@ -1,5 +1,5 @@
-//! The API server and etcd restart or hang while two servers set and correct. Nothing that was accepted is lost, all
-//! targets come to their counts, and no server restarts for it. Each test breaks a cluster of its own.
+//! The API server and etcd restart or hang while two replicas accept Sets and make corrections. No accepted Set is lost,
+//! all targets reach their counts, and no server restarts. Each test starts its own cluster.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,14 +15,13 @@ use support::{
     two_replicas::{client_of, create_managed, leader_and_standby, start, target},
 };
 
-/// How long an API server hangs: longer than anything waits for it, the Lease included.
+/// How long the API server hangs. It is longer than every timeout of the server, the Lease's included.
 const HANG: Duration = Duration::from_secs(30);
 
-/// When all is put back at the latest, from the return of what was away: a Lease that ran out, and time to spare for a busy
-/// machine.
+/// Upper bound on the recovery: the Lease may have expired, and the machine may be busy.
 const SOON: Duration = Duration::from_secs(30);
 
-/// Two servers with set_requests at both, and targets that drift.
+/// Two replicas that both receive Sets, and targets that drift.
 struct Trial<'a> {
     cluster: &'a TestCluster,
     shop: &'a Namespace<'a>,
@@ -45,7 +44,7 @@ impl<'a> Trial<'a> {
         Ok(Self { cluster, shop, set_requests, drifting, drifts: 0, processes: processes(cluster).await? })
     }
 
-    /// Lets targets drift, and breaks something before any of them is corrected.
+    /// Changes the counts of the drifting targets, and breaks something before the server corrects them.
     async fn breaks(&mut self, fault: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
         let (leader, _) = leader_and_standby(self.cluster).await?;
         leader.process.pause()?;
@@ -59,7 +58,7 @@ impl<'a> Trial<'a> {
         leader.process.resume()
     }
 
-    /// Waits until every drift is put back, and Sets are accepted.
+    /// Waits until every drift is corrected, and checks that Sets are accepted.
     async fn recovers(&self) -> Result<()> {
         let back = Instant::now();
         for name in &self.drifting {
@@ -76,7 +75,8 @@ impl<'a> Trial<'a> {
         for name in &self.drifting {
             let count = self.shop.get(&format!("replicacount/deployment.{name}")).await?;
             let told = count["status"]["drifts"].as_i64().context("no drifts")?;
-            // One is not told of if the correction of a leader that has lost its Lease is stored late.
+            // The server does not report a drift if the API server stores the late correction of a leader that has lost its
+            // Lease.
             ensure!(told <= self.drifts, "{name}: {told} drifts, and {} were made", self.drifts);
         }
         wait::until("both servers, and no other process of theirs", PATIENCE, async || {
@@ -88,7 +88,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// The processes of the ready server pods.
+/// The process ids of the ready server pods.
 async fn processes(cluster: &TestCluster) -> Result<BTreeMap<String, u32>> {
     let servers = cluster.servers_in(release::NAME).await?;
     servers.into_iter().map(|server| Ok((server.pod, server.process.pid()?))).collect()
@@ -119,7 +119,7 @@ async fn a_hanging_api_server_loses_no_set_and_leaves_no_drift() -> Result<()> {
     let get = v1::GetReplicaCountRequest { target: target(&shop, "drifting-0"), ..Default::default() };
     let mut readers = [client_of(&cluster, &leader)?, client_of(&cluster, &standby)?];
     for reader in &mut readers {
-        // Whoever was allowed to read a moment before may go on.
+        // The server keeps the answers of authorization for a moment, so these users can still read.
         reader.get_replica_count(get.clone()).await?;
     }
     trial.breaks(async || api_server.pause()).await?;

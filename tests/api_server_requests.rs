@@ -1,4 +1,5 @@
-//! The pace of the API server, which is the server's own.
+//! How the server makes requests to the API server: it waits for a Retry-After, and lists in pages where lists are not
+//! streamed.
 
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use tokio::time::Instant;
 
 use support::{HangingWebhook, Namespace, PATIENCE, TestCluster, release};
 
-/// Makes the API server serve one correction in these namespaces at a time and refuse all others for now, as it does
-/// when it is overloaded (API Priority and Fairness). Returns the objects to delete.
+/// Configures API Priority and Fairness: the API server executes one correction in these namespaces at a time and rejects
+/// all others, as it does when it is overloaded. Returns the objects to delete.
 async fn serve_one_at_a_time(namespaces: [&Namespace<'_>; 2]) -> Result<[String; 2]> {
     let [name, other] = namespaces.map(|namespace| &namespace.name);
     let account = json!({"name": release::NAME, "namespace": release::NAME});
@@ -19,7 +20,7 @@ async fn serve_one_at_a_time(namespaces: [&Namespace<'_>; 2]) -> Result<[String;
     let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "PriorityLevelConfiguration",
          "metadata": {"name": name},
-         // Whoever comes first is served even so.
+         // The first request is executed even with 0 shares.
          "spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 0, "borrowingLimitPercent": 0,
                                                  "limitResponse": {"type": "Reject"}}}},
         {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "FlowSchema", "metadata": {"name": name},
@@ -31,7 +32,7 @@ async fn serve_one_at_a_time(namespaces: [&Namespace<'_>; 2]) -> Result<[String;
     Ok(["flowschema", "prioritylevelconfiguration"].map(|kind| format!("{kind}/{name}")))
 }
 
-/// Waits until a metric of that flow is at least this.
+/// Waits until a metric of the flow schema is at least `goal`.
 async fn flow(shop: &Namespace<'_>, metric: &str, goal: u64) -> Result<()> {
     let (metric, label) = (format!("apiserver_flowcontrol_{metric}{{"), format!("flow_schema=\"{}\"", shop.name));
     wait::until(&format!("{goal} of {metric}"), PATIENCE, async || {
@@ -57,7 +58,7 @@ async fn the_server_waits_for_the_retry_after_of_an_overloaded_api_server() -> R
     }
     let webhook = HangingWebhook::start(&hung, "web").await?;
     let objects = serve_one_at_a_time([&shop, &hung]).await?;
-    // Its correction hangs, and is the one that is served.
+    // The correction in this namespace hangs, and occupies the one seat.
     hung.kubectl(&["patch", "deployment/web", r#"--patch={"spec": {"replicas": 7}}"#]).await?;
     flow(&shop, "current_executing_requests", 1).await?;
 
@@ -66,7 +67,8 @@ async fn the_server_waits_for_the_retry_after_of_an_overloaded_api_server() -> R
     let first = Instant::now();
     well.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     well.wait_for_drifts("deployment.web", 1).await?;
-    // The Retry-After is a second or more. By our own pauses alone, so many would take half a second.
+    // The Retry-After is a second or more. With only the server's own pauses, this number of retries would take half a
+    // second.
     flow(&shop, "rejected_requests_total", 5).await?;
     ensure!(first.elapsed() > Duration::from_secs(2), "it took {:?}", first.elapsed());
 

@@ -1,4 +1,4 @@
-//! Who may: RBAC decides about every call, and a refusal says what would allow it.
+//! RBAC decides about every call, and a refusal says which command would allow it.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,13 @@ use tonic::{Code, Status, transport::Channel};
 
 use support::{Namespace, PATIENCE};
 
-/// What may be done, beyond what is documented for a right that was taken away (10 s): the machine may be slow.
+/// Upper bound until a revoked right is refused. The documentation says 10 s, and the machine may be slow.
 const SOON: Duration = Duration::from_secs(15);
 
 /// A call of a user: what it is, the verb that it needs, and how it ended.
 type Called = (&'static str, &'static str, Result<(), Status>);
 
-/// Makes every call that is about a namespace.
+/// Makes every call in a namespace.
 async fn calls(channel: &Channel, namespace: &str) -> Vec<Called> {
     let (name, own) = ("web".to_owned(), namespace.to_owned());
     let mut replicas = ReplicasServiceClient::new(channel.clone());
@@ -56,7 +56,7 @@ async fn calls(channel: &Channel, namespace: &str) -> Vec<Called> {
     ]
 }
 
-/// Makes every call that is about all namespaces.
+/// Makes every call for all namespaces.
 async fn calls_across(channel: &Channel) -> Vec<Called> {
     let mut replicas = ReplicasServiceClient::new(channel.clone());
     let mut deployments = DeploymentsServiceClient::new(channel.clone());
@@ -75,7 +75,7 @@ async fn calls_across(channel: &Channel) -> Vec<Called> {
     ]
 }
 
-/// Checks that exactly the calls with these verbs went through, and that the others were refused with a remedy.
+/// Checks that exactly the calls with these verbs succeeded, and that the refusals of the others contain a command.
 fn check(user: &str, place: &str, called: Vec<Called>, verbs: &[&str]) -> Result<()> {
     for (call, verb, result) in called {
         match (verbs.contains(&verb), result) {
@@ -109,7 +109,7 @@ async fn rbac_authorizes_every_call_of_both_services() -> Result<()> {
         ("viewer", "replica-count-manager-viewer", &READ[..], &[][..]),
         ("editor", "replica-count-manager-editor", &WRITE, &[]),
         ("admin", "replica-count-manager-admin", &WRITE, &[]),
-        // The chart's roles are part of the cluster's own.
+        // The chart's roles are aggregated to the cluster's own roles.
         ("edit", "edit", &WRITE, &[]),
         ("outsider", "", &[], &[]),
         ("root", "cluster-admin", &WRITE, &WRITE),

@@ -1,4 +1,4 @@
-//! Autoscalers: a Set against one is refused, and what happens after a forced one is told.
+//! Autoscalers: the server refuses a Set of an autoscaled target, and reports the autoscaler after a forced Set.
 
 use anyhow::{Context, Result};
 use cluster::wait;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use support::{Namespace, PATIENCE, Refusal, condition, namespace::ExpectedEvent};
 
-/// An autoscaler that needs no metrics to scale: its minimum is above the count that is held.
+/// An autoscaler that scales without metrics, because its minimum is above the held count.
 fn autoscaler(name: &str) -> String {
     format!(
         "apiVersion: autoscaling/v2
@@ -50,7 +50,7 @@ async fn a_set_on_an_autoscaled_target_is_refused_unless_it_is_forced() -> Resul
     shop.deployment("web", 3).await?;
     shop.kubectl_with(&["create", "--filename=-"], &autoscaler("web-cpu")).await?;
     let refusal = wait::until("the refusal", PATIENCE, async || {
-        // The watch of the server may not have shown the autoscaler yet.
+        // The server's watch may not have received the autoscaler yet.
         let refusal = set(&shop, false).await.err();
         if refusal.is_none() {
             shop.kubectl(&["delete", "replicacount/deployment.web"]).await?;
@@ -66,7 +66,7 @@ async fn a_set_on_an_autoscaled_target_is_refused_unless_it_is_forced() -> Resul
     let message = contested(&shop, "True", "Autoscaled").await?;
     assert!(message.starts_with("HorizontalPodAutoscaler web-cpu scales this target too"), "{message}");
     autoscaled(&shop, "web-cpu").await?;
-    // It scales by itself every 15 s.
+    // The autoscaler scales every 15 s.
     let status = shop.wait_for_drifts("deployment.web", 2).await?;
     assert_eq!((&status["lastDrift"]["manager"], &status["observed"]), (&json!("kube-controller-manager"), &json!(3)));
     shop.kubectl(&["delete", "horizontalpodautoscaler/web-cpu"]).await?;

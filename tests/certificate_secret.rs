@@ -1,4 +1,4 @@
-//! The Secret of the server's certificate, as somebody else changes it: damaged, and renewed under load.
+//! Changes of the Secret with the server's certificate: it is damaged, or renewed under load.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -12,10 +12,11 @@ use support::{
     namespace::ExpectedEvent, release, served_certificate,
 };
 
-/// How soon a change is in force: the files are looked at every 5 s, and our kubelet brings it there in a moment.
+/// Upper bound until a new certificate is in use. The server reads its files every 5 s, and our kubelet needs a moment to
+/// update them.
 const SOON: Duration = Duration::from_secs(10 + 5);
 
-/// How often the files were found unusable.
+/// How often the server found the files unusable.
 async fn failures(cluster: &TestCluster) -> Result<u64> {
     metric(&cluster.http("/metrics").await?.1, "certificate_reload_failures_total")
 }
@@ -42,7 +43,7 @@ async fn a_damaged_secret_is_reported_and_the_certificate_stays_in_use() -> Resu
         let patch = ["--type=merge", "--namespace", release::NAME, "--patch", &patch];
         let mut kubectl = cluster.kubectl();
         run(kubectl.args(["patch", "secret", "replica-count-manager-certificates"]).args(patch)).await?;
-        // Twice: the first may still be about the damage before.
+        // Two more failures, because the first one may still be caused by the previous damage.
         let told = failures(&cluster).await? + 2;
         wait::until(damage, PATIENCE, async || {
             let failures = failures(&cluster).await?;

@@ -1,4 +1,4 @@
-//! The chart, beyond what every other test shows: that a server installed by it works.
+//! The chart's objects, values and generated files. All other tests show that the installed server works.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use support::{
     shared_cluster,
 };
 
-/// Every optional object and setting at once, but for those of the Prometheus Operator, whose definitions the cluster lacks.
+/// All optional objects and settings at once, except those of the Prometheus Operator, whose CRDs the cluster lacks.
 const ALL: &str = r#"{
     "replicaCount": 3,
     "image": {"digest": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
@@ -112,7 +112,7 @@ async fn the_readme_and_the_schema_match_values_yaml() -> Result<()> {
     Ok(())
 }
 
-/// The values without a description, below a value of this path.
+/// The paths of all values without a description.
 fn undescribed(schema: &Value, path: &str) -> Vec<String> {
     let properties = schema["properties"].as_object().into_iter().flatten();
     let below = properties.flat_map(|(name, property)| {

@@ -1,4 +1,4 @@
-//! The chart with its default values: nothing is prepared, and users need no file.
+//! The chart with its default values: administrators prepare no Secret, and users need no certificate file.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -40,7 +40,7 @@ async fn a_user_who_may_edit_and_log_in_sets_counts_without_certificate_files() 
         ensure!(refusal.stderr.contains("to allow it: kubectl create "), "{refusal:?}");
     }
 
-    // The test of the chart has a certificate of its own, and an upgrade leaves the CA as it is.
+    // The chart's test has its own certificate, and an upgrade keeps the CA.
     let ca = run(cluster.kubectl().args(["get", "secret", "--namespace", release::NAME, "--output=name"])).await?;
     ensure!(ca.contains("replica-count-manager-ca") && ca.contains("replica-count-manager-check"), "{ca}");
     run(cluster.helm().args(["test", release::NAME, "--namespace", release::NAME, "--timeout=1m"])).await?;

@@ -1,5 +1,5 @@
-//! The chart as its users handle it: with Helm 4, Helm 3 or none, installed, tested, upgraded and uninstalled, by users
-//! who have the documented rights and no others.
+//! The chart in its life cycle: installed, tested, upgraded and uninstalled with Helm 4, Helm 3 or kubectl, by users who
+//! have only the documented rights.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use support::{
 
 const DEFINITION: &str = "customresourcedefinition/replicacounts.replica-count-manager.io";
 
-/// A cluster for releases of one namespace each, side by side: an administrator has defined ReplicaCount beforehand.
+/// A cluster for concurrent releases that manage one namespace each. An administrator has created the CRD.
 async fn cluster_for_single_namespaces() -> Result<&'static TestCluster> {
     static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
     let start = async || {
@@ -28,7 +28,7 @@ async fn cluster_for_single_namespaces() -> Result<&'static TestCluster> {
     CLUSTER.get_or_try_init(start).await
 }
 
-/// The place of the release for all namespaces, for one test at a time, without anything of the test before.
+/// The release that manages all namespaces, for one test at a time. The objects of the previous test are removed.
 async fn place_for_all_namespaces() -> Result<(MutexGuard<'static, ()>, &'static Installation<'static>)> {
     static TURN: Mutex<()> = Mutex::const_new(());
     static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
@@ -42,7 +42,7 @@ async fn place_for_all_namespaces() -> Result<(MutexGuard<'static, ()>, &'static
     Ok((turn, place))
 }
 
-/// Sets the count of a Deployment, and undoes what kubectl makes of it.
+/// Sets the count of a Deployment, and checks that the server corrects a change by kubectl.
 async fn enforces(installation: &Installation<'_>, shop: &Namespace<'_>) -> Result<()> {
     shop.deployment("web", 1).await?;
     installation.set(shop, "web", 3).await?;
@@ -154,7 +154,8 @@ async fn the_rendered_chart_works_when_kubectl_applies_it() -> Result<()> {
         enforces(installation, &shop).await
     };
     let applied = apply().await;
-    // Whatever became of it, the next test needs the names, and helm takes nothing over from kubectl.
+    // Delete the objects even if the test failed: the next test uses the same names, and Helm does not adopt objects of
+    // kubectl.
     let mut delete = cluster.kubectl();
     run(delete.args(["delete", "--ignore-not-found", "--timeout=1m", "--filename"]).arg(&manifest)).await?;
     applied

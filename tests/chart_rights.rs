@@ -1,4 +1,4 @@
-//! The server's rights, and the fence around those that reach further than it needs.
+//! The rights of the server, and the fence around the rights that exceed its needs.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ async fn the_server_may_patch_targets_only_with_the_fence() -> Result<()> {
     for (mut values, fence, patch) in [
         (json!({}), true, true),
         (json!({"ownership": "keep"}), false, false),
-        // It may create Secrets.
+        // The fence is needed because the server may create Secrets.
         (json!({"ownership": "keep", "certificates": {"mode": "managed"}}), true, false),
         (json!({"namespace": "shop"}), false, false),
         (json!({"namespace": "shop", "fence": {"enabled": true}}), true, true),
@@ -68,7 +68,7 @@ async fn the_server_has_only_the_rights_that_it_needs() -> Result<()> {
         ("patch", "statefulsets.apps --subresource=scale", true),
         ("patch", "replicasets.apps --subresource=scale", true),
         ("watch", "deployments.apps", true),
-        // Behind the fence.
+        // The fence restricts this right.
         ("patch", "deployments.apps", true),
         ("watch", "horizontalpodautoscalers.autoscaling", true),
         ("get", "customresourcedefinitions.apiextensions.k8s.io", true),
@@ -113,7 +113,7 @@ rules: [{apiGroups: [''], resources: [replicationcontrollers/scale], verbs: [pat
     Ok(())
 }
 
-/// A kind whose fields no policy can know.
+/// A kind with arbitrary fields, which the fence cannot list.
 const ODD: &str = "apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: odds.fence.example.com}
@@ -129,7 +129,7 @@ spec:
       subresources: {scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}}
 ";
 
-/// Two targets with what is easily forgotten: finalizers, and fields of any shape beside the spec.
+/// Two targets with fields that a fence easily misses: finalizers, and arbitrary fields beside the spec.
 const TARGETS: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web, finalizers: [example.com/kept]}
@@ -145,7 +145,7 @@ data: {numbers: [1, 2.5, null, {deep: {er: true}}], a/b.c: x}
 spec: {size: 2, other: 1}
 ";
 
-/// Makes the targets, as helm, and lets the server's account do anything in the namespace that the fence does not forbid.
+/// Creates the targets with the field manager `helm`, and grants the server's account all rights in the namespace.
 async fn fenced() -> Result<Namespace<'static>> {
     let shop = Namespace::shared("fence").await?;
     shop.kubectl_with(&["apply", "--server-side", "--filename=-"], ODD).await?;
@@ -224,7 +224,7 @@ async fn the_fence_allows_corrections_and_giving_ownership_back() -> Result<()> 
     Ok(())
 }
 
-/// The index of a manager among those of an object.
+/// The index of a field manager's entry in an object's managedFields.
 fn entry(object: &Value, manager: &str) -> Result<usize> {
     let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
     entries.map(|entry| &entry["manager"]).position(|name| name == manager).with_context(|| format!("no {manager}"))

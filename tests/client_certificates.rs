@@ -1,4 +1,4 @@
-//! The table of client certificates: what each is, and what becomes of who presents it.
+//! A table of client certificates with their outcomes.
 
 use std::sync::Arc;
 
@@ -21,16 +21,16 @@ use support::{
     shared_cluster,
 };
 
-/// What becomes of a client.
+/// The outcome of a connection.
 #[derive(Debug)]
 enum Outcome {
-    /// It is the user of its certificate.
+    /// The client is the user of its certificate.
     Accepted,
     /// The server ends the handshake with this alert.
     Refused(Alert),
-    /// The server ends the connection while the certificate is still on its way; whether its alert arrives is chance.
+    /// The server ends the connection while it still receives the certificate. Its alert may arrive or not.
     CutOff,
-    /// The connection stands, and no call about counts is allowed.
+    /// The handshake succeeds, and the server refuses every call about counts.
     NoCalls,
 }
 
@@ -59,7 +59,7 @@ const TABLE: &[Row] = &[
     ("of 100 KB", |ca| ca.sign(of_size(100_000)), CutOff),
 ];
 
-/// A name such as the CA's of the certificates command.
+/// The name of the CA of the certificates command.
 const OUR_CA: &str = "replica-count-manager CA";
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn the_server_accepts_and_refuses_the_expected_client_certificates() -> Re
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // And whoever was refused has harmed nobody.
+    // The refused clients have not harmed the server.
     cluster.client()?.get_server_info(v1::GetServerInfoRequest {}).await?;
     Ok(())
 }

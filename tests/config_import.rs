@@ -1,5 +1,5 @@
-//! `kubectl replicas config import`: what is taken over works, and what would not is refused before anything is written.
-//! And `config set`.
+//! `kubectl replicas config import`: an imported certificate works, and an unusable one is refused before anything is
+//! written. Also `config set` and `config unset`.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use support::{
     release, shared_cluster,
 };
 
-/// Three contents in PEM.
+/// A CA, a client certificate and its key, in PEM.
 #[derive(Clone)]
 struct Pem {
     ca: String,
@@ -27,7 +27,7 @@ struct Pem {
 }
 
 impl Pem {
-    /// The certificate of a user that the server of the shared cluster accepts.
+    /// A certificate that the server of the shared cluster accepts.
     fn of(cluster: &TestCluster, user: &str) -> Result<Self> {
         Self::with(cluster, client_params(user))
     }
@@ -39,7 +39,7 @@ impl Pem {
         Ok(Self { ca, certificate, key: key.serialize_pem() })
     }
 
-    /// Writes them to files of a folder, and returns the flags that name them.
+    /// Writes the contents to files of a folder, and returns the flags that name them.
     fn write(&self, folder: &Path) -> Result<Vec<String>> {
         fs::create_dir_all(folder)?;
         let flags = [
@@ -56,7 +56,7 @@ impl Pem {
     }
 }
 
-/// A user who may connect, and a folder for the files that are imported.
+/// A user who may connect, and a folder for the imported files.
 async fn user(name: &str) -> Result<(User<'static>, PathBuf)> {
     let cluster = shared_cluster().await?;
     let user = User::new(cluster, name)?;
@@ -71,7 +71,7 @@ async fn import(user: &User<'_>, flags: &[String]) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Checks that an import was told in one line, and that what it stored works.
+/// Checks that an import printed one line, and that the imported certificate works.
 async fn works(user: &User<'_>, outcome: &Outcome, namespace: &str) -> Result<()> {
     ensure!(outcome.code == Some(0) && outcome.stderr.is_empty(), "{outcome:?}");
     let context = context(user)?;

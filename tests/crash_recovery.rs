@@ -1,4 +1,4 @@
-//! What was accepted is in force, whatever is killed. Each test breaks a cluster of its own.
+//! An accepted Set takes effect even if the server, the API server or etcd is killed. Each test starts its own cluster.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn a_restarted_server_makes_the_correction_of_a_killed_one() -> Result<()>
     let cluster = TestCluster::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "killed").await?;
     shop.deployment("web", 1).await?;
-    // Without the right to scale, the server stores the Set and cannot correct.
+    // Without the right to scale, the server stores the Set but cannot make the correction.
     let without_scale = |role: String| role.replace("deployments/scale", "deployments/none");
     let rules = cluster.remove_right("patch deployments.apps --subresource=scale", without_scale).await?;
     shop.set("web", 3).await?;
@@ -77,7 +77,7 @@ async fn a_drift_while_the_server_is_down_is_corrected_and_its_actor_is_named() 
 
 #[tokio::test]
 async fn a_watch_with_a_forgotten_resource_version_lists_again() -> Result<()> {
-    // A restarted API server has no history, so a watch from before its start is answered with 410 Gone.
+    // A restarted API server has no history, so it answers 410 Gone to a watch from before its start.
     let cluster = TestCluster::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "gone").await?;
     shop.deployment("web", 1).await?;
@@ -91,7 +91,7 @@ async fn a_watch_with_a_forgotten_resource_version_lists_again() -> Result<()> {
     let api_server = cluster.control_plane.component(Component::ApiServer);
     api_server.kill().await?;
     api_server.start().await?;
-    // Changed while no connection is open that could still hold the events.
+    // These changes happen while no open connection could still contain their events.
     shop.kubectl(&["delete", "replicacount/deployment.old"]).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
     let resumed = Instant::now();
@@ -120,7 +120,7 @@ async fn targets_behind_a_hanging_webhook_delay_no_other_target() -> Result<()> 
     hung.create_all(&names, |name| Workload::deployment(name).replicas(0).manifest()).await?;
 
     let _webhook = HangingWebhook::start(&hung, "web-0").await?;
-    // From here on each of these has a correction that hangs.
+    // From here on, the correction of each of these targets hangs.
     hung.create_all(&names, |name| ReplicaCountManifest::deployment(name).replicas(1).manifest()).await?;
     hung.wait_for_replica_count("deployment.web-99", "the last of them known", |count| count["status"]["desired"] == 1)
         .await?;

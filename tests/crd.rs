@@ -1,4 +1,4 @@
-//! The CustomResourceDefinition: in the chart as in the code, and its rules as the API server enforces them.
+//! The CRD: the chart contains the one of the code, and the API server enforces its rules.
 
 use anyhow::Result;
 use kube::CustomResourceExt;

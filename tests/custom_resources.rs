@@ -1,11 +1,11 @@
-//! Every kind that has `/scale`: custom resources of any shape, as their definitions come, change and go.
+//! Every kind with `/scale`: custom resources of any shape, while their CRDs are created, changed and deleted.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use support::{Namespace, condition, manifests::Workload};
 
-/// A kind of a test's own, in a group of that name.
+/// A custom resource of one test, in its own API group.
 struct Kind<'a> {
     shop: &'a Namespace<'a>,
     group: String,
@@ -42,7 +42,7 @@ impl<'a> Kind<'a> {
         self.shop.kubectl(&["wait", "--for=condition=Established", "--timeout=1m", &name]).await.map(drop)
     }
 
-    /// Grants the server its rights to the kind, as whoever installs one may.
+    /// Grants the server its rights to the kind, as the installer of a kind can.
     async fn grant(&self) -> Result<()> {
         let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
@@ -55,12 +55,12 @@ impl<'a> Kind<'a> {
         self.shop.kubectl_with(&["create", "--filename=-"], &role.to_string()).await.map(drop)
     }
 
-    /// Applies the Widget `w`, as a GitOps tool does.
+    /// Applies the Widget `w` by server-side apply, as a GitOps tool does.
     async fn apply(&self, version: &str, spec: Value) -> Result<()> {
         let widget = json!({"apiVersion": format!("{}/{version}", self.group), "kind": "Widget",
                             "metadata": {"name": "w"}, "spec": spec});
         let apply = ["apply", "--server-side", "--field-manager=gitops", "--filename=-"];
-        // Discovery of the API server shows a new kind a moment later.
+        // The API server's discovery shows a new kind only after a moment.
         cluster::wait::until("the Widget", support::PATIENCE, async || {
             self.shop.kubectl_with(&apply, &widget.to_string()).await
         })
@@ -77,7 +77,7 @@ impl<'a> Kind<'a> {
         format!("widget.{}.w", self.group)
     }
 
-    /// Creates the ReplicaCount without asking the server, which would refuse one of an unknown kind.
+    /// Creates the ReplicaCount directly, because the server would refuse a Set of an unknown kind.
     async fn hold(&self, replicas: i32) -> Result<()> {
         let target = json!({"apiVersion": format!("{}/v1", self.group), "kind": "Widget", "name": "w"});
         let count = json!({"apiVersion": "replica-count-manager.io/v1", "kind": "ReplicaCount",
@@ -102,7 +102,7 @@ impl<'a> Kind<'a> {
         .await
     }
 
-    /// Takes away what would outlive the namespace.
+    /// Deletes the objects that are not in the namespace.
     async fn end(&self) -> Result<()> {
         self.shop.kubectl(&["delete", "clusterrole", &self.group]).await?;
         let name = format!("customresourcedefinition/widgets.{}", self.group);
@@ -164,7 +164,7 @@ async fn a_kind_can_be_defined_deleted_defined_again_and_change_its_version() ->
     kind.hold(3).await?;
     kind.wait_for_target_found("Unknown", "KindNotServed").await?;
     kind.define("v1alpha1", "replicas", ".status.replicas", false).await?;
-    // Without the rights, it is the rights that are missing, and nothing else suffers.
+    // Without the rights, only this target's status reports it, and the server stays ready.
     let count = kind.wait_for_target_found("Unknown", "Forbidden").await?;
     assert!(count.to_string().contains("cannot watch resource"), "{count}");
     assert_eq!(shop.cluster.http("/readyz").await?.0, 200);

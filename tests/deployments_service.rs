@@ -1,4 +1,4 @@
-//! `proto.DeploymentsService`, called as its users do.
+//! `proto.DeploymentsService`, called by grpcurl as in its documentation.
 
 use anyhow::Result;
 use serde_json::json;
@@ -18,7 +18,7 @@ async fn a_count_is_set_read_and_listed() -> Result<()> {
     assert_eq!(first, json!({"Name": "web", "Namespace": shop.name, "NewReplicas": 3}), "there was no count before");
     shop.wait_for_replicas("deployment/web", 3).await?;
 
-    // Both spellings of the names are understood.
+    // The server accepts both spellings of the field names.
     let second = call("SetDeployment", json!({"name": "web", "namespace": shop.name, "replicas": 0})).await?;
     assert_eq!(second, json!({"Name": "web", "Namespace": shop.name, "OldReplicas": 3, "NewReplicas": 0}));
     shop.wait_for_replicas("deployment/web", 0).await?;
@@ -62,7 +62,7 @@ async fn the_documented_grpcurl_call_works() -> Result<()> {
     let [ca, certificate, key] = shop.cluster.client_files();
     let flags = ["-cacert", &ca, "-cert", &certificate, "-key", &key, "-proto", "proto/deployments.proto"];
     let request = json!({"Namespace": shop.name});
-    // grpcurl takes a dot for the last slash.
+    // grpcurl accepts a dot instead of the last slash.
     let listed = shop.cluster.grpcurl_with(&flags, "proto.DeploymentsService.ListDeployments", &request).await?;
     assert_eq!(listed["deploymentsReplicaConfig"][0]["Replicas"], 3);
     Ok(())

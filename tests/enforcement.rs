@@ -1,4 +1,4 @@
-//! What was set stays set, whoever writes, and the actor is named.
+//! The server corrects every drift, and names its actor.
 
 use std::{pin::pin, time::Duration};
 
@@ -18,7 +18,7 @@ use support::{
     manifests::{ReplicaCountManifest, Workload, names},
 };
 
-/// Checks that the latest drift was put back and names its actor.
+/// Checks that the latest drift is corrected, and that its actor is named.
 fn assert_drift(status: &Value, manager: &str, from: i64, to: i64) {
     let drift = &status["lastDrift"];
     assert_eq!(
@@ -44,7 +44,7 @@ async fn every_way_to_change_a_deployment_with_kubectl_is_corrected() -> Result<
 
     let mut edited = shop.get("deployment/web").await?;
     edited["spec"]["replicas"] = json!(4);
-    // A status that changed meanwhile is no reason to refuse the edit.
+    // Without the resource version, a status that changed meanwhile does not cause a conflict.
     edited["metadata"].as_object_mut().context("no metadata")?.remove("resourceVersion");
     shop.kubectl_with(&["replace", "--filename=-", "--field-manager=kubectl-edit"], &edited.to_string()).await?;
     assert_drift(&shop.wait_for_drifts("deployment.web", 3).await?, "kubectl-edit", 3, 4);
@@ -80,7 +80,7 @@ async fn the_status_shows_a_drift_together_with_its_correction() -> Result<()> {
         }
     };
     let drift = timeout(PATIENCE, told).await??;
-    // What takes a second to correct is told of before.
+    // The server reports a drift before its correction only if the correction takes a second.
     let is_slow = begun.elapsed() > Duration::from_secs(1);
     ensure!(drift.corrected_at.is_some() || is_slow, "told of before it was put back: {drift:?}");
     Ok(())
@@ -159,7 +159,7 @@ async fn a_replica_count_that_kubectl_applies_is_enforced() -> Result<()> {
         .await?;
     shop.wait_for_replicas("deployment/web", 4).await?;
     shop.kubectl(&["wait", "--for=condition=Ready", "replicacount/deployment.web", "--timeout=60s"]).await?;
-    // The scale subresource of the ReplicaCount itself.
+    // This writes to the scale subresource of the ReplicaCount itself.
     shop.kubectl(&["scale", "replicacount/deployment.web", "--replicas=5"]).await?;
     shop.wait_for_replicas("deployment/web", 5).await?;
     let changed = |count: &Value| count.pointer("/status/changes/1/to") == Some(&json!(4));
@@ -210,7 +210,7 @@ async fn the_server_leaves_a_target_alone_after_its_replica_count_is_deleted() -
     shop.kubectl(&["delete", "replicacount/deployment.web"]).await?;
     shop.wait_until_unmanaged("web").await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    // Once a later drift is corrected, one of the other would have been.
+    // The later drift of the witness is corrected, so an earlier drift of `web` would have been corrected too.
     shop.kubectl(&["scale", "deployment/witness", "--replicas=7"]).await?;
     shop.wait_for_replicas("deployment/witness", 3).await?;
     assert_eq!(shop.replicas("deployment/web").await?, 7);

@@ -1,4 +1,4 @@
-//! Every call with any message, and any bytes in place of calls, over real connections.
+//! Every call with arbitrary messages, and arbitrary bytes instead of calls, over real connections.
 
 use std::sync::Arc;
 
@@ -18,28 +18,29 @@ use support::{
     server_flags,
 };
 
-/// How many calls are under way at once: less than the server allows on a connection.
+/// Concurrent calls: fewer than the server allows on a connection.
 const CALLS: usize = 64;
 
-/// How many connections are open at once.
+/// Concurrent connections.
 const CONNECTIONS: usize = 16;
 
-/// Each call costs as much as many inputs of a parser, and each connection as many calls.
+/// The ratio of parser inputs to calls. A call costs as much as many inputs of a parser.
 const INPUTS_PER_CALL: u64 = 10;
 
-/// See [`INPUTS_PER_CALL`].
+/// The ratio of parser inputs to connections. A connection costs as much as many calls.
 const INPUTS_PER_CONNECTION: u64 = 100;
 
-/// How many calls one connection makes: the client's HTTP/2 ends it after 1,024 calls that ended before they were sent.
+/// Calls on one connection. The client's HTTP/2 implementation ends a connection after 1,024 calls that ended before they
+/// were sent.
 const CALLS_PER_CONNECTION: usize = 10_000;
 
-/// How much memory the server may take beyond what it has after the first calls, in MiB: it keeps answers of RBAC.
+/// Upper bound on the growth of the server's memory after the first calls, in MiB. The server caches the answers of RBAC.
 const GROWTH: u64 = 64;
 
-/// How the messages of tonic begin that refuse what is no protobuf.
+/// The start of tonic's message about a body that is not protobuf.
 const UNREADABLE: &str = "failed to decode Protobuf message";
 
-/// A method and messages that it understands.
+/// A method, and messages that it understands.
 type Method = (&'static str, Vec<Vec<u8>>);
 
 fn replicas(namespace: &str) -> Vec<Method> {
@@ -89,7 +90,7 @@ fn others(namespace: &str) -> Vec<Method> {
     ]
 }
 
-/// Makes so many calls of a method, and tells how many were answered with what they asked for.
+/// Makes a number of calls of a method, and returns how many succeeded.
 async fn fuzz_method(dial: impl Fn() -> Result<Channel>, (path, seeds): &Method, calls: u64) -> Result<u64> {
     let mut mutator = Mutator::default();
     mutator.add_seeds(seeds);
@@ -111,7 +112,7 @@ async fn fuzz_method(dial: impl Fn() -> Result<Channel>, (path, seeds): &Method,
     Ok(accepted)
 }
 
-/// Whether it is the server that answers, in its own words.
+/// Checks that a failed call has an answer of the server's own.
 fn check(answer: &Result<(), Status>) -> Result<()> {
     let Err(status) = answer else { return Ok(()) };
     let is_failure = matches!(status.code(), Code::Unknown | Code::Internal | Code::DataLoss | Code::Cancelled);
@@ -119,7 +120,7 @@ fn check(answer: &Result<(), Status>) -> Result<()> {
     Ok(())
 }
 
-/// A SetReplicaCount on the wire: HTTP/2's preface, settings, headers and the message.
+/// A SetReplicaCount call in HTTP/2 frames: preface, settings, headers and message.
 fn connection(path: &str, message: &[u8]) -> Vec<u8> {
     let field = |name: &str, value: &str| {
         let [name, value] = [name, value].map(|text| [&[text.len() as u8], text.as_bytes()].concat());
@@ -127,13 +128,13 @@ fn connection(path: &str, message: &[u8]) -> Vec<u8> {
     };
     let names =
         [(":path", path), (":authority", "localhost"), ("content-type", "application/grpc"), ("te", "trailers")];
-    // POST and https have numbers.
+    // POST and https have indices in HPACK's static table.
     let headers = [vec![0x83, 0x87], names.map(|(name, value)| field(name, value)).concat()].concat();
     let prefix = [&[0], &u32::try_from(message.len()).unwrap_or_default().to_be_bytes()[..]].concat();
     [PREFACE.to_vec(), frame(1, 4, 1, &headers), frame(0, 1, 1, &[&prefix, message].concat())].concat()
 }
 
-/// Opens so many connections and sends what is nearly one of the seeds.
+/// Opens connections, and sends mutations of the seeds.
 async fn fuzz_connections(
     server: &StandaloneServer,
     name: &str,
@@ -210,7 +211,7 @@ async fn arbitrary_messages_and_bytes_do_not_harm_the_server() -> Result<()> {
     Ok(())
 }
 
-/// How a client begins to speak TLS.
+/// The ClientHello of a client.
 fn client_hello(config: &Arc<rustls::ClientConfig>) -> Result<Vec<u8>> {
     let mut hello = Vec::new();
     let mut client = rustls::ClientConnection::new(config.clone(), "localhost".try_into()?)?;

@@ -1,4 +1,4 @@
-//! Helm, whose upgrades go on working on a Deployment that is held, and never change its count.
+//! Upgrades by Helm of a managed Deployment. They succeed, and do not change its count.
 
 use anyhow::{Result, ensure};
 use cluster::Options;
@@ -21,7 +21,7 @@ async fn helm_4_upgrades_meet_no_conflict_and_their_counts_are_corrected() -> Re
         HelmUpgrade::to(helm(), &revision).replicas(3 + drifts).run(&shop).await?;
         Correction { revision: &revision, replicas: 3, drifts: drifts.into(), manager: "helm" }.wait_in(&shop).await?;
     }
-    // A scale in between takes the count from helm, and is named for it.
+    // A scale takes the ownership from Helm. The status names kubectl as its actor.
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     Correction { revision: "upgrade-3", replicas: 3, drifts: 4, manager: "kubectl" }.wait_in(&shop).await?;
     wait_for_owner(&shop, "helm").await?;
@@ -49,13 +49,14 @@ async fn a_chart_without_a_count_never_resets_the_count() -> Result<()> {
     HelmUpgrade::to(shop.cluster.helm(), "first").run(&shop).await?;
     shop.set("web", 3).await?;
     shop.wait_for_replicas("deployment/web", 3).await?;
-    // Nobody applies the count, so the server makes itself its owner; before that, a scale leaves no trace.
+    // No applier owns the count, so the server makes itself the owner. Before that, managedFields would not show the actor
+    // of a scale.
     wait_for_owner(&shop, "replica-count-manager").await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     Correction { revision: "first", replicas: 3, drifts: 1, manager: "kubectl" }.wait_in(&shop).await?;
     for revision in ["second", "third"] {
         HelmUpgrade::to(shop.cluster.helm(), revision).run(&shop).await?;
-        // A reset would have been a further drift.
+        // A reset would be another drift.
         Correction { revision, replicas: 3, drifts: 1, manager: "kubectl" }.wait_in(&shop).await?;
     }
     let status = shop.wait_for_drifts("deployment.web", 1).await?;

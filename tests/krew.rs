@@ -1,4 +1,4 @@
-//! The plugin as krew installs it.
+//! The plugin, installed by krew.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ async fn krew_installs_the_plugin_from_its_archive_and_kubectl_runs_it() -> Resu
     let dist = cluster.folder().join("dist");
     let script = |name: &str| {
         let mut script = cluster.command(format!("{}/krew/{name}", support::ROOT));
-        // The scripts ask cargo for the version, which needs the user's own toolchain.
+        // The scripts ask cargo for the version, and cargo needs the user's own toolchain.
         script.env("DIST", &dist).env("HOME", std::env::var_os("HOME").unwrap_or_default());
         script
     };

@@ -1,4 +1,4 @@
-//! kubectl apply in all its ways, and the GitOps tools, which apply as it does.
+//! All forms of `kubectl apply`, and the GitOps tools, which apply in the same forms.
 
 use anyhow::{Result, ensure};
 use cluster::wait;
@@ -9,7 +9,8 @@ use support::{
     manifests::Workload,
 };
 
-/// Applies other counts and templates three times, and checks each time that the count is ours.
+/// Applies other counts and templates three times. Checks each time that the server corrects the count and keeps the
+/// template.
 async fn three_times(purpose: &str, flags: &[&str], manager: &str) -> Result<()> {
     let shop = Namespace::shared(purpose).await?;
     let apply = [&["apply", "--filename=-"], flags].concat();
@@ -30,7 +31,7 @@ async fn three_times(purpose: &str, flags: &[&str], manager: &str) -> Result<()>
     Correction { revision: "last", replicas: 3, drifts: 5, manager }.wait_in(&shop).await
 }
 
-/// Waits until the ownership is given back, where there is somebody to give it to.
+/// Waits until the server has given the ownership back. Only server-side apply has an owner to give it to.
 async fn not_ours(shop: &Namespace<'_>, flags: &[&str]) -> Result<()> {
     if !flags.contains(&"--server-side") {
         return Ok(());
@@ -83,7 +84,7 @@ async fn an_applier_of_only_the_count_meets_no_conflict() -> Result<()> {
     shop.kubectl_with(&first, &count(5)).await?;
     Correction { revision: "first", replicas: 3, drifts: 1, manager: "scaler" }.wait_in(&shop).await?;
     for drifts in 2..=3 {
-        // Its whole entry in managedFields went with the count, and comes back with it.
+        // The correction removes the whole entry of this manager from managedFields, and giving back restores it.
         wait_for_owner(&shop, "scaler").await?;
         shop.kubectl_with(&scaler, &count(5 + drifts)).await?;
         Correction { revision: "first", replicas: 3, drifts: drifts.into(), manager: "scaler" }.wait_in(&shop).await?;
@@ -122,7 +123,7 @@ async fn the_status_names_the_actor_of_a_scale_after_a_count_of_zero() -> Result
     shop.set("web", 3).await?;
     shop.wait_for_replica_count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3)
         .await?;
-    // Kubernetes keeps no owner of a 0 that is written through /scale, nor of what follows it there.
+    // Kubernetes records no owner of a count of 0 that is written through /scale, nor of the next write there.
     shop.kubectl(&["scale", "deployment/web", "--replicas=0"]).await?;
     let status = shop.wait_for_drifts("deployment.web", 1).await?;
     ensure!(status["lastDrift"]["manager"] == "unknown", "{status}");

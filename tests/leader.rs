@@ -1,4 +1,4 @@
-//! Several servers, of which one corrects. Each test has a cluster of its own, with two of them.
+//! Two replicas, of which the leader makes corrections. Each test starts its own cluster.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use support::{
     two_replicas::{client_of, create_managed, is_leader, leader_and_standby, start, target},
 };
 
-/// What a Lease that has run out leaves the next leader for all corrections.
+/// The time that the next leader has for all corrections after the Lease has expired.
 const SOON: Duration = Duration::from_secs(2);
 
 async fn set(cluster: &TestCluster, server: &Server, shop: &Namespace<'_>, name: &str, replicas: i32) -> Result<()> {
@@ -36,7 +36,7 @@ async fn generation(shop: &Namespace<'_>, name: &str) -> Result<i64> {
     shop.get(&format!("deployment/{name}")).await?["metadata"]["generation"].as_i64().context("no generation")
 }
 
-/// When a line with these words was logged last.
+/// The time of the last log line with these words.
 fn logged(server: &Server, words: &str) -> Result<Timestamp> {
     let log = std::fs::read_to_string(server.process.log().context("no log")?)?;
     let line = log.lines().rfind(|line| line.contains(words)).with_context(|| format!("no {words:?} in {log}"))?;
@@ -79,7 +79,7 @@ async fn all_replicas_serve_and_the_next_leader_corrects_drifts_after_a_kill() -
     .await?;
     let took = killed.elapsed();
     ensure!(took < LEASE_DURATION + SOON, "it took {took:?}");
-    // Whoever leads has renewed within the deadline, and another waits for all of what is left.
+    // The leader has renewed the Lease within the deadline, and the standby waits for the rest of its duration.
     ensure!(took > LEASE_DURATION - RENEW_DEADLINE, "the other did not wait: {took:?}");
     for (name, before) in names.iter().zip(before) {
         shop.wait_for_drifts(&format!("deployment.{name}"), 1).await?;
@@ -113,7 +113,7 @@ async fn a_stopping_leader_hands_over_at_once() -> Result<()> {
     Ok(())
 }
 
-/// A webhook that holds corrections of a namespace to one count up, until it is dropped; they go through then.
+/// A webhook that delays corrections of a namespace to one count. It lets them through when it is dropped.
 struct Hold {
     listener: TcpListener,
     tls: TlsAcceptor,
@@ -146,8 +146,8 @@ impl Hold {
         Ok(Self { listener, tls: Arc::new(config).into() })
     }
 
-    /// Waits for a correction, which goes through when this is dropped. The API server waits less long for a handshake than
-    /// for an answer.
+    /// Waits for a correction, and completes the TLS handshake, because the API server waits longer for an answer than for
+    /// a handshake. The correction continues when the stream is dropped.
     async fn correction(&self) -> Result<TlsStream<TcpStream>> {
         Ok(self.tls.accept(self.listener.accept().await?.0).await?)
     }
@@ -160,7 +160,7 @@ async fn a_late_write_of_a_paused_leader_is_corrected_and_is_not_a_drift() -> Re
     create_managed(&shop, &["web".to_owned()]).await?;
     let (paused, standby) = leader_and_standby(&cluster).await?;
     let hold = Hold::new(&shop, 1).await?;
-    // The API server hears of a webhook a moment after it was made. A dry run neither fails nor changes anything.
+    // The API server uses a new webhook only after a moment. A dry run does not change the count.
     wait::until("the webhook in force", PATIENCE, async || {
         let mut scale = cluster.kubectl();
         scale.args(["scale", "deployment/web", "--replicas=1", "--dry-run=server", "--request-timeout=1s"]);

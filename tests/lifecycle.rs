@@ -1,4 +1,4 @@
-//! Starting and stopping: probes, a drain that clients do not notice, metrics.
+//! Start and stop: probes, metrics, and a drain that clients do not notice.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ async fn a_stopping_server_becomes_unready_drains_and_exits() -> Result<()> {
         Ok(())
     })
     .await?;
-    // Clients that still believe in it are served, and what they set is put in place.
+    // The server still serves its open connections, and puts their Sets in place.
     let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
     let request = v1::SetReplicaCountRequest { target, replicas: Some(4), ..Default::default() };
     client.set_replica_count(request).await?;

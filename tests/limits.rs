@@ -1,4 +1,4 @@
-//! What one client, or too many, cannot take from the others: connections, handshakes, watches, memory.
+//! Limits: one client, or too many clients, cannot take connections, handshakes, watches or memory from the others.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -26,16 +26,16 @@ use support::{
     server_flags,
 };
 
-/// The beginning of a ClientHello, whose rest a server waits for.
+/// The start of a ClientHello. The server waits for the rest.
 const HALF: [u8; 6] = [0x16, 3, 1, 2, 0, 1];
 
-/// Events beyond those that a watch may lag behind and those that are on their way to it.
+/// More events than the server buffers for a watch and than are in transit.
 const MORE_EVENTS_THAN_ARE_KEPT: usize = 4096 + 2048;
 
-/// How many write them side by side.
+/// Concurrent writers of these events.
 const WRITERS: usize = 16;
 
-/// Starts a server for a namespace alone, which may open so many files.
+/// Starts a server that manages one namespace, with a limit of open files.
 pub(crate) async fn server(shop: &Namespace<'_>, files: u32) -> Result<StandaloneServer> {
     let flags = server_flags(shop, shop.cluster.certificates(), CERTIFICATE_FILES);
     let server = shop.cluster.standalone_with_file_limit(files, flags)?;
@@ -43,7 +43,7 @@ pub(crate) async fn server(shop: &Namespace<'_>, files: u32) -> Result<Standalon
     Ok(server)
 }
 
-/// The certificate of an administrator of this name.
+/// The TLS configuration of an administrator with this name.
 pub(crate) fn user(shop: &Namespace<'_>, name: &str) -> Result<Arc<ClientConfig>> {
     let mut params: CertificateParams = client_params(name);
     params.distinguished_name.push(DnType::OrganizationName, "replica-count-manager:admins");
@@ -51,7 +51,8 @@ pub(crate) fn user(shop: &Namespace<'_>, name: &str) -> Result<Arc<ClientConfig>
     Ok(Arc::new(TestCa::load(certificates)?.sign(params)?.tls_config(&certificates.join("ca/ca.crt"))?))
 }
 
-/// Calls with a new connection, and with one that is there, for as long as something goes on; returns how often.
+/// Makes calls with new connections and with a kept one until a future completes. Returns the number of calls and the
+/// future's output.
 pub(crate) async fn call_while<T>(
     server: &StandaloneServer,
     who: &Arc<ClientConfig>,
@@ -74,7 +75,7 @@ where
     Ok((calls, going_on.await??))
 }
 
-/// Opens connections that never finish their handshake, and leaves the latest ones open for as long as it goes on.
+/// Opens connections without completing their handshakes, and keeps only the latest ones open.
 async fn half_open(address: String, connections: usize) -> Result<()> {
     let mut open = VecDeque::new();
     for _ in 0..connections {
@@ -91,7 +92,7 @@ async fn half_open(address: String, connections: usize) -> Result<()> {
 #[tokio::test]
 async fn ten_thousand_half_open_handshakes_do_not_block_other_clients() -> Result<()> {
     let shop = Namespace::shared("half-open").await?;
-    // Of 1,024 files, 192 are for handshakes: fewer than are open at once here.
+    // Of 1,024 files, 192 are for handshakes. More handshakes than that are open here at once.
     let server = server(&shop, 1024).await?;
     let (alice, address) = (user(&shop, "alice")?, server.grpc.clone());
     let before = server.memory()?;
@@ -114,7 +115,7 @@ async fn ten_thousand_half_open_handshakes_do_not_block_other_clients() -> Resul
 #[tokio::test]
 async fn a_server_with_few_file_descriptors_limits_connections_and_keeps_working() -> Result<()> {
     let shop = Namespace::shared("few-files").await?;
-    // Of 128 files, 48 are for connections, 6 of them one user's.
+    // Of 128 files, 48 are for connections, and 6 of them for one user.
     let server = server(&shop, 128).await?;
     let alice = user(&shop, "alice")?;
     let mut client = ReplicasServiceClient::new(dial(server.grpc.clone(), alice.clone()));
@@ -135,7 +136,7 @@ async fn a_server_with_few_file_descriptors_limits_connections_and_keeps_working
     let metrics = http(&server.http, "/metrics").await?.1;
     ensure!(metrics.contains("replica_count_manager_connections_refused_total 8\n"), "{metrics}");
 
-    // Who is in is served, and what the server itself needs is left to it.
+    // The server serves the open connections, and keeps enough files for itself.
     shop.deployment("web", 1).await?;
     let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
     client.set_replica_count(v1::SetReplicaCountRequest { target, replicas: Some(2), ..Default::default() }).await?;
@@ -162,7 +163,7 @@ async fn a_call_that_is_too_large_fails_without_ending_its_connection() -> Resul
     let large = v1::SetReplicaCountRequest { replicas: Some(1), reason, ..Default::default() };
     let refusal = client.set_replica_count(large.clone()).await.err().context("a large message was taken")?;
     assert_eq!(refusal.code(), Code::OutOfRange, "{refusal}");
-    // Compressed it is small, and it is still too large.
+    // The compressed message is small, but its content is still too large.
     let mut compressing = client.clone().send_compressed(tonic::codec::CompressionEncoding::Gzip);
     let refusal = compressing.set_replica_count(large).await.err().context("a bomb was taken")?;
     assert!(refusal.message().contains("size limit"), "{refusal}");
@@ -183,7 +184,7 @@ async fn the_watches_of_one_user_are_limited() -> Result<()> {
         ReplicasServiceClient::new(channel.clone()).watch_replica_counts(request).await
     };
     let mut open = Vec::new();
-    // A connection has 128 calls at most.
+    // A connection has at most 128 concurrent calls.
     for at in 0..128 {
         open.push(watch(&channels[at % 2]).await?);
     }

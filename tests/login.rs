@@ -1,4 +1,4 @@
-//! The renewal of a login: quiet, as long as was asked for, in one name, and never for nothing.
+//! The renewal of a login: it is silent, keeps the requested duration and the user, and happens only when it is due.
 
 use std::{
     path::PathBuf,
@@ -15,10 +15,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use support::{TestCluster, User, presented, release};
 
-/// A certificate that a renewal is due for, in hours from now.
+/// The validity of a certificate whose renewal is due, in hours from now.
 const OLD: [i64; 2] = [-23, 1];
 
-/// The cluster of these tests, where the server signs and approves by itself.
+/// The cluster of these tests, where the server approves and signs requests.
 async fn shared_cluster() -> Result<&'static TestCluster> {
     static SHARED: OnceCell<TestCluster> = OnceCell::const_new();
     let start = async || {
@@ -37,7 +37,7 @@ async fn user(name: &str) -> Result<User<'static>> {
     Ok(user)
 }
 
-/// The managed CA, which an administrator of the cluster can read.
+/// The managed CA. An administrator of the cluster can read it.
 async fn issuer(cluster: &TestCluster) -> Result<Issuer<'static, KeyPair>> {
     let get = ["get", "secret/replica-count-manager-ca", "--namespace", release::NAME, "--output=json"];
     let mut secret: Value = serde_json::from_str(&run(cluster.kubectl().args(get)).await?)?;
@@ -49,7 +49,8 @@ async fn issuer(cluster: &TestCluster) -> Result<Issuer<'static, KeyPair>> {
     Ok(Issuer::from_ca_cert_pem(&text("tls.crt")?, key)?)
 }
 
-/// Puts a certificate of a user, valid from and until these many hours from now, in place of the one in a configuration.
+/// Replaces the certificate in a configuration by another one of a user, which is valid from and until these hours from
+/// now.
 async fn replace_certificate(user: &User<'_>, name: &str, [from, until]: [i64; 2]) -> Result<Value> {
     let time = |hours: i64| -> SystemTime {
         let distance = Duration::from_secs(hours.unsigned_abs() * 60 * 60);
@@ -66,7 +67,7 @@ async fn replace_certificate(user: &User<'_>, name: &str, [from, until]: [i64; 2
     user.entry()
 }
 
-/// The requests of a user.
+/// The certificate requests of a user.
 async fn requests(user: &User<'_>) -> Result<Vec<Value>> {
     let get = run(shared_cluster().await?.kubectl().args(["get", "csr", "--output=json"])).await?;
     let mut all: Value = serde_json::from_str(&get)?;
@@ -74,7 +75,7 @@ async fn requests(user: &User<'_>) -> Result<Vec<Value>> {
     Ok(all.drain(..).filter(|request| request["spec"]["username"] == *user.name).collect())
 }
 
-/// How long the certificate of an entry lasts from its first to its last second, in seconds.
+/// The lifetime of an entry's certificate, in seconds.
 fn life(entry: &Value) -> Result<i64> {
     let certificate: ByteString = serde_json::from_value(entry["certificateData"].clone())?;
     let pem = pem::parse(certificate.0)?;
@@ -86,7 +87,7 @@ fn life(entry: &Value) -> Result<i64> {
 #[tokio::test]
 async fn a_login_is_renewed_silently_with_the_requested_duration() -> Result<()> {
     let ruth = user("ruth").await?;
-    // The shortest that Kubernetes lets anybody ask for.
+    // The shortest duration that Kubernetes accepts.
     ruth.run(&["login", "--for=10m"]).await?;
     let entry = ruth.entry()?;
     assert_eq!(entry["expirationSeconds"], 600, "it is remembered");
@@ -104,7 +105,7 @@ async fn a_login_is_renewed_silently_with_the_requested_duration() -> Result<()>
     let asked: Vec<_> =
         requests(&ruth).await?.iter().map(|request| request["spec"]["expirationSeconds"].clone()).collect();
     assert_eq!(asked, [600, 600]);
-    // One that is not due stays.
+    // A certificate that is not due is not renewed.
     ruth.run(&["whoami"]).await?;
     ensure!(ruth.entry()? == renewed && requests(&ruth).await?.len() == 2, "it was renewed again");
     Ok(())
@@ -125,7 +126,7 @@ async fn a_renewal_for_another_user_changes_nothing() -> Result<()> {
     kept.as_object_mut().context("no entry")?.remove("retryAt");
     ensure!(kept == old, "something else was changed");
 
-    // Past its end, there is nothing to go on with.
+    // An expired certificate cannot be used any longer.
     let ended = replace_certificate(&paul, "saul", [-24, -1]).await?;
     paul.edit_entry(|entry| entry["retryAt"] = "2020-01-01T00:00:00Z".into())?;
     let outcome = paul.try_run(&["whoami"]).await?;
@@ -139,7 +140,7 @@ async fn a_renewal_for_another_user_changes_nothing() -> Result<()> {
 #[tokio::test]
 async fn no_certificate_is_requested_if_the_configuration_cannot_be_written() -> Result<()> {
     let mut nina = user("nina").await?;
-    // Nobody makes files there, not even root.
+    // Not even root can create files there.
     nina.config = PathBuf::from("/proc/kubectl-replicas.yaml");
     let outcome = nina.try_run(&["login"]).await?;
     ensure!(

@@ -1,4 +1,4 @@
-//! Logging in where the server signs what somebody has approved, and nothing else.
+//! A login that an administrator approves: the server signs only approved requests.
 
 use std::process::Stdio;
 
@@ -16,7 +16,7 @@ use support::{PATIENCE, RUN_PODS, TestCluster, User, release};
 struct Waiting {
     process: Child,
     stderr: BufReader<ChildStderr>,
-    /// The name of its request, which it has told.
+    /// The name of its certificate request, from its output.
     request: String,
 }
 
@@ -31,7 +31,7 @@ impl Waiting {
         Ok(Self { process, stderr, request: request.trim().to_owned() })
     }
 
-    /// What it prints to its end, and whether that is a good one.
+    /// Waits for its end, and returns whether it succeeded, its standard output and its standard error.
     async fn end(mut self) -> Result<(bool, String, String)> {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         let end = async {
@@ -52,7 +52,7 @@ async fn a_login_waits_for_the_decision_of_an_administrator() -> Result<()> {
     alice.grant_connect().await?;
     alice.grant_login().await?;
 
-    // Not soon enough.
+    // The login times out without a decision.
     let outcome = alice.try_run(&["login", "--timeout=1s"]).await?;
     ensure!(outcome.code == Some(3) && outcome.stdout.is_empty(), "{outcome:?}");
     for part in ["error: the request replica-count-manager-", " was not signed within 1s", "log in again", "--timeout"]
@@ -76,7 +76,7 @@ async fn a_login_waits_for_the_decision_of_an_administrator() -> Result<()> {
     ensure!(success && stdout.contains(" as alice until ") && stderr.is_empty(), "{stdout}{stderr}");
     ensure!(alice.run(&["whoami"]).await?.starts_with("User:    alice\n"), "whoami");
 
-    // Where nothing is signed, nothing is filed either.
+    // If the server does not sign certificates, the login creates no request.
     let mut helm = cluster.helm();
     helm.args([
         "upgrade",

@@ -1,4 +1,4 @@
-//! The log in JSON: every line is one, also of what goes wrong.
+//! The log in JSON: every line is an object, failures included.
 
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use support::{CERTIFICATE_FILES, Namespace, PATIENCE, server_flags, shared_cluster};
 
-/// The lines of a log, each of which is an object with what every line has.
+/// Parses the lines of a log, and checks the fields that every line has.
 fn lines(log: &str) -> Result<Vec<Value>> {
     let parse = |line| {
         let line: Value = serde_json::from_str(line).with_context(|| format!("{line} is not JSON"))?;
@@ -29,7 +29,7 @@ async fn every_line_of_a_json_log_is_an_object_with_the_common_fields() -> Resul
     shop.set("web", 3).await?;
     shop.wait_for_replicas("deployment/web", 3).await?;
     let drift = wait::until("the drift in the log", PATIENCE, async || {
-        // Until this server knows the count, a change is no drift to it.
+        // A change is a drift only after this server has observed the count.
         shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
         let lines = lines(&server.log()?)?;
         lines.into_iter().find(|line| line["message"] == "drift").context("there is none")

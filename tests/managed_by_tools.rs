@@ -1,4 +1,4 @@
-//! ReplicaCounts that another tool keeps: it is asked first.
+//! ReplicaCounts that another tool manages. The server refuses to change them without force.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ async fn call(shop: &Namespace<'_>, method: &str, request: &Value, force: bool) 
     shop.cluster.grpcurl(&format!("replicas.v1.ReplicasService/{method}"), &request).await
 }
 
-/// Checks that Set and Unset are refused with the owner's name, and that both go through when they are forced.
+/// Checks that Set and Unset are refused with the manager's name, and that both succeed with force.
 async fn kept_by(shop: &Namespace<'_>, owner: &str) -> Result<()> {
     shop.wait_for_replica_count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3)
         .await?;

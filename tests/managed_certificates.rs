@@ -1,4 +1,4 @@
-//! Certificates that the server manages by itself: made, shared, renewed, put back, and told apart from damaged ones.
+//! Certificates that the server manages itself: creation, sharing, renewal, restoration and damage.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ fn server(shop: &Namespace<'_>) -> Result<StandaloneServer> {
     shop.cluster.standalone(["--certificates=managed", pod, &namespace, &secret, "--server-names=localhost"])
 }
 
-/// The files in the Secret, once it is there.
+/// Waits for the Secret, and returns its files.
 async fn secret(shop: &Namespace<'_>) -> Result<[String; 3]> {
     let secret = wait::until("the Secret", PATIENCE, async || shop.get(&format!("secret/{NAME}")).await).await?;
     let text = |key: &str| -> Result<String> {
@@ -34,7 +34,7 @@ async fn secret(shop: &Namespace<'_>) -> Result<[String; 3]> {
     Ok([text("tls.crt")?, text("tls.key")?, text("ca.crt")?])
 }
 
-/// An administrator's certificate of the CA that is in the Secret now, and trust in that CA alone.
+/// An administrator's certificate of the CA in the Secret. It trusts only this CA.
 async fn admin(shop: &Namespace<'_>) -> Result<Certificate> {
     let [certificate, key, _] = secret(shop).await?;
     let ca = Authority::parse(certificate.clone(), &key)?;
@@ -43,7 +43,7 @@ async fn admin(shop: &Namespace<'_>) -> Result<Certificate> {
     Ok(Certificate { ca: certificate.into_bytes(), pair })
 }
 
-/// The certificate that a server shows to a new connection.
+/// Waits until a server answers a client, and returns the channel.
 async fn answers(server: &StandaloneServer, certificate: &Certificate) -> Result<Channel> {
     wait::until("an answer", PATIENCE, async || {
         let channel = connect(server.grpc.clone(), certificate)?;
@@ -117,11 +117,11 @@ async fn a_damaged_secret_is_reported_and_changes_nothing() -> Result<()> {
     answers(&server, &certificate).await?;
     write(&key).await?;
     told("CertificateUsable", "can be used again").await?;
-    // A new CA can be asked for.
+    // An administrator can request a new CA.
     rotate(&shop).await
 }
 
-/// Asks for a new CA and waits for it.
+/// Requests a new CA, and waits for it.
 async fn rotate(shop: &Namespace<'_>) -> Result<()> {
     let [before, ..] = secret(shop).await?;
     shop.kubectl(&["annotate", &format!("secret/{NAME}"), "replica-count-manager.io/new-ca=please"]).await?;
@@ -137,13 +137,13 @@ async fn rotate(shop: &Namespace<'_>) -> Result<()> {
 async fn the_server_replaces_its_ca_under_load_without_failed_calls() -> Result<()> {
     let shop = Namespace::shared("rotated-ca").await?;
     let server = server(&shop)?;
-    // Trusts the CA of before for ever, as somebody who has copied it does.
+    // This client always trusts only the old CA, like a user who has copied it.
     let certificate = Arc::new(admin(&shop).await?);
     answers(&server, &certificate).await?;
     let rotation = CertificateRotation::begin(&shop, &server.grpc, certificate).await?;
     rotate(&shop).await?;
     rotation.wait_until_in_force().await?;
-    // Who trusts only the new CA, with a certificate of it, is let in as well.
+    // A client with a certificate of the new CA, which trusts only the new CA, can connect too.
     answers(&server, &admin(&shop).await?).await?;
     rotation.assert_unnoticed().await
 }

@@ -1,4 +1,4 @@
-//! The metrics of a running server: they tell what it does, in series that are few.
+//! The metrics of a running server: they describe its work, and their number is bounded.
 
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
@@ -7,14 +7,14 @@ use serde_json::json;
 
 use support::{Namespace, PATIENCE, TestCluster, shared_cluster};
 
-/// The value of a series, by its name and labels; 0 if there is none.
+/// The value of a series by its name and labels, or 0 if it is missing.
 async fn value(cluster: &TestCluster, series: &str) -> Result<f64> {
     let metrics = cluster.http("/metrics").await?.1;
     let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     Ok(value.map_or(Ok(0.0), str::parse)?)
 }
 
-/// Waits until a series is above a value.
+/// Waits until a series is greater than a value.
 async fn grows(cluster: &TestCluster, series: &str, before: f64) -> Result<()> {
     wait::until(&format!("{series} above {before}"), PATIENCE, async || {
         let now = value(cluster, series).await?;
@@ -41,7 +41,7 @@ async fn drifts_are_counted_by_kind_of_actor() -> Result<()> {
     shop.wait_for_replicas("deployment/web", 3).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     shop.wait_for_drifts("deployment.web", 1).await?;
-    // Three of one program are a fight.
+    // Three drifts of one program make the target contested.
     for drifts in 2..5 {
         let patch = format!("--patch={{\"spec\":{{\"replicas\":{}}}}}", 6 + drifts);
         shop.kubectl(&["patch", "deployment/web", "--field-manager=argocd-controller", &patch]).await?;
@@ -94,7 +94,7 @@ async fn api_server_requests_watches_and_the_process_have_metrics() -> Result<()
         "process_resident_memory_bytes",
         "process_open_fds",
     ] {
-        // Of connections, there is one while this channel lives.
+        // This client keeps one connection open.
         let _client = cluster.client()?.get_server_info(GetServerInfoRequest {}).await?;
         grows(cluster, series, 0.0).await.with_context(|| series.to_owned())?;
     }

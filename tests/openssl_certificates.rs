@@ -1,4 +1,4 @@
-//! Certificates that openssl made in an older style: RSA, for localhost, with no extended key usage.
+//! Certificates that openssl makes in an older style: RSA, for localhost, without an extended key usage.
 
 use std::{
     fs,
@@ -19,11 +19,11 @@ use support::{
     server_flags, shared_cluster,
 };
 
-/// A folder of a CA and what it signs, all made by openssl.
+/// A folder of a CA and its certificates, all made by openssl.
 struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes a CA; `None` where there is no openssl.
+    /// Makes a CA, or returns `None` if openssl is not installed.
     async fn new(path: PathBuf) -> Result<Option<Self>> {
         if Command::new("openssl").arg("version").output().await.is_err() {
             return Ok(None);
@@ -35,7 +35,7 @@ impl Folder {
         Ok(Some(folder))
     }
 
-    /// Signs a certificate `NAME.crt` with a key `NAME.key`: by the CA of this name, and with these extensions.
+    /// Signs a certificate `NAME.crt` with a key `NAME.key`, by a CA and with extensions.
     async fn sign(&self, name: &str, key: &str, issuer: &str, extensions: Option<&str>) -> Result<()> {
         let request = format!("req -newkey {key} -nodes -keyout {name}.key -out {name}.csr");
         self.openssl(&[&request], &["-subj", &format!("/O=Example/CN={name}")]).await?;
@@ -80,17 +80,17 @@ async fn rsa_certificates_for_localhost_work_for_server_and_client() -> Result<(
         assert_eq!(who(&folder, &server, user, folder.presented(user)?).await?, user);
     }
 
-    // This CA does not rule out others below it.
+    // The path length of this CA is not limited, so it can sign an intermediate CA.
     folder.sign("below", "rsa:2048", "ca", Some("basicConstraints=critical,CA:TRUE")).await?;
     folder.sign("through", "rsa:2048", "below", LOCALHOST).await?;
     let chain = [fs::read(folder.file("through.crt"))?, fs::read(folder.file("below.crt"))?].concat();
     fs::write(folder.file("chain.crt"), chain)?;
     let through = Presented::files(&folder.file("chain.crt"), &folder.file("through.key"))?;
     assert_eq!(who(&folder, &server, "through", through).await?, "through");
-    // Without the one in between, it comes from nobody we know.
+    // Without the intermediate certificate, the issuer is unknown.
     assert_eq!(alert(&folder, &server, folder.presented("through")?).await?, AlertDescription::UnknownCA);
 
-    // Without any extension openssl makes version 1, which tells no CA from a leaf.
+    // Without extensions, openssl makes certificates of version 1, which do not distinguish a CA from a leaf.
     folder.sign("version-1", "rsa:2048", "ca", None).await?;
     assert_eq!(alert(&folder, &server, folder.presented("version-1")?).await?, AlertDescription::CertificateUnknown);
     Ok(())
@@ -122,7 +122,7 @@ async fn a_client_key_of_rsa_1024_is_refused() -> Result<()> {
     for (name, key) in [("small", "rsa:1024"), ("large", "rsa:2048")] {
         folder.sign(name, key, "ca", LOCALHOST).await?;
     }
-    // Of the clients at hand, only grpcurl takes such a key.
+    // Only grpcurl, of the clients of these tests, can use such a key.
     let call = async |name: &str| {
         let file = |name: String| display(&folder.file(&name));
         let (ca, certificate, key) = (file("ca.crt".into()), file(format!("{name}.crt")), file(format!("{name}.key")));

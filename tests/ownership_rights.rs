@@ -1,4 +1,5 @@
-//! Giving ownership back with less than the chart grants: without the fence, and without the right.
+//! Giving ownership back with fewer rights than the chart grants: without the fence, and without the right to patch
+//! targets.
 
 use anyhow::{Context, Result, ensure};
 use cluster::{Options, run, wait};
@@ -11,7 +12,7 @@ use support::{
     release,
 };
 
-/// Creates a Deployment whose count has an applier to give back to, and manages it.
+/// Creates a managed Deployment whose count has an applier.
 async fn applied(shop: &Namespace<'_>) -> Result<()> {
     let apply = ["apply", "--server-side", "--field-manager=gitops", "--filename=-"];
     shop.kubectl_with(&apply, &Workload::deployment("web").replicas(2).manifest()).await?;
@@ -23,12 +24,12 @@ async fn log(cluster: &TestCluster) -> Result<String> {
     Ok(std::fs::read_to_string(cluster.server().await?.process.log().context("no log")?)?)
 }
 
-/// Keeps the server giving back until its log says something; it looks at the fence now and then only.
+/// Makes the server give ownership back until its log contains these words. The server probes the fence only now and then.
 async fn says(cluster: &TestCluster, shop: &Namespace<'_>, words: &str, metric: &str) -> Result<()> {
     wait::until(words, PATIENCE, async || {
         shop.kubectl(&["scale", "deployment/web", "--replicas=9"]).await?;
         shop.wait_for_replicas("deployment/web", 3).await?;
-        // Starts anew, so that this is no fight.
+        // A Set starts a new history, so that the target does not become contested.
         shop.set("web", 4).await?;
         shop.set("web", 3).await?;
         let log = log(cluster).await?;

@@ -1,4 +1,4 @@
-//! `kubectl replicas`, through the real kubectl and the port-forward that the plugin opens itself.
+//! `kubectl replicas`, run by the real kubectl. The plugin opens the port-forward.
 
 use std::process::Stdio;
 
@@ -17,7 +17,7 @@ async fn plugin(shop: &Namespace<'_>, line: &str) -> Result<Outcome> {
     outcome(shop.cluster.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await
 }
 
-/// Runs a command that should succeed, and returns its standard output.
+/// Runs the plugin, which must succeed, and returns its standard output.
 async fn done(shop: &Namespace<'_>, line: &str) -> Result<String> {
     let outcome = plugin(shop, line).await?;
     assert_eq!(outcome.code, Some(0), "{line}: {outcome:?}");
@@ -174,7 +174,7 @@ async fn the_wait_survives_a_broken_connection() -> Result<()> {
     Ok(())
 }
 
-/// A way to the server that takes one connection after the other, and breaks each on demand.
+/// A proxy to the server that accepts one connection after another, and breaks a connection on demand.
 struct BreakableWay {
     address: String,
     breaks: mpsc::Sender<()>,
@@ -190,7 +190,7 @@ impl BreakableWay {
                 let Ok(mut far) = TcpStream::connect(&server).await else { return };
                 tokio::select! {
                     _ = copy_bidirectional(&mut near, &mut far) => {}
-                    // Without lingering, the other side sees a reset.
+                    // Without lingering, the plugin sees a reset.
                     _ = broken.recv() => drop(near.set_zero_linger()),
                 }
             }
@@ -202,7 +202,7 @@ impl BreakableWay {
         Ok(self.breaks.send(()).await?)
     }
 
-    /// Sets a target that does not exist, and waits for it; returns once it is set.
+    /// Sets a target that does not exist, and waits until it is set. The plugin then waits for the target.
     async fn wait_for(&self, shop: &Namespace<'_>, name: &str) -> Result<(Child, Lines<BufReader<ChildStdout>>)> {
         let mut plugin = shop.cluster.plugin();
         plugin.args(["set", name, "3", "--allow-missing", "--wait", "--timeout", "60s", "--namespace", &shop.name]);

@@ -1,4 +1,4 @@
-//! What the plugin says when something is in its way: what failed, why, and what to do.
+//! Errors of the plugin: they say what failed, why, and how to fix it.
 
 use std::{fs, path::PathBuf};
 
@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use support::{Namespace, TestCluster, outcome, release, shared_cluster};
 
-/// Runs a command that should not get through to the server, and checks what it says.
+/// Runs the plugin, which must not reach the server, and checks its error.
 async fn unreachable(plugin: &mut Command, messages: &[&str]) -> Result<()> {
     let outcome = outcome(plugin).await?;
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(3), ""), "{outcome:?}");
@@ -65,7 +65,7 @@ async fn missing_rights_are_explained() -> Result<()> {
     unreachable(&mut plugin, &["not allowed to", "pods/portforward", release::NAME]).await
 }
 
-/// The plugin's configuration for the context of another kubeconfig.
+/// Writes a configuration of the plugin for the context of another kubeconfig.
 fn config_of(cluster: &TestCluster, user: &str, kubeconfig: &PathBuf) -> Result<PathBuf> {
     let kubeconfig: serde_json::Value = serde_yaml::from_str(&fs::read_to_string(kubeconfig)?)?;
     let context = kubeconfig["current-context"].as_str().context("no context")?;

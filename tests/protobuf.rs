@@ -1,4 +1,4 @@
-//! What the server reads in protobuf is what the API server says in JSON.
+//! The server reads the same from the API server's protobuf as from its JSON.
 
 use anyhow::{Context, Result, bail, ensure};
 use cluster::wait;
@@ -22,17 +22,17 @@ use support::{Namespace, PATIENCE};
 
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
-/// The same API, in JSON and in protobuf.
+/// The same API in JSON and in protobuf.
 fn both(client: &Client, shop: &Namespace<'_>, kind: &TargetKind) -> [Api<Target>; 2] {
     [client.clone(), protobuf::client(client.clone())].map(|client| Api::namespaced_with(client, &shop.name, kind))
 }
 
-/// What is kept of the objects of a list.
+/// The states of a list's objects.
 async fn listed(api: &Api<Target>) -> Result<Vec<TargetState>> {
     Ok(api.list(&ListParams::default()).await?.items.into_iter().map(|target| target.state).collect())
 }
 
-/// What is kept of the first object of a watch that begins with those that are there.
+/// The state of the first object of a watch that starts with the existing objects.
 async fn watched(api: &Api<Target>) -> Result<TargetState> {
     let mut events = Box::pin(api.watch(&WatchParams::default(), "0").await?);
     match events.try_next().await?.context("the watch has ended")? {
@@ -87,12 +87,12 @@ async fn a_deleting_object_with_several_owners_reads_the_same_in_both_formats() 
         Ok(())
     })
     .await;
-    // Or the namespace could not end.
+    // Remove the finalizer even if the test failed: otherwise the namespace could not be deleted.
     shop.kubectl(&["patch", "deployment/web", r#"--patch={"metadata": {"finalizers": null}}"#]).await?;
     same
 }
 
-/// The API server checks no text of an owner's that a client writes in protobuf.
+/// The API server does not validate the text of an ownerReference that a client writes in protobuf.
 #[tokio::test]
 async fn an_object_with_invalid_utf_8_reads_the_same_in_both_formats() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
@@ -124,7 +124,7 @@ async fn an_object_with_invalid_utf_8_reads_the_same_in_both_formats() -> Result
     .await
 }
 
-/// The same bytes with others of the same length in the place of some.
+/// Replaces bytes by others of the same length.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let found: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(from)).collect();

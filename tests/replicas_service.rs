@@ -1,4 +1,4 @@
-//! `replicas.v1.ReplicasService`: lists in pages, watches, reads of one's own writes, unset.
+//! `replicas.v1.ReplicasService`: pages of lists, watches, reads after writes, and Unset.
 
 use anyhow::{Context, Result};
 use contract::replicas::v1::{
@@ -112,7 +112,7 @@ async fn each_of_several_concurrent_sets_returns_its_predecessor() -> Result<()>
     let last = shop.get("replicacount/deployment.web").await?["spec"]["replicas"].as_i64().context("no count")?;
     old.push(i32::try_from(last)?);
     old.sort_unstable();
-    // Each count but the last was replaced by exactly one other Set.
+    // Exactly one other Set replaced each count except the last.
     assert_eq!(old, [1, 2, 3, 4, 5, 6, 100]);
     Ok(())
 }
@@ -210,7 +210,7 @@ async fn server_info_names_the_server_and_the_caller() -> Result<()> {
     assert_eq!((info.version.as_str(), info.max_replicas), (env!("CARGO_PKG_VERSION"), 10_000));
     let groups: Vec<_> = info.groups.iter().map(String::as_str).collect();
     assert_eq!((info.user.as_str(), groups), ("admin", vec!["replica-count-manager:admins", "system:authenticated"]));
-    // Other tests may have made further kinds ones in use.
+    // Other tests may have added more kinds.
     let kinds: Vec<_> = info.kinds.iter().map(|kind| kind.kind.as_str()).collect();
     assert!(kinds.contains(&"Deployment") && kinds.contains(&"StatefulSet"), "{kinds:?}");
     let health = shop.cluster.grpcurl("grpc.health.v1.Health/Check", &json!({})).await?;
@@ -227,7 +227,7 @@ async fn both_versions_of_reflection_are_served() -> Result<()> {
     for service in ["proto.DeploymentsService", "replicas.v1.ReplicasService", "grpc.health.v1.Health"] {
         assert!(services.contains(service), "{services}");
     }
-    // grpcurl itself prefers v1, so the older version is called with its own descriptor.
+    // grpcurl prefers v1, so call the older version with its own client.
     let mut old = ServerReflectionClient::new(shop.cluster.channel()?);
     let request = ServerReflectionRequest {
         host: String::new(),

@@ -1,4 +1,4 @@
-//! Bad input: each kind with its status code, and a message that names the field.
+//! Invalid requests: the server refuses each with its status code and a message that names the field.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ async fn get_deployment_names_the_missing_object() -> Result<()> {
     shop.deployment("web", 2).await?;
     let method = "proto.DeploymentsService/GetDeployment";
     let web = json!({"Namespace": shop.name, "Name": "web"});
-    // The watch may not have shown the new Deployment yet.
+    // The server's watch may not have received the new Deployment yet.
     shop.wait_until_unmanaged("web").await?;
     refused(&shop, method, web, "NotFound", "deployment.apps/web in namespace").await?;
     let api = json!({"Namespace": shop.name, "Name": "api"});

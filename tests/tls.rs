@@ -1,4 +1,4 @@
-//! Who gets in: TLS 1.3 with a certificate of our CA, and nothing else.
+//! The server accepts only TLS 1.3 with a certificate of our CA.
 
 use std::{process::Stdio, sync::Arc};
 
@@ -30,10 +30,10 @@ async fn a_client_needs_a_certificate_of_our_ca() -> Result<()> {
     let foreign =
         refusal(cluster, &["-cacert", &ca, "-cert", &file("client/client.crt"), "-key", &file("client/client.key")])
             .await?;
-    // Go's client sends no certificate of a CA that the server does not name.
+    // Go's client does not send a certificate whose CA the server does not name.
     assert!(foreign.output.contains("certificate required"), "{foreign}");
 
-    // And the client refuses a server of another CA.
+    // The client refuses a server of another CA.
     let stranger = refusal(cluster, &["-cacert", &file("ca/ca.crt"), "-cert", &certificate, "-key", &key]).await?;
     assert!(stranger.output.contains("certificate signed by unknown authority"), "{stranger}");
     Ok(())

@@ -1,4 +1,4 @@
-//! `helm upgrade` of the server under load: clients that keep to the ready endpoints and never try twice notice nothing.
+//! `helm upgrade` of the server under load. Clients that use ready endpoints and never retry do not notice it.
 
 mod load;
 
@@ -10,7 +10,7 @@ use cluster::{Options, run, wait};
 use self::load::Load;
 use support::{Namespace, PATIENCE, TestCluster, release, two_replicas};
 
-/// Upgrades the release to another template of its pods, and waits until the pods of before are gone.
+/// Upgrades the release to another pod template, and waits until the old pods are gone.
 async fn upgrade(cluster: &TestCluster, revision: u32) -> Result<()> {
     let before = pods(cluster).await?;
     let mut helm = cluster.helm();
@@ -26,14 +26,14 @@ async fn upgrade(cluster: &TestCluster, revision: u32) -> Result<()> {
     .await
 }
 
-/// The server pods, those that are ending among them.
+/// The names of all server pods, including terminating ones.
 async fn pods(cluster: &TestCluster) -> Result<BTreeSet<String>> {
     let get = ["get", "pods", "--namespace", release::NAME, "--selector=app.kubernetes.io/component=server"];
     let names = run(cluster.kubectl().args(get).arg("--output=name")).await?;
     Ok(names.lines().map(str::to_owned).collect())
 }
 
-/// Upgrades one release after another until so many calls were made meanwhile, at least once.
+/// Upgrades the release again and again until a number of calls were made, at least once.
 async fn upgrade_under_load(calls: usize) -> Result<()> {
     let cluster = two_replicas::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "upgraded").await?;

@@ -1,4 +1,4 @@
-//! A steady load of calls of every kind, and of drifts.
+//! A steady load of every call, and of drifts.
 
 use std::{
     cell::{Cell, RefCell},
@@ -26,25 +26,25 @@ use tonic_types::StatusExt;
 
 use support::{Certificate, Namespace, PATIENCE, connect, manifests::names, two_replicas};
 
-/// How often the client asks for the ready endpoints.
+/// The interval for reading the ready endpoints.
 const REFRESH: Duration = Duration::from_millis(200);
 
-/// How many callers there are, and how often each makes a round of calls: what the API server can store.
+/// The number of callers, and the interval of each caller's rounds. The API server can store this many Sets.
 const CALLERS: (usize, Duration) = (8, Duration::from_millis(200));
 
-/// How many Gets and Lists come to one Set and one Watch.
+/// The Gets and Lists for each Set and Watch.
 const READS: usize = 3;
 
-/// How many watches stay open until their server ends them.
+/// The watches that stay open until their server ends them.
 const WATCHERS: usize = 4;
 
-/// How many targets drift, and how often one of them does: far below the pace of a fight.
+/// The number of drifting targets, and the interval of drifts. It is too long for a target to become contested.
 const DRIFTING: (usize, Duration) = (24, Duration::from_millis(500));
 
-/// How long a drift may last.
+/// Upper bound on the time of a correction.
 const CORRECTED: Duration = Duration::from_secs(5);
 
-/// How long a call may take.
+/// The timeout of a call.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The load on one namespace.
@@ -69,7 +69,7 @@ struct Calls {
 }
 
 impl<'a> Load<'a> {
-    /// Prepares the targets.
+    /// Creates the targets.
     pub(super) async fn new(shop: &'a Namespace<'a>) -> Result<Self> {
         two_replicas::create_managed(shop, &[names("set", CALLERS.0), names("drifting", DRIFTING.0)].concat()).await?;
         let load = Self {
@@ -87,7 +87,7 @@ impl<'a> Load<'a> {
         Ok(load)
     }
 
-    /// Calls and drifts until it is stopped, and returns how long the slowest correction took.
+    /// Makes calls and drifts until it is stopped, and returns the time of the slowest correction.
     pub(super) async fn run(&self) -> Result<Duration> {
         let callers = try_join_all(names("set", CALLERS.0).into_iter().map(|name| self.call(name)));
         let watchers = try_join_all((0..WATCHERS).map(|_| self.watch()));
@@ -95,23 +95,23 @@ impl<'a> Load<'a> {
         Ok(slowest)
     }
 
-    /// Ends the load.
+    /// Stops the load.
     pub(super) fn stop(&self) {
         self.done.cancel();
     }
 
-    /// How many calls were made.
+    /// The number of calls so far.
     pub(super) fn calls(&self) -> usize {
         self.calls.borrow().values().map(|calls| calls.made).sum()
     }
 
-    /// What was called how often, and how many of that failed.
+    /// The number of calls and failures of each method.
     pub(super) fn tally(&self) -> impl fmt::Debug + use<> {
         let calls = self.calls.borrow();
         calls.iter().map(|(method, calls)| (*method, calls.made, calls.failures.len())).collect::<Vec<_>>()
     }
 
-    /// Checks that every call was answered.
+    /// Checks that no call failed.
     pub(super) fn nothing_failed(&self) -> Result<()> {
         let calls = self.calls.borrow();
         let failures: Vec<_> = calls.values().flat_map(|calls| &calls.failures).collect();
@@ -119,7 +119,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// Waits until the counts that were set last are in place, and every drift is known and put back.
+    /// Waits until every target has its last count, and every drift is reported and corrected.
     pub(super) async fn holds(&self) -> Result<()> {
         let (set, drifts) = (self.set.borrow().clone(), self.drifts.borrow().clone());
         for (name, replicas) in set {
@@ -131,7 +131,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// Follows the ready endpoints.
+    /// Keeps the ready endpoints up to date.
     async fn follow(&self) -> Result<()> {
         let mut ticks = interval(REFRESH);
         while !self.done.is_cancelled() {
@@ -154,7 +154,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// The next ready endpoint.
+    /// The next ready endpoint, in turn.
     fn next(&self) -> Result<(String, ReplicasServiceClient<Channel>)> {
         let channels = self.channels.borrow();
         let turn = self.turn.replace(self.turn.get() + 1) % channels.len().max(1);
@@ -162,7 +162,7 @@ impl<'a> Load<'a> {
         Ok((pod.clone(), ReplicasServiceClient::new(channel.clone())))
     }
 
-    /// Makes one call, and counts it.
+    /// Makes one call, and records its result.
     async fn one<T, F: Future<Output = Result<Response<T>, Status>>>(
         &self,
         method: &'static str,
@@ -181,7 +181,7 @@ impl<'a> Load<'a> {
         answer.map_err(|failure| calls.failures.push(failure)).ok()
     }
 
-    /// Sets rising counts of one target, and reads them through whichever endpoint comes next.
+    /// Sets rising counts of one target, and reads them through the next endpoints.
     async fn call(&self, name: String) -> Result<()> {
         let target = two_replicas::target(self.shop, &name);
         let mut rounds = interval(CALLERS.1);
@@ -231,8 +231,8 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Watches, and again elsewhere when the server says that it stops: a stream ends with its server, so that is no
-    /// failure, but any other end is.
+    /// Keeps a watch open. When its server stops, it opens the watch at another endpoint. Any other end of the stream is a
+    /// failure.
     async fn watch(&self) -> Result<()> {
         while !self.done.is_cancelled() {
             let (pod, client) = self.next()?;
@@ -251,7 +251,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// Lets one target after another drift, and returns how long the slowest correction took.
+    /// Causes a drift of one target after another, and returns the time of the slowest correction.
     async fn drift(&self) -> Result<Duration> {
         let deployments: Api<Deployment> = Api::namespaced(self.kube.clone(), &self.shop.name);
         let mut rounds = interval(DRIFTING.1);
@@ -278,7 +278,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Whether a server said that it stops.
+/// Whether the status says that the server is stopping.
 fn stops(status: &Status) -> bool {
     status.code() == Code::Unavailable
         && status.get_error_details().error_info().is_some_and(|info| info.reason == "STOPPING")

@@ -18,8 +18,29 @@ use support::{Namespace, PATIENCE};
 /// Upper bound until a revoked right is refused. The documentation says 10 s, and the machine may be slow.
 const SOON: Duration = Duration::from_secs(15);
 
-/// A call of a user: what it is, the verb that it needs, and how it ended.
-type Called = (&'static str, &'static str, Result<(), Status>);
+/// A call that a user has made.
+struct Called {
+    name: &'static str,
+    /// The verb on ReplicaCounts that the call needs.
+    verb: &'static str,
+    result: Result<(), Status>,
+}
+
+impl Called {
+    fn new<T>(name: &'static str, verb: &'static str, result: Result<T, Status>) -> Self {
+        Self { name, verb, result: result.map(drop) }
+    }
+}
+
+/// A user with a role in a namespace, and the verbs that this allows.
+struct User {
+    name: &'static str,
+    role: &'static str,
+    /// The verbs in the namespace.
+    own: &'static [&'static str],
+    /// The verbs in all namespaces.
+    across: &'static [&'static str],
+}
 
 /// Makes every call in a namespace.
 async fn calls(channel: &Channel, namespace: &str) -> Vec<Called> {
@@ -40,19 +61,19 @@ async fn calls(channel: &Channel, namespace: &str) -> Vec<Called> {
     let set_deployment = SetDeploymentRequest { name: name.clone(), namespace: own.clone(), replicas: Some(3) };
     let get_deployment = GetDeploymentRequest { name, namespace: own.clone() };
     vec![
-        ("ListReplicaCounts", "list", replicas.list_replica_counts(list).await.map(drop)),
-        ("GetReplicaCount", "get", replicas.get_replica_count(get).await.map(drop)),
-        ("SetReplicaCount of a managed one", "update", replicas.set_replica_count(set("web")).await.map(drop)),
-        ("SetReplicaCount of a new one", "create", replicas.set_replica_count(set("new")).await.map(drop)),
-        ("UnsetReplicaCount", "delete", replicas.unset_replica_count(unset).await.map(drop)),
-        ("WatchReplicaCounts", "watch", replicas.watch_replica_counts(watch).await.map(drop)),
-        (
+        Called::new("ListReplicaCounts", "list", replicas.list_replica_counts(list).await),
+        Called::new("GetReplicaCount", "get", replicas.get_replica_count(get).await),
+        Called::new("SetReplicaCount of a managed one", "update", replicas.set_replica_count(set("web")).await),
+        Called::new("SetReplicaCount of a new one", "create", replicas.set_replica_count(set("new")).await),
+        Called::new("UnsetReplicaCount", "delete", replicas.unset_replica_count(unset).await),
+        Called::new("WatchReplicaCounts", "watch", replicas.watch_replica_counts(watch).await),
+        Called::new(
             "ListDeployments",
             "list",
-            deployments.list_deployments(ListDeploymentsRequest { namespace: own }).await.map(drop),
+            deployments.list_deployments(ListDeploymentsRequest { namespace: own }).await,
         ),
-        ("GetDeployment", "get", deployments.get_deployment(get_deployment).await.map(drop)),
-        ("SetDeployment", "update", deployments.set_deployment(set_deployment).await.map(drop)),
+        Called::new("GetDeployment", "get", deployments.get_deployment(get_deployment).await),
+        Called::new("SetDeployment", "update", deployments.set_deployment(set_deployment).await),
     ]
 }
 
@@ -61,23 +82,23 @@ async fn calls_across(channel: &Channel) -> Vec<Called> {
     let mut replicas = ReplicasServiceClient::new(channel.clone());
     let mut deployments = DeploymentsServiceClient::new(channel.clone());
     vec![
-        (
+        Called::new(
             "ListReplicaCounts",
             "list",
-            replicas.list_replica_counts(v1::ListReplicaCountsRequest::default()).await.map(drop),
+            replicas.list_replica_counts(v1::ListReplicaCountsRequest::default()).await,
         ),
-        (
+        Called::new(
             "WatchReplicaCounts",
             "watch",
-            replicas.watch_replica_counts(v1::WatchReplicaCountsRequest::default()).await.map(drop),
+            replicas.watch_replica_counts(v1::WatchReplicaCountsRequest::default()).await,
         ),
-        ("ListDeployments", "list", deployments.list_deployments(ListDeploymentsRequest::default()).await.map(drop)),
+        Called::new("ListDeployments", "list", deployments.list_deployments(ListDeploymentsRequest::default()).await),
     ]
 }
 
 /// Checks that exactly the calls with these verbs succeeded, and that the refusals of the others contain a command.
 fn check(user: &str, place: &str, called: Vec<Called>, verbs: &[&str]) -> Result<()> {
-    for (call, verb, result) in called {
+    for Called { name: call, verb, result } in called {
         match (verbs.contains(&verb), result) {
             (true, Ok(())) => {}
             (true, Err(status)) => anyhow::bail!("{user} should be allowed {call} in {place}: {status}"),
@@ -105,18 +126,18 @@ async fn rbac_authorizes_every_call_of_both_services() -> Result<()> {
             .wait_for_replica_count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3)
             .await?;
     }
-    for (user, role, own, across) in [
-        ("viewer", "replica-count-manager-viewer", &READ[..], &[][..]),
-        ("editor", "replica-count-manager-editor", &WRITE, &[]),
-        ("admin", "replica-count-manager-admin", &WRITE, &[]),
+    for User { name, role, own, across } in [
+        User { name: "viewer", role: "replica-count-manager-viewer", own: &READ, across: &[] },
+        User { name: "editor", role: "replica-count-manager-editor", own: &WRITE, across: &[] },
+        User { name: "admin", role: "replica-count-manager-admin", own: &WRITE, across: &[] },
         // The chart's roles are aggregated to the cluster's own roles.
-        ("edit", "edit", &WRITE, &[]),
-        ("outsider", "", &[], &[]),
-        ("root", "cluster-admin", &WRITE, &WRITE),
+        User { name: "edit", role: "edit", own: &WRITE, across: &[] },
+        User { name: "outsider", role: "", own: &[], across: &[] },
+        User { name: "root", role: "cluster-admin", own: &WRITE, across: &WRITE },
     ] {
-        let user = format!("{user}-{}", shop.name);
+        let user = format!("{name}-{}", shop.name);
         let (role, subject) = (format!("--clusterrole={role}"), format!("--user={user}"));
-        match user.split('-').next().unwrap_or_default() {
+        match name {
             "outsider" => {}
             "root" => drop(shop.kubectl(&["create", "clusterrolebinding", &user, &role, &subject]).await?),
             _ => drop(shop.kubectl(&["create", "rolebinding", &user, &role, &subject]).await?),
@@ -130,7 +151,7 @@ async fn rbac_authorizes_every_call_of_both_services() -> Result<()> {
         .await?;
         let info = ReplicasServiceClient::new(channel).get_server_info(v1::GetServerInfoRequest {}).await?;
         assert_eq!(info.into_inner().user, user, "everybody may ask who they are");
-        if user.starts_with("root") {
+        if name == "root" {
             shop.kubectl(&["delete", "clusterrolebinding", &user]).await?;
         }
     }

@@ -16,6 +16,13 @@ use support::{
 /// update them.
 const SOON: Duration = Duration::from_secs(10 + 5);
 
+/// The files of the Secret.
+struct Files {
+    certificate: String,
+    key: String,
+    ca: String,
+}
+
 /// How often the server found the files unusable.
 async fn failures(cluster: &TestCluster) -> Result<u64> {
     metric(&cluster.http("/metrics").await?.1, "certificate_reload_failures_total")
@@ -30,16 +37,18 @@ async fn a_damaged_secret_is_reported_and_the_certificate_stays_in_use() -> Resu
     let (certificate, key, ca) = (read(certificate)?, read(key)?, read(ca)?);
     let half = |text: &str| text[..text.len() / 2].to_owned();
     let before = served_certificate(cluster.grpc_address(), &admin).await?;
-    for (damage, tls, secret, authorities) in [
-        ("no certificate", "damaged", &*key, &*ca),
-        ("half a certificate", &half(&certificate), &key, &ca),
-        ("half a key", &certificate, &half(&key), &ca),
-        ("no key", &certificate, "", &ca),
-        ("the key of another certificate", &certificate, &read("client/client.key")?, &ca),
-        ("no authority", &certificate, &key, ""),
-        ("half an authority", &certificate, &key, &half(&ca)),
+    let intact = || Files { certificate: certificate.clone(), key: key.clone(), ca: ca.clone() };
+    for (damage, files) in [
+        ("no certificate", Files { certificate: "damaged".to_owned(), ..intact() }),
+        ("half a certificate", Files { certificate: half(&certificate), ..intact() }),
+        ("half a key", Files { key: half(&key), ..intact() }),
+        ("no key", Files { key: String::new(), ..intact() }),
+        ("the key of another certificate", Files { key: read("client/client.key")?, ..intact() }),
+        ("no authority", Files { ca: String::new(), ..intact() }),
+        ("half an authority", Files { ca: half(&ca), ..intact() }),
     ] {
-        let patch = json!({"stringData": {"tls.crt": tls, "tls.key": secret, "ca.crt": authorities}}).to_string();
+        let Files { certificate, key, ca } = files;
+        let patch = json!({"stringData": {"tls.crt": certificate, "tls.key": key, "ca.crt": ca}}).to_string();
         let patch = ["--type=merge", "--namespace", release::NAME, "--patch", &patch];
         let mut kubectl = cluster.kubectl();
         run(kubectl.args(["patch", "secret", "replica-count-manager-certificates"]).args(patch)).await?;

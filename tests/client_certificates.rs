@@ -17,7 +17,7 @@ use tonic::Code;
 
 use support::{
     dial,
-    presented::{Presented, TestCa, client_params, connect},
+    presented::{PresentedCertificate, TestCa, client_params, connect},
     shared_cluster,
 };
 
@@ -36,27 +36,51 @@ enum Outcome {
 
 use Outcome::{Accepted, CutOff, NoCalls, Refused};
 
-/// What is presented, how it is made, what becomes of it.
-type Row = (&'static str, fn(&TestCa) -> Result<Presented>, Outcome);
+/// A client certificate, and the outcome of a connection with it.
+struct Row {
+    name: &'static str,
+    make: fn(&TestCa) -> Result<PresentedCertificate>,
+    outcome: Outcome,
+}
 
 const TABLE: &[Row] = &[
-    ("none", |_| Ok(Presented::none()), Refused(Alert::CertificateRequired)),
-    ("ours", |ca| ca.sign(client_params("mallory")), Accepted),
-    ("of another CA", |_| other_ca("another CA")?.sign(client_params("mallory")), Refused(Alert::UnknownCA)),
-    ("self-signed", self_signed, Refused(Alert::UnknownCA)),
-    ("expired", |ca| ca.sign(valid(2000, 2020)), Refused(Alert::CertificateExpired)),
-    ("not yet valid", |ca| ca.sign(valid(2100, 2101)), Refused(Alert::CertificateExpired)),
-    ("for servers only", |ca| ca.sign(server_only()), Refused(Alert::UnsupportedCertificate)),
-    ("for no usage in particular", |ca| ca.sign(any_usage()), Accepted),
-    ("a CA's, as a leaf", |ca| ca.sign(authority("mallory")), Refused(Alert::CertificateUnknown)),
-    ("through an intermediate", through_intermediate, Accepted),
-    ("ours, with another key", with_another_key, Refused(Alert::DecryptError)),
-    ("P-384", |ca| ca.sign_key(client_params("mallory"), &KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?), Accepted),
-    ("Ed25519", |ca| ca.sign_key(client_params("mallory"), &KeyPair::generate_for(&PKCS_ED25519)?), Accepted),
-    ("with an empty CN", |ca| ca.sign(client_params("")), NoCalls),
-    ("without a CN", |ca| ca.sign(without_name()), NoCalls),
-    ("of 40 KB", |ca| ca.sign(of_size(40_000)), Accepted),
-    ("of 100 KB", |ca| ca.sign(of_size(100_000)), CutOff),
+    Row { name: "none", make: |_| Ok(PresentedCertificate::none()), outcome: Refused(Alert::CertificateRequired) },
+    Row { name: "ours", make: |ca| ca.sign(client_params("mallory")), outcome: Accepted },
+    Row {
+        name: "of another CA",
+        make: |_| other_ca("another CA")?.sign(client_params("mallory")),
+        outcome: Refused(Alert::UnknownCA),
+    },
+    Row { name: "self-signed", make: self_signed, outcome: Refused(Alert::UnknownCA) },
+    Row { name: "expired", make: |ca| ca.sign(valid(2000, 2020)), outcome: Refused(Alert::CertificateExpired) },
+    Row { name: "not yet valid", make: |ca| ca.sign(valid(2100, 2101)), outcome: Refused(Alert::CertificateExpired) },
+    Row {
+        name: "for servers only",
+        make: |ca| ca.sign(server_only()),
+        outcome: Refused(Alert::UnsupportedCertificate),
+    },
+    Row { name: "for no usage in particular", make: |ca| ca.sign(any_usage()), outcome: Accepted },
+    Row {
+        name: "a CA's, as a leaf",
+        make: |ca| ca.sign(authority("mallory")),
+        outcome: Refused(Alert::CertificateUnknown),
+    },
+    Row { name: "through an intermediate", make: through_intermediate, outcome: Accepted },
+    Row { name: "ours, with another key", make: with_another_key, outcome: Refused(Alert::DecryptError) },
+    Row {
+        name: "P-384",
+        make: |ca| ca.sign_key(client_params("mallory"), &KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?),
+        outcome: Accepted,
+    },
+    Row {
+        name: "Ed25519",
+        make: |ca| ca.sign_key(client_params("mallory"), &KeyPair::generate_for(&PKCS_ED25519)?),
+        outcome: Accepted,
+    },
+    Row { name: "with an empty CN", make: |ca| ca.sign(client_params("")), outcome: NoCalls },
+    Row { name: "without a CN", make: |ca| ca.sign(without_name()), outcome: NoCalls },
+    Row { name: "of 40 KB", make: |ca| ca.sign(of_size(40_000)), outcome: Accepted },
+    Row { name: "of 100 KB", make: |ca| ca.sign(of_size(100_000)), outcome: CutOff },
 ];
 
 /// The name of the CA of the certificates command.
@@ -67,7 +91,7 @@ async fn the_server_accepts_and_refuses_the_expected_client_certificates() -> Re
     let cluster = shared_cluster().await?;
     let ca = TestCa::load(cluster.certificates())?;
     let mut wrong = Vec::new();
-    for (name, make, expected) in TABLE {
+    for Row { name, make, outcome: expected } in TABLE {
         let config = Arc::new(make(&ca)?.tls_config(&cluster.certificates().join("ca/ca.crt"))?);
         if let Err(error) = check(cluster.grpc_address(), config, expected).await {
             wrong.push(format!("{name}: expected {expected:?}: {error:#}"));
@@ -141,24 +165,24 @@ fn other_ca(name: &str) -> Result<TestCa> {
     Ok(TestCa { certificate, issuer: Issuer::new(params, key) })
 }
 
-fn self_signed(_: &TestCa) -> Result<Presented> {
+fn self_signed(_: &TestCa) -> Result<PresentedCertificate> {
     let key = KeyPair::generate()?;
     let certificate = client_params(OUR_CA).self_signed(&key)?.der().clone();
-    Presented::chain(vec![certificate], &private(&key)?)
+    PresentedCertificate::chain(vec![certificate], &private(&key)?)
 }
 
-fn through_intermediate(ca: &TestCa) -> Result<Presented> {
+fn through_intermediate(ca: &TestCa) -> Result<PresentedCertificate> {
     let (key, params) = (KeyPair::generate()?, authority("an intermediate"));
     let certificate = params.signed_by(&key, &ca.issuer)?.der().clone();
     let intermediate = TestCa { certificate, issuer: Issuer::new(params, key) };
     let key = KeyPair::generate()?;
     let leaf = client_params("mallory").signed_by(&key, &intermediate.issuer)?.der().clone();
-    Presented::chain(vec![leaf, intermediate.certificate], &private(&key)?)
+    PresentedCertificate::chain(vec![leaf, intermediate.certificate], &private(&key)?)
 }
 
-fn with_another_key(ca: &TestCa) -> Result<Presented> {
+fn with_another_key(ca: &TestCa) -> Result<PresentedCertificate> {
     let certificate: CertificateDer<'_> = client_params("mallory").signed_by(&KeyPair::generate()?, &ca.issuer)?.into();
-    Presented::chain(vec![certificate], &private(&KeyPair::generate()?)?)
+    PresentedCertificate::chain(vec![certificate], &private(&KeyPair::generate()?)?)
 }
 
 fn private(key: &KeyPair) -> Result<PrivateKeyDer<'static>> {

@@ -42,17 +42,16 @@ impl Pem {
     /// Writes the contents to files of a folder, and returns the flags that name them.
     fn write(&self, folder: &Path) -> Result<Vec<String>> {
         fs::create_dir_all(folder)?;
-        let flags = [
-            ("--certificate-authority", "ca.crt", &self.ca),
-            ("--client-certificate", "some.crt", &self.certificate),
-            ("--client-key", "some.key", &self.key),
-        ];
-        let flag = |(flag, file, content): (&str, &str, &String)| -> Result<String> {
+        let write = |flag: &str, file: &str, content: &str| -> Result<String> {
             let path = folder.join(file);
             fs::write(&path, content)?;
             Ok(format!("{flag}={}", path.display()))
         };
-        flags.into_iter().map(flag).collect()
+        Ok(vec![
+            write("--certificate-authority", "ca.crt", &self.ca)?,
+            write("--client-certificate", "some.crt", &self.certificate)?,
+            write("--client-key", "some.key", &self.key)?,
+        ])
     }
 }
 
@@ -146,42 +145,66 @@ async fn secret(shop: &Namespace<'_>, name: &str, stem: &str, pem: &Pem) -> Resu
     shop.kubectl_with(&["create", "--filename=-"], &secret.to_string()).await.map(drop)
 }
 
-/// What is wrong, how it is made, what is said.
-type Row = (&'static str, fn(&TestCluster, Pem) -> Result<Pem>, &'static str);
+/// An unusable certificate, and a part of the error.
+struct Row {
+    name: &'static str,
+    make: fn(&TestCluster, Pem) -> Result<Pem>,
+    message: &'static str,
+}
 
 const NO_X509: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
 const TABLE: &[Row] = &[
-    ("no CA", |_, pem| Ok(Pem { ca: "x".into(), ..pem }), "ca.crt\" holds no CA certificate in PEM"),
-    ("a CA of nonsense", |_, pem| Ok(Pem { ca: NO_X509.into(), ..pem }), "ca.crt\" cannot be used"),
-    (
-        "no certificate",
-        |_, pem| Ok(Pem { certificate: pem.key.clone(), ..pem }),
-        "some.crt\" holds no client certificate",
-    ),
-    ("nonsense", |_, pem| Ok(Pem { certificate: NO_X509.into(), ..pem }), "some.crt\" is no X.509 certificate"),
-    ("broken PEM", |_, pem| Ok(Pem { certificate: pem.certificate.replace("END", "E"), ..pem }), "in PEM"),
-    ("no key", |_, pem| Ok(Pem { key: pem.certificate.clone(), ..pem }), "some.key\" holds no key in PEM"),
-    (
-        "a key of nonsense",
-        |_, pem| Ok(Pem { key: NO_X509.replace("CERTIFICATE", "PRIVATE KEY"), ..pem }),
-        "some.key\" cannot be used",
-    ),
-    (
-        "another key",
-        |_, pem| Ok(Pem { key: KeyPair::generate()?.serialize_pem(), ..pem }),
-        "the key does not belong to the client",
-    ),
-    (
-        "expired",
-        |cluster, _| valid(cluster, 2000, 2020),
-        "the client certificate of kate expired at 2020-01-01T00:00:00Z",
-    ),
-    (
-        "not yet valid",
-        |cluster, _| valid(cluster, 2100, 2101),
-        "the client certificate of kate is not valid before 2100",
-    ),
+    Row {
+        name: "no CA",
+        make: |_, pem| Ok(Pem { ca: "x".into(), ..pem }),
+        message: "ca.crt\" holds no CA certificate in PEM",
+    },
+    Row {
+        name: "a CA of nonsense",
+        make: |_, pem| Ok(Pem { ca: NO_X509.into(), ..pem }),
+        message: "ca.crt\" cannot be used",
+    },
+    Row {
+        name: "no certificate",
+        make: |_, pem| Ok(Pem { certificate: pem.key.clone(), ..pem }),
+        message: "some.crt\" holds no client certificate",
+    },
+    Row {
+        name: "nonsense",
+        make: |_, pem| Ok(Pem { certificate: NO_X509.into(), ..pem }),
+        message: "some.crt\" is no X.509 certificate",
+    },
+    Row {
+        name: "broken PEM",
+        make: |_, pem| Ok(Pem { certificate: pem.certificate.replace("END", "E"), ..pem }),
+        message: "in PEM",
+    },
+    Row {
+        name: "no key",
+        make: |_, pem| Ok(Pem { key: pem.certificate.clone(), ..pem }),
+        message: "some.key\" holds no key in PEM",
+    },
+    Row {
+        name: "a key of nonsense",
+        make: |_, pem| Ok(Pem { key: NO_X509.replace("CERTIFICATE", "PRIVATE KEY"), ..pem }),
+        message: "some.key\" cannot be used",
+    },
+    Row {
+        name: "another key",
+        make: |_, pem| Ok(Pem { key: KeyPair::generate()?.serialize_pem(), ..pem }),
+        message: "the key does not belong to the client",
+    },
+    Row {
+        name: "expired",
+        make: |cluster, _| valid(cluster, 2000, 2020),
+        message: "the client certificate of kate expired at 2020-01-01T00:00:00Z",
+    },
+    Row {
+        name: "not yet valid",
+        make: |cluster, _| valid(cluster, 2100, 2101),
+        message: "the client certificate of kate is not valid before 2100",
+    },
 ];
 
 fn valid(cluster: &TestCluster, from: i32, to: i32) -> Result<Pem> {
@@ -198,7 +221,7 @@ async fn unusable_files_are_refused_and_the_configuration_is_unchanged() -> Resu
     fs::create_dir_all(kate.config.parent().context("no folder")?)?;
     fs::write(&kate.config, before)?;
     let mut wrong = Vec::new();
-    for (what, make, message) in TABLE {
+    for Row { name, make, message } in TABLE {
         let outcome = import(&kate, &make(cluster, Pem::of(cluster, "kate")?)?.write(&folder)?).await?;
         let (said, lines) =
             (&outcome.stderr, outcome.stderr.lines().filter(|line| line.starts_with("error: ")).count());
@@ -208,7 +231,7 @@ async fn unusable_files_are_refused_and_the_configuration_is_unchanged() -> Resu
             || !outcome.stdout.is_empty()
             || fs::read_to_string(&kate.config)? != before
         {
-            wrong.push(format!("{what}: {outcome:?}"));
+            wrong.push(format!("{name}: {outcome:?}"));
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));

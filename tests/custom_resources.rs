@@ -11,15 +11,35 @@ struct Kind<'a> {
     group: String,
 }
 
+/// The variable parts of the kind's CRD.
+struct Definition {
+    /// The version that is served.
+    version: &'static str,
+    /// The field of the spec with the count.
+    field: &'static str,
+    /// The path of the observed count in the status.
+    status: &'static str,
+    /// Whether the status has `readyReplicas`.
+    has_ready: bool,
+}
+
+impl Definition {
+    /// A kind whose count is at `.spec.replicas`.
+    const fn of(version: &'static str) -> Self {
+        Self { version, field: "replicas", status: ".status.replicas", has_ready: false }
+    }
+}
+
 impl<'a> Kind<'a> {
     fn new(shop: &'a Namespace<'a>) -> Self {
         Self { shop, group: format!("{}.example.com", shop.name) }
     }
 
-    /// Defines the kind, serving one version, with its counts at `.spec.<field>` and at a path of the status.
-    async fn define(&self, version: &str, field: &str, status: &str, tells_ready: bool) -> Result<()> {
+    /// Creates or changes the CRD.
+    async fn define(&self, definition: Definition) -> Result<()> {
+        let Definition { version, field, status, has_ready } = definition;
         let count = json!({"type": "integer"});
-        let ready = if tells_ready { json!({"readyReplicas": count}) } else { json!({}) };
+        let ready = if has_ready { json!({"readyReplicas": count}) } else { json!({}) };
         let schema = json!({"type": "object", "properties": {
             "spec": {"type": "object", "properties": {field: count}},
             "status": {"type": "object", "properties": ready, "x-kubernetes-preserve-unknown-fields": true},
@@ -114,7 +134,7 @@ impl<'a> Kind<'a> {
 async fn the_server_holds_a_kind_like_argo_rollouts_and_gives_ownership_back() -> Result<()> {
     let shop = Namespace::shared("rollouts").await?;
     let kind = Kind::new(&shop);
-    kind.define("v1", "replicas", ".status.replicas", true).await?;
+    kind.define(Definition { has_ready: true, ..Definition::of("v1") }).await?;
     kind.grant().await?;
     kind.apply("v1", json!({"replicas": 2})).await?;
     let target = json!({"namespace": shop.name, "group": kind.group, "kind": "Widget", "name": "w"});
@@ -142,7 +162,7 @@ async fn the_server_holds_a_kind_like_argo_rollouts_and_gives_ownership_back() -
 async fn the_server_holds_a_count_at_another_path_that_is_absent_at_first() -> Result<()> {
     let shop = Namespace::shared("sizes").await?;
     let kind = Kind::new(&shop);
-    kind.define("v1", "size", ".status.members", false).await?;
+    kind.define(Definition { field: "size", status: ".status.members", ..Definition::of("v1") }).await?;
     kind.grant().await?;
     kind.apply("v1", json!({})).await?;
     kind.hold(3).await?;
@@ -163,7 +183,7 @@ async fn a_kind_can_be_defined_deleted_defined_again_and_change_its_version() ->
     let kind = Kind::new(&shop);
     kind.hold(3).await?;
     kind.wait_for_target_found("Unknown", "KindNotServed").await?;
-    kind.define("v1alpha1", "replicas", ".status.replicas", false).await?;
+    kind.define(Definition::of("v1alpha1")).await?;
     // Without the rights, only this target's status reports it, and the server stays ready.
     let count = kind.wait_for_target_found("Unknown", "Forbidden").await?;
     assert!(count.to_string().contains("cannot watch resource"), "{count}");
@@ -176,11 +196,11 @@ async fn a_kind_can_be_defined_deleted_defined_again_and_change_its_version() ->
     let name = format!("customresourcedefinition/widgets.{}", kind.group);
     shop.kubectl(&["delete", &name, "--timeout=1m"]).await?;
     kind.wait_for_target_found("Unknown", "KindNotServed").await?;
-    kind.define("v1alpha1", "replicas", ".status.replicas", false).await?;
+    kind.define(Definition::of("v1alpha1")).await?;
     kind.apply("v1alpha1", json!({"replicas": 1})).await?;
     kind.wait_for_replicas("replicas", 3).await?;
 
-    kind.define("v1", "replicas", ".status.replicas", false).await?;
+    kind.define(Definition::of("v1")).await?;
     kind.apply("v1", json!({"replicas": 8})).await?;
     kind.wait_for_replicas("replicas", 3).await?;
     kind.end().await

@@ -148,18 +148,29 @@ async fn the_server_replaces_its_ca_under_load_without_failed_calls() -> Result<
     rotation.assert_unnoticed().await
 }
 
-/// A request as the plugin files it, by a user whom the administrator plays, and its state once it has come so far.
-async fn request(shop: &Namespace<'_>, name: &str, usage: &str, user: &str, until: &str) -> Result<Value> {
-    let request = certificate_request(name, "replica-count-manager.io/client", usage)?;
-    let (user, group) = (format!("--as={user}"), "--as-group=sre");
-    let everybody = "--as-group=system:authenticated";
-    let admins = "--as-group=system:masters";
-    let create = ["create", "--filename=-", &user, group, everybody, admins];
-    shop.kubectl_with(&create, &request.to_string()).await?;
-    reached(shop, name, until).await
+/// A certificate request as the plugin makes it. The administrator impersonates its user.
+struct Request<'a> {
+    name: &'a str,
+    usage: &'a str,
+    user: &'a str,
+    /// A condition type, or `certificate`.
+    until: &'a str,
 }
 
-async fn reached(shop: &Namespace<'_>, name: &str, until: &str) -> Result<Value> {
+impl Request<'_> {
+    /// Creates the request, waits for its result, and returns it.
+    async fn make(&self, shop: &Namespace<'_>) -> Result<Value> {
+        let request = certificate_request(self.name, "replica-count-manager.io/client", self.usage)?;
+        let (user, group) = (format!("--as={}", self.user), "--as-group=sre");
+        let everybody = "--as-group=system:authenticated";
+        let admins = "--as-group=system:masters";
+        let create = ["create", "--filename=-", &user, group, everybody, admins];
+        shop.kubectl_with(&create, &request.to_string()).await?;
+        wait_for_result(shop, self.name, self.until).await
+    }
+}
+
+async fn wait_for_result(shop: &Namespace<'_>, name: &str, until: &str) -> Result<Value> {
     wait::until(&format!("{until} of {name}"), PATIENCE, async || {
         let request = shop.get(&format!("csr/{name}")).await?;
         let conditions = request.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -182,14 +193,14 @@ async fn a_certificate_request_is_signed_only_for_its_requester() -> Result<()> 
     let _server = shop.cluster.standalone(flags)?;
     let arn = "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_PlatformEngineers_0123456789abcdef/alice";
     for (name, user) in [("signed-alice", "alice"), ("signed-arn", arn)] {
-        let signed = request(&shop, name, "client auth", user, "certificate").await?;
+        let signed = Request { name, usage: "client auth", user, until: "certificate" }.make(&shop).await?;
         let certificate: k8s_openapi::ByteString = serde_json::from_value(signed["status"]["certificate"].clone())?;
         let der = pem::parse(certificate.0)?;
         let identity = replica_count_manager::tls::Identity::of(&der.contents().into()).context("no identity")?;
         assert_eq!(identity.user, user);
         assert_eq!(identity.groups, ["sre", "system:masters", "system:authenticated"]);
     }
-    let refused = request(&shop, "refused", "server auth", "alice", "Failed").await?;
+    let refused = Request { name: "refused", usage: "server auth", user: "alice", until: "Failed" }.make(&shop).await?;
     assert!(refused.to_string().contains("usages must hold"), "{refused}");
     for name in ["signed-alice", "signed-arn", "refused"] {
         shop.kubectl(&["delete", "csr", name]).await?;

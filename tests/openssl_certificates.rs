@@ -15,7 +15,7 @@ use tokio::process::Command;
 
 use support::{
     Namespace, StandaloneServer, dial,
-    presented::{Presented, connect},
+    presented::{PresentedCertificate, connect},
     server_flags, shared_cluster,
 };
 
@@ -60,8 +60,8 @@ impl Folder {
         self.0.join(name)
     }
 
-    fn presented(&self, name: &str) -> Result<Presented> {
-        Presented::files(&self.file(&format!("{name}.crt")), &self.file(&format!("{name}.key")))
+    fn presented(&self, name: &str) -> Result<PresentedCertificate> {
+        PresentedCertificate::files(&self.file(&format!("{name}.crt")), &self.file(&format!("{name}.key")))
     }
 }
 
@@ -85,7 +85,7 @@ async fn rsa_certificates_for_localhost_work_for_server_and_client() -> Result<(
     folder.sign("through", "rsa:2048", "below", LOCALHOST).await?;
     let chain = [fs::read(folder.file("through.crt"))?, fs::read(folder.file("below.crt"))?].concat();
     fs::write(folder.file("chain.crt"), chain)?;
-    let through = Presented::files(&folder.file("chain.crt"), &folder.file("through.key"))?;
+    let through = PresentedCertificate::files(&folder.file("chain.crt"), &folder.file("through.key"))?;
     assert_eq!(who(&folder, &server, "through", through).await?, "through");
     // Without the intermediate certificate, the issuer is unknown.
     assert_eq!(alert(&folder, &server, folder.presented("through")?).await?, AlertDescription::UnknownCA);
@@ -96,14 +96,23 @@ async fn rsa_certificates_for_localhost_work_for_server_and_client() -> Result<(
     Ok(())
 }
 
-async fn who(folder: &Folder, server: &StandaloneServer, name: &str, presented: Presented) -> Result<String> {
+async fn who(
+    folder: &Folder,
+    server: &StandaloneServer,
+    name: &str,
+    presented: PresentedCertificate,
+) -> Result<String> {
     let channel = dial(server.grpc.clone(), Arc::new(presented.tls_config(&folder.file("ca.crt"))?));
     let mut client = ReplicasServiceClient::new(channel);
     let info = client.get_server_info(v1::GetServerInfoRequest {}).await.with_context(|| name.to_owned())?;
     Ok(info.into_inner().user)
 }
 
-async fn alert(folder: &Folder, server: &StandaloneServer, presented: Presented) -> Result<AlertDescription> {
+async fn alert(
+    folder: &Folder,
+    server: &StandaloneServer,
+    presented: PresentedCertificate,
+) -> Result<AlertDescription> {
     let config = Arc::new(presented.tls_config(&folder.file("ca.crt"))?);
     let error = connect(&server.grpc, config).await?.err().context("it was accepted")?;
     match error.get_ref().and_then(|error| error.downcast_ref::<TlsError>()) {

@@ -168,7 +168,8 @@ async fn a_watch_sends_a_snapshot_and_then_every_change() -> Result<()> {
 async fn unset_keeps_the_count_or_restores_the_original() -> Result<()> {
     let shop = Namespace::shared("unset").await?;
     let mut client = shop.cluster.client()?;
-    for (name, restore, left) in [("stays", false, 5), ("returns", true, 2)] {
+    for (name, restore) in [("stays", false), ("returns", true)] {
+        let left = if restore { 2 } else { 5 };
         shop.deployment(name, 2).await?;
         set(&mut client, &shop, name, 5).await?;
         shop.wait_for_replicas(&format!("deployment/{name}"), 5).await?;

@@ -59,6 +59,14 @@ async fn tls_1_2_is_refused() -> Result<()> {
     Ok(())
 }
 
+/// Files that the server cannot use, and a part of its error.
+struct Unusable {
+    certificate: String,
+    key: String,
+    ca: String,
+    message: &'static str,
+}
+
 #[tokio::test]
 async fn the_server_does_not_start_with_unusable_certificates() -> Result<()> {
     let cluster = shared_cluster().await?;
@@ -75,13 +83,33 @@ async fn the_server_does_not_start_with_unusable_certificates() -> Result<()> {
     };
     let file = |name: &str| good.join(name).display().to_string();
     let foreign_key = other.join("server/server.key").display().to_string();
-    for (certificate, key, ca, message) in [
-        ("/nowhere.crt", file("server.key"), file("ca.crt"), "failed to read /nowhere.crt: No such file or directory"),
-        (&*file("server.crt"), foreign_key, file("ca.crt"), "failed to use the certificate in"),
-        (&*file("server.crt"), file("ca.crt"), file("ca.crt"), "failed to parse"),
-        (&*file("server.key"), file("server.key"), file("ca.crt"), "holds no certificate"),
+    for Unusable { certificate, key, ca, message } in [
+        Unusable {
+            certificate: "/nowhere.crt".to_owned(),
+            key: file("server.key"),
+            ca: file("ca.crt"),
+            message: "failed to read /nowhere.crt: No such file or directory",
+        },
+        Unusable {
+            certificate: file("server.crt"),
+            key: foreign_key,
+            ca: file("ca.crt"),
+            message: "failed to use the certificate in",
+        },
+        Unusable {
+            certificate: file("server.crt"),
+            key: file("ca.crt"),
+            ca: file("ca.crt"),
+            message: "failed to parse",
+        },
+        Unusable {
+            certificate: file("server.key"),
+            key: file("server.key"),
+            ca: file("ca.crt"),
+            message: "holds no certificate",
+        },
     ] {
-        let error = start(certificate, &key, &ca).await?;
+        let error = start(&certificate, &key, &ca).await?;
         assert!(error.starts_with("error: failed to load the server's certificate: "), "{error}");
         assert!(error.contains(message), "{error:?} should tell {message:?}");
         assert!(!error.contains("PRIVATE"), "{error}");

@@ -19,9 +19,9 @@ use crate::{channel::handshake, constants::PATIENCE};
 
 /// A certificate chain and a key. The client presents them even if they do not match each other or the server's request.
 #[derive(Clone, Debug)]
-pub struct Presented(Option<Arc<CertifiedKey>>);
+pub struct PresentedCertificate(Option<Arc<CertifiedKey>>);
 
-impl ResolvesClientCert for Presented {
+impl ResolvesClientCert for PresentedCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.0.clone()
     }
@@ -31,7 +31,7 @@ impl ResolvesClientCert for Presented {
     }
 }
 
-impl Presented {
+impl PresentedCertificate {
     /// No certificate.
     pub fn none() -> Self {
         Self(None)
@@ -79,14 +79,17 @@ impl TestCa {
     }
 
     /// Issues a certificate for a new P-256 key.
-    pub fn sign(&self, params: CertificateParams) -> Result<Presented> {
+    pub fn sign(&self, params: CertificateParams) -> Result<PresentedCertificate> {
         self.sign_key(params, &KeyPair::generate()?)
     }
 
     /// Issues a certificate for a key.
-    pub fn sign_key(&self, params: CertificateParams, key: &KeyPair) -> Result<Presented> {
+    pub fn sign_key(&self, params: CertificateParams, key: &KeyPair) -> Result<PresentedCertificate> {
         let certificate = params.signed_by(key, &self.issuer)?.der().clone();
-        Presented::chain(vec![certificate], &PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?)
+        PresentedCertificate::chain(
+            vec![certificate],
+            &PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?,
+        )
     }
 }
 

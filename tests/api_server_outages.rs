@@ -45,7 +45,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Changes the counts of the drifting targets, and breaks something before the server corrects them.
-    async fn breaks(&mut self, fault: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+    async fn break_during_drift(&mut self, fault: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
         let (leader, _) = leader_and_standby(self.cluster).await?;
         leader.process.pause()?;
         self.drifts += 1;
@@ -59,7 +59,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Waits until every drift is corrected, and checks that Sets are accepted.
-    async fn recovers(&self) -> Result<()> {
+    async fn wait_for_recovery(&self) -> Result<()> {
         let back = Instant::now();
         for name in &self.drifting {
             self.shop.wait_for_replicas(&format!("deployment/{name}"), 1).await?;
@@ -70,14 +70,14 @@ impl<'a> Trial<'a> {
         self.set_requests.wait_for_accepted(20).await
     }
 
-    async fn ends(self) -> Result<()> {
+    async fn end(self) -> Result<()> {
         self.set_requests.stop_and_verify().await?;
         for name in &self.drifting {
             let count = self.shop.get(&format!("replicacount/deployment.{name}")).await?;
-            let told = count["status"]["drifts"].as_i64().context("no drifts")?;
+            let drifts = count["status"]["drifts"].as_i64().context("no drifts")?;
             // The server does not report a drift if the API server stores the late correction of a leader that has lost its
             // Lease.
-            ensure!(told <= self.drifts, "{name}: {told} drifts, and {} were made", self.drifts);
+            ensure!(drifts <= self.drifts, "{name}: {drifts} drifts, and {} were made", self.drifts);
         }
         wait::until("both servers, and no other process of theirs", PATIENCE, async || {
             let now = processes(self.cluster).await?;
@@ -101,11 +101,11 @@ async fn restarts_of_the_api_server_and_etcd_lose_no_set_and_leave_no_drift() ->
     let mut trial = Trial::new(&cluster, &shop).await?;
     for component in [Component::ApiServer, Component::Etcd] {
         let component = cluster.control_plane.component(component);
-        trial.breaks(async || component.stop().await).await?;
+        trial.break_during_drift(async || component.stop().await).await?;
         component.start().await?;
-        trial.recovers().await?;
+        trial.wait_for_recovery().await?;
     }
-    trial.ends().await
+    trial.end().await
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn a_hanging_api_server_loses_no_set_and_leaves_no_drift() -> Result<()> {
         // The server keeps the answers of authorization for a moment, so these users can still read.
         reader.get_replica_count(get.clone()).await?;
     }
-    trial.breaks(async || api_server.pause()).await?;
+    trial.break_during_drift(async || api_server.pause()).await?;
     let hung = Instant::now();
     while hung.elapsed() < HANG {
         let mut scale = cluster.kubectl();
@@ -133,6 +133,6 @@ async fn a_hanging_api_server_loses_no_set_and_leaves_no_drift() -> Result<()> {
         }
     }
     api_server.resume()?;
-    trial.recovers().await?;
-    trial.ends().await
+    trial.wait_for_recovery().await?;
+    trial.end().await
 }

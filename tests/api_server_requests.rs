@@ -33,7 +33,7 @@ async fn serve_one_at_a_time(namespaces: [&Namespace<'_>; 2]) -> Result<[String;
 }
 
 /// Waits until a metric of the flow schema is at least `goal`.
-async fn flow(shop: &Namespace<'_>, metric: &str, goal: u64) -> Result<()> {
+async fn wait_for_flow_metric(shop: &Namespace<'_>, metric: &str, goal: u64) -> Result<()> {
     let (metric, label) = (format!("apiserver_flowcontrol_{metric}{{"), format!("flow_schema=\"{}\"", shop.name));
     wait::until(&format!("{goal} of {metric}"), PATIENCE, async || {
         let metrics = run(shop.cluster.kubectl().args(["get", "--raw=/metrics"])).await?;
@@ -60,16 +60,16 @@ async fn the_server_waits_for_the_retry_after_of_an_overloaded_api_server() -> R
     let objects = serve_one_at_a_time([&shop, &hung]).await?;
     // The correction in this namespace hangs, and occupies the one seat.
     hung.kubectl(&["patch", "deployment/web", r#"--patch={"spec": {"replicas": 7}}"#]).await?;
-    flow(&shop, "current_executing_requests", 1).await?;
+    wait_for_flow_metric(&shop, "current_executing_requests", 1).await?;
 
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    flow(&shop, "rejected_requests_total", 1).await?;
+    wait_for_flow_metric(&shop, "rejected_requests_total", 1).await?;
     let first = Instant::now();
     well.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     well.wait_for_drifts("deployment.web", 1).await?;
     // The Retry-After is a second or more. With only the server's own pauses, this number of retries would take half a
     // second.
-    flow(&shop, "rejected_requests_total", 5).await?;
+    wait_for_flow_metric(&shop, "rejected_requests_total", 5).await?;
     ensure!(first.elapsed() > Duration::from_secs(2), "it took {:?}", first.elapsed());
 
     webhook.end(&hung).await?;

@@ -28,7 +28,7 @@ async fn set(shop: &Namespace<'_>, force: bool) -> Result<Value, Refusal> {
 }
 
 /// Waits until a condition has this status and reason, and returns its message.
-async fn contested(shop: &Namespace<'_>, status: &str, reason: &str) -> Result<String> {
+async fn wait_for_contested(shop: &Namespace<'_>, status: &str, reason: &str) -> Result<String> {
     let what = format!("Contested {status} {reason}");
     let is = |count: &Value| condition(count, "Contested") == Some((status, reason));
     let count = shop.wait_for_replica_count("deployment.web", &what, is).await?;
@@ -38,7 +38,7 @@ async fn contested(shop: &Namespace<'_>, status: &str, reason: &str) -> Result<S
 }
 
 /// Waits for the Event of the Deployment that names the autoscaler.
-async fn autoscaled(shop: &Namespace<'_>, autoscaler: &str) -> Result<()> {
+async fn wait_for_autoscaled_event(shop: &Namespace<'_>, autoscaler: &str) -> Result<()> {
     ExpectedEvent { namespace: &shop.name, kind: "Deployment", reason: "Autoscaled", note: autoscaler }
         .wait(shop.cluster)
         .await
@@ -63,15 +63,15 @@ async fn a_set_on_an_autoscaled_target_is_refused_unless_it_is_forced() -> Resul
     assert!(refusal.output.contains("AUTOSCALED"), "{refusal}");
 
     set(&shop, true).await?;
-    let message = contested(&shop, "True", "Autoscaled").await?;
+    let message = wait_for_contested(&shop, "True", "Autoscaled").await?;
     assert!(message.starts_with("HorizontalPodAutoscaler web-cpu scales this target too"), "{message}");
-    autoscaled(&shop, "web-cpu").await?;
+    wait_for_autoscaled_event(&shop, "web-cpu").await?;
     // The autoscaler scales every 15 s.
     let status = shop.wait_for_drifts("deployment.web", 2).await?;
     assert_eq!((&status["lastDrift"]["manager"], &status["observed"]), (&json!("kube-controller-manager"), &json!(3)));
     shop.kubectl(&["delete", "horizontalpodautoscaler/web-cpu"]).await?;
     wait::until("a Set that is not forced", PATIENCE, async || Ok(set(&shop, false).await?)).await?;
-    contested(&shop, "False", "Uncontested").await.map(drop)
+    wait_for_contested(&shop, "False", "Uncontested").await.map(drop)
 }
 
 #[tokio::test]
@@ -79,13 +79,13 @@ async fn the_status_names_an_autoscaler_while_it_exists() -> Result<()> {
     let shop = Namespace::shared("later").await?;
     shop.deployment("web", 3).await?;
     shop.set("web", 3).await?;
-    contested(&shop, "False", "Uncontested").await?;
+    wait_for_contested(&shop, "False", "Uncontested").await?;
     shop.kubectl_with(&["create", "--filename=-"], &autoscaler("keda-hpa-web")).await?;
-    let message = contested(&shop, "True", "Autoscaled").await?;
+    let message = wait_for_contested(&shop, "True", "Autoscaled").await?;
     assert!(message.contains("keda-hpa-web"), "{message}");
-    autoscaled(&shop, "keda-hpa-web").await?;
+    wait_for_autoscaled_event(&shop, "keda-hpa-web").await?;
     shop.kubectl(&["delete", "horizontalpodautoscaler/keda-hpa-web"]).await?;
-    contested(&shop, "False", "Uncontested").await.map(drop)
+    wait_for_contested(&shop, "False", "Uncontested").await.map(drop)
 }
 
 #[tokio::test]
@@ -98,8 +98,8 @@ async fn repeated_drifts_make_a_target_contested_until_the_next_set() -> Result<
         shop.kubectl(&["scale", "deployment/web", "--replicas=6"]).await?;
         shop.wait_for_drifts("deployment.web", drifts).await?;
     }
-    let message = contested(&shop, "True", "RepeatedDrift").await?;
+    let message = wait_for_contested(&shop, "True", "RepeatedDrift").await?;
     assert!(message.starts_with("kubectl keeps changing the count"), "{message}");
     shop.set("web", 4).await?;
-    contested(&shop, "False", "Uncontested").await.map(drop)
+    wait_for_contested(&shop, "False", "Uncontested").await.map(drop)
 }

@@ -53,10 +53,10 @@ async fn a_damaged_secret_is_reported_and_the_certificate_stays_in_use() -> Resu
         let mut kubectl = cluster.kubectl();
         run(kubectl.args(["patch", "secret", "replica-count-manager-certificates"]).args(patch)).await?;
         // Two more failures, because the first one may still be caused by the previous damage.
-        let told = failures(&cluster).await? + 2;
+        let expected = failures(&cluster).await? + 2;
         wait::until(damage, PATIENCE, async || {
             let failures = failures(&cluster).await?;
-            ensure!(failures >= told, "{failures} of {told}");
+            ensure!(failures >= expected, "{failures} of {expected}");
             Ok(())
         })
         .await?;

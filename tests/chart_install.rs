@@ -29,21 +29,21 @@ async fn cluster_for_single_namespaces() -> Result<&'static TestCluster> {
 }
 
 /// The release that manages all namespaces, for one test at a time. The objects of the previous test are removed.
-async fn place_for_all_namespaces() -> Result<(MutexGuard<'static, ()>, &'static Installation<'static>)> {
+async fn release_for_all_namespaces() -> Result<(MutexGuard<'static, ()>, &'static Installation<'static>)> {
     static TURN: Mutex<()> = Mutex::const_new(());
     static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
-    static PLACE: OnceCell<Installation<'static>> = OnceCell::const_new();
+    static RELEASE: OnceCell<Installation<'static>> = OnceCell::const_new();
     let turn = TURN.lock().await;
     let cluster = CLUSTER.get_or_try_init(|| TestCluster::without_server(Options::default())).await?;
-    let place = PLACE.get_or_try_init(|| Installation::of_all_namespaces(cluster)).await?;
+    let release = RELEASE.get_or_try_init(|| Installation::of_all_namespaces(cluster)).await?;
     let uninstall = ["uninstall", NAME, "--namespace", NAME, "--ignore-not-found", "--wait", "--timeout=2m"];
     run(cluster.helm().args(uninstall)).await?;
     run(cluster.kubectl().args(["delete", DEFINITION, "--ignore-not-found", "--timeout=1m"])).await?;
-    Ok((turn, place))
+    Ok((turn, release))
 }
 
 /// Sets the count of a Deployment, and checks that the server corrects a change by kubectl.
-async fn enforces(installation: &Installation<'_>, shop: &Namespace<'_>) -> Result<()> {
+async fn assert_enforces(installation: &Installation<'_>, shop: &Namespace<'_>) -> Result<()> {
     shop.deployment("web", 1).await?;
     installation.set(shop, "web", 3).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
@@ -51,11 +51,11 @@ async fn enforces(installation: &Installation<'_>, shop: &Namespace<'_>) -> Resu
     shop.wait_for_replicas("deployment/web", 3).await
 }
 
-async fn one_namespace_with(helm: Helm) -> Result<()> {
+async fn install_for_one_namespace(helm: Helm) -> Result<()> {
     let shop = Namespace::new(cluster_for_single_namespaces().await?, "shop").await?;
     let installation = Installation::of_one_namespace(&shop).await?;
     installation.install(helm, Path::new(CHART), &[]).await?;
-    enforces(&installation, &shop).await?;
+    assert_enforces(&installation, &shop).await?;
     installation.test(helm).await?;
     installation.uninstall(helm).await?;
     assert_eq!(shop.replicas("replicacount/deployment.web").await?, 3);
@@ -64,12 +64,12 @@ async fn one_namespace_with(helm: Helm) -> Result<()> {
 
 #[tokio::test]
 async fn the_documented_rights_suffice_for_one_namespace_with_helm_4() -> Result<()> {
-    one_namespace_with(Helm::V4).await
+    install_for_one_namespace(Helm::V4).await
 }
 
 #[tokio::test]
 async fn the_documented_rights_suffice_for_one_namespace_with_helm_3() -> Result<()> {
-    one_namespace_with(Helm::V3).await
+    install_for_one_namespace(Helm::V3).await
 }
 
 #[tokio::test]
@@ -101,15 +101,15 @@ async fn helm_test_fails_with_a_certificate_of_another_ca() -> Result<()> {
     Ok(())
 }
 
-async fn upgrade_with(helm: Helm) -> Result<()> {
-    let (_turn, installation) = place_for_all_namespaces().await?;
+async fn upgrade(helm: Helm) -> Result<()> {
+    let (_turn, installation) = release_for_all_namespaces().await?;
     let cluster = installation.cluster;
     let previous = cluster.folder().join(format!("previous-chart-{helm:?}"));
     previous_chart(&previous).await?;
     installation.install(helm, &previous, &[]).await?;
     assert!(!run(cluster.kubectl().args(["explain", "replicacount.spec"])).await?.contains("reason"));
     let shop = Namespace::new(cluster, "upgraded").await?;
-    enforces(installation, &shop).await?;
+    assert_enforces(installation, &shop).await?;
 
     installation.install(helm, Path::new(CHART), &[]).await?;
     let current: Value = serde_yaml::from_str(&std::fs::read_to_string(format!("{CHART}/files/crd.yaml"))?)?;
@@ -133,17 +133,17 @@ async fn upgrade_with(helm: Helm) -> Result<()> {
 
 #[tokio::test]
 async fn an_upgrade_with_helm_4_updates_the_crd_and_keeps_the_counts() -> Result<()> {
-    upgrade_with(Helm::V4).await
+    upgrade(Helm::V4).await
 }
 
 #[tokio::test]
 async fn an_upgrade_with_helm_3_updates_the_crd_and_keeps_the_counts() -> Result<()> {
-    upgrade_with(Helm::V3).await
+    upgrade(Helm::V3).await
 }
 
 #[tokio::test]
 async fn the_rendered_chart_works_when_kubectl_applies_it() -> Result<()> {
-    let (_turn, installation) = place_for_all_namespaces().await?;
+    let (_turn, installation) = release_for_all_namespaces().await?;
     let cluster = installation.cluster;
     let manifest = cluster.folder().join("applied.yaml");
     std::fs::write(&manifest, installation.render(Helm::V4).await?)?;
@@ -151,7 +151,7 @@ async fn the_rendered_chart_works_when_kubectl_applies_it() -> Result<()> {
     let apply = async || {
         run(cluster.kubectl().args(["apply", "--server-side", "--filename"]).arg(&manifest)).await?;
         installation.wait_for_one_pod().await?;
-        enforces(installation, &shop).await
+        assert_enforces(installation, &shop).await
     };
     let applied = apply().await;
     // Delete the objects even if the test failed: the next test uses the same names, and Helm does not adopt objects of

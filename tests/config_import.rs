@@ -71,7 +71,7 @@ async fn import(user: &User<'_>, flags: &[String]) -> Result<Outcome> {
 }
 
 /// Checks that an import printed one line, and that the imported certificate works.
-async fn works(user: &User<'_>, outcome: &Outcome, namespace: &str) -> Result<()> {
+async fn assert_import_works(user: &User<'_>, outcome: &Outcome, namespace: &str) -> Result<()> {
     ensure!(outcome.code == Some(0) && outcome.stderr.is_empty(), "{outcome:?}");
     let context = context(user)?;
     let line = format!(
@@ -103,7 +103,7 @@ async fn an_imported_certificate_works_after_its_files_are_deleted() -> Result<(
     let (iris, folder) = user("iris").await?;
     let imported = import(&iris, &admin(shop.cluster)?.write(&folder)?).await?;
     fs::remove_dir_all(&folder)?;
-    works(&iris, &imported, &shop.name).await?;
+    assert_import_works(&iris, &imported, &shop.name).await?;
     let logout = iris.try_run(&["logout"]).await?;
     ensure!(logout.code == Some(3) && logout.stderr.contains("is not from a login"), "{logout:?}");
     Ok(())
@@ -119,7 +119,7 @@ async fn a_certificate_is_imported_from_a_secret_with_either_set_of_keys() -> Re
     jack.grant_edit(&shop.name).await?;
     for (name, stem) in [("tls", "tls"), ("client", "client")] {
         secret(&shop, name, stem, &admin(shop.cluster)?).await?;
-        works(&jack, &import(&jack, &flags(name)).await?, &shop.name).await?;
+        assert_import_works(&jack, &import(&jack, &flags(name)).await?, &shop.name).await?;
     }
     let before = fs::read(&jack.config)?;
     let missing = import(&jack, &flags("other")).await?;

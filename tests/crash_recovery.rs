@@ -104,7 +104,7 @@ async fn a_watch_with_a_forgotten_resource_version_lists_again() -> Result<()> {
     shop.kubectl(&["scale", "deployment/old", "--replicas=8"]).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=9"]).await?;
     shop.wait_for_replicas("deployment/web", 3).await?;
-    assert_eq!(shop.replicas("deployment/old").await?, 8, "its ReplicaCount was deleted while nobody watched");
+    assert_eq!(shop.replicas("deployment/old").await?, 8, "its ReplicaCount was deleted while there was no watch");
     assert_eq!(cluster.server().await?.process.pid()?, server.process.pid()?, "the server was not restarted");
     Ok(())
 }

@@ -49,14 +49,14 @@ struct Figures {
     /// The most entries of managedFields of a target.
     entries: usize,
     /// The number of targets whose status has a drift.
-    told: usize,
+    drifted: usize,
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory: Memory { resident, peak }, files, events, entries, told } = self;
+        let Self { memory: Memory { resident, peak }, files, events, entries, drifted } = self;
         write!(f, "{resident} KiB of memory, {peak} at most; {files} open files; {events} Events; ")?;
-        write!(f, "up to {entries} entries of managedFields; {told} targets have told of drifts")
+        write!(f, "up to {entries} entries of managedFields; {drifted} targets have drifts")
     }
 }
 
@@ -116,7 +116,7 @@ impl<'a> Targets<'a> {
             files: std::fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
             events: events.list_metadata(&ListParams::default()).await?.items.len(),
             entries: entries.max().context("no Deployment")?,
-            told: self.statuses().await?.iter().filter(|status| status.drifts > 0).count(),
+            drifted: self.statuses().await?.iter().filter(|status| status.drifts > 0).count(),
         })
     }
 
@@ -145,15 +145,15 @@ async fn endless_drifts_grow_neither_memory_nor_events_nor_managed_fields() -> R
         tenths.push(figures);
     }
     let (first, last) = (tenths.first().context("no first")?, tenths.last().context("no last")?);
-    ensure!(first.told == TARGETS, "some targets wait for their turn for ever");
+    ensure!(first.drifted == TARGETS, "the server has never reported some targets");
     ensure!(last.memory.resident * 10 <= first.memory.resident * 11, "the memory grows");
     // One Event for each target and actor, and one for each contested target. In the first tenth, not all of them may exist
     // yet.
     ensure!(last.events <= TARGETS * (MANAGERS + 1), "the Events grow");
     ensure!(last.entries <= first.entries, "managedFields grow");
-    wait::until("all drifts told of", PATIENCE, async || {
-        let told: i64 = targets.statuses().await?.iter().map(|status| status.drifts).sum();
-        ensure!(told == i64::try_from(drifts)?, "{told} are");
+    wait::until("all drifts in the statuses", PATIENCE, async || {
+        let drifted: i64 = targets.statuses().await?.iter().map(|status| status.drifts).sum();
+        ensure!(drifted == i64::try_from(drifts)?, "{drifted} are");
         Ok(())
     })
     .await?;

@@ -62,7 +62,7 @@ async fn every_way_to_change_a_deployment_with_kubectl_is_corrected() -> Result<
 
 #[tokio::test]
 async fn the_status_shows_a_drift_together_with_its_correction() -> Result<()> {
-    let shop = Namespace::shared("told").await?;
+    let shop = Namespace::shared("reported").await?;
     shop.deployment("web", 2).await?;
     shop.set("web", 3).await?;
     shop.wait_for_replicas("deployment/web", 3).await?;
@@ -70,7 +70,7 @@ async fn the_status_shows_a_drift_together_with_its_correction() -> Result<()> {
     let mut events = pin!(counts.watch(&WatchParams::default(), "0").await?);
     let begun = Instant::now();
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    let told = async {
+    let reported = async {
         loop {
             let event = events.try_next().await?.context("the watch has ended")?;
             let (WatchEvent::Added(count) | WatchEvent::Modified(count)) = event else { continue };
@@ -79,10 +79,10 @@ async fn the_status_shows_a_drift_together_with_its_correction() -> Result<()> {
             }
         }
     };
-    let drift = timeout(PATIENCE, told).await??;
+    let drift = timeout(PATIENCE, reported).await??;
     // The server reports a drift before its correction only if the correction takes a second.
     let is_slow = begun.elapsed() > Duration::from_secs(1);
-    ensure!(drift.corrected_at.is_some() || is_slow, "told of before it was put back: {drift:?}");
+    ensure!(drift.corrected_at.is_some() || is_slow, "reported before its correction: {drift:?}");
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use support::{
     raw::{PREFACE, frame},
 };
 
-use crate::limits::{call_while, server, user};
+use crate::limits::{call_during, server, user};
 
 /// The bytes of one flood, which take seconds to send.
 const FLOOD: usize = 32 * 1024 * 1024;
@@ -41,8 +41,8 @@ const FLOODS: &[(&str, Frames)] = &[
 ];
 
 /// Sends frames until all are sent, a write blocks, or the server ends the connection. Returns which of them happened.
-async fn flood(address: String, who: Arc<ClientConfig>, frames: Frames) -> Result<&'static str> {
-    let stream = connect(&address, who).await??;
+async fn flood(address: String, client: Arc<ClientConfig>, frames: Frames) -> Result<&'static str> {
+    let stream = connect(&address, client).await??;
     let (mut reader, mut writer) = tokio::io::split(stream);
     // Read half of the answers: a client that reads nothing blocks itself.
     let reading =
@@ -78,7 +78,7 @@ async fn floods_of_frames_do_not_affect_other_clients() -> Result<()> {
     let before = server.memory()?;
     for (name, frames) in FLOODS {
         let flood = flood(server.grpc.clone(), mallory.clone(), *frames);
-        let (calls, end) = call_while(&server, &alice, flood).await?;
+        let (calls, end) = call_during(&server, &alice, flood).await?;
         let grown = server.memory()?.saturating_sub(before);
         println!("{name}: {end}; {calls} good calls meanwhile, {grown} MiB more memory");
         ensure!(grown < 64, "{name}: {grown} MiB more");

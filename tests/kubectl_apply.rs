@@ -11,14 +11,14 @@ use support::{
 
 /// Applies other counts and templates three times. Checks each time that the server corrects the count and keeps the
 /// template.
-async fn three_times(purpose: &str, flags: &[&str], manager: &str) -> Result<()> {
+async fn apply_three_times(purpose: &str, flags: &[&str], manager: &str) -> Result<()> {
     let shop = Namespace::shared(purpose).await?;
     let apply = [&["apply", "--filename=-"], flags].concat();
     shop.kubectl_with(&apply, &Workload::deployment("web").replicas(2).revision("first").manifest()).await?;
     shop.set("web", 3).await?;
     shop.wait_for_replicas("deployment/web", 3).await?;
     for drifts in 1..=3 {
-        not_ours(&shop, flags).await?;
+        wait_until_given_back(&shop, flags).await?;
         let revision = format!("apply-{drifts}");
         shop.kubectl_with(&apply, &Workload::deployment("web").replicas(3 + drifts).revision(&revision).manifest())
             .await?;
@@ -26,13 +26,13 @@ async fn three_times(purpose: &str, flags: &[&str], manager: &str) -> Result<()>
     }
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     Correction { revision: "apply-3", replicas: 3, drifts: 4, manager: "kubectl" }.wait_in(&shop).await?;
-    not_ours(&shop, flags).await?;
+    wait_until_given_back(&shop, flags).await?;
     shop.kubectl_with(&apply, &Workload::deployment("web").replicas(9).revision("last").manifest()).await?;
     Correction { revision: "last", replicas: 3, drifts: 5, manager }.wait_in(&shop).await
 }
 
 /// Waits until the server has given the ownership back. Only server-side apply has an owner to give it to.
-async fn not_ours(shop: &Namespace<'_>, flags: &[&str]) -> Result<()> {
+async fn wait_until_given_back(shop: &Namespace<'_>, flags: &[&str]) -> Result<()> {
     if !flags.contains(&"--server-side") {
         return Ok(());
     }
@@ -46,24 +46,24 @@ async fn not_ours(shop: &Namespace<'_>, flags: &[&str]) -> Result<()> {
 
 #[tokio::test]
 async fn client_side_applies_are_corrected() -> Result<()> {
-    three_times("client-side", &[], "kubectl-client-side-apply").await
+    apply_three_times("client-side", &[], "kubectl-client-side-apply").await
 }
 
 #[tokio::test]
 async fn server_side_applies_meet_no_conflict() -> Result<()> {
-    three_times("server-side", &["--server-side"], "kubectl").await
+    apply_three_times("server-side", &["--server-side"], "kubectl").await
 }
 
 #[tokio::test]
 async fn forced_applies_of_flux_are_corrected() -> Result<()> {
     let flux = ["--server-side", "--force-conflicts", "--field-manager=kustomize-controller"];
-    three_times("flux", &flux, "kustomize-controller").await
+    apply_three_times("flux", &flux, "kustomize-controller").await
 }
 
 #[tokio::test]
 async fn forced_applies_of_argo_cd_are_corrected() -> Result<()> {
     let argo_cd = ["--server-side", "--force-conflicts", "--field-manager=argocd-controller"];
-    three_times("argo-cd", &argo_cd, "argocd-controller").await
+    apply_three_times("argo-cd", &argo_cd, "argocd-controller").await
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ async fn all_replicas_serve_and_the_next_leader_corrects_drifts_after_a_kill() -
         assert_eq!(http(&server.process.address("http")?.to_string(), "/readyz").await?.0, 200);
     }
     let count = |count: &Value| count["status"]["changes"][0]["to"] == 1 && count["status"]["observed"] == 1;
-    shop.wait_for_replica_count("deployment.web-0", "the change told", count).await?;
+    shop.wait_for_replica_count("deployment.web-0", "the change in the status", count).await?;
     let mut before = Vec::new();
     for name in &names {
         before.push(generation(&shop, name).await?);
@@ -197,7 +197,7 @@ async fn a_late_write_of_a_paused_leader_is_corrected_and_is_not_a_drift() -> Re
 
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     shop.wait_for_drifts("deployment.web", 2).await?;
-    assert_eq!(generation(&shop, "web").await? - before, 6, "nobody fights");
+    assert_eq!(generation(&shop, "web").await? - before, 6, "the replicas do not undo each other's writes");
     assert_eq!(leader_and_standby(&cluster).await?.0.pod, standby.pod);
     Ok(())
 }
@@ -211,8 +211,8 @@ async fn no_replica_leads_without_an_api_server_and_one_leads_after_its_return()
     let api_server = cluster.control_plane.component(Component::ApiServer);
     let killed = Instant::now();
     api_server.kill().await?;
-    wait::until("nobody to lead", PATIENCE, async || {
-        ensure!(!is_leader(&leader).await? && !is_leader(&standby).await?, "one does");
+    wait::until("no leader", PATIENCE, async || {
+        ensure!(!is_leader(&leader).await? && !is_leader(&standby).await?, "one leads");
         Ok(())
     })
     .await?;

@@ -53,26 +53,26 @@ pub(crate) fn user(shop: &Namespace<'_>, name: &str) -> Result<Arc<ClientConfig>
 
 /// Makes calls with new connections and with a kept one until a future completes. Returns the number of calls and the
 /// future's output.
-pub(crate) async fn call_while<T>(
+pub(crate) async fn call_during<T>(
     server: &StandaloneServer,
-    who: &Arc<ClientConfig>,
-    going_on: impl Future<Output = Result<T>> + Send + 'static,
+    client: &Arc<ClientConfig>,
+    task: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<(u32, T)>
 where
     T: Send + 'static,
 {
-    let going_on = tokio::spawn(going_on);
-    let kept = dial(server.grpc.clone(), who.clone());
+    let task = tokio::spawn(task);
+    let kept = dial(server.grpc.clone(), client.clone());
     let mut calls = 0;
-    while !going_on.is_finished() || calls < 10 {
-        for channel in [kept.clone(), dial(server.grpc.clone(), who.clone())] {
+    while !task.is_finished() || calls < 10 {
+        for channel in [kept.clone(), dial(server.grpc.clone(), client.clone())] {
             let mut client = ReplicasServiceClient::new(channel);
             let call = client.get_server_info(v1::GetServerInfoRequest {});
             timeout(Duration::from_secs(10), call).await.context("a good call hangs")?.context("a good call fails")?;
             calls += 1;
         }
     }
-    Ok((calls, going_on.await??))
+    Ok((calls, task.await??))
 }
 
 /// Opens connections without completing their handshakes, and keeps only the latest ones open.
@@ -103,7 +103,7 @@ async fn ten_thousand_half_open_handshakes_do_not_block_other_clients() -> Resul
         }
         floods.join_all().await.into_iter().collect::<Result<()>>()
     };
-    let (calls, ()) = call_while(&server, &alice, flood).await?;
+    let (calls, ()) = call_during(&server, &alice, flood).await?;
     let grown = server.memory()?.saturating_sub(before);
     println!("10,000 half-open handshakes: {calls} good calls meanwhile, {grown} MiB more memory");
     ensure!(grown < 64, "{grown} MiB more");

@@ -13,7 +13,7 @@ async fn call(shop: &Namespace<'_>, method: &str, request: &Value, force: bool) 
 }
 
 /// Checks that Set and Unset are refused with the manager's name, and that both succeed with force.
-async fn kept_by(shop: &Namespace<'_>, owner: &str) -> Result<()> {
+async fn assert_managed_by(shop: &Namespace<'_>, owner: &str) -> Result<()> {
     shop.wait_for_replica_count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3)
         .await?;
     let (set, unset) = (json!({"replicas": 5}), json!({}));
@@ -36,7 +36,7 @@ async fn a_replica_count_that_argo_cd_applies_is_managed_by_argo_cd() -> Result<
     shop.deployment("web", 2).await?;
     let apply = ["apply", "--server-side", "--field-manager=argocd-controller", "--filename=-"];
     shop.kubectl_with(&apply, &ReplicaCountManifest::deployment("web").replicas(3).manifest()).await?;
-    kept_by(&shop, "argocd-controller, by server-side apply").await
+    assert_managed_by(&shop, "argocd-controller, by server-side apply").await
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn a_replica_count_in_a_helm_chart_is_managed_by_the_release() -> Result<(
     let mut helm = shop.cluster.helm();
     helm.args(["install", "counts"]).arg(&chart).args(["--namespace", &shop.name, "--wait", "--timeout=1m"]);
     cluster::run(&mut helm).await?;
-    kept_by(&shop, &format!("the Helm release {}/counts", shop.name)).await
+    assert_managed_by(&shop, &format!("the Helm release {}/counts", shop.name)).await
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ async fn admin(shop: &Namespace<'_>) -> Result<Certificate> {
 }
 
 /// Waits until a server answers a client, and returns the channel.
-async fn answers(server: &StandaloneServer, certificate: &Certificate) -> Result<Channel> {
+async fn wait_for_answer(server: &StandaloneServer, certificate: &Certificate) -> Result<Channel> {
     wait::until("an answer", PATIENCE, async || {
         let channel = connect(server.grpc.clone(), certificate)?;
         ReplicasServiceClient::new(channel.clone())
@@ -61,7 +61,7 @@ async fn servers_that_start_at_once_share_one_ca_and_keep_its_key_secret() -> Re
     let servers = [server(&shop)?, server(&shop)?, server(&shop)?];
     let certificate = admin(&shop).await?;
     for server in &servers {
-        answers(server, &certificate).await?;
+        wait_for_answer(server, &certificate).await?;
     }
     let [ca, key, _] = secret(&shop).await?;
     let map = shop.get(&format!("configmap/{NAME}")).await?;
@@ -79,12 +79,12 @@ async fn a_deleted_secret_is_restored_unchanged() -> Result<()> {
     let shop = Namespace::shared("deleted-ca").await?;
     let server = server(&shop)?;
     let certificate = admin(&shop).await?;
-    answers(&server, &certificate).await?;
+    wait_for_answer(&server, &certificate).await?;
     let before = secret(&shop).await?;
     shop.kubectl(&["delete", &format!("secret/{NAME}"), &format!("configmap/{NAME}")]).await?;
     assert_eq!(secret(&shop).await?, before);
     wait::until("the ConfigMap", PATIENCE, async || shop.get(&format!("configmap/{NAME}")).await).await?;
-    answers(&server, &certificate).await.map(drop)
+    wait_for_answer(&server, &certificate).await.map(drop)
 }
 
 #[tokio::test]
@@ -92,14 +92,14 @@ async fn a_damaged_secret_is_reported_and_changes_nothing() -> Result<()> {
     let shop = Namespace::shared("damaged-ca").await?;
     let server = server(&shop)?;
     let certificate = admin(&shop).await?;
-    answers(&server, &certificate).await?;
+    wait_for_answer(&server, &certificate).await?;
     let before = served_certificate(&server.grpc, &certificate).await?;
     let [_, key, _] = secret(&shop).await?;
     let write = async |key: &str| {
         let patch = json!({"stringData": {"tls.key": key}}).to_string();
         shop.kubectl(&["patch", &format!("secret/{NAME}"), "--type=merge", &format!("--patch={patch}")]).await
     };
-    let told = async |reason: &str, note: &str| {
+    let reported = async |reason: &str, note: &str| {
         ExpectedEvent { namespace: &shop.name, kind: "Pod", reason, note }.wait(shop.cluster).await
     };
     write("damaged").await?;
@@ -112,11 +112,11 @@ async fn a_damaged_secret_is_reported_and_changes_nothing() -> Result<()> {
         Ok(())
     })
     .await?;
-    told("CertificateUnusable", "holds no usable CA").await?;
+    reported("CertificateUnusable", "holds no usable CA").await?;
     assert_eq!(served_certificate(&server.grpc, &certificate).await?, before);
-    answers(&server, &certificate).await?;
+    wait_for_answer(&server, &certificate).await?;
     write(&key).await?;
-    told("CertificateUsable", "can be used again").await?;
+    reported("CertificateUsable", "can be used again").await?;
     // An administrator can request a new CA.
     rotate(&shop).await
 }
@@ -139,12 +139,12 @@ async fn the_server_replaces_its_ca_under_load_without_failed_calls() -> Result<
     let server = server(&shop)?;
     // This client always trusts only the old CA, like a user who has copied it.
     let certificate = Arc::new(admin(&shop).await?);
-    answers(&server, &certificate).await?;
+    wait_for_answer(&server, &certificate).await?;
     let rotation = CertificateRotation::begin(&shop, &server.grpc, certificate).await?;
     rotate(&shop).await?;
     rotation.wait_until_in_force().await?;
     // A client with a certificate of the new CA, which trusts only the new CA, can connect too.
-    answers(&server, &admin(&shop).await?).await?;
+    wait_for_answer(&server, &admin(&shop).await?).await?;
     rotation.assert_unnoticed().await
 }
 

@@ -15,7 +15,7 @@ async fn value(cluster: &TestCluster, series: &str) -> Result<f64> {
 }
 
 /// Waits until a series is greater than a value.
-async fn grows(cluster: &TestCluster, series: &str, before: f64) -> Result<()> {
+async fn wait_for_more_than(cluster: &TestCluster, series: &str, before: f64) -> Result<()> {
     wait::until(&format!("{series} above {before}"), PATIENCE, async || {
         let now = value(cluster, series).await?;
         ensure!(now > before, "it is {now}");
@@ -47,9 +47,9 @@ async fn drifts_are_counted_by_kind_of_actor() -> Result<()> {
         shop.kubectl(&["patch", "deployment/web", "--field-manager=argocd-controller", &patch]).await?;
         shop.wait_for_drifts("deployment.web", drifts).await?;
     }
-    grows(shop.cluster, "replica_count_manager_contested_targets", 0.0).await?;
+    wait_for_more_than(shop.cluster, "replica_count_manager_contested_targets", 0.0).await?;
     for (series, before) in series.iter().zip(before) {
-        grows(shop.cluster, series, before).await?;
+        wait_for_more_than(shop.cluster, series, before).await?;
     }
     Ok(())
 }
@@ -66,8 +66,8 @@ async fn calls_are_counted_by_code_and_open_watches_are_counted() -> Result<()> 
     cluster.grpcurl("proto.DeploymentsService/ListDeployments", &json!({})).await?;
     let refusal = cluster.grpcurl("proto.DeploymentsService/GetDeployment", &json!({})).await;
     refusal.err().context("there is no such name")?;
-    grows(cluster, &ok, ok_before).await?;
-    grows(cluster, &invalid, invalid_before).await?;
+    wait_for_more_than(cluster, &ok, ok_before).await?;
+    wait_for_more_than(cluster, &invalid, invalid_before).await?;
 
     let service = r#"grpc_type="server_stream",grpc_service="replicas.v1.ReplicasService""#;
     let ended =
@@ -75,9 +75,9 @@ async fn calls_are_counted_by_code_and_open_watches_are_counted() -> Result<()> 
     let before = value(cluster, &ended).await?;
     let mut events = cluster.client()?.watch_replica_counts(WatchReplicaCountsRequest::default()).await?.into_inner();
     events.message().await?;
-    grows(cluster, "replica_count_manager_open_watches", 0.0).await?;
+    wait_for_more_than(cluster, "replica_count_manager_open_watches", 0.0).await?;
     drop(events);
-    grows(cluster, &ended, before).await
+    wait_for_more_than(cluster, &ended, before).await
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn api_server_requests_watches_and_the_process_have_metrics() -> Result<()
     ] {
         // This client keeps one connection open.
         let _client = cluster.client()?.get_server_info(GetServerInfoRequest {}).await?;
-        grows(cluster, series, 0.0).await.with_context(|| series.to_owned())?;
+        wait_for_more_than(cluster, series, 0.0).await.with_context(|| series.to_owned())?;
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ async fn labels_never_carry_names_from_callers() -> Result<()> {
     let refusal = grpc.unary(tonic::Request::new(()), path, codec).await.err().context("should be refused")?;
     assert_eq!(refusal.code(), tonic::Code::Unimplemented);
     let unknown = r#"grpc_type="unary",grpc_service="unknown",grpc_method="unknown",grpc_code="Unimplemented""#;
-    grows(cluster, &format!("grpc_server_handled_total{{{unknown}}}"), 0.0).await?;
+    wait_for_more_than(cluster, &format!("grpc_server_handled_total{{{unknown}}}"), 0.0).await?;
     let metrics = cluster.http("/metrics").await?.1;
     for word in ["made.Up", "unheard-of", &shop.name] {
         assert!(!metrics.contains(word), "{word} is in {metrics}");

@@ -77,7 +77,7 @@ async fn rsa_certificates_for_localhost_work_for_server_and_client() -> Result<(
     server.wait_until_listening().await?;
     for (user, key) in [("rsa-2048", "rsa:2048"), ("rsa-3072", "rsa:3072"), ("rsa-4096", "rsa:4096")] {
         folder.sign(user, key, "ca", LOCALHOST).await?;
-        assert_eq!(who(&folder, &server, user, folder.presented(user)?).await?, user);
+        assert_eq!(user_of(&folder, &server, user, folder.presented(user)?).await?, user);
     }
 
     // The path length of this CA is not limited, so it can sign an intermediate CA.
@@ -86,17 +86,17 @@ async fn rsa_certificates_for_localhost_work_for_server_and_client() -> Result<(
     let chain = [fs::read(folder.file("through.crt"))?, fs::read(folder.file("below.crt"))?].concat();
     fs::write(folder.file("chain.crt"), chain)?;
     let through = PresentedCertificate::files(&folder.file("chain.crt"), &folder.file("through.key"))?;
-    assert_eq!(who(&folder, &server, "through", through).await?, "through");
+    assert_eq!(user_of(&folder, &server, "through", through).await?, "through");
     // Without the intermediate certificate, the issuer is unknown.
-    assert_eq!(alert(&folder, &server, folder.presented("through")?).await?, AlertDescription::UnknownCA);
+    assert_eq!(alert_of(&folder, &server, folder.presented("through")?).await?, AlertDescription::UnknownCA);
 
     // Without extensions, openssl makes certificates of version 1, which do not distinguish a CA from a leaf.
     folder.sign("version-1", "rsa:2048", "ca", None).await?;
-    assert_eq!(alert(&folder, &server, folder.presented("version-1")?).await?, AlertDescription::CertificateUnknown);
+    assert_eq!(alert_of(&folder, &server, folder.presented("version-1")?).await?, AlertDescription::CertificateUnknown);
     Ok(())
 }
 
-async fn who(
+async fn user_of(
     folder: &Folder,
     server: &StandaloneServer,
     name: &str,
@@ -108,7 +108,7 @@ async fn who(
     Ok(info.into_inner().user)
 }
 
-async fn alert(
+async fn alert_of(
     folder: &Folder,
     server: &StandaloneServer,
     presented: PresentedCertificate,

@@ -13,7 +13,7 @@ use support::{
 };
 
 /// Creates a managed Deployment whose count has an applier.
-async fn applied(shop: &Namespace<'_>) -> Result<()> {
+async fn create_applied(shop: &Namespace<'_>) -> Result<()> {
     let apply = ["apply", "--server-side", "--field-manager=gitops", "--filename=-"];
     shop.kubectl_with(&apply, &Workload::deployment("web").replicas(2).manifest()).await?;
     shop.set("web", 3).await?;
@@ -25,7 +25,7 @@ async fn log(cluster: &TestCluster) -> Result<String> {
 }
 
 /// Makes the server give ownership back until its log contains these words. The server probes the fence only now and then.
-async fn says(cluster: &TestCluster, shop: &Namespace<'_>, words: &str, metric: &str) -> Result<()> {
+async fn wait_for_log(cluster: &TestCluster, shop: &Namespace<'_>, words: &str, metric: &str) -> Result<()> {
     wait::until(words, PATIENCE, async || {
         shop.kubectl(&["scale", "deployment/web", "--replicas=9"]).await?;
         shop.wait_for_replicas("deployment/web", 3).await?;
@@ -46,7 +46,7 @@ async fn says(cluster: &TestCluster, shop: &Namespace<'_>, words: &str, metric: 
 async fn the_server_reports_a_missing_fence_until_it_is_restored() -> Result<()> {
     let cluster = TestCluster::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "fence").await?;
-    applied(&shop).await?;
+    create_applied(&shop).await?;
     wait_for_owner(&shop, "gitops").await?;
     assert!(!log(&cluster).await?.contains("not in force"));
 
@@ -57,11 +57,11 @@ async fn the_server_reports_a_missing_fence_until_it_is_restored() -> Result<()>
         saved["metadata"].as_object_mut().context("no metadata")?.remove(field);
     }
     run(cluster.kubectl().args(["delete", &binding])).await?;
-    says(&cluster, &shop, "is not in force", "replica_count_manager_fence_missing 1").await?;
+    wait_for_log(&cluster, &shop, "is not in force", "replica_count_manager_fence_missing 1").await?;
     wait_for_owner(&shop, "gitops").await?;
 
     shop.kubectl_with(&["create", "--filename=-"], &saved.to_string()).await?;
-    says(&cluster, &shop, "is in force again", "replica_count_manager_fence_missing 0").await
+    wait_for_log(&cluster, &shop, "is in force again", "replica_count_manager_fence_missing 0").await
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn a_server_without_the_right_to_patch_keeps_the_ownership_and_logs_it_onc
         role.replace(right, &right.replace(",\"patch\"", ""))
     };
     cluster.remove_right("patch deployments.apps", without_patch).await?;
-    applied(&shop).await?;
+    create_applied(&shop).await?;
     let words = "keeping the ownership of corrected counts";
     wait::until("the server to say that it keeps it", PATIENCE, async || {
         let log = log(&cluster).await?;

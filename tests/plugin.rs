@@ -145,8 +145,8 @@ async fn a_closed_standard_output_does_not_stop_the_sets() -> Result<()> {
         let mut plugin = shop.cluster.plugin();
         plugin.args(line.split(' ')).args(["--namespace", &shop.name]).stdout(writer).stderr(Stdio::piped());
         let output = plugin.spawn()?.wait_with_output().await?;
-        let told = String::from_utf8(output.stderr)?;
-        assert_eq!((output.status.code(), told.contains("1 of 4")), (Some(code), code == 1), "{line}: {told}");
+        let stderr = String::from_utf8(output.stderr)?;
+        assert_eq!((output.status.code(), stderr.contains("1 of 4")), (Some(code), code == 1), "{line}: {stderr}");
         let replicas = shop.get("replicacount/deployment.c").await?["spec"]["replicas"].clone();
         assert_eq!(replicas, if code == 0 { 2 } else { 3 }, "{line}");
     }
@@ -156,31 +156,31 @@ async fn a_closed_standard_output_does_not_stop_the_sets() -> Result<()> {
 #[tokio::test]
 async fn the_wait_survives_a_broken_connection() -> Result<()> {
     let shop = Namespace::shared("breaks").await?;
-    let way = BreakableWay::to(shop.cluster.grpc_address()).await?;
-    let (waiting, mut lines) = way.wait_for(&shop, "soon").await?;
-    way.break_it().await?;
+    let proxy = BreakableProxy::to(shop.cluster.grpc_address()).await?;
+    let (waiting, mut lines) = proxy.wait_for(&shop, "soon").await?;
+    proxy.break_connection().await?;
     shop.deployment("soon", 1).await?;
     assert_eq!(lines.next_line().await?.as_deref(), Some("deployment.apps/soon is ready (3/3)"));
     let ended = waiting.wait_with_output().await?;
     assert!(ended.status.success(), "{ended:?}");
 
-    let (waiting, _lines) = way.wait_for(&shop, "never").await?;
+    let (waiting, _lines) = proxy.wait_for(&shop, "never").await?;
     shop.kubectl(&["delete", "replicacount", "deployment.never"]).await?;
-    way.break_it().await?;
+    proxy.break_connection().await?;
     let ended = waiting.wait_with_output().await?;
-    let told = String::from_utf8(ended.stderr)?;
-    assert_eq!(ended.status.code(), Some(1), "{told}");
-    assert!(told.contains("deployment.apps/never is not managed any more"), "{told}");
+    let stderr = String::from_utf8(ended.stderr)?;
+    assert_eq!(ended.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("deployment.apps/never is not managed any more"), "{stderr}");
     Ok(())
 }
 
 /// A proxy to the server that accepts one connection after another, and breaks a connection on demand.
-struct BreakableWay {
+struct BreakableProxy {
     address: String,
     breaks: mpsc::Sender<()>,
 }
 
-impl BreakableWay {
+impl BreakableProxy {
     async fn to(server: &str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (address, server) = (listener.local_addr()?.to_string(), server.to_owned());
@@ -198,7 +198,7 @@ impl BreakableWay {
         Ok(Self { address, breaks })
     }
 
-    async fn break_it(&self) -> Result<()> {
+    async fn break_connection(&self) -> Result<()> {
         Ok(self.breaks.send(()).await?)
     }
 

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use support::{Namespace, TestCluster, outcome, release, shared_cluster};
 
 /// Runs the plugin, which must not reach the server, and checks its error.
-async fn unreachable(plugin: &mut Command, messages: &[&str]) -> Result<()> {
+async fn assert_unreachable(plugin: &mut Command, messages: &[&str]) -> Result<()> {
     let outcome = outcome(plugin).await?;
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(3), ""), "{outcome:?}");
     for message in messages.iter().chain(&["error: ", "hint: "]) {
@@ -28,11 +28,12 @@ fn list(cluster: &TestCluster) -> Command {
 #[tokio::test]
 async fn a_missing_kubeconfig_or_context_is_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
-    unreachable(list(cluster).env("KUBECONFIG", "/nowhere"), &["there is no kubeconfig", "/nowhere"]).await?;
+    assert_unreachable(list(cluster).env("KUBECONFIG", "/nowhere"), &["there is no kubeconfig", "/nowhere"]).await?;
     let context = run(cluster.kubectl().args(["config", "current-context"])).await?;
-    unreachable(list(cluster).args(["--context", "other"]), &["has no context \"other\"", context.trim()]).await?;
+    assert_unreachable(list(cluster).args(["--context", "other"]), &["has no context \"other\"", context.trim()])
+        .await?;
     for (flag, what) in [("--user", "has no user \"other\""), ("--cluster", "has no cluster \"other\"")] {
-        unreachable(list(cluster).args([flag, "other"]), &[what, &format!("choose one with {flag}: ")]).await?;
+        assert_unreachable(list(cluster).args([flag, "other"]), &[what, &format!("choose one with {flag}: ")]).await?;
     }
     let mut in_pod = list(cluster);
     in_pod.envs([
@@ -40,14 +41,14 @@ async fn a_missing_kubeconfig_or_context_is_explained() -> Result<()> {
         ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
         ("KUBERNETES_SERVICE_PORT", "443"),
     ]);
-    unreachable(&mut in_pod, &["the service account of this pod cannot be used"]).await
+    assert_unreachable(&mut in_pod, &["the service account of this pod cannot be used"]).await
 }
 
 #[tokio::test]
 async fn missing_rights_are_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
     let outsider = cluster.control_plane.kubeconfig_for("outsider", None)?;
-    unreachable(list(cluster).env("KUBECONFIG", &outsider), &["not allowed to", "services"]).await?;
+    assert_unreachable(list(cluster).env("KUBECONFIG", &outsider), &["not allowed to", "services"]).await?;
 
     let reader = cluster.control_plane.kubeconfig_for("reader", None)?;
     let grant = [
@@ -62,7 +63,7 @@ async fn missing_rights_are_explained() -> Result<()> {
         .await?;
     let mut plugin = list(cluster);
     plugin.env("KUBECONFIG", &reader).env("KUBECTL_REPLICAS_CONFIG", config_of(cluster, "reader", &reader)?);
-    unreachable(&mut plugin, &["not allowed to", "pods/portforward", release::NAME]).await
+    assert_unreachable(&mut plugin, &["not allowed to", "pods/portforward", release::NAME]).await
 }
 
 /// Writes a configuration of the plugin for the context of another kubeconfig.
@@ -81,9 +82,9 @@ async fn a_missing_or_unready_server_is_explained() -> Result<()> {
     let shop = Namespace::shared("noserver").await?;
     let elsewhere = ["--service-namespace", &shop.name, "--service-name", "replicas"];
     let missing = format!("there is no Service replicas in the namespace {}", shop.name);
-    unreachable(list(shop.cluster).args(elsewhere), &[&missing]).await?;
+    assert_unreachable(list(shop.cluster).args(elsewhere), &[&missing]).await?;
     shop.kubectl(&["create", "service", "clusterip", "replicas", "--tcp=8080:8080"]).await?;
-    unreachable(list(shop.cluster).args(elsewhere), &["no pod of the Service", "is ready"]).await
+    assert_unreachable(list(shop.cluster).args(elsewhere), &["no pod of the Service", "is ready"]).await
 }
 
 #[tokio::test]
@@ -92,9 +93,12 @@ async fn a_missing_certificate_is_explained() -> Result<()> {
     let nothing = cluster.folder().join("no-config.yaml");
     let mut plugin = list(cluster);
     plugin.env("KUBECTL_REPLICAS_CONFIG", &nothing);
-    unreachable(&mut plugin, &["is configured", "no-config.yaml"]).await?;
-    unreachable(list(cluster).args(["--cert", "/nowhere.crt"]), &["failed to read the client certificate /nowhere.crt"])
-        .await
+    assert_unreachable(&mut plugin, &["is configured", "no-config.yaml"]).await?;
+    assert_unreachable(
+        list(cluster).args(["--cert", "/nowhere.crt"]),
+        &["failed to read the client certificate /nowhere.crt"],
+    )
+    .await
 }
 
 #[tokio::test]
@@ -114,15 +118,17 @@ async fn untrusted_certificates_are_explained() -> Result<()> {
     let other = cluster.folder().join("strangers");
     release::make_certificates(&other).await?;
     let file = |name: &str| other.join(name).display().to_string();
-    unreachable(list(cluster).args(["--ca", &file("ca/ca.crt")]), &["is not signed by the configured CA"]).await?;
+    assert_unreachable(list(cluster).args(["--ca", &file("ca/ca.crt")]), &["is not signed by the configured CA"])
+        .await?;
     let client = ["--cert", &file("client/client.crt"), "--key", &file("client/client.key")];
-    unreachable(list(cluster).args(client), &["does not accept"]).await?;
-    unreachable(
+    assert_unreachable(list(cluster).args(client), &["does not accept"]).await?;
+    assert_unreachable(
         list(cluster).args(["--key", &file("client/client.key")]),
         &["the key does not belong to the client certificate"],
     )
     .await?;
-    unreachable(list(cluster).args(["--server-name", "other.example"]), &["is not for the name other.example"]).await
+    assert_unreachable(list(cluster).args(["--server-name", "other.example"]), &["is not for the name other.example"])
+        .await
 }
 
 #[tokio::test]
@@ -140,14 +146,15 @@ async fn an_expired_certificate_is_explained() -> Result<()> {
     fs::write(&key_file, key.serialize_pem())?;
     let mut plugin = list(cluster);
     plugin.arg("--cert").arg(&certificate_file).arg("--key").arg(&key_file);
-    unreachable(&mut plugin, &["the client certificate of alice expired at 2021-01-01"]).await
+    assert_unreachable(&mut plugin, &["the client certificate of alice expired at 2021-01-01"]).await
 }
 
 #[tokio::test]
 async fn a_wrong_address_is_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
-    let nobody = format!("127.0.0.1:{}", ports::free()?);
-    unreachable(list(cluster).args(["--address", &nobody]), &["failed to connect to", "Connection refused"]).await?;
+    let unused = format!("127.0.0.1:{}", ports::free()?);
+    assert_unreachable(list(cluster).args(["--address", &unused]), &["failed to connect to", "Connection refused"])
+        .await?;
     let http = cluster.server().await?.process.address("http")?.to_string();
-    unreachable(list(cluster).args(["--address", &http]), &["does not speak TLS"]).await
+    assert_unreachable(list(cluster).args(["--address", &http]), &["does not speak TLS"]).await
 }

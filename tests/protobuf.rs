@@ -82,7 +82,7 @@ async fn a_deleting_object_with_several_owners_reads_the_same_in_both_formats() 
     let same = wait::until("the same in both", PATIENCE, async || {
         let (one, other) = (listed(&json).await?, listed(&protobuf).await?);
         ensure!(one == other, "in protobuf they are {other:?} instead of {one:?}");
-        let owner = one.first().and_then(|state| state.owners.last()).context("nobody owns the count")?;
+        let owner = one.first().and_then(|state| state.owners.last()).context("the count has no owner")?;
         ensure!(one[0].deleting && owner.scale && one[0].labels.get("tier") == Some("front"), "it is {one:?}");
         Ok(())
     })

@@ -89,9 +89,9 @@ impl<'a> Load<'a> {
 
     /// Makes calls and drifts until it is stopped, and returns the time of the slowest correction.
     pub(super) async fn run(&self) -> Result<Duration> {
-        let callers = try_join_all(names("set", CALLERS.0).into_iter().map(|name| self.call(name)));
+        let callers = try_join_all(names("set", CALLERS.0).into_iter().map(|name| self.call_in_rounds(name)));
         let watchers = try_join_all((0..WATCHERS).map(|_| self.watch()));
-        let (_, _, (), slowest) = tokio::try_join!(callers, watchers, self.follow(), self.drift())?;
+        let (_, _, (), slowest) = tokio::try_join!(callers, watchers, self.follow_endpoints(), self.drift())?;
         Ok(slowest)
     }
 
@@ -112,7 +112,7 @@ impl<'a> Load<'a> {
     }
 
     /// Checks that no call failed.
-    pub(super) fn nothing_failed(&self) -> Result<()> {
+    pub(super) fn assert_no_failures(&self) -> Result<()> {
         let calls = self.calls.borrow();
         let failures: Vec<_> = calls.values().flat_map(|calls| &calls.failures).collect();
         ensure!(failures.is_empty(), "{} calls failed: {:#?}", failures.len(), &failures[..failures.len().min(20)]);
@@ -120,7 +120,7 @@ impl<'a> Load<'a> {
     }
 
     /// Waits until every target has its last count, and every drift is reported and corrected.
-    pub(super) async fn holds(&self) -> Result<()> {
+    pub(super) async fn verify_counts(&self) -> Result<()> {
         let (set, drifts) = (self.set.borrow().clone(), self.drifts.borrow().clone());
         for (name, replicas) in set {
             self.shop.wait_for_replicas(&format!("deployment/{name}"), replicas.into()).await?;
@@ -132,7 +132,7 @@ impl<'a> Load<'a> {
     }
 
     /// Keeps the ready endpoints up to date.
-    async fn follow(&self) -> Result<()> {
+    async fn follow_endpoints(&self) -> Result<()> {
         let mut ticks = interval(REFRESH);
         while !self.done.is_cancelled() {
             ticks.tick().await;
@@ -163,7 +163,7 @@ impl<'a> Load<'a> {
     }
 
     /// Makes one call, and records its result.
-    async fn one<T, F: Future<Output = Result<Response<T>, Status>>>(
+    async fn make_call<T, F: Future<Output = Result<Response<T>, Status>>>(
         &self,
         method: &'static str,
         call: impl FnOnce(ReplicasServiceClient<Channel>) -> F,
@@ -171,10 +171,10 @@ impl<'a> Load<'a> {
         let (pod, client) = self.next()?;
         let answer = timeout(DEADLINE, call(client)).await.unwrap_or_else(|_| Err(Status::cancelled("it hangs")));
         let answer = answer.map_err(|status| format!("{method} at {pod}: {status:?}"));
-        Ok(self.count(method, answer.map(Response::into_inner)))
+        Ok(self.record(method, answer.map(Response::into_inner)))
     }
 
-    fn count<T>(&self, method: &'static str, answer: Result<T, String>) -> Option<T> {
+    fn record<T>(&self, method: &'static str, answer: Result<T, String>) -> Option<T> {
         let mut calls = self.calls.borrow_mut();
         let calls = calls.entry(method).or_default();
         calls.made += 1;
@@ -182,7 +182,7 @@ impl<'a> Load<'a> {
     }
 
     /// Sets rising counts of one target, and reads them through the next endpoints.
-    async fn call(&self, name: String) -> Result<()> {
+    async fn call_in_rounds(&self, name: String) -> Result<()> {
         let target = two_replicas::target(self.shop, &name);
         let mut rounds = interval(CALLERS.1);
         let mut version = String::new();
@@ -193,25 +193,28 @@ impl<'a> Load<'a> {
             }
             let set =
                 v1::SetReplicaCountRequest { target: target.clone(), replicas: Some(replicas), ..Default::default() };
-            if let Some(set) = self.one("Set", async |mut client| client.set_replica_count(set).await).await? {
+            if let Some(set) = self.make_call("Set", async |mut client| client.set_replica_count(set).await).await? {
                 version = set.replica_count.context("no count")?.resource_version;
                 self.set.borrow_mut().insert(name.clone(), replicas);
             }
             for _ in 0..READS {
                 let get = v1::GetReplicaCountRequest { target: target.clone(), min_resource_version: version.clone() };
-                if let Some(got) = self.one("Get", async |mut client| client.get_replica_count(get).await).await? {
+                if let Some(got) = self.make_call("Get", async |mut client| client.get_replica_count(get).await).await?
+                {
                     let (got, set) = (got.replica_count.context("no count")?.replicas, self.set.borrow());
                     ensure!(got == set.get(&name).copied(), "{name}: {got:?} was read after {set:?} was set");
                 }
                 let list = v1::ListReplicaCountsRequest { namespace: self.shop.name.clone(), ..Default::default() };
-                if let Some(list) = self.one("List", async |mut client| client.list_replica_counts(list).await).await? {
+                if let Some(list) =
+                    self.make_call("List", async |mut client| client.list_replica_counts(list).await).await?
+                {
                     ensure!(list.replica_counts.len() == CALLERS.0 + DRIFTING.0, "{list:?}");
                 }
             }
             let (pod, client) = self.next()?;
             let synced =
                 timeout(DEADLINE, self.synced(client)).await.unwrap_or_else(|_| Err(Status::cancelled("it hangs")));
-            self.count("Watch", synced.map_err(|status| format!("Watch at {pod}: {status:?}")));
+            self.record("Watch", synced.map_err(|status| format!("Watch at {pod}: {status:?}")));
         }
         Ok(())
     }
@@ -243,10 +246,10 @@ impl<'a> Load<'a> {
             };
             let ended: Option<Result<(), Status>> = self.done.run_until_cancelled(watch).await;
             let answer = match ended {
-                Some(Err(status)) if !stops(&status) => Err(format!("Watch at {pod}: {status:?}")),
+                Some(Err(status)) if !is_stopping(&status) => Err(format!("Watch at {pod}: {status:?}")),
                 _ => Ok(()),
             };
-            self.count("Watch to the server's end", answer);
+            self.record("Watch to the server's end", answer);
         }
         Ok(())
     }
@@ -279,7 +282,7 @@ impl<'a> Load<'a> {
 }
 
 /// Whether the status says that the server is stopping.
-fn stops(status: &Status) -> bool {
+fn is_stopping(status: &Status) -> bool {
     status.code() == Code::Unavailable
         && status.get_error_details().error_info().is_some_and(|info| info.reason == "STOPPING")
 }

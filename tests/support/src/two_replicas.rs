@@ -31,7 +31,7 @@ pub async fn leader_and_standby(cluster: &TestCluster) -> Result<(Server, Server
     wait::until("a leader and another", PATIENCE, async || {
         let get = ["get", "lease", release::NAME, "--namespace", release::NAME, "--output=json"];
         let lease: Value = serde_json::from_str(&run(cluster.kubectl().args(get)).await?)?;
-        let holder = lease["spec"]["holderIdentity"].as_str().context("nobody holds it")?.to_owned();
+        let holder = lease["spec"]["holderIdentity"].as_str().context("the Lease has no holder")?.to_owned();
         let mut servers = cluster.servers_in(release::NAME).await?;
         let leading = servers.iter().position(|server| holder.starts_with(&server.pod));
         let leader = servers.remove(leading.with_context(|| format!("{holder} is not ready"))?);

@@ -209,7 +209,7 @@ async fn a_kind_can_be_defined_deleted_defined_again_and_change_its_version() ->
 #[tokio::test]
 async fn the_server_holds_a_replica_set_unless_a_deployment_controls_it() -> Result<()> {
     let shop = Namespace::shared("replica-sets").await?;
-    shop.kubectl_with(&["create", "--filename=-"], &Workload::replica_set("alone").replicas(1).manifest()).await?;
+    shop.create(&Workload::replica_set("alone").replicas(1)).await?;
     shop.deployment("web", 1).await?;
     let set = async |name: &str| {
         let target = json!({"namespace": shop.name, "kind": "ReplicaSet", "name": name});

@@ -53,16 +53,6 @@ impl Cluster {
         &self.files().folder
     }
 
-    /// The programs of the cluster.
-    pub const fn tools(&self) -> &Tools {
-        &self.tools
-    }
-
-    /// The API server's address.
-    pub fn server(&self) -> String {
-        self.files().server()
-    }
-
     /// The kubeconfig file of an administrator.
     pub fn kubeconfig(&self) -> PathBuf {
         self.files().kubeconfig(ADMIN)
@@ -75,7 +65,7 @@ impl Cluster {
     /// If the certificate cannot be issued or the file cannot be written.
     pub fn kubeconfig_for(&self, user: &str, group: Option<&str>) -> Result<PathBuf> {
         let pair = self.authority.issue(&Subject { name: user, group, hosts: &[] })?;
-        save_kubeconfig(self.files().kubeconfig(user), &self.server(), &self.authority.certificate(), &pair)
+        save_kubeconfig(self.files().kubeconfig(user), &self.files().server(), &self.authority.certificate(), &pair)
     }
 
     /// A client with an administrator's rights, for use in the current runtime.
@@ -87,29 +77,15 @@ impl Cluster {
         client(&self.kubeconfig()).await
     }
 
-    /// A client with the rights of the user of a kubeconfig file, for use in the current runtime.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be read.
-    pub async fn client_of(kubeconfig: &Path) -> Result<Client> {
-        client(kubeconfig).await
-    }
-
-    /// The environment that makes a program use this cluster and its tools, and none of the user's settings.
-    pub fn env(&self) -> Vec<(&'static str, OsString)> {
-        self.files().env()
-    }
-
     /// `PATH`, with the cluster's tools and the plugins that krew installs in front.
     pub fn path(&self) -> OsString {
         self.files().path()
     }
 
-    /// Prepares a program with the cluster's [environment](Self::env). It ends when the command's child is dropped.
+    /// Prepares a program with the cluster's environment. It ends when the command's child is dropped.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.envs(self.env()).stdin(Stdio::null()).kill_on_drop(true);
+        command.envs(self.files().env()).stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 

@@ -42,11 +42,12 @@ use tokio::runtime::Builder;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
+use crate::client::client;
 use crate::cluster::Cluster;
 use crate::kwok::RUN_ANNOTATION;
 use context::Context;
 use pod::Task;
-pub use running::{RunningContainer, RunningPod};
+pub use running::RunningPod;
 
 /// Runs the annotated pods of one cluster on its own thread, until it is dropped. The processes end with their pods or with
 /// the cluster.
@@ -72,7 +73,7 @@ impl Kubelet {
         let (stop, stopped) = oneshot::channel();
         // A client belongs to the runtime that creates it, so the kubelet's thread creates it.
         let work = async move {
-            let context = Cluster::client_of(&kubeconfig).await.and_then(|client| Context::new(client, files, images));
+            let context = client(&kubeconfig).await.and_then(|client| Context::new(client, files, images));
             let context = context.map(Arc::new);
             let running = context.as_ref().ok().cloned();
             if let (Ok(()), Some(context)) = (sender.send(context), running) {

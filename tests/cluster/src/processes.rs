@@ -113,16 +113,6 @@ impl Handle<'_> {
         self.wait_until_ended(PATIENCE).await
     }
 
-    /// Stops and starts the component.
-    ///
-    /// # Errors
-    ///
-    /// As [`stop`](Self::stop) and [`start`](Self::start).
-    pub async fn restart(&self) -> Result<()> {
-        self.stop().await?;
-        self.start().await
-    }
-
     /// Pauses the component (SIGSTOP): connections stay open, and nothing answers.
     ///
     /// # Errors

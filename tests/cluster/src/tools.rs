@@ -52,7 +52,7 @@ impl Tools {
     /// # Errors
     ///
     /// If a link cannot be made.
-    pub fn link_into(&self, folder: &Path) -> Result<()> {
+    pub(crate) fn link_into(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder)?;
         for (tool, program) in &self.programs {
             let link = folder.join(tool.name());

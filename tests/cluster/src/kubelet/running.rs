@@ -27,8 +27,6 @@ impl Entry {
                     Phase::Running { pid, .. } => Some(pid),
                     Phase::Waiting { .. } | Phase::Terminated(_) => None,
                 },
-                restarts: state.restarts,
-                ready: state.health.ready,
                 log: container.plan.log.clone(),
             }
         });
@@ -43,27 +41,16 @@ pub struct RunningPod {
     containers: Vec<RunningContainer>,
 }
 
-/// A container of a pod.
 #[derive(Clone, Debug)]
-pub struct RunningContainer {
-    /// The container's name in the pod's spec.
-    pub name: String,
+struct RunningContainer {
+    name: String,
     /// The id of the process, if it is running.
-    pub pid: Option<u32>,
-    /// How often the process was restarted.
-    pub restarts: u32,
-    /// Whether its readiness probe succeeds.
-    pub ready: bool,
+    pid: Option<u32>,
     /// The file of the output of all restarts. It stays when the pod is deleted.
-    pub log: PathBuf,
+    log: PathBuf,
 }
 
 impl RunningPod {
-    /// The pod's containers, in the order of its spec.
-    pub fn containers(&self) -> &[RunningContainer] {
-        &self.containers
-    }
-
     /// The address of a port of the pod, by the port's name or number.
     ///
     /// # Errors

@@ -11,83 +11,83 @@ use replica_count_manager::{
 
 use crate::{
     CALLERS,
-    fleet::{self, REPLICAS},
+    bench_cluster::BenchCluster,
+    deployments::{self, REPLICAS},
     observer::{Drift, Observer},
     plot::{Axis, Curve, Plot},
     report::{Promise, Section, Table},
-    stage::Stage,
-    stats::shown,
+    stats::format_duration,
 };
 
 const DRIFTS: usize = 10_000;
 
-/// Rounds of ours and of the plain client, alternating: each may be as far off as the machine is busy elsewhere.
+/// Rounds of the server and of the plain client, alternating. Several rounds even out other load on the machine.
 const ROUNDS: usize = 3;
 
-/// When corrections were seen, in order.
+/// The times at which the observer saw corrections, in order.
 struct Corrections {
     begin: Instant,
     seen: Vec<Instant>,
 }
 
-/// A round of ours and one of the plain client.
+/// A round of the server and a round of the plain client.
 struct Round {
     ours: Corrections,
     plain: Corrections,
 }
 
 pub(crate) async fn run() -> Result<Section> {
-    let stage = Stage::start().await?;
-    stage.managed_fleet(DRIFTS).await?;
-    let observer = Observer::start(stage.client.clone(), DRIFTS).await?;
+    let cluster = BenchCluster::start().await?;
+    cluster.create_managed_deployments(DRIFTS).await?;
+    let observer = Observer::start(cluster.client.clone(), DRIFTS).await?;
     let mut rounds = Vec::with_capacity(ROUNDS);
     for round in 0..ROUNDS {
-        let ours = ours(&stage, &observer, round).await?;
-        let plain = plain(&stage, &observer, round).await?;
+        let ours = ours(&cluster, &observer, round).await?;
+        let plain = plain(&cluster, &observer, round).await?;
         rounds.push(Round { ours, plain });
     }
     Ok(section(&rounds))
 }
 
-async fn ours(stage: &Stage, observer: &Observer, round: usize) -> Result<Corrections> {
-    let server = stage.server().await?;
-    // It gives back what the plain client has written.
-    observer.settled(DRIFTS, REPLICAS).await?;
+async fn ours(cluster: &BenchCluster, observer: &Observer, round: usize) -> Result<Corrections> {
+    let server = cluster.server().await?;
+    // The server gives back the ownership that the plain client has taken.
+    observer.wait_until_settled(DRIFTS, REPLICAS).await?;
     server.pause()?;
-    let drifts = drift_all(stage, round).await?;
+    let drifts = drift_all(cluster, round).await?;
     let begin = Instant::now();
     server.resume()?;
-    let corrections = Corrections::new(begin, observer.corrections(&drifts).await?);
-    // Both begin with nothing left to be told of or given back.
+    let corrections = Corrections::new(begin, observer.wait_for_corrections(&drifts).await?);
+    // Wait until all statuses are written and all ownership is given back, so that the next round starts at rest.
     let drifts = round as i64 + 1;
-    let told = |count: &ReplicaCount| count.status.as_ref().is_some_and(|status| status.drifts >= drifts);
-    stage.counts_are(DRIFTS, told).await?;
-    observer.settled(DRIFTS, REPLICAS).await?;
-    server.end().await?;
+    let has_drifts = |count: &ReplicaCount| count.status.as_ref().is_some_and(|status| status.drifts >= drifts);
+    cluster.wait_for_replica_counts(DRIFTS, has_drifts).await?;
+    observer.wait_until_settled(DRIFTS, REPLICAS).await?;
+    server.kill().await?;
     Ok(corrections)
 }
 
-async fn plain(stage: &Stage, observer: &Observer, round: usize) -> Result<Corrections> {
-    let drifts = drift_all(stage, round).await?;
+async fn plain(cluster: &BenchCluster, observer: &Observer, round: usize) -> Result<Corrections> {
+    let drifts = drift_all(cluster, round).await?;
     let begin = Instant::now();
-    patch_all(stage).await?;
-    Ok(Corrections::new(begin, observer.corrections(&drifts).await?))
+    patch_all(cluster).await?;
+    Ok(Corrections::new(begin, observer.wait_for_corrections(&drifts).await?))
 }
 
 /// Changes every count.
-async fn drift_all(stage: &Stage, round: usize) -> Result<Vec<Drift>> {
-    // Another count each time is another writer each time: nothing looks like a fight.
+async fn drift_all(cluster: &BenchCluster, round: usize) -> Result<Vec<Drift>> {
+    // Each round's other count means another field manager, so that no target becomes contested.
     let to = REPLICAS + 1 + round as i32;
-    let writes = stream::iter(0..DRIFTS).map(|member| Drift::write(stage.client.clone(), member, to));
+    let writes = stream::iter(0..DRIFTS).map(|index| Drift::write(cluster.client.clone(), index, to));
     writes.buffer_unordered(CALLERS).try_collect().await
 }
 
-/// Puts every count back, as the server would.
-async fn patch_all(stage: &Stage) -> Result<()> {
+/// Restores every count with the server's patch.
+async fn patch_all(cluster: &BenchCluster) -> Result<()> {
     let kind = TargetKind::apps().into_iter().next().context("no kind")?;
-    stream::iter((0..DRIFTS).map(fleet::key))
+    stream::iter((0..DRIFTS).map(deployments::key))
         .try_for_each_concurrent(CALLERS, async |key| {
-            scale::patch(&stage.client, &key, &kind, REPLICAS).await?;
+            scale::patch(&cluster.client, &key, &kind, REPLICAS).await?;
             Ok(())
         })
         .await
@@ -99,12 +99,12 @@ impl Corrections {
         Self { begin, seen }
     }
 
-    /// From the begin to the first.
+    /// The time until the first correction.
     fn first(&self) -> Duration {
         self.seen.first().map_or(Duration::ZERO, |first| first.saturating_duration_since(self.begin))
     }
 
-    /// In corrections a second, from the begin to the last one.
+    /// Corrections a second, until the last correction.
     fn rate(&self) -> f64 {
         let last = self.seen.last().map_or(Duration::ZERO, |last| last.saturating_duration_since(self.begin));
         self.seen.len() as f64 / last.as_secs_f64()
@@ -118,7 +118,7 @@ impl Corrections {
     }
 }
 
-/// The rate of all rounds together: each has as many corrections as the others.
+/// The rate of all rounds together: the harmonic mean, because each round has the same number of corrections.
 fn mean(rates: impl ExactSizeIterator<Item = f64>) -> f64 {
     rates.len() as f64 / rates.map(|rate| 1.0 / rate).sum::<f64>()
 }
@@ -138,7 +138,7 @@ fn section(rounds: &[Round]) -> Section {
         ]
     };
     let row_of = |(index, Round { ours, plain }): (usize, &Round)| {
-        let firsts = [ours, plain].map(|corrections| shown(corrections.first()));
+        let firsts = [ours, plain].map(|corrections| format_duration(corrections.first()));
         row(format!("round {}", index + 1), firsts, ours.rate(), plain.rate())
     };
     let mut rows: Vec<_> = rounds.iter().enumerate().map(row_of).collect();

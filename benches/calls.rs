@@ -1,13 +1,13 @@
-//! Many calls by many callers.
+//! Concurrent calls, and their latencies.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::stats::{Samples, shown};
+use crate::stats::{Samples, format_duration};
 
-/// How long each call took, and all of them.
+/// The latency of each call, and the time of all calls together.
 #[derive(Default)]
 pub(crate) struct Calls {
     latencies: Vec<Duration>,
@@ -15,7 +15,7 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Makes the calls for these numbers, so many at a time.
+    /// Makes a call for each number, with a number of concurrent callers.
     pub(crate) async fn make<F: Future<Output = Result<()>>>(
         numbers: impl IntoIterator<Item = usize>,
         callers: usize,
@@ -32,13 +32,13 @@ impl Calls {
         Ok(Self { latencies, took: start.elapsed() })
     }
 
-    /// Adds those of another round.
+    /// Adds the calls of another round.
     pub(crate) fn add(&mut self, other: Self) {
         self.latencies.extend(other.latencies);
         self.took += other.took;
     }
 
-    /// In calls a second.
+    /// Calls a second.
     pub(crate) fn rate(&self) -> f64 {
         self.latencies.len() as f64 / self.took.as_secs_f64()
     }
@@ -50,6 +50,6 @@ impl Calls {
     /// Rate, median and p99.
     pub(crate) fn cells(&self) -> [String; 3] {
         let samples = self.samples();
-        [format!("{:.0}/s", self.rate()), shown(samples.median()), shown(samples.percentile(99))]
+        [format!("{:.0}/s", self.rate()), format_duration(samples.median()), format_duration(samples.percentile(99))]
     }
 }

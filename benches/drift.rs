@@ -1,4 +1,4 @@
-//! From a drift to its correction.
+//! The time from a drift to its correction.
 
 use std::time::Duration;
 
@@ -16,77 +16,76 @@ use tokio::{
 };
 
 use crate::{
-    PATIENCE,
-    fleet::{self, REPLICAS},
-    floor,
+    PATIENCE, baseline,
+    bench_cluster::BenchCluster,
+    deployments::{self, REPLICAS},
     observer::{Drift, Observer},
     plot::{Curve, Plot},
     report::{Promise, Section, Table},
-    stage::Stage,
-    stats::{Samples, ratio, shown},
+    stats::{Samples, format_duration, ratio},
 };
 
-/// Managed Deployments. Each drifts twice in all of ours, so that nothing looks like a fight.
-const MEMBERS: usize = 520;
+/// Managed Deployments. With the server, each drifts only twice, so that no target becomes contested.
+const DEPLOYMENTS: usize = 520;
 
-/// Rounds of ours and of the floor, alternating.
+/// Rounds of the server and of the baseline, alternating.
 const ROUNDS: usize = 4;
 
-/// Drifts in a round.
+/// Drifts of a round.
 const DRIFTS: usize = 260;
 
-/// The time between drifts: enough for the server to tell of each, which is not to be in the way of the next.
-const PACE: Duration = Duration::from_millis(100);
+/// The time between drifts. It is long enough for the server to write the status and the Event before the next drift.
+const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Autoscaled Deployments: all of them drift once within a period of the autoscaler.
+/// Autoscaled Deployments. All of them drift once within a period of the autoscaler.
 const AUTOSCALED: usize = 50;
-const AUTOSCALER_PACE: Duration = Duration::from_millis(300);
+const AUTOSCALER_INTERVAL: Duration = Duration::from_millis(300);
 const AUTOSCALER_ROUNDS: usize = 2;
 
 pub(crate) async fn run() -> Result<Section> {
-    let stage = Stage::start().await?;
-    stage.managed_fleet(MEMBERS).await?;
-    let observer = Observer::start(stage.client.clone(), MEMBERS).await?;
-    let [mut ours, mut floor] = [const { Vec::new() }; 2];
+    let cluster = BenchCluster::start().await?;
+    cluster.create_managed_deployments(DEPLOYMENTS).await?;
+    let observer = Observer::start(cluster.client.clone(), DEPLOYMENTS).await?;
+    let [mut ours, mut baseline] = [const { Vec::new() }; 2];
     for round in 0..ROUNDS {
         let first = round * DRIFTS;
-        let server = stage.server().await?;
-        // It gives back what the floor has written.
-        observer.settled(MEMBERS, REPLICAS).await?;
-        ours.extend(drifts(&stage, &observer, first..first + DRIFTS, PACE).await?);
-        server.end().await?;
-        let mut process = floor::start(&stage.cluster.kubeconfig()).await?;
-        floor.extend(drifts(&stage, &observer, first..first + DRIFTS, PACE).await?);
+        let server = cluster.server().await?;
+        // The server gives back the ownership that the baseline has taken.
+        observer.wait_until_settled(DEPLOYMENTS, REPLICAS).await?;
+        ours.extend(drifts(&cluster, &observer, first..first + DRIFTS, INTERVAL).await?);
+        server.kill().await?;
+        let mut process = baseline::start(&cluster.control_plane.kubeconfig()).await?;
+        baseline.extend(drifts(&cluster, &observer, first..first + DRIFTS, INTERVAL).await?);
         process.kill().await?;
     }
-    let autoscaled = autoscaled(&stage, &observer).await?;
-    Ok(section([ours, floor, autoscaled].map(Samples::new)))
+    let autoscaled = autoscaled(&cluster, &observer).await?;
+    Ok(section([ours, baseline, autoscaled].map(Samples::new)))
 }
 
-/// Changes one count after the other, and returns how long each took to be put back.
+/// Changes one count after another, and returns how long each correction took.
 async fn drifts(
-    stage: &Stage,
+    cluster: &BenchCluster,
     observer: &Observer,
-    members: std::ops::Range<usize>,
-    pace: Duration,
+    indices: std::ops::Range<usize>,
+    between: Duration,
 ) -> Result<Vec<Duration>> {
-    let mut pace = interval(pace);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = interval(between);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut writes = JoinSet::new();
-    for member in members {
-        pace.tick().await;
-        let to = REPLICAS + 1 + (member % 5) as i32;
-        writes.spawn(Drift::write(stage.client.clone(), member % MEMBERS, to));
+    for index in indices {
+        ticks.tick().await;
+        let to = REPLICAS + 1 + (index % 5) as i32;
+        writes.spawn(Drift::write(cluster.client.clone(), index % DEPLOYMENTS, to));
     }
     let drifts = writes.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
-    let corrections = observer.corrections(&drifts).await?;
+    let corrections = observer.wait_for_corrections(&drifts).await?;
     Ok(drifts.iter().zip(corrections).map(|(drift, end)| end.saturating_duration_since(drift.at)).collect())
 }
 
-/// The same with autoscalers whose least and most are the count.
-async fn autoscaled(stage: &Stage, observer: &Observer) -> Result<Vec<Duration>> {
-    for member in 0..AUTOSCALED {
-        let (namespace, name) = (fleet::namespace(member), fleet::name(member));
+/// Measures autoscalers whose minimum and maximum are the desired count.
+async fn autoscaled(cluster: &BenchCluster, observer: &Observer) -> Result<Vec<Duration>> {
+    for index in 0..AUTOSCALED {
+        let (namespace, name) = (deployments::namespace(index), deployments::name(index));
         let autoscaler = serde_json::from_value(json!({
             "metadata": {"name": name},
             "spec": {
@@ -95,10 +94,10 @@ async fn autoscaled(stage: &Stage, observer: &Observer) -> Result<Vec<Duration>>
                 "maxReplicas": REPLICAS,
             },
         }))?;
-        let api: Api<HorizontalPodAutoscaler> = Api::namespaced(stage.client.clone(), &namespace);
+        let api: Api<HorizontalPodAutoscaler> = Api::namespaced(cluster.client.clone(), &namespace);
         api.create(&PostParams::default(), &autoscaler).await?;
     }
-    let api: Api<HorizontalPodAutoscaler> = Api::all(stage.client.clone());
+    let api: Api<HorizontalPodAutoscaler> = Api::all(cluster.client.clone());
     wait::until("every autoscaler at work", PATIENCE, async || {
         let all = api.list(&ListParams::default()).await?;
         let working = all.items.iter().filter(|one| {
@@ -111,44 +110,44 @@ async fn autoscaled(stage: &Stage, observer: &Observer) -> Result<Vec<Duration>>
     .context("the controller manager does not autoscale")?;
     let mut all = Vec::new();
     for _ in 0..AUTOSCALER_ROUNDS {
-        all.extend(drifts(stage, observer, 0..AUTOSCALED, AUTOSCALER_PACE).await?);
+        all.extend(drifts(cluster, observer, 0..AUTOSCALED, AUTOSCALER_INTERVAL).await?);
     }
     Ok(all)
 }
 
-fn section([ours, floor, autoscaled]: [Samples; 3]) -> Section {
-    let names = ["replica-count-manager", "floor", "HPA with min = max"];
-    let all = [&ours, &floor, &autoscaled];
+fn section([ours, baseline, autoscaled]: [Samples; 3]) -> Section {
+    let names = ["replica-count-manager", "baseline", "HPA with min = max"];
+    let all = [&ours, &baseline, &autoscaled];
     let row = |(name, samples): (&str, &Samples)| {
         let [median, p99] = [50, 99].map(|percent| samples.percentile(percent));
         let times = |this, that| format!("{:.2}×", ratio(this, that));
         vec![
             name.to_owned(),
             samples.len().to_string(),
-            shown(median),
-            shown(p99),
-            shown(samples.percentile(100)),
-            times(median, floor.median()),
-            times(p99, floor.percentile(99)),
+            format_duration(median),
+            format_duration(p99),
+            format_duration(samples.percentile(100)),
+            times(median, baseline.median()),
+            times(p99, baseline.percentile(99)),
         ]
     };
     Section {
         title: "From a drift to its correction",
         about: format!(
-            "The time from the API server's answer to whoever changed a count until a watcher sees it put back. \
-             {MEMBERS} Deployments, a drift every {} ms, by five field managers in turn. The floor is a process with a \
-             bare watch, in protobuf like the server's, that sends the same patch; it and the server take turns of \
-             {DRIFTS} drifts on the same Deployments. The server also gives ownership back, and writes status and \
-             Event. A HorizontalPodAutoscaler with min = max is what else holds a count; it looks every 15 s.",
-            PACE.as_millis()
+            "The time from the API server's answer to the write of a drift until a watcher sees the correction. There are \
+             {DEPLOYMENTS} Deployments, and a drift every {} ms, by five field managers in turn. The baseline is a process \
+             that only watches, in protobuf like the server, and sends the same patch. The baseline and the server take turns \
+             of {DRIFTS} drifts on the same Deployments. The server also gives ownership back, and writes statuses and \
+             Events. A HorizontalPodAutoscaler with min = max can hold a count too; it acts every 15 s.",
+            INTERVAL.as_millis()
         ),
         table: Table {
-            head: vec!["", "drifts", "median", "p99", "longest", "median : floor", "p99 : floor"],
+            head: vec!["", "drifts", "median", "p99", "longest", "median : baseline", "p99 : baseline"],
             rows: names.into_iter().zip(all).map(row).collect(),
         },
         promises: vec![
-            Promise::at_most("median", 1.5, "× the floor's", ratio(ours.median(), floor.median())),
-            Promise::at_most("p99", 3.0, "× the floor's", ratio(ours.percentile(99), floor.percentile(99))),
+            Promise::at_most("median", 1.5, "× the baseline's", ratio(ours.median(), baseline.median())),
+            Promise::at_most("p99", 3.0, "× the baseline's", ratio(ours.percentile(99), baseline.percentile(99))),
         ],
         plots: vec![Plot::latencies(
             "drift",

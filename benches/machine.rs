@@ -1,4 +1,4 @@
-//! The machine and the versions, without which a figure says nothing.
+//! The machine and the versions that the figures depend on.
 
 use std::{fs, thread};
 
@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::report::Table;
 
-/// What was measured where and when.
+/// A table of the date, the versions and the machine.
 pub(crate) async fn table() -> Result<Table> {
     let tools = Tools::ready()?;
     let memory = field("/proc/meminfo", "MemTotal:")?.trim_end_matches(" kB").parse::<u64>()?;
@@ -32,7 +32,7 @@ pub(crate) async fn table() -> Result<Table> {
     Ok(Table { head: vec!["", ""], rows: rows.into() })
 }
 
-/// The value of the first line that starts with this.
+/// The value of the first line with this start.
 fn field(file: &str, start: &str) -> Result<String> {
     let text = fs::read_to_string(file)?;
     let value = text.lines().find_map(|line| line.strip_prefix(start));

@@ -1,10 +1,11 @@
-//! `make bench`: what the programs achieve on a real control plane, beside what can be achieved there at all.
+//! `make bench`: measures the programs on a real control plane, and compares them with baselines.
 
+mod baseline;
+mod bench_cluster;
 mod burst;
 mod calls;
+mod deployments;
 mod drift;
-mod fleet;
-mod floor;
 mod machine;
 mod observer;
 mod plot;
@@ -13,7 +14,6 @@ mod reads;
 mod report;
 mod sets;
 mod size;
-mod stage;
 mod stats;
 
 use std::{env, path::Path, process::ExitCode, time::Duration};
@@ -22,27 +22,27 @@ use anyhow::{Context, Result, bail};
 
 use report::Section;
 
-/// The end of every wait: longer than it takes to tell of 10,000 drifts.
+/// The timeout of every wait. It is longer than the server takes to write the statuses of 10,000 drifts.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Callers at once, where there are many: as many corrections as the server has under way.
+/// Concurrent callers: as many as the server has concurrent corrections.
 const CALLERS: usize = 64;
 
 const SECTIONS: [&str; 6] = ["drift", "burst", "sets", "reads", "size", "plugin"];
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
-    // Cargo adds a flag.
+    // Cargo adds the flag `--bench`.
     let words: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    if words.first().is_some_and(|word| word == floor::WORD) {
+    if words.first().is_some_and(|word| word == baseline::ARGUMENT) {
         let kubeconfig = words.get(1).context("no kubeconfig")?;
-        return floor::run(Path::new(kubeconfig)).await.map(|()| ExitCode::SUCCESS);
+        return baseline::run(Path::new(kubeconfig)).await.map(|()| ExitCode::SUCCESS);
     }
     let names: Vec<&str> = if words.is_empty() { SECTIONS.into() } else { words.iter().map(String::as_str).collect() };
     let mut sections = Vec::new();
     for name in &names {
         let section = measure(name).await.with_context(|| format!("failed to measure {name}"))?;
-        println!("\n{}", section.shown());
+        println!("\n{}", section.markdown());
         sections.push(section);
     }
     if words.is_empty() {

@@ -1,8 +1,8 @@
-//! Curves, as SVG.
+//! Plots as SVG.
 
 use std::fmt::Write;
 
-/// The size of a plot, and the room for its axes.
+/// The size of a plot, and the margins for its axes.
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 380.0;
 const LEFT: f64 = 70.0;
@@ -10,15 +10,15 @@ const RIGHT: f64 = 20.0;
 const TOP: f64 = 60.0;
 const BOTTOM: f64 = 50.0;
 
-/// As many points as can be told apart.
+/// The most points of a curve. More would not be visible.
 const MAX_POINTS: usize = 400;
 
-/// Told apart by people who do not see red and green apart (Okabe and Ito).
+/// Colours that people with red-green colour blindness can distinguish (Okabe and Ito).
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
 /// A plot of some curves.
 pub(crate) struct Plot {
-    /// The name of its file.
+    /// The name of the file.
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) x: Axis,
@@ -26,7 +26,7 @@ pub(crate) struct Plot {
     pub(crate) curves: Vec<Curve>,
 }
 
-/// An axis, which begins at 0 unless it is logarithmic.
+/// An axis. It starts at 0 unless it is logarithmic.
 pub(crate) struct Axis {
     pub(crate) label: &'static str,
     pub(crate) logarithmic: bool,
@@ -49,7 +49,7 @@ impl Scale {
     fn new(axis: &Axis, values: impl Iterator<Item = f64> + Clone) -> Self {
         let high = values.clone().fold(0.0, f64::max);
         if axis.logarithmic {
-            // A watcher may see a correction before the one who drifted has its answer: that is 0 ms.
+            // A watcher may see a correction before the writer of the drift gets its answer. That counts as 0 ms.
             let low = values.filter(|value| *value > 0.0).fold(high, f64::min);
             return Self {
                 low: 10f64.powf(low.log10().floor()),
@@ -61,8 +61,8 @@ impl Scale {
         Self { low: 0.0, high: (high / step).ceil() * step, logarithmic: false }
     }
 
-    /// The place of a value, from 0 to 1.
-    fn place(&self, value: f64) -> f64 {
+    /// The position of a value, from 0 to 1.
+    fn position(&self, value: f64) -> f64 {
         if self.logarithmic {
             (value.max(self.low).log10() - self.low.log10()) / (self.high.log10() - self.low.log10())
         } else {
@@ -80,7 +80,7 @@ impl Scale {
     }
 }
 
-/// A round distance between ticks, four to ten of which make the whole.
+/// A round distance between ticks that gives an axis four to ten of them.
 fn step(high: f64) -> f64 {
     let power = 10f64.powf((high / 4.0).log10().floor());
     [5.0, 2.0, 1.0].map(|factor| factor * power).into_iter().find(|step| high / step >= 4.0).unwrap_or(power)
@@ -97,8 +97,8 @@ impl Plot {
         let points = || self.curves.iter().flat_map(|curve| &curve.points);
         let x = Scale::new(&self.x, points().map(|point| point.0));
         let y = Scale::new(&self.y, points().map(|point| point.1));
-        let at_x = |value: f64| LEFT + x.place(value) * (WIDTH - LEFT - RIGHT);
-        let at_y = |value: f64| HEIGHT - BOTTOM - y.place(value) * (HEIGHT - TOP - BOTTOM);
+        let at_x = |value: f64| LEFT + x.position(value) * (WIDTH - LEFT - RIGHT);
+        let at_y = |value: f64| HEIGHT - BOTTOM - y.position(value) * (HEIGHT - TOP - BOTTOM);
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
              <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
@@ -154,7 +154,7 @@ impl Plot {
     }
 }
 
-/// Leaves out points between others, never the first or the last.
+/// Drops points so that at most [`MAX_POINTS`] remain, and always keeps the first and the last.
 fn thinned(points: &[(f64, f64)]) -> impl Iterator<Item = &(f64, f64)> {
     let every = points.len().div_ceil(MAX_POINTS).max(1);
     points

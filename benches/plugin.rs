@@ -1,4 +1,4 @@
-//! The plugin, beside kubectl itself.
+//! The plugin, compared with kubectl.
 
 use std::{
     ffi::OsString,
@@ -13,7 +13,7 @@ use support::release;
 use crate::{
     plot::{Curve, Plot},
     report::{Section, Table},
-    stats::{Samples, ratio, shown},
+    stats::{Samples, format_duration, ratio},
 };
 
 const NAMESPACE: &str = "shop";
@@ -21,7 +21,7 @@ const NAMESPACE: &str = "shop";
 /// Deployments in the namespace, all of them managed.
 const DEPLOYMENTS: usize = 10;
 
-/// Runs of each, alternating.
+/// Runs of each command, alternating.
 const RUNS: usize = 30;
 
 pub(crate) async fn run() -> Result<Section> {
@@ -59,7 +59,7 @@ fn section(plugin: &Samples, plain: &Samples) -> Section {
     let all = [plugin, plain];
     let row = |(name, samples): (&str, &Samples)| {
         let times = format!("{:.2}×", ratio(samples.median(), plain.median()));
-        vec![format!("`{name}`"), shown(samples.median()), shown(samples.percentile(100)), times]
+        vec![format!("`{name}`"), format_duration(samples.median()), format_duration(samples.percentile(100)), times]
     };
     let curve = |(name, samples): (&str, &Samples)| Curve { name: name.to_owned(), points: samples.distribution() };
     Section {

@@ -1,4 +1,4 @@
-//! Reads, from the server's cache and from the API server.
+//! Reads of the server, compared with reads of the API server.
 
 use std::time::{Duration, Instant};
 
@@ -9,37 +9,37 @@ use replica_count_manager::resources::ReplicaCount;
 
 use crate::{
     CALLERS,
+    bench_cluster::{BenchCluster, Clients},
     calls::Calls,
-    fleet,
+    deployments,
     plot::{Curve, Plot},
     report::{Section, Table},
-    stage::{Clients, Stage},
 };
 
 const MANAGED: usize = 10_000;
 
 const CONCURRENCIES: [usize; 3] = [1, 16, CALLERS];
 
-/// How long each is measured.
+/// The time of each measurement.
 const SPAN: Duration = Duration::from_secs(3);
 
 pub(crate) async fn run() -> Result<Section> {
-    let stage = Stage::start().await?;
-    stage.managed_fleet(MANAGED).await?;
-    let server = stage.server().await?;
-    let clients = stage.clients(&server, CALLERS).await?;
+    let cluster = BenchCluster::start().await?;
+    cluster.create_managed_deployments(MANAGED).await?;
+    let server = cluster.server().await?;
+    let clients = cluster.clients(&server, CALLERS).await?;
     let counts =
-        |member: usize| -> Api<ReplicaCount> { Api::namespaced(stage.client.clone(), &fleet::namespace(member)) };
+        |index: usize| -> Api<ReplicaCount> { Api::namespaced(cluster.client.clone(), &deployments::namespace(index)) };
     let (mut rows, mut curves) = (Vec::new(), Vec::new());
     for callers in CONCURRENCIES {
-        let get = span(callers, async |member| get(&clients, member).await).await?;
-        let plain_get = span(callers, async |member| {
-            Ok(counts(member).get(&fleet::count_name(&fleet::name(member))).await.map(drop)?)
+        let get = span(callers, async |index| get(&clients, index).await).await?;
+        let plain_get = span(callers, async |index| {
+            Ok(counts(index).get(&deployments::replica_count_name(&deployments::name(index))).await.map(drop)?)
         });
         let plain_get = plain_get.await?;
-        let list = span(callers, async |member| list(&clients, member).await).await?;
+        let list = span(callers, async |index| list(&clients, index).await).await?;
         let plain_list =
-            span(callers, async |member| Ok(counts(member).list(&ListParams::default()).await.map(drop)?)).await?;
+            span(callers, async |index| Ok(counts(index).list(&ListParams::default()).await.map(drop)?)).await?;
         for (name, ours, plain) in [("Get", &get, &plain_get), ("List of 100", &list, &plain_list)] {
             rows.push(row(&format!("{name}, {callers} callers"), ours, plain));
         }
@@ -66,24 +66,24 @@ pub(crate) async fn run() -> Result<Section> {
     })
 }
 
-async fn get(clients: &Clients, member: usize) -> Result<()> {
-    let request = v1::GetReplicaCountRequest { target: Some(fleet::target(member)), ..Default::default() };
+async fn get(clients: &Clients, index: usize) -> Result<()> {
+    let request = v1::GetReplicaCountRequest { target: Some(deployments::target(index)), ..Default::default() };
     clients.next().get_replica_count(request).await?;
     Ok(())
 }
 
-async fn list(clients: &Clients, member: usize) -> Result<()> {
-    let request = v1::ListReplicaCountsRequest { namespace: fleet::namespace(member), ..Default::default() };
+async fn list(clients: &Clients, index: usize) -> Result<()> {
+    let request = v1::ListReplicaCountsRequest { namespace: deployments::namespace(index), ..Default::default() };
     clients.next().list_replica_counts(request).await?;
     Ok(())
 }
 
-/// Makes calls for a while, for one member after the other.
+/// Makes calls for [`SPAN`], for one Deployment after another.
 async fn span<F: Future<Output = Result<()>>>(callers: usize, call: impl Fn(usize) -> F) -> Result<Calls> {
     let end = Instant::now() + SPAN;
-    // A stride without a common factor with the number of namespaces.
-    let members = (0..).map(|number| number * 37 % MANAGED).take_while(|_| Instant::now() < end);
-    Calls::make(members, callers, call).await
+    // The stride has no common factor with the number of namespaces.
+    let indices = (0..).map(|number| number * 37 % MANAGED).take_while(|_| Instant::now() < end);
+    Calls::make(indices, callers, call).await
 }
 
 fn row(name: &str, ours: &Calls, plain: &Calls) -> Vec<String> {

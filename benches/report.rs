@@ -1,4 +1,4 @@
-//! What is printed, and saved in docs/benchmarks.md.
+//! The report: printed, and saved in docs/benchmarks.md.
 
 use std::{fmt::Write, fs, path::Path};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::{machine, plot::Plot};
 
-/// The folder of the document; its plots are in a folder beside it.
+/// The folder of the document. The plots are in its subfolder `benchmarks`.
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
 const HEAD: &str = "\
@@ -14,44 +14,44 @@ const HEAD: &str = "\
 # Benchmarks
 
 `make bench` measures the server and the plugin, built for release, against real components of Kubernetes on one \
-machine, each figure beside what it is compared with, in the same run. It writes this page and exits with 1 if a promise \
+machine. It measures each figure and its comparison in the same run. It writes this page, and exits with 1 if a promise \
 is not kept. `make bench BENCH=drift` runs one section and only prints it. The sections are ";
 
 const CONDITIONS: &str = "\
-Everything shares the machine: etcd, the API server, what is measured and what measures it. So the ratios tell more than \
-the figures. etcd does not wait for the disk (`--unsafe-no-fsync`): the API server is faster than in production, which \
-hides nothing of the programs measured here. Neither pods nor the controllers of Deployments run, except for the plugin. \
-Deployments are 6 KB each, as Helm 4 would install them; where there are thousands, they are copies, put straight into etcd.";
+etcd, the API server, the measured programs and the benchmark share one machine, so the ratios say more than the figures. \
+etcd does not wait for the disk (`--unsafe-no-fsync`). The API server is therefore faster than in production, which hides no \
+time of the measured programs. Neither pods nor the controllers of Deployments run, except in the section about the plugin. Each \
+Deployment is 6 KB, as Helm 4 would install it. Thousands of Deployments are copies that are stored directly in etcd.";
 
-/// One part of the page.
+/// A section of the page.
 pub(crate) struct Section {
     pub(crate) title: &'static str,
-    /// What is measured, and how.
+    /// What is measured, and how it is measured.
     pub(crate) about: String,
     pub(crate) table: Table,
     pub(crate) promises: Vec<Promise>,
     pub(crate) plots: Vec<Plot>,
 }
 
-/// A table of Markdown.
+/// A Markdown table.
 pub(crate) struct Table {
     pub(crate) head: Vec<&'static str>,
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// What is promised, and what came of it.
+/// A promise, and whether it was kept.
 pub(crate) struct Promise {
     text: String,
     kept: bool,
 }
 
 impl Promise {
-    /// That a figure is at most this.
+    /// Promises that a figure is at most `bound`.
     pub(crate) fn at_most(what: &str, bound: f64, unit: &str, measured: f64) -> Self {
         Self { text: format!("{what} ≤ {bound}{unit}: {measured:.2}{unit}"), kept: measured <= bound }
     }
 
-    /// That a figure is at least this.
+    /// Promises that a figure is at least `bound`.
     pub(crate) fn at_least(what: &str, bound: f64, unit: &str, measured: f64) -> Self {
         Self { text: format!("{what} ≥ {bound}{unit}: {measured:.2}{unit}"), kept: measured >= bound }
     }
@@ -62,9 +62,9 @@ impl Section {
         self.promises.iter().all(|promise| promise.kept)
     }
 
-    /// As Markdown.
-    pub(crate) fn shown(&self) -> String {
-        let mut text = format!("## {}\n\n{}\n\n{}", self.title, self.about, self.table.shown());
+    /// The section in Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = format!("## {}\n\n{}\n\n{}", self.title, self.about, self.table.markdown());
         for promise in &self.promises {
             let kept = if promise.kept { "kept" } else { "**not kept**" };
             let _ = write!(text, "\n- Promised: {}, {kept}", promise.text);
@@ -80,10 +80,10 @@ impl Section {
 }
 
 impl Table {
-    fn shown(&self) -> String {
+    fn markdown(&self) -> String {
         let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let head: Vec<String> = self.head.iter().map(ToString::to_string).collect();
-        // The first column says what, the others how much.
+        // The first column contains names, the others numbers.
         let line: Vec<String> = (0..head.len()).map(|column| if column == 0 { "---" } else { "--:" }.into()).collect();
         self.rows.iter().fold(row(&head) + &row(&line), |text, cells| text + &row(cells))
     }
@@ -93,10 +93,10 @@ impl Table {
 pub(crate) async fn save(names: &[&str], sections: &[Section]) -> Result<()> {
     let docs = Path::new(DOCS);
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    let mut page = format!("{HEAD}{}.\n\n{CONDITIONS}\n\n{}", names.join(", "), machine::table().await?.shown());
+    let mut page = format!("{HEAD}{}.\n\n{CONDITIONS}\n\n{}", names.join(", "), machine::table().await?.markdown());
     for section in sections {
         page.push('\n');
-        page.push_str(&section.shown());
+        page.push_str(&section.markdown());
         for plot in &section.plots {
             let file = docs.join("benchmarks").join(plot.name).with_extension("svg");
             fs::create_dir_all(docs.join("benchmarks"))?;

@@ -1,4 +1,4 @@
-//! Memory and start-up, by the number of Deployments.
+//! Memory and start-up time, by the number of Deployments.
 
 use std::time::{Duration, Instant};
 
@@ -16,25 +16,25 @@ use tokio::time::sleep;
 
 use crate::{
     PATIENCE,
+    bench_cluster::BenchCluster,
     plot::{Axis, Curve, Plot},
     report::{Promise, Section, Table},
-    stage::Stage,
-    stats::shown,
+    stats::format_duration,
 };
 
-/// So many Deployments, a tenth of them managed.
+/// The numbers of Deployments, a tenth of them managed.
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 
-/// How often the server is started at each size; the worst counts.
+/// Starts of the server at each size. The worst one counts.
 const STARTS: usize = 3;
 
-/// How long after it is ready its memory at rest is read.
+/// The time from readiness to the measurement of the memory at rest.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// What clients of the API server ask for by default.
+/// The default page size of clients of the API server.
 const PAGE: usize = 500;
 
-/// The worst of some starts.
+/// The worst figures of several starts.
 #[derive(Default)]
 struct Worst {
     rest: f64,
@@ -43,22 +43,22 @@ struct Worst {
 }
 
 pub(crate) async fn run() -> Result<Section> {
-    let stage = Stage::start().await?;
-    let fleet = stage.fleet().await?;
+    let cluster = BenchCluster::start().await?;
+    let deployments = cluster.deployments().await?;
     let (mut have, mut rows, mut curves) = (0, Vec::new(), [const { Vec::new() }; 2]);
     let mut largest = Worst::default();
     for size in SIZES {
-        fleet.grow(have..size).await?;
-        fleet.manage(have / 10..size / 10).await?;
+        deployments.create(have..size).await?;
+        deployments.manage(have / 10..size / 10).await?;
         have = size;
-        caught_up(&stage).await?;
-        let worst = worst(&stage).await?;
+        wait_for_api_server(&cluster).await?;
+        let worst = worst(&cluster).await?;
         rows.push(vec![
             format!("{size} / {}", size / 10),
             format!("{:.0} MiB", worst.rest),
             format!("{:.0} MiB", worst.peak),
-            shown(worst.ready),
-            shown(fetch(&stage, size).await?),
+            format_duration(worst.ready),
+            format_duration(fetch(&cluster, size).await?),
         ]);
         curves[0].push((size as f64, worst.rest));
         curves[1].push((size as f64, worst.peak));
@@ -96,11 +96,11 @@ pub(crate) async fn run() -> Result<Section> {
     })
 }
 
-/// Waits until the API server's caches hold what was stored past it.
-async fn caught_up(stage: &Stage) -> Result<()> {
+/// Waits until the API server's caches contain the objects that were stored directly in etcd.
+async fn wait_for_api_server(cluster: &BenchCluster) -> Result<()> {
     let one = ListParams::default().limit(1);
-    let deployments: Api<Deployment> = Api::all(stage.client.clone());
-    let counts: Api<ReplicaCount> = Api::all(stage.client.clone());
+    let deployments: Api<Deployment> = Api::all(cluster.client.clone());
+    let counts: Api<ReplicaCount> = Api::all(cluster.client.clone());
     let stored =
         deployments.list_metadata(&one).await?.metadata.resource_version.context("a list without a version")?;
     let cached = one.matching(VersionMatch::NotOlderThan).at(&stored);
@@ -111,7 +111,7 @@ async fn caught_up(stage: &Stage) -> Result<()> {
     .await
 }
 
-/// A page of a list, of which only the way on is read.
+/// A page of a list. Only its continue token and its length are read.
 #[derive(Deserialize)]
 struct Fetched {
     metadata: Continue,
@@ -124,12 +124,12 @@ struct Continue {
     r#continue: String,
 }
 
-/// Fetches every Deployment and drops it.
-async fn fetch(stage: &Stage, deployments: usize) -> Result<Duration> {
+/// Fetches and drops every Deployment.
+async fn fetch(cluster: &BenchCluster, deployments: usize) -> Result<Duration> {
     let (start, mut token, mut fetched) = (Instant::now(), String::new(), 0);
     loop {
         let path = format!("/apis/apps/v1/deployments?limit={PAGE}&continue={token}");
-        let page: Fetched = stage.client.request(Request::get(path).body(Vec::new())?).await?;
+        let page: Fetched = cluster.client.request(Request::get(path).body(Vec::new())?).await?;
         fetched += page.items.len();
         token = page.metadata.r#continue;
         if token.is_empty() {
@@ -139,17 +139,17 @@ async fn fetch(stage: &Stage, deployments: usize) -> Result<Duration> {
     }
 }
 
-async fn worst(stage: &Stage) -> Result<Worst> {
+async fn worst(cluster: &BenchCluster) -> Result<Worst> {
     let mut worst = Worst::default();
     for _ in 0..STARTS {
-        let server = stage.server().await?;
+        let server = cluster.server().await?;
         sleep(SETTLE).await;
         let memory = server.memory()?;
         let [rest, peak] = [memory.resident, memory.peak].map(|kib| kib as f64 / 1024.0);
         worst.rest = worst.rest.max(rest);
         worst.peak = worst.peak.max(peak);
         worst.ready = worst.ready.max(server.ready_after);
-        server.end().await?;
+        server.kill().await?;
     }
     Ok(worst)
 }

@@ -1,8 +1,8 @@
-//! Durations, and what is told of them.
+//! Statistics of durations.
 
 use std::time::Duration;
 
-/// Durations in order.
+/// Sorted durations.
 pub(crate) struct Samples(Vec<Duration>);
 
 impl Samples {
@@ -15,7 +15,7 @@ impl Samples {
         self.0.len()
     }
 
-    /// The duration that so many percent do not exceed.
+    /// The duration that this percentage of the samples does not exceed.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
         self.0.get(rank - 1).copied().unwrap_or_default()
@@ -25,14 +25,14 @@ impl Samples {
         self.percentile(50)
     }
 
-    /// The share of the samples, in percent, that were done by each time, in milliseconds.
+    /// The points (milliseconds, percentage of the samples up to this time).
     pub(crate) fn distribution(&self) -> Vec<(f64, f64)> {
         let share = |index: usize| (index + 1) as f64 * 100.0 / self.0.len() as f64;
         self.0.iter().enumerate().map(|(index, duration)| (millis(*duration), share(index))).collect()
     }
 }
 
-/// How many times `this` is of `that`.
+/// `this` divided by `that`.
 pub(crate) fn ratio(this: Duration, that: Duration) -> f64 {
     this.as_secs_f64() / that.as_secs_f64()
 }
@@ -41,8 +41,8 @@ pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// Shows a duration with a fitting unit.
-pub(crate) fn shown(duration: Duration) -> String {
+/// Formats a duration with a suitable unit.
+pub(crate) fn format_duration(duration: Duration) -> String {
     match duration.as_secs_f64() {
         seconds if seconds >= 1.0 => format!("{seconds:.1} s"),
         seconds if seconds >= 0.01 => format!("{:.1} ms", seconds * 1e3),

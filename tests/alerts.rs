@@ -1,4 +1,4 @@
-//! What Prometheus makes of the chart's alert rules and dashboard, and of the server's metrics, by its own tool.
+//! The chart's alert rules and dashboard and the server's metrics, checked by promtool.
 
 use std::{collections::BTreeSet, fs, process::Stdio};
 
@@ -9,17 +9,17 @@ use tokio::{io::AsyncWriteExt, process::Command};
 
 use support::{
     chart::{objects, one},
-    world,
+    shared_cluster,
 };
 
-/// What the rules are tested with.
+/// The series and expected alerts that promtool tests the rules with.
 const SERIES: &str = include_str!("alerts.yaml");
 
 async fn promtool() -> Result<Command> {
     Ok(Command::new(tokio::task::spawn_blocking(cluster::promtool).await??))
 }
 
-/// The rules of the chart, with further values in JSON.
+/// Renders the chart's rules, with more values in JSON.
 async fn rules(values: Value) -> Result<Value> {
     let mut enabled = json!({"prometheusRule": {"enabled": true}});
     let all = enabled.as_object_mut().context("no object")?;
@@ -27,7 +27,6 @@ async fn rules(values: Value) -> Result<Value> {
     Ok(one(&objects(&enabled).await?, "PrometheusRule")?["spec"].clone())
 }
 
-/// The names of the alerts.
 fn names(rules: &Value) -> BTreeSet<&str> {
     let rules = rules["groups"].as_array().into_iter().flatten().flat_map(|group| group["rules"].as_array());
     rules.flatten().filter_map(|rule| rule["alert"].as_str()).collect()
@@ -36,7 +35,7 @@ fn names(rules: &Value) -> BTreeSet<&str> {
 #[tokio::test]
 async fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
     let rules = rules(json!({})).await?;
-    let folder = world().await?.cluster.folder().join("alerts");
+    let folder = shared_cluster().await?.folder().join("alerts");
     fs::create_dir(&folder)?;
     fs::write(folder.join("rules.yaml"), rules.to_string())?;
     fs::write(folder.join("alerts.yaml"), SERIES)?;
@@ -57,7 +56,7 @@ async fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_alert_has_a_runbook_that_says_what_to_do() -> Result<()> {
+async fn every_alert_has_a_runbook_section() -> Result<()> {
     let rules =
         rules(json!({"prometheusRule": {"enabled": true, "runbookUrl": "https://example.com/alerts.md"}})).await?;
     let runbooks = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/alerts.md"))?;
@@ -78,7 +77,7 @@ async fn every_alert_has_a_runbook_that_says_what_to_do() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_managed_certificate_may_end_sooner_than_others() -> Result<()> {
+async fn the_expiry_alert_fires_later_for_managed_certificates() -> Result<()> {
     for (values, hours) in [(json!({}), 168), (json!({"certificates": {"mode": "managed"}}), 4)] {
         let rules = rules(values).await?.to_string();
         assert!(rules.contains(&format!("< 3600 * {hours}\"")), "{rules}");
@@ -87,7 +86,7 @@ async fn a_managed_certificate_may_end_sooner_than_others() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_panel_of_the_dashboard_asks_what_prometheus_understands() -> Result<()> {
+async fn every_query_of_the_dashboard_is_valid_promql() -> Result<()> {
     let objects = objects(&json!({"dashboard": {"enabled": true}})).await?;
     let map = objects.iter().find(|object| object["metadata"]["labels"]["grafana_dashboard"] == "1");
     let text = map.context("no ConfigMap")?["data"]["replica-count-manager.json"].as_str().context("no dashboard")?;
@@ -104,8 +103,8 @@ async fn every_panel_of_the_dashboard_asks_what_prometheus_understands() -> Resu
 }
 
 #[tokio::test]
-async fn the_metrics_keep_the_conventions_of_prometheus() -> Result<()> {
-    let metrics = world().await?.http("/metrics").await?.1;
+async fn the_metrics_follow_prometheus_conventions() -> Result<()> {
+    let metrics = shared_cluster().await?.http("/metrics").await?.1;
     let mut promtool = promtool().await?;
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = promtool.spawn()?;
@@ -116,7 +115,8 @@ async fn the_metrics_keep_the_conventions_of_prometheus() -> Result<()> {
     Ok(())
 }
 
-/// The older text format, which promtool reads: it says of series by their whole name what OpenMetrics says of a family.
+/// Converts metrics to the older text format that promtool reads. OpenMetrics describes a metric family, the older format
+/// each series by its whole name.
 fn classic(metrics: &str) -> Result<String> {
     let mut classic = String::new();
     let mut help = "";

@@ -1,4 +1,4 @@
-//! Who may: RBAC decides about every call, and a refusal says what would allow it.
+//! RBAC decides about every call, and a refusal says which command would allow it.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,34 @@ use tonic::{Code, Status, transport::Channel};
 
 use support::{Namespace, PATIENCE};
 
-/// What may be done, beyond what is documented for a right that was taken away (10 s): the machine may be slow.
+/// Upper bound until a revoked right is refused. The documentation says 10 s, and the machine may be slow.
 const SOON: Duration = Duration::from_secs(15);
 
-/// A call of a user: what it is, the verb that it needs, and how it ended.
-type Called = (&'static str, &'static str, Result<(), Status>);
+/// A call that a user has made.
+struct Called {
+    name: &'static str,
+    /// The verb on ReplicaCounts that the call needs.
+    verb: &'static str,
+    result: Result<(), Status>,
+}
 
-/// Makes every call that is about a namespace.
+impl Called {
+    fn new<T>(name: &'static str, verb: &'static str, result: Result<T, Status>) -> Self {
+        Self { name, verb, result: result.map(drop) }
+    }
+}
+
+/// A user with a role in a namespace, and the verbs that this allows.
+struct User {
+    name: &'static str,
+    role: &'static str,
+    /// The verbs in the namespace.
+    own: &'static [&'static str],
+    /// The verbs in all namespaces.
+    across: &'static [&'static str],
+}
+
+/// Makes every call in a namespace.
 async fn calls(channel: &Channel, namespace: &str) -> Vec<Called> {
     let (name, own) = ("web".to_owned(), namespace.to_owned());
     let mut replicas = ReplicasServiceClient::new(channel.clone());
@@ -40,44 +61,44 @@ async fn calls(channel: &Channel, namespace: &str) -> Vec<Called> {
     let set_deployment = SetDeploymentRequest { name: name.clone(), namespace: own.clone(), replicas: Some(3) };
     let get_deployment = GetDeploymentRequest { name, namespace: own.clone() };
     vec![
-        ("ListReplicaCounts", "list", replicas.list_replica_counts(list).await.map(drop)),
-        ("GetReplicaCount", "get", replicas.get_replica_count(get).await.map(drop)),
-        ("SetReplicaCount of a managed one", "update", replicas.set_replica_count(set("web")).await.map(drop)),
-        ("SetReplicaCount of a new one", "create", replicas.set_replica_count(set("new")).await.map(drop)),
-        ("UnsetReplicaCount", "delete", replicas.unset_replica_count(unset).await.map(drop)),
-        ("WatchReplicaCounts", "watch", replicas.watch_replica_counts(watch).await.map(drop)),
-        (
+        Called::new("ListReplicaCounts", "list", replicas.list_replica_counts(list).await),
+        Called::new("GetReplicaCount", "get", replicas.get_replica_count(get).await),
+        Called::new("SetReplicaCount of a managed one", "update", replicas.set_replica_count(set("web")).await),
+        Called::new("SetReplicaCount of a new one", "create", replicas.set_replica_count(set("new")).await),
+        Called::new("UnsetReplicaCount", "delete", replicas.unset_replica_count(unset).await),
+        Called::new("WatchReplicaCounts", "watch", replicas.watch_replica_counts(watch).await),
+        Called::new(
             "ListDeployments",
             "list",
-            deployments.list_deployments(ListDeploymentsRequest { namespace: own }).await.map(drop),
+            deployments.list_deployments(ListDeploymentsRequest { namespace: own }).await,
         ),
-        ("GetDeployment", "get", deployments.get_deployment(get_deployment).await.map(drop)),
-        ("SetDeployment", "update", deployments.set_deployment(set_deployment).await.map(drop)),
+        Called::new("GetDeployment", "get", deployments.get_deployment(get_deployment).await),
+        Called::new("SetDeployment", "update", deployments.set_deployment(set_deployment).await),
     ]
 }
 
-/// Makes every call that is about all namespaces.
+/// Makes every call for all namespaces.
 async fn calls_across(channel: &Channel) -> Vec<Called> {
     let mut replicas = ReplicasServiceClient::new(channel.clone());
     let mut deployments = DeploymentsServiceClient::new(channel.clone());
     vec![
-        (
+        Called::new(
             "ListReplicaCounts",
             "list",
-            replicas.list_replica_counts(v1::ListReplicaCountsRequest::default()).await.map(drop),
+            replicas.list_replica_counts(v1::ListReplicaCountsRequest::default()).await,
         ),
-        (
+        Called::new(
             "WatchReplicaCounts",
             "watch",
-            replicas.watch_replica_counts(v1::WatchReplicaCountsRequest::default()).await.map(drop),
+            replicas.watch_replica_counts(v1::WatchReplicaCountsRequest::default()).await,
         ),
-        ("ListDeployments", "list", deployments.list_deployments(ListDeploymentsRequest::default()).await.map(drop)),
+        Called::new("ListDeployments", "list", deployments.list_deployments(ListDeploymentsRequest::default()).await),
     ]
 }
 
-/// Checks that exactly the calls with these verbs went through, and that the others were refused with a remedy.
+/// Checks that exactly the calls with these verbs succeeded, and that the refusals of the others contain a command.
 fn check(user: &str, place: &str, called: Vec<Called>, verbs: &[&str]) -> Result<()> {
-    for (call, verb, result) in called {
+    for Called { name: call, verb, result } in called {
         match (verbs.contains(&verb), result) {
             (true, Ok(())) => {}
             (true, Err(status)) => anyhow::bail!("{user} should be allowed {call} in {place}: {status}"),
@@ -93,7 +114,7 @@ fn check(user: &str, place: &str, called: Vec<Called>, verbs: &[&str]) -> Result
 }
 
 #[tokio::test]
-async fn rbac_decides_about_every_call_of_both_services() -> Result<()> {
+async fn rbac_authorizes_every_call_of_both_services() -> Result<()> {
     const READ: [&str; 3] = ["get", "list", "watch"];
     const WRITE: [&str; 6] = ["get", "list", "watch", "create", "update", "delete"];
     let (shop, other) = (Namespace::shared("authorized").await?, Namespace::shared("unauthorized").await?);
@@ -101,25 +122,27 @@ async fn rbac_decides_about_every_call_of_both_services() -> Result<()> {
         namespace.deployment("web", 3).await?;
         namespace.deployment("new", 1).await?;
         namespace.set("web", 3).await?;
-        namespace.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
+        namespace
+            .wait_for_replica_count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3)
+            .await?;
     }
-    for (user, role, own, across) in [
-        ("viewer", "replica-count-manager-viewer", &READ[..], &[][..]),
-        ("editor", "replica-count-manager-editor", &WRITE, &[]),
-        ("admin", "replica-count-manager-admin", &WRITE, &[]),
-        // The chart's roles are part of the cluster's own.
-        ("edit", "edit", &WRITE, &[]),
-        ("outsider", "", &[], &[]),
-        ("root", "cluster-admin", &WRITE, &WRITE),
+    for User { name, role, own, across } in [
+        User { name: "viewer", role: "replica-count-manager-viewer", own: &READ, across: &[] },
+        User { name: "editor", role: "replica-count-manager-editor", own: &WRITE, across: &[] },
+        User { name: "admin", role: "replica-count-manager-admin", own: &WRITE, across: &[] },
+        // The chart's roles are aggregated to the cluster's own roles.
+        User { name: "edit", role: "edit", own: &WRITE, across: &[] },
+        User { name: "outsider", role: "", own: &[], across: &[] },
+        User { name: "root", role: "cluster-admin", own: &WRITE, across: &WRITE },
     ] {
-        let user = format!("{user}-{}", shop.name);
+        let user = format!("{name}-{}", shop.name);
         let (role, subject) = (format!("--clusterrole={role}"), format!("--user={user}"));
-        match user.split('-').next().unwrap_or_default() {
+        match name {
             "outsider" => {}
             "root" => drop(shop.kubectl(&["create", "clusterrolebinding", &user, &role, &subject]).await?),
             _ => drop(shop.kubectl(&["create", "rolebinding", &user, &role, &subject]).await?),
         }
-        let channel = shop.world.channel_of(&user).await?;
+        let channel = shop.cluster.channel_of(&user).await?;
         wait::until(&format!("the rights of {user}"), PATIENCE, async || {
             check(&user, &shop.name, calls(&channel, &shop.name).await, own)?;
             check(&user, &other.name, calls(&channel, &other.name).await, across)?;
@@ -128,7 +151,7 @@ async fn rbac_decides_about_every_call_of_both_services() -> Result<()> {
         .await?;
         let info = ReplicasServiceClient::new(channel).get_server_info(v1::GetServerInfoRequest {}).await?;
         assert_eq!(info.into_inner().user, user, "everybody may ask who they are");
-        if user.starts_with("root") {
+        if name == "root" {
             shop.kubectl(&["delete", "clusterrolebinding", &user]).await?;
         }
     }
@@ -136,12 +159,12 @@ async fn rbac_decides_about_every_call_of_both_services() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_right_that_is_taken_away_ends_soon_on_open_watches_too() -> Result<()> {
+async fn a_revoked_right_ends_open_watches_soon() -> Result<()> {
     let shop = Namespace::shared("revoked").await?;
     let user = format!("user-{}", shop.name);
     let (role, subject) = ("--clusterrole=replica-count-manager-viewer", format!("--user={user}"));
     shop.kubectl(&["create", "rolebinding", "viewer", role, &subject]).await?;
-    let mut client = ReplicasServiceClient::new(shop.world.channel_of(&user).await?);
+    let mut client = ReplicasServiceClient::new(shop.cluster.channel_of(&user).await?);
     let request = v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
     let mut watch = wait::until("the watch", PATIENCE, async || {
         Ok(client.clone().watch_replica_counts(request.clone()).await?.into_inner())
@@ -165,11 +188,11 @@ async fn a_right_that_is_taken_away_ends_soon_on_open_watches_too() -> Result<()
 }
 
 #[tokio::test]
-async fn what_a_refusal_says_to_run_grants_the_right() -> Result<()> {
+async fn the_command_in_a_refusal_grants_the_right() -> Result<()> {
     let shop = Namespace::shared("remedy").await?;
     shop.deployment("web", 1).await?;
     let user = format!("user-{}", shop.name);
-    let client = ReplicasServiceClient::new(shop.world.channel_of(&user).await?);
+    let client = ReplicasServiceClient::new(shop.cluster.channel_of(&user).await?);
     let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
     let set = async || {
         let request = v1::SetReplicaCountRequest { target: target.clone(), replicas: Some(2), ..Default::default() };
@@ -177,7 +200,7 @@ async fn what_a_refusal_says_to_run_grants_the_right() -> Result<()> {
     };
     let refusal = set().await.err().context("should be refused")?;
     let (_, remedy) = refusal.message().split_once("to allow it: ").context("there is no remedy")?;
-    run(shop.world.cluster.command("sh").args(["-c", remedy])).await?;
+    run(shop.cluster.command("sh").args(["-c", remedy])).await?;
     wait::until("the right", PATIENCE, async || Ok(set().await?)).await?;
-    shop.reaches("deployment/web", 2).await
+    shop.wait_for_replicas("deployment/web", 2).await
 }

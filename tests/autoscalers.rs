@@ -1,12 +1,12 @@
-//! Autoscalers: a Set against one is refused, and what happens after a forced one is told.
+//! Autoscalers: the server refuses a Set of an autoscaled target, and reports the autoscaler after a forced Set.
 
 use anyhow::{Context, Result};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use support::{Namespace, PATIENCE, Refusal, condition, namespace::event};
+use support::{Namespace, PATIENCE, Refusal, condition, namespace::ExpectedEvent};
 
-/// An autoscaler that needs no metrics to scale: its minimum is above the count that is held.
+/// An autoscaler that scales without metrics, because its minimum is above the held count.
 fn autoscaler(name: &str) -> String {
     format!(
         "apiVersion: autoscaling/v2
@@ -24,31 +24,33 @@ spec:
 async fn set(shop: &Namespace<'_>, force: bool) -> Result<Value, Refusal> {
     let target = json!({"namespace": shop.name, "name": "web"});
     let request = json!({"target": target, "replicas": 3, "force": force});
-    shop.world.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await
+    shop.cluster.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await
 }
 
 /// Waits until a condition has this status and reason, and returns its message.
-async fn contested(shop: &Namespace<'_>, status: &str, reason: &str) -> Result<String> {
+async fn wait_for_contested(shop: &Namespace<'_>, status: &str, reason: &str) -> Result<String> {
     let what = format!("Contested {status} {reason}");
     let is = |count: &Value| condition(count, "Contested") == Some((status, reason));
-    let count = shop.count("deployment.web", &what, is).await?;
+    let count = shop.wait_for_replica_count("deployment.web", &what, is).await?;
     let conditions = count.pointer("/status/conditions").and_then(Value::as_array).context("no conditions")?;
     let contested = conditions.iter().find(|one| one["type"] == "Contested").context("no condition")?;
     Ok(contested["message"].as_str().unwrap_or_default().to_owned())
 }
 
 /// Waits for the Event of the Deployment that names the autoscaler.
-async fn autoscaled(shop: &Namespace<'_>, autoscaler: &str) -> Result<()> {
-    event(&shop.world.cluster, &shop.name, "Deployment", "Autoscaled", autoscaler).await
+async fn wait_for_autoscaled_event(shop: &Namespace<'_>, autoscaler: &str) -> Result<()> {
+    ExpectedEvent { namespace: &shop.name, kind: "Deployment", reason: "Autoscaled", note: autoscaler }
+        .wait(shop.cluster)
+        .await
 }
 
 #[tokio::test]
-async fn a_set_against_an_autoscaler_is_refused_and_a_forced_one_is_put_back_each_time() -> Result<()> {
+async fn a_set_on_an_autoscaled_target_is_refused_unless_it_is_forced() -> Result<()> {
     let shop = Namespace::shared("autoscaled").await?;
     shop.deployment("web", 3).await?;
     shop.kubectl_with(&["create", "--filename=-"], &autoscaler("web-cpu")).await?;
     let refusal = wait::until("the refusal", PATIENCE, async || {
-        // The watch of the server may not have shown the autoscaler yet.
+        // The server's watch may not have received the autoscaler yet.
         let refusal = set(&shop, false).await.err();
         if refusal.is_none() {
             shop.kubectl(&["delete", "replicacount/deployment.web"]).await?;
@@ -61,43 +63,43 @@ async fn a_set_against_an_autoscaler_is_refused_and_a_forced_one_is_put_back_eac
     assert!(refusal.output.contains("AUTOSCALED"), "{refusal}");
 
     set(&shop, true).await?;
-    let message = contested(&shop, "True", "Autoscaled").await?;
+    let message = wait_for_contested(&shop, "True", "Autoscaled").await?;
     assert!(message.starts_with("HorizontalPodAutoscaler web-cpu scales this target too"), "{message}");
-    autoscaled(&shop, "web-cpu").await?;
-    // It scales by itself every 15 s.
-    let status = shop.drifts("deployment.web", 2).await?;
+    wait_for_autoscaled_event(&shop, "web-cpu").await?;
+    // The autoscaler scales every 15 s.
+    let status = shop.wait_for_drifts("deployment.web", 2).await?;
     assert_eq!((&status["lastDrift"]["manager"], &status["observed"]), (&json!("kube-controller-manager"), &json!(3)));
     shop.kubectl(&["delete", "horizontalpodautoscaler/web-cpu"]).await?;
     wait::until("a Set that is not forced", PATIENCE, async || Ok(set(&shop, false).await?)).await?;
-    contested(&shop, "False", "Uncontested").await.map(drop)
+    wait_for_contested(&shop, "False", "Uncontested").await.map(drop)
 }
 
 #[tokio::test]
-async fn an_autoscaler_that_appears_later_is_named_and_forgotten_when_it_goes() -> Result<()> {
+async fn the_status_names_an_autoscaler_while_it_exists() -> Result<()> {
     let shop = Namespace::shared("later").await?;
     shop.deployment("web", 3).await?;
     shop.set("web", 3).await?;
-    contested(&shop, "False", "Uncontested").await?;
+    wait_for_contested(&shop, "False", "Uncontested").await?;
     shop.kubectl_with(&["create", "--filename=-"], &autoscaler("keda-hpa-web")).await?;
-    let message = contested(&shop, "True", "Autoscaled").await?;
+    let message = wait_for_contested(&shop, "True", "Autoscaled").await?;
     assert!(message.contains("keda-hpa-web"), "{message}");
-    autoscaled(&shop, "keda-hpa-web").await?;
+    wait_for_autoscaled_event(&shop, "keda-hpa-web").await?;
     shop.kubectl(&["delete", "horizontalpodautoscaler/keda-hpa-web"]).await?;
-    contested(&shop, "False", "Uncontested").await.map(drop)
+    wait_for_contested(&shop, "False", "Uncontested").await.map(drop)
 }
 
 #[tokio::test]
-async fn a_fight_is_told_names_the_actor_and_ends_with_a_set() -> Result<()> {
+async fn repeated_drifts_make_a_target_contested_until_the_next_set() -> Result<()> {
     let shop = Namespace::shared("fight").await?;
     shop.deployment("web", 3).await?;
     shop.set("web", 3).await?;
     for drifts in 1..=3 {
-        shop.reaches("deployment/web", 3).await?;
+        shop.wait_for_replicas("deployment/web", 3).await?;
         shop.kubectl(&["scale", "deployment/web", "--replicas=6"]).await?;
-        shop.drifts("deployment.web", drifts).await?;
+        shop.wait_for_drifts("deployment.web", drifts).await?;
     }
-    let message = contested(&shop, "True", "RepeatedDrift").await?;
+    let message = wait_for_contested(&shop, "True", "RepeatedDrift").await?;
     assert!(message.starts_with("kubectl keeps changing the count"), "{message}");
     shop.set("web", 4).await?;
-    contested(&shop, "False", "Uncontested").await.map(drop)
+    wait_for_contested(&shop, "False", "Uncontested").await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! The Secret of the server's certificate, as somebody else changes it: damaged, and renewed under load.
+//! Changes of the Secret with the server's certificate: it is damaged, or renewed under load.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -8,76 +8,99 @@ use contract::replicas::v1;
 use serde_json::json;
 
 use support::{
-    Certificate, FILES, Namespace, PATIENCE, World, metric, namespace::event, release, rotation::Rotation, shown,
+    CERTIFICATE_FILES, Certificate, CertificateRotation, Namespace, PATIENCE, TestCluster, metric,
+    namespace::ExpectedEvent, release, served_certificate,
 };
 
-/// How soon a change is in force: the files are looked at every 5 s, and our kubelet brings it there in a moment.
+/// Upper bound until a new certificate is in use. The server reads its files every 5 s, and our kubelet needs a moment to
+/// update them.
 const SOON: Duration = Duration::from_secs(10 + 5);
 
-/// How often the files were found unusable.
-async fn failures(world: &World) -> Result<u64> {
-    metric(&world.http("/metrics").await?.1, "certificate_reload_failures_total")
+/// The files of the Secret.
+struct Files {
+    certificate: String,
+    key: String,
+    ca: String,
+}
+
+/// How often the server found the files unusable.
+async fn failures(cluster: &TestCluster) -> Result<u64> {
+    metric(&cluster.http("/metrics").await?.1, "certificate_reload_failures_total")
 }
 
 #[tokio::test]
-async fn a_damaged_secret_leaves_the_certificate_in_use_and_is_told() -> Result<()> {
-    let world = World::start(Options::default()).await?;
-    let admin = Certificate::load(world.certificates())?;
-    let [certificate, key, ca] = FILES;
-    let read = |file: &str| fs::read_to_string(world.certificates().join(file));
+async fn a_damaged_secret_is_reported_and_the_certificate_stays_in_use() -> Result<()> {
+    let cluster = TestCluster::start(Options::default()).await?;
+    let admin = Certificate::load(cluster.certificates())?;
+    let [certificate, key, ca] = CERTIFICATE_FILES;
+    let read = |file: &str| fs::read_to_string(cluster.certificates().join(file));
     let (certificate, key, ca) = (read(certificate)?, read(key)?, read(ca)?);
     let half = |text: &str| text[..text.len() / 2].to_owned();
-    let before = shown(world.grpc_address(), &admin).await?;
-    for (damage, tls, secret, authorities) in [
-        ("no certificate", "damaged", &*key, &*ca),
-        ("half a certificate", &half(&certificate), &key, &ca),
-        ("half a key", &certificate, &half(&key), &ca),
-        ("no key", &certificate, "", &ca),
-        ("the key of another certificate", &certificate, &read("client/client.key")?, &ca),
-        ("no authority", &certificate, &key, ""),
-        ("half an authority", &certificate, &key, &half(&ca)),
+    let before = served_certificate(cluster.grpc_address(), &admin).await?;
+    let intact = || Files { certificate: certificate.clone(), key: key.clone(), ca: ca.clone() };
+    for (damage, files) in [
+        ("no certificate", Files { certificate: "damaged".to_owned(), ..intact() }),
+        ("half a certificate", Files { certificate: half(&certificate), ..intact() }),
+        ("half a key", Files { key: half(&key), ..intact() }),
+        ("no key", Files { key: String::new(), ..intact() }),
+        ("the key of another certificate", Files { key: read("client/client.key")?, ..intact() }),
+        ("no authority", Files { ca: String::new(), ..intact() }),
+        ("half an authority", Files { ca: half(&ca), ..intact() }),
     ] {
-        let patch = json!({"stringData": {"tls.crt": tls, "tls.key": secret, "ca.crt": authorities}}).to_string();
+        let Files { certificate, key, ca } = files;
+        let patch = json!({"stringData": {"tls.crt": certificate, "tls.key": key, "ca.crt": ca}}).to_string();
         let patch = ["--type=merge", "--namespace", release::NAME, "--patch", &patch];
-        let mut kubectl = world.cluster.kubectl();
+        let mut kubectl = cluster.kubectl();
         run(kubectl.args(["patch", "secret", "replica-count-manager-certificates"]).args(patch)).await?;
-        // Twice: the first may still be about the damage before.
-        let told = failures(&world).await? + 2;
+        // Two more failures, because the first one may still be caused by the previous damage.
+        let expected = failures(&cluster).await? + 2;
         wait::until(damage, PATIENCE, async || {
-            let failures = failures(&world).await?;
-            ensure!(failures >= told, "{failures} of {told}");
+            let failures = failures(&cluster).await?;
+            ensure!(failures >= expected, "{failures} of {expected}");
             Ok(())
         })
         .await?;
-        ensure!(shown(world.grpc_address(), &admin).await? == before, "{damage}: another certificate is in use");
-        world.client()?.get_server_info(v1::GetServerInfoRequest {}).await.context(damage)?;
+        ensure!(
+            served_certificate(cluster.grpc_address(), &admin).await? == before,
+            "{damage}: another certificate is in use"
+        );
+        cluster.client()?.get_server_info(v1::GetServerInfoRequest {}).await.context(damage)?;
     }
-    event(&world.cluster, release::NAME, "Pod", "CertificateUnusable", "the one before stays in use").await?;
-    let server = world.server().await?;
-    let log = world.log(release::NAME, &server.pod)?;
+    ExpectedEvent {
+        namespace: release::NAME,
+        kind: "Pod",
+        reason: "CertificateUnusable",
+        note: "the one before stays in use",
+    }
+    .wait(&cluster)
+    .await?;
+    let server = cluster.server().await?;
+    let log = cluster.log(release::NAME, &server.pod)?;
     assert_eq!(log.matches("keeping the one before").count(), 1, "{log}");
     let body = key.lines().nth(1).context("a key has lines")?;
     assert!(!log.contains(body), "{log}");
 
-    world.renew_server_certificate().await?;
+    cluster.renew_server_certificate().await?;
     wait::until("the new certificate", SOON, async || {
-        ensure!(shown(world.grpc_address(), &admin).await? != before, "it is still the old one");
+        ensure!(served_certificate(cluster.grpc_address(), &admin).await? != before, "it is still the old one");
         Ok(())
     })
     .await?;
-    event(&world.cluster, release::NAME, "Pod", "CertificateUsable", "can be used again").await
+    ExpectedEvent { namespace: release::NAME, kind: "Pod", reason: "CertificateUsable", note: "can be used again" }
+        .wait(&cluster)
+        .await
 }
 
 #[tokio::test]
-async fn a_new_certificate_under_load_fails_no_call_and_is_in_force_soon() -> Result<()> {
-    let world = World::start(Options::default()).await?;
-    let shop = Namespace::new(&world, "renewed").await?;
-    let admin = Arc::new(Certificate::load(world.certificates())?);
-    let pid = world.server().await?.process.pid()?;
-    let rotation = Rotation::begin(&shop, world.grpc_address(), admin).await?;
-    world.renew_server_certificate().await?;
-    rotation.is_in_force().await?;
-    rotation.was_not_noticed().await?;
-    assert_eq!(world.server().await?.process.pid()?, pid, "the server was restarted");
+async fn the_server_replaces_its_certificate_under_load_without_failed_calls() -> Result<()> {
+    let cluster = TestCluster::start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "renewed").await?;
+    let admin = Arc::new(Certificate::load(cluster.certificates())?);
+    let pid = cluster.server().await?.process.pid()?;
+    let rotation = CertificateRotation::begin(&shop, cluster.grpc_address(), admin).await?;
+    cluster.renew_server_certificate().await?;
+    rotation.wait_until_in_force().await?;
+    rotation.assert_unnoticed().await?;
+    assert_eq!(cluster.server().await?.process.pid()?, pid, "the server was restarted");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The chart, beyond what every other test shows: that a server installed by it works.
+//! The chart's objects, values and generated files. All other tests show that the installed server works.
 
 use std::fs;
 
@@ -10,10 +10,10 @@ use tokio::process::Command;
 use support::{
     chart::{objects, one, render},
     release::{self, CHART},
-    world,
+    shared_cluster,
 };
 
-/// Every optional object and setting at once, but for those of the Prometheus Operator, whose definitions the cluster lacks.
+/// All optional objects and settings at once, except those of the Prometheus Operator, whose CRDs the cluster lacks.
 const ALL: &str = r#"{
     "replicaCount": 3,
     "image": {"digest": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
@@ -46,14 +46,14 @@ const ALL: &str = r#"{
 
 #[tokio::test]
 async fn the_chart_passes_the_strict_lint() -> Result<()> {
-    let world = world().await?;
-    run(world.cluster.helm().args(["lint", "--strict", CHART, "--set", "certificates.existingSecret=x"])).await?;
+    let cluster = shared_cluster().await?;
+    run(cluster.helm().args(["lint", "--strict", CHART, "--set", "certificates.existingSecret=x"])).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
-    let world = world().await?;
+async fn helm_names_a_wrong_or_missing_value() -> Result<()> {
+    let cluster = shared_cluster().await?;
     for (values, message) in [
         (vec!["certificates.mode=existingSecret"], "certificates.existingSecret"),
         (vec!["certificates.existingSecret=x", "replicaCout=2"], "replicaCout"),
@@ -68,7 +68,7 @@ async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
         (vec!["certificates.existingSecret=x", "networkPolicy.from=x"], "networkPolicy"),
         (vec!["certificates.existingSecret=x", "prometheusRule.runbookUrl="], "runbookUrl"),
     ] {
-        let mut helm = world.cluster.helm();
+        let mut helm = cluster.helm();
         helm.args(["template", "release", CHART]);
         for value in values {
             helm.args(["--set", value]);
@@ -80,14 +80,14 @@ async fn a_value_that_is_wrong_or_missing_is_named() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_api_server_takes_every_object_without_a_warning() -> Result<()> {
-    let world = world().await?;
+async fn the_api_server_accepts_every_object_without_a_warning() -> Result<()> {
+    let cluster = shared_cluster().await?;
     let one_namespace = json!({"namespace": release::NAME, "fence": {"enabled": true}});
     for (name, values) in [("plain", json!({})), ("all", serde_json::from_str(ALL)?), ("one-namespace", one_namespace)]
     {
-        let manifest = world.cluster.folder().join(format!("rendered-{name}.yaml"));
+        let manifest = cluster.folder().join(format!("rendered-{name}.yaml"));
         fs::write(&manifest, render(&values).await?)?;
-        let mut kubectl = world.cluster.kubectl();
+        let mut kubectl = cluster.kubectl();
         kubectl.args(["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--warnings-as-errors"]);
         run(kubectl.arg("--filename").arg(&manifest)).await.with_context(|| format!("the values {name}"))?;
     }
@@ -95,8 +95,8 @@ async fn the_api_server_takes_every_object_without_a_warning() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_readme_and_the_schema_tell_what_values_yaml_tells() -> Result<()> {
-    let copy = world().await?.cluster.folder().join("chart");
+async fn the_readme_and_the_schema_match_values_yaml() -> Result<()> {
+    let copy = shared_cluster().await?.folder().join("chart");
     fs::create_dir(&copy)?;
     let generated = ["README.md", "values.schema.json"];
     for file in generated.into_iter().chain(["values.yaml"]) {
@@ -112,7 +112,7 @@ async fn the_readme_and_the_schema_tell_what_values_yaml_tells() -> Result<()> {
     Ok(())
 }
 
-/// The values without a description, below a value of this path.
+/// The paths of all values without a description.
 fn undescribed(schema: &Value, path: &str) -> Vec<String> {
     let properties = schema["properties"].as_object().into_iter().flatten();
     let below = properties.flat_map(|(name, property)| {
@@ -124,7 +124,7 @@ fn undescribed(schema: &Value, path: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn common_labels_are_on_everything_and_select_nothing() -> Result<()> {
+async fn common_labels_are_on_every_object_and_in_no_selector() -> Result<()> {
     let mut values: Value = serde_json::from_str(ALL)?;
     values["podMonitor"] = json!({"enabled": true, "interval": "30s", "labels": {"release": "prometheus"}});
     values["prometheusRule"] = json!({"enabled": true, "labels": {"release": "prometheus"}});

@@ -1,5 +1,5 @@
-//! The chart as its users handle it: with Helm 4, Helm 3 or none, installed, tested, upgraded and uninstalled, by users
-//! who have the documented rights and no others.
+//! The chart in its life cycle: installed, tested, upgraded and uninstalled with Helm 4, Helm 3 or kubectl, by users who
+//! have only the documented rights.
 
 use std::path::Path;
 
@@ -9,53 +9,53 @@ use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use support::{
-    Namespace, World,
+    Namespace, TestCluster,
     installation::{Helm, Installation, previous_chart},
     release::{self, CHART, NAME},
 };
 
 const DEFINITION: &str = "customresourcedefinition/replicacounts.replica-count-manager.io";
 
-/// A cluster for releases of one namespace each, side by side: an administrator has defined ReplicaCount beforehand.
-async fn cluster_for_single_namespaces() -> Result<&'static World> {
-    static CLUSTER: OnceCell<World> = OnceCell::const_new();
+/// A cluster for concurrent releases that manage one namespace each. An administrator has created the CRD.
+async fn cluster_for_single_namespaces() -> Result<&'static TestCluster> {
+    static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
     let start = async || {
-        let world = World::without_server(Options::default()).await?;
+        let cluster = TestCluster::without_server(Options::default()).await?;
         let definition = format!("--filename={CHART}/files/crd.yaml");
-        run(world.cluster.kubectl().args(["apply", "--server-side", &definition])).await?;
-        Ok(world)
+        run(cluster.kubectl().args(["apply", "--server-side", &definition])).await?;
+        Ok(cluster)
     };
     CLUSTER.get_or_try_init(start).await
 }
 
-/// The place of the release for all namespaces, for one test at a time, without anything of the test before.
-async fn place_for_all_namespaces() -> Result<(MutexGuard<'static, ()>, &'static Installation<'static>)> {
+/// The release that manages all namespaces, for one test at a time. The objects of the previous test are removed.
+async fn release_for_all_namespaces() -> Result<(MutexGuard<'static, ()>, &'static Installation<'static>)> {
     static TURN: Mutex<()> = Mutex::const_new(());
-    static CLUSTER: OnceCell<World> = OnceCell::const_new();
-    static PLACE: OnceCell<Installation<'static>> = OnceCell::const_new();
+    static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
+    static RELEASE: OnceCell<Installation<'static>> = OnceCell::const_new();
     let turn = TURN.lock().await;
-    let world = CLUSTER.get_or_try_init(|| World::without_server(Options::default())).await?;
-    let place = PLACE.get_or_try_init(|| Installation::of_all_namespaces(world)).await?;
+    let cluster = CLUSTER.get_or_try_init(|| TestCluster::without_server(Options::default())).await?;
+    let release = RELEASE.get_or_try_init(|| Installation::of_all_namespaces(cluster)).await?;
     let uninstall = ["uninstall", NAME, "--namespace", NAME, "--ignore-not-found", "--wait", "--timeout=2m"];
-    run(world.cluster.helm().args(uninstall)).await?;
-    run(world.cluster.kubectl().args(["delete", DEFINITION, "--ignore-not-found", "--timeout=1m"])).await?;
-    Ok((turn, place))
+    run(cluster.helm().args(uninstall)).await?;
+    run(cluster.kubectl().args(["delete", DEFINITION, "--ignore-not-found", "--timeout=1m"])).await?;
+    Ok((turn, release))
 }
 
-/// Sets the count of a Deployment, and undoes what kubectl makes of it.
-async fn enforces(installation: &Installation<'_>, shop: &Namespace<'_>) -> Result<()> {
+/// Sets the count of a Deployment, and checks that the server corrects a change by kubectl.
+async fn assert_enforces(installation: &Installation<'_>, shop: &Namespace<'_>) -> Result<()> {
     shop.deployment("web", 1).await?;
     installation.set(shop, "web", 3).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
-    shop.drifts("deployment.web", 1).await?;
-    shop.reaches("deployment/web", 3).await
+    shop.wait_for_drifts("deployment.web", 1).await?;
+    shop.wait_for_replicas("deployment/web", 3).await
 }
 
-async fn one_namespace_with(helm: Helm) -> Result<()> {
+async fn install_for_one_namespace(helm: Helm) -> Result<()> {
     let shop = Namespace::new(cluster_for_single_namespaces().await?, "shop").await?;
     let installation = Installation::of_one_namespace(&shop).await?;
     installation.install(helm, Path::new(CHART), &[]).await?;
-    enforces(&installation, &shop).await?;
+    assert_enforces(&installation, &shop).await?;
     installation.test(helm).await?;
     installation.uninstall(helm).await?;
     assert_eq!(shop.replicas("replicacount/deployment.web").await?, 3);
@@ -64,19 +64,19 @@ async fn one_namespace_with(helm: Helm) -> Result<()> {
 
 #[tokio::test]
 async fn the_documented_rights_suffice_for_one_namespace_with_helm_4() -> Result<()> {
-    one_namespace_with(Helm::V4).await
+    install_for_one_namespace(Helm::V4).await
 }
 
 #[tokio::test]
 async fn the_documented_rights_suffice_for_one_namespace_with_helm_3() -> Result<()> {
-    one_namespace_with(Helm::V3).await
+    install_for_one_namespace(Helm::V3).await
 }
 
 #[tokio::test]
 async fn helm_test_fails_with_a_certificate_of_another_ca() -> Result<()> {
     let shop = Namespace::new(cluster_for_single_namespaces().await?, "foreign").await?;
     let installation = Installation::of_one_namespace(&shop).await?;
-    let other = shop.world.cluster.folder().join("other-ca");
+    let other = shop.cluster.folder().join("other-ca");
     release::make_certificates(&other).await?;
     let [_, certificate, key] = release::client_files(&other).map(|file| format!("={file}"));
     let files = [format!("--from-file=tls.crt{certificate}"), format!("--from-file=tls.key{key}")];
@@ -87,10 +87,10 @@ async fn helm_test_fails_with_a_certificate_of_another_ca() -> Result<()> {
         installation.install(helm, Path::new(CHART), &values).await?;
         let error = installation.test(helm).await.err().with_context(|| format!("{helm:?} is content"))?;
         assert!(error.to_string().contains(&format!("{pod} failed")), "{error}");
-        let log = shop.world.log(&shop.name, &pod)?;
+        let log = shop.cluster.log(&shop.name, &pod)?;
         assert!(log.contains("failed to call 127.0.0.1:"), "{log}");
-        let server = shop.world.server_in(&shop.name).await?;
-        let log = shop.world.log(&shop.name, &server.pod)?;
+        let server = shop.cluster.server_in(&shop.name).await?;
+        let log = shop.cluster.log(&shop.name, &server.pod)?;
         assert!(log.contains("invalid peer certificate: UnknownIssuer"), "{log}");
         let pod = shop.get(&format!("pod/{pod}")).await?;
         assert_eq!(pod["status"]["phase"], "Failed", "{pod}");
@@ -101,15 +101,15 @@ async fn helm_test_fails_with_a_certificate_of_another_ca() -> Result<()> {
     Ok(())
 }
 
-async fn upgrade_with(helm: Helm) -> Result<()> {
-    let (_turn, installation) = place_for_all_namespaces().await?;
-    let world = installation.world;
-    let previous = world.cluster.folder().join(format!("previous-chart-{helm:?}"));
+async fn upgrade(helm: Helm) -> Result<()> {
+    let (_turn, installation) = release_for_all_namespaces().await?;
+    let cluster = installation.cluster;
+    let previous = cluster.folder().join(format!("previous-chart-{helm:?}"));
     previous_chart(&previous).await?;
     installation.install(helm, &previous, &[]).await?;
-    assert!(!run(world.cluster.kubectl().args(["explain", "replicacount.spec"])).await?.contains("reason"));
-    let shop = Namespace::new(world, "upgraded").await?;
-    enforces(installation, &shop).await?;
+    assert!(!run(cluster.kubectl().args(["explain", "replicacount.spec"])).await?.contains("reason"));
+    let shop = Namespace::new(cluster, "upgraded").await?;
+    assert_enforces(installation, &shop).await?;
 
     installation.install(helm, Path::new(CHART), &[]).await?;
     let current: Value = serde_yaml::from_str(&std::fs::read_to_string(format!("{CHART}/files/crd.yaml"))?)?;
@@ -120,7 +120,7 @@ async fn upgrade_with(helm: Helm) -> Result<()> {
         assert_eq!(definition.pointer(&place), Some(wanted));
     }
     shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
-    shop.drifts("deployment.web", 2).await?;
+    shop.wait_for_drifts("deployment.web", 2).await?;
     installation.test(helm).await?;
 
     installation.uninstall(helm).await?;
@@ -132,30 +132,31 @@ async fn upgrade_with(helm: Helm) -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_upgrade_with_helm_4_brings_the_new_definition_and_keeps_the_counts() -> Result<()> {
-    upgrade_with(Helm::V4).await
+async fn an_upgrade_with_helm_4_updates_the_crd_and_keeps_the_counts() -> Result<()> {
+    upgrade(Helm::V4).await
 }
 
 #[tokio::test]
-async fn an_upgrade_with_helm_3_brings_the_new_definition_and_keeps_the_counts() -> Result<()> {
-    upgrade_with(Helm::V3).await
+async fn an_upgrade_with_helm_3_updates_the_crd_and_keeps_the_counts() -> Result<()> {
+    upgrade(Helm::V3).await
 }
 
 #[tokio::test]
 async fn the_rendered_chart_works_when_kubectl_applies_it() -> Result<()> {
-    let (_turn, installation) = place_for_all_namespaces().await?;
-    let world = installation.world;
-    let manifest = world.cluster.folder().join("applied.yaml");
+    let (_turn, installation) = release_for_all_namespaces().await?;
+    let cluster = installation.cluster;
+    let manifest = cluster.folder().join("applied.yaml");
     std::fs::write(&manifest, installation.render(Helm::V4).await?)?;
-    let shop = Namespace::new(world, "applied").await?;
+    let shop = Namespace::new(cluster, "applied").await?;
     let apply = async || {
-        run(world.cluster.kubectl().args(["apply", "--server-side", "--filename"]).arg(&manifest)).await?;
-        installation.alone().await?;
-        enforces(installation, &shop).await
+        run(cluster.kubectl().args(["apply", "--server-side", "--filename"]).arg(&manifest)).await?;
+        installation.wait_for_one_pod().await?;
+        assert_enforces(installation, &shop).await
     };
     let applied = apply().await;
-    // Whatever became of it, the next test needs the names, and helm takes nothing over from kubectl.
-    let mut delete = world.cluster.kubectl();
+    // Delete the objects even if the test failed: the next test uses the same names, and Helm does not adopt objects of
+    // kubectl.
+    let mut delete = cluster.kubectl();
     run(delete.args(["delete", "--ignore-not-found", "--timeout=1m", "--filename"]).arg(&manifest)).await?;
     applied
 }

@@ -1,4 +1,4 @@
-//! The server's rights, and the fence around those that reach further than it needs.
+//! The rights of the server, and the fence around the rights that exceed its needs.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use support::{
     Namespace, PATIENCE,
     chart::{objects, of_kind, one, server_role},
-    release, world,
+    release, shared_cluster,
 };
 
 #[tokio::test]
-async fn one_namespace_needs_nothing_of_the_cluster() -> Result<()> {
+async fn a_release_for_one_namespace_needs_no_cluster_wide_rights() -> Result<()> {
     let values = json!({"namespace": "shop", "crds": {"enabled": false}, "targets": [{"apiGroup": "argoproj.io", "resource": "rollouts"}]});
     let objects = objects(&values).await?;
     for object in &objects {
@@ -28,17 +28,26 @@ async fn one_namespace_needs_nothing_of_the_cluster() -> Result<()> {
     Ok(())
 }
 
+/// Values of the chart, and what the rendered objects contain.
+struct Row {
+    values: Value,
+    /// Whether there is a fence.
+    fence: bool,
+    /// Whether the server may patch targets.
+    patch: bool,
+}
+
 #[tokio::test]
-async fn targets_are_patched_only_behind_the_fence() -> Result<()> {
-    for (mut values, fence, patch) in [
-        (json!({}), true, true),
-        (json!({"ownership": "keep"}), false, false),
-        // It may create Secrets.
-        (json!({"ownership": "keep", "certificates": {"mode": "managed"}}), true, false),
-        (json!({"namespace": "shop"}), false, false),
-        (json!({"namespace": "shop", "fence": {"enabled": true}}), true, true),
-        (json!({"fence": {"enabled": false}}), false, false),
-        (json!({"ownership": "keep", "fence": {"enabled": true}}), true, false),
+async fn the_server_may_patch_targets_only_with_the_fence() -> Result<()> {
+    for Row { mut values, fence, patch } in [
+        Row { values: json!({}), fence: true, patch: true },
+        Row { values: json!({"ownership": "keep"}), fence: false, patch: false },
+        // The fence is needed because the server may create Secrets.
+        Row { values: json!({"ownership": "keep", "certificates": {"mode": "managed"}}), fence: true, patch: false },
+        Row { values: json!({"namespace": "shop"}), fence: false, patch: false },
+        Row { values: json!({"namespace": "shop", "fence": {"enabled": true}}), fence: true, patch: true },
+        Row { values: json!({"fence": {"enabled": false}}), fence: false, patch: false },
+        Row { values: json!({"ownership": "keep", "fence": {"enabled": true}}), fence: true, patch: false },
     ] {
         values["targets"] = json!([{"apiGroup": "argoproj.io", "resource": "rollouts"}]);
         let objects = objects(&values).await?;
@@ -61,38 +70,42 @@ fn patched(role: &Value) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_server_may_do_what_it_needs_and_no_more() -> Result<()> {
-    let world = world().await?;
-    for (verb, resource, allowed) in [
-        ("patch", "deployments.apps --subresource=scale", true),
-        ("patch", "statefulsets.apps --subresource=scale", true),
-        ("patch", "replicasets.apps --subresource=scale", true),
-        ("watch", "deployments.apps", true),
-        // Behind the fence.
-        ("patch", "deployments.apps", true),
-        ("watch", "horizontalpodautoscalers.autoscaling", true),
-        ("get", "customresourcedefinitions.apiextensions.k8s.io", true),
-        ("delete", "replicacounts.replica-count-manager.io", true),
-        ("patch", "replicacounts.replica-count-manager.io --subresource=status", true),
-        ("create", "events.events.k8s.io", true),
-        ("update", "deployments.apps", false),
-        ("create", "deployments.apps", false),
-        ("delete", "deployments.apps", false),
-        ("patch", "horizontalpodautoscalers.autoscaling", false),
-        ("list", "customresourcedefinitions.apiextensions.k8s.io", false),
-        ("create", "subjectaccessreviews.authorization.k8s.io", true),
-        ("get", "secrets", false),
-        ("list", "pods", false),
-        ("create", "pods --subresource=exec", false),
-        ("escalate", "clusterroles.rbac.authorization.k8s.io", false),
+async fn the_server_has_only_the_rights_that_it_needs() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    for right in [
+        "patch deployments.apps --subresource=scale",
+        "patch statefulsets.apps --subresource=scale",
+        "patch replicasets.apps --subresource=scale",
+        "watch deployments.apps",
+        // The fence restricts this right.
+        "patch deployments.apps",
+        "watch horizontalpodautoscalers.autoscaling",
+        "get customresourcedefinitions.apiextensions.k8s.io",
+        "delete replicacounts.replica-count-manager.io",
+        "patch replicacounts.replica-count-manager.io --subresource=status",
+        "create events.events.k8s.io",
+        "create subjectaccessreviews.authorization.k8s.io",
     ] {
-        assert_eq!(world.server_may(&format!("{verb} {resource}")).await?, allowed, "{verb} {resource}");
+        assert!(cluster.is_server_allowed(right).await?, "{right}");
+    }
+    for right in [
+        "update deployments.apps",
+        "create deployments.apps",
+        "delete deployments.apps",
+        "patch horizontalpodautoscalers.autoscaling",
+        "list customresourcedefinitions.apiextensions.k8s.io",
+        "get secrets",
+        "list pods",
+        "create pods --subresource=exec",
+        "escalate clusterroles.rbac.authorization.k8s.io",
+    ] {
+        assert!(!cluster.is_server_allowed(right).await?, "{right}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn whoever_installs_a_kind_may_bring_the_rights_to_it() -> Result<()> {
+async fn an_aggregated_cluster_role_grants_rights_to_a_kind() -> Result<()> {
     let shop = Namespace::shared("brought").await?;
     let brought = "apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -113,7 +126,7 @@ rules: [{apiGroups: [''], resources: [replicationcontrollers/scale], verbs: [pat
     Ok(())
 }
 
-/// A kind whose fields no policy can know.
+/// A kind with arbitrary fields, which the fence cannot list.
 const ODD: &str = "apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: odds.fence.example.com}
@@ -129,7 +142,7 @@ spec:
       subresources: {scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}}
 ";
 
-/// Two targets with what is easily forgotten: finalizers, and fields of any shape beside the spec.
+/// Two targets with fields that a fence easily misses: finalizers, and arbitrary fields beside the spec.
 const TARGETS: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web, finalizers: [example.com/kept]}
@@ -145,7 +158,7 @@ data: {numbers: [1, 2.5, null, {deep: {er: true}}], a/b.c: x}
 spec: {size: 2, other: 1}
 ";
 
-/// Makes the targets, as helm, and lets the server's account do anything in the namespace that the fence does not forbid.
+/// Creates the targets with the field manager `helm`, and grants the server's account all rights in the namespace.
 async fn fenced() -> Result<Namespace<'static>> {
     let shop = Namespace::shared("fence").await?;
     shop.kubectl_with(&["apply", "--server-side", "--filename=-"], ODD).await?;
@@ -166,7 +179,7 @@ async fn as_server(shop: &Namespace<'_>, arguments: &[&str]) -> Result<String> {
 }
 
 #[tokio::test]
-async fn the_fence_lets_the_server_change_nothing_else() -> Result<()> {
+async fn the_fence_denies_all_other_changes() -> Result<()> {
     let shop = fenced().await?;
     let owner = r#"[{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}]"#;
     let metadata = |field: &str, value: &str| format!("--patch={{\"metadata\": {{\"{field}\": {value}}}}}");
@@ -204,7 +217,7 @@ async fn the_fence_lets_the_server_change_nothing_else() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_fence_lets_the_server_correct_and_give_ownership_back() -> Result<()> {
+async fn the_fence_allows_corrections_and_giving_ownership_back() -> Result<()> {
     let shop = fenced().await?;
     for (target, count) in [("deployment/web", "f:replicas"), ("odd/odd", "f:size")] {
         let correction = ["--type=merge", r#"--patch={"spec": {"replicas": 3}}"#, "--field-manager=corrector"];
@@ -224,7 +237,7 @@ async fn the_fence_lets_the_server_correct_and_give_ownership_back() -> Result<(
     Ok(())
 }
 
-/// The index of a manager among those of an object.
+/// The index of a field manager's entry in an object's managedFields.
 fn entry(object: &Value, manager: &str) -> Result<usize> {
     let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
     entries.map(|entry| &entry["manager"]).position(|name| name == manager).with_context(|| format!("no {manager}"))

@@ -1,4 +1,4 @@
-//! The table of client certificates: what each is, and what becomes of who presents it.
+//! A table of client certificates with their outcomes.
 
 use std::sync::Arc;
 
@@ -17,65 +17,89 @@ use tonic::Code;
 
 use support::{
     dial,
-    presented::{Presented, Signer, client, connect},
-    world,
+    presented::{PresentedCertificate, TestCa, client_params, connect},
+    shared_cluster,
 };
 
-/// What becomes of a client.
+/// The outcome of a connection.
 #[derive(Debug)]
 enum Outcome {
-    /// It is the user of its certificate.
+    /// The client is the user of its certificate.
     Accepted,
     /// The server ends the handshake with this alert.
     Refused(Alert),
-    /// The server ends the connection while the certificate is still on its way; whether its alert arrives is chance.
+    /// The server ends the connection while it still receives the certificate. Its alert may arrive or not.
     CutOff,
-    /// The connection stands, and no call about counts is allowed.
+    /// The handshake succeeds, and the server refuses every call about counts.
     NoCalls,
 }
 
 use Outcome::{Accepted, CutOff, NoCalls, Refused};
 
-/// What is presented, how it is made, what becomes of it.
-type Row = (&'static str, fn(&Signer) -> Result<Presented>, Outcome);
+/// A client certificate, and the outcome of a connection with it.
+struct Row {
+    name: &'static str,
+    make: fn(&TestCa) -> Result<PresentedCertificate>,
+    outcome: Outcome,
+}
 
 const TABLE: &[Row] = &[
-    ("none", |_| Ok(Presented::none()), Refused(Alert::CertificateRequired)),
-    ("ours", |ca| ca.sign(client("mallory")), Accepted),
-    ("of another CA", |_| other_ca("another CA")?.sign(client("mallory")), Refused(Alert::UnknownCA)),
-    ("self-signed", self_signed, Refused(Alert::UnknownCA)),
-    ("expired", |ca| ca.sign(valid(2000, 2020)), Refused(Alert::CertificateExpired)),
-    ("not yet valid", |ca| ca.sign(valid(2100, 2101)), Refused(Alert::CertificateExpired)),
-    ("for servers only", |ca| ca.sign(server_only()), Refused(Alert::UnsupportedCertificate)),
-    ("for no usage in particular", |ca| ca.sign(any_usage()), Accepted),
-    ("a CA's, as a leaf", |ca| ca.sign(authority("mallory")), Refused(Alert::CertificateUnknown)),
-    ("through an intermediate", through_intermediate, Accepted),
-    ("ours, with another key", with_another_key, Refused(Alert::DecryptError)),
-    ("P-384", |ca| ca.sign_key(client("mallory"), &KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?), Accepted),
-    ("Ed25519", |ca| ca.sign_key(client("mallory"), &KeyPair::generate_for(&PKCS_ED25519)?), Accepted),
-    ("with an empty CN", |ca| ca.sign(client("")), NoCalls),
-    ("without a CN", |ca| ca.sign(without_name()), NoCalls),
-    ("of 40 KB", |ca| ca.sign(of_size(40_000)), Accepted),
-    ("of 100 KB", |ca| ca.sign(of_size(100_000)), CutOff),
+    Row { name: "none", make: |_| Ok(PresentedCertificate::none()), outcome: Refused(Alert::CertificateRequired) },
+    Row { name: "ours", make: |ca| ca.sign(client_params("mallory")), outcome: Accepted },
+    Row {
+        name: "of another CA",
+        make: |_| other_ca("another CA")?.sign(client_params("mallory")),
+        outcome: Refused(Alert::UnknownCA),
+    },
+    Row { name: "self-signed", make: self_signed, outcome: Refused(Alert::UnknownCA) },
+    Row { name: "expired", make: |ca| ca.sign(valid(2000, 2020)), outcome: Refused(Alert::CertificateExpired) },
+    Row { name: "not yet valid", make: |ca| ca.sign(valid(2100, 2101)), outcome: Refused(Alert::CertificateExpired) },
+    Row {
+        name: "for servers only",
+        make: |ca| ca.sign(server_only()),
+        outcome: Refused(Alert::UnsupportedCertificate),
+    },
+    Row { name: "for no usage in particular", make: |ca| ca.sign(any_usage()), outcome: Accepted },
+    Row {
+        name: "a CA's, as a leaf",
+        make: |ca| ca.sign(authority("mallory")),
+        outcome: Refused(Alert::CertificateUnknown),
+    },
+    Row { name: "through an intermediate", make: through_intermediate, outcome: Accepted },
+    Row { name: "ours, with another key", make: with_another_key, outcome: Refused(Alert::DecryptError) },
+    Row {
+        name: "P-384",
+        make: |ca| ca.sign_key(client_params("mallory"), &KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?),
+        outcome: Accepted,
+    },
+    Row {
+        name: "Ed25519",
+        make: |ca| ca.sign_key(client_params("mallory"), &KeyPair::generate_for(&PKCS_ED25519)?),
+        outcome: Accepted,
+    },
+    Row { name: "with an empty CN", make: |ca| ca.sign(client_params("")), outcome: NoCalls },
+    Row { name: "without a CN", make: |ca| ca.sign(without_name()), outcome: NoCalls },
+    Row { name: "of 40 KB", make: |ca| ca.sign(of_size(40_000)), outcome: Accepted },
+    Row { name: "of 100 KB", make: |ca| ca.sign(of_size(100_000)), outcome: CutOff },
 ];
 
-/// A name such as the CA's of the certificates command.
+/// The name of the CA of the certificates command.
 const OUR_CA: &str = "replica-count-manager CA";
 
 #[tokio::test]
-async fn each_client_certificate_has_its_outcome() -> Result<()> {
-    let world = world().await?;
-    let ca = Signer::load(world.certificates())?;
+async fn the_server_accepts_and_refuses_the_expected_client_certificates() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let ca = TestCa::load(cluster.certificates())?;
     let mut wrong = Vec::new();
-    for (name, make, expected) in TABLE {
-        let config = Arc::new(make(&ca)?.config(&world.certificates().join("ca/ca.crt"))?);
-        if let Err(error) = check(world.grpc_address(), config, expected).await {
+    for Row { name, make, outcome: expected } in TABLE {
+        let config = Arc::new(make(&ca)?.tls_config(&cluster.certificates().join("ca/ca.crt"))?);
+        if let Err(error) = check(cluster.grpc_address(), config, expected).await {
             wrong.push(format!("{name}: expected {expected:?}: {error:#}"));
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // And whoever was refused has harmed nobody.
-    world.client()?.get_server_info(v1::GetServerInfoRequest {}).await?;
+    // The refused clients have not harmed the server.
+    cluster.client()?.get_server_info(v1::GetServerInfoRequest {}).await?;
     Ok(())
 }
 
@@ -107,15 +131,15 @@ async fn check(address: &str, config: Arc<rustls::ClientConfig>, expected: &Outc
 }
 
 #[tokio::test]
-async fn no_session_is_resumed_so_each_connection_shows_its_certificate() -> Result<()> {
-    let world = world().await?;
-    let ca = Signer::load(world.certificates())?;
-    let mut config = ca.sign(client("mallory"))?.config(&world.certificates().join("ca/ca.crt"))?;
+async fn no_tls_session_is_resumed() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let ca = TestCa::load(cluster.certificates())?;
+    let mut config = ca.sign(client_params("mallory"))?.tls_config(&cluster.certificates().join("ca/ca.crt"))?;
     config.resumption = Resumption::in_memory_sessions(8);
     config.enable_early_data = true;
     let config = Arc::new(config);
     for _ in 0..3 {
-        let stream = connect(world.grpc_address(), config.clone()).await??;
+        let stream = connect(cluster.grpc_address(), config.clone()).await??;
         let session = stream.get_ref().1;
         assert_eq!(session.handshake_kind(), Some(HandshakeKind::Full));
         assert_eq!(session.tls13_tickets_received(), 0);
@@ -125,40 +149,40 @@ async fn no_session_is_resumed_so_each_connection_shows_its_certificate() -> Res
 
 #[tokio::test]
 async fn a_client_that_does_not_offer_http_2_is_refused() -> Result<()> {
-    let world = world().await?;
-    let ca = Signer::load(world.certificates())?;
+    let cluster = shared_cluster().await?;
+    let ca = TestCa::load(cluster.certificates())?;
     for protocols in [vec![], vec![b"http/1.1".to_vec()]] {
-        let mut config = ca.sign(client("mallory"))?.config(&world.certificates().join("ca/ca.crt"))?;
+        let mut config = ca.sign(client_params("mallory"))?.tls_config(&cluster.certificates().join("ca/ca.crt"))?;
         config.alpn_protocols = protocols;
-        assert!(connect(world.grpc_address(), Arc::new(config)).await?.is_err());
+        assert!(connect(cluster.grpc_address(), Arc::new(config)).await?.is_err());
     }
     Ok(())
 }
 
-fn other_ca(name: &str) -> Result<Signer> {
+fn other_ca(name: &str) -> Result<TestCa> {
     let (key, params) = (KeyPair::generate()?, authority(name));
     let certificate = params.self_signed(&key)?.der().clone();
-    Ok(Signer { certificate, issuer: Issuer::new(params, key) })
+    Ok(TestCa { certificate, issuer: Issuer::new(params, key) })
 }
 
-fn self_signed(_: &Signer) -> Result<Presented> {
+fn self_signed(_: &TestCa) -> Result<PresentedCertificate> {
     let key = KeyPair::generate()?;
-    let certificate = client(OUR_CA).self_signed(&key)?.der().clone();
-    Presented::chain(vec![certificate], &private(&key)?)
+    let certificate = client_params(OUR_CA).self_signed(&key)?.der().clone();
+    PresentedCertificate::chain(vec![certificate], &private(&key)?)
 }
 
-fn through_intermediate(ca: &Signer) -> Result<Presented> {
+fn through_intermediate(ca: &TestCa) -> Result<PresentedCertificate> {
     let (key, params) = (KeyPair::generate()?, authority("an intermediate"));
     let certificate = params.signed_by(&key, &ca.issuer)?.der().clone();
-    let intermediate = Signer { certificate, issuer: Issuer::new(params, key) };
+    let intermediate = TestCa { certificate, issuer: Issuer::new(params, key) };
     let key = KeyPair::generate()?;
-    let leaf = client("mallory").signed_by(&key, &intermediate.issuer)?.der().clone();
-    Presented::chain(vec![leaf, intermediate.certificate], &private(&key)?)
+    let leaf = client_params("mallory").signed_by(&key, &intermediate.issuer)?.der().clone();
+    PresentedCertificate::chain(vec![leaf, intermediate.certificate], &private(&key)?)
 }
 
-fn with_another_key(ca: &Signer) -> Result<Presented> {
-    let certificate: CertificateDer<'_> = client("mallory").signed_by(&KeyPair::generate()?, &ca.issuer)?.into();
-    Presented::chain(vec![certificate], &private(&KeyPair::generate()?)?)
+fn with_another_key(ca: &TestCa) -> Result<PresentedCertificate> {
+    let certificate: CertificateDer<'_> = client_params("mallory").signed_by(&KeyPair::generate()?, &ca.issuer)?.into();
+    PresentedCertificate::chain(vec![certificate], &private(&KeyPair::generate()?)?)
 }
 
 fn private(key: &KeyPair) -> Result<PrivateKeyDer<'static>> {
@@ -170,14 +194,14 @@ fn authority(name: &str) -> CertificateParams {
 }
 
 fn valid(from: i32, to: i32) -> CertificateParams {
-    with(client("mallory"), |params| {
+    with(client_params("mallory"), |params| {
         params.not_before = date_time_ymd(from, 1, 1);
         params.not_after = date_time_ymd(to, 1, 1);
     })
 }
 
 fn server_only() -> CertificateParams {
-    with(client("mallory"), |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth])
+    with(client_params("mallory"), |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth])
 }
 
 fn any_usage() -> CertificateParams {
@@ -185,16 +209,16 @@ fn any_usage() -> CertificateParams {
 }
 
 fn without_name() -> CertificateParams {
-    with(client(""), |params| params.distinguished_name = DistinguishedName::new())
+    with(client_params(""), |params| params.distinguished_name = DistinguishedName::new())
 }
 
 fn of_size(bytes: usize) -> CertificateParams {
     let filler = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![0; bytes]);
-    with(client("mallory"), |params| params.custom_extensions = vec![filler])
+    with(client_params("mallory"), |params| params.custom_extensions = vec![filler])
 }
 
 fn named(name: &str) -> CertificateParams {
-    with(client(name), |params| params.extended_key_usages.clear())
+    with(client_params(name), |params| params.extended_key_usages.clear())
 }
 
 fn with(mut params: CertificateParams, change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {

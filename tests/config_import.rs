@@ -1,5 +1,5 @@
-//! `kubectl replicas config import`: what is taken over works, and what would not is refused before anything is written.
-//! And `config set`.
+//! `kubectl replicas config import`: an imported certificate works, and an unusable one is refused before anything is
+//! written. Also `config set` and `config unset`.
 
 use std::{
     fs,
@@ -13,12 +13,12 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::json;
 
 use support::{
-    Namespace, Outcome, User, World,
-    presented::{Signer, client},
-    release, world,
+    Namespace, Outcome, TestCluster, User,
+    presented::{TestCa, client_params},
+    release, shared_cluster,
 };
 
-/// Three contents in PEM.
+/// A CA, a client certificate and its key, in PEM.
 #[derive(Clone)]
 struct Pem {
     ca: String,
@@ -27,52 +27,51 @@ struct Pem {
 }
 
 impl Pem {
-    /// The certificate of a user that the server of the shared cluster accepts.
-    fn of(world: &World, user: &str) -> Result<Self> {
-        Self::with(world, client(user))
+    /// A certificate that the server of the shared cluster accepts.
+    fn of(cluster: &TestCluster, user: &str) -> Result<Self> {
+        Self::with(cluster, client_params(user))
     }
 
-    fn with(world: &World, params: CertificateParams) -> Result<Self> {
+    fn with(cluster: &TestCluster, params: CertificateParams) -> Result<Self> {
         let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &Signer::load(world.certificates())?.issuer)?.pem();
-        let ca = fs::read_to_string(world.certificates().join("ca/ca.crt"))?;
+        let certificate = params.signed_by(&key, &TestCa::load(cluster.certificates())?.issuer)?.pem();
+        let ca = fs::read_to_string(cluster.certificates().join("ca/ca.crt"))?;
         Ok(Self { ca, certificate, key: key.serialize_pem() })
     }
 
-    /// Writes them to files of a folder, and returns the flags that name them.
+    /// Writes the contents to files of a folder, and returns the flags that name them.
     fn write(&self, folder: &Path) -> Result<Vec<String>> {
         fs::create_dir_all(folder)?;
-        let flags = [
-            ("--certificate-authority", "ca.crt", &self.ca),
-            ("--client-certificate", "some.crt", &self.certificate),
-            ("--client-key", "some.key", &self.key),
-        ];
-        let flag = |(flag, file, content): (&str, &str, &String)| -> Result<String> {
+        let write = |flag: &str, file: &str, content: &str| -> Result<String> {
             let path = folder.join(file);
             fs::write(&path, content)?;
             Ok(format!("{flag}={}", path.display()))
         };
-        flags.into_iter().map(flag).collect()
+        Ok(vec![
+            write("--certificate-authority", "ca.crt", &self.ca)?,
+            write("--client-certificate", "some.crt", &self.certificate)?,
+            write("--client-key", "some.key", &self.key)?,
+        ])
     }
 }
 
-/// A user who may connect, and a folder for the files that are imported.
+/// A user who may connect, and a folder for the imported files.
 async fn user(name: &str) -> Result<(User<'static>, PathBuf)> {
-    let world = world().await?;
-    let user = User::new(world, name)?;
-    user.may_connect().await?;
-    Ok((user, world.cluster.folder().join(format!("files-of-{name}"))))
+    let cluster = shared_cluster().await?;
+    let user = User::new(cluster, name)?;
+    user.grant_connect().await?;
+    Ok((user, cluster.folder().join(format!("files-of-{name}"))))
 }
 
 async fn import(user: &User<'_>, flags: &[String]) -> Result<Outcome> {
     let flags = flags.iter().map(String::as_str);
-    let outcome = user.replicas(&["config", "import"].into_iter().chain(flags).collect::<Vec<_>>()).await?;
+    let outcome = user.try_run(&["config", "import"].into_iter().chain(flags).collect::<Vec<_>>()).await?;
     ensure!(!format!("{outcome:?}").contains("PRIVATE"), "a key is shown");
     Ok(outcome)
 }
 
-/// Checks that an import was told in one line, and that what it stored works.
-async fn works(user: &User<'_>, outcome: &Outcome, namespace: &str) -> Result<()> {
+/// Checks that an import printed one line, and that the imported certificate works.
+async fn assert_import_works(user: &User<'_>, outcome: &Outcome, namespace: &str) -> Result<()> {
     ensure!(outcome.code == Some(0) && outcome.stderr.is_empty(), "{outcome:?}");
     let context = context(user)?;
     let line = format!(
@@ -80,8 +79,8 @@ async fn works(user: &User<'_>, outcome: &Outcome, namespace: &str) -> Result<()
     );
     assert_eq!(outcome.stdout, line);
     assert_eq!(fs::metadata(&user.config)?.permissions().mode() & 0o777, 0o600);
-    user.does(&["list", "-n", namespace]).await?;
-    let view = user.does(&["config", "view"]).await?;
+    user.run(&["list", "-n", namespace]).await?;
+    let view = user.run(&["config", "view"]).await?;
     ensure!(view.contains("keyData: DATA+OMITTED") && !view.contains("login"), "{view}");
     Ok(())
 }
@@ -92,35 +91,35 @@ fn context(user: &User<'_>) -> Result<String> {
 }
 
 /// An administrator's certificate.
-fn admin(world: &World) -> Result<Pem> {
-    let mut params = client("admin");
+fn admin(cluster: &TestCluster) -> Result<Pem> {
+    let mut params = client_params("admin");
     params.distinguished_name.push(rcgen::DnType::OrganizationName, "replica-count-manager:admins");
-    Pem::with(world, params)
+    Pem::with(cluster, params)
 }
 
 #[tokio::test]
-async fn what_is_imported_from_files_works_without_them() -> Result<()> {
+async fn an_imported_certificate_works_after_its_files_are_deleted() -> Result<()> {
     let shop = Namespace::shared("import").await?;
     let (iris, folder) = user("iris").await?;
-    let imported = import(&iris, &admin(shop.world)?.write(&folder)?).await?;
+    let imported = import(&iris, &admin(shop.cluster)?.write(&folder)?).await?;
     fs::remove_dir_all(&folder)?;
-    works(&iris, &imported, &shop.name).await?;
-    let logout = iris.replicas(&["logout"]).await?;
+    assert_import_works(&iris, &imported, &shop.name).await?;
+    let logout = iris.try_run(&["logout"]).await?;
     ensure!(logout.code == Some(3) && logout.stderr.contains("is not from a login"), "{logout:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_imported_from_a_secret_works_with_either_spelling_of_its_keys() -> Result<()> {
+async fn a_certificate_is_imported_from_a_secret_with_either_set_of_keys() -> Result<()> {
     let shop = Namespace::shared("import").await?;
     let (jack, _) = user("jack").await?;
     let flags = |name: &str| [format!("--from-secret={name}"), format!("--namespace={}", shop.name)];
     let refused = import(&jack, &flags("tls")).await?;
     ensure!(refused.code == Some(3) && refused.stderr.contains("not allowed to get the secret tls"), "{refused:?}");
-    jack.may_edit(&shop.name).await?;
+    jack.grant_edit(&shop.name).await?;
     for (name, stem) in [("tls", "tls"), ("client", "client")] {
-        secret(&shop, name, stem, &admin(shop.world)?).await?;
-        works(&jack, &import(&jack, &flags(name)).await?, &shop.name).await?;
+        secret(&shop, name, stem, &admin(shop.cluster)?).await?;
+        assert_import_works(&jack, &import(&jack, &flags(name)).await?, &shop.name).await?;
     }
     let before = fs::read(&jack.config)?;
     let missing = import(&jack, &flags("other")).await?;
@@ -130,7 +129,7 @@ async fn what_is_imported_from_a_secret_works_with_either_spelling_of_its_keys()
     let incomplete = import(&jack, &flags("opaque")).await?;
     let message = format!("error: the Secret opaque in the namespace {} has no ca.crt and no client.key\n", shop.name);
     ensure!(incomplete.code == Some(3) && incomplete.stderr.starts_with(&message), "{incomplete:?}");
-    secret(&shop, "wrong", "tls", &Pem { key: "x".to_owned(), ..admin(shop.world)? }).await?;
+    secret(&shop, "wrong", "tls", &Pem { key: "x".to_owned(), ..admin(shop.cluster)? }).await?;
     let wrong = import(&jack, &flags("wrong")).await?;
     let message = format!("error: tls.key of the Secret wrong in the namespace {} holds no key in PEM\n", shop.name);
     ensure!(wrong.code == Some(3) && wrong.stderr.starts_with(&message), "{wrong:?}");
@@ -146,52 +145,84 @@ async fn secret(shop: &Namespace<'_>, name: &str, stem: &str, pem: &Pem) -> Resu
     shop.kubectl_with(&["create", "--filename=-"], &secret.to_string()).await.map(drop)
 }
 
-/// What is wrong, how it is made, what is said.
-type Row = (&'static str, fn(&World, Pem) -> Result<Pem>, &'static str);
+/// An unusable certificate, and a part of the error.
+struct Row {
+    name: &'static str,
+    make: fn(&TestCluster, Pem) -> Result<Pem>,
+    message: &'static str,
+}
 
 const NO_X509: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
 const TABLE: &[Row] = &[
-    ("no CA", |_, pem| Ok(Pem { ca: "x".into(), ..pem }), "ca.crt\" holds no CA certificate in PEM"),
-    ("a CA of nonsense", |_, pem| Ok(Pem { ca: NO_X509.into(), ..pem }), "ca.crt\" cannot be used"),
-    (
-        "no certificate",
-        |_, pem| Ok(Pem { certificate: pem.key.clone(), ..pem }),
-        "some.crt\" holds no client certificate",
-    ),
-    ("nonsense", |_, pem| Ok(Pem { certificate: NO_X509.into(), ..pem }), "some.crt\" is no X.509 certificate"),
-    ("broken PEM", |_, pem| Ok(Pem { certificate: pem.certificate.replace("END", "E"), ..pem }), "in PEM"),
-    ("no key", |_, pem| Ok(Pem { key: pem.certificate.clone(), ..pem }), "some.key\" holds no key in PEM"),
-    (
-        "a key of nonsense",
-        |_, pem| Ok(Pem { key: NO_X509.replace("CERTIFICATE", "PRIVATE KEY"), ..pem }),
-        "some.key\" cannot be used",
-    ),
-    (
-        "another key",
-        |_, pem| Ok(Pem { key: KeyPair::generate()?.serialize_pem(), ..pem }),
-        "the key does not belong to the client",
-    ),
-    ("expired", |world, _| valid(world, 2000, 2020), "the client certificate of kate expired at 2020-01-01T00:00:00Z"),
-    ("not yet valid", |world, _| valid(world, 2100, 2101), "the client certificate of kate is not valid before 2100"),
+    Row {
+        name: "no CA",
+        make: |_, pem| Ok(Pem { ca: "x".into(), ..pem }),
+        message: "ca.crt\" holds no CA certificate in PEM",
+    },
+    Row {
+        name: "a CA of nonsense",
+        make: |_, pem| Ok(Pem { ca: NO_X509.into(), ..pem }),
+        message: "ca.crt\" cannot be used",
+    },
+    Row {
+        name: "no certificate",
+        make: |_, pem| Ok(Pem { certificate: pem.key.clone(), ..pem }),
+        message: "some.crt\" holds no client certificate",
+    },
+    Row {
+        name: "nonsense",
+        make: |_, pem| Ok(Pem { certificate: NO_X509.into(), ..pem }),
+        message: "some.crt\" is no X.509 certificate",
+    },
+    Row {
+        name: "broken PEM",
+        make: |_, pem| Ok(Pem { certificate: pem.certificate.replace("END", "E"), ..pem }),
+        message: "in PEM",
+    },
+    Row {
+        name: "no key",
+        make: |_, pem| Ok(Pem { key: pem.certificate.clone(), ..pem }),
+        message: "some.key\" holds no key in PEM",
+    },
+    Row {
+        name: "a key of nonsense",
+        make: |_, pem| Ok(Pem { key: NO_X509.replace("CERTIFICATE", "PRIVATE KEY"), ..pem }),
+        message: "some.key\" cannot be used",
+    },
+    Row {
+        name: "another key",
+        make: |_, pem| Ok(Pem { key: KeyPair::generate()?.serialize_pem(), ..pem }),
+        message: "the key does not belong to the client",
+    },
+    Row {
+        name: "expired",
+        make: |cluster, _| valid(cluster, 2000, 2020),
+        message: "the client certificate of kate expired at 2020-01-01T00:00:00Z",
+    },
+    Row {
+        name: "not yet valid",
+        make: |cluster, _| valid(cluster, 2100, 2101),
+        message: "the client certificate of kate is not valid before 2100",
+    },
 ];
 
-fn valid(world: &World, from: i32, to: i32) -> Result<Pem> {
-    let mut params = client("kate");
+fn valid(cluster: &TestCluster, from: i32, to: i32) -> Result<Pem> {
+    let mut params = client_params("kate");
     (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
-    Pem::with(world, params)
+    Pem::with(cluster, params)
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_refused_and_nothing_is_written() -> Result<()> {
-    let world = world().await?;
+async fn unusable_files_are_refused_and_the_configuration_is_unchanged() -> Result<()> {
+    let cluster = shared_cluster().await?;
     let (kate, folder) = user("kate").await?;
     let before = "# Mine.\ncontexts: {}\n";
     fs::create_dir_all(kate.config.parent().context("no folder")?)?;
     fs::write(&kate.config, before)?;
     let mut wrong = Vec::new();
-    for (what, make, message) in TABLE {
-        let outcome = import(&kate, &make(world, Pem::of(world, "kate")?)?.write(&folder)?).await?;
+    for Row { name, make, message } in TABLE {
+        let outcome = import(&kate, &make(cluster, Pem::of(cluster, "kate")?)?.write(&folder)?).await?;
         let (said, lines) =
             (&outcome.stderr, outcome.stderr.lines().filter(|line| line.starts_with("error: ")).count());
         let is_clear = lines == 1 && said.contains(message) && said.contains("\nhint: ");
@@ -200,7 +231,7 @@ async fn what_cannot_be_used_is_refused_and_nothing_is_written() -> Result<()> {
             || !outcome.stdout.is_empty()
             || fs::read_to_string(&kate.config)? != before
         {
-            wrong.push(format!("{what}: {outcome:?}"));
+            wrong.push(format!("{name}: {outcome:?}"));
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -217,12 +248,12 @@ async fn what_cannot_be_used_is_refused_and_nothing_is_written() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_certificate_of_another_ca_is_taken_with_a_warning() -> Result<()> {
-    let world = world().await?;
+async fn a_certificate_of_another_ca_is_imported_with_a_warning() -> Result<()> {
+    let cluster = shared_cluster().await?;
     let (liam, folder) = user("liam").await?;
-    let other = world.cluster.folder().join("another-ca-of-liam");
+    let other = cluster.folder().join("another-ca-of-liam");
     release::make_certificates(&other).await?;
-    let pem = Pem { ca: fs::read_to_string(other.join("ca/ca.crt"))?, ..Pem::of(world, "liam")? };
+    let pem = Pem { ca: fs::read_to_string(other.join("ca/ca.crt"))?, ..Pem::of(cluster, "liam")? };
     let outcome = import(&liam, &pem.write(&folder)?).await?;
     ensure!(
         outcome.code == Some(0) && outcome.stdout.starts_with("imported the client certificate of liam"),
@@ -235,9 +266,9 @@ async fn a_certificate_of_another_ca_is_taken_with_a_warning() -> Result<()> {
 }
 
 #[tokio::test]
-async fn settings_are_changed_one_by_one() -> Result<()> {
-    let mia = User::new(world().await?, "mia")?;
-    let set = async |arguments: &[&str]| mia.replicas(&[&["config"], arguments].concat()).await;
+async fn config_set_and_unset_change_one_setting() -> Result<()> {
+    let mia = User::new(shared_cluster().await?, "mia")?;
+    let set = async |arguments: &[&str]| mia.try_run(&[&["config"], arguments].concat()).await;
     for (wrong, message) in [
         (
             ["set", "adress", "localhost:1"],

@@ -1,13 +1,13 @@
-//! The CustomResourceDefinition: in the chart as in the code, and its rules as the API server enforces them.
+//! The CRD: the chart contains the one of the code, and the API server enforces its rules.
 
 use anyhow::Result;
 use kube::CustomResourceExt;
 use replica_count_manager::resources::ReplicaCount;
 
-use support::Namespace;
+use support::{Namespace, manifests::ReplicaCountManifest};
 
 #[test]
-fn the_charts_definition_is_the_one_of_the_code() -> Result<()> {
+fn the_charts_crd_matches_the_code() -> Result<()> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/replica-count-manager/files/crd.yaml");
     let chart = std::fs::read_to_string(path)?;
     let chart = chart.split_once('\n').map_or("", |(_comment, definition)| definition);
@@ -15,56 +15,54 @@ fn the_charts_definition_is_the_one_of_the_code() -> Result<()> {
     Ok(())
 }
 
-fn replica_count(name: &str, api_version: &str, kind: &str, target: &str, replicas: i64) -> String {
-    format!(
-        "apiVersion: replica-count-manager.io/v1
-kind: ReplicaCount
-metadata: {{name: {name}}}
-spec: {{scaleTargetRef: {{apiVersion: {api_version}, kind: {kind}, name: {target}}}, replicas: {replicas}}}
-"
-    )
-}
-
 #[tokio::test]
-async fn the_api_server_enforces_the_rules() -> Result<()> {
+async fn the_api_server_enforces_the_rules_of_the_crd() -> Result<()> {
     let shop = Namespace::shared("rules").await?;
     let create =
         async |manifest: String| shop.kubectl_with(&["create", "--dry-run=server", "--filename=-"], &manifest).await;
     for accepted in [
-        replica_count("deployment.web", "apps/v1", "Deployment", "web", 0),
-        replica_count("statefulset.db", "apps/v1", "StatefulSet", "db", 3),
-        replica_count("rollout.argoproj.io.web", "argoproj.io/v1alpha1", "Rollout", "web", 3),
+        ReplicaCountManifest::deployment("web").replicas(0),
+        ReplicaCountManifest::deployment("db").of_kind("apps/v1", "StatefulSet").name("statefulset.db").replicas(3),
+        ReplicaCountManifest::deployment("web")
+            .of_kind("argoproj.io/v1alpha1", "Rollout")
+            .name("rollout.argoproj.io.web")
+            .replicas(3),
     ] {
-        create(accepted).await?;
+        create(accepted.manifest()).await?;
     }
     for (refused, reason) in [
-        (replica_count("web", "apps/v1", "Deployment", "web", 3), "metadata.name must be"),
-        (replica_count("deployment.api", "apps/v1", "Deployment", "web", 3), "metadata.name must be"),
-        (replica_count("rollout.web", "argoproj.io/v1alpha1", "Rollout", "web", 3), "metadata.name must be"),
-        (replica_count("deployment.web", "apps/v1", "Deployment", "web", -1), "greater than or equal to 0"),
-        (replica_count("deployment.web", "v1", "Deployment", "web", 1), "spec.scaleTargetRef.apiVersion"),
+        (ReplicaCountManifest::deployment("web").name("web").replicas(3), "metadata.name must be"),
+        (ReplicaCountManifest::deployment("web").name("deployment.api").replicas(3), "metadata.name must be"),
         (
-            replica_count(
-                "replicacount.replica-count-manager.io.x",
-                "replica-count-manager.io/v1",
-                "ReplicaCount",
-                "x",
-                1,
-            ),
+            ReplicaCountManifest::deployment("web")
+                .of_kind("argoproj.io/v1alpha1", "Rollout")
+                .name("rollout.web")
+                .replicas(3),
+            "metadata.name must be",
+        ),
+        (ReplicaCountManifest::deployment("web").replicas(-1), "greater than or equal to 0"),
+        (ReplicaCountManifest::deployment("web").of_kind("v1", "Deployment"), "spec.scaleTargetRef.apiVersion"),
+        (
+            ReplicaCountManifest::deployment("x")
+                .of_kind("replica-count-manager.io/v1", "ReplicaCount")
+                .name("replicacount.replica-count-manager.io.x"),
             "cannot be the target of another",
         ),
     ] {
-        let error = create(refused).await.err().map(|error| error.to_string()).unwrap_or_default();
+        let error = create(refused.manifest()).await.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains(reason), "should be refused with {reason:?}: {error:?}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_target_is_immutable_but_for_its_version() -> Result<()> {
+async fn a_target_is_immutable_except_for_its_version() -> Result<()> {
     let shop = Namespace::shared("immutable").await?;
-    let manifest = replica_count("rollout.argoproj.io.web", "argoproj.io/v1alpha1", "Rollout", "web", 3);
-    shop.kubectl_with(&["create", "--filename=-"], &manifest).await?;
+    let manifest = ReplicaCountManifest::deployment("web")
+        .of_kind("argoproj.io/v1alpha1", "Rollout")
+        .name("rollout.argoproj.io.web")
+        .replicas(3);
+    shop.kubectl_with(&["create", "--filename=-"], &manifest.manifest()).await?;
     let patch = async |reference: &str| {
         let patch = format!("--patch={{\"spec\":{{\"scaleTargetRef\":{reference}}}}}");
         shop.kubectl(&["patch", "replicacount/rollout.argoproj.io.web", "--type=merge", &patch]).await
@@ -78,11 +76,12 @@ async fn a_target_is_immutable_but_for_its_version() -> Result<()> {
 }
 
 #[tokio::test]
-async fn kubectl_shows_the_counts() -> Result<()> {
+async fn kubectl_get_shows_the_counts() -> Result<()> {
     let shop = Namespace::shared("columns").await?;
     shop.deployment("web", 2).await?;
     shop.set("web", 3).await?;
-    shop.count("deployment.web", "three ready replicas", |count| count["status"]["ready"] == 3).await?;
+    shop.wait_for_replica_count("deployment.web", "three ready replicas", |count| count["status"]["ready"] == 3)
+        .await?;
     let table = shop.kubectl(&["get", "rcount"]).await?;
     let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     assert_eq!(lines.next().unwrap_or_default()[..4], ["NAME", "DESIRED", "CURRENT", "READY"]);

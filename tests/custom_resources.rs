@@ -1,14 +1,33 @@
-//! Every kind that has `/scale`: custom resources of any shape, as their definitions come, change and go.
+//! Every kind with `/scale`: custom resources of any shape, while their CRDs are created, changed and deleted.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use support::{Namespace, condition, namespace::manifest};
+use support::{Namespace, condition, manifests::Workload};
 
-/// A kind of a test's own, in a group of that name.
+/// A custom resource of one test, in its own API group.
 struct Kind<'a> {
     shop: &'a Namespace<'a>,
     group: String,
+}
+
+/// The variable parts of the kind's CRD.
+struct Definition {
+    /// The version that is served.
+    version: &'static str,
+    /// The field of the spec with the count.
+    field: &'static str,
+    /// The path of the observed count in the status.
+    status: &'static str,
+    /// Whether the status has `readyReplicas`.
+    has_ready: bool,
+}
+
+impl Definition {
+    /// A kind whose count is at `.spec.replicas`.
+    const fn of(version: &'static str) -> Self {
+        Self { version, field: "replicas", status: ".status.replicas", has_ready: false }
+    }
 }
 
 impl<'a> Kind<'a> {
@@ -16,10 +35,11 @@ impl<'a> Kind<'a> {
         Self { shop, group: format!("{}.example.com", shop.name) }
     }
 
-    /// Defines the kind, serving one version, with its counts at `.spec.<field>` and at a path of the status.
-    async fn define(&self, version: &str, field: &str, status: &str, tells_ready: bool) -> Result<()> {
+    /// Creates or changes the CRD.
+    async fn define(&self, definition: Definition) -> Result<()> {
+        let Definition { version, field, status, has_ready } = definition;
         let count = json!({"type": "integer"});
-        let ready = if tells_ready { json!({"readyReplicas": count}) } else { json!({}) };
+        let ready = if has_ready { json!({"readyReplicas": count}) } else { json!({}) };
         let schema = json!({"type": "object", "properties": {
             "spec": {"type": "object", "properties": {field: count}},
             "status": {"type": "object", "properties": ready, "x-kubernetes-preserve-unknown-fields": true},
@@ -42,7 +62,7 @@ impl<'a> Kind<'a> {
         self.shop.kubectl(&["wait", "--for=condition=Established", "--timeout=1m", &name]).await.map(drop)
     }
 
-    /// Grants the server its rights to the kind, as whoever installs one may.
+    /// Grants the server its rights to the kind, as the installer of a kind can.
     async fn grant(&self) -> Result<()> {
         let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
@@ -55,12 +75,12 @@ impl<'a> Kind<'a> {
         self.shop.kubectl_with(&["create", "--filename=-"], &role.to_string()).await.map(drop)
     }
 
-    /// Applies the Widget `w`, as a GitOps tool does.
+    /// Applies the Widget `w` by server-side apply, as a GitOps tool does.
     async fn apply(&self, version: &str, spec: Value) -> Result<()> {
         let widget = json!({"apiVersion": format!("{}/{version}", self.group), "kind": "Widget",
                             "metadata": {"name": "w"}, "spec": spec});
         let apply = ["apply", "--server-side", "--field-manager=gitops", "--filename=-"];
-        // Discovery of the API server shows a new kind a moment later.
+        // The API server's discovery shows a new kind only after a moment.
         cluster::wait::until("the Widget", support::PATIENCE, async || {
             self.shop.kubectl_with(&apply, &widget.to_string()).await
         })
@@ -73,27 +93,27 @@ impl<'a> Kind<'a> {
     }
 
     /// The name of the Widget's ReplicaCount.
-    fn count(&self) -> String {
+    fn count_name(&self) -> String {
         format!("widget.{}.w", self.group)
     }
 
-    /// Creates the ReplicaCount without asking the server, which would refuse one of an unknown kind.
+    /// Creates the ReplicaCount directly, because the server would refuse a Set of an unknown kind.
     async fn hold(&self, replicas: i32) -> Result<()> {
         let target = json!({"apiVersion": format!("{}/v1", self.group), "kind": "Widget", "name": "w"});
         let count = json!({"apiVersion": "replica-count-manager.io/v1", "kind": "ReplicaCount",
-                           "metadata": {"name": self.count()},
+                           "metadata": {"name": self.count_name()},
                            "spec": {"scaleTargetRef": target, "replicas": replicas}});
         self.shop.kubectl_with(&["create", "--filename=-"], &count.to_string()).await.map(drop)
     }
 
     /// Waits until the condition TargetFound has this status and reason.
-    async fn found(&self, status: &str, reason: &str) -> Result<Value> {
+    async fn wait_for_target_found(&self, status: &str, reason: &str) -> Result<Value> {
         let is = |count: &Value| condition(count, "TargetFound") == Some((status, reason));
-        self.shop.count(&self.count(), &format!("TargetFound {status} {reason}"), is).await
+        self.shop.wait_for_replica_count(&self.count_name(), &format!("TargetFound {status} {reason}"), is).await
     }
 
     /// Waits until the Widget's field has this count.
-    async fn reaches(&self, field: &str, replicas: i64) -> Result<()> {
+    async fn wait_for_replicas(&self, field: &str, replicas: i64) -> Result<()> {
         cluster::wait::until(&format!("{field} at {replicas}"), support::PATIENCE, async || {
             let widget = self.shop.get(&self.object()).await?;
             anyhow::ensure!(widget["spec"][field] == replicas, "{}", widget["spec"]);
@@ -102,7 +122,7 @@ impl<'a> Kind<'a> {
         .await
     }
 
-    /// Takes away what would outlive the namespace.
+    /// Deletes the objects that are not in the namespace.
     async fn end(&self) -> Result<()> {
         self.shop.kubectl(&["delete", "clusterrole", &self.group]).await?;
         let name = format!("customresourcedefinition/widgets.{}", self.group);
@@ -111,95 +131,95 @@ impl<'a> Kind<'a> {
 }
 
 #[tokio::test]
-async fn a_kind_like_argo_rollouts_is_held_and_its_ownership_given_back() -> Result<()> {
+async fn the_server_holds_a_kind_like_argo_rollouts_and_gives_ownership_back() -> Result<()> {
     let shop = Namespace::shared("rollouts").await?;
     let kind = Kind::new(&shop);
-    kind.define("v1", "replicas", ".status.replicas", true).await?;
+    kind.define(Definition { has_ready: true, ..Definition::of("v1") }).await?;
     kind.grant().await?;
     kind.apply("v1", json!({"replicas": 2})).await?;
     let target = json!({"namespace": shop.name, "group": kind.group, "kind": "Widget", "name": "w"});
     let request = json!({"target": target, "replicas": 3});
     cluster::wait::until("the Set", support::PATIENCE, async || {
-        Ok(shop.world.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await?)
+        Ok(shop.cluster.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await?)
     })
     .await?;
-    kind.reaches("replicas", 3).await?;
+    kind.wait_for_replicas("replicas", 3).await?;
     let ready = |count: &Value| count["status"]["ready"] == 0 && count["status"]["appliers"] == json!(["gitops"]);
-    let count = shop.count(&kind.count(), "what the kind tells", ready).await?;
+    let count = shop.wait_for_replica_count(&kind.count_name(), "what the kind tells", ready).await?;
     assert_eq!(condition(&count, "Ready"), Some(("False", "ReplicasNotReady")), "{count}");
     for drifts in 1..=2 {
         shop.kubectl(&["scale", &kind.object(), "--replicas=7"]).await?;
-        let status = shop.drifts(&kind.count(), drifts).await?;
+        let status = shop.wait_for_drifts(&kind.count_name(), drifts).await?;
         assert_eq!(status["lastDrift"]["manager"], "kubectl", "{status}");
     }
     kind.apply("v1", json!({"replicas": 4})).await?;
-    let status = shop.drifts(&kind.count(), 3).await?;
+    let status = shop.wait_for_drifts(&kind.count_name(), 3).await?;
     assert_eq!(status["lastDrift"]["manager"], "gitops", "{status}");
     kind.end().await
 }
 
 #[tokio::test]
-async fn a_kind_with_its_count_elsewhere_and_absent_at_first_is_held() -> Result<()> {
+async fn the_server_holds_a_count_at_another_path_that_is_absent_at_first() -> Result<()> {
     let shop = Namespace::shared("sizes").await?;
     let kind = Kind::new(&shop);
-    kind.define("v1", "size", ".status.members", false).await?;
+    kind.define(Definition { field: "size", status: ".status.members", ..Definition::of("v1") }).await?;
     kind.grant().await?;
     kind.apply("v1", json!({})).await?;
     kind.hold(3).await?;
-    kind.reaches("size", 3).await?;
-    kind.found("True", "Found").await?;
+    kind.wait_for_replicas("size", 3).await?;
+    kind.wait_for_target_found("True", "Found").await?;
     shop.kubectl(&["patch", &kind.object(), "--type=merge", "--patch={\"spec\":{\"size\":9}}"]).await?;
-    let status = shop.drifts(&kind.count(), 1).await?;
+    let status = shop.wait_for_drifts(&kind.count_name(), 1).await?;
     assert_eq!(status["lastDrift"]["manager"], "kubectl-patch", "{status}");
     let members = "--patch={\"status\":{\"members\":3}}";
     shop.kubectl(&["patch", &kind.object(), "--type=merge", "--subresource=status", members]).await?;
-    shop.count(&kind.count(), "its members", |count| count["status"]["ready"] == 3).await?;
+    shop.wait_for_replica_count(&kind.count_name(), "its members", |count| count["status"]["ready"] == 3).await?;
     kind.end().await
 }
 
 #[tokio::test]
-async fn a_kind_may_come_go_come_again_and_change_its_version() -> Result<()> {
+async fn a_kind_can_be_defined_deleted_defined_again_and_change_its_version() -> Result<()> {
     let shop = Namespace::shared("comings").await?;
     let kind = Kind::new(&shop);
     kind.hold(3).await?;
-    kind.found("Unknown", "KindNotServed").await?;
-    kind.define("v1alpha1", "replicas", ".status.replicas", false).await?;
-    // Without the rights, it is the rights that are missing, and nothing else suffers.
-    let count = kind.found("Unknown", "Forbidden").await?;
+    kind.wait_for_target_found("Unknown", "KindNotServed").await?;
+    kind.define(Definition::of("v1alpha1")).await?;
+    // Without the rights, only this target's status reports it, and the server stays ready.
+    let count = kind.wait_for_target_found("Unknown", "Forbidden").await?;
     assert!(count.to_string().contains("cannot watch resource"), "{count}");
-    assert_eq!(shop.world.http("/readyz").await?.0, 200);
+    assert_eq!(shop.cluster.http("/readyz").await?.0, 200);
     kind.grant().await?;
-    kind.found("False", "NotFound").await?;
+    kind.wait_for_target_found("False", "NotFound").await?;
     kind.apply("v1alpha1", json!({"replicas": 1})).await?;
-    kind.reaches("replicas", 3).await?;
+    kind.wait_for_replicas("replicas", 3).await?;
 
     let name = format!("customresourcedefinition/widgets.{}", kind.group);
     shop.kubectl(&["delete", &name, "--timeout=1m"]).await?;
-    kind.found("Unknown", "KindNotServed").await?;
-    kind.define("v1alpha1", "replicas", ".status.replicas", false).await?;
+    kind.wait_for_target_found("Unknown", "KindNotServed").await?;
+    kind.define(Definition::of("v1alpha1")).await?;
     kind.apply("v1alpha1", json!({"replicas": 1})).await?;
-    kind.reaches("replicas", 3).await?;
+    kind.wait_for_replicas("replicas", 3).await?;
 
-    kind.define("v1", "replicas", ".status.replicas", false).await?;
+    kind.define(Definition::of("v1")).await?;
     kind.apply("v1", json!({"replicas": 8})).await?;
-    kind.reaches("replicas", 3).await?;
+    kind.wait_for_replicas("replicas", 3).await?;
     kind.end().await
 }
 
 #[tokio::test]
-async fn a_replica_set_is_held_unless_a_deployment_controls_it() -> Result<()> {
+async fn the_server_holds_a_replica_set_unless_a_deployment_controls_it() -> Result<()> {
     let shop = Namespace::shared("replica-sets").await?;
-    shop.kubectl_with(&["create", "--filename=-"], &manifest("ReplicaSet", "alone", 1)).await?;
+    shop.create(&Workload::replica_set("alone").replicas(1)).await?;
     shop.deployment("web", 1).await?;
     let set = async |name: &str| {
         let target = json!({"namespace": shop.name, "kind": "ReplicaSet", "name": name});
         let request = json!({"target": target, "replicas": 2});
-        shop.world.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await
+        shop.cluster.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await
     };
     set("alone").await?;
-    shop.reaches("replicaset/alone", 2).await?;
+    shop.wait_for_replicas("replicaset/alone", 2).await?;
     shop.kubectl(&["scale", "replicaset/alone", "--replicas=5"]).await?;
-    assert_eq!(shop.drifts("replicaset.alone", 1).await?["lastDrift"]["manager"], "kubectl");
+    assert_eq!(shop.wait_for_drifts("replicaset.alone", 1).await?["lastDrift"]["manager"], "kubectl");
 
     let owned = cluster::wait::until("the Deployment's ReplicaSet", support::PATIENCE, async || {
         let list = shop.kubectl(&["get", "replicasets", "--selector=app=web", "--output=name"]).await?;
@@ -213,16 +233,16 @@ async fn a_replica_set_is_held_unless_a_deployment_controls_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_namespace_that_is_deleted_goes_and_the_server_goes_on() -> Result<()> {
+async fn the_server_keeps_working_after_a_namespace_is_deleted() -> Result<()> {
     let (gone, shop) = (Namespace::shared("deleted").await?, Namespace::shared("left").await?);
     for namespace in [&gone, &shop] {
         namespace.deployment("web", 1).await?;
         namespace.set("web", 3).await?;
-        namespace.reaches("deployment/web", 3).await?;
+        namespace.wait_for_replicas("deployment/web", 3).await?;
     }
     gone.kubectl(&["delete", "namespace", &gone.name, "--timeout=1m"]).await?;
     let refusal = gone.set("web", 4).await.err().context("should be refused")?;
     assert!(refusal.to_string().contains("does not exist"), "{refusal}");
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    shop.drifts("deployment.web", 1).await.map(drop)
+    shop.wait_for_drifts("deployment.web", 1).await.map(drop)
 }

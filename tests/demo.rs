@@ -1,4 +1,4 @@
-//! `make demo`: the main job, on a real control plane, as a user would see it. KEEP=1 leaves it running.
+//! `make demo` shows the main task on a real control plane, as users see it. KEEP=1 leaves the cluster running.
 
 use std::{
     env,
@@ -14,7 +14,7 @@ use cluster::{Cluster, Options, ports, run, wait};
 use serde_json::Value;
 use support::{ROOT, release};
 
-/// The end of every wait.
+/// The timeout of every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The namespace of the documented grpcurl call.
@@ -62,7 +62,7 @@ impl Demo {
         Ok(Self { cluster, config })
     }
 
-    /// The main job: a count is set, changed by somebody, and put back.
+    /// Shows the main task: a count is set, another user changes it, and the server corrects it.
     async fn drift(&self) -> Result<()> {
         title("A Deployment, held at 3 replicas");
         self.show(&format!("kubectl create namespace {NAMESPACE}")).await?;
@@ -85,7 +85,7 @@ impl Demo {
         self.show("kubectl replicas get web").await
     }
 
-    /// The latest drift of the Deployment, once it is corrected.
+    /// Waits until the latest drift of the Deployment is corrected, and returns it.
     async fn corrected(&self) -> Result<Value> {
         wait::until("the correction", PATIENCE, async || {
             let get = ["get", "replicacount", "deployment.web", "--output=json", "--namespace", NAMESPACE];
@@ -97,7 +97,7 @@ impl Demo {
         .await
     }
 
-    /// The same without the plugin, through kubectl's own port-forward.
+    /// Shows a call without the plugin, through kubectl's own port-forward.
     async fn grpcurl(&self) -> Result<()> {
         title("Without the plugin: grpcurl through kubectl port-forward");
         let port = ports::free()?;
@@ -114,7 +114,7 @@ impl Demo {
         self.show(&format!("grpcurl {files} {request} localhost:{port} proto.DeploymentsService.ListDeployments")).await
     }
 
-    /// Leaves everything up.
+    /// Leaves the cluster running, and prints how to use and stop it.
     fn keep(self) -> Result<()> {
         let exports = [
             ("KUBECONFIG", OsString::from(self.cluster.kubeconfig())),
@@ -134,7 +134,7 @@ impl Demo {
         Ok(())
     }
 
-    /// Shows a command line and runs it in the project's folder.
+    /// Prints a command line, and runs it in the repository's folder.
     async fn show(&self, line: &str) -> Result<()> {
         println!("$ {line}");
         let mut shell = self.cluster.command("sh");

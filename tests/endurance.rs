@@ -1,4 +1,4 @@
-//! Drifts without end leave nothing behind: no memory, no entries of managedFields, no Events.
+//! Endless drifts do not increase the server's memory, the entries of managedFields or the number of Events.
 
 use std::{env, fmt};
 
@@ -15,48 +15,48 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use support::{
-    Memory, Namespace, PATIENCE, World,
-    namespace::{all, names, replica_count, without_pods},
+    Memory, Namespace, PATIENCE, TestCluster,
+    manifests::{ReplicaCountManifest, Workload, all, names},
 };
 
-/// How many drifts there are, unless the environment variable `DRIFTS` says otherwise.
+/// The number of drifts, unless the environment variable `DRIFTS` sets another.
 const DRIFTS: usize = 100_000;
 
-/// How many targets drift, one after another.
+/// The number of targets that drift, one after another.
 const TARGETS: usize = 200;
 
-/// How many writes of drifts are under way at once.
+/// Concurrent writes of drifts.
 const WRITERS: usize = 16;
 
-/// How many field managers the drifts come from, in turn.
+/// The number of field managers that cause drifts, in turn.
 const MANAGERS: usize = 2;
 
-/// How many drifts of a target one manager writes in a row: for longer than the 5 s between two corrections in a fight. One
-/// that was not named for 6 minutes, because it always came between them, would be named by a further Event.
+/// How many drifts of a target one field manager causes in a row. They take longer than the 5 s between two corrections of
+/// a contested target. Otherwise one manager could always write between the corrections; a manager that was not named for 6
+/// minutes gets another Event.
 const IN_A_ROW: usize = 5;
 
-/// How many counts they write, in turn; all are others than the desired one.
+/// The number of counts that are written, in turn. All differ from the desired count.
 const COUNTS: usize = 5;
 
-/// What could grow, at a moment when all is put back.
+/// The figures that could grow, measured while all targets have their counts.
 struct Figures {
-    /// The server's memory.
     memory: Memory,
-    /// The server's open files, most of them connections, which take memory too.
+    /// The server's open files. Most are connections, which need memory too.
     files: usize,
-    /// The Events of the namespace.
+    /// The number of Events in the namespace.
     events: usize,
-    /// The most entries of managedFields that a target has.
+    /// The most entries of managedFields of a target.
     entries: usize,
-    /// The targets whose statuses tell of drifts.
-    told: usize,
+    /// The number of targets whose status has a drift.
+    drifted: usize,
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory: Memory { resident, peak }, files, events, entries, told } = self;
+        let Self { memory: Memory { resident, peak }, files, events, entries, drifted } = self;
         write!(f, "{resident} KiB of memory, {peak} at most; {files} open files; {events} Events; ")?;
-        write!(f, "up to {entries} entries of managedFields; {told} targets have told of drifts")
+        write!(f, "up to {entries} entries of managedFields; {drifted} targets have drifts")
     }
 }
 
@@ -68,16 +68,16 @@ struct Targets<'a> {
 }
 
 impl<'a> Targets<'a> {
-    /// Creates them: half of them have an applier, who is to own the count again after each correction.
+    /// Creates the targets. Half of them have an applier, which gets the ownership back after each correction.
     async fn new(shop: &'a Namespace<'a>) -> Result<Self> {
         let names = names("web", TARGETS);
         let (applied, created) = names.split_at(TARGETS / 2);
-        let deployment = |name: &str| without_pods(name, 1);
+        let deployment = |name: &str| Workload::deployment(name).replicas(1).without_pods().manifest();
         let apply = ["apply", "--server-side", "--field-manager=deployer", "--filename=-"];
         shop.kubectl_with(&apply, &all(applied, deployment)).await?;
         shop.create_all(created, deployment).await?;
-        shop.create_all(&names, |name| replica_count(name, 1)).await?;
-        let client = shop.world.cluster.client().await?;
+        shop.create_all(&names, |name| ReplicaCountManifest::deployment(name).replicas(1).manifest()).await?;
+        let client = shop.cluster.control_plane.client().await?;
         let deployments = Api::namespaced(client.clone(), &shop.name);
         let targets = Self { shop, client, deployments, names };
         wait::until("all targets in place", PATIENCE, async || {
@@ -89,7 +89,7 @@ impl<'a> Targets<'a> {
         Ok(targets)
     }
 
-    /// Writes drifts by their numbers: the targets one after another, each time to another count.
+    /// Writes drifts by their numbers: one target after another, each time with another count.
     async fn drift(&self, numbers: std::ops::Range<usize>) -> Result<()> {
         let writes = stream::iter(numbers).map(|number| async move {
             let (round, target) = (number / TARGETS, number % TARGETS);
@@ -100,7 +100,7 @@ impl<'a> Targets<'a> {
         Ok(writes.buffer_unordered(WRITERS).try_collect().await?)
     }
 
-    /// Waits until all is put back, and measures.
+    /// Waits until all drifts are corrected, and measures.
     async fn measure(&self, pid: u32) -> Result<Figures> {
         let deployments = wait::until("all targets put back", PATIENCE, async || {
             let all = self.deployments.list(&ListParams::default()).await?.items;
@@ -116,11 +116,11 @@ impl<'a> Targets<'a> {
             files: std::fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
             events: events.list_metadata(&ListParams::default()).await?.items.len(),
             entries: entries.max().context("no Deployment")?,
-            told: self.statuses().await?.iter().filter(|status| status.drifts > 0).count(),
+            drifted: self.statuses().await?.iter().filter(|status| status.drifts > 0).count(),
         })
     }
 
-    /// What the server tells of them.
+    /// The statuses of all ReplicaCounts.
     async fn statuses(&self) -> Result<Vec<ReplicaCountStatus>> {
         let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &self.shop.name);
         let counts = counts.list(&ListParams::default()).await?;
@@ -130,12 +130,12 @@ impl<'a> Targets<'a> {
 
 #[tokio::test]
 #[ignore = "its 100,000 drifts take 20 minutes: make stress"]
-async fn drifts_without_end_leave_nothing_behind() -> Result<()> {
+async fn endless_drifts_grow_neither_memory_nor_events_nor_managed_fields() -> Result<()> {
     let drifts = env::var("DRIFTS").ok().map_or(Ok(DRIFTS), |number| number.parse()).context("DRIFTS is no number")?;
-    let world = World::start(Options::default()).await?;
-    let shop = Namespace::new(&world, "endurance").await?;
+    let cluster = TestCluster::start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "endurance").await?;
     let targets = Targets::new(&shop).await?;
-    let server = world.server().await?.process;
+    let server = cluster.server().await?.process;
     let (pid, begun) = (server.pid()?, Instant::now());
     let mut tenths = Vec::new();
     for tenth in 0..10 {
@@ -145,17 +145,18 @@ async fn drifts_without_end_leave_nothing_behind() -> Result<()> {
         tenths.push(figures);
     }
     let (first, last) = (tenths.first().context("no first")?, tenths.last().context("no last")?);
-    ensure!(first.told == TARGETS, "some targets wait for their turn for ever");
+    ensure!(first.drifted == TARGETS, "the server has never reported some targets");
     ensure!(last.memory.resident * 10 <= first.memory.resident * 11, "the memory grows");
-    // One for each target and actor, and one of the fight: the first tenth may not have come to all of them.
+    // One Event for each target and actor, and one for each contested target. In the first tenth, not all of them may exist
+    // yet.
     ensure!(last.events <= TARGETS * (MANAGERS + 1), "the Events grow");
     ensure!(last.entries <= first.entries, "managedFields grow");
-    wait::until("all drifts told of", PATIENCE, async || {
-        let told: i64 = targets.statuses().await?.iter().map(|status| status.drifts).sum();
-        ensure!(told == i64::try_from(drifts)?, "{told} are");
+    wait::until("all drifts in the statuses", PATIENCE, async || {
+        let drifted: i64 = targets.statuses().await?.iter().map(|status| status.drifts).sum();
+        ensure!(drifted == i64::try_from(drifts)?, "{drifted} are");
         Ok(())
     })
     .await?;
-    ensure!(world.server().await?.process.pid()? == pid, "the server was restarted");
+    ensure!(cluster.server().await?.process.pid()? == pid, "the server was restarted");
     Ok(())
 }

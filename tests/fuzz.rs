@@ -1,4 +1,4 @@
-//! Every call with any message, and any bytes in place of calls, over real connections.
+//! Every call with arbitrary messages, and arbitrary bytes instead of calls, over real connections.
 
 use std::sync::Arc;
 
@@ -13,33 +13,34 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_request::MessageRequest};
 
 use support::{
-    FILES, Namespace, PATIENCE, Standalone, connect,
+    CERTIFICATE_FILES, Namespace, PATIENCE, StandaloneServer, connect,
     raw::{self, PREFACE, frame},
     server_flags,
 };
 
-/// How many calls are under way at once: less than the server allows on a connection.
+/// Concurrent calls: fewer than the server allows on a connection.
 const CALLS: usize = 64;
 
-/// How many connections are open at once.
+/// Concurrent connections.
 const CONNECTIONS: usize = 16;
 
-/// Each call costs as much as many inputs of a parser, and each connection as many calls.
+/// The ratio of parser inputs to calls. A call costs as much as many inputs of a parser.
 const INPUTS_PER_CALL: u64 = 10;
 
-/// See [`INPUTS_PER_CALL`].
+/// The ratio of parser inputs to connections. A connection costs as much as many calls.
 const INPUTS_PER_CONNECTION: u64 = 100;
 
-/// How many calls one connection makes: the client's HTTP/2 ends it after 1,024 calls that ended before they were sent.
+/// Calls on one connection. The client's HTTP/2 implementation ends a connection after 1,024 calls that ended before they
+/// were sent.
 const CALLS_PER_CONNECTION: usize = 10_000;
 
-/// How much memory the server may take beyond what it has after the first calls, in MiB: it keeps answers of RBAC.
+/// Upper bound on the growth of the server's memory after the first calls, in MiB. The server caches the answers of RBAC.
 const GROWTH: u64 = 64;
 
-/// How the messages of tonic begin that refuse what is no protobuf.
+/// The start of tonic's message about a body that is not protobuf.
 const UNREADABLE: &str = "failed to decode Protobuf message";
 
-/// A method and messages that it understands.
+/// A method, and messages that it understands.
 type Method = (&'static str, Vec<Vec<u8>>);
 
 fn replicas(namespace: &str) -> Vec<Method> {
@@ -89,7 +90,7 @@ fn others(namespace: &str) -> Vec<Method> {
     ]
 }
 
-/// Makes so many calls of a method, and tells how many were answered with what they asked for.
+/// Makes a number of calls of a method, and returns how many succeeded.
 async fn fuzz_method(dial: impl Fn() -> Result<Channel>, (path, seeds): &Method, calls: u64) -> Result<u64> {
     let mut mutator = Mutator::default();
     mutator.add_seeds(seeds);
@@ -111,7 +112,7 @@ async fn fuzz_method(dial: impl Fn() -> Result<Channel>, (path, seeds): &Method,
     Ok(accepted)
 }
 
-/// Whether it is the server that answers, in its own words.
+/// Checks that a failed call has an answer of the server's own.
 fn check(answer: &Result<(), Status>) -> Result<()> {
     let Err(status) = answer else { return Ok(()) };
     let is_failure = matches!(status.code(), Code::Unknown | Code::Internal | Code::DataLoss | Code::Cancelled);
@@ -119,7 +120,7 @@ fn check(answer: &Result<(), Status>) -> Result<()> {
     Ok(())
 }
 
-/// A SetReplicaCount on the wire: HTTP/2's preface, settings, headers and the message.
+/// A SetReplicaCount call in HTTP/2 frames: preface, settings, headers and message.
 fn connection(path: &str, message: &[u8]) -> Vec<u8> {
     let field = |name: &str, value: &str| {
         let [name, value] = [name, value].map(|text| [&[text.len() as u8], text.as_bytes()].concat());
@@ -127,15 +128,15 @@ fn connection(path: &str, message: &[u8]) -> Vec<u8> {
     };
     let names =
         [(":path", path), (":authority", "localhost"), ("content-type", "application/grpc"), ("te", "trailers")];
-    // POST and https have numbers.
+    // POST and https have indices in HPACK's static table.
     let headers = [vec![0x83, 0x87], names.map(|(name, value)| field(name, value)).concat()].concat();
     let prefix = [&[0], &u32::try_from(message.len()).unwrap_or_default().to_be_bytes()[..]].concat();
     [PREFACE.to_vec(), frame(1, 4, 1, &headers), frame(0, 1, 1, &[&prefix, message].concat())].concat()
 }
 
-/// Opens so many connections and sends what is nearly one of the seeds.
+/// Opens connections, and sends mutations of the seeds.
 async fn fuzz_connections(
-    server: &Standalone,
+    server: &StandaloneServer,
     name: &str,
     seeds: &[Vec<u8>],
     send: impl AsyncFn(Vec<u8>) -> Result<()>,
@@ -160,15 +161,15 @@ async fn fuzz_connections(
 }
 
 #[tokio::test]
-async fn no_message_and_no_bytes_harm_the_server() -> Result<()> {
+async fn arbitrary_messages_and_bytes_do_not_harm_the_server() -> Result<()> {
     let shop = Namespace::shared("fuzz").await?;
     shop.deployment("web", 3).await?;
-    let (user, world) = (format!("user-{}", shop.name), shop.world);
+    let (user, cluster) = (format!("user-{}", shop.name), shop.cluster);
     let (role, subject) = ("--clusterrole=replica-count-manager-editor", format!("--user={user}"));
     shop.kubectl(&["create", "rolebinding", "fuzz", role, &subject]).await?;
-    let server = world.standalone(server_flags(&shop, world.certificates(), FILES))?;
-    server.listens().await?;
-    let certificate = world.certificate_of(&user).await?;
+    let server = cluster.standalone(server_flags(&shop, cluster.certificates(), CERTIFICATE_FILES))?;
+    server.wait_until_listening().await?;
+    let certificate = cluster.certificate_of(&user).await?;
     let dial = || connect(server.grpc.clone(), &certificate);
     let channel = dial()?;
     let methods = [replicas(&shop.name), others(&shop.name)].concat();
@@ -191,7 +192,7 @@ async fn no_message_and_no_bytes_harm_the_server() -> Result<()> {
         let (path, memory) = (method.0, server.memory()?);
         println!("fuzz {path}: {} calls, {} answered, memory {memory} MiB", grouped(calls), grouped(accepted));
     }
-    let tls = Arc::new(certificate.config(&rustls::version::TLS13)?);
+    let tls = Arc::new(certificate.tls_config(&rustls::version::TLS13)?);
     let http2: Vec<_> = set.1.iter().map(|message| connection(set.0, message)).collect();
     fuzz_connections(&server, "HTTP/2 in TLS", &http2, async |bytes| raw::send(&server.grpc, Some(&tls), &bytes).await)
         .await?;
@@ -210,7 +211,7 @@ async fn no_message_and_no_bytes_harm_the_server() -> Result<()> {
     Ok(())
 }
 
-/// How a client begins to speak TLS.
+/// The ClientHello of a client.
 fn client_hello(config: &Arc<rustls::ClientConfig>) -> Result<Vec<u8>> {
     let mut hello = Vec::new();
     let mut client = rustls::ClientConnection::new(config.clone(), "localhost".try_into()?)?;

@@ -1,101 +1,95 @@
-//! Helm, whose upgrades go on working on a Deployment that is held, and never change its count.
+//! Upgrades by Helm of a managed Deployment. They succeed, and do not change its count.
 
 use anyhow::{Result, ensure};
 use cluster::Options;
 
 use support::{
-    Namespace, World,
-    app::{held, owned_by, upgrade},
+    Namespace, TestCluster,
+    application::{Correction, HelmUpgrade, wait_for_owner},
 };
 
 #[tokio::test]
-async fn helm_4_upgrades_other_counts_without_a_conflict_and_without_changing_ours() -> Result<()> {
+async fn helm_4_upgrades_meet_no_conflict_and_their_counts_are_corrected() -> Result<()> {
     let shop = Namespace::shared("helm4").await?;
-    let helm = || shop.world.cluster.helm();
-    ensure!(upgrade(helm(), &shop, Some(2), "first", &[]).await?.0);
+    let helm = || shop.cluster.helm();
+    HelmUpgrade::to(helm(), "first").replicas(2).run(&shop).await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     for drifts in 1..=3 {
-        owned_by(&shop, "helm").await?;
+        wait_for_owner(&shop, "helm").await?;
         let revision = format!("upgrade-{drifts}");
-        let (done, output) = upgrade(helm(), &shop, Some(3 + drifts), &revision, &[]).await?;
-        ensure!(done, "{output}");
-        held(&shop, &revision, 3, drifts.into(), "helm").await?;
+        HelmUpgrade::to(helm(), &revision).replicas(3 + drifts).run(&shop).await?;
+        Correction { revision: &revision, replicas: 3, drifts: drifts.into(), manager: "helm" }.wait_in(&shop).await?;
     }
-    // A scale in between takes the count from helm, and is named for it.
+    // A scale takes the ownership from Helm. The status names kubectl as its actor.
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    held(&shop, "upgrade-3", 3, 4, "kubectl").await?;
-    owned_by(&shop, "helm").await?;
-    let (done, output) = upgrade(helm(), &shop, Some(9), "last", &[]).await?;
-    ensure!(done, "{output}");
-    held(&shop, "last", 3, 5, "helm").await
+    Correction { revision: "upgrade-3", replicas: 3, drifts: 4, manager: "kubectl" }.wait_in(&shop).await?;
+    wait_for_owner(&shop, "helm").await?;
+    HelmUpgrade::to(helm(), "last").replicas(9).run(&shop).await?;
+    Correction { revision: "last", replicas: 3, drifts: 5, manager: "helm" }.wait_in(&shop).await
 }
 
 #[tokio::test]
-async fn a_server_that_keeps_the_ownership_makes_helm_4_meet_a_conflict() -> Result<()> {
-    let world = World::start_with(Options::default(), &["--set=ownership=keep"]).await?;
-    let shop = Namespace::new(&world, "keep").await?;
-    ensure!(upgrade(world.cluster.helm(), &shop, Some(2), "first", &[]).await?.0);
+async fn helm_4_meets_a_conflict_if_the_server_keeps_the_ownership() -> Result<()> {
+    let cluster = TestCluster::start_with(Options::default(), &["--set=ownership=keep"]).await?;
+    let shop = Namespace::new(&cluster, "keep").await?;
+    HelmUpgrade::to(cluster.helm(), "first").replicas(2).run(&shop).await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
-    let (done, output) = upgrade(world.cluster.helm(), &shop, Some(4), "refused", &[]).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
+    let (done, output) = HelmUpgrade::to(cluster.helm(), "refused").replicas(4).attempt(&shop).await?;
     ensure!(!done && output.contains("conflict with \"replica-count-manager\""), "{output}");
     ensure!(output.contains(".spec.replicas"), "{output}");
-    let (done, output) = upgrade(world.cluster.helm(), &shop, Some(4), "forced", &["--force-conflicts"]).await?;
-    ensure!(done, "{output}");
-    held(&shop, "forced", 3, 1, "helm").await
+    HelmUpgrade::to(cluster.helm(), "forced").replicas(4).flag("--force-conflicts").run(&shop).await?;
+    Correction { revision: "forced", replicas: 3, drifts: 1, manager: "helm" }.wait_in(&shop).await
 }
 
 #[tokio::test]
-async fn a_chart_that_sets_no_count_never_resets_it() -> Result<()> {
+async fn a_chart_without_a_count_never_resets_the_count() -> Result<()> {
     let shop = Namespace::shared("countless").await?;
-    ensure!(upgrade(shop.world.cluster.helm(), &shop, None, "first", &[]).await?.0);
+    HelmUpgrade::to(shop.cluster.helm(), "first").run(&shop).await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
-    // Nobody applies the count, so the server makes itself its owner; before that, a scale leaves no trace.
-    owned_by(&shop, "replica-count-manager").await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
+    // No applier owns the count, so the server makes itself the owner. Before that, managedFields would not show the actor
+    // of a scale.
+    wait_for_owner(&shop, "replica-count-manager").await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    held(&shop, "first", 3, 1, "kubectl").await?;
+    Correction { revision: "first", replicas: 3, drifts: 1, manager: "kubectl" }.wait_in(&shop).await?;
     for revision in ["second", "third"] {
-        let (done, output) = upgrade(shop.world.cluster.helm(), &shop, None, revision, &[]).await?;
-        ensure!(done, "{output}");
-        // A reset would have been a further drift.
-        held(&shop, revision, 3, 1, "kubectl").await?;
+        HelmUpgrade::to(shop.cluster.helm(), revision).run(&shop).await?;
+        // A reset would be another drift.
+        Correction { revision, replicas: 3, drifts: 1, manager: "kubectl" }.wait_in(&shop).await?;
     }
-    let status = shop.drifts("deployment.web", 1).await?;
+    let status = shop.wait_for_drifts("deployment.web", 1).await?;
     ensure!(status["appliers"].is_null(), "{status}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_chart_that_leaves_the_count_out_later_is_named_and_no_longer_an_applier() -> Result<()> {
+async fn helm_stops_being_an_applier_when_its_chart_drops_the_count() -> Result<()> {
     let shop = Namespace::shared("dropped").await?;
-    let helm = || shop.world.cluster.helm();
-    ensure!(upgrade(helm(), &shop, Some(2), "with", &[]).await?.0);
+    let helm = || shop.cluster.helm();
+    HelmUpgrade::to(helm(), "with").replicas(2).run(&shop).await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
-    owned_by(&shop, "helm").await?;
-    let (done, output) = upgrade(helm(), &shop, None, "without", &[]).await?;
-    ensure!(done, "{output}");
-    held(&shop, "without", 3, 1, "helm").await?;
-    owned_by(&shop, "replica-count-manager").await?;
-    let (done, output) = upgrade(helm(), &shop, None, "again", &[]).await?;
-    ensure!(done, "{output}");
-    held(&shop, "again", 3, 1, "helm").await
+    shop.wait_for_replicas("deployment/web", 3).await?;
+    wait_for_owner(&shop, "helm").await?;
+    HelmUpgrade::to(helm(), "without").run(&shop).await?;
+    Correction { revision: "without", replicas: 3, drifts: 1, manager: "helm" }.wait_in(&shop).await?;
+    wait_for_owner(&shop, "replica-count-manager").await?;
+    HelmUpgrade::to(helm(), "again").run(&shop).await?;
+    Correction { revision: "again", replicas: 3, drifts: 1, manager: "helm" }.wait_in(&shop).await
 }
 
 #[tokio::test]
-async fn helm_3_upgrades_are_put_back() -> Result<()> {
+async fn counts_of_helm_3_upgrades_are_corrected() -> Result<()> {
     let shop = Namespace::shared("helm3").await?;
-    let helm = || shop.world.cluster.helm3();
-    ensure!(upgrade(helm(), &shop, Some(2), "first", &[]).await?.0);
+    let helm = || shop.cluster.helm3();
+    HelmUpgrade::to(helm(), "first").replicas(2).run(&shop).await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     for drifts in 1..=3 {
         let revision = format!("upgrade-{drifts}");
-        let (done, output) = upgrade(helm(), &shop, Some(3 + drifts), &revision, &[]).await?;
-        ensure!(done, "{output}");
-        held(&shop, &revision, 3, drifts.into(), "helm").await?;
+        HelmUpgrade::to(helm(), &revision).replicas(3 + drifts).run(&shop).await?;
+        Correction { revision: &revision, replicas: 3, drifts: drifts.into(), manager: "helm" }.wait_in(&shop).await?;
     }
     Ok(())
 }

@@ -1,19 +1,19 @@
-//! The plugin as krew installs it.
+//! The plugin, installed by krew.
 
 use std::fs;
 
 use anyhow::Result;
 use cluster::run;
 
-use support::world;
+use support::shared_cluster;
 
 #[tokio::test]
 async fn krew_installs_the_plugin_from_its_archive_and_kubectl_runs_it() -> Result<()> {
-    let world = world().await?;
-    let dist = world.cluster.folder().join("dist");
+    let cluster = shared_cluster().await?;
+    let dist = cluster.folder().join("dist");
     let script = |name: &str| {
-        let mut script = world.cluster.command(format!("{}/krew/{name}", support::ROOT));
-        // The scripts ask cargo for the version, which needs the user's own toolchain.
+        let mut script = cluster.command(format!("{}/krew/{name}", support::ROOT));
+        // The scripts ask cargo for the version, and cargo needs the user's own toolchain.
         script.env("DIST", &dist).env("HOME", std::env::var_os("HOME").unwrap_or_default());
         script
     };
@@ -23,12 +23,12 @@ async fn krew_installs_the_plugin_from_its_archive_and_kubectl_runs_it() -> Resu
     let manifest = dist.join("replicas.yaml");
     fs::write(&manifest, run(script("manifest").arg(&archive)).await?)?;
 
-    let mut krew = world.cluster.command("krew");
+    let mut krew = cluster.command("krew");
     krew.arg("install").arg("--manifest").arg(&manifest).arg("--archive").arg(&archive);
     run(&mut krew).await?;
-    let version = run(world.cluster.kubectl().args(["replicas", "version", "--client"])).await?;
+    let version = run(cluster.kubectl().args(["replicas", "version", "--client"])).await?;
     assert_eq!(version.trim(), concat!("Client Version: v", env!("CARGO_PKG_VERSION")));
-    let plugins = run(world.cluster.kubectl().args(["plugin", "list"])).await?;
+    let plugins = run(cluster.kubectl().args(["plugin", "list"])).await?;
     assert!(plugins.contains("krew/bin/kubectl-replicas"), "{plugins}");
     Ok(())
 }

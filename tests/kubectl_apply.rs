@@ -1,40 +1,43 @@
-//! kubectl apply in all its ways, and the GitOps tools, which apply as it does.
+//! All forms of `kubectl apply`, and the GitOps tools, which apply in the same forms.
 
 use anyhow::{Result, ensure};
 use cluster::wait;
 
 use support::{
     Namespace, PATIENCE,
-    app::{held, manifest, owned_by, owners},
+    application::{Correction, count_owners, wait_for_owner},
+    manifests::Workload,
 };
 
-/// Applies other counts and templates three times, and checks each time that the count is ours.
-async fn three_times(purpose: &str, flags: &[&str], manager: &str) -> Result<()> {
+/// Applies other counts and templates three times. Checks each time that the server corrects the count and keeps the
+/// template.
+async fn apply_three_times(purpose: &str, flags: &[&str], manager: &str) -> Result<()> {
     let shop = Namespace::shared(purpose).await?;
     let apply = [&["apply", "--filename=-"], flags].concat();
-    shop.kubectl_with(&apply, &manifest(Some(2), "first")).await?;
+    shop.kubectl_with(&apply, &Workload::deployment("web").replicas(2).revision("first").manifest()).await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     for drifts in 1..=3 {
-        not_ours(&shop, flags).await?;
+        wait_until_given_back(&shop, flags).await?;
         let revision = format!("apply-{drifts}");
-        shop.kubectl_with(&apply, &manifest(Some(3 + drifts), &revision)).await?;
-        held(&shop, &revision, 3, drifts.into(), manager).await?;
+        shop.kubectl_with(&apply, &Workload::deployment("web").replicas(3 + drifts).revision(&revision).manifest())
+            .await?;
+        Correction { revision: &revision, replicas: 3, drifts: drifts.into(), manager }.wait_in(&shop).await?;
     }
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    held(&shop, "apply-3", 3, 4, "kubectl").await?;
-    not_ours(&shop, flags).await?;
-    shop.kubectl_with(&apply, &manifest(Some(9), "last")).await?;
-    held(&shop, "last", 3, 5, manager).await
+    Correction { revision: "apply-3", replicas: 3, drifts: 4, manager: "kubectl" }.wait_in(&shop).await?;
+    wait_until_given_back(&shop, flags).await?;
+    shop.kubectl_with(&apply, &Workload::deployment("web").replicas(9).revision("last").manifest()).await?;
+    Correction { revision: "last", replicas: 3, drifts: 5, manager }.wait_in(&shop).await
 }
 
-/// Waits until the ownership is given back, where there is somebody to give it to.
-async fn not_ours(shop: &Namespace<'_>, flags: &[&str]) -> Result<()> {
+/// Waits until the server has given the ownership back. Only server-side apply has an owner to give it to.
+async fn wait_until_given_back(shop: &Namespace<'_>, flags: &[&str]) -> Result<()> {
     if !flags.contains(&"--server-side") {
         return Ok(());
     }
     wait::until("the ownership given back", PATIENCE, async || {
-        let owners = owners(shop).await?;
+        let owners = count_owners(shop).await?;
         ensure!(!owners.contains(&"replica-count-manager".to_owned()), "it is with {owners:?}");
         Ok(())
     })
@@ -42,84 +45,91 @@ async fn not_ours(shop: &Namespace<'_>, flags: &[&str]) -> Result<()> {
 }
 
 #[tokio::test]
-async fn client_side_applies_are_put_back() -> Result<()> {
-    three_times("client-side", &[], "kubectl-client-side-apply").await
+async fn client_side_applies_are_corrected() -> Result<()> {
+    apply_three_times("client-side", &[], "kubectl-client-side-apply").await
 }
 
 #[tokio::test]
 async fn server_side_applies_meet_no_conflict() -> Result<()> {
-    three_times("server-side", &["--server-side"], "kubectl").await
+    apply_three_times("server-side", &["--server-side"], "kubectl").await
 }
 
 #[tokio::test]
-async fn forced_applies_as_by_flux_are_put_back() -> Result<()> {
+async fn forced_applies_of_flux_are_corrected() -> Result<()> {
     let flux = ["--server-side", "--force-conflicts", "--field-manager=kustomize-controller"];
-    three_times("flux", &flux, "kustomize-controller").await
+    apply_three_times("flux", &flux, "kustomize-controller").await
 }
 
 #[tokio::test]
-async fn forced_applies_as_by_argo_cd_are_put_back() -> Result<()> {
+async fn forced_applies_of_argo_cd_are_corrected() -> Result<()> {
     let argo_cd = ["--server-side", "--force-conflicts", "--field-manager=argocd-controller"];
-    three_times("argo-cd", &argo_cd, "argocd-controller").await
+    apply_three_times("argo-cd", &argo_cd, "argocd-controller").await
 }
 
 #[tokio::test]
-async fn an_applier_of_the_count_alone_meets_no_conflict() -> Result<()> {
+async fn an_applier_of_only_the_count_meets_no_conflict() -> Result<()> {
     let shop = Namespace::shared("count-alone").await?;
-    shop.kubectl_with(&["create", "--filename=-"], &manifest(Some(2), "first")).await?;
+    shop.kubectl_with(
+        &["create", "--filename=-"],
+        &Workload::deployment("web").replicas(2).revision("first").manifest(),
+    )
+    .await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     let count = |replicas: i32| {
         format!("{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: web}}, spec: {{replicas: {replicas}}}}}")
     };
     let scaler = ["apply", "--server-side", "--field-manager=scaler", "--filename=-"];
     let first = [&scaler[..], &["--force-conflicts"]].concat();
     shop.kubectl_with(&first, &count(5)).await?;
-    held(&shop, "first", 3, 1, "scaler").await?;
+    Correction { revision: "first", replicas: 3, drifts: 1, manager: "scaler" }.wait_in(&shop).await?;
     for drifts in 2..=3 {
-        // Its whole entry in managedFields went with the count, and comes back with it.
-        owned_by(&shop, "scaler").await?;
+        // The correction removes the whole entry of this manager from managedFields, and giving back restores it.
+        wait_for_owner(&shop, "scaler").await?;
         shop.kubectl_with(&scaler, &count(5 + drifts)).await?;
-        held(&shop, "first", 3, drifts.into(), "scaler").await?;
+        Correction { revision: "first", replicas: 3, drifts: drifts.into(), manager: "scaler" }.wait_in(&shop).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_kustomization_with_a_count_is_put_back() -> Result<()> {
+async fn the_count_of_a_kustomization_is_corrected() -> Result<()> {
     let shop = Namespace::shared("kustomize").await?;
-    let folder = shop.world.cluster.folder().join("kustomization");
+    let folder = shop.cluster.folder().join("kustomization");
     std::fs::create_dir_all(&folder)?;
     let apply = async |replicas: i32, revision: &str| {
         let kustomization = format!("resources: [web.yaml]\nreplicas: [{{name: web, count: {replicas}}}]\n");
         std::fs::write(folder.join("kustomization.yaml"), kustomization)?;
-        std::fs::write(folder.join("web.yaml"), manifest(Some(1), revision))?;
+        std::fs::write(folder.join("web.yaml"), Workload::deployment("web").replicas(1).revision(revision).manifest())?;
         shop.kubectl(&["apply", "--kustomize", &folder.display().to_string()]).await
     };
     apply(2, "first").await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     for drifts in 1..=3 {
         let revision = format!("apply-{drifts}");
         apply(3 + drifts, &revision).await?;
-        held(&shop, &revision, 3, drifts.into(), "kubectl-client-side-apply").await?;
+        Correction { revision: &revision, replicas: 3, drifts: drifts.into(), manager: "kubectl-client-side-apply" }
+            .wait_in(&shop)
+            .await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn whoever_scales_after_a_zero_is_named() -> Result<()> {
+async fn the_status_names_the_actor_of_a_scale_after_a_count_of_zero() -> Result<()> {
     let shop = Namespace::shared("after-zero").await?;
     shop.deployment("web", 3).await?;
     shop.set("web", 3).await?;
-    shop.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
-    // Kubernetes keeps no owner of a 0 that is written through /scale, nor of what follows it there.
+    shop.wait_for_replica_count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3)
+        .await?;
+    // Kubernetes records no owner of a count of 0 that is written through /scale, nor of the next write there.
     shop.kubectl(&["scale", "deployment/web", "--replicas=0"]).await?;
-    let status = shop.drifts("deployment.web", 1).await?;
+    let status = shop.wait_for_drifts("deployment.web", 1).await?;
     ensure!(status["lastDrift"]["manager"] == "unknown", "{status}");
-    owned_by(&shop, "replica-count-manager").await?;
+    wait_for_owner(&shop, "replica-count-manager").await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=8"]).await?;
-    let status = shop.drifts("deployment.web", 2).await?;
+    let status = shop.wait_for_drifts("deployment.web", 2).await?;
     ensure!(status["lastDrift"]["manager"] == "kubectl", "{status}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Several servers, of which one corrects. Each test has a cluster of its own, with two of them.
+//! Two replicas, of which the leader makes corrections. Each test starts its own cluster.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,18 +17,18 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use support::{
-    Namespace, PATIENCE, Server, World, http,
-    namespace::names,
-    pair::{client, leader_and_standby, leads, managed, start, target},
+    Namespace, PATIENCE, Server, TestCluster, http,
+    manifests::names,
+    two_replicas::{client_of, create_managed, is_leader, leader_and_standby, start, target},
 };
 
-/// What a Lease that has run out leaves the next leader for all corrections.
+/// The time that the next leader has for all corrections after the Lease has expired.
 const SOON: Duration = Duration::from_secs(2);
 
-async fn set(world: &World, server: &Server, shop: &Namespace<'_>, name: &str, replicas: i32) -> Result<()> {
+async fn set(cluster: &TestCluster, server: &Server, shop: &Namespace<'_>, name: &str, replicas: i32) -> Result<()> {
     let request =
         v1::SetReplicaCountRequest { target: target(shop, name), replicas: Some(replicas), ..Default::default() };
-    client(world, server)?.set_replica_count(request).await?;
+    client_of(cluster, server)?.set_replica_count(request).await?;
     Ok(())
 }
 
@@ -36,7 +36,7 @@ async fn generation(shop: &Namespace<'_>, name: &str) -> Result<i64> {
     shop.get(&format!("deployment/{name}")).await?["metadata"]["generation"].as_i64().context("no generation")
 }
 
-/// When a line with these words was logged last.
+/// The time of the last log line with these words.
 fn logged(server: &Server, words: &str) -> Result<Timestamp> {
     let log = std::fs::read_to_string(server.process.log().context("no log")?)?;
     let line = log.lines().rfind(|line| line.contains(words)).with_context(|| format!("no {words:?} in {log}"))?;
@@ -44,16 +44,16 @@ fn logged(server: &Server, words: &str) -> Result<Timestamp> {
 }
 
 #[tokio::test]
-async fn all_serve_and_what_happens_while_the_leader_is_killed_is_put_back() -> Result<()> {
-    let world = start(Options::default()).await?;
-    let shop = Namespace::new(&world, "killed").await?;
+async fn all_replicas_serve_and_the_next_leader_corrects_drifts_after_a_kill() -> Result<()> {
+    let cluster = start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "killed").await?;
     let names = names("web", 12);
-    managed(&shop, &names).await?;
-    let (leader, standby) = leader_and_standby(&world).await?;
+    create_managed(&shop, &names).await?;
+    let (leader, standby) = leader_and_standby(&cluster).await?;
     for (server, replicas) in [(&standby, 2), (&leader, 1)] {
-        set(&world, server, &shop, "web-0", replicas).await?;
-        shop.reaches("deployment/web-0", replicas.into()).await?;
-        let mut client = client(&world, server)?;
+        set(&cluster, server, &shop, "web-0", replicas).await?;
+        shop.wait_for_replicas("deployment/web-0", replicas.into()).await?;
+        let mut client = client_of(&cluster, server)?;
         let get = v1::GetReplicaCountRequest { target: target(&shop, "web-0"), ..Default::default() };
         client.get_replica_count(get).await?;
         let list = client.list_replica_counts(v1::ListReplicaCountsRequest::default()).await?.into_inner();
@@ -61,7 +61,7 @@ async fn all_serve_and_what_happens_while_the_leader_is_killed_is_put_back() -> 
         assert_eq!(http(&server.process.address("http")?.to_string(), "/readyz").await?.0, 200);
     }
     let count = |count: &Value| count["status"]["changes"][0]["to"] == 1 && count["status"]["observed"] == 1;
-    shop.count("deployment.web-0", "the change told", count).await?;
+    shop.wait_for_replica_count("deployment.web-0", "the change in the status", count).await?;
     let mut before = Vec::new();
     for name in &names {
         before.push(generation(&shop, name).await?);
@@ -79,41 +79,41 @@ async fn all_serve_and_what_happens_while_the_leader_is_killed_is_put_back() -> 
     .await?;
     let took = killed.elapsed();
     ensure!(took < LEASE_DURATION + SOON, "it took {took:?}");
-    // Whoever leads has renewed within the deadline, and another waits for all of what is left.
+    // The leader has renewed the Lease within the deadline, and the standby waits for the rest of its duration.
     ensure!(took > LEASE_DURATION - RENEW_DEADLINE, "the other did not wait: {took:?}");
     for (name, before) in names.iter().zip(before) {
-        shop.drifts(&format!("deployment.{name}"), 1).await?;
+        shop.wait_for_drifts(&format!("deployment.{name}"), 1).await?;
         assert_eq!(
             generation(&shop, name).await?,
             before + 2,
             "{name}: one write by kubectl and one by the next leader"
         );
     }
-    assert_eq!(leader_and_standby(&world).await?.0.pod, standby.pod);
+    assert_eq!(leader_and_standby(&cluster).await?.0.pod, standby.pod);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_leader_that_stops_hands_over_at_once() -> Result<()> {
-    let world = start(Options::default()).await?;
-    let shop = Namespace::new(&world, "stopped").await?;
-    managed(&shop, &["web".to_owned()]).await?;
-    let (leader, standby) = leader_and_standby(&world).await?;
+async fn a_stopping_leader_hands_over_at_once() -> Result<()> {
+    let cluster = start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "stopped").await?;
+    create_managed(&shop, &["web".to_owned()]).await?;
+    let (leader, standby) = leader_and_standby(&cluster).await?;
     let before = generation(&shop, "web").await?;
     leader.process.terminate()?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=2"]).await?;
-    let status = shop.drifts("deployment.web", 1).await?;
+    let status = shop.wait_for_drifts("deployment.web", 1).await?;
     assert_eq!(status["lastDrift"]["manager"], "kubectl", "{status}");
     assert_eq!(generation(&shop, "web").await?, before + 2);
     let (stopping, released, leading) =
         (logged(&leader, "stopping")?, logged(&leader, "lease released")?, logged(&standby, "leading")?);
     let took = leading.duration_since(stopping);
     ensure!(took.as_millis() < 1000 && leading >= released - Duration::from_millis(50), "it took {took}");
-    assert_eq!(leader_and_standby(&world).await?.0.pod, standby.pod);
+    assert_eq!(leader_and_standby(&cluster).await?.0.pod, standby.pod);
     Ok(())
 }
 
-/// A webhook that holds corrections of a namespace to one count up, until it is dropped; they go through then.
+/// A webhook that delays corrections of a namespace to one count. It lets them through when it is dropped.
 struct Hold {
     listener: TcpListener,
     tls: TlsAcceptor,
@@ -146,23 +146,23 @@ impl Hold {
         Ok(Self { listener, tls: Arc::new(config).into() })
     }
 
-    /// Waits for a correction, which goes through when this is dropped. The API server waits less long for a handshake than
-    /// for an answer.
+    /// Waits for a correction, and completes the TLS handshake, because the API server waits longer for an answer than for
+    /// a handshake. The correction continues when the stream is dropped.
     async fn correction(&self) -> Result<TlsStream<TcpStream>> {
         Ok(self.tls.accept(self.listener.accept().await?.0).await?)
     }
 }
 
 #[tokio::test]
-async fn a_late_write_of_a_leader_that_was_paused_is_put_right_and_is_no_drift() -> Result<()> {
-    let world = start(Options::default()).await?;
-    let shop = Namespace::new(&world, "paused").await?;
-    managed(&shop, &["web".to_owned()]).await?;
-    let (paused, standby) = leader_and_standby(&world).await?;
+async fn a_late_write_of_a_paused_leader_is_corrected_and_is_not_a_drift() -> Result<()> {
+    let cluster = start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "paused").await?;
+    create_managed(&shop, &["web".to_owned()]).await?;
+    let (paused, standby) = leader_and_standby(&cluster).await?;
     let hold = Hold::new(&shop, 1).await?;
-    // The API server hears of a webhook a moment after it was made. A dry run neither fails nor changes anything.
+    // The API server uses a new webhook only after a moment. A dry run does not change the count.
     wait::until("the webhook in force", PATIENCE, async || {
-        let mut scale = world.cluster.kubectl();
+        let mut scale = cluster.kubectl();
         scale.args(["scale", "deployment/web", "--replicas=1", "--dry-run=server", "--request-timeout=1s"]);
         ensure!(!scale.args(["--namespace", &shop.name]).output().await?.status.success(), "it is not yet");
         Ok(())
@@ -176,9 +176,9 @@ async fn a_late_write_of_a_leader_that_was_paused_is_put_right_and_is_no_drift()
     let held = tokio::time::timeout(PATIENCE, hold.correction()).await.context("no correction")??;
     paused.process.pause()?;
 
-    set(&world, &standby, &shop, "web", 5).await?;
-    shop.reaches("deployment/web", 5).await?;
-    assert!(leads(&standby).await?);
+    set(&cluster, &standby, &shop, "web", 5).await?;
+    shop.wait_for_replicas("deployment/web", 5).await?;
+    assert!(is_leader(&standby).await?);
     drop((held, hold));
     wait::until("the late write, and its correction", PATIENCE, async || {
         let (web, written) = (shop.replicas("deployment/web").await?, generation(&shop, "web").await? - before);
@@ -188,39 +188,39 @@ async fn a_late_write_of_a_leader_that_was_paused_is_put_right_and_is_no_drift()
     .await?;
     paused.process.resume()?;
     wait::until("the one that was paused to know", PATIENCE, async || {
-        ensure!(!leads(&paused).await?, "it believes that it leads");
+        ensure!(!is_leader(&paused).await?, "it believes that it leads");
         Ok(())
     })
     .await?;
-    let status = shop.drifts("deployment.web", 1).await?;
+    let status = shop.wait_for_drifts("deployment.web", 1).await?;
     assert_eq!(status["lastDrift"]["manager"], "kubectl", "{status}");
 
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    shop.drifts("deployment.web", 2).await?;
-    assert_eq!(generation(&shop, "web").await? - before, 6, "nobody fights");
-    assert_eq!(leader_and_standby(&world).await?.0.pod, standby.pod);
+    shop.wait_for_drifts("deployment.web", 2).await?;
+    assert_eq!(generation(&shop, "web").await? - before, 6, "the replicas do not undo each other's writes");
+    assert_eq!(leader_and_standby(&cluster).await?.0.pod, standby.pod);
     Ok(())
 }
 
 #[tokio::test]
-async fn without_an_api_server_nobody_leads_and_with_it_again_one_does() -> Result<()> {
-    let world = start(Options::default()).await?;
-    let shop = Namespace::new(&world, "gone").await?;
-    managed(&shop, &["web".to_owned()]).await?;
-    let (leader, standby) = leader_and_standby(&world).await?;
-    let api_server = world.cluster.component(Component::ApiServer);
+async fn no_replica_leads_without_an_api_server_and_one_leads_after_its_return() -> Result<()> {
+    let cluster = start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "gone").await?;
+    create_managed(&shop, &["web".to_owned()]).await?;
+    let (leader, standby) = leader_and_standby(&cluster).await?;
+    let api_server = cluster.control_plane.component(Component::ApiServer);
     let killed = Instant::now();
     api_server.kill().await?;
-    wait::until("nobody to lead", PATIENCE, async || {
-        ensure!(!leads(&leader).await? && !leads(&standby).await?, "one does");
+    wait::until("no leader", PATIENCE, async || {
+        ensure!(!is_leader(&leader).await? && !is_leader(&standby).await?, "one leads");
         Ok(())
     })
     .await?;
     ensure!(killed.elapsed() < LEASE_DURATION, "it took {:?}", killed.elapsed());
     api_server.start().await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=2"]).await?;
-    shop.drifts("deployment.web", 1).await?;
-    let (next, other) = leader_and_standby(&world).await?;
+    shop.wait_for_drifts("deployment.web", 1).await?;
+    let (next, other) = leader_and_standby(&cluster).await?;
     ensure!(next.process.pid()? != other.process.pid()?);
     Ok(())
 }

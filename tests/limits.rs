@@ -1,4 +1,4 @@
-//! What one client, or too many, cannot take from the others: connections, handshakes, watches, memory.
+//! Limits: one client, or too many clients, cannot take connections, handshakes, watches or memory from the others.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -21,60 +21,61 @@ use tonic::{
 };
 
 use support::{
-    FILES, Namespace, PATIENCE, Standalone, dial, dial_as, http,
-    presented::{Signer, client, connect},
+    CERTIFICATE_FILES, Namespace, PATIENCE, StandaloneServer, dial, dial_with_endpoint, http,
+    presented::{TestCa, client_params, connect},
     server_flags,
 };
 
-/// The beginning of a ClientHello, whose rest a server waits for.
+/// The start of a ClientHello. The server waits for the rest.
 const HALF: [u8; 6] = [0x16, 3, 1, 2, 0, 1];
 
-/// Events beyond those that a watch may lag behind and those that are on their way to it.
+/// More events than the server buffers for a watch and than are in transit.
 const MORE_EVENTS_THAN_ARE_KEPT: usize = 4096 + 2048;
 
-/// How many write them side by side.
+/// Concurrent writers of these events.
 const WRITERS: usize = 16;
 
-/// Starts a server for a namespace alone, which may open so many files.
-pub(crate) async fn server(shop: &Namespace<'_>, files: u32) -> Result<Standalone> {
-    let flags = server_flags(shop, shop.world.certificates(), FILES);
-    let server = shop.world.standalone_of(files, flags)?;
-    server.listens().await?;
+/// Starts a server that manages one namespace, with a limit of open files.
+pub(crate) async fn server(shop: &Namespace<'_>, files: u32) -> Result<StandaloneServer> {
+    let flags = server_flags(shop, shop.cluster.certificates(), CERTIFICATE_FILES);
+    let server = shop.cluster.standalone_with_file_limit(files, flags)?;
+    server.wait_until_listening().await?;
     Ok(server)
 }
 
-/// The certificate of an administrator of this name.
+/// The TLS configuration of an administrator with this name.
 pub(crate) fn user(shop: &Namespace<'_>, name: &str) -> Result<Arc<ClientConfig>> {
-    let mut params: CertificateParams = client(name);
+    let mut params: CertificateParams = client_params(name);
     params.distinguished_name.push(DnType::OrganizationName, "replica-count-manager:admins");
-    let certificates = shop.world.certificates();
-    Ok(Arc::new(Signer::load(certificates)?.sign(params)?.config(&certificates.join("ca/ca.crt"))?))
+    let certificates = shop.cluster.certificates();
+    Ok(Arc::new(TestCa::load(certificates)?.sign(params)?.tls_config(&certificates.join("ca/ca.crt"))?))
 }
 
-/// Calls with a new connection, and with one that is there, for as long as something goes on; returns how often.
-pub(crate) async fn call_while<T>(
-    server: &Standalone,
-    who: &Arc<ClientConfig>,
-    going_on: impl Future<Output = Result<T>> + Send + 'static,
+/// Makes calls with new connections and with a kept one until a future completes. Returns the number of calls and the
+/// future's output.
+pub(crate) async fn call_during<T>(
+    server: &StandaloneServer,
+    client: &Arc<ClientConfig>,
+    task: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<(u32, T)>
 where
     T: Send + 'static,
 {
-    let going_on = tokio::spawn(going_on);
-    let kept = dial(server.grpc.clone(), who.clone());
+    let task = tokio::spawn(task);
+    let kept = dial(server.grpc.clone(), client.clone());
     let mut calls = 0;
-    while !going_on.is_finished() || calls < 10 {
-        for channel in [kept.clone(), dial(server.grpc.clone(), who.clone())] {
+    while !task.is_finished() || calls < 10 {
+        for channel in [kept.clone(), dial(server.grpc.clone(), client.clone())] {
             let mut client = ReplicasServiceClient::new(channel);
             let call = client.get_server_info(v1::GetServerInfoRequest {});
             timeout(Duration::from_secs(10), call).await.context("a good call hangs")?.context("a good call fails")?;
             calls += 1;
         }
     }
-    Ok((calls, going_on.await??))
+    Ok((calls, task.await??))
 }
 
-/// Opens connections that never finish their handshake, and leaves the latest ones open for as long as it goes on.
+/// Opens connections without completing their handshakes, and keeps only the latest ones open.
 async fn half_open(address: String, connections: usize) -> Result<()> {
     let mut open = VecDeque::new();
     for _ in 0..connections {
@@ -89,9 +90,9 @@ async fn half_open(address: String, connections: usize) -> Result<()> {
 }
 
 #[tokio::test]
-async fn ten_thousand_half_open_handshakes_keep_nobody_out() -> Result<()> {
+async fn ten_thousand_half_open_handshakes_do_not_block_other_clients() -> Result<()> {
     let shop = Namespace::shared("half-open").await?;
-    // Of 1,024 files, 192 are for handshakes: fewer than are open at once here.
+    // Of 1,024 files, 192 are for handshakes. More handshakes than that are open here at once.
     let server = server(&shop, 1024).await?;
     let (alice, address) = (user(&shop, "alice")?, server.grpc.clone());
     let before = server.memory()?;
@@ -102,7 +103,7 @@ async fn ten_thousand_half_open_handshakes_keep_nobody_out() -> Result<()> {
         }
         floods.join_all().await.into_iter().collect::<Result<()>>()
     };
-    let (calls, ()) = call_while(&server, &alice, flood).await?;
+    let (calls, ()) = call_during(&server, &alice, flood).await?;
     let grown = server.memory()?.saturating_sub(before);
     println!("10,000 half-open handshakes: {calls} good calls meanwhile, {grown} MiB more memory");
     ensure!(grown < 64, "{grown} MiB more");
@@ -112,9 +113,9 @@ async fn ten_thousand_half_open_handshakes_keep_nobody_out() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_server_with_few_files_shares_them_and_works_on() -> Result<()> {
+async fn a_server_with_few_file_descriptors_limits_connections_and_keeps_working() -> Result<()> {
     let shop = Namespace::shared("few-files").await?;
-    // Of 128 files, 48 are for connections, 6 of them one user's.
+    // Of 128 files, 48 are for connections, and 6 of them for one user.
     let server = server(&shop, 128).await?;
     let alice = user(&shop, "alice")?;
     let mut client = ReplicasServiceClient::new(dial(server.grpc.clone(), alice.clone()));
@@ -135,11 +136,11 @@ async fn a_server_with_few_files_shares_them_and_works_on() -> Result<()> {
     let metrics = http(&server.http, "/metrics").await?.1;
     ensure!(metrics.contains("replica_count_manager_connections_refused_total 8\n"), "{metrics}");
 
-    // Who is in is served, and what the server itself needs is left to it.
+    // The server serves the open connections, and keeps enough files for itself.
     shop.deployment("web", 1).await?;
     let target = Some(v1::Target { namespace: shop.name.clone(), name: "web".into(), ..Default::default() });
     client.set_replica_count(v1::SetReplicaCountRequest { target, replicas: Some(2), ..Default::default() }).await?;
-    shop.reaches("deployment/web", 2).await?;
+    shop.wait_for_replicas("deployment/web", 2).await?;
     wait::until("readiness", PATIENCE, async || {
         let ready = http(&server.http, "/readyz").await?;
         ensure!(ready.0 == 200, "{ready:?}");
@@ -155,14 +156,14 @@ async fn a_server_with_few_files_shares_them_and_works_on() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_call_that_is_too_large_fails_alone() -> Result<()> {
+async fn a_call_that_is_too_large_fails_without_ending_its_connection() -> Result<()> {
     let shop = Namespace::shared("large").await?;
-    let mut client = shop.world.client()?;
+    let mut client = shop.cluster.client()?;
     let reason = "x".repeat(65 * 1024);
     let large = v1::SetReplicaCountRequest { replicas: Some(1), reason, ..Default::default() };
     let refusal = client.set_replica_count(large.clone()).await.err().context("a large message was taken")?;
     assert_eq!(refusal.code(), Code::OutOfRange, "{refusal}");
-    // Compressed it is small, and it is still too large.
+    // The compressed message is small, but its content is still too large.
     let mut compressing = client.clone().send_compressed(tonic::codec::CompressionEncoding::Gzip);
     let refusal = compressing.set_replica_count(large).await.err().context("a bomb was taken")?;
     assert!(refusal.message().contains("size limit"), "{refusal}");
@@ -174,23 +175,23 @@ async fn a_call_that_is_too_large_fails_alone() -> Result<()> {
 }
 
 #[tokio::test]
-async fn one_user_has_so_many_watches_and_leaves_some_to_others() -> Result<()> {
+async fn the_watches_of_one_user_are_limited() -> Result<()> {
     let shop = Namespace::shared("watches").await?;
     let alice = user(&shop, "alice-of-watches")?;
-    let channels = [0, 1].map(|_| dial(shop.world.grpc_address().to_owned(), alice.clone()));
+    let channels = [0, 1].map(|_| dial(shop.cluster.grpc_address().to_owned(), alice.clone()));
     let watch = async |channel: &Channel| {
         let request = v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
         ReplicasServiceClient::new(channel.clone()).watch_replica_counts(request).await
     };
     let mut open = Vec::new();
-    // A connection has 128 calls at most.
+    // A connection has at most 128 concurrent calls.
     for at in 0..128 {
         open.push(watch(&channels[at % 2]).await?);
     }
     let refusal = watch(&channels[0]).await.err().context("there is no limit")?;
     assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal}");
     assert!(refusal.message().contains("the user has 128 open"), "{refusal}");
-    let bob = dial(shop.world.grpc_address().to_owned(), user(&shop, "bob-of-watches")?);
+    let bob = dial(shop.cluster.grpc_address().to_owned(), user(&shop, "bob-of-watches")?);
     watch(&bob).await?;
     drop(open.pop());
     wait::until("a watch in place of one that ended", PATIENCE, async || Ok(watch(&channels[0]).await.map(drop)?)).await
@@ -198,12 +199,12 @@ async fn one_user_has_so_many_watches_and_leaves_some_to_others() -> Result<()> 
 
 #[tokio::test]
 #[ignore = "its 6,000 writes take minutes: make stress"]
-async fn a_watch_that_is_not_read_is_cut_off_and_holds_no_memory() -> Result<()> {
+async fn an_unread_watch_is_ended_and_holds_no_memory() -> Result<()> {
     let shop = Namespace::shared("unread").await?;
     let server = server(&shop, 1024).await?;
     let alice = user(&shop, "alice")?;
     let small = Endpoint::from_static("https://localhost").initial_stream_window_size(65_535);
-    let mut slow = ReplicasServiceClient::new(dial_as(small, server.grpc.clone(), alice.clone()));
+    let mut slow = ReplicasServiceClient::new(dial_with_endpoint(small, server.grpc.clone(), alice.clone()));
     let request = v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
     wait::until("readiness", PATIENCE, async || {
         Ok(slow.clone().watch_replica_counts(request.clone()).await.map(drop)?)
@@ -211,7 +212,7 @@ async fn a_watch_that_is_not_read_is_cut_off_and_holds_no_memory() -> Result<()>
     .await?;
     let mut unread = slow.watch_replica_counts(request).await?.into_inner();
     let before = server.memory()?;
-    let kubeconfig = Kubeconfig::read_from(shop.world.cluster.kubeconfig())?;
+    let kubeconfig = Kubeconfig::read_from(shop.cluster.control_plane.kubeconfig())?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     let counts: Api<ReplicaCount> = Api::namespaced(client::client(&config)?, &shop.name);
     let mut writers = JoinSet::new();

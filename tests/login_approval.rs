@@ -1,4 +1,4 @@
-//! Logging in where the server signs what somebody has approved, and nothing else.
+//! A login that an administrator approves: the server signs only approved requests.
 
 use std::process::Stdio;
 
@@ -10,13 +10,13 @@ use tokio::{
     time::timeout,
 };
 
-use support::{PATIENCE, RUN, User, World, release};
+use support::{PATIENCE, RUN_PODS, TestCluster, User, release};
 
 /// A login that waits for its approval.
 struct Waiting {
     process: Child,
     stderr: BufReader<ChildStderr>,
-    /// The name of its request, which it has told.
+    /// The name of its certificate request, from its output.
     request: String,
 }
 
@@ -31,7 +31,7 @@ impl Waiting {
         Ok(Self { process, stderr, request: request.trim().to_owned() })
     }
 
-    /// What it prints to its end, and whether that is a good one.
+    /// Waits for its end, and returns whether it succeeded, its standard output and its standard error.
     async fn end(mut self) -> Result<(bool, String, String)> {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         let end = async {
@@ -45,15 +45,15 @@ impl Waiting {
 }
 
 #[tokio::test]
-async fn a_login_waits_for_an_administrator_and_ends_as_that_one_decides() -> Result<()> {
-    let world = World::without_server(Options::default()).await?;
-    world.install_managed(&["--set=certificates.clients.autoApprove=false"]).await?;
-    let alice = User::new(&world, "alice")?;
-    alice.may_connect().await?;
-    alice.may_log_in().await?;
+async fn a_login_waits_for_the_decision_of_an_administrator() -> Result<()> {
+    let cluster = TestCluster::without_server(Options::default()).await?;
+    cluster.install_managed(&["--set=certificates.clients.autoApprove=false"]).await?;
+    let alice = User::new(&cluster, "alice")?;
+    alice.grant_connect().await?;
+    alice.grant_login().await?;
 
-    // Not soon enough.
-    let outcome = alice.replicas(&["login", "--timeout=1s"]).await?;
+    // The login times out without a decision.
+    let outcome = alice.try_run(&["login", "--timeout=1s"]).await?;
     ensure!(outcome.code == Some(3) && outcome.stdout.is_empty(), "{outcome:?}");
     for part in ["error: the request replica-count-manager-", " was not signed within 1s", "log in again", "--timeout"]
     {
@@ -61,7 +61,7 @@ async fn a_login_waits_for_an_administrator_and_ends_as_that_one_decides() -> Re
     }
 
     let denied = Waiting::start(&alice).await?;
-    run(world.cluster.kubectl().args(["certificate", "deny", &denied.request])).await?;
+    run(cluster.kubectl().args(["certificate", "deny", &denied.request])).await?;
     let name = denied.request.clone();
     let (success, stdout, stderr) = denied.end().await?;
     ensure!(!success && stdout.is_empty(), "{stdout}{stderr}");
@@ -71,16 +71,25 @@ async fn a_login_waits_for_an_administrator_and_ends_as_that_one_decides() -> Re
     ensure!(!alice.config.exists(), "something was stored");
 
     let approved = Waiting::start(&alice).await?;
-    run(world.cluster.kubectl().args(["certificate", "approve", &approved.request])).await?;
+    run(cluster.kubectl().args(["certificate", "approve", &approved.request])).await?;
     let (success, stdout, stderr) = approved.end().await?;
     ensure!(success && stdout.contains(" as alice until ") && stderr.is_empty(), "{stdout}{stderr}");
-    ensure!(alice.does(&["whoami"]).await?.starts_with("User:    alice\n"), "whoami");
+    ensure!(alice.run(&["whoami"]).await?.starts_with("User:    alice\n"), "whoami");
 
-    // Where nothing is signed, nothing is filed either.
-    let mut helm = world.cluster.helm();
-    helm.args(["upgrade", release::NAME, release::CHART, "--namespace", release::NAME, RUN, "--wait", "--timeout=2m"]);
+    // If the server does not sign certificates, the login creates no request.
+    let mut helm = cluster.helm();
+    helm.args([
+        "upgrade",
+        release::NAME,
+        release::CHART,
+        "--namespace",
+        release::NAME,
+        RUN_PODS,
+        "--wait",
+        "--timeout=2m",
+    ]);
     run(helm.arg("--set=certificates.clients.enabled=false")).await?;
-    let outcome = alice.replicas(&["login"]).await?;
+    let outcome = alice.try_run(&["login"]).await?;
     ensure!(outcome.code == Some(3), "{outcome:?}");
     for part in ["does not sign certificates", "kubectl replicas config import"] {
         ensure!(outcome.stderr.contains(part), "{part:?} is missing in {}", outcome.stderr);

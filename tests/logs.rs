@@ -1,12 +1,12 @@
-//! The log in JSON: every line is one, also of what goes wrong.
+//! The log in JSON: every line is an object, failures included.
 
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use support::{FILES, Namespace, PATIENCE, server_flags, world};
+use support::{CERTIFICATE_FILES, Namespace, PATIENCE, server_flags, shared_cluster};
 
-/// The lines of a log, each of which is an object with what every line has.
+/// Parses the lines of a log, and checks the fields that every line has.
 fn lines(log: &str) -> Result<Vec<Value>> {
     let parse = |line| {
         let line: Value = serde_json::from_str(line).with_context(|| format!("{line} is not JSON"))?;
@@ -19,17 +19,17 @@ fn lines(log: &str) -> Result<Vec<Value>> {
 }
 
 #[tokio::test]
-async fn every_line_of_a_log_in_json_is_an_object_with_its_fields() -> Result<()> {
-    let world = world().await?;
+async fn every_line_of_a_json_log_is_an_object_with_the_common_fields() -> Result<()> {
+    let cluster = shared_cluster().await?;
     let shop = Namespace::shared("logged").await?;
-    let flags = server_flags(&shop, world.certificates(), FILES);
-    let server = world.standalone(flags.iter().map(String::as_str).chain(["--log-format=json"]))?;
-    server.listens().await?;
+    let flags = server_flags(&shop, cluster.certificates(), CERTIFICATE_FILES);
+    let server = cluster.standalone(flags.iter().map(String::as_str).chain(["--log-format=json"]))?;
+    server.wait_until_listening().await?;
     shop.deployment("web", 1).await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     let drift = wait::until("the drift in the log", PATIENCE, async || {
-        // Until this server knows the count, a change is no drift to it.
+        // A change is a drift only after this server has observed the count.
         shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
         let lines = lines(&server.log()?)?;
         lines.into_iter().find(|line| line["message"] == "drift").context("there is none")
@@ -50,10 +50,10 @@ async fn every_line_of_a_log_in_json_is_an_object_with_its_fields() -> Result<()
 }
 
 #[tokio::test]
-async fn a_start_that_fails_says_so_in_json() -> Result<()> {
-    let world = world().await?;
+async fn a_failed_start_is_logged_in_json() -> Result<()> {
+    let cluster = shared_cluster().await?;
     let flags = ["--log-format=json", "--cert-file=/nowhere/tls.crt"];
-    let server = world.standalone(flags)?;
+    let server = cluster.standalone(flags)?;
     let end = wait::until("the end of the log", PATIENCE, async || {
         let lines = lines(&server.log()?)?;
         lines.into_iter().find(|line| line["level"] == "ERROR").context("no failure yet")
@@ -65,8 +65,8 @@ async fn a_start_that_fails_says_so_in_json() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_start_says_so_in_plain_text() -> Result<()> {
-    let server = world().await?.standalone(["--log-format=json", "--log-level=kube=loud"])?;
+async fn an_invalid_log_level_is_reported_in_plain_text() -> Result<()> {
+    let server = shared_cluster().await?.standalone(["--log-format=json", "--log-level=kube=loud"])?;
     wait::until("the failure", PATIENCE, async || {
         let log = server.log()?;
         ensure!(log.contains("failed to use LOG_LEVEL"), "{log}");

@@ -1,48 +1,66 @@
-//! The tests of behaviour: the real programs on a real control plane.
+//! The end-to-end tests: the real programs on a real control plane.
 //!
-//! Most share one cluster with one server, and have a namespace each; those that break things start a cluster of their
-//! own. Whatever happens to this process, its clusters end with it.
+//! Most tests share one cluster with one server, and each has its own namespace. Tests that break things start a cluster of
+//! their own. All clusters end with this process, however it ends.
+//!
+//! The modules are in the order of topics: enforcement, the gRPC services, the plugin, certificates and login, the chart,
+//! operation, failures, fuzzing.
 
-mod alerts;
-mod authorization;
+// Enforcement: drifts are corrected, whichever tool causes them.
 mod autoscalers;
-mod certificate_rights;
-mod certificate_secret;
-mod certificates;
-mod chart;
-mod chart_install;
-mod chart_rights;
-mod client_certificates;
-mod config_import;
-mod crd;
 mod custom_resources;
-mod deployments;
-mod endurance;
 mod enforcement;
-mod faults;
-mod floods;
-mod fuzz;
 mod helm;
-mod kept_counts;
-mod krew;
 mod kubectl_apply;
-mod leader;
-mod lifecycle;
-mod limits;
-mod login;
-mod login_approval;
-mod logs;
-mod managed_certificates;
-mod managed_chart;
-mod metrics;
-mod openssl_certificates;
-mod outages;
+mod managed_by_tools;
 mod ownership_rights;
-mod pace;
+
+// The gRPC services.
+mod authorization;
+mod crd;
+mod deployments_service;
+mod protobuf;
+mod replicas_service;
+mod request_validation;
+
+// The plugin.
+mod config_import;
+mod krew;
 mod plugin;
 mod plugin_errors;
-mod protobuf;
-mod refusals;
-mod replicas;
+
+// Certificates and login.
+mod certificate_rights;
+mod certificate_secret;
+mod certificates_command;
+mod client_certificates;
+mod login;
+mod login_approval;
+mod managed_certificates;
+mod openssl_certificates;
 mod tls;
+
+// The chart.
+mod chart;
+mod chart_defaults;
+mod chart_install;
+mod chart_rights;
+
+// Operation.
+mod alerts;
+mod leader;
+mod lifecycle;
+mod logs;
+mod metrics;
 mod upgrades;
+
+// Failures, overload and long runs.
+mod api_server_outages;
+mod api_server_requests;
+mod crash_recovery;
+mod endurance;
+mod http2_floods;
+mod limits;
+
+// Fuzzing.
+mod fuzz;

@@ -1,4 +1,4 @@
-//! Certificates that the server manages by itself: made, shared, renewed, put back, and told apart from damaged ones.
+//! Certificates that the server manages itself: creation, sharing, renewal, restoration and damage.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use support::{
-    Certificate, Namespace, PATIENCE, Standalone, connect, http, metric, namespace::event,
-    presented::certificate_request, rotation::Rotation, shown,
+    Certificate, CertificateRotation, Namespace, PATIENCE, StandaloneServer, connect, http, metric,
+    namespace::ExpectedEvent, presented::certificate_request, served_certificate,
 };
 
 const NAME: &str = "ca";
 
-fn server(shop: &Namespace<'_>) -> Result<Standalone> {
+fn server(shop: &Namespace<'_>) -> Result<StandaloneServer> {
     let namespace = format!("--pod-namespace={}", shop.name);
     let secret = format!("--ca-secret={NAME}");
     let pod = "--pod-name=server";
-    shop.world.standalone(["--certificates=managed", pod, &namespace, &secret, "--server-names=localhost"])
+    shop.cluster.standalone(["--certificates=managed", pod, &namespace, &secret, "--server-names=localhost"])
 }
 
-/// The files in the Secret, once it is there.
+/// Waits for the Secret, and returns its files.
 async fn secret(shop: &Namespace<'_>) -> Result<[String; 3]> {
     let secret = wait::until("the Secret", PATIENCE, async || shop.get(&format!("secret/{NAME}")).await).await?;
     let text = |key: &str| -> Result<String> {
@@ -34,7 +34,7 @@ async fn secret(shop: &Namespace<'_>) -> Result<[String; 3]> {
     Ok([text("tls.crt")?, text("tls.key")?, text("ca.crt")?])
 }
 
-/// An administrator's certificate of the CA that is in the Secret now, and trust in that CA alone.
+/// An administrator's certificate of the CA in the Secret. It trusts only this CA.
 async fn admin(shop: &Namespace<'_>) -> Result<Certificate> {
     let [certificate, key, _] = secret(shop).await?;
     let ca = Authority::parse(certificate.clone(), &key)?;
@@ -43,8 +43,8 @@ async fn admin(shop: &Namespace<'_>) -> Result<Certificate> {
     Ok(Certificate { ca: certificate.into_bytes(), pair })
 }
 
-/// The certificate that a server shows to a new connection.
-async fn answers(server: &Standalone, certificate: &Certificate) -> Result<Channel> {
+/// Waits until a server answers a client, and returns the channel.
+async fn wait_for_answer(server: &StandaloneServer, certificate: &Certificate) -> Result<Channel> {
     wait::until("an answer", PATIENCE, async || {
         let channel = connect(server.grpc.clone(), certificate)?;
         ReplicasServiceClient::new(channel.clone())
@@ -56,12 +56,12 @@ async fn answers(server: &Standalone, certificate: &Certificate) -> Result<Chann
 }
 
 #[tokio::test]
-async fn servers_that_start_at_once_share_one_ca_and_show_nobody_its_key() -> Result<()> {
+async fn servers_that_start_at_once_share_one_ca_and_keep_its_key_secret() -> Result<()> {
     let shop = Namespace::shared("managed").await?;
     let servers = [server(&shop)?, server(&shop)?, server(&shop)?];
     let certificate = admin(&shop).await?;
     for server in &servers {
-        answers(server, &certificate).await?;
+        wait_for_answer(server, &certificate).await?;
     }
     let [ca, key, _] = secret(&shop).await?;
     let map = shop.get(&format!("configmap/{NAME}")).await?;
@@ -75,31 +75,33 @@ async fn servers_that_start_at_once_share_one_ca_and_show_nobody_its_key() -> Re
 }
 
 #[tokio::test]
-async fn a_secret_that_is_deleted_comes_back_as_it_was() -> Result<()> {
+async fn a_deleted_secret_is_restored_unchanged() -> Result<()> {
     let shop = Namespace::shared("deleted-ca").await?;
     let server = server(&shop)?;
     let certificate = admin(&shop).await?;
-    answers(&server, &certificate).await?;
+    wait_for_answer(&server, &certificate).await?;
     let before = secret(&shop).await?;
     shop.kubectl(&["delete", &format!("secret/{NAME}"), &format!("configmap/{NAME}")]).await?;
     assert_eq!(secret(&shop).await?, before);
     wait::until("the ConfigMap", PATIENCE, async || shop.get(&format!("configmap/{NAME}")).await).await?;
-    answers(&server, &certificate).await.map(drop)
+    wait_for_answer(&server, &certificate).await.map(drop)
 }
 
 #[tokio::test]
-async fn a_damaged_secret_changes_nothing_is_told_and_mended() -> Result<()> {
+async fn a_damaged_secret_is_reported_and_changes_nothing() -> Result<()> {
     let shop = Namespace::shared("damaged-ca").await?;
     let server = server(&shop)?;
     let certificate = admin(&shop).await?;
-    answers(&server, &certificate).await?;
-    let before = shown(&server.grpc, &certificate).await?;
+    wait_for_answer(&server, &certificate).await?;
+    let before = served_certificate(&server.grpc, &certificate).await?;
     let [_, key, _] = secret(&shop).await?;
     let write = async |key: &str| {
         let patch = json!({"stringData": {"tls.key": key}}).to_string();
         shop.kubectl(&["patch", &format!("secret/{NAME}"), "--type=merge", &format!("--patch={patch}")]).await
     };
-    let told = async |reason: &str, note: &str| event(&shop.world.cluster, &shop.name, "Pod", reason, note).await;
+    let reported = async |reason: &str, note: &str| {
+        ExpectedEvent { namespace: &shop.name, kind: "Pod", reason, note }.wait(shop.cluster).await
+    };
     write("damaged").await?;
     wait::until("the failure in metrics and log", PATIENCE, async || {
         let (_, metrics) = http(&server.http, "/metrics").await?;
@@ -110,16 +112,16 @@ async fn a_damaged_secret_changes_nothing_is_told_and_mended() -> Result<()> {
         Ok(())
     })
     .await?;
-    told("CertificateUnusable", "holds no usable CA").await?;
-    assert_eq!(shown(&server.grpc, &certificate).await?, before);
-    answers(&server, &certificate).await?;
+    reported("CertificateUnusable", "holds no usable CA").await?;
+    assert_eq!(served_certificate(&server.grpc, &certificate).await?, before);
+    wait_for_answer(&server, &certificate).await?;
     write(&key).await?;
-    told("CertificateUsable", "can be used again").await?;
-    // A new CA can be asked for.
+    reported("CertificateUsable", "can be used again").await?;
+    // An administrator can request a new CA.
     rotate(&shop).await
 }
 
-/// Asks for a new CA and waits for it.
+/// Requests a new CA, and waits for it.
 async fn rotate(shop: &Namespace<'_>) -> Result<()> {
     let [before, ..] = secret(shop).await?;
     shop.kubectl(&["annotate", &format!("secret/{NAME}"), "replica-count-manager.io/new-ca=please"]).await?;
@@ -132,32 +134,43 @@ async fn rotate(shop: &Namespace<'_>) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_new_ca_under_load_fails_no_call_and_is_in_force_soon() -> Result<()> {
+async fn the_server_replaces_its_ca_under_load_without_failed_calls() -> Result<()> {
     let shop = Namespace::shared("rotated-ca").await?;
     let server = server(&shop)?;
-    // Trusts the CA of before for ever, as somebody who has copied it does.
+    // This client always trusts only the old CA, like a user who has copied it.
     let certificate = Arc::new(admin(&shop).await?);
-    answers(&server, &certificate).await?;
-    let rotation = Rotation::begin(&shop, &server.grpc, certificate).await?;
+    wait_for_answer(&server, &certificate).await?;
+    let rotation = CertificateRotation::begin(&shop, &server.grpc, certificate).await?;
     rotate(&shop).await?;
-    rotation.is_in_force().await?;
-    // Who trusts only the new CA, with a certificate of it, is let in as well.
-    answers(&server, &admin(&shop).await?).await?;
-    rotation.was_not_noticed().await
+    rotation.wait_until_in_force().await?;
+    // A client with a certificate of the new CA, which trusts only the new CA, can connect too.
+    wait_for_answer(&server, &admin(&shop).await?).await?;
+    rotation.assert_unnoticed().await
 }
 
-/// A request as the plugin files it, by a user whom the administrator plays, and its state once it has come so far.
-async fn request(shop: &Namespace<'_>, name: &str, usage: &str, user: &str, until: &str) -> Result<Value> {
-    let request = certificate_request(name, "replica-count-manager.io/client", usage)?;
-    let (user, group) = (format!("--as={user}"), "--as-group=sre");
-    let everybody = "--as-group=system:authenticated";
-    let admins = "--as-group=system:masters";
-    let create = ["create", "--filename=-", &user, group, everybody, admins];
-    shop.kubectl_with(&create, &request.to_string()).await?;
-    reached(shop, name, until).await
+/// A certificate request as the plugin makes it. The administrator impersonates its user.
+struct Request<'a> {
+    name: &'a str,
+    usage: &'a str,
+    user: &'a str,
+    /// A condition type, or `certificate`.
+    until: &'a str,
 }
 
-async fn reached(shop: &Namespace<'_>, name: &str, until: &str) -> Result<Value> {
+impl Request<'_> {
+    /// Creates the request, waits for its result, and returns it.
+    async fn make(&self, shop: &Namespace<'_>) -> Result<Value> {
+        let request = certificate_request(self.name, "replica-count-manager.io/client", self.usage)?;
+        let (user, group) = (format!("--as={}", self.user), "--as-group=sre");
+        let everybody = "--as-group=system:authenticated";
+        let admins = "--as-group=system:masters";
+        let create = ["create", "--filename=-", &user, group, everybody, admins];
+        shop.kubectl_with(&create, &request.to_string()).await?;
+        wait_for_result(shop, self.name, self.until).await
+    }
+}
+
+async fn wait_for_result(shop: &Namespace<'_>, name: &str, until: &str) -> Result<Value> {
     wait::until(&format!("{until} of {name}"), PATIENCE, async || {
         let request = shop.get(&format!("csr/{name}")).await?;
         let conditions = request.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -172,22 +185,22 @@ async fn reached(shop: &Namespace<'_>, name: &str, until: &str) -> Result<Value>
 }
 
 #[tokio::test]
-async fn a_request_becomes_a_certificate_of_who_made_it_and_nothing_more() -> Result<()> {
+async fn a_certificate_request_is_signed_only_for_its_requester() -> Result<()> {
     let shop = Namespace::shared("signer").await?;
     let namespace = format!("--pod-namespace={}", shop.name);
     let flags =
         ["--certificates=managed", &namespace, "--ca-secret=ca", "--sign-clients=true", "--approve-clients=true"];
-    let _server = shop.world.standalone(flags)?;
+    let _server = shop.cluster.standalone(flags)?;
     let arn = "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_PlatformEngineers_0123456789abcdef/alice";
     for (name, user) in [("signed-alice", "alice"), ("signed-arn", arn)] {
-        let signed = request(&shop, name, "client auth", user, "certificate").await?;
+        let signed = Request { name, usage: "client auth", user, until: "certificate" }.make(&shop).await?;
         let certificate: k8s_openapi::ByteString = serde_json::from_value(signed["status"]["certificate"].clone())?;
         let der = pem::parse(certificate.0)?;
         let identity = replica_count_manager::tls::Identity::of(&der.contents().into()).context("no identity")?;
         assert_eq!(identity.user, user);
         assert_eq!(identity.groups, ["sre", "system:masters", "system:authenticated"]);
     }
-    let refused = request(&shop, "refused", "server auth", "alice", "Failed").await?;
+    let refused = Request { name: "refused", usage: "server auth", user: "alice", until: "Failed" }.make(&shop).await?;
     assert!(refused.to_string().contains("usages must hold"), "{refused}");
     for name in ["signed-alice", "signed-arn", "refused"] {
         shop.kubectl(&["delete", "csr", name]).await?;

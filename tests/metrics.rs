@@ -1,23 +1,23 @@
-//! The metrics of a running server: they tell what it does, in series that are few.
+//! The metrics of a running server: they describe its work, and their number is bounded.
 
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
 use contract::replicas::v1::{GetServerInfoRequest, WatchReplicaCountsRequest};
 use serde_json::json;
 
-use support::{Namespace, PATIENCE, World, world};
+use support::{Namespace, PATIENCE, TestCluster, shared_cluster};
 
-/// The value of a series, by its name and labels; 0 if there is none.
-async fn value(world: &World, series: &str) -> Result<f64> {
-    let metrics = world.http("/metrics").await?.1;
+/// The value of a series by its name and labels, or 0 if it is missing.
+async fn value(cluster: &TestCluster, series: &str) -> Result<f64> {
+    let metrics = cluster.http("/metrics").await?.1;
     let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     Ok(value.map_or(Ok(0.0), str::parse)?)
 }
 
-/// Waits until a series is above a value.
-async fn grows(world: &World, series: &str, before: f64) -> Result<()> {
+/// Waits until a series is greater than a value.
+async fn wait_for_more_than(cluster: &TestCluster, series: &str, before: f64) -> Result<()> {
     wait::until(&format!("{series} above {before}"), PATIENCE, async || {
-        let now = value(world, series).await?;
+        let now = value(cluster, series).await?;
         ensure!(now > before, "it is {now}");
         Ok(())
     })
@@ -25,7 +25,7 @@ async fn grows(world: &World, series: &str, before: f64) -> Result<()> {
 }
 
 #[tokio::test]
-async fn drifts_are_counted_by_the_kind_of_program_that_caused_them() -> Result<()> {
+async fn drifts_are_counted_by_kind_of_actor() -> Result<()> {
     let shop = Namespace::shared("counted").await?;
     let series = [
         r#"replica_count_manager_drifts_total{actor="kubectl"}"#,
@@ -34,55 +34,55 @@ async fn drifts_are_counted_by_the_kind_of_program_that_caused_them() -> Result<
     ];
     let mut before = Vec::new();
     for series in series {
-        before.push(value(shop.world, series).await?);
+        before.push(value(shop.cluster, series).await?);
     }
     shop.deployment("web", 2).await?;
     shop.set("web", 3).await?;
-    shop.reaches("deployment/web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    shop.drifts("deployment.web", 1).await?;
-    // Three of one program are a fight.
+    shop.wait_for_drifts("deployment.web", 1).await?;
+    // Three drifts of one program make the target contested.
     for drifts in 2..5 {
         let patch = format!("--patch={{\"spec\":{{\"replicas\":{}}}}}", 6 + drifts);
         shop.kubectl(&["patch", "deployment/web", "--field-manager=argocd-controller", &patch]).await?;
-        shop.drifts("deployment.web", drifts).await?;
+        shop.wait_for_drifts("deployment.web", drifts).await?;
     }
-    grows(shop.world, "replica_count_manager_contested_targets", 0.0).await?;
+    wait_for_more_than(shop.cluster, "replica_count_manager_contested_targets", 0.0).await?;
     for (series, before) in series.iter().zip(before) {
-        grows(shop.world, series, before).await?;
+        wait_for_more_than(shop.cluster, series, before).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn calls_are_counted_by_their_codes_and_watches_while_they_are_open() -> Result<()> {
-    let world = world().await?;
+async fn calls_are_counted_by_code_and_open_watches_are_counted() -> Result<()> {
+    let cluster = shared_cluster().await?;
     let call = |method: &str, code: &str| {
         let service = r#"grpc_type="unary",grpc_service="proto.DeploymentsService""#;
         format!(r#"grpc_server_handled_total{{{service},grpc_method="{method}",grpc_code="{code}"}}"#)
     };
     let [ok, invalid] = [call("ListDeployments", "OK"), call("GetDeployment", "InvalidArgument")];
-    let [ok_before, invalid_before] = [value(world, &ok).await?, value(world, &invalid).await?];
-    world.grpcurl("proto.DeploymentsService/ListDeployments", &json!({})).await?;
-    let refusal = world.grpcurl("proto.DeploymentsService/GetDeployment", &json!({})).await;
+    let [ok_before, invalid_before] = [value(cluster, &ok).await?, value(cluster, &invalid).await?];
+    cluster.grpcurl("proto.DeploymentsService/ListDeployments", &json!({})).await?;
+    let refusal = cluster.grpcurl("proto.DeploymentsService/GetDeployment", &json!({})).await;
     refusal.err().context("there is no such name")?;
-    grows(world, &ok, ok_before).await?;
-    grows(world, &invalid, invalid_before).await?;
+    wait_for_more_than(cluster, &ok, ok_before).await?;
+    wait_for_more_than(cluster, &invalid, invalid_before).await?;
 
     let service = r#"grpc_type="server_stream",grpc_service="replicas.v1.ReplicasService""#;
     let ended =
         format!(r#"grpc_server_handled_total{{{service},grpc_method="WatchReplicaCounts",grpc_code="Canceled"}}"#);
-    let before = value(world, &ended).await?;
-    let mut events = world.client()?.watch_replica_counts(WatchReplicaCountsRequest::default()).await?.into_inner();
+    let before = value(cluster, &ended).await?;
+    let mut events = cluster.client()?.watch_replica_counts(WatchReplicaCountsRequest::default()).await?.into_inner();
     events.message().await?;
-    grows(world, "replica_count_manager_open_watches", 0.0).await?;
+    wait_for_more_than(cluster, "replica_count_manager_open_watches", 0.0).await?;
     drop(events);
-    grows(world, &ended, before).await
+    wait_for_more_than(cluster, &ended, before).await
 }
 
 #[tokio::test]
-async fn requests_watches_and_the_process_are_told_of() -> Result<()> {
-    let world = world().await?;
+async fn api_server_requests_watches_and_the_process_have_metrics() -> Result<()> {
+    let cluster = shared_cluster().await?;
     for series in [
         r#"replica_count_manager_apiserver_requests_total{verb="watch",code="200"}"#,
         r#"replica_count_manager_apiserver_request_duration_seconds_count{verb="list"}"#,
@@ -94,28 +94,28 @@ async fn requests_watches_and_the_process_are_told_of() -> Result<()> {
         "process_resident_memory_bytes",
         "process_open_fds",
     ] {
-        // Of connections, there is one while this channel lives.
-        let _client = world.client()?.get_server_info(GetServerInfoRequest {}).await?;
-        grows(world, series, 0.0).await.with_context(|| series.to_owned())?;
+        // This client keeps one connection open.
+        let _client = cluster.client()?.get_server_info(GetServerInfoRequest {}).await?;
+        wait_for_more_than(cluster, series, 0.0).await.with_context(|| series.to_owned())?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn there_is_no_series_of_what_a_caller_makes_up() -> Result<()> {
-    let world = world().await?;
+async fn labels_never_carry_names_from_callers() -> Result<()> {
+    let cluster = shared_cluster().await?;
     let shop = Namespace::shared("made-up").await?;
     shop.deployment("unheard-of", 1).await?;
     shop.set("unheard-of", 2).await?;
-    let mut grpc = tonic::client::Grpc::new(world.channel()?);
+    let mut grpc = tonic::client::Grpc::new(cluster.channel()?);
     grpc.ready().await?;
     let path = "/made.Up/Method".parse()?;
     let codec = tonic_prost::ProstCodec::<(), ()>::default();
     let refusal = grpc.unary(tonic::Request::new(()), path, codec).await.err().context("should be refused")?;
     assert_eq!(refusal.code(), tonic::Code::Unimplemented);
     let unknown = r#"grpc_type="unary",grpc_service="unknown",grpc_method="unknown",grpc_code="Unimplemented""#;
-    grows(world, &format!("grpc_server_handled_total{{{unknown}}}"), 0.0).await?;
-    let metrics = world.http("/metrics").await?.1;
+    wait_for_more_than(cluster, &format!("grpc_server_handled_total{{{unknown}}}"), 0.0).await?;
+    let metrics = cluster.http("/metrics").await?.1;
     for word in ["made.Up", "unheard-of", &shop.name] {
         assert!(!metrics.contains(word), "{word} is in {metrics}");
     }

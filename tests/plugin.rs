@@ -1,4 +1,4 @@
-//! `kubectl replicas`, through the real kubectl and the port-forward that the plugin opens itself.
+//! `kubectl replicas`, run by the real kubectl. The plugin opens the port-forward.
 
 use std::process::Stdio;
 
@@ -14,10 +14,10 @@ use tokio::{
 use support::{Namespace, Outcome, outcome};
 
 async fn plugin(shop: &Namespace<'_>, line: &str) -> Result<Outcome> {
-    outcome(shop.world.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await
+    outcome(shop.cluster.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await
 }
 
-/// Runs a command that should succeed, and returns its standard output.
+/// Runs the plugin, which must succeed, and returns its standard output.
 async fn done(shop: &Namespace<'_>, line: &str) -> Result<String> {
     let outcome = plugin(shop, line).await?;
     assert_eq!(outcome.code, Some(0), "{line}: {outcome:?}");
@@ -30,10 +30,10 @@ async fn a_count_is_set_shown_and_unset() -> Result<()> {
     shop.deployment("web", 2).await?;
     assert_eq!(done(&shop, "set web 3").await?, "deployment.apps/web set to 3 (was not managed)\n");
     assert_eq!(done(&shop, "set deploy/web 4 --reason sale").await?, "deployment.apps/web set to 4 (was 3)\n");
-    shop.reaches("deployment/web", 4).await?;
+    shop.wait_for_replicas("deployment/web", 4).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=9"]).await?;
-    shop.drifts("deployment.web", 1).await?;
-    shop.count("deployment.web", "four ready replicas", |count| count["status"]["ready"] == 4).await?;
+    shop.wait_for_drifts("deployment.web", 1).await?;
+    shop.wait_for_replica_count("deployment.web", "four ready replicas", |count| count["status"]["ready"] == 4).await?;
 
     let table = done(&shop, "list").await?;
     let lines: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -54,13 +54,13 @@ async fn a_count_is_set_shown_and_unset() -> Result<()> {
 }
 
 #[tokio::test]
-async fn machines_read_json_and_yaml() -> Result<()> {
+async fn list_and_get_print_json_and_yaml() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
     shop.deployment("web", 2).await?;
     shop.stateful_set("db", 1).await?;
     done(&shop, "set web=0 sts/db=2").await?;
-    shop.count("statefulset.db", "two ready replicas", |count| count["status"]["ready"] == 2).await?;
-    shop.count("deployment.web", "no replicas", |count| count["status"]["observed"] == 0).await?;
+    shop.wait_for_replica_count("statefulset.db", "two ready replicas", |count| count["status"]["ready"] == 2).await?;
+    shop.wait_for_replica_count("deployment.web", "no replicas", |count| count["status"]["observed"] == 0).await?;
     let list: Value = serde_json::from_str(&done(&shop, "list -o json").await?)?;
     let items = list["items"].as_array().context("no items")?;
     assert_eq!(
@@ -76,7 +76,7 @@ async fn machines_read_json_and_yaml() -> Result<()> {
 }
 
 #[tokio::test]
-async fn several_targets_are_set_at_once_and_waited_for() -> Result<()> {
+async fn set_changes_several_targets_and_waits_for_them() -> Result<()> {
     let shop = Namespace::shared("several").await?;
     for name in ["a", "b", "c"] {
         shop.deployment(name, 1).await?;
@@ -93,7 +93,7 @@ async fn several_targets_are_set_at_once_and_waited_for() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_refused_before_anything_is_sent() -> Result<()> {
+async fn wrong_arguments_are_refused_before_any_call() -> Result<()> {
     let shop = Namespace::shared("wrong").await?;
     shop.deployment("a", 1).await?;
     for (line, message) in [
@@ -115,7 +115,7 @@ async fn what_is_wrong_is_refused_before_anything_is_sent() -> Result<()> {
 }
 
 #[tokio::test]
-async fn one_failure_does_not_keep_the_others_from_being_set() -> Result<()> {
+async fn one_failed_target_does_not_stop_the_others() -> Result<()> {
     let shop = Namespace::shared("partly").await?;
     shop.deployment("a", 1).await?;
     shop.deployment("c", 1).await?;
@@ -134,7 +134,7 @@ async fn one_failure_does_not_keep_the_others_from_being_set() -> Result<()> {
 }
 
 #[tokio::test]
-async fn everything_is_done_although_nobody_reads_on() -> Result<()> {
+async fn a_closed_standard_output_does_not_stop_the_sets() -> Result<()> {
     let shop = Namespace::shared("unread").await?;
     for name in ["a", "b", "c"] {
         shop.deployment(name, 1).await?;
@@ -142,11 +142,11 @@ async fn everything_is_done_although_nobody_reads_on() -> Result<()> {
     for (line, code) in [("set --replicas 2 a b c", 0), ("set --replicas 3 a nosuch b c --wait", 1)] {
         let (reader, writer) = std::io::pipe()?;
         drop(reader);
-        let mut plugin = shop.world.plugin();
+        let mut plugin = shop.cluster.plugin();
         plugin.args(line.split(' ')).args(["--namespace", &shop.name]).stdout(writer).stderr(Stdio::piped());
         let output = plugin.spawn()?.wait_with_output().await?;
-        let told = String::from_utf8(output.stderr)?;
-        assert_eq!((output.status.code(), told.contains("1 of 4")), (Some(code), code == 1), "{line}: {told}");
+        let stderr = String::from_utf8(output.stderr)?;
+        assert_eq!((output.status.code(), stderr.contains("1 of 4")), (Some(code), code == 1), "{line}: {stderr}");
         let replicas = shop.get("replicacount/deployment.c").await?["spec"]["replicas"].clone();
         assert_eq!(replicas, if code == 0 { 2 } else { 3 }, "{line}");
     }
@@ -154,33 +154,33 @@ async fn everything_is_done_although_nobody_reads_on() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_wait_survives_a_connection_that_breaks() -> Result<()> {
+async fn the_wait_survives_a_broken_connection() -> Result<()> {
     let shop = Namespace::shared("breaks").await?;
-    let way = BreakableWay::to(shop.world.grpc_address()).await?;
-    let (waiting, mut lines) = way.wait_for(&shop, "soon").await?;
-    way.break_it().await?;
+    let proxy = BreakableProxy::to(shop.cluster.grpc_address()).await?;
+    let (waiting, mut lines) = proxy.wait_for(&shop, "soon").await?;
+    proxy.break_connection().await?;
     shop.deployment("soon", 1).await?;
     assert_eq!(lines.next_line().await?.as_deref(), Some("deployment.apps/soon is ready (3/3)"));
     let ended = waiting.wait_with_output().await?;
     assert!(ended.status.success(), "{ended:?}");
 
-    let (waiting, _lines) = way.wait_for(&shop, "never").await?;
+    let (waiting, _lines) = proxy.wait_for(&shop, "never").await?;
     shop.kubectl(&["delete", "replicacount", "deployment.never"]).await?;
-    way.break_it().await?;
+    proxy.break_connection().await?;
     let ended = waiting.wait_with_output().await?;
-    let told = String::from_utf8(ended.stderr)?;
-    assert_eq!(ended.status.code(), Some(1), "{told}");
-    assert!(told.contains("deployment.apps/never is not managed any more"), "{told}");
+    let stderr = String::from_utf8(ended.stderr)?;
+    assert_eq!(ended.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("deployment.apps/never is not managed any more"), "{stderr}");
     Ok(())
 }
 
-/// A way to the server that takes one connection after the other, and breaks each on demand.
-struct BreakableWay {
+/// A proxy to the server that accepts one connection after another, and breaks a connection on demand.
+struct BreakableProxy {
     address: String,
     breaks: mpsc::Sender<()>,
 }
 
-impl BreakableWay {
+impl BreakableProxy {
     async fn to(server: &str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (address, server) = (listener.local_addr()?.to_string(), server.to_owned());
@@ -190,7 +190,7 @@ impl BreakableWay {
                 let Ok(mut far) = TcpStream::connect(&server).await else { return };
                 tokio::select! {
                     _ = copy_bidirectional(&mut near, &mut far) => {}
-                    // Without lingering, the other side sees a reset.
+                    // Without lingering, the plugin sees a reset.
                     _ = broken.recv() => drop(near.set_zero_linger()),
                 }
             }
@@ -198,13 +198,13 @@ impl BreakableWay {
         Ok(Self { address, breaks })
     }
 
-    async fn break_it(&self) -> Result<()> {
+    async fn break_connection(&self) -> Result<()> {
         Ok(self.breaks.send(()).await?)
     }
 
-    /// Sets a target that does not exist, and waits for it; returns once it is set.
+    /// Sets a target that does not exist, and waits until it is set. The plugin then waits for the target.
     async fn wait_for(&self, shop: &Namespace<'_>, name: &str) -> Result<(Child, Lines<BufReader<ChildStdout>>)> {
-        let mut plugin = shop.world.plugin();
+        let mut plugin = shop.cluster.plugin();
         plugin.args(["set", name, "3", "--allow-missing", "--wait", "--timeout", "60s", "--namespace", &shop.name]);
         plugin.args(["--address", &self.address]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = plugin.spawn()?;
@@ -218,10 +218,10 @@ impl BreakableWay {
 async fn a_direct_address_needs_no_port_forward() -> Result<()> {
     let shop = Namespace::shared("direct").await?;
     shop.deployment("web", 2).await?;
-    let [ca, certificate, key] = shop.world.client_files();
-    let mut plugin = shop.world.plugin();
+    let [ca, certificate, key] = shop.cluster.client_files();
+    let mut plugin = shop.cluster.plugin();
     plugin.env("KUBECONFIG", "/nowhere").env_remove("KUBECTL_REPLICAS_CONFIG");
-    plugin.args(["set", "web", "3", "--namespace", &shop.name, "--address", shop.world.grpc_address()]);
+    plugin.args(["set", "web", "3", "--namespace", &shop.name, "--address", shop.cluster.grpc_address()]);
     plugin.args(["--ca", &ca, "--cert", &certificate, "--key", &key, "--context", ""]);
     plugin.env("KUBECTL_REPLICAS_SERVER_NAME", "");
     let set = outcome(&mut plugin).await?;
@@ -234,14 +234,14 @@ async fn a_direct_address_needs_no_port_forward() -> Result<()> {
 }
 
 #[tokio::test]
-async fn all_namespaces_and_the_versions_are_shown() -> Result<()> {
+async fn list_shows_all_namespaces_and_version_shows_both_versions() -> Result<()> {
     let shop = Namespace::shared("versions").await?;
     shop.deployment("web", 1).await?;
     done(&shop, "set web 1").await?;
-    let all = outcome(shop.world.plugin().args(["list", "-A"])).await?;
+    let all = outcome(shop.cluster.plugin().args(["list", "-A"])).await?;
     assert!(all.stdout.starts_with("NAMESPACE") && all.stdout.contains(&shop.name), "{all:?}");
     let version = env!("CARGO_PKG_VERSION");
-    let both = outcome(shop.world.plugin().arg("version")).await?;
+    let both = outcome(shop.cluster.plugin().arg("version")).await?;
     assert_eq!(both.stdout, format!("Client Version: v{version}\nServer Version: v{version}\n"), "{both:?}");
     Ok(())
 }

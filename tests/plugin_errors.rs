@@ -1,4 +1,4 @@
-//! What the plugin says when something is in its way: what failed, why, and what to do.
+//! Errors of the plugin: they say what failed, why, and how to fix it.
 
 use std::{fs, path::PathBuf};
 
@@ -7,10 +7,10 @@ use cluster::{ports, run};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, date_time_ymd};
 use tokio::process::Command;
 
-use support::{Namespace, World, outcome, release, world};
+use support::{Namespace, TestCluster, outcome, release, shared_cluster};
 
-/// Runs a command that should not get through to the server, and checks what it says.
-async fn unreachable(plugin: &mut Command, messages: &[&str]) -> Result<()> {
+/// Runs the plugin, which must not reach the server, and checks its error.
+async fn assert_unreachable(plugin: &mut Command, messages: &[&str]) -> Result<()> {
     let outcome = outcome(plugin).await?;
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(3), ""), "{outcome:?}");
     for message in messages.iter().chain(&["error: ", "hint: "]) {
@@ -19,37 +19,38 @@ async fn unreachable(plugin: &mut Command, messages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn list(world: &World) -> Command {
-    let mut plugin = world.plugin();
+fn list(cluster: &TestCluster) -> Command {
+    let mut plugin = cluster.plugin();
     plugin.arg("list");
     plugin
 }
 
 #[tokio::test]
-async fn the_kubeconfig_is_missing_or_has_no_such_context() -> Result<()> {
-    let world = world().await?;
-    unreachable(list(world).env("KUBECONFIG", "/nowhere"), &["there is no kubeconfig", "/nowhere"]).await?;
-    let context = run(world.cluster.kubectl().args(["config", "current-context"])).await?;
-    unreachable(list(world).args(["--context", "other"]), &["has no context \"other\"", context.trim()]).await?;
+async fn a_missing_kubeconfig_or_context_is_explained() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    assert_unreachable(list(cluster).env("KUBECONFIG", "/nowhere"), &["there is no kubeconfig", "/nowhere"]).await?;
+    let context = run(cluster.kubectl().args(["config", "current-context"])).await?;
+    assert_unreachable(list(cluster).args(["--context", "other"]), &["has no context \"other\"", context.trim()])
+        .await?;
     for (flag, what) in [("--user", "has no user \"other\""), ("--cluster", "has no cluster \"other\"")] {
-        unreachable(list(world).args([flag, "other"]), &[what, &format!("choose one with {flag}: ")]).await?;
+        assert_unreachable(list(cluster).args([flag, "other"]), &[what, &format!("choose one with {flag}: ")]).await?;
     }
-    let mut in_pod = list(world);
+    let mut in_pod = list(cluster);
     in_pod.envs([
         ("KUBECONFIG", "/nowhere"),
         ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
         ("KUBERNETES_SERVICE_PORT", "443"),
     ]);
-    unreachable(&mut in_pod, &["the service account of this pod cannot be used"]).await
+    assert_unreachable(&mut in_pod, &["the service account of this pod cannot be used"]).await
 }
 
 #[tokio::test]
-async fn rights_are_missing() -> Result<()> {
-    let world = world().await?;
-    let outsider = world.cluster.kubeconfig_for("outsider", None)?;
-    unreachable(list(world).env("KUBECONFIG", &outsider), &["not allowed to", "services"]).await?;
+async fn missing_rights_are_explained() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let outsider = cluster.control_plane.kubeconfig_for("outsider", None)?;
+    assert_unreachable(list(cluster).env("KUBECONFIG", &outsider), &["not allowed to", "services"]).await?;
 
-    let reader = world.cluster.kubeconfig_for("reader", None)?;
+    let reader = cluster.control_plane.kubeconfig_for("reader", None)?;
     let grant = [
         "create",
         "clusterrole",
@@ -57,104 +58,103 @@ async fn rights_are_missing() -> Result<()> {
         "--verb=get,list",
         "--resource=services,pods,endpointslices.discovery.k8s.io",
     ];
-    run(world.cluster.kubectl().args(grant)).await?;
-    run(world.cluster.kubectl().args([
-        "create",
-        "clusterrolebinding",
-        "reader",
-        "--clusterrole=reader",
-        "--user=reader",
-    ]))
-    .await?;
-    let mut plugin = list(world);
-    plugin.env("KUBECONFIG", &reader).env("KUBECTL_REPLICAS_CONFIG", config_of(world, "reader", &reader)?);
-    unreachable(&mut plugin, &["not allowed to", "pods/portforward", release::NAME]).await
+    run(cluster.kubectl().args(grant)).await?;
+    run(cluster.kubectl().args(["create", "clusterrolebinding", "reader", "--clusterrole=reader", "--user=reader"]))
+        .await?;
+    let mut plugin = list(cluster);
+    plugin.env("KUBECONFIG", &reader).env("KUBECTL_REPLICAS_CONFIG", config_of(cluster, "reader", &reader)?);
+    assert_unreachable(&mut plugin, &["not allowed to", "pods/portforward", release::NAME]).await
 }
 
-/// The plugin's configuration for the context of another kubeconfig.
-fn config_of(world: &World, user: &str, kubeconfig: &PathBuf) -> Result<PathBuf> {
+/// Writes a configuration of the plugin for the context of another kubeconfig.
+fn config_of(cluster: &TestCluster, user: &str, kubeconfig: &PathBuf) -> Result<PathBuf> {
     let kubeconfig: serde_json::Value = serde_yaml::from_str(&fs::read_to_string(kubeconfig)?)?;
     let context = kubeconfig["current-context"].as_str().context("no context")?;
-    let known = fs::read_to_string(world.plugin_config())?;
+    let known = fs::read_to_string(cluster.plugin_config())?;
     let (_, entry) = known.split_once(": {").context("no entry")?;
-    let path = world.cluster.folder().join(format!("kubectl-replicas-{user}.yaml"));
+    let path = cluster.folder().join(format!("kubectl-replicas-{user}.yaml"));
     fs::write(&path, format!("contexts:\n  {context}: {{{entry}"))?;
     Ok(path)
 }
 
 #[tokio::test]
-async fn there_is_no_server_or_none_is_ready() -> Result<()> {
+async fn a_missing_or_unready_server_is_explained() -> Result<()> {
     let shop = Namespace::shared("noserver").await?;
     let elsewhere = ["--service-namespace", &shop.name, "--service-name", "replicas"];
     let missing = format!("there is no Service replicas in the namespace {}", shop.name);
-    unreachable(list(shop.world).args(elsewhere), &[&missing]).await?;
+    assert_unreachable(list(shop.cluster).args(elsewhere), &[&missing]).await?;
     shop.kubectl(&["create", "service", "clusterip", "replicas", "--tcp=8080:8080"]).await?;
-    unreachable(list(shop.world).args(elsewhere), &["no pod of the Service", "is ready"]).await
+    assert_unreachable(list(shop.cluster).args(elsewhere), &["no pod of the Service", "is ready"]).await
 }
 
 #[tokio::test]
-async fn no_certificate_is_configured_or_its_file_is_missing() -> Result<()> {
-    let world = world().await?;
-    let nothing = world.cluster.folder().join("no-config.yaml");
-    let mut plugin = list(world);
+async fn a_missing_certificate_is_explained() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let nothing = cluster.folder().join("no-config.yaml");
+    let mut plugin = list(cluster);
     plugin.env("KUBECTL_REPLICAS_CONFIG", &nothing);
-    unreachable(&mut plugin, &["is configured", "no-config.yaml"]).await?;
-    unreachable(list(world).args(["--cert", "/nowhere.crt"]), &["failed to read the client certificate /nowhere.crt"])
-        .await
+    assert_unreachable(&mut plugin, &["is configured", "no-config.yaml"]).await?;
+    assert_unreachable(
+        list(cluster).args(["--cert", "/nowhere.crt"]),
+        &["failed to read the client certificate /nowhere.crt"],
+    )
+    .await
 }
 
 #[tokio::test]
-async fn a_configuration_that_is_wrong_says_where() -> Result<()> {
-    let world = world().await?;
-    let wrong = world.cluster.folder().join("wrong.yaml");
+async fn a_wrong_configuration_is_reported_with_its_line() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let wrong = cluster.folder().join("wrong.yaml");
     fs::write(&wrong, "contexts:\n  somewhere:\n    certficate: x\n")?;
-    let outcome = outcome(list(world).env("KUBECTL_REPLICAS_CONFIG", &wrong)).await?;
+    let outcome = outcome(list(cluster).env("KUBECTL_REPLICAS_CONFIG", &wrong)).await?;
     assert_eq!(outcome.code, Some(3), "{outcome:?}");
     assert!(outcome.stderr.contains("certficate") && outcome.stderr.contains("line 3"), "{outcome:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn the_two_sides_do_not_trust_each_other() -> Result<()> {
-    let world = world().await?;
-    let other = world.cluster.folder().join("strangers");
+async fn untrusted_certificates_are_explained() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let other = cluster.folder().join("strangers");
     release::make_certificates(&other).await?;
     let file = |name: &str| other.join(name).display().to_string();
-    unreachable(list(world).args(["--ca", &file("ca/ca.crt")]), &["is not signed by the configured CA"]).await?;
+    assert_unreachable(list(cluster).args(["--ca", &file("ca/ca.crt")]), &["is not signed by the configured CA"])
+        .await?;
     let client = ["--cert", &file("client/client.crt"), "--key", &file("client/client.key")];
-    unreachable(list(world).args(client), &["does not accept"]).await?;
-    unreachable(
-        list(world).args(["--key", &file("client/client.key")]),
+    assert_unreachable(list(cluster).args(client), &["does not accept"]).await?;
+    assert_unreachable(
+        list(cluster).args(["--key", &file("client/client.key")]),
         &["the key does not belong to the client certificate"],
     )
     .await?;
-    unreachable(list(world).args(["--server-name", "other.example"]), &["is not for the name other.example"]).await
+    assert_unreachable(list(cluster).args(["--server-name", "other.example"]), &["is not for the name other.example"])
+        .await
 }
 
 #[tokio::test]
-async fn a_certificate_has_expired() -> Result<()> {
-    let world = world().await?;
-    let read = |name: &str| fs::read_to_string(world.certificates().join(name));
+async fn an_expired_certificate_is_explained() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let read = |name: &str| fs::read_to_string(cluster.certificates().join(name));
     let issuer = Issuer::from_ca_cert_pem(&read("ca/ca.crt")?, KeyPair::from_pem(&read("ca/ca.key")?)?)?;
     let mut expired = CertificateParams::new([])?;
     expired.distinguished_name.push(DnType::CommonName, "alice");
     expired.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     (expired.not_before, expired.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
     let key = KeyPair::generate()?;
-    let (certificate_file, key_file) =
-        (world.cluster.folder().join("expired.crt"), world.cluster.folder().join("expired.key"));
+    let (certificate_file, key_file) = (cluster.folder().join("expired.crt"), cluster.folder().join("expired.key"));
     fs::write(&certificate_file, expired.signed_by(&key, &issuer)?.pem())?;
     fs::write(&key_file, key.serialize_pem())?;
-    let mut plugin = list(world);
+    let mut plugin = list(cluster);
     plugin.arg("--cert").arg(&certificate_file).arg("--key").arg(&key_file);
-    unreachable(&mut plugin, &["the client certificate of alice expired at 2021-01-01"]).await
+    assert_unreachable(&mut plugin, &["the client certificate of alice expired at 2021-01-01"]).await
 }
 
 #[tokio::test]
-async fn nobody_or_somebody_else_is_at_the_address() -> Result<()> {
-    let world = world().await?;
-    let nobody = format!("127.0.0.1:{}", ports::free()?);
-    unreachable(list(world).args(["--address", &nobody]), &["failed to connect to", "Connection refused"]).await?;
-    let http = world.server().await?.process.address("http")?.to_string();
-    unreachable(list(world).args(["--address", &http]), &["does not speak TLS"]).await
+async fn a_wrong_address_is_explained() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let unused = format!("127.0.0.1:{}", ports::free()?);
+    assert_unreachable(list(cluster).args(["--address", &unused]), &["failed to connect to", "Connection refused"])
+        .await?;
+    let http = cluster.server().await?.process.address("http")?.to_string();
+    assert_unreachable(list(cluster).args(["--address", &http]), &["does not speak TLS"]).await
 }

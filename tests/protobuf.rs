@@ -1,4 +1,4 @@
-//! What the server reads in protobuf is what the API server says in JSON.
+//! The server reads the same from the API server's protobuf as from its JSON.
 
 use anyhow::{Context, Result, bail, ensure};
 use cluster::wait;
@@ -22,17 +22,17 @@ use support::{Namespace, PATIENCE};
 
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
-/// The same API, in JSON and in protobuf.
+/// The same API in JSON and in protobuf.
 fn both(client: &Client, shop: &Namespace<'_>, kind: &TargetKind) -> [Api<Target>; 2] {
     [client.clone(), protobuf::client(client.clone())].map(|client| Api::namespaced_with(client, &shop.name, kind))
 }
 
-/// What is kept of the objects of a list.
+/// The states of a list's objects.
 async fn listed(api: &Api<Target>) -> Result<Vec<TargetState>> {
     Ok(api.list(&ListParams::default()).await?.items.into_iter().map(|target| target.state).collect())
 }
 
-/// What is kept of the first object of a watch that begins with those that are there.
+/// The state of the first object of a watch that starts with the existing objects.
 async fn watched(api: &Api<Target>) -> Result<TargetState> {
     let mut events = Box::pin(api.watch(&WatchParams::default(), "0").await?);
     match events.try_next().await?.context("the watch has ended")? {
@@ -50,11 +50,11 @@ fn refusal<T>(answer: Result<T, Error>) -> Result<Box<Status>> {
 }
 
 #[tokio::test]
-async fn every_kind_says_the_same_in_both_formats() -> Result<()> {
+async fn every_kind_reads_the_same_in_both_formats() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
     shop.deployment("web", 2).await?;
     shop.stateful_set("store", 3).await?;
-    let client = shop.world.cluster.client().await?;
+    let client = shop.cluster.control_plane.client().await?;
     for (kind, ready) in TargetKind::apps().iter().zip([2, 3, 2]) {
         let [json, protobuf] = both(&client, &shop, kind);
         wait::until(&format!("the same {kind:?} in both"), PATIENCE, async || {
@@ -71,37 +71,37 @@ async fn every_kind_says_the_same_in_both_formats() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_object_that_ends_and_others_have_written_says_the_same_in_both_formats() -> Result<()> {
+async fn a_deleting_object_with_several_owners_reads_the_same_in_both_formats() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
     shop.deployment("web", 2).await?;
     let patch = r#"--patch={"metadata": {"labels": {"tier": "front"}, "finalizers": ["example.com/hold"]}}"#;
     shop.kubectl(&["patch", "deployment/web", patch]).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=1"]).await?;
     shop.kubectl(&["delete", "deployment/web", "--wait=false"]).await?;
-    let [json, protobuf] = both(&shop.world.cluster.client().await?, &shop, &TargetKind::apps()[0]);
+    let [json, protobuf] = both(&shop.cluster.control_plane.client().await?, &shop, &TargetKind::apps()[0]);
     let same = wait::until("the same in both", PATIENCE, async || {
         let (one, other) = (listed(&json).await?, listed(&protobuf).await?);
         ensure!(one == other, "in protobuf they are {other:?} instead of {one:?}");
-        let owner = one.first().and_then(|state| state.owners.last()).context("nobody owns the count")?;
+        let owner = one.first().and_then(|state| state.owners.last()).context("the count has no owner")?;
         ensure!(one[0].deleting && owner.scale && one[0].labels.get("tier") == Some("front"), "it is {one:?}");
         Ok(())
     })
     .await;
-    // Or the namespace could not end.
+    // Remove the finalizer even if the test failed: otherwise the namespace could not be deleted.
     shop.kubectl(&["patch", "deployment/web", r#"--patch={"metadata": {"finalizers": null}}"#]).await?;
     same
 }
 
-/// The API server checks no text of an owner's that a client writes in protobuf.
+/// The API server does not validate the text of an ownerReference that a client writes in protobuf.
 #[tokio::test]
-async fn an_object_with_text_that_is_no_text_says_the_same_in_both_formats() -> Result<()> {
+async fn an_object_with_invalid_utf_8_reads_the_same_in_both_formats() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
     shop.deployment("web", 2).await?;
     let owner =
         r#"{"apiVersion": "example.com/v1", "kind": "App", "name": "an-owner", "uid": "1", "controller": true}"#;
     let patch = format!(r#"--patch={{"metadata": {{"ownerReferences": [{owner}]}}}}"#);
     shop.kubectl(&["patch", "deployment/web", &patch]).await?;
-    let client = shop.world.cluster.client().await?;
+    let client = shop.cluster.control_plane.client().await?;
     wait::until("the owner with another name", PATIENCE, async || {
         let path = format!("/apis/apps/v1/namespaces/{}/deployments/web", shop.name);
         let get = Request::get(&path).header(ACCEPT, PROTOBUF).body(Body::empty())?;
@@ -124,7 +124,7 @@ async fn an_object_with_text_that_is_no_text_says_the_same_in_both_formats() -> 
     .await
 }
 
-/// The same bytes with others of the same length in the place of some.
+/// Replaces bytes by others of the same length.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let found: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
@@ -135,9 +135,9 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_refusal_says_the_same_in_both_formats() -> Result<()> {
+async fn an_api_error_reads_the_same_in_both_formats() -> Result<()> {
     let shop = Namespace::shared("formats").await?;
-    let apis = both(&shop.world.cluster.client().await?, &shop, &TargetKind::apps()[0]);
+    let apis = both(&shop.cluster.control_plane.client().await?, &shop, &TargetKind::apps()[0]);
     let mut refusals = Vec::new();
     for api in apis {
         let continued = ListParams { continue_token: Some("no-token".to_owned()), ..ListParams::default() };

@@ -1,4 +1,4 @@
-//! A steady load of calls of every kind, and of drifts.
+//! A steady load of every call, and of drifts.
 
 use std::{
     cell::{Cell, RefCell},
@@ -24,27 +24,27 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Response, Status, transport::Channel};
 use tonic_types::StatusExt;
 
-use support::{Certificate, Namespace, PATIENCE, connect, namespace::names, pair};
+use support::{Certificate, Namespace, PATIENCE, connect, manifests::names, two_replicas};
 
-/// How often the client asks for the ready endpoints.
+/// The interval for reading the ready endpoints.
 const REFRESH: Duration = Duration::from_millis(200);
 
-/// How many callers there are, and how often each makes a round of calls: what the API server can store.
+/// The number of callers, and the interval of each caller's rounds. The API server can store this many Sets.
 const CALLERS: (usize, Duration) = (8, Duration::from_millis(200));
 
-/// How many Gets and Lists come to one Set and one Watch.
+/// The Gets and Lists for each Set and Watch.
 const READS: usize = 3;
 
-/// How many watches stay open until their server ends them.
+/// The watches that stay open until their server ends them.
 const WATCHERS: usize = 4;
 
-/// How many targets drift, and how often one of them does: far below the pace of a fight.
+/// The number of drifting targets, and the interval of drifts. It is too long for a target to become contested.
 const DRIFTING: (usize, Duration) = (24, Duration::from_millis(500));
 
-/// How long a drift may last.
+/// Upper bound on the time of a correction.
 const CORRECTED: Duration = Duration::from_secs(5);
 
-/// How long a call may take.
+/// The timeout of a call.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The load on one namespace.
@@ -69,13 +69,13 @@ struct Calls {
 }
 
 impl<'a> Load<'a> {
-    /// Prepares the targets.
+    /// Creates the targets.
     pub(super) async fn new(shop: &'a Namespace<'a>) -> Result<Self> {
-        pair::managed(shop, &[names("set", CALLERS.0), names("drifting", DRIFTING.0)].concat()).await?;
+        two_replicas::create_managed(shop, &[names("set", CALLERS.0), names("drifting", DRIFTING.0)].concat()).await?;
         let load = Self {
             shop,
-            kube: shop.world.cluster.client().await?,
-            certificate: Certificate::load(shop.world.certificates())?,
+            kube: shop.cluster.control_plane.client().await?,
+            certificate: Certificate::load(shop.cluster.certificates())?,
             channels: RefCell::default(),
             turn: Cell::default(),
             calls: RefCell::default(),
@@ -87,52 +87,52 @@ impl<'a> Load<'a> {
         Ok(load)
     }
 
-    /// Calls and drifts until it is stopped, and returns how long the slowest correction took.
+    /// Makes calls and drifts until it is stopped, and returns the time of the slowest correction.
     pub(super) async fn run(&self) -> Result<Duration> {
-        let callers = try_join_all(names("set", CALLERS.0).into_iter().map(|name| self.call(name)));
+        let callers = try_join_all(names("set", CALLERS.0).into_iter().map(|name| self.call_in_rounds(name)));
         let watchers = try_join_all((0..WATCHERS).map(|_| self.watch()));
-        let (_, _, (), slowest) = tokio::try_join!(callers, watchers, self.follow(), self.drift())?;
+        let (_, _, (), slowest) = tokio::try_join!(callers, watchers, self.follow_endpoints(), self.drift())?;
         Ok(slowest)
     }
 
-    /// Ends the load.
+    /// Stops the load.
     pub(super) fn stop(&self) {
         self.done.cancel();
     }
 
-    /// How many calls were made.
+    /// The number of calls so far.
     pub(super) fn calls(&self) -> usize {
         self.calls.borrow().values().map(|calls| calls.made).sum()
     }
 
-    /// What was called how often, and how many of that failed.
+    /// The number of calls and failures of each method.
     pub(super) fn tally(&self) -> impl fmt::Debug + use<> {
         let calls = self.calls.borrow();
         calls.iter().map(|(method, calls)| (*method, calls.made, calls.failures.len())).collect::<Vec<_>>()
     }
 
-    /// Checks that every call was answered.
-    pub(super) fn nothing_failed(&self) -> Result<()> {
+    /// Checks that no call failed.
+    pub(super) fn assert_no_failures(&self) -> Result<()> {
         let calls = self.calls.borrow();
         let failures: Vec<_> = calls.values().flat_map(|calls| &calls.failures).collect();
         ensure!(failures.is_empty(), "{} calls failed: {:#?}", failures.len(), &failures[..failures.len().min(20)]);
         Ok(())
     }
 
-    /// Waits until the counts that were set last are in place, and every drift is known and put back.
-    pub(super) async fn holds(&self) -> Result<()> {
+    /// Waits until every target has its last count, and every drift is reported and corrected.
+    pub(super) async fn verify_counts(&self) -> Result<()> {
         let (set, drifts) = (self.set.borrow().clone(), self.drifts.borrow().clone());
         for (name, replicas) in set {
-            self.shop.reaches(&format!("deployment/{name}"), replicas.into()).await?;
+            self.shop.wait_for_replicas(&format!("deployment/{name}"), replicas.into()).await?;
         }
         for (name, drifts) in drifts {
-            self.shop.drifts(&format!("deployment.{name}"), drifts).await?;
+            self.shop.wait_for_drifts(&format!("deployment.{name}"), drifts).await?;
         }
         Ok(())
     }
 
-    /// Follows the ready endpoints.
-    async fn follow(&self) -> Result<()> {
+    /// Keeps the ready endpoints up to date.
+    async fn follow_endpoints(&self) -> Result<()> {
         let mut ticks = interval(REFRESH);
         while !self.done.is_cancelled() {
             ticks.tick().await;
@@ -142,7 +142,7 @@ impl<'a> Load<'a> {
     }
 
     async fn refresh(&self) -> Result<()> {
-        let ready = self.shop.world.endpoints(&self.kube).await?;
+        let ready = self.shop.cluster.endpoints(&self.kube).await?;
         let mut channels = self.channels.borrow_mut();
         channels.retain(|pod, _| ready.iter().any(|server| server.pod == *pod));
         for server in ready {
@@ -154,7 +154,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// The next ready endpoint.
+    /// The next ready endpoint, in turn.
     fn next(&self) -> Result<(String, ReplicasServiceClient<Channel>)> {
         let channels = self.channels.borrow();
         let turn = self.turn.replace(self.turn.get() + 1) % channels.len().max(1);
@@ -162,8 +162,8 @@ impl<'a> Load<'a> {
         Ok((pod.clone(), ReplicasServiceClient::new(channel.clone())))
     }
 
-    /// Makes one call, and counts it.
-    async fn one<T, F: Future<Output = Result<Response<T>, Status>>>(
+    /// Makes one call, and records its result.
+    async fn make_call<T, F: Future<Output = Result<Response<T>, Status>>>(
         &self,
         method: &'static str,
         call: impl FnOnce(ReplicasServiceClient<Channel>) -> F,
@@ -171,19 +171,19 @@ impl<'a> Load<'a> {
         let (pod, client) = self.next()?;
         let answer = timeout(DEADLINE, call(client)).await.unwrap_or_else(|_| Err(Status::cancelled("it hangs")));
         let answer = answer.map_err(|status| format!("{method} at {pod}: {status:?}"));
-        Ok(self.count(method, answer.map(Response::into_inner)))
+        Ok(self.record(method, answer.map(Response::into_inner)))
     }
 
-    fn count<T>(&self, method: &'static str, answer: Result<T, String>) -> Option<T> {
+    fn record<T>(&self, method: &'static str, answer: Result<T, String>) -> Option<T> {
         let mut calls = self.calls.borrow_mut();
         let calls = calls.entry(method).or_default();
         calls.made += 1;
         answer.map_err(|failure| calls.failures.push(failure)).ok()
     }
 
-    /// Sets rising counts of one target, and reads them through whichever endpoint comes next.
-    async fn call(&self, name: String) -> Result<()> {
-        let target = pair::target(self.shop, &name);
+    /// Sets rising counts of one target, and reads them through the next endpoints.
+    async fn call_in_rounds(&self, name: String) -> Result<()> {
+        let target = two_replicas::target(self.shop, &name);
         let mut rounds = interval(CALLERS.1);
         let mut version = String::new();
         for replicas in (2..=50).cycle() {
@@ -193,25 +193,28 @@ impl<'a> Load<'a> {
             }
             let set =
                 v1::SetReplicaCountRequest { target: target.clone(), replicas: Some(replicas), ..Default::default() };
-            if let Some(set) = self.one("Set", async |mut client| client.set_replica_count(set).await).await? {
+            if let Some(set) = self.make_call("Set", async |mut client| client.set_replica_count(set).await).await? {
                 version = set.replica_count.context("no count")?.resource_version;
                 self.set.borrow_mut().insert(name.clone(), replicas);
             }
             for _ in 0..READS {
                 let get = v1::GetReplicaCountRequest { target: target.clone(), min_resource_version: version.clone() };
-                if let Some(got) = self.one("Get", async |mut client| client.get_replica_count(get).await).await? {
+                if let Some(got) = self.make_call("Get", async |mut client| client.get_replica_count(get).await).await?
+                {
                     let (got, set) = (got.replica_count.context("no count")?.replicas, self.set.borrow());
                     ensure!(got == set.get(&name).copied(), "{name}: {got:?} was read after {set:?} was set");
                 }
                 let list = v1::ListReplicaCountsRequest { namespace: self.shop.name.clone(), ..Default::default() };
-                if let Some(list) = self.one("List", async |mut client| client.list_replica_counts(list).await).await? {
+                if let Some(list) =
+                    self.make_call("List", async |mut client| client.list_replica_counts(list).await).await?
+                {
                     ensure!(list.replica_counts.len() == CALLERS.0 + DRIFTING.0, "{list:?}");
                 }
             }
             let (pod, client) = self.next()?;
             let synced =
                 timeout(DEADLINE, self.synced(client)).await.unwrap_or_else(|_| Err(Status::cancelled("it hangs")));
-            self.count("Watch", synced.map_err(|status| format!("Watch at {pod}: {status:?}")));
+            self.record("Watch", synced.map_err(|status| format!("Watch at {pod}: {status:?}")));
         }
         Ok(())
     }
@@ -231,8 +234,8 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Watches, and again elsewhere when the server says that it stops: a stream ends with its server, so that is no
-    /// failure, but any other end is.
+    /// Keeps a watch open. When its server stops, it opens the watch at another endpoint. Any other end of the stream is a
+    /// failure.
     async fn watch(&self) -> Result<()> {
         while !self.done.is_cancelled() {
             let (pod, client) = self.next()?;
@@ -243,15 +246,15 @@ impl<'a> Load<'a> {
             };
             let ended: Option<Result<(), Status>> = self.done.run_until_cancelled(watch).await;
             let answer = match ended {
-                Some(Err(status)) if !stops(&status) => Err(format!("Watch at {pod}: {status:?}")),
+                Some(Err(status)) if !is_stopping(&status) => Err(format!("Watch at {pod}: {status:?}")),
                 _ => Ok(()),
             };
-            self.count("Watch to the server's end", answer);
+            self.record("Watch to the server's end", answer);
         }
         Ok(())
     }
 
-    /// Lets one target after another drift, and returns how long the slowest correction took.
+    /// Causes a drift of one target after another, and returns the time of the slowest correction.
     async fn drift(&self) -> Result<Duration> {
         let deployments: Api<Deployment> = Api::namespaced(self.kube.clone(), &self.shop.name);
         let mut rounds = interval(DRIFTING.1);
@@ -278,8 +281,8 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Whether a server said that it stops.
-fn stops(status: &Status) -> bool {
+/// Whether the status says that the server is stopping.
+fn is_stopping(status: &Status) -> bool {
     status.code() == Code::Unavailable
         && status.get_error_details().error_info().is_some_and(|info| info.reason == "STOPPING")
 }

@@ -1,4 +1,4 @@
-//! What has to happen once before a cluster can be used.
+//! Starts a cluster: certificates, components, nodes.
 
 use std::time::Duration;
 
@@ -10,27 +10,26 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use crate::certificates::{Authority, Subject, save_kubeconfig, save_signing_key};
-use crate::cluster::Cluster;
+use crate::client::client;
+use crate::cluster_files::{ADMIN, ClusterFiles};
 use crate::component::Component;
 use crate::kwok;
-use crate::site::Site;
+use crate::processes::Processes;
+use crate::tools::Tools;
 use crate::wait;
 
-/// The user of the cluster's main kubeconfig.
-pub(crate) const ADMIN: &str = "admin";
-
-/// The one group that RBAC does not restrict.
+/// RBAC does not restrict this group.
 const MASTERS: Option<&str> = Some("system:masters");
 
-/// Two, so that anti-affinity and spreading have something to work with.
+/// Two nodes, so that anti-affinity and spreading have an effect.
 const NODES: [&str; 2] = ["node-a", "node-b"];
 
-/// Far longer than any step takes, even on a machine that does other work.
+/// The timeout of each step. It is far longer than a step takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Creates every certificate, key and kubeconfig file, and returns the authority that issues further ones.
-pub(crate) fn certificates(site: &Site) -> Result<Authority> {
-    let pki = site.folder.join("pki");
+/// Creates every certificate, key and kubeconfig file, and returns the authority that can issue more.
+pub(crate) fn certificates(files: &ClusterFiles) -> Result<Authority> {
+    let pki = files.folder.join("pki");
     let authority = Authority::new("cluster")?;
     authority.save(&pki, "cluster")?;
     save_signing_key(&pki)?;
@@ -48,45 +47,43 @@ pub(crate) fn certificates(site: &Site) -> Result<Authority> {
     let front_proxy_client = Subject { name: "front-proxy-client", group: None, hosts: &[] };
     front_proxy.issue(&front_proxy_client)?.save(&pki, "front-proxy-client")?;
 
-    let users = [
-        (ADMIN, ADMIN, MASTERS),
-        ("controller-manager", "system:kube-controller-manager", None),
-        ("scheduler", "system:kube-scheduler", None),
-    ];
-    for (file, name, group) in users {
-        let pair = authority.issue(&Subject { name, group, hosts: &[] })?;
-        save_kubeconfig(site.kubeconfig(file), &site.server(), &authority.certificate(), &pair)?;
+    let admin = Subject { name: ADMIN, group: MASTERS, hosts: &[] };
+    let controller_manager = Subject { name: "system:kube-controller-manager", group: None, hosts: &[] };
+    let scheduler = Subject { name: "system:kube-scheduler", group: None, hosts: &[] };
+    for (file, user) in [(ADMIN, admin), ("controller-manager", controller_manager), ("scheduler", scheduler)] {
+        let pair = authority.issue(&user)?;
+        save_kubeconfig(files.kubeconfig(file), &files.server(), &authority.certificate(), &pair)?;
     }
     Ok(authority)
 }
 
 /// Starts the components and waits until a pod could run.
-pub(crate) async fn start(cluster: &Cluster) -> Result<()> {
-    kwok::save_configuration(cluster.site(), cluster.tools().kwok_files())?;
+pub(crate) async fn start(processes: &Processes, tools: &Tools) -> Result<()> {
+    kwok::save_configuration(&processes.files, tools.kwok_files())?;
     // The API server waits for etcd itself.
     for component in [Component::Etcd, Component::ApiServer] {
-        cluster.component(component).spawn()?;
+        processes.handle(component).spawn()?;
     }
     for component in [Component::Etcd, Component::ApiServer] {
-        cluster.component(component).serving().await?;
+        processes.handle(component).wait_until_serving().await?;
     }
-    let client = cluster.client().await?;
+    let client = client(&processes.files.kubeconfig(ADMIN)).await?;
     for component in [Component::ControllerManager, Component::Scheduler] {
-        cluster.component(component).spawn()?;
+        processes.handle(component).spawn()?;
     }
-    define(&client, cluster).await?;
-    cluster.component(Component::Kwok).spawn()?;
+    define(&client, tools).await?;
+    processes.handle(Component::Kwok).spawn()?;
     create_nodes(&client).await?;
     for component in [Component::ControllerManager, Component::Scheduler, Component::Kwok] {
-        cluster.component(component).serving().await?;
+        processes.handle(component).wait_until_serving().await?;
     }
-    usable(&client).await
+    wait_until_usable(&client).await
 }
 
-/// Installs kwok's custom resources. kwok itself waits for them to be served.
-async fn define(client: &Client, cluster: &Cluster) -> Result<()> {
+/// Creates kwok's CRDs. kwok waits until the API server serves them.
+async fn define(client: &Client, tools: &Tools) -> Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for definition in kwok::definitions(cluster.tools().kwok_files())? {
+    for definition in kwok::definitions(tools.kwok_files())? {
         let definition = serde_json::from_value(definition)?;
         api.create(&PostParams::default(), &definition).await.context("failed to define kwok's resources")?;
     }
@@ -108,8 +105,8 @@ async fn create_nodes(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// Waits for ready nodes and for the service account without which no pod can be created.
-async fn usable(client: &Client) -> Result<()> {
+/// Waits for ready nodes, and for the default service account, which pods need.
+async fn wait_until_usable(client: &Client) -> Result<()> {
     let nodes: Api<Node> = Api::all(client.clone());
     for name in NODES {
         wait::until(&format!("the node {name} to be ready"), PATIENCE, || async {

@@ -11,29 +11,29 @@ use rcgen::{
 };
 use serde_json::json;
 
-/// A certificate authority; its key and those of its certificates never leave the cluster's folder.
+/// A certificate authority. Its key and the keys of its certificates never leave the cluster's folder.
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// Whom a certificate is for.
+/// The subject of a certificate.
 pub(crate) struct Subject<'a> {
     /// The common name: to Kubernetes, the user.
     pub(crate) name: &'a str,
     /// The organization: to Kubernetes, the group.
     pub(crate) group: Option<&'a str>,
-    /// The DNS names and addresses it serves at; none for a client.
+    /// The DNS names and addresses of a server; empty for a client.
     pub(crate) hosts: &'a [&'a str],
 }
 
-/// A certificate and its key, both PEM.
+/// A certificate and its key, in PEM.
 pub(crate) struct Pair {
     pub(crate) certificate: String,
     pub(crate) key: String,
 }
 
 impl Authority {
-    /// Creates an authority called `name`.
+    /// Creates an authority with this name.
     pub(crate) fn new(name: &str) -> Result<Self> {
         let mut params = params(name, None, &[])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -47,7 +47,7 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// Issues a certificate that is good for a client and a server.
+    /// Issues a certificate for use as a client and as a server.
     pub(crate) fn issue(&self, subject: &Subject<'_>) -> Result<Pair> {
         let mut params = params(subject.name, subject.group, subject.hosts)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -76,7 +76,7 @@ impl Pair {
     }
 }
 
-/// Writes the key pair that signs service-account tokens: ECDSA, as ring generates no RSA keys.
+/// Writes the key pair that signs service-account tokens. It is ECDSA, because ring generates no RSA keys.
 pub(crate) fn save_signing_key(folder: &Path) -> Result<()> {
     let key = KeyPair::generate()?;
     fs::write(folder.join("service-accounts.key"), key.serialize_pem())?;
@@ -84,7 +84,7 @@ pub(crate) fn save_signing_key(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a kubeconfig file that needs no other file. JSON is YAML, so kubectl reads it like any other.
+/// Writes a kubeconfig file that contains its certificates. It is JSON, which is YAML too.
 pub(crate) fn save_kubeconfig(file: PathBuf, server: &str, authority: &str, pair: &Pair) -> Result<PathBuf> {
     let encoded = |pem: &str| ByteString(pem.as_bytes().to_vec());
     let user = json!({

@@ -1,13 +1,13 @@
-//! Commands whose failures explain themselves.
+//! Runs commands, with errors that show their output.
 
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
-/// Runs a command to its end and returns its standard output.
+/// Runs a command, and returns its standard output.
 ///
 /// # Errors
 ///
-/// If it cannot start, or does not succeed: the error then holds the command line, the exit status and both outputs.
+/// If the command does not start or fails. The error shows the command line, the exit status and both outputs.
 pub async fn run(command: &mut Command) -> Result<String> {
     let line = line(command);
     let output = command.output().await.with_context(|| format!("failed to run {line}"))?;
@@ -17,7 +17,7 @@ pub async fn run(command: &mut Command) -> Result<String> {
     Ok(stdout)
 }
 
-/// The program and its arguments; their environment would bury them.
+/// The program and its arguments. The environment is left out, because it is long.
 fn line(command: &Command) -> String {
     let command = command.as_std();
     let words = std::iter::once(command.get_program()).chain(command.get_args());

@@ -1,20 +1,21 @@
 //! Runs pods as real processes on this machine.
 //!
-//! kwok calls every pod Ready at once and runs nothing. A pod with the annotation [`RUN_ANNOTATION`] is left to the
-//! [`Kubelet`] instead: its containers become processes with the arguments, environment, volumes and service account
-//! that the spec gives them; probes decide about readiness and restarts; deletion sends SIGTERM and waits.
+//! kwok makes every pod Ready at once and runs no process. The [`Kubelet`] runs the pods with the annotation
+//! `replica-count-manager.io/run` instead. Their containers become processes with the arguments, environment, volumes and
+//! service account of the spec. Probes decide about readiness and restarts. A deletion sends SIGTERM and waits.
 //!
-//! A process has no container around it, so the kubelet moves what a container would have to itself. Mount paths and
-//! listen addresses (`[::]:PORT`, `0.0.0.0:PORT`, `:PORT` of a declared port) are rewritten where they are a whole
-//! argument, flag value or environment value, so a chart has to name them there; so is the address of a Service
-//! (`SERVICE.NAMESPACE.svc:PORT`), once, when the container starts. The service account comes as a kubeconfig.
-//! Pods restart always or never; init containers, `envFrom`, lifecycle hooks and probes other than plain httpGet are
-//! not run, and a pod that needs them says so in its status.
+//! The processes have no containers, so the kubelet rewrites their paths and addresses. It rewrites mount paths and listen
+//! addresses (`[::]:PORT`, `0.0.0.0:PORT`, `:PORT` of a declared port) only where they are a whole argument, flag value or
+//! environment value. It also rewrites the address of a Service (`SERVICE.NAMESPACE.svc:PORT`), once, when the container
+//! starts. The service account is a kubeconfig. Pods restart always or never. The kubelet does not support init containers,
+//! `envFrom`, lifecycle hooks and probes other than plain httpGet. The status of a pod that needs them says so.
 
 mod container;
+mod context;
 mod files;
 mod forward;
 mod plan;
+mod planner;
 mod pod;
 mod probe;
 mod rewrite;
@@ -26,12 +27,9 @@ mod volumes;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
@@ -39,25 +37,20 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, ResourceExt};
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
+use crate::client::client;
 use crate::cluster::Cluster;
-use crate::site::Site;
+use crate::kwok::RUN_ANNOTATION;
+use context::Context;
 use pod::Task;
-use running::Entry;
-pub use running::{RunningContainer, RunningPod};
+pub use running::RunningPod;
 
-/// Marks the pods that are run as processes; its value is not looked at.
-pub const RUN_ANNOTATION: &str = "replica-count-manager.io/run";
-
-/// Namespace and name of a pod.
-type Key = (String, String);
-
-/// Runs the annotated pods of one cluster, on a thread of its own, until it is dropped. The processes themselves end
-/// with their pods or with the cluster.
+/// Runs the annotated pods of one cluster on its own thread, until it is dropped. The processes end with their pods or with
+/// the cluster.
 pub struct Kubelet {
     context: Arc<Context>,
     stop: Option<oneshot::Sender<()>>,
@@ -65,8 +58,8 @@ pub struct Kubelet {
 }
 
 impl Kubelet {
-    /// Starts to run pods. `images` says which program stands for an image: by its name without registry and folder,
-    /// with a tag (`server:v2`) or for all tags (`server`).
+    /// Starts to run pods. `images` maps images to programs. An image is its name without registry and folder, with a tag
+    /// (`server:v2`) or for all tags (`server`).
     ///
     /// # Errors
     ///
@@ -74,13 +67,13 @@ impl Kubelet {
     pub fn start<'a>(cluster: &Cluster, images: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let images = images.into_iter().map(|(image, program)| (image.to_owned(), program.to_owned())).collect();
-        let site = cluster.site().clone();
+        let files = cluster.files().clone();
         let kubeconfig = cluster.kubeconfig();
         let (sender, receiver) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
-        // A client belongs to the runtime it is made in, so it is made on the thread that uses it.
+        // A client belongs to the runtime that creates it, so the kubelet's thread creates it.
         let work = async move {
-            let context = Cluster::client_of(&kubeconfig).await.and_then(|client| Context::new(client, site, images));
+            let context = client(&kubeconfig).await.and_then(|client| Context::new(client, files, images));
             let context = context.map(Arc::new);
             let running = context.as_ref().ok().cloned();
             if let (Ok(()), Some(context)) = (sender.send(context), running) {
@@ -92,13 +85,13 @@ impl Kubelet {
         Ok(Self { context, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// A pod that is being run.
+    /// The state of a running pod.
     ///
     /// # Errors
     ///
     /// If the pod does not exist, is not annotated, or its containers have not started yet.
     pub fn pod(&self, namespace: &str, name: &str) -> Result<RunningPod> {
-        let registry = self.context.registry();
+        let registry = self.context.registry.lock();
         let entry = registry.get(&(namespace.to_owned(), name.to_owned()));
         Ok(entry.with_context(|| format!("the pod {namespace}/{name} is not being run"))?.snapshot())
     }
@@ -106,7 +99,7 @@ impl Kubelet {
 
 impl Drop for Kubelet {
     fn drop(&mut self) {
-        // Dropping the sender ends the thread's work.
+        // Dropping the sender stops the thread.
         self.stop.take();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -114,58 +107,18 @@ impl Drop for Kubelet {
     }
 }
 
-/// What all pods of a kubelet share.
-struct Context {
-    client: Client,
-    site: Site,
-    images: BTreeMap<String, PathBuf>,
-    registry: Mutex<BTreeMap<Key, Entry>>,
-    addresses: AtomicU32,
-    log: Mutex<File>,
-}
-
 impl fmt::Debug for Kubelet {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pods = self.context.registry().keys().cloned().collect::<Vec<_>>();
+        let pods = self.context.registry.lock().keys().cloned().collect::<Vec<_>>();
         formatter.debug_struct("Kubelet").field("pods", &pods).finish_non_exhaustive()
     }
 }
 
-impl Context {
-    fn new(client: Client, site: Site, images: BTreeMap<String, PathBuf>) -> Result<Self> {
-        let log = Mutex::new(File::create(site.log("kubelet"))?);
-        Ok(Self { client, site, images, registry: Mutex::default(), addresses: AtomicU32::new(0), log })
-    }
-
-    /// The program that stands for an image.
-    fn program(&self, image: &str) -> Option<PathBuf> {
-        let image = image.split('@').next().unwrap_or_default();
-        let tagged = image.rsplit('/').next().unwrap_or_default();
-        let name = tagged.split(':').next().unwrap_or_default();
-        self.images.get(tagged).or_else(|| self.images.get(name)).cloned()
-    }
-
-    fn next_address(&self) -> String {
-        let number = self.addresses.fetch_add(1, Ordering::Relaxed);
-        format!("10.244.{}.{}", number / 250 % 250, number % 250 + 2)
-    }
-
-    fn registry(&self) -> MutexGuard<'_, BTreeMap<Key, Entry>> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn log(&self, line: &str) {
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk shows elsewhere.
-        let _ = writeln!(log, "{} {line}", jiff::Timestamp::now());
-    }
-}
-
-/// Watches the pods and gives each annotated one a task, until told to stop.
+/// Watches the pods, and starts a task for each annotated pod, until `stopped`.
 async fn run(context: Arc<Context>, stopped: oneshot::Receiver<()>) {
     let mut pods = Pods { context: context.clone(), known: BTreeMap::new(), tasks: JoinSet::new() };
     let api: Api<PartialObjectMeta<Pod>> = Api::all(context.client.clone());
-    // Metadata alone: most pods are kwok's, and they can be many.
+    // Only metadata, because a cluster can have many pods of kwok.
     let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
     let mut stopped = pin!(stopped);
     loop {

@@ -1,4 +1,4 @@
-//! Configures kwok, which plays nodes and the pods that nothing runs.
+//! Configures kwok, which simulates nodes, and the pods that our kubelet does not run.
 
 use std::fs;
 use std::path::Path;
@@ -6,10 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::kubelet::RUN_ANNOTATION;
-use crate::site::{Site, flag};
+use crate::cluster_files::{ClusterFiles, flag};
 
-/// Makes kwok play a node.
+/// Marks the pods that our kubelet runs as processes. kwok leaves them alone. The value does not matter.
+pub(crate) const RUN_ANNOTATION: &str = "replica-count-manager.io/run";
+
+/// Makes kwok simulate a node.
 pub(crate) const NODE_ANNOTATION: &str = "kwok.x-k8s.io/node";
 
 const STAGES: [&str; 5] = [
@@ -22,39 +24,39 @@ const STAGES: [&str; 5] = [
 
 const DEFINITIONS: [&str; 1] = ["kwok.x-k8s.io_portforwards.yaml"];
 
-pub(crate) fn arguments(site: &Site) -> Vec<String> {
+pub(crate) fn arguments(files: &ClusterFiles) -> Vec<String> {
     vec![
-        flag("kubeconfig", &site.kubeconfig("admin")),
-        flag("config", &configuration_file(site)),
+        flag("kubeconfig", &files.kubeconfig("admin")),
+        flag("config", &configuration_file(files)),
         format!("--manage-nodes-with-annotation-selector={NODE_ANNOTATION}=fake"),
         // The default listens on every interface.
-        format!("--server-address=127.0.0.1:{}", site.kwok),
+        format!("--server-address=127.0.0.1:{}", files.kwok),
         "--node-ip=127.0.0.1".into(),
-        format!("--node-port={}", site.kwok),
+        format!("--node-port={}", files.kwok),
         "--node-lease-duration-seconds=40".into(),
-        flag("tls-cert-file", &site.pki("kubelet.crt")),
-        flag("tls-private-key-file", &site.pki("kubelet.key")),
+        flag("tls-cert-file", &files.pki("kubelet.crt")),
+        flag("tls-private-key-file", &files.pki("kubelet.key")),
     ]
 }
 
 /// Writes kwok's configuration and stages into one file, as documents of JSON, which is YAML.
-pub(crate) fn save_configuration(site: &Site, files: &Path) -> Result<()> {
+pub(crate) fn save_configuration(files: &ClusterFiles, kwok_files: &Path) -> Result<()> {
     let mut documents = vec![configuration()];
     for stage in STAGES {
-        documents.push(without_run_pods(read(&files.join(stage))?));
+        documents.push(without_run_pods(read(&kwok_files.join(stage))?));
     }
     let documents: Vec<String> = documents.iter().map(Value::to_string).collect();
-    fs::write(configuration_file(site), documents.join("\n---\n"))?;
+    fs::write(configuration_file(files), documents.join("\n---\n"))?;
     Ok(())
 }
 
-/// The custom resources through which the kubelet tells kwok where a pod's ports are.
-pub(crate) fn definitions(files: &Path) -> Result<Vec<Value>> {
-    DEFINITIONS.iter().map(|name| read(&files.join(name))).collect()
+/// The CRDs of the resources that tell kwok where the ports of a pod are.
+pub(crate) fn definitions(kwok_files: &Path) -> Result<Vec<Value>> {
+    DEFINITIONS.iter().map(|name| read(&kwok_files.join(name))).collect()
 }
 
-fn configuration_file(site: &Site) -> std::path::PathBuf {
-    site.folder.join("kwok.yaml")
+fn configuration_file(files: &ClusterFiles) -> std::path::PathBuf {
+    files.folder.join("kwok.yaml")
 }
 
 fn configuration() -> Value {
@@ -63,12 +65,12 @@ fn configuration() -> Value {
         "kind": "KwokConfiguration",
         "metadata": {"name": "kwok"},
         "options": {
-            // By default pods get the node's loopback address, which EndpointSlices refuse.
+            // By default pods get the node's loopback address, which the API server refuses in EndpointSlices.
             "cidr": "10.243.0.0/16",
             "enableCRDs": ["PortForward"],
             // Port-forwarding is among the debugging handlers.
             "enableDebuggingHandlers": true,
-            // A configuration file drops the defaults of these, and kwok ends without them.
+            // With a configuration file these have no defaults, and kwok ends without them.
             "nodeLeaseParallelism": 4,
             "nodePlayStageParallelism": 4,
             "podPlayStageParallelism": 16,
@@ -76,7 +78,7 @@ fn configuration() -> Value {
     })
 }
 
-/// Keeps a stage for pods away from those that the kubelet runs.
+/// Excludes the pods that our kubelet runs from a stage.
 fn without_run_pods(mut stage: Value) -> Value {
     if stage["spec"]["resourceRef"]["kind"] == "Pod"
         && let Some(expressions) = stage["spec"]["selector"]["matchExpressions"].as_array_mut()

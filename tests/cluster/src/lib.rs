@@ -1,31 +1,39 @@
 //! A real Kubernetes control plane on a bare machine, for the tests and the demo.
 //!
-//! * [`Tools`] finds or builds the programs: etcd, the control plane, kubectl, kwok, Helm 4 and 3, grpcurl and krew.
-//! * [`Cluster`] runs them on loopback in a folder of its own, and ends them with the process that owns it.
-//! * [`Kubelet`] runs annotated pods as real processes; kwok plays all others.
-//! * [`Cluster::populate`] fills it with objects by the hundred thousand.
-//! * [`wait`] waits for conditions, [`ports`] hands out free ports.
+//! # Layout
 //!
-//! Linux is the platform: signals, process groups and symlinks are used as they are there.
+//! * [`Tools`] finds or builds the programs: etcd, the control plane, kubectl, kwok, Helm 4 and 3, grpcurl and krew.
+//! * [`Cluster`] runs the programs on loopback, in its own folder, and ends them with the process that owns it.
+//! * [`Handle`] kills, pauses and restarts one of them.
+//! * [`Kubelet`] runs annotated pods as real processes. kwok simulates all other pods.
+//! * [`Cluster::populate`] stores hundreds of thousands of objects.
+//! * [`wait`] waits for conditions, and [`ports`] returns free ports.
+//!
+//! It needs Linux, for its signals, process groups and symlinks.
 
 mod arguments;
 mod bootstrap;
 mod certificates;
+mod client;
 mod cluster;
+mod cluster_files;
 mod command;
 mod component;
 pub mod kubelet;
 mod kwok;
+mod options;
 mod populate;
 pub mod ports;
 mod process;
+mod processes;
 mod reaper;
-mod site;
 mod tools;
 pub mod wait;
 
-pub use cluster::{Cluster, Options};
+pub use cluster::Cluster;
 pub use command::run;
-pub use component::{Component, Handle};
+pub use component::Component;
 pub use kubelet::Kubelet;
+pub use options::Options;
+pub use processes::Handle;
 pub use tools::{Tool, Tools, promtool};

@@ -1,9 +1,8 @@
-//! Fills a cluster with more objects than the API server would store in the time of a run.
+//! Stores many objects directly in etcd.
 //!
-//! An API server stores a few hundred objects a second, so 100,000 would take it many minutes. Here they go straight
-//! into etcd, as JSON, which the API server reads for built-in types as well as for custom ones; its watches hear of
-//! them as of any other write. Nobody validates or completes them, so they should be copies of an object that the API
-//! server stored itself.
+//! An API server stores a few hundred objects a second, so 100,000 objects would take it many minutes. The objects are stored
+//! as JSON, which the API server reads for built-in and custom resources. Its watches send them like any other write. The API
+//! server neither validates nor completes them, so they should be copies of an object that the API server has stored.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,23 +14,23 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 
-/// How many writes are under way at once, which etcd stores together. Each is one of its own all the same: objects of one
-/// transaction would share a resource version, which those of an API server never do, and a watch that goes on from there
-/// would leave out the rest of them.
+/// Concurrent writes, which etcd stores together. Each object has its own transaction, because objects of one transaction
+/// share a resource version. The API server never writes such objects, and a watch that resumes at their version would miss
+/// some of them.
 const CONCURRENCY: usize = 64;
 
 static NEXT_UID: AtomicU64 = AtomicU64::new(1);
 
 impl Cluster {
-    /// Stores objects under `/registry/<folder>/<namespace>/<name>`, each with a uid of its own. The folder of a
-    /// built-in resource is its name, as in `deployments`; that of a custom resource has its group in front, as in
+    /// Stores objects under `/registry/<folder>/<namespace>/<name>`, each with its own uid. The folder of a built-in resource
+    /// is its name, such as `deployments`. The folder of a custom resource begins with its group, such as
     /// `example.com/widgets`.
     ///
     /// # Errors
     ///
-    /// If an object has no name or no namespace, or etcd refuses.
+    /// If an object has no name or no namespace, or if etcd refuses a write.
     pub async fn populate(&self, folder: &str, objects: impl IntoIterator<Item = Result<Value>>) -> Result<()> {
-        let address = format!("http://127.0.0.1:{}", self.site().etcd);
+        let address = format!("http://127.0.0.1:{}", self.files().etcd);
         let etcd = Client::try_from(Config::new(address.parse()?))?;
         stream::iter(objects.into_iter().map(|object| put(folder, object?)))
             .try_for_each_concurrent(CONCURRENCY, |put| store(&etcd, put))
@@ -39,10 +38,10 @@ impl Cluster {
     }
 }
 
-/// The request that stores an object.
+/// Builds the request that stores an object.
 fn put(folder: &str, mut object: Value) -> Result<Value> {
     let metadata = object["metadata"].as_object_mut().context("an object has no metadata")?;
-    // The API server takes it from etcd's revision.
+    // The API server takes the resource version from etcd's revision.
     metadata.remove("resourceVersion");
     let number = NEXT_UID.fetch_add(1, Ordering::Relaxed);
     metadata.insert("uid".into(), format!("00000000-0000-4000-8000-{number:012x}").into());
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_stored_under_its_name_with_a_uid_of_its_own() {
+    fn an_object_is_stored_under_its_name_with_its_own_uid() {
         let object = json!({"metadata": {"namespace": "shop", "name": "web", "uid": "a", "resourceVersion": "7"}});
         let put = put("deployments", object).unwrap();
         let decoded = |field: &str| {

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Result, bail};
 
-/// Below Linux's ephemeral range (32768 and up), so that no outgoing connection takes a port between its choice here
-/// and the start, or the restart, of the program it is for.
+/// The ports are below Linux's ephemeral range, which starts at 32768. So an outgoing connection cannot take a port before
+/// its program starts or restarts.
 const RANGE: std::ops::Range<u32> = 10_000..32_000;
 
-/// Processes that start at once look in different places.
+/// Spreads the first port of concurrent processes over the range.
 const STRIDE: u32 = 131;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Returns a port that is free on 127.0.0.1 and that this process has not handed out lately.
+/// Returns a port that is free on 127.0.0.1 and that this process has not returned lately.
 ///
 /// # Errors
 ///

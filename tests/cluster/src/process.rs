@@ -1,4 +1,4 @@
-//! Processes that end with their cluster: each records its id where the reaper finds it.
+//! Processes that end with their cluster. Each records its id for the reaper.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -9,17 +9,17 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// Writes its own id, then becomes the program. The program so never runs unrecorded, and cannot start at all once
-/// the reaper has taken the folder of the records away.
+/// Records its own id, and then becomes the program. So the program never runs without a record, and cannot start after the
+/// reaper has renamed the folder of the records.
 const RECORD: &str = r#"echo $$ >"$0" && [ -e "$0" ] && exec "$@""#;
 
-/// Where the process called `name` records its id.
+/// The file of a process's record.
 pub(crate) fn record(run: &Path, name: &str) -> PathBuf {
     run.join(format!("{name}.pid"))
 }
 
-/// Prepares `program` in a process group of its own, so that a terminal's Ctrl-C reaches its owner alone, with its
-/// output appended to `log`.
+/// Prepares a program whose output is appended to `log`. It gets its own process group, so that Ctrl-C in a terminal reaches
+/// only its owner.
 pub(crate) fn command(program: &Path, record: &Path, log: &Path) -> Result<Command> {
     let output = File::options()
         .create(true)
@@ -32,7 +32,7 @@ pub(crate) fn command(program: &Path, record: &Path, log: &Path) -> Result<Comma
     Ok(command)
 }
 
-/// Removes the record of a process that has been waited for: its id may soon be another's.
+/// Removes the record of an ended process, because another process may get the same id.
 pub(crate) fn forget(record: &Path) -> Result<()> {
     match std::fs::remove_file(record) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context("failed to remove a process's record"),
@@ -40,7 +40,7 @@ pub(crate) fn forget(record: &Path) -> Result<()> {
     }
 }
 
-/// Sends SIGTERM to the process alone, as a container runtime does; any other signal to its whole group.
+/// Sends SIGTERM only to the process, as a container runtime does, and other signals to the whole process group.
 pub(crate) fn signal(pid: u32, signal: Signal) -> Result<()> {
     let id = i32::try_from(pid).ok().and_then(Pid::from_raw).with_context(|| format!("{pid} is no process id"))?;
     match signal {

@@ -1,7 +1,7 @@
-//! Ends a cluster when its owner ends, however that comes about.
+//! Ends a cluster when its owner ends, even if a signal kills the owner.
 //!
-//! A shell waits on a pipe that only the owner holds. The kernel closes the pipe with the owner, SIGKILL included;
-//! the shell then kills the recorded processes, and no others, and removes the cluster's folder.
+//! A shell waits on a pipe that only the owner holds. When the owner ends, the kernel closes the pipe. The shell then kills
+//! only the recorded processes, and removes the cluster's folder.
 
 use std::fs;
 use std::io::Write;
@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// Renaming the folder of the records first keeps a process that is being started from coming to life afterwards.
+/// It renames the folder of the records first, so that no process can start afterwards.
 const STOP: &str = r#"#!/bin/sh
 # Ends every process of the cluster in this folder and removes the folder.
 {
@@ -25,10 +25,10 @@ const STOP: &str = r#"#!/bin/sh
 }
 "#;
 
-/// Signals of a closing terminal must not end the reaper before its owner.
+/// It ignores the signals of a closing terminal, which must not end the reaper before its owner.
 const WAIT: &str = r#"trap '' HUP INT TERM; read -r word; [ "$word" = detach ] || exec /bin/sh "$0""#;
 
-/// The shell that waits for the owner's end.
+/// The shell that waits for the end of the owner.
 #[derive(Debug)]
 pub(crate) struct Reaper {
     shell: Child,
@@ -64,9 +64,9 @@ impl Reaper {
 }
 
 impl Drop for Reaper {
-    /// Ends the cluster now, and returns when it is gone.
+    /// Ends the cluster, and waits until its processes have ended.
     fn drop(&mut self) {
-        // `wait` closes the pipe first. There is nobody to tell of a failure, and the shell does its work regardless.
+        // `wait` closes the pipe first. A failure cannot be reported here, and the shell does its work anyway.
         let _ = self.shell.wait();
     }
 }

@@ -1,6 +1,7 @@
-//! The programs a cluster consists of: found on the machine where they fit, else built once and kept.
+//! Finds the programs of a cluster on the machine, or builds them once.
 
 mod build;
+mod tool;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -9,74 +10,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use build::{Module, Workshop};
+pub use tool::Tool;
+use versions::program_fits;
 
-/// A program that tests and the demo call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tool {
-    /// The store behind the API server.
-    Etcd,
-    /// The Kubernetes API server.
-    KubeApiserver,
-    /// The controllers of Kubernetes: Deployments, ReplicaSets, garbage collection and the rest.
-    KubeControllerManager,
-    /// Assigns pods to nodes.
-    KubeScheduler,
-    /// The command line of Kubernetes.
-    Kubectl,
-    /// Plays nodes and pods.
-    Kwok,
-    /// Installs charts.
-    Helm,
-    /// Installs charts, as many still do: with Helm 3.
-    Helm3,
-    /// Calls gRPC services.
-    Grpcurl,
-    /// Installs kubectl plugins.
-    Krew,
-    /// Checks what Prometheus reads.
-    Promtool,
-}
-
-impl Tool {
-    /// Every tool.
-    pub const ALL: [Self; 11] = [
-        Self::Etcd,
-        Self::KubeApiserver,
-        Self::KubeControllerManager,
-        Self::KubeScheduler,
-        Self::Kubectl,
-        Self::Kwok,
-        Self::Helm,
-        Self::Helm3,
-        Self::Grpcurl,
-        Self::Krew,
-        Self::Promtool,
-    ];
-
-    /// The name of its executable file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Etcd => "etcd",
-            Self::KubeApiserver => "kube-apiserver",
-            Self::KubeControllerManager => "kube-controller-manager",
-            Self::KubeScheduler => "kube-scheduler",
-            Self::Kubectl => "kubectl",
-            Self::Kwok => "kwok",
-            Self::Helm => "helm",
-            Self::Helm3 => "helm3",
-            Self::Grpcurl => "grpcurl",
-            Self::Krew => "krew",
-            Self::Promtool => "promtool",
-        }
-    }
-}
-
-/// Where each tool is.
+/// The tools of a cluster, and their executable files.
 #[derive(Clone, Debug)]
 pub struct Tools {
     programs: BTreeMap<Tool, PathBuf>,
@@ -84,11 +25,10 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds every tool but promtool, and builds those that are missing: minutes the first time on a machine, no time
-    /// afterwards.
+    /// Finds every tool except promtool, and builds missing ones. The first time on a machine takes minutes.
     ///
-    /// A tool is taken from the folder in `KUBEBUILDER_ASSETS`, from the cache of earlier builds, or from `PATH`, in
-    /// this order, if its version fits the one that the `go.mod` files of `tools/` pin.
+    /// It looks in the folder of `KUBEBUILDER_ASSETS`, in the cache of earlier builds, and in `PATH`, in this order. A tool
+    /// must fit the version that the `go.mod` files of `tools/` pin.
     ///
     /// # Errors
     ///
@@ -107,12 +47,12 @@ impl Tools {
         self.programs.get(&tool).map_or(Path::new(tool.name()), PathBuf::as_path)
     }
 
-    /// Fills `folder` with a link to each tool, so that the folder on `PATH` gives exactly these.
+    /// Creates a link to each tool in `folder`, for use on `PATH`.
     ///
     /// # Errors
     ///
     /// If a link cannot be made.
-    pub fn link_into(&self, folder: &Path) -> Result<()> {
+    pub(crate) fn link_into(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder)?;
         for (tool, program) in &self.programs {
             let link = folder.join(tool.name());
@@ -121,13 +61,14 @@ impl Tools {
         Ok(())
     }
 
-    /// The folder of kwok's stages and custom resource definitions.
+    /// The folder of kwok's stages and CRDs.
     pub(crate) fn kwok_files(&self) -> &Path {
         &self.kwok_files
     }
 }
 
-/// The executable file of promtool, which few need: found or built like the other tools, but only when it is asked for.
+/// The executable file of promtool. It is found or built like the other tools, but only on demand, because few tests need
+/// it.
 ///
 /// # Errors
 ///
@@ -146,19 +87,10 @@ fn found_or_built(tool: Tool, workshop: &Workshop) -> Result<PathBuf> {
 
 /// Looks for a tool of a fitting version in a list of folders such as `PATH`.
 fn find(tool: Tool, folders: &OsString) -> Option<PathBuf> {
-    // Where Helm 3 is the only one, it has the plain name.
+    // If Helm 3 is the only Helm on the machine, it is called `helm`.
     let names = if tool == Tool::Helm3 { &["helm3", "helm"][..] } else { &[tool.name()] };
     env::split_paths(folders)
         .filter(|folder| folder.is_absolute())
         .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
-        .find(|program| program.is_file() && fits(tool, program))
-}
-
-fn fits(tool: Tool, program: &Path) -> bool {
-    let Ok(output) = Command::new(program).args(versions::arguments(tool)).output() else {
-        return false;
-    };
-    // grpcurl prints its version on standard error.
-    let text = [output.stdout, output.stderr].concat();
-    versions::fits(tool, &String::from_utf8_lossy(&text))
+        .find(|program| program.is_file() && program_fits(tool, program))
 }

@@ -1,4 +1,4 @@
-//! Inputs that are nearly right.
+//! Mutations of valid inputs.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ const NUMBERS: [&[u8]; 14] = [
     b"18446744073709551616",
 ];
 
-/// What means something to many parsers: lengths and numbers at their limits, and text of several bytes.
+/// Bytes with a meaning to many parsers: lengths and numbers at their limits, and characters of several bytes.
 const WORDS: [&[u8]; 14] = [
     b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
     b"\x80\x80\x80\x80\xf8\xff\xff\xff\xff\x01",
@@ -56,14 +56,14 @@ impl Mutator {
         self.seeds.extend(seeds.into_iter().map(|seed| seed.as_ref().to_vec()));
     }
 
-    /// Adds what means something to the parser.
+    /// Adds words with a meaning to the parser.
     pub fn add_words<T: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = T>) {
         self.words.extend(words.into_iter().map(|word| word.as_ref().to_vec()));
     }
 
-    /// Makes the input of a seed and a number: half of all have one change, a quarter two, and so on.
+    /// Makes the input of a seed and a number. Half of all inputs have one change, a quarter have two, and so on.
     pub fn input(&self, seed: u64, number: u64) -> Vec<u8> {
-        // An odd factor, so that neighbours share nothing.
+        // The odd factor makes the inputs of neighbouring numbers unrelated.
         let mut rng = Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut input = rng.choice(&self.seeds).cloned().unwrap_or_default();
         loop {
@@ -101,7 +101,7 @@ impl Mutator {
         }
     }
 
-    /// Goes on as another valid input does, from any place.
+    /// Replaces the rest of the input by the rest of another valid input.
     fn splice(&self, rng: &mut Rng, input: &mut Vec<u8>) {
         let Some(other) = rng.choice(&self.seeds) else { return };
         let (at, from) = (rng.usize(..=input.len()), rng.usize(..=other.len()));
@@ -121,14 +121,14 @@ fn insert(rng: &mut Rng, input: &mut Vec<u8>, word: &[u8]) {
     input.splice(at..at, word.iter().copied());
 }
 
-/// Repeats a part: a few times mostly, and at times until nothing more fits.
+/// Repeats a part, mostly a few times, and sometimes up to the longest input.
 fn repeat(rng: &mut Rng, input: &mut Vec<u8>, part: Range<usize>) {
     let times = if rng.u8(..64) == 0 { LONGEST / part.len().max(1) } else { rng.usize(1..32) };
     let copies = input[part.clone()].repeat(times.min(LONGEST / part.len().max(1)));
     input.splice(part.end..part.end, copies);
 }
 
-/// Puts a number at a limit in the place of one that is there.
+/// Replaces a number by a number at a limit.
 fn replace_number(rng: &mut Rng, input: &mut Vec<u8>) {
     let digits: Vec<_> = (0..input.len()).filter(|&at| input[at].is_ascii_digit()).collect();
     let Some(&start) = rng.choice(&digits) else { return };
@@ -136,7 +136,7 @@ fn replace_number(rng: &mut Rng, input: &mut Vec<u8>) {
     input.splice(start..start + length, rng.choice(NUMBERS).unwrap_or_default().iter().copied());
 }
 
-/// Any part, which is short mostly.
+/// Chooses a part of the input, which is mostly short.
 fn part(rng: &mut Rng, length: usize) -> Range<usize> {
     let start = rng.usize(..=length);
     let most = if rng.u8(..8) == 0 { length - start } else { (length - start).min(8) };

@@ -1,23 +1,23 @@
-//! Certificates, requests and keys that are the same on each run, so that what is made of them is too.
+//! Certificates, requests and keys that are the same in each run, so that their mutations are the same too.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, Error, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
-/// What comes before the 32 bytes of an Ed25519 key in PKCS #8. Its signatures hold nothing random.
+/// The PKCS #8 header of the 32 bytes of an Ed25519 key. Ed25519 signatures contain nothing random.
 const PKCS8: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
-/// A CA, and what it signed; each in PEM.
+/// A CA, a certificate that it has signed, and a request.
 pub struct Fixtures {
-    /// The CA.
+    /// The CA's certificate and key.
     pub ca: Pair,
-    /// A certificate for a client.
+    /// A client's certificate and key.
     pub client: Pair,
-    /// A certificate request (PKCS #10).
+    /// A certificate request (PKCS #10), in PEM.
     pub request: String,
-    /// The client's certificate in DER.
+    /// The client's certificate, in DER.
     pub der: Vec<u8>,
 }
 
@@ -29,11 +29,11 @@ pub struct Pair {
     pub key: String,
 }
 
-/// Makes them.
+/// Makes the fixtures.
 ///
 /// # Errors
 ///
-/// When rcgen refuses what it has always accepted.
+/// If rcgen refuses the parameters.
 pub fn fixtures() -> Result<Fixtures, Error> {
     let (ca_key, client_key) = (key(1)?, key(2)?);
     let mut ca = params("replica-count-manager CA", &[]);
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_are_the_same_each_time() -> Result<(), Error> {
+    fn fixtures_are_the_same_each_time() -> Result<(), Error> {
         let (one, two) = (fixtures()?, fixtures()?);
         assert_eq!((one.ca.certificate, one.request, one.der), (two.ca.certificate, two.request, two.der));
         Ok(())

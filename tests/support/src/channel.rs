@@ -1,4 +1,4 @@
-//! Typed calls, for tests that make thousands.
+//! Channels for typed calls.
 
 use std::{fs, io, path::Path, sync::Arc};
 
@@ -13,29 +13,29 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::{Channel, Endpoint};
 
-/// A client's certificate and whom it trusts.
+/// A client's certificate, and the CA that it trusts.
 pub struct Certificate {
     /// The CA, in PEM.
     pub ca: Vec<u8>,
-    /// The certificate and its key, in PEM.
+    /// The certificate and its key, in PEM. Without them, the client presents no certificate.
     pub pair: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Certificate {
-    /// The first certificate in a folder that the certificates command made.
+    /// Reads the client certificate of a folder that the certificates command made.
     pub fn load(folder: &Path) -> Result<Self> {
         Self::of(folder, "client")
     }
 
-    /// The certificate in a folder of that folder.
+    /// Reads the client certificate in the subfolder `client` of such a folder.
     pub fn of(folder: &Path, client: &str) -> Result<Self> {
         let read = |name: &str| fs::read(folder.join(name)).with_context(|| format!("failed to read {name}"));
         let client = |file: &str| read(&format!("{client}/{file}"));
         Ok(Self { ca: read("ca/ca.crt")?, pair: Some((client("client.crt")?, client("client.key")?)) })
     }
 
-    /// A configuration of TLS that speaks this version only.
-    pub fn config(&self, version: &'static SupportedProtocolVersion) -> Result<ClientConfig> {
+    /// A TLS configuration with one protocol version.
+    pub fn tls_config(&self, version: &'static SupportedProtocolVersion) -> Result<ClientConfig> {
         let mut authorities = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&self.ca) {
             authorities.add(certificate?)?;
@@ -55,18 +55,18 @@ impl Certificate {
     }
 }
 
-/// A channel that connects on its first call, and again when the connection is lost.
+/// A channel that connects on its first call, and reconnects when it loses the connection.
 pub fn connect(address: String, certificate: &Certificate) -> Result<Channel> {
-    Ok(dial(address, Arc::new(certificate.config(&rustls::version::TLS13)?)))
+    Ok(dial(address, Arc::new(certificate.tls_config(&rustls::version::TLS13)?)))
 }
 
-/// As [`connect`], with a configuration of the caller's.
+/// As [`connect`], with the caller's TLS configuration.
 pub fn dial(address: String, config: Arc<ClientConfig>) -> Channel {
-    dial_as(Endpoint::from_static("https://localhost"), address, config)
+    dial_with_endpoint(Endpoint::from_static("https://localhost"), address, config)
 }
 
-/// As [`dial`], with settings of HTTP/2.
-pub fn dial_as(endpoint: Endpoint, address: String, config: Arc<ClientConfig>) -> Channel {
+/// As [`dial`], with the caller's HTTP/2 settings.
+pub fn dial_with_endpoint(endpoint: Endpoint, address: String, config: Arc<ClientConfig>) -> Channel {
     let dial = tower::service_fn(move |_| {
         let (address, config) = (address.clone(), config.clone());
         async move { handshake(&address, config).await.map(TokioIo::new) }
@@ -74,10 +74,17 @@ pub fn dial_as(endpoint: Endpoint, address: String, config: Arc<ClientConfig>) -
     endpoint.connect_with_connector_lazy(dial)
 }
 
-/// Connects to a server on this machine and speaks TLS with it.
+/// Connects to a server on this machine, and completes the TLS handshake.
 pub async fn handshake(address: &str, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
     TlsConnector::from(config).connect(name, socket).await
+}
+
+/// The certificate that a server presents.
+pub async fn served_certificate(address: &str, certificate: &Certificate) -> Result<Vec<u8>> {
+    let stream = handshake(address, Arc::new(certificate.tls_config(&rustls::version::TLS13)?)).await?;
+    let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
+    Ok(chain.first().context("an empty chain")?.to_vec())
 }

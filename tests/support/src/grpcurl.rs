@@ -1,4 +1,4 @@
-//! Calls with the real grpcurl.
+//! Calls by grpcurl.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use anyhow::Result;
 use cluster::run;
 use serde_json::Value;
 
-use super::{ROOT, World};
+use crate::{constants::ROOT, test_cluster::TestCluster};
 
-/// Why grpcurl's call failed.
+/// The error of a call by grpcurl.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The status code's name, such as `InvalidArgument`; empty if there was no answer at all.
+    /// The status code's name, such as `InvalidArgument`. It is empty if the server did not answer.
     pub code: String,
-    /// The status message, or what grpcurl says.
+    /// The status message.
     pub message: String,
-    /// Everything that grpcurl printed.
+    /// Grpcurl's whole output.
     pub output: String,
 }
 
@@ -37,16 +37,16 @@ impl Refusal {
     }
 }
 
-impl World {
-    /// Calls a method with the test's certificate, by reflection.
+impl TestCluster {
+    /// Calls a method by reflection, with the test's client certificate.
     pub async fn grpcurl(&self, method: &str, request: &Value) -> Result<Value, Refusal> {
         let [ca, certificate, key] = self.client_files();
         self.grpcurl_with(&["-cacert", &ca, "-cert", &certificate, "-key", &key], method, request).await
     }
 
-    /// Calls a method with other flags.
+    /// Calls a method with other flags of grpcurl.
     pub async fn grpcurl_with(&self, flags: &[&str], method: &str, request: &Value) -> Result<Value, Refusal> {
-        let mut grpcurl = self.cluster.grpcurl();
+        let mut grpcurl = self.control_plane.grpcurl();
         grpcurl.args(["-connect-timeout", "20", "-max-time", "60", "-d", &request.to_string()]).args(flags);
         grpcurl.args([self.grpc_address(), method]).current_dir(ROOT);
         match run(&mut grpcurl).await {

@@ -1,4 +1,4 @@
-//! The chart, installed by a user who has the documented rights and no others, with either Helm.
+//! The chart, installed with Helm 3 or 4 by a user who has only the documented rights.
 
 use std::path::{Path, PathBuf};
 
@@ -7,15 +7,18 @@ use cluster::{run, wait};
 use contract::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use serde_json::Value;
 
-use super::{
-    Certificate, Namespace, PATIENCE, ROOT, World, connect,
+use crate::{
+    channel::{Certificate, connect},
+    constants::{PATIENCE, ROOT},
+    namespace::Namespace,
     release::{self, CHART, NAME},
+    test_cluster::TestCluster,
 };
 
 /// The name of the roles in `docs/rights`.
 const ROLE: &str = "replica-count-manager-installer";
 
-/// Which Helm installs.
+/// The major version of Helm that installs the chart.
 #[derive(Clone, Copy, Debug)]
 pub enum Helm {
     /// Helm 3.
@@ -26,45 +29,50 @@ pub enum Helm {
 
 /// A namespace for a release of the chart, and the user who installs it there.
 pub struct Installation<'a> {
-    /// The cluster.
-    pub world: &'a World,
+    /// The cluster of the release.
+    pub cluster: &'a TestCluster,
     /// The namespace of the release.
     pub namespace: String,
-    /// For the server of this namespace.
+    /// The folder of the server's certificates.
     pub certificates: PathBuf,
     kubeconfig: PathBuf,
     values: Vec<String>,
 }
 
 impl Installation<'static> {
-    /// For all namespaces, in the namespace that the documentation names.
-    pub async fn of_all_namespaces(world: &'static World) -> Result<Self> {
-        run(world.cluster.kubectl().args(["create", "namespace", NAME])).await?;
-        grant(world, "installer.yaml", NAME, NAME).await?;
+    /// Prepares a release that manages all namespaces, in the namespace that the documentation names.
+    pub async fn of_all_namespaces(cluster: &'static TestCluster) -> Result<Self> {
+        run(cluster.kubectl().args(["create", "namespace", NAME])).await?;
+        grant(cluster, "installer.yaml", NAME, NAME).await?;
         let user = format!("--user={NAME}");
         let role = format!("--clusterrole={ROLE}");
-        run(world.cluster.kubectl().args(["create", "clusterrolebinding", ROLE, &role, &user])).await?;
-        Self::new(world, NAME, world.certificates().to_owned(), &[]).await
+        run(cluster.kubectl().args(["create", "clusterrolebinding", ROLE, &role, &user])).await?;
+        Self::new(cluster, NAME, cluster.certificates().to_owned(), &[]).await
     }
 
-    /// For one namespace, which is the release's as well.
+    /// Prepares a release that manages only its own namespace.
     pub async fn of_one_namespace(namespace: &Namespace<'static>) -> Result<Self> {
-        let (world, name) = (namespace.world, &namespace.name);
-        grant(world, "installer-of-one-namespace.yaml", "shop", name).await?;
-        let certificates = world.cluster.folder().join(format!("certificates-{name}"));
+        let (cluster, name) = (namespace.cluster, &namespace.name);
+        grant(cluster, "installer-of-one-namespace.yaml", "shop", name).await?;
+        let certificates = cluster.folder().join(format!("certificates-{name}"));
         release::make_certificates_for(&certificates, name).await?;
         let namespace = format!("--set=namespace={name}");
-        Self::new(world, name, certificates, &[&namespace, "--set=crds.enabled=false"]).await
+        Self::new(cluster, name, certificates, &[&namespace, "--set=crds.enabled=false"]).await
     }
 
-    async fn new(world: &'static World, namespace: &str, certificates: PathBuf, values: &[&str]) -> Result<Self> {
-        release::create_secret(&world.cluster, namespace, &certificates, "server/server.crt").await?;
+    async fn new(
+        cluster: &'static TestCluster,
+        namespace: &str,
+        certificates: PathBuf,
+        values: &[&str],
+    ) -> Result<Self> {
+        release::create_secret(&cluster.control_plane, namespace, &certificates, "server/server.crt").await?;
         Ok(Self {
-            world,
+            cluster,
             namespace: namespace.to_owned(),
             certificates,
-            kubeconfig: world.cluster.kubeconfig_for(namespace, None)?,
-            // One server, so that a test knows which one it watches.
+            kubeconfig: cluster.control_plane.kubeconfig_for(namespace, None)?,
+            // One replica, so that a test knows which one it watches.
             values: release::VALUES
                 .iter()
                 .chain(&["--set=replicaCount=1"])
@@ -75,15 +83,15 @@ impl Installation<'static> {
     }
 }
 
-/// Grants documented rights to the user who is called as the namespace, which the documentation calls `example`.
-async fn grant(world: &World, file: &str, example: &str, namespace: &str) -> Result<()> {
+/// Grants documented rights to the user who has the namespace's name. The documentation calls the namespace `example`.
+async fn grant(cluster: &TestCluster, file: &str, example: &str, namespace: &str) -> Result<()> {
     let rights = Path::new(ROOT).join("docs/rights").join(file);
     let rights = std::fs::read_to_string(&rights).with_context(|| format!("failed to read {}", rights.display()))?;
     let rights = rights.replace(&format!("namespace: {example}\n"), &format!("namespace: {namespace}\n"));
-    let manifest = world.cluster.folder().join(format!("{namespace}-{file}"));
+    let manifest = cluster.folder().join(format!("{namespace}-{file}"));
     std::fs::write(&manifest, rights)?;
-    run(world.cluster.kubectl().args(["create", "--filename"]).arg(&manifest)).await?;
-    let mut bind = world.cluster.kubectl();
+    run(cluster.kubectl().args(["create", "--filename"]).arg(&manifest)).await?;
+    let mut bind = cluster.kubectl();
     bind.args(["create", "rolebinding", ROLE, "--namespace", namespace]);
     run(bind.args([format!("--role={ROLE}"), format!("--user={namespace}")])).await.map(drop)
 }
@@ -95,7 +103,7 @@ impl Installation<'_> {
         let arguments = [&["upgrade", "--install", NAME, chart, "--wait", "--timeout=2m"], values].concat();
         let values: Vec<_> = self.values.iter().map(String::as_str).collect();
         self.helm(helm, &[arguments, values].concat()).await?;
-        self.alone().await
+        self.wait_for_one_pod().await
     }
 
     /// Runs `helm test`.
@@ -116,16 +124,16 @@ impl Installation<'_> {
 
     async fn helm(&self, helm: Helm, arguments: &[&str]) -> Result<String> {
         let mut command = match helm {
-            Helm::V3 => self.world.cluster.helm3(),
-            Helm::V4 => self.world.cluster.helm(),
+            Helm::V3 => self.cluster.helm3(),
+            Helm::V4 => self.cluster.helm(),
         };
         run(command.env("KUBECONFIG", &self.kubeconfig).args(["--namespace", &self.namespace]).args(arguments)).await
     }
 
-    /// Waits until there is one server pod: one that leaves may still correct, and count what it corrects.
-    pub async fn alone(&self) -> Result<()> {
+    /// Waits until there is one server pod. A pod that is stopping may still make corrections and count them.
+    pub async fn wait_for_one_pod(&self) -> Result<()> {
         wait::until("one server pod alone", PATIENCE, async || {
-            let mut get = self.world.cluster.kubectl();
+            let mut get = self.cluster.kubectl();
             get.args(["get", "pods", "--namespace", &self.namespace, "--output=name"]);
             let pods = run(get.arg("--selector=app.kubernetes.io/component=server")).await?;
             ensure!(pods.lines().count() == 1, "there are {pods:?}");
@@ -134,20 +142,20 @@ impl Installation<'_> {
         .await
     }
 
-    /// Sets the count of a Deployment through the server, and waits until it is there.
+    /// Sets the count of a Deployment through the server, and waits until the server has observed it.
     pub async fn set(&self, target: &Namespace<'_>, name: &str, replicas: i32) -> Result<()> {
-        let server = self.world.server_in(&self.namespace).await?.process;
+        let server = self.cluster.server_in(&self.namespace).await?.process;
         let channel = connect(server.address("grpc")?.to_string(), &Certificate::load(&self.certificates)?)?;
-        let wanted = v1::Target { namespace: target.name.clone(), name: name.to_owned(), ..Default::default() };
+        let named = v1::Target { namespace: target.name.clone(), name: name.to_owned(), ..Default::default() };
         let request =
-            v1::SetReplicaCountRequest { target: Some(wanted), replicas: Some(replicas), ..Default::default() };
+            v1::SetReplicaCountRequest { target: Some(named), replicas: Some(replicas), ..Default::default() };
         ReplicasServiceClient::new(channel).set_replica_count(request).await?;
         let there = |count: &Value| count["status"]["observed"] == replicas;
-        target.count(&format!("deployment.{name}"), "the count in place", there).await.map(drop)
+        target.wait_for_replica_count(&format!("deployment.{name}"), "the count in place", there).await.map(drop)
     }
 }
 
-/// Copies the chart and makes a version of it that came before this one: its definition lacks `reason`.
+/// Copies the chart and turns it into an earlier version, whose CRD lacks `reason`.
 pub async fn previous_chart(folder: &Path) -> Result<()> {
     run(tokio::process::Command::new("cp").args(["--recursive", CHART]).arg(folder)).await?;
     let edit = |file: &str, change: &dyn Fn(&mut Value) -> Option<()>| -> Result<()> {

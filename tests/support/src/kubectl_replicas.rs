@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use anyhow::Result;
 use tokio::process::Command;
 
-use super::World;
+use crate::test_cluster::TestCluster;
 
-/// What a run of the plugin came to.
+/// The result of a run of the plugin.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The exit code; `None` after a signal.
+    /// The exit code, or `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
@@ -18,10 +18,10 @@ pub struct Outcome {
     pub stderr: String,
 }
 
-impl World {
-    /// Prepares `kubectl replicas`, configured with the test's certificates.
+impl TestCluster {
+    /// Prepares `kubectl replicas` with the test's client certificate.
     pub fn plugin(&self) -> Command {
-        let mut kubectl = self.cluster.kubectl();
+        let mut kubectl = self.kubectl();
         kubectl.env("PATH", self.path_with_plugin()).env("KUBECTL_REPLICAS_CONFIG", self.plugin_config());
         kubectl.arg("replicas");
         kubectl
@@ -30,12 +30,12 @@ impl World {
     fn path_with_plugin(&self) -> OsString {
         let mut path = self.plugin_folder().as_os_str().to_owned();
         path.push(":");
-        path.push(self.cluster.path());
+        path.push(self.control_plane.path());
         path
     }
 }
 
-/// Runs a plugin to its end, whatever it is.
+/// Runs the plugin, and returns its result even if it failed.
 pub async fn outcome(plugin: &mut Command) -> Result<Outcome> {
     let output = plugin.output().await?;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes);

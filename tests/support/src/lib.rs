@@ -1,38 +1,50 @@
-//! What the tests share: a cluster with a server in it, namespaces, and short ways to ask.
+//! What the end-to-end tests, the demo and the benchmarks share.
+//!
+//! # Layout
+//!
+//! A file imports only from files above it in this list.
+//!
+//! * [`ROOT`], [`PATIENCE`]: the repository's folder, and the timeout of every wait.
+//! * [`release`]: the workspace's programs, and the chart's release as users install it. [`Memory`]: a process's memory.
+//! * [`manifests`]: builders for the manifests of workloads and ReplicaCounts.
+//! * [`connect`], [`Certificate`]: gRPC channels. [`presented`]: client certificates of every kind. [`raw`]: calls and
+//!   connections with arbitrary bytes.
+//! * [`TestCluster`]: a control plane with the server in it. [`chart`] renders the chart; `grpcurl` and `kubectl_replicas`
+//!   call the server with the real programs.
+//! * [`Namespace`]: a test's own namespace, with conditions to wait for.
+//! * [`User`], [`StandaloneServer`], [`installation`], [`two_replicas`]: other users, and other ways to run the server.
+//! * [`application`], [`SetRequests`], [`CertificateRotation`], [`HangingWebhook`]: what tests do to a namespace.
 
-pub mod app;
+pub mod application;
 mod channel;
 pub mod chart;
+mod constants;
 mod grpcurl;
 pub mod installation;
 mod kubectl_replicas;
+pub mod manifests;
 mod memory;
 pub mod namespace;
-pub mod pair;
 pub mod presented;
 pub mod raw;
 pub mod release;
-pub mod rotation;
-mod setters;
+mod rotation;
+mod set_requests;
 mod standalone;
+mod test_cluster;
+pub mod two_replicas;
 mod user;
 mod webhook;
-mod world;
 
-pub use channel::{Certificate, connect, dial, dial_as, handshake};
+pub use channel::{Certificate, connect, dial, dial_with_endpoint, handshake, served_certificate};
+pub use constants::{PATIENCE, ROOT};
 pub use grpcurl::Refusal;
 pub use kubectl_replicas::{Outcome, outcome};
 pub use memory::Memory;
 pub use namespace::{Namespace, condition};
-pub use rotation::shown;
-pub use setters::Setters;
-pub use standalone::{FILES, Standalone, server_flags};
-pub use user::{RUN, User};
-pub use webhook::Hanging;
-pub use world::{Server, World, http, metric, world};
-
-/// The root of the repository.
-pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
-/// The end of every wait: generous, since machines that run tests are often loaded far beyond their cores.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+pub use rotation::CertificateRotation;
+pub use set_requests::SetRequests;
+pub use standalone::{CERTIFICATE_FILES, StandaloneServer, server_flags};
+pub use test_cluster::{Server, TestCluster, http, metric, shared_cluster};
+pub use user::{RUN_PODS, User};
+pub use webhook::HangingWebhook;

@@ -1,19 +1,19 @@
-//! What a process holds of the machine's memory.
+//! The memory of a process.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
-/// The memory of a process, in KiB.
+/// Memory in KiB.
 pub struct Memory {
-    /// Now.
+    /// Resident memory now.
     pub resident: u64,
-    /// At most, up to now.
+    /// The highest resident memory so far.
     pub peak: u64,
 }
 
 impl Memory {
-    /// Asks the operating system.
+    /// Reads the memory of a process from `/proc`.
     pub fn of(pid: u32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let kib = |name: &str| -> Result<u64> {

@@ -1,4 +1,4 @@
-//! Client certificates of every kind, and what becomes of a connection with one.
+//! Client certificates of every kind, and connections that present them.
 
 use std::{fs, io, path::Path, sync::Arc};
 
@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 use tokio_rustls::client::TlsStream;
 
-use super::{PATIENCE, handshake};
+use crate::{channel::handshake, constants::PATIENCE};
 
-/// A chain and a key, shown whatever the server asks for, and whether they fit or not.
+/// A certificate chain and a key. The client presents them even if they do not match each other or the server's request.
 #[derive(Clone, Debug)]
-pub struct Presented(pub Option<Arc<CertifiedKey>>);
+pub struct PresentedCertificate(Option<Arc<CertifiedKey>>);
 
-impl ResolvesClientCert for Presented {
+impl ResolvesClientCert for PresentedCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.0.clone()
     }
@@ -31,25 +31,25 @@ impl ResolvesClientCert for Presented {
     }
 }
 
-impl Presented {
-    /// No certificate at all.
+impl PresentedCertificate {
+    /// No certificate.
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// A chain, leaf first, and a key.
+    /// A chain, leaf first, with a key.
     pub fn chain(chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'_>) -> Result<Self> {
         Ok(Self(Some(Arc::new(CertifiedKey::new(chain, ring::sign::any_supported_type(key)?)))))
     }
 
-    /// What files hold in PEM.
+    /// Reads the chain and the key from PEM files.
     pub fn files(certificate: &Path, key: &Path) -> Result<Self> {
         let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<_, _>>()?;
         Self::chain(chain, &PrivateKeyDer::from_pem_file(key)?)
     }
 
-    /// How a client that presents this speaks TLS 1.3 with a server of a CA.
-    pub fn config(&self, ca: &Path) -> Result<ClientConfig> {
+    /// The TLS 1.3 configuration of a client that presents this and trusts a CA.
+    pub fn tls_config(&self, ca: &Path) -> Result<ClientConfig> {
         let mut authorities = RootCertStore::empty();
         authorities.add(CertificateDer::from_pem_file(ca)?)?;
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -61,16 +61,16 @@ impl Presented {
     }
 }
 
-/// A CA whose key the test has.
-pub struct Signer {
+/// A CA with its key.
+pub struct TestCa {
     /// The certificate, in DER.
     pub certificate: CertificateDer<'static>,
-    /// What it signs with.
+    /// The certificate with its key.
     pub issuer: Issuer<'static, KeyPair>,
 }
 
-impl Signer {
-    /// The CA in a folder that the certificates command made.
+impl TestCa {
+    /// Reads the CA of a folder that the certificates command made.
     pub fn load(folder: &Path) -> Result<Self> {
         let certificate = CertificateDer::from_pem_file(folder.join("ca/ca.crt"))?;
         let key = KeyPair::from_pem(&fs::read_to_string(folder.join("ca/ca.key"))?)?;
@@ -78,20 +78,23 @@ impl Signer {
         Ok(Self { certificate, issuer })
     }
 
-    /// Signs a certificate with a new P-256 key.
-    pub fn sign(&self, params: CertificateParams) -> Result<Presented> {
+    /// Issues a certificate for a new P-256 key.
+    pub fn sign(&self, params: CertificateParams) -> Result<PresentedCertificate> {
         self.sign_key(params, &KeyPair::generate()?)
     }
 
-    /// Signs a certificate with this key.
-    pub fn sign_key(&self, params: CertificateParams, key: &KeyPair) -> Result<Presented> {
+    /// Issues a certificate for a key.
+    pub fn sign_key(&self, params: CertificateParams, key: &KeyPair) -> Result<PresentedCertificate> {
         let certificate = params.signed_by(key, &self.issuer)?.der().clone();
-        Presented::chain(vec![certificate], &PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?)
+        PresentedCertificate::chain(
+            vec![certificate],
+            &PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?,
+        )
     }
 }
 
-/// Begins the certificate of a client, as our command makes them.
-pub fn client(user: &str) -> CertificateParams {
+/// The parameters of a client certificate as the certificates command makes them.
+pub fn client_params(user: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, user);
@@ -99,18 +102,19 @@ pub fn client(user: &str) -> CertificateParams {
     params
 }
 
-/// Connects, and waits for what the server says first: in TLS 1.3, the client is done before its certificate is checked.
+/// Connects, and waits for the server's first byte. In TLS 1.3 the client's handshake completes before the server has
+/// checked the client certificate.
 pub async fn connect(address: &str, config: Arc<ClientConfig>) -> Result<io::Result<TlsStream<TcpStream>>> {
     let attempt = async {
         let mut stream = handshake(address, config).await?;
-        // Its HTTP/2 settings.
+        // The server's first bytes are its HTTP/2 settings.
         stream.read_u8().await?;
         Ok(stream)
     };
     timeout(PATIENCE, attempt).await.context("the server says nothing")
 }
 
-/// A CertificateSigningRequest of a new key, with its name, signer and extended usage.
+/// A CertificateSigningRequest for a new key, with a name, a signer and an extended key usage.
 pub fn certificate_request(name: &str, signer: &str, usage: &str) -> Result<Value> {
     let pem = CertificateParams::new(Vec::new())?.serialize_request(&KeyPair::generate()?)?.pem()?;
     Ok(json!({

@@ -1,4 +1,4 @@
-//! Calls and connections with any bytes.
+//! Calls and connections with arbitrary bytes.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ use tonic::{
     transport::Channel,
 };
 
-use super::{PATIENCE, handshake};
+use crate::{channel::handshake, constants::PATIENCE};
 
-/// Takes bytes for messages.
+/// A codec whose messages are bytes.
 #[derive(Default)]
 struct Raw;
 
@@ -58,7 +58,7 @@ impl Decoder for Raw {
     }
 }
 
-/// Makes a call and takes its first answer, which is its only one unless it streams.
+/// Makes a call, and waits for the first message of the answer.
 pub async fn call(channel: &Channel, path: &'static str, message: Vec<u8>) -> Result<Result<(), Status>> {
     let call = async {
         let mut grpc = Grpc::new(channel.clone());
@@ -69,29 +69,29 @@ pub async fn call(channel: &Channel, path: &'static str, message: Vec<u8>) -> Re
     timeout(PATIENCE, call).await.with_context(|| format!("no answer of {path}"))
 }
 
-/// Sends bytes, behind a TLS handshake if there is a configuration, and waits until the server has closed.
+/// Sends bytes, after a TLS handshake if there is a configuration, and waits until the server has closed the connection.
 pub async fn send(address: &str, tls: Option<&Arc<ClientConfig>>, bytes: &[u8]) -> Result<()> {
     let exchange = async {
         match tls {
-            None => say(TcpStream::connect(address).await?, bytes).await,
-            Some(config) => say(handshake(address, config.clone()).await?, bytes).await,
+            None => exchange_bytes(TcpStream::connect(address).await?, bytes).await,
+            Some(config) => exchange_bytes(handshake(address, config.clone()).await?, bytes).await,
         }
     };
     timeout(PATIENCE, exchange).await.context("the server does not close")?
 }
 
-/// A server that refuses what it reads may close at any time.
-async fn say(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Result<()> {
+/// Ignores errors: a server that refuses the bytes may close the connection at any time.
+async fn exchange_bytes(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Result<()> {
     if stream.write_all(bytes).await.is_ok() && stream.shutdown().await.is_ok() {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
     Ok(())
 }
 
-/// What a client says first in HTTP/2, with settings that change nothing.
+/// The connection preface of HTTP/2, with an empty SETTINGS frame.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// A frame of HTTP/2.
+/// Encodes an HTTP/2 frame.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or_default().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()

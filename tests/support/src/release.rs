@@ -1,21 +1,23 @@
-//! The server as its users install it: certificates, a Secret, the chart. The tests and the demo share it.
+//! The server as users install it: the certificates, their Secret and the chart's release.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, ensure};
 use cluster::{Cluster, Kubelet, run};
+use parking_lot::Mutex;
 use tokio::process::Command;
 
-/// The namespace and the name of the release, and of its objects.
+/// The name of the release, of its namespace and of its objects.
 pub const NAME: &str = "replica-count-manager";
 
-/// The folder of the chart.
+/// The chart's folder.
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/replica-count-manager");
 
-/// The values of every release here: its certificates, and the mark that leaves its pods to our kubelet instead of kwok.
+/// The values of every release: its certificates, and the annotation that makes our kubelet run its pods instead of kwok.
 pub const VALUES: [&str; 4] = [
     "--set",
     "certificates.existingSecret=replica-count-manager-certificates",
@@ -23,13 +25,12 @@ pub const VALUES: [&str; 4] = [
     r"podAnnotations.replica-count-manager\.io/run=true",
 ];
 
-/// Runs the pods that are annotated for it, of the server's image.
+/// Starts a kubelet that runs the annotated pods of the server's image with this program.
 pub fn run_pods(cluster: &Cluster, server: &Path) -> Result<Kubelet> {
     Kubelet::start(cluster, [(NAME, server)])
 }
 
-/// Installs the chart with the certificates of a folder and further flags of helm, and waits until its pod, run by the
-/// kubelet, is ready.
+/// Installs the chart with the certificates of a folder and more flags of helm, and waits until its pods are ready.
 pub async fn install(cluster: &Cluster, certificates: &Path, flags: &[&str]) -> Result<()> {
     run(cluster.kubectl().args(["create", "namespace", NAME])).await?;
     create_secret(cluster, NAME, certificates, "server/server.crt").await?;
@@ -38,8 +39,13 @@ pub async fn install(cluster: &Cluster, certificates: &Path, flags: &[&str]) -> 
     run(helm.args(["--wait", "--timeout=2m"])).await.map(drop)
 }
 
-/// Hands the server its certificate, in a Secret; the certificate itself is a file of the folder.
-pub async fn create_secret(cluster: &Cluster, namespace: &str, certificates: &Path, certificate: &str) -> Result<()> {
+/// Creates the Secret of the server's certificate. `certificate` is a file of the folder.
+pub(crate) async fn create_secret(
+    cluster: &Cluster,
+    namespace: &str,
+    certificates: &Path,
+    certificate: &str,
+) -> Result<()> {
     let file = |key: &str, name: &str| format!("--from-file={key}={}", certificates.join(name).display());
     let mut secret = cluster.kubectl();
     secret.args(["create", "secret", "generic", "replica-count-manager-certificates", "--namespace", namespace]);
@@ -47,18 +53,18 @@ pub async fn create_secret(cluster: &Cluster, namespace: &str, certificates: &Pa
     run(&mut secret).await.map(drop)
 }
 
-/// Makes a CA, a server and a client certificate with the project's own command.
+/// Makes a CA, a server certificate and a client certificate with the certificates command.
 pub async fn make_certificates(folder: &Path) -> Result<()> {
     make_certificates_for(folder, NAME).await
 }
 
-/// Makes them for a server in another namespace.
-pub async fn make_certificates_for(folder: &Path, namespace: &str) -> Result<()> {
+/// As [`make_certificates`], for a server in another namespace.
+pub(crate) async fn make_certificates_for(folder: &Path, namespace: &str) -> Result<()> {
     let mut make = Command::new(program("certificates")?);
     run(make.args(["--namespace", namespace, "--out"]).arg(folder)).await.map(drop)
 }
 
-/// The CA, the certificate and the key of the client, in a folder that the certificates command made.
+/// The files of the CA, the client certificate and its key in a folder that the certificates command made.
 pub fn client_files(certificates: &Path) -> [String; 3] {
     ["ca/ca.crt", "client/client.crt", "client/client.key"].map(|file| certificates.join(file).display().to_string())
 }
@@ -73,26 +79,38 @@ pub async fn configure_plugin(cluster: &Cluster, certificates: &Path) -> Result<
     Ok(config)
 }
 
-/// A program of this workspace, from the folder of this process's own profile.
+/// Finds a program of this workspace in the folder of this process's own build profile.
 ///
 /// # Errors
 ///
-/// When the program was not built, or one of its sources is newer: a test of an old program proves nothing.
+/// If the program is not built, or if one of its sources was newer when this process first asked for it: a test of an
+/// outdated program proves nothing.
 pub fn program(name: &str) -> Result<PathBuf> {
+    static CURRENT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     let this = std::env::current_exe()?;
     let found = this.ancestors().map(|folder| folder.join(name)).find(|path| path.is_file());
     let program = found.with_context(|| format!("{name} is not built: run `cargo build --workspace --bins`"))?;
+    let mut current = CURRENT.lock();
+    if !current.contains(&program) {
+        check_is_current(&program)?;
+        current.insert(program.clone());
+    }
+    Ok(program)
+}
+
+fn check_is_current(program: &Path) -> Result<()> {
     // Cargo lists the sources of each program in make's format: `program: source source`.
     let sources = fs::read_to_string(program.with_extension("d")).context("failed to read the program's sources")?;
     let (_, sources) = sources.split_once(": ").context("the program's list of sources is malformed")?;
-    let built = fs::metadata(&program)?.modified()?;
+    let built = fs::metadata(program)?.modified()?;
     for source in sources.trim_end().replace("\\ ", "\0").split(' ') {
         let source = source.replace('\0', " ");
         let changed = fs::metadata(&source).and_then(|source| source.modified());
         ensure!(
             changed.is_ok_and(|changed| changed <= built),
-            "{name} is older than {source}: run `cargo build --workspace --bins`"
+            "{} is older than {source}: run `cargo build --workspace --bins`",
+            program.display()
         );
     }
-    Ok(program)
+    Ok(())
 }

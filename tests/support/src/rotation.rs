@@ -10,20 +10,26 @@ use contract::replicas::v1::{
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tonic::{Streaming, transport::Channel};
 
-use super::{Certificate, Namespace, PATIENCE, connect, handshake};
+use crate::{
+    channel::{Certificate, connect, served_certificate},
+    constants::PATIENCE,
+    namespace::Namespace,
+};
 
-/// How soon a change is in force: its source is looked at every 5 s, and it takes a moment to get there.
+/// Upper bound until a new certificate is in use. The server reads its source every 5 s, and the kubelet needs a moment to
+/// deliver it.
 const SOON: Duration = Duration::from_secs(10 + 5);
 
-/// How many call at once, each time on a new connection.
+/// Concurrent callers. Each opens a new connection for every call.
 const CALLERS: usize = 4;
 
-/// A load, and a connection with a Watch, both from before the replacement.
-pub struct Rotation<'a> {
+/// Checks that clients do not notice a replaced certificate. It keeps callers running, and a connection with a Watch that
+/// was opened before the replacement.
+pub struct CertificateRotation<'a> {
     shop: &'a Namespace<'a>,
     address: String,
     certificate: Arc<Certificate>,
-    /// What the server showed at first.
+    /// The certificate that the server presented at first.
     before: Vec<u8>,
     open: ReplicasServiceClient<Channel>,
     events: Streaming<v1::WatchReplicaCountsResponse>,
@@ -31,10 +37,10 @@ pub struct Rotation<'a> {
     load: JoinSet<Result<usize>>,
 }
 
-impl<'a> Rotation<'a> {
-    /// Begins with a server that answers this client.
+impl<'a> CertificateRotation<'a> {
+    /// Starts the callers and the Watch.
     pub async fn begin(shop: &'a Namespace<'_>, address: &str, certificate: Arc<Certificate>) -> Result<Self> {
-        let before = shown(address, &certificate).await?;
+        let before = served_certificate(address, &certificate).await?;
         let mut open = ReplicasServiceClient::new(connect(address.to_owned(), &certificate)?);
         let request = v1::WatchReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
         let events = open.watch_replica_counts(request).await?.into_inner();
@@ -46,17 +52,20 @@ impl<'a> Rotation<'a> {
         Ok(Self { shop, address: address.to_owned(), certificate, before, open, events, stop, load })
     }
 
-    /// Waits until new connections see another certificate.
-    pub async fn is_in_force(&self) -> Result<()> {
+    /// Waits until the server presents another certificate to new connections.
+    pub async fn wait_until_in_force(&self) -> Result<()> {
         wait::until("the new certificate", SOON, async || {
-            ensure!(shown(&self.address, &self.certificate).await? != self.before, "it is still the old one");
+            ensure!(
+                served_certificate(&self.address, &self.certificate).await? != self.before,
+                "it is still the old one"
+            );
             Ok(())
         })
         .await
     }
 
-    /// Ends the load, none of whose calls may have failed, and checks that the old connection and its Watch live on.
-    pub async fn was_not_noticed(mut self) -> Result<()> {
+    /// Stops the callers, and checks that no call failed and that the old connection and its Watch still work.
+    pub async fn assert_unnoticed(mut self) -> Result<()> {
         self.stop.send_replace(true);
         let calls: usize = self.load.join_all().await.into_iter().sum::<Result<_>>()?;
         println!("a new server certificate: 0 of {calls} calls failed");
@@ -77,7 +86,7 @@ impl<'a> Rotation<'a> {
     }
 }
 
-/// Makes calls, each on a connection of its own, until told to stop, and returns how many there were.
+/// Makes calls until `stop` is set, each on a new connection, and returns their number.
 async fn call_until_stopped(
     address: String,
     certificate: Arc<Certificate>,
@@ -90,11 +99,4 @@ async fn call_until_stopped(
         calls += 1;
     }
     Ok(calls)
-}
-
-/// The certificate that a server shows.
-pub async fn shown(address: &str, certificate: &Certificate) -> Result<Vec<u8>> {
-    let stream = handshake(address, Arc::new(certificate.config(&rustls::version::TLS13)?)).await?;
-    let chain = stream.get_ref().1.peer_certificates().context("no certificate")?;
-    Ok(chain.first().context("an empty chain")?.to_vec())
 }

@@ -1,4 +1,4 @@
-//! A server beside the one of the chart, with settings of its own and an administrator's rights.
+//! A second server with its own settings, which runs outside of Kubernetes with an administrator's rights.
 
 use std::{
     ffi::OsStr,
@@ -10,10 +10,10 @@ use anyhow::{Context, Result, ensure};
 use cluster::{ports, wait};
 use tokio::process::{Child, Command};
 
-use super::{Memory, Namespace, PATIENCE, World, release};
+use crate::{constants::PATIENCE, memory::Memory, namespace::Namespace, release, test_cluster::TestCluster};
 
-/// A running server, which ends with this value.
-pub struct Standalone {
+/// A running server. It ends with this value.
+pub struct StandaloneServer {
     /// The address of its gRPC services.
     pub grpc: String,
     /// The address of its probes and metrics.
@@ -22,15 +22,19 @@ pub struct Standalone {
     process: Child,
 }
 
-impl World {
+impl TestCluster {
     /// Starts a server with these flags.
-    pub fn standalone(&self, flags: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Standalone> {
-        self.start_standalone(self.cluster.command(release::program("replica-count-manager")?), flags)
+    pub fn standalone(&self, flags: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<StandaloneServer> {
+        self.start_standalone(self.command(release::program("replica-count-manager")?), flags)
     }
 
-    /// Starts a server that may open so many files.
-    pub fn standalone_of(&self, files: u32, flags: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Standalone> {
-        let mut shell = self.cluster.command("/bin/sh");
+    /// Starts a server with a limit of open files (`ulimit -n`).
+    pub fn standalone_with_file_limit(
+        &self,
+        files: u32,
+        flags: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<StandaloneServer> {
+        let mut shell = self.command("/bin/sh");
         shell.args(["-c", r#"ulimit -n "$0" && exec "$@""#, &files.to_string()]);
         shell.arg(release::program("replica-count-manager")?);
         self.start_standalone(shell, flags)
@@ -40,19 +44,19 @@ impl World {
         &self,
         mut server: Command,
         flags: impl IntoIterator<Item = impl AsRef<OsStr>>,
-    ) -> Result<Standalone> {
+    ) -> Result<StandaloneServer> {
         let [grpc, http] = [ports::free()?, ports::free()?].map(|port| format!("127.0.0.1:{port}"));
-        let log = self.cluster.folder().join(format!("standalone-{grpc}.log"));
+        let log = self.folder().join(format!("standalone-{grpc}.log"));
         server.args([format!("--grpc-address={grpc}"), format!("--http-address={http}")]).args(flags);
         let process = server.stderr(File::create(&log)?).spawn()?;
-        Ok(Standalone { grpc, http, log, process })
+        Ok(StandaloneServer { grpc, http, log, process })
     }
 }
 
-/// The server's certificate, its key and the CA, in a folder that the certificates command made.
-pub const FILES: [&str; 3] = ["server/server.crt", "server/server.key", "ca/ca.crt"];
+/// The server's certificate, its key and the CA in a folder that the certificates command made.
+pub const CERTIFICATE_FILES: [&str; 3] = ["server/server.crt", "server/server.key", "ca/ca.crt"];
 
-/// The flags for a server of one namespace with the certificate, the key and the CA in these files of a folder.
+/// The flags of a server that manages one namespace. `files` are its certificate, key and CA in the folder.
 pub fn server_flags(namespace: &Namespace<'_>, folder: &Path, files: [&str; 3]) -> [String; 4] {
     let [certificate, key, ca] = files.map(|file| folder.join(file).display().to_string());
     [
@@ -63,14 +67,14 @@ pub fn server_flags(namespace: &Namespace<'_>, folder: &Path, files: [&str; 3]) 
     ]
 }
 
-impl Standalone {
-    /// What it has logged.
+impl StandaloneServer {
+    /// The server's log so far.
     pub fn log(&self) -> Result<String> {
         Ok(fs::read_to_string(&self.log)?)
     }
 
-    /// Waits until it listens.
-    pub async fn listens(&self) -> Result<()> {
+    /// Waits until the server listens.
+    pub async fn wait_until_listening(&self) -> Result<()> {
         wait::until("the server", PATIENCE, async || {
             let log = self.log()?;
             ensure!(log.contains("listening"), "{log}");
@@ -79,7 +83,7 @@ impl Standalone {
         .await
     }
 
-    /// The memory that it has in use, in MiB.
+    /// The resident memory, in MiB.
     pub fn memory(&self) -> Result<u64> {
         Ok(Memory::of(self.process.id().context("it has ended")?)?.resident / 1024)
     }

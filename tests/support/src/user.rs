@@ -1,4 +1,4 @@
-//! A user of a cluster where the server signs the certificates of clients.
+//! Users of the plugin who log in.
 
 use std::{fs, path::PathBuf};
 
@@ -7,22 +7,26 @@ use cluster::run;
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::{Outcome, World, outcome, release};
+use crate::{
+    kubectl_replicas::{Outcome, outcome},
+    release,
+    test_cluster::TestCluster,
+};
 
-/// What the tests of the chart need beside its default values: our kubelet runs the pods.
-pub const RUN: &str = r"--set-string=podAnnotations.replica-count-manager\.io/run=true";
+/// The flag of helm that makes our kubelet run the pods of a release instead of kwok.
+pub const RUN_PODS: &str = r"--set-string=podAnnotations.replica-count-manager\.io/run=true";
 
-impl World {
-    /// Installs the chart with its default values and further flags of helm: nothing is prepared.
+impl TestCluster {
+    /// Installs the chart with its default values and more flags of helm. No Secret is created beforehand.
     pub async fn install_managed(&self, flags: &[&str]) -> Result<()> {
-        run(self.cluster.kubectl().args(["create", "namespace", release::NAME])).await?;
-        let mut helm = self.cluster.helm();
-        helm.args(["install", release::NAME, release::CHART, "--namespace", release::NAME, RUN]).args(flags);
+        run(self.kubectl().args(["create", "namespace", release::NAME])).await?;
+        let mut helm = self.helm();
+        helm.args(["install", release::NAME, release::CHART, "--namespace", release::NAME, RUN_PODS]).args(flags);
         run(helm.args(["--wait", "--timeout=2m"])).await.map(drop)
     }
 }
 
-/// A user with a kubeconfig, and a configuration of the plugin that does not exist yet.
+/// A user with a kubeconfig. The user's configuration of the plugin does not exist yet.
 pub struct User<'a> {
     /// The user name.
     pub name: String,
@@ -30,57 +34,62 @@ pub struct User<'a> {
     pub config: PathBuf,
     /// The kubeconfig.
     pub kubeconfig: PathBuf,
-    world: &'a World,
+    cluster: &'a TestCluster,
 }
 
 impl<'a> User<'a> {
-    /// A user whose kubeconfig holds a certificate of the cluster.
-    pub fn new(world: &'a World, name: &str) -> Result<Self> {
-        let config = world.cluster.folder().join(format!("home-of-{name}/config.yaml"));
-        Ok(Self { name: name.to_owned(), config, kubeconfig: world.cluster.kubeconfig_for(name, None)?, world })
+    /// Makes a kubeconfig with a client certificate of the cluster.
+    pub fn new(cluster: &'a TestCluster, name: &str) -> Result<Self> {
+        let config = cluster.folder().join(format!("home-of-{name}/config.yaml"));
+        Ok(Self {
+            name: name.to_owned(),
+            config,
+            kubeconfig: cluster.control_plane.kubeconfig_for(name, None)?,
+            cluster,
+        })
     }
 
-    /// Lets the user forward a port to the server.
-    pub async fn may_connect(&self) -> Result<()> {
+    /// Grants the right to forward a port to the server.
+    pub async fn grant_connect(&self) -> Result<()> {
         self.bind("rolebinding", &["--role=replica-count-manager-connect", "--namespace", release::NAME]).await
     }
 
-    /// Lets the user ask for a certificate.
-    pub async fn may_log_in(&self) -> Result<()> {
+    /// Grants the right to request a certificate.
+    pub async fn grant_login(&self) -> Result<()> {
         self.bind("clusterrolebinding", &["--clusterrole=replica-count-manager-login"]).await
     }
 
-    /// Lets the user edit what is in a namespace.
-    pub async fn may_edit(&self, namespace: &str) -> Result<()> {
+    /// Grants the role `edit` in a namespace.
+    pub async fn grant_edit(&self, namespace: &str) -> Result<()> {
         self.bind("rolebinding", &["--clusterrole=edit", "--namespace", namespace]).await
     }
 
     async fn bind(&self, kind: &str, role: &[&str]) -> Result<()> {
-        let mut bind = self.world.cluster.kubectl();
+        let mut bind = self.cluster.kubectl();
         bind.args(["create", kind, &self.name, &format!("--user={}", self.name)]).args(role);
         run(&mut bind).await.map(drop)
     }
 
     /// Prepares `kubectl replicas` as this user.
     pub fn plugin(&self, arguments: &[&str]) -> Command {
-        let mut plugin = self.world.plugin();
+        let mut plugin = self.cluster.plugin();
         plugin.env("KUBECONFIG", &self.kubeconfig).env("KUBECTL_REPLICAS_CONFIG", &self.config).args(arguments);
         plugin
     }
 
-    /// Runs `kubectl replicas` as this user.
-    pub async fn replicas(&self, arguments: &[&str]) -> Result<Outcome> {
+    /// Runs `kubectl replicas` as this user, and returns its result even if it failed.
+    pub async fn try_run(&self, arguments: &[&str]) -> Result<Outcome> {
         outcome(&mut self.plugin(arguments)).await
     }
 
-    /// Runs the plugin, which must succeed, and returns what it printed.
-    pub async fn does(&self, arguments: &[&str]) -> Result<String> {
-        let outcome = self.replicas(arguments).await?;
+    /// Runs `kubectl replicas` as this user, and returns its standard output.
+    pub async fn run(&self, arguments: &[&str]) -> Result<String> {
+        let outcome = self.try_run(arguments).await?;
         ensure!(outcome.code == Some(0), "{arguments:?}: {outcome:?}");
         Ok(outcome.stdout)
     }
 
-    /// The entry of the user's configuration for its only context.
+    /// The only context's entry in the user's configuration.
     pub fn entry(&self) -> Result<Value> {
         let mut config: Value = serde_yaml::from_str(&fs::read_to_string(&self.config)?)?;
         let contexts = config["contexts"].as_object_mut().context("no contexts")?;
@@ -88,7 +97,7 @@ impl<'a> User<'a> {
         contexts.values_mut().next().map(Value::take).context("no entry")
     }
 
-    /// Changes the entry of the user's configuration for its only context.
+    /// Changes the only context's entry in the user's configuration.
     pub fn edit_entry(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
         let mut config: Value = serde_yaml::from_str(&fs::read_to_string(&self.config)?)?;
         config["contexts"].as_object_mut().and_then(|all| all.values_mut().next()).map(change).context("no entry")?;

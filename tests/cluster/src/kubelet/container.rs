@@ -17,11 +17,11 @@ use super::plan::Plan;
 use super::probe::Health;
 use crate::process;
 
-/// Short, as tests wait for restarts; the real kubelet goes from 10 s to 5 min.
+/// The pauses before a restart are short, because tests wait for restarts. The real kubelet's are 10 s to 5 min.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
-/// What the status of the pod says about a container.
+/// The state of a container in the status of its pod.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) phase: Phase,
@@ -30,7 +30,7 @@ pub(super) struct State {
     pub(super) last: Option<Ending>,
 }
 
-/// What the process is doing.
+/// The phase of a container's process.
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
     Waiting { reason: &'static str, message: String },
@@ -47,20 +47,20 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// The exit code as a shell tells it.
+    /// The exit code in the form of a shell: 128 plus the number of a signal.
     pub(super) fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or_default())
     }
 }
 
-/// Whether the process is wanted.
+/// Whether the process should run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     Run,
     Stop(Duration),
 }
 
-/// A container, run by a task of its own.
+/// A container with the task that runs its process.
 pub(super) struct Running {
     pub(super) plan: Arc<Plan>,
     state: watch::Receiver<State>,
@@ -69,7 +69,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Runs the process, again and again if the plan says so; `changed` is notified whenever the state changes.
+    /// Runs the process, and restarts it if the plan says so. Each change of the state notifies `changed`.
     pub(super) fn start(plan: Plan, grace: Duration, changed: Arc<Notify>) -> Self {
         let plan = Arc::new(plan);
         let phase = Phase::Waiting { reason: "ContainerCreating", message: String::new() };
@@ -83,13 +83,13 @@ impl Running {
         self.state.borrow().clone()
     }
 
-    /// Ends the process for good: SIGTERM, then SIGKILL after `grace`.
+    /// Ends the process permanently, with SIGTERM, and with SIGKILL after `grace`.
     pub(super) fn stop(&self, grace: Duration) {
         self.order.send_if_modified(|order| std::mem::replace(order, Order::Stop(grace)) != Order::Stop(grace));
     }
 
-    /// Whether the process has ended for good.
-    pub(super) fn ended(&self) -> bool {
+    /// Whether the process has ended permanently.
+    pub(super) fn has_ended(&self) -> bool {
         self.state.has_changed().is_err()
     }
 }
@@ -107,7 +107,7 @@ impl Supervisor {
         let changed = self.changed.clone();
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.once().await {
+            match self.run_once().await {
                 Ok(ending) if !self.plan.restarts => {
                     self.update(|state| state.phase = Phase::Terminated(ending));
                     break;
@@ -121,7 +121,7 @@ impl Supervisor {
                     self.update(|state| state.phase = Phase::Waiting { reason: "RunContainerError", message });
                 }
             }
-            if self.stopping() {
+            if self.is_stopping() {
                 break;
             }
             tokio::select! {
@@ -131,13 +131,13 @@ impl Supervisor {
             pause = LONGEST_PAUSE.min(pause * 2);
             self.update(|state| state.restarts += 1);
         }
-        // Only then can the pod see that this task has ended.
+        // The pod sees the end of this task by the end of its channels, so drop them before the notification.
         drop(self);
         changed.notify_one();
     }
 
     /// Runs the process until it ends.
-    async fn once(&mut self) -> Result<Ending> {
+    async fn run_once(&mut self) -> Result<Ending> {
         let mut child = self.spawn()?;
         let pid = child.id().context("the process ended before it had an id")?;
         let started = Time(jiff::Timestamp::now());
@@ -146,17 +146,17 @@ impl Supervisor {
 
         let (health, mut verdicts) = watch::channel(Health::UNKNOWN);
         let probes = tokio::spawn(self.plan.probes.clone().watch(health));
-        let status = self.attend(&mut child, pid, &mut verdicts).await;
+        let status = self.supervise(&mut child, pid, &mut verdicts).await;
         probes.abort();
-        // What the process started ends with it, as in a container. Usually there is nothing.
+        // As in a container, child processes end with the process.
         let _ = process::signal(pid, Signal::KILL);
         process::forget(&self.plan.record)?;
         self.update(|state| state.health = Health::UNKNOWN);
         Ok(Ending { status: status?, started, finished: Time(jiff::Timestamp::now()) })
     }
 
-    /// Waits for the end of the process, and brings it about when it is ordered or liveness fails.
-    async fn attend(
+    /// Waits for the end of the process, and ends it after an order or a failed liveness probe.
+    async fn supervise(
         &mut self,
         child: &mut Child,
         pid: u32,
@@ -165,18 +165,18 @@ impl Supervisor {
         let mut asked: Option<Instant> = None;
         let mut probed = true;
         loop {
-            let grace = self.wanted_end(verdicts.borrow_and_update().alive);
+            let grace = self.grace_to_end(verdicts.borrow_and_update().alive);
             if grace.is_some() && asked.is_none() {
                 asked = Some(Instant::now());
                 process::signal(pid, Signal::TERM)?;
             }
-            // A later order may shorten the grace.
+            // A later order may shorten the grace period.
             let deadline = asked.zip(grace).map(|(asked, grace)| asked + grace);
             tokio::select! {
                 status = child.wait() => return Ok(status?),
                 _ = self.orders.changed() => {}
                 result = verdicts.changed(), if probed => {
-                    // The prober ends once no probe is left to make.
+                    // The prober ends when the container has no more probes.
                     probed = result.is_ok();
                     let health = *verdicts.borrow();
                     self.update(|state| state.health = health);
@@ -189,8 +189,8 @@ impl Supervisor {
         }
     }
 
-    /// How long the process may take to end, if it has to.
-    fn wanted_end(&mut self, alive: bool) -> Option<Duration> {
+    /// The grace period of the process, if it has to end.
+    fn grace_to_end(&mut self, alive: bool) -> Option<Duration> {
         match *self.orders.borrow_and_update() {
             Order::Stop(grace) => Some(grace),
             Order::Run => (!alive).then_some(self.grace),
@@ -204,7 +204,7 @@ impl Supervisor {
         Command::from(command).spawn().with_context(|| format!("failed to start {}", plan.program.display()))
     }
 
-    fn stopping(&self) -> bool {
+    fn is_stopping(&self) -> bool {
         *self.orders.borrow() != Order::Run
     }
 

@@ -1,7 +1,7 @@
-//! Publishes a volume's files the way the real kubelet does.
+//! Publishes a volume's files as the real kubelet does.
 //!
-//! Readers see `name -> ..data/name`, and `..data` is a link to the folder of one generation. Changing that one link
-//! changes all files at once, which is what programs that reload their certificates have to cope with.
+//! The volume contains links `name -> ..data/name`, and `..data` is a link to the folder of one generation. A change of that
+//! link changes all files at once. Programs that reload their certificates must handle this.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -11,7 +11,7 @@ use std::path::{Component, Path};
 
 use anyhow::{Context, Result, bail};
 
-/// The files of a volume by their path inside of it.
+/// The files of a volume, by their paths in it.
 pub(super) type Files = BTreeMap<String, File>;
 
 /// One file of a volume.
@@ -23,12 +23,12 @@ pub(super) struct File {
 
 const DATA: &str = "..data";
 
-/// Makes `folder` hold exactly `files`. Nothing is touched if it does already.
+/// Makes `folder` contain exactly `files`. It changes nothing if the folder contains them already.
 pub(super) fn publish(folder: &Path, files: &Files) -> Result<()> {
     fs::create_dir_all(folder)?;
     let current = fs::read_link(folder.join(DATA)).ok();
     if let Some(current) = &current
-        && holds(&folder.join(current), files)
+        && contains(&folder.join(current), files)
     {
         return Ok(());
     }
@@ -43,7 +43,7 @@ pub(super) fn publish(folder: &Path, files: &Files) -> Result<()> {
     sweep(folder, files, &next)
 }
 
-fn holds(generation: &Path, files: &Files) -> bool {
+fn contains(generation: &Path, files: &Files) -> bool {
     count(generation) == files.len()
         && files.iter().all(|(path, file)| fs::read(generation.join(path)).is_ok_and(|data| data == file.data))
 }
@@ -69,7 +69,7 @@ fn write(generation: &Path, files: &Files) -> Result<()> {
     Ok(())
 }
 
-/// Points `link` at `target` without a moment in which it is missing.
+/// Replaces a link atomically.
 fn replace_link(link: &Path, target: &Path) -> Result<()> {
     if fs::read_link(link).is_ok_and(|current| current == target) {
         return Ok(());
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_swaps_one_link_and_removes_what_is_gone() -> Result<()> {
+    fn a_change_swaps_one_link_and_removes_missing_files() -> Result<()> {
         let folder = folder("swap");
         publish(&folder, &files(&[("tls.crt", "one"), ("deep/tls.key", "key")]))?;
         assert_eq!(fs::read_to_string(folder.join("tls.crt"))?, "one");

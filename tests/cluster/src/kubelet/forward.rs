@@ -1,4 +1,4 @@
-//! Tells kwok, which answers port-forwards, where the ports of a pod are.
+//! Publishes the ports of a pod for kwok, which serves port-forwards.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::source::Source;
 
-/// Leads each port of the pod to the port of this machine. The object goes with its pod.
+/// Maps each port of the pod to a port of this machine. The object is deleted with its pod.
 pub(super) async fn publish(source: &Source, ports: &BTreeMap<u16, u16>) -> Result<()> {
     let pod = &source.pod;
     let name = pod.name_any();

@@ -1,4 +1,4 @@
-//! Brings one pod from its binding to its deletion.
+//! Runs one pod from its binding to its deletion.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,14 +16,16 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::container::Running;
+use super::context::{Context, Key};
+use super::running::Entry;
 use super::source::Source;
 use super::status::Observed;
-use super::{Context, Entry, Key, forward, plan, volumes};
+use super::{forward, planner, volumes};
 
-/// How often volumes are compared with their sources, and a failed step is repeated.
+/// The interval for comparing volumes with their sources, and for repeating a failed step.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// An API server that hangs must not hold a pod up once it answers again.
+/// The timeout of a step. A call to a hanging API server must not block a pod after the API server answers again.
 const STEP: Duration = Duration::from_secs(10);
 
 const DEFAULT_GRACE: i64 = 30;
@@ -35,7 +37,7 @@ pub(super) struct Task {
     changed: Arc<Notify>,
     source: Source,
     folder: PathBuf,
-    /// Looks like a pod's address, as endpoints may not be on loopback.
+    /// An address in the format of a pod's address, because Kubernetes refuses loopback addresses in endpoints.
     address: String,
     ports: BTreeMap<u16, u16>,
     containers: Arc<Vec<Running>>,
@@ -43,10 +45,10 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// Takes on a pod; `changed` is notified when the pod may have changed.
+    /// Creates the task of a pod. The caller notifies `changed` when the pod may have changed.
     pub(super) fn new(context: Arc<Context>, pod: Pod, changed: Arc<Notify>) -> Self {
         let key = (pod.namespace().unwrap_or_default(), pod.name_any());
-        let folder = context.site.pods().join(format!("{}_{}_{}", key.0, key.1, pod.uid().unwrap_or_default()));
+        let folder = context.files.pods().join(format!("{}_{}_{}", key.0, key.1, pod.uid().unwrap_or_default()));
         Self {
             address: context.next_address(),
             source: Source::new(context.client.clone(), pod),
@@ -60,7 +62,7 @@ impl Task {
         }
     }
 
-    /// Looks after the pod until it is gone.
+    /// Runs the pod until it is deleted.
     pub(super) async fn run(mut self) {
         loop {
             match timeout(STEP, self.step()).await {
@@ -79,7 +81,7 @@ impl Task {
         }
     }
 
-    /// Compares what is with what should be, and does what is missing. Returns whether the pod is gone.
+    /// Brings the pod closer to its spec. Returns whether the pod is deleted.
     async fn step(&mut self) -> Result<bool> {
         let pods: Api<Pod> = self.source.api();
         let pod = pods.get_opt(&self.key.1).await?.filter(|pod| pod.metadata.uid == self.source.pod.metadata.uid);
@@ -93,20 +95,20 @@ impl Task {
         if self.source.pod.metadata.deletion_timestamp.is_some() {
             self.terminate(&pods).await
         } else {
-            let obstacle = self.keep_up().await.err();
+            let obstacle = self.update().await.err();
             self.publish(&pods, obstacle).await?;
             Ok(false)
         }
     }
 
-    /// Keeps the volumes up to date, and starts the containers once everything they need is there.
-    async fn keep_up(&mut self) -> Result<()> {
-        let refreshed = volumes::refresh(&mut self.source, &plan::volumes(&self.folder)).await;
+    /// Updates the volumes, and starts the containers once their sources exist.
+    async fn update(&mut self) -> Result<()> {
+        let refreshed = volumes::refresh(&mut self.source, &planner::volumes(&self.folder)).await;
         if self.containers.is_empty() {
             refreshed?;
             return self.launch().await;
         }
-        // Running containers keep the volumes they have.
+        // Running containers keep their volumes.
         if let Err(error) = refreshed {
             self.log(&error);
         }
@@ -115,15 +117,15 @@ impl Task {
 
     async fn launch(&mut self) -> Result<()> {
         if self.ports.is_empty() {
-            self.ports = plan::host_ports(self.spec()?)?;
+            self.ports = planner::host_ports(self.spec()?)?;
         }
         forward::publish(&self.source, &self.ports).await?;
-        let plans = plan::plans(&self.context, &self.source, &self.folder, &self.ports).await?;
+        let plans = planner::plans(&self.context, &self.source, &self.folder, &self.ports).await?;
         let grace = self.grace(None);
         let start = |plan| Running::start(plan, grace, self.changed.clone());
         self.containers = Arc::new(plans.into_iter().map(start).collect());
         let entry = Entry { ports: self.addresses()?, containers: self.containers.clone() };
-        self.context.registry().insert(self.key.clone(), entry);
+        self.context.registry.lock().insert(self.key.clone(), entry);
         Ok(())
     }
 
@@ -133,7 +135,7 @@ impl Task {
         for container in self.containers.iter() {
             container.stop(grace);
         }
-        if !self.containers.iter().all(Running::ended) {
+        if !self.containers.iter().all(Running::has_ended) {
             self.publish(pods, None).await?;
             return Ok(false);
         }
@@ -156,21 +158,21 @@ impl Task {
         Ok(())
     }
 
-    /// Leaves nothing of the pod but its logs. Its processes may still run if it was deleted by force.
+    /// Removes everything of the pod except its logs. Its processes may still run if the deletion was forced.
     async fn clean_up(&mut self) -> Result<()> {
         for container in self.containers.iter() {
             container.stop(Duration::ZERO);
         }
-        while !self.containers.iter().all(Running::ended) {
+        while !self.containers.iter().all(Running::has_ended) {
             self.changed.notified().await;
         }
-        let mut registry = self.context.registry();
-        // A pod of a StatefulSet has the name of the one before it.
+        let mut registry = self.context.registry.lock();
+        // A new pod of a StatefulSet has the same name as the deleted one.
         if registry.get(&self.key).is_some_and(|entry| Arc::ptr_eq(&entry.containers, &self.containers)) {
             registry.remove(&self.key);
         }
         drop(registry);
-        let volumes = plan::volumes(&self.folder);
+        let volumes = planner::volumes(&self.folder);
         if volumes.exists() {
             fs::remove_dir_all(volumes)?;
         }
@@ -187,7 +189,7 @@ impl Task {
         Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
     }
 
-    /// Where each port of the pod is, by its name and by its number.
+    /// The address of each port of the pod, by the port's name and number.
     fn addresses(&self) -> Result<BTreeMap<String, SocketAddr>> {
         let mut addresses = BTreeMap::new();
         for port in self.spec()?.containers.iter().flat_map(|container| container.ports.iter().flatten()) {

@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// The real kubelet reads no more either.
+/// The most that is read of an answer, as in the real kubelet.
 const LONGEST_ANSWER: u64 = 10 * 1024;
 
-/// What the probes of a process say.
+/// The results of a container's probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Health {
     pub(super) started: bool,
@@ -22,7 +22,7 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Before the first probe.
+    /// The state before the first probe.
     pub(super) const UNKNOWN: Self = Self { started: false, ready: false, alive: true };
 }
 
@@ -46,7 +46,7 @@ struct Probe {
 }
 
 impl Probes {
-    /// Reads the probes of a container; `host_port` says where a port of the container is on this machine.
+    /// Reads the probes of a container. `host_port` maps a port of the container to a port of this machine.
     pub(super) fn new(container: &Container, host_port: impl Fn(u16) -> Option<u16>) -> Result<Self> {
         let probe = |spec: &Option<Spec>| {
             spec.as_ref().map(|spec| Probe::new(spec, container, &host_port)).transpose().context("unusable probe")
@@ -58,7 +58,7 @@ impl Probes {
         })
     }
 
-    /// Probes until it is dropped: first for the start, then for readiness and liveness side by side.
+    /// Probes until the future is dropped: first the startup, then readiness and liveness concurrently.
     pub(super) async fn watch(self, health: watch::Sender<Health>) {
         if let Some(startup) = &self.startup {
             sleep(startup.delay).await;
@@ -111,7 +111,7 @@ impl Probe {
         })
     }
 
-    /// Probes until there is a verdict that differs from the one `known` so far.
+    /// Probes until the verdict differs from the known one.
     async fn verdict_other_than(&self, known: Option<bool>) -> bool {
         let mut streak = Streak::new(self.successes, self.failures);
         loop {
@@ -151,7 +151,7 @@ impl Streak {
     }
 }
 
-/// Resolves a port that may be given by its name.
+/// Resolves a port that is given by number or name.
 fn container_port(port: &IntOrString, container: &Container) -> Result<u16> {
     let number = match port {
         IntOrString::Int(number) => *number,
@@ -168,13 +168,13 @@ fn container_port(port: &IntOrString, container: &Container) -> Result<u16> {
     Ok(u16::try_from(number)?)
 }
 
-/// Sends a GET request over a connection of its own, as the kubelet does, and returns the status.
+/// Sends a GET request over a new connection, as the kubelet does, and returns the status.
 async fn get(port: u16, path: &str) -> Result<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut response = Vec::new();
-    // To the end: closing on an answer that is still being sent looks like an error to the server.
+    // Read to the end, because the server sees an error if the connection closes during its answer.
     stream.take(LONGEST_ANSWER).read_to_end(&mut response).await?;
     let response = String::from_utf8_lossy(&response);
     let status = response.split_whitespace().nth(1).context("the connection was closed before a status line")?;

@@ -1,22 +1,22 @@
-//! Makes a container's arguments and environment fit a process that has no container around it.
+//! Rewrites a container's arguments and environment for a process without a container.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// What is elsewhere for a process than for the container it plays.
+/// The paths and addresses that differ between a container and its process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rewrites {
-    /// Where the folder for each mount path is.
+    /// The folder of each mount path.
     pub(super) mounts: BTreeMap<String, PathBuf>,
-    /// The port of the machine for each port of the container.
+    /// The port of this machine for each port of the container.
     pub(super) ports: BTreeMap<u16, u16>,
-    /// Where a pod of the Service is for each address of a Service.
+    /// The address of a pod for each address of a Service.
     pub(super) services: BTreeMap<String, SocketAddr>,
 }
 
 impl Rewrites {
-    /// Rewrites a whole value: `PATH`, `--flag=PATH`, `[::]:PORT`, `--flag=:PORT` and the like.
+    /// Rewrites a value that is as a whole a path or an address: `PATH`, `--flag=PATH`, `[::]:PORT`, `--flag=:PORT` and the like.
     pub(super) fn apply(&self, value: &str) -> String {
         let (flag, rest) = split_flag(value);
         let service = self.services.get(rest).map(ToString::to_string);
@@ -24,14 +24,14 @@ impl Rewrites {
         flag.to_owned() + value.as_deref().unwrap_or(rest)
     }
 
-    /// Every pod shares the machine's address, so a listener on all addresses moves to a port of its own.
+    /// All pods share the machine's address, so a listener on all addresses gets its own port.
     fn address(&self, value: &str) -> Option<String> {
         let (host, port) = value.rsplit_once(':')?;
         let port = self.ports.get(&port.parse().ok()?)?;
         matches!(host, "" | "[::]" | "0.0.0.0" | "127.0.0.1").then(|| format!("127.0.0.1:{port}"))
     }
 
-    /// The deepest mount wins, as in a container.
+    /// The longest mount path wins, as in a container.
     fn path(&self, value: &str) -> Option<String> {
         let inside = |mount: &str| value.strip_prefix(mount).filter(|rest| rest.is_empty() || rest.starts_with('/'));
         let found = self.mounts.iter().filter_map(|(mount, folder)| Some((mount.len(), folder, inside(mount)?)));
@@ -40,7 +40,7 @@ impl Rewrites {
     }
 }
 
-/// Splits `--flag=VALUE` before the value; whatever is no flag is all value.
+/// Splits `--flag=VALUE` before the value. Other words are values as a whole.
 pub(super) fn split_flag(word: &str) -> (&str, &str) {
     match word.find('=') {
         Some(end) if word.starts_with('-') => word.split_at(end + 1),
@@ -48,7 +48,7 @@ pub(super) fn split_flag(word: &str) -> (&str, &str) {
     }
 }
 
-/// Replaces `$(NAME)` by the variable's value and `$$` by `$`; unknown names stay as they are.
+/// Replaces `$(NAME)` by the variable's value and `$$` by `$`. Unknown names stay unchanged.
 pub(super) fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
     let mut expanded = String::new();
     let mut rest = text;

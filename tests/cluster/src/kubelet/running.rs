@@ -1,4 +1,4 @@
-//! What a test sees of the pods that are run, and may do to them.
+//! The running pods as tests see them, and signals to their processes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use super::container::{Phase, Running};
 use crate::process;
 
-/// A pod's place in the kubelet's books.
+/// The kubelet's entry of a pod.
 pub(super) struct Entry {
     pub(super) ports: BTreeMap<String, SocketAddr>,
     pub(super) containers: Arc<Vec<Running>>,
@@ -27,8 +27,6 @@ impl Entry {
                     Phase::Running { pid, .. } => Some(pid),
                     Phase::Waiting { .. } | Phase::Terminated(_) => None,
                 },
-                restarts: state.restarts,
-                ready: state.health.ready,
                 log: container.plan.log.clone(),
             }
         });
@@ -36,35 +34,24 @@ impl Entry {
     }
 }
 
-/// A pod as it was when it was asked for. Most pods have one container: the methods act on the first.
+/// A snapshot of a pod. Most pods have one container, and the methods act on the first one.
 #[derive(Clone, Debug)]
 pub struct RunningPod {
     ports: BTreeMap<String, SocketAddr>,
     containers: Vec<RunningContainer>,
 }
 
-/// A container of a pod.
 #[derive(Clone, Debug)]
-pub struct RunningContainer {
-    /// Its name in the pod's spec.
-    pub name: String,
-    /// Its process, while there is one.
-    pub pid: Option<u32>,
-    /// How often the process was started again.
-    pub restarts: u32,
-    /// Whether its readiness probe succeeds.
-    pub ready: bool,
-    /// The file of its output, through all restarts; it stays when the pod is deleted.
-    pub log: PathBuf,
+struct RunningContainer {
+    name: String,
+    /// The id of the process, if it is running.
+    pid: Option<u32>,
+    /// The file of the output of all restarts. It stays when the pod is deleted.
+    log: PathBuf,
 }
 
 impl RunningPod {
-    /// The pod's containers, in the order of its spec.
-    pub fn containers(&self) -> &[RunningContainer] {
-        &self.containers
-    }
-
-    /// Where a port of the pod can be reached, by the port's name or number.
+    /// The address of a port of the pod, by the port's name or number.
     ///
     /// # Errors
     ///
@@ -73,11 +60,11 @@ impl RunningPod {
         self.ports.get(port).copied().with_context(|| format!("the pod declares no port {port}: {:?}", self.ports))
     }
 
-    /// The process.
+    /// The id of the process.
     ///
     /// # Errors
     ///
-    /// If it was not running, as between two restarts.
+    /// If the process was not running, as between two restarts.
     pub fn pid(&self) -> Result<u32> {
         let first = self.containers.first().context("the pod has no container")?;
         first.pid.with_context(|| format!("the container {} has no process", first.name))
@@ -97,7 +84,7 @@ impl RunningPod {
         process::signal(self.pid()?, Signal::KILL)
     }
 
-    /// Asks the process to end (SIGTERM), as a deletion of the pod would.
+    /// Asks the process to end (SIGTERM), as a deletion of the pod does.
     ///
     /// # Errors
     ///
@@ -106,7 +93,7 @@ impl RunningPod {
         process::signal(self.pid()?, Signal::TERM)
     }
 
-    /// Freezes the process (SIGSTOP).
+    /// Pauses the process (SIGSTOP).
     ///
     /// # Errors
     ///
@@ -115,7 +102,7 @@ impl RunningPod {
         process::signal(self.pid()?, Signal::STOP)
     }
 
-    /// Lets the process go on (SIGCONT).
+    /// Resumes the process (SIGCONT).
     ///
     /// # Errors
     ///

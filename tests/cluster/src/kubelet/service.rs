@@ -1,4 +1,4 @@
-//! Finds the pods behind the addresses of Services, for which a cluster has DNS and kube-proxy and this machine neither.
+//! Resolves the addresses of Services to pods, because this machine has neither cluster DNS nor kube-proxy.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-use super::Context;
+use super::context::Context;
 use super::rewrite::split_flag;
 
 /// An address of the form `<service>.<namespace>.svc:<port>`.
@@ -29,8 +29,8 @@ impl<'a> Address<'a> {
     }
 }
 
-/// Finds a pod for every address of a Service among the words of a command line and the values of variables. One that
-/// leads nowhere is left out: in a cluster, too, it is the caller who notices.
+/// Finds a pod for each address of a Service in the words of a command line and the values of variables. Addresses without a
+/// ready pod are left out: the caller's connection fails, as in a cluster.
 pub(super) async fn addresses(
     context: &Context,
     words: impl Iterator<Item = &String>,
@@ -54,7 +54,7 @@ async fn resolve(context: &Context, address: Address<'_>) -> Result<Option<Socke
     };
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), address.namespace);
     let pods = pods.list(&ListParams::default().labels(&selector)).await?;
-    let registry = context.registry();
+    let registry = context.registry.lock();
     let mut entries = pods
         .iter()
         .filter(|pod| is_ready(pod))
@@ -71,7 +71,7 @@ fn destination(service: &Service, port: i32) -> Option<(String, String)> {
         Some(IntOrString::String(name)) => name.clone(),
         None => port.port.to_string(),
     };
-    // A Service without a selector has its endpoints from elsewhere.
+    // The endpoints of a Service without a selector do not come from pods.
     let selector = spec.selector.as_ref().filter(|selector| !selector.is_empty())?;
     let labels: Vec<_> = selector.iter().map(|(name, value)| format!("{name}={value}")).collect();
     Some((labels.join(","), port))
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_services_full_address_is_one() {
+    fn only_the_full_address_of_a_service_is_parsed() {
         let address = Address { service: "web", namespace: "shop", port: 8080 };
         assert_eq!(Address::parse("web.shop.svc:8080"), Some(address));
         for value in [
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_leads_to_the_target_port_of_the_selected_pods() -> Result<()> {
+    fn a_service_port_resolves_to_the_target_port_of_the_selected_pods() -> Result<()> {
         let service: Service = serde_json::from_value(json!({"spec": {
             "selector": {"app": "web", "tier": "front"},
             "ports": [{"port": 80, "targetPort": "grpc"}, {"port": 81, "targetPort": 8081}, {"port": 82}],
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_ends_is_not_ready() -> Result<()> {
+    fn a_terminating_pod_is_not_ready() -> Result<()> {
         let pod = |metadata, status: &str| -> Result<Pod> {
             let conditions = json!([{"type": "Ready", "status": status}]);
             Ok(serde_json::from_value(json!({"metadata": metadata, "status": {"conditions": conditions}}))?)

@@ -1,4 +1,4 @@
-//! What a pod's containers and volumes are made from: the pod itself, Secrets, ConfigMaps and tokens.
+//! The sources of a pod's containers and volumes: the pod itself, Secrets, ConfigMaps and tokens.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use kube::api::PostParams;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-/// Secrets and ConfigMaps as the same thing.
+/// The entries of a Secret or a ConfigMap.
 pub(super) type Entries = BTreeMap<String, Vec<u8>>;
 
-/// Reads on behalf of one pod.
+/// Reads the sources of one pod.
 pub(super) struct Source {
     client: Client,
     pub(super) pod: Pod,
@@ -36,7 +36,7 @@ impl Source {
         self.client.clone()
     }
 
-    /// The objects of a kind in the pod's namespace.
+    /// An API of a kind in the pod's namespace.
     pub(super) fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope>,
@@ -45,14 +45,14 @@ impl Source {
         Api::namespaced(self.client.clone(), &self.pod.namespace().unwrap_or_default())
     }
 
-    /// The entries of a Secret, or nothing if it is missing and `optional`.
+    /// The entries of a Secret, or `None` if it is missing and `optional`.
     pub(super) async fn secret(&self, name: &str, optional: bool) -> Result<Option<Entries>> {
         let secret: Option<Secret> = self.get("Secret", name, optional).await?;
         Ok(secret
             .map(|secret| secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()))
     }
 
-    /// The entries of a ConfigMap, or nothing if it is missing and `optional`.
+    /// The entries of a ConfigMap, or `None` if it is missing and `optional`.
     pub(super) async fn config_map(&self, name: &str, optional: bool) -> Result<Option<Entries>> {
         let map: Option<ConfigMap> = self.get("ConfigMap", name, optional).await?;
         Ok(map.map(|map| {
@@ -62,27 +62,27 @@ impl Source {
         }))
     }
 
-    /// A token of the pod's service account, bound to the pod, and renewed before it expires.
-    pub(super) async fn token(&mut self, wanted: &ServiceAccountTokenProjection) -> Result<Vec<u8>> {
-        let audience = wanted.audience.clone().unwrap_or_default();
+    /// A token of the pod's service account, which is bound to the pod and renewed before it expires.
+    pub(super) async fn token(&mut self, projection: &ServiceAccountTokenProjection) -> Result<Vec<u8>> {
+        let audience = projection.audience.clone().unwrap_or_default();
         if let Some(token) = self.tokens.get(&audience)
             && Instant::now() < token.renew
         {
             return Ok(token.text.clone());
         }
-        let seconds = wanted.expiration_seconds.unwrap_or(3600);
+        let seconds = projection.expiration_seconds.unwrap_or(3600);
         let request = self.token_request(&audience, seconds);
         let api: Api<ServiceAccount> = self.api();
         let answer = api.create_token_request(self.account(), &PostParams::default(), &request).await;
         let answer = answer.with_context(|| format!("failed to get a token of {}", self.account()))?;
         let text = answer.status.context("the token is missing")?.token.into_bytes();
-        // The real kubelet renews at 80 % of the lifetime.
+        // As the real kubelet, renew at 80 % of the lifetime.
         let renew = Instant::now() + Duration::from_secs(u64::try_from(seconds)? * 4 / 5);
         self.tokens.insert(audience, Token { text: text.clone(), renew });
         Ok(text)
     }
 
-    /// A field of the pod, as environment variables and downward volumes name it.
+    /// A field of the pod, by its path in environment variables and downward API volumes.
     pub(super) fn field(&self, path: &str) -> Result<String> {
         let metadata = &self.pod.metadata;
         let spec = self.pod.spec.as_ref().context("the pod has no spec")?;
@@ -92,7 +92,7 @@ impl Source {
             "metadata.uid" => metadata.uid.clone(),
             "spec.nodeName" => spec.node_name.clone(),
             "spec.serviceAccountName" => spec.service_account_name.clone(),
-            // Where its process really is; the address in its status only looks like a pod's.
+            // The process's address. The address in the pod's status cannot be reached.
             "status.podIP" | "status.podIPs" | "status.hostIP" => Some("127.0.0.1".into()),
             _ => {
                 let (map, rest) = path
@@ -106,7 +106,7 @@ impl Source {
         Ok(value.unwrap_or_default())
     }
 
-    /// The value of an environment variable; none if it comes from an optional source that is missing.
+    /// The value of an environment variable, or `None` if its source is optional and missing.
     pub(super) async fn variable(&self, variable: &EnvVar) -> Result<Option<String>> {
         match &variable.value_from {
             None => Ok(Some(variable.value.clone().unwrap_or_default())),

@@ -1,4 +1,4 @@
-//! Describes a pod's processes as the status of the pod.
+//! Builds the status of a pod from the state of its processes.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::container::{Ending, Phase, Running, State};
 
-/// What the status is made from.
+/// The state that the status is built from.
 pub(super) struct Observed<'a> {
     pub(super) pod: &'a Pod,
     pub(super) address: &'a str,
@@ -38,7 +38,7 @@ impl Observed<'_> {
         }})
     }
 
-    /// A pod whose containers have ended for good is over.
+    /// A pod ends when all of its containers have ended permanently.
     fn phase(&self) -> &'static str {
         let outcome = |running: &Running| match running.state().phase {
             Phase::Terminated(ending) if !running.plan.restarts => Some(ending.code()),
@@ -73,7 +73,7 @@ impl Observed<'_> {
             .collect()
     }
 
-    /// A condition keeps the time of its last transition while its status stays.
+    /// A condition keeps the time of its last transition as long as its status does not change.
     fn condition(&self, name: &str, holds: bool) -> Value {
         let status = if holds { "True" } else { "False" };
         let conditions = self.pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
@@ -110,7 +110,7 @@ fn terminated(ending: &Ending) -> Value {
     }})
 }
 
-/// The API server keeps no fractions of these times.
+/// The API server drops the fractions of these times.
 fn whole_seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -1,4 +1,4 @@
-//! Materialises a pod's volumes, and keeps them up to date.
+//! Writes the files of a pod's volumes, and keeps them up to date.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::source::{Entries, Source};
 
 const DEFAULT_MODE: i32 = 0o644;
 
-/// Brings every volume of the pod up to date below `folder`.
+/// Updates every volume of the pod in `folder`.
 pub(super) async fn refresh(source: &mut Source, folder: &Path) -> Result<()> {
     let volumes = source.pod.spec.as_ref().and_then(|spec| spec.volumes.clone()).unwrap_or_default();
     for volume in volumes {
@@ -75,7 +75,7 @@ async fn projection_files(source: &mut Source, projection: &VolumeProjection, mo
     }
 }
 
-/// All entries under their own names, or the chosen ones under the given paths.
+/// Selects all entries with their own names, or the chosen entries with the given paths.
 fn select(entries: Option<Entries>, items: Option<&[KeyToPath]>, mode: Option<i32>, optional: bool) -> Result<Files> {
     let entries = entries.unwrap_or_default();
     let Some(items) = items.filter(|items| !items.is_empty()) else {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn chosen_items_get_their_paths_and_missing_ones_are_errors_unless_optional() -> Result<()> {
+    fn chosen_items_get_their_paths_and_missing_items_are_errors_unless_optional() -> Result<()> {
         let entries = || Some(Entries::from([("tls.crt".to_owned(), b"pem".to_vec())]));
         let files = select(entries(), Some(&[item("tls.crt", "server/cert.pem")]), Some(0o440), false)?;
         assert_eq!(files["server/cert.pem"], File { data: b"pem".to_vec(), mode: 0o440 });

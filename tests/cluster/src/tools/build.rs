@@ -1,4 +1,4 @@
-//! Builds tools with Go, once per machine, into a folder of the user's cache.
+//! Builds tools with Go once per machine, in the user's cache folder.
 
 use std::env;
 use std::fs::{self, File};
@@ -9,23 +9,22 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::versions::{GO_MOD, PROMTOOL_GO_MOD, PROMTOOL_SERIES, pinned};
-use super::{Tool, fits};
+use super::tool::Tool;
+use super::versions::{GO_MOD, PROMTOOL_GO_MOD, PROMTOOL_SERIES, pinned, program_fits};
 
 /// A Go module that tools are built from.
 #[derive(Clone, Copy)]
 pub(super) struct Module {
     go_mod: &'static str,
     go_sum: &'static str,
-    /// Its own program; empty if it has none.
+    /// The module's own program, or an empty text.
     main_go: &'static str,
-    /// The build tags.
     tags: &'static str,
     link_flags: fn() -> String,
 }
 
 impl Module {
-    /// All tools but promtool.
+    /// All tools except promtool.
     pub(super) const CLUSTER: Self = Self {
         go_mod: GO_MOD,
         go_sum: include_str!("../../tools/go.sum"),
@@ -34,7 +33,7 @@ impl Module {
         link_flags,
     };
 
-    /// promtool, without the clients of every cloud that Prometheus finds targets in.
+    /// promtool, without the service discovery of Prometheus, which needs the client of every cloud.
     pub(super) const PROMTOOL: Self = Self {
         go_mod: PROMTOOL_GO_MOD,
         go_sum: include_str!("../../tools/promtool/go.sum"),
@@ -43,17 +42,17 @@ impl Module {
         link_flags: promtool_link_flags,
     };
 
-    /// Names a state of the sources and the machine they are built for.
+    /// A key of the sources' state and of the machine that they are built for.
     fn key(&self) -> String {
         let (flags, files) = ((self.link_flags)() + self.tags, KWOK_FILES.concat());
         fnv1a(&[self.go_mod, self.go_sum, self.main_go, &flags, &files, env::consts::OS, env::consts::ARCH])
     }
 }
 
-/// The control plane and kubectl are one program, which acts as the one it is called as.
+/// The control plane and kubectl are one program, which acts according to the name that it is called by.
 const CONTROL_PLANE: &str = "kubernetes";
 
-/// What a cluster needs of kwok's module beside its program.
+/// The files of kwok's module that a cluster needs.
 const KWOK_FILES: [&str; 6] = [
     "kustomize/stage/node/fast/node-initialize.yaml",
     "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
@@ -63,14 +62,14 @@ const KWOK_FILES: [&str; 6] = [
     "kustomize/crd/bases/kwok.x-k8s.io_portforwards.yaml",
 ];
 
-/// The folder that holds what was built from one state of the sources, so that another state gets another folder.
+/// The folder of the programs that were built from one state of the sources. Each state has its own folder.
 pub(super) struct Workshop {
     module: Module,
     folder: PathBuf,
 }
 
 impl Workshop {
-    /// Names the folder for these sources; it need not exist.
+    /// Chooses the folder of the sources' state. It need not exist.
     pub(super) fn open(module: Module) -> Result<Self> {
         let cache = env::var_os("XDG_CACHE_HOME")
             .map(PathBuf::from)
@@ -81,13 +80,13 @@ impl Workshop {
         Ok(Self { module, folder })
     }
 
-    /// The program of an earlier build.
+    /// A program that was built earlier.
     pub(super) fn built(&self, tool: Tool) -> Option<PathBuf> {
         let program = self.folder.join(tool.name());
         program.is_file().then_some(program)
     }
 
-    /// Builds a tool, unless another process does so first.
+    /// Builds a tool, unless another process has built it meanwhile.
     pub(super) fn build(&self, tool: Tool) -> Result<PathBuf> {
         let _lock = self.lock()?;
         if let Some(program) = self.built(tool) {
@@ -107,7 +106,7 @@ impl Workshop {
         self.built(tool).with_context(|| format!("{} is missing after it was built", tool.name()))
     }
 
-    /// The folder of kwok's stages and definitions, taken from its module the first time.
+    /// The folder of kwok's stages and CRDs. The first call copies them from kwok's module.
     pub(super) fn kwok_files(&self) -> Result<PathBuf> {
         let target = self.folder.join("kwok-files");
         if target.is_dir() {
@@ -121,7 +120,7 @@ impl Workshop {
         fs::create_dir_all(&partial)?;
         for file in KWOK_FILES {
             let text = fs::read(source.join(file)).with_context(|| format!("kwok's module lacks {file}"))?;
-            // Written anew, not copied: files of a module are read-only.
+            // `fs::copy` would copy the permissions too, and files of a module are read-only.
             fs::write(partial.join(Path::new(file).file_name().unwrap_or_default()), text)?;
         }
         if !target.is_dir() {
@@ -136,16 +135,16 @@ impl Workshop {
             self.compile(".", CONTROL_PLANE)?;
         }
         let (link, partial) = (self.folder.join(tool.name()), self.folder.join("link.partial").join(tool.name()));
-        // The program acts as the name that it is called by, so the name must be right to ask for its version.
+        // The program acts according to its name, so the link must have the right name before it is asked for its version.
         fs::create_dir_all(self.folder.join("link.partial"))?;
         let _ = fs::remove_file(&partial);
         symlink(self.folder.join(CONTROL_PLANE), &partial)?;
-        ensure!(fits(tool, &partial), "{} was built but does not say it is {}", tool.name(), pinned(tool));
+        ensure!(program_fits(tool, &partial), "{} was built but does not say it is {}", tool.name(), pinned(tool));
         fs::rename(&partial, &link)?;
         Ok(link)
     }
 
-    /// Compiles to another name first: what carries the final name is always complete.
+    /// Compiles to a temporary name first, so that a file with the final name is always complete.
     fn compile(&self, package: &str, name: &str) -> Result<()> {
         let partial = self.folder.join(format!("{name}.partial"));
         let output = partial.to_str().context("the cache folder's name is not UTF-8")?;
@@ -155,7 +154,7 @@ impl Workshop {
         Ok(())
     }
 
-    /// Runs go on a copy of the sources, so that neither the clone's place nor its state matters.
+    /// Runs go on a copy of the sources, so that the folder and the state of the repository do not matter.
     fn go(&self, arguments: &[&str]) -> Result<String> {
         let source = self.folder.join("source");
         fs::create_dir_all(&source)?;
@@ -178,7 +177,7 @@ impl Workshop {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Held while something is built. The kernel releases it with the process.
+    /// Locks the folder for a build. The kernel releases the lock when the process ends.
     fn lock(&self) -> Result<File> {
         fs::create_dir_all(&self.folder).with_context(|| format!("failed to create {}", self.folder.display()))?;
         let file = File::create(self.folder.join("lock"))?;
@@ -187,13 +186,13 @@ impl Workshop {
     }
 }
 
-/// Says on the real standard error what takes long: the print macros would be captured by the test harness.
+/// Writes to standard error directly, because the test harness captures the print macros.
 fn announce(message: &str) {
-    // A closed standard error is no reason to stop.
+    // A closed standard error must not stop the build.
     let _ = writeln!(io::stderr(), "{message}");
 }
 
-/// Without these, version checks see v0.0.0 and "dev build".
+/// The linker flags that set the versions. Without them, version checks see v0.0.0 and "dev build".
 fn link_flags() -> String {
     let kubernetes = pinned(Tool::KubeApiserver);
     let mut parts = kubernetes.trim_start_matches('v').split('.');
@@ -212,13 +211,13 @@ fn link_flags() -> String {
     format!("-s -w -X main.version={}{settings}", pinned(Tool::Grpcurl))
 }
 
-/// Prometheus is released as 3.15.1 what the module has as v0.315.1.
+/// The linker flags of promtool. The Go module v0.315.1 is Prometheus 3.15.1.
 fn promtool_link_flags() -> String {
     let version = pinned(Tool::Promtool).trim_start_matches("v0.").replacen('3', PROMTOOL_SERIES, 1);
     format!("-s -w -X github.com/prometheus/common/version.Version={version}")
 }
 
-/// FNV-1a of 64 bits: std's hasher may differ from one release to the next, and nobody attacks this key.
+/// FNV-1a of 64 bits. The hasher of std may change with a release of Rust. No attacker chooses the input of this key.
 fn fnv1a(parts: &[&str]) -> String {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
     let hash =

@@ -1,16 +1,19 @@
-//! Which versions the tools have to be of; the `go.mod` files of `tools/` are the one place that says so.
+//! The versions of the tools. Only the `go.mod` files of `tools/` pin them.
 
-use super::Tool;
+use std::path::Path;
+use std::process::Command;
+
+use super::tool::Tool;
 
 pub(super) const GO_MOD: &str = include_str!("../../tools/go.mod");
 
 pub(super) const PROMTOOL_GO_MOD: &str = include_str!("../../tools/promtool/go.mod");
 
-/// As a module, Prometheus 3.15 has the version 0.315.
+/// The start of promtool's versions. The Go module of Prometheus 3.15 has the version 0.315.
 pub(super) const PROMTOOL_SERIES: &str = "3.";
 
-/// How to ask a tool for its version.
-pub(super) const fn arguments(tool: Tool) -> &'static [&'static str] {
+/// The arguments that make a tool print its version.
+const fn arguments(tool: Tool) -> &'static [&'static str] {
     match tool {
         Tool::Kubectl => &["version", "--client"],
         Tool::Helm | Tool::Helm3 => &["version", "--short"],
@@ -19,8 +22,18 @@ pub(super) const fn arguments(tool: Tool) -> &'static [&'static str] {
     }
 }
 
-/// Whether a tool that describes itself by `text` can stand in for the pinned version.
-pub(super) fn fits(tool: Tool, text: &str) -> bool {
+/// Whether a program is a tool of a version that fits the pinned one.
+pub(super) fn program_fits(tool: Tool, program: &Path) -> bool {
+    let Ok(output) = Command::new(program).args(arguments(tool)).output() else {
+        return false;
+    };
+    // grpcurl prints its version on standard error.
+    let text = [output.stdout, output.stderr].concat();
+    fits(tool, &String::from_utf8_lossy(&text))
+}
+
+/// Whether the version in a tool's output fits the pinned one.
+fn fits(tool: Tool, text: &str) -> bool {
     let wanted = series(tool);
     let is_separator = |c: char| c.is_whitespace() || matches!(c, ',' | ':' | '(' | ')' | '"');
     text.split(is_separator).any(|word| word.strip_prefix('v').unwrap_or(word).starts_with(&wanted))
@@ -46,8 +59,8 @@ pub(super) fn pinned(tool: Tool) -> &'static str {
         .unwrap_or_default()
 }
 
-/// The start of every fitting version. Kubernetes, etcd and kwok change behaviour with a minor version, the others
-/// only with a major one.
+/// The start of every version that fits. Kubernetes, etcd and kwok change behaviour with minor versions, the other tools only
+/// with major versions.
 fn series(tool: Tool) -> String {
     if tool == Tool::Promtool {
         return PROMTOOL_SERIES.to_owned();
@@ -71,20 +84,25 @@ mod tests {
     #[test]
     fn a_version_fits_within_its_series_only() {
         let minor = series(Tool::Kubectl);
-        let cases = [
-            (Tool::Kubectl, format!("Client Version: v{minor}99\nKustomize Version: v5.8.1"), true),
-            (Tool::Kubectl, "Client Version: v1.3.4\nKustomize Version: v5.5.0".to_owned(), false),
-            (Tool::KubeApiserver, format!("Kubernetes v{minor}0"), true),
-            (Tool::Etcd, "etcd Version: 1.0.0\nGo Version: go3.7.1".to_owned(), false),
-            (Tool::Helm, "v4.0.0+g1234567".to_owned(), true),
-            (Tool::Helm, "v3.22.0+g1234567".to_owned(), false),
-            (Tool::Helm3, "v3.4.5+g1234567".to_owned(), true),
-            (Tool::Helm3, "v4.3.1+g1234567".to_owned(), false),
-            (Tool::Promtool, "promtool, version 3.5.0 (branch: HEAD, revision: 8be3a9560)".to_owned(), true),
-            (Tool::Promtool, "promtool, version 2.42.0+ds (branch: debian/sid)\n go version: go1.19".to_owned(), false),
+        let fitting = [
+            (Tool::Kubectl, format!("Client Version: v{minor}99\nKustomize Version: v5.8.1")),
+            (Tool::KubeApiserver, format!("Kubernetes v{minor}0")),
+            (Tool::Helm, "v4.0.0+g1234567".to_owned()),
+            (Tool::Helm3, "v3.4.5+g1234567".to_owned()),
+            (Tool::Promtool, "promtool, version 3.5.0 (branch: HEAD, revision: 8be3a9560)".to_owned()),
         ];
-        for (tool, text, expected) in cases {
-            assert_eq!(fits(tool, &text), expected, "{text}");
+        let other = [
+            (Tool::Kubectl, "Client Version: v1.3.4\nKustomize Version: v5.5.0"),
+            (Tool::Etcd, "etcd Version: 1.0.0\nGo Version: go3.7.1"),
+            (Tool::Helm, "v3.22.0+g1234567"),
+            (Tool::Helm3, "v4.3.1+g1234567"),
+            (Tool::Promtool, "promtool, version 2.42.0+ds (branch: debian/sid)\n go version: go1.19"),
+        ];
+        for (tool, text) in fitting {
+            assert!(fits(tool, &text), "{text}");
+        }
+        for (tool, text) in other {
+            assert!(!fits(tool, text), "{text}");
         }
     }
 }

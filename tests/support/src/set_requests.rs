@@ -1,4 +1,4 @@
-//! Programs that set counts all the time, whatever breaks, and know what was accepted.
+//! Tasks that keep sending Sets while a test breaks things, and remember which Sets were accepted.
 
 use std::time::Duration;
 
@@ -7,35 +7,35 @@ use contract::replicas::v1::{self, replicas_service_client::ReplicasServiceClien
 use tokio::{sync::watch, task::JoinSet, time::interval};
 use tonic::transport::Channel;
 
-use super::{Namespace, PATIENCE};
+use crate::{constants::PATIENCE, namespace::Namespace};
 
-/// How often a setter sets: often enough to be in the middle of one at any time, and not so often that a refused one,
-/// which costs nothing, keeps the machine from starting the API server again.
-const PACE: Duration = Duration::from_millis(20);
+/// The interval of each task. It is short enough that a Set is nearly always in flight. It is long enough that Sets that
+/// fail at once do not keep the machine from restarting the API server.
+const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Setters of a Deployment each.
-pub struct Setters<'a> {
+/// Tasks that each send Sets of one Deployment.
+pub struct SetRequests<'a> {
     shop: &'a Namespace<'a>,
     tasks: JoinSet<(String, i32)>,
     stop: watch::Sender<bool>,
     accepted: watch::Sender<u32>,
 }
 
-impl<'a> Setters<'a> {
-    /// Nobody yet.
-    pub fn of(shop: &'a Namespace<'a>) -> Self {
+impl<'a> SetRequests<'a> {
+    /// Starts without a task.
+    pub fn new(shop: &'a Namespace<'a>) -> Self {
         Self { shop, tasks: JoinSet::new(), stop: watch::Sender::new(false), accepted: watch::Sender::new(0) }
     }
 
-    /// Begins to set a Deployment.
-    pub fn set(&mut self, name: String, client: ReplicasServiceClient<Channel>) {
+    /// Starts a task for a Deployment.
+    pub fn start(&mut self, name: String, client: ReplicasServiceClient<Channel>) {
         let target = v1::Target { namespace: self.shop.name.clone(), name: name.clone(), ..Default::default() };
-        let setting = keep_setting(client, target, self.stop.subscribe(), self.accepted.clone());
-        self.tasks.spawn(async move { (name, setting.await) });
+        let task = keep_setting(client, target, self.stop.subscribe(), self.accepted.clone());
+        self.tasks.spawn(async move { (name, task.await) });
     }
 
-    /// Waits until so many more Sets have been accepted.
-    pub async fn accepted_more(&self, more: u32) -> Result<()> {
+    /// Waits until this many more Sets are accepted.
+    pub async fn wait_for_accepted(&self, more: u32) -> Result<()> {
         let goal = *self.accepted.borrow() + more;
         let mut accepted = self.accepted.subscribe();
         let reached = tokio::time::timeout(PATIENCE, accepted.wait_for(|count| *count >= goal)).await;
@@ -43,22 +43,22 @@ impl<'a> Setters<'a> {
         Ok(())
     }
 
-    /// Stops, and waits until every count that was accepted last is in force.
-    pub async fn hold(mut self) -> Result<()> {
+    /// Stops the tasks, and waits until every Deployment has the count of its last Set.
+    pub async fn stop_and_verify(mut self) -> Result<()> {
         self.stop.send_replace(true);
-        while let Some(setter) = self.tasks.join_next().await {
-            let (name, accepted) = setter?;
-            // A Set without an answer may have been stored, so the count can be a later one, but never an earlier.
+        while let Some(task) = self.tasks.join_next().await {
+            let (name, accepted) = task?;
+            // A Set without an answer may have been stored. So the count can be later than the accepted one, never earlier.
             let count = self.shop.get(&format!("replicacount/deployment.{name}")).await?;
             let stored = count["spec"]["replicas"].as_i64().context("no count")?;
             ensure!(stored >= i64::from(accepted), "{name}: {accepted} was accepted, and {stored} is stored");
-            self.shop.reaches(&format!("deployment/{name}"), stored).await?;
+            self.shop.wait_for_replicas(&format!("deployment/{name}"), stored).await?;
         }
         Ok(())
     }
 }
 
-/// Sets rising counts of one target until told to stop, and returns the last one that was accepted.
+/// Sets rising counts of one target until `stop` is set, and returns the last accepted count.
 async fn keep_setting(
     mut client: ReplicasServiceClient<Channel>,
     target: v1::Target,
@@ -66,9 +66,9 @@ async fn keep_setting(
     accepted: watch::Sender<u32>,
 ) -> i32 {
     let mut last = 0;
-    let mut pace = interval(PACE);
+    let mut ticks = interval(INTERVAL);
     loop {
-        pace.tick().await;
+        ticks.tick().await;
         if *stop.borrow() {
             return last;
         }

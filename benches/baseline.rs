@@ -1,4 +1,4 @@
-//! The least that puts counts back: a bare watch, in the server's own format, and a patch, in a process of its own.
+//! The baseline of the benchmarks: a process that only watches Deployments, in protobuf like the server, and patches counts.
 
 use std::{env, path::Path, pin::pin, process::Stdio};
 
@@ -19,26 +19,26 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{fleet::REPLICAS, stage};
+use crate::{bench_cluster, deployments::REPLICAS};
 
-/// The word that makes this program the floor.
-pub(crate) const WORD: &str = "floor";
+/// The argument that makes this program run the baseline.
+pub(crate) const ARGUMENT: &str = "baseline";
 
-/// The longest time that the API server gives a watch of ours: longer than a round.
+/// The timeout of the watch. It is longer than a round, and no longer than the API server allows the server's watches.
 const WATCH_SECONDS: u32 = 290;
 
-/// Starts the floor, and returns when it watches. It ends with this value.
+/// Starts the baseline, and returns when its watch is open. The process ends with this value.
 pub(crate) async fn start(kubeconfig: &Path) -> Result<Child> {
     let mut command = Command::new(env::current_exe()?);
-    let mut child = command.arg(WORD).arg(kubeconfig).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let mut child = command.arg(ARGUMENT).arg(kubeconfig).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
     let stdout = child.stdout.take().context("no standard output")?;
-    BufReader::new(stdout).lines().next_line().await?.context("the floor ended")?;
+    BufReader::new(stdout).lines().next_line().await?.context("the baseline ended")?;
     Ok(child)
 }
 
-/// Puts every Deployment's count back, until it is killed.
+/// Restores every Deployment's count, until the process is killed.
 pub(crate) async fn run(kubeconfig: &Path) -> Result<()> {
-    let client = stage::client(kubeconfig).await?;
+    let client = bench_cluster::client(kubeconfig).await?;
     let kind = TargetKind::apps()[0].clone();
     let api: Api<Target> = Api::all_with(protobuf::client(client.clone()), &kind);
     let version = api.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A control plane, and the server on it.
+//! A control plane, and the server that uses it.
 
 use std::{
     fs::File,
@@ -20,41 +20,41 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::{process::Child, time::sleep};
 use tonic::transport::Channel;
 
-use crate::{PATIENCE, fleet};
+use crate::{PATIENCE, deployments};
 use support::{Certificate, Memory, connect, release};
 
-/// What else writes: autoscalers, for comparison, and what a cluster cannot start without. The pods of 100,000
-/// Deployments would measure the machine.
+/// The controllers that run: autoscalers, for comparison, and the one that a cluster needs to start. With the controllers of
+/// Deployments, the pods of 100,000 Deployments would load the machine.
 const CONTROLLERS: &str = "--controllers=serviceaccount-controller,horizontal-pod-autoscaler-controller";
 
 /// A control plane that knows ReplicaCounts.
-pub(crate) struct Stage {
-    pub(crate) cluster: Cluster,
+pub(crate) struct BenchCluster {
+    pub(crate) control_plane: Cluster,
     /// The same client as the server's, with an administrator's rights.
     pub(crate) client: Client,
     pub(crate) certificates: PathBuf,
 }
 
-impl Stage {
+impl BenchCluster {
     pub(crate) async fn start() -> Result<Self> {
         let flags = vec![(Component::ControllerManager, CONTROLLERS.to_owned())];
-        let cluster = Cluster::start(Options { flags, ..Options::default() }).await?;
-        let certificates = cluster.folder().join("certificates");
+        let control_plane = Cluster::start(Options { flags, ..Options::default() }).await?;
+        let certificates = control_plane.folder().join("certificates");
         release::make_certificates(&certificates).await?;
-        let client = client(&cluster.kubeconfig()).await?;
+        let client = client(&control_plane.kubeconfig()).await?;
         define(&client).await?;
-        // For the client's certificate; the chart would bind its group as well.
+        // The group of the client's certificate. The chart is not installed, so nothing else binds it.
         let admins = ["create", "clusterrolebinding", "admins", "--clusterrole=cluster-admin", ADMINS];
-        run(cluster.kubectl().args(admins)).await?;
-        Ok(Self { cluster, client, certificates })
+        run(control_plane.kubectl().args(admins)).await?;
+        Ok(Self { control_plane, client, certificates })
     }
 
     /// Starts the server, and waits until it is ready.
     pub(crate) async fn server(&self) -> Result<Server> {
         let [grpc, http] = [ports::free()?, ports::free()?].map(|port| format!("127.0.0.1:{port}"));
         let file = |name: &str| self.certificates.join(name).display().to_string();
-        let log = self.cluster.folder().join("log/server.log");
-        let mut command = self.cluster.command(release::program("replica-count-manager")?);
+        let log = self.control_plane.folder().join("log/server.log");
+        let mut command = self.control_plane.command(release::program("replica-count-manager")?);
         command.args([format!("--grpc-address={grpc}"), format!("--http-address={http}")]).args([
             format!("--cert-file={}", file("server/server.crt")),
             format!("--key-file={}", file("server/server.key")),
@@ -62,7 +62,7 @@ impl Stage {
         ]);
         let start = Instant::now();
         let process = command.stderr(File::create(log)?).spawn()?;
-        // Without retries, which would pause ever longer while it is not ready.
+        // A client without retries, because their growing pauses would distort the time until it is ready.
         let probe = client::builder(&Config::new(format!("http://{http}").parse()?))?.build();
         wait::until("the server to be ready", PATIENCE, async || {
             Ok(probe.request_text(hyper::Request::get("/readyz").body(Vec::new())?).await.map(drop)?)
@@ -71,21 +71,26 @@ impl Stage {
         Ok(Server { process, grpc, ready_after: start.elapsed() })
     }
 
-    /// Waits until the ReplicaCount of every member of a fleet is as it should be. Between two looks there is time to get
-    /// there.
-    pub(crate) async fn counts_are(&self, members: usize, is_so: impl Fn(&ReplicaCount) -> bool) -> Result<()> {
+    /// Waits until a number of ReplicaCounts pass a check. It lists them only once a second, so that it does not disturb the
+    /// server.
+    pub(crate) async fn wait_for_replica_counts(
+        &self,
+        expected: usize,
+        check: impl Fn(&ReplicaCount) -> bool,
+    ) -> Result<()> {
         let counts: Api<ReplicaCount> = Api::all(self.client.clone());
         wait::until("every ReplicaCount to be as it should", PATIENCE, async || {
             sleep(Duration::from_secs(1)).await;
             let counts = counts.list(&ListParams::default()).await?.items;
-            let so = counts.iter().filter(|count| !fleet::is_original(&count.metadata) && is_so(count)).count();
-            ensure!(so == members, "{so} of {members} are");
+            let passing =
+                counts.iter().filter(|count| !deployments::is_original(&count.metadata) && check(count)).count();
+            ensure!(passing == expected, "{passing} of {expected} are");
             Ok(())
         })
         .await
     }
 
-    /// Clients of a server, each with a connection that is open.
+    /// Clients of a server, each with an open connection.
     pub(crate) async fn clients(&self, server: &Server, connections: usize) -> Result<Clients> {
         let certificate = Certificate::load(&self.certificates)?;
         let mut clients = Vec::with_capacity(connections);
@@ -98,7 +103,7 @@ impl Stage {
     }
 }
 
-/// Clients that take turns.
+/// Clients that are used in turn.
 pub(crate) struct Clients {
     clients: Vec<ReplicasServiceClient<Channel>>,
     next: AtomicUsize,
@@ -110,10 +115,10 @@ impl Clients {
     }
 }
 
-/// Allows the client's certificate everything.
+/// The group of the client's certificate.
 const ADMINS: &str = "--group=replica-count-manager:admins";
 
-/// A client as the server's own.
+/// A client with the same settings as the server's.
 pub(crate) async fn client(kubeconfig: &Path) -> Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
@@ -130,33 +135,33 @@ async fn define(client: &Client) -> Result<()> {
     .await
 }
 
-/// A server that is ready; it ends with this value.
+/// A ready server. It ends with this value.
 pub(crate) struct Server {
     process: Child,
     /// The address of its gRPC services.
     pub(crate) grpc: String,
-    /// The time from its start to its first success at /readyz.
+    /// The time from the start to the first success at /readyz.
     pub(crate) ready_after: Duration,
 }
 
 impl Server {
-    /// The memory that it has in use, and the most that it ever had.
+    /// The memory of the process.
     pub(crate) fn memory(&self) -> Result<Memory> {
         Memory::of(self.process.id().context("the server has ended")?)
     }
 
-    /// Freezes it.
+    /// Pauses the process (SIGSTOP).
     pub(crate) fn pause(&self) -> Result<()> {
         Ok(kill_process(self.pid()?, Signal::STOP)?)
     }
 
-    /// Lets it go on.
+    /// Resumes the process (SIGCONT).
     pub(crate) fn resume(&self) -> Result<()> {
         Ok(kill_process(self.pid()?, Signal::CONT)?)
     }
 
-    /// Ends it at once.
-    pub(crate) async fn end(mut self) -> Result<()> {
+    /// Kills the process.
+    pub(crate) async fn kill(mut self) -> Result<()> {
         Ok(self.process.kill().await?)
     }
 

@@ -1,4 +1,5 @@
-//! The pace of the API server, which is the server's own.
+//! How the server makes requests to the API server: it waits for a Retry-After, and lists in pages where lists are not
+//! streamed.
 
 use std::time::Duration;
 
@@ -7,10 +8,10 @@ use cluster::{Component, Options, run, wait};
 use serde_json::json;
 use tokio::time::Instant;
 
-use support::{Hanging, Namespace, PATIENCE, World, release};
+use support::{HangingWebhook, Namespace, PATIENCE, TestCluster, release};
 
-/// Makes the API server serve one correction in these namespaces at a time and refuse all others for now, as it does
-/// when it is overloaded (API Priority and Fairness). Returns the objects to delete.
+/// Configures API Priority and Fairness: the API server executes one correction in these namespaces at a time and rejects
+/// all others, as it does when it is overloaded. Returns the objects to delete.
 async fn serve_one_at_a_time(namespaces: [&Namespace<'_>; 2]) -> Result<[String; 2]> {
     let [name, other] = namespaces.map(|namespace| &namespace.name);
     let account = json!({"name": release::NAME, "namespace": release::NAME});
@@ -19,7 +20,7 @@ async fn serve_one_at_a_time(namespaces: [&Namespace<'_>; 2]) -> Result<[String;
     let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "PriorityLevelConfiguration",
          "metadata": {"name": name},
-         // Whoever comes first is served even so.
+         // The first request is executed even with 0 shares.
          "spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 0, "borrowingLimitPercent": 0,
                                                  "limitResponse": {"type": "Reject"}}}},
         {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "FlowSchema", "metadata": {"name": name},
@@ -31,11 +32,11 @@ async fn serve_one_at_a_time(namespaces: [&Namespace<'_>; 2]) -> Result<[String;
     Ok(["flowschema", "prioritylevelconfiguration"].map(|kind| format!("{kind}/{name}")))
 }
 
-/// Waits until a metric of that flow is at least this.
-async fn flow(shop: &Namespace<'_>, metric: &str, goal: u64) -> Result<()> {
+/// Waits until a metric of the flow schema is at least `goal`.
+async fn wait_for_flow_metric(shop: &Namespace<'_>, metric: &str, goal: u64) -> Result<()> {
     let (metric, label) = (format!("apiserver_flowcontrol_{metric}{{"), format!("flow_schema=\"{}\"", shop.name));
     wait::until(&format!("{goal} of {metric}"), PATIENCE, async || {
-        let metrics = run(shop.world.cluster.kubectl().args(["get", "--raw=/metrics"])).await?;
+        let metrics = run(shop.cluster.kubectl().args(["get", "--raw=/metrics"])).await?;
         let line = metrics.lines().find(|line| line.starts_with(&metric) && line.contains(&label));
         let count: u64 = line.and_then(|line| line.rsplit(' ').next()).context("there is none")?.parse()?;
         ensure!(count >= goal, "it is {count}");
@@ -45,45 +46,48 @@ async fn flow(shop: &Namespace<'_>, metric: &str, goal: u64) -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_api_server_that_refuses_for_now_is_asked_again_when_it_says_so() -> Result<()> {
+async fn the_server_waits_for_the_retry_after_of_an_overloaded_api_server() -> Result<()> {
     let shop = Namespace::shared("busy").await?;
     let [hung, well] = [Namespace::shared("hung").await?, Namespace::shared("quiet").await?];
     for namespace in [&shop, &hung, &well] {
         namespace.deployment("web", 3).await?;
         namespace.set("web", 3).await?;
-        namespace.count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3).await?;
+        namespace
+            .wait_for_replica_count("deployment.web", "the target in place", |count| count["status"]["observed"] == 3)
+            .await?;
     }
-    let webhook = Hanging::start(&hung, "web").await?;
+    let webhook = HangingWebhook::start(&hung, "web").await?;
     let objects = serve_one_at_a_time([&shop, &hung]).await?;
-    // Its correction hangs, and is the one that is served.
+    // The correction in this namespace hangs, and occupies the one seat.
     hung.kubectl(&["patch", "deployment/web", r#"--patch={"spec": {"replicas": 7}}"#]).await?;
-    flow(&shop, "current_executing_requests", 1).await?;
+    wait_for_flow_metric(&shop, "current_executing_requests", 1).await?;
 
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    flow(&shop, "rejected_requests_total", 1).await?;
+    wait_for_flow_metric(&shop, "rejected_requests_total", 1).await?;
     let first = Instant::now();
     well.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    well.drifts("deployment.web", 1).await?;
-    // The Retry-After is a second or more. By our own pauses alone, so many would take half a second.
-    flow(&shop, "rejected_requests_total", 5).await?;
+    well.wait_for_drifts("deployment.web", 1).await?;
+    // The Retry-After is a second or more. With only the server's own pauses, this number of retries would take half a
+    // second.
+    wait_for_flow_metric(&shop, "rejected_requests_total", 5).await?;
     ensure!(first.elapsed() > Duration::from_secs(2), "it took {:?}", first.elapsed());
 
     webhook.end(&hung).await?;
     shop.kubectl(&["delete", &objects[0], &objects[1]]).await?;
     for namespace in [&shop, &hung] {
-        namespace.drifts("deployment.web", 1).await?;
-        namespace.reaches("deployment/web", 3).await?;
+        namespace.wait_for_drifts("deployment.web", 1).await?;
+        namespace.wait_for_replicas("deployment/web", 3).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn an_api_server_that_streams_no_lists_is_read_in_pages() -> Result<()> {
+async fn the_server_lists_in_pages_if_the_api_server_streams_no_lists() -> Result<()> {
     let flags = vec![(Component::ApiServer, "--feature-gates=WatchList=false".to_owned())];
-    let world = World::start(Options { flags, ..Options::default() }).await?;
-    let shop = Namespace::new(&world, "pages").await?;
+    let cluster = TestCluster::start(Options { flags, ..Options::default() }).await?;
+    let shop = Namespace::new(&cluster, "pages").await?;
     shop.deployment("web", 1).await?;
     shop.set("web", 3).await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
-    shop.drifts("deployment.web", 1).await.map(drop)
+    shop.wait_for_drifts("deployment.web", 1).await.map(drop)
 }

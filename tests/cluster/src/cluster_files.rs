@@ -1,6 +1,7 @@
-//! A cluster's folder and ports.
+//! The folder, the ports and the environment of a cluster.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,12 @@ use crate::ports;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Where everything of one cluster is. Ports stay the same when a component restarts.
+/// The user of the cluster's main kubeconfig.
+pub(crate) const ADMIN: &str = "admin";
+
+/// The files and ports of one cluster. The ports stay the same when a component restarts.
 #[derive(Clone, Debug)]
-pub(crate) struct Site {
+pub(crate) struct ClusterFiles {
     pub(crate) folder: PathBuf,
     pub(crate) etcd: u16,
     pub(crate) etcd_peer: u16,
@@ -25,7 +29,7 @@ pub(crate) struct Site {
     pub(crate) kwok: u16,
 }
 
-/// A name that nothing has yet among the temporary files: process ids come round again, and so do leftovers.
+/// An unused name among the temporary files. Process ids recur, and an earlier process may have left its folder behind.
 fn new_name() -> PathBuf {
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -36,8 +40,8 @@ fn new_name() -> PathBuf {
     }
 }
 
-impl Site {
-    /// Creates the folder, which must be new or empty, as the cluster's end removes it.
+impl ClusterFiles {
+    /// Creates the folder. It must be new or empty, because the end of the cluster removes it.
     pub(crate) fn create(folder: Option<PathBuf>) -> Result<Self> {
         let folder = folder.unwrap_or_else(new_name);
         DirBuilder::new()
@@ -66,17 +70,17 @@ impl Site {
         format!("https://127.0.0.1:{}", self.api_server)
     }
 
-    /// The folder of the records that the reaper follows.
+    /// The folder of the records that the reaper reads.
     pub(crate) fn run(&self) -> PathBuf {
         self.folder.join("run")
     }
 
-    /// The links to the tools.
+    /// The folder of links to the tools.
     pub(crate) fn bin(&self) -> PathBuf {
         self.folder.join("bin")
     }
 
-    /// A file of the certificates' folder.
+    /// A file in the folder of certificates.
     pub(crate) fn pki(&self, name: &str) -> PathBuf {
         self.folder.join("pki").join(name)
     }
@@ -93,7 +97,7 @@ impl Site {
         self.folder.join(format!("{name}.kubeconfig"))
     }
 
-    /// The stand-in for the user's home folder.
+    /// The folder that replaces the user's home.
     pub(crate) fn home(&self) -> PathBuf {
         self.folder.join("home")
     }
@@ -102,9 +106,37 @@ impl Site {
     pub(crate) fn pods(&self) -> PathBuf {
         self.folder.join("pods")
     }
+
+    /// The environment that makes a program use this cluster and its tools, and none of the user's settings.
+    pub(crate) fn env(&self) -> Vec<(&'static str, OsString)> {
+        let home = self.home();
+        let mut environment =
+            vec![("KUBECONFIG", self.kubeconfig(ADMIN).into()), ("PATH", self.path()), ("HOME", home.clone().into())];
+        let folders = [
+            ("XDG_CACHE_HOME", "cache"),
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_DATA_HOME", "data"),
+            ("XDG_STATE_HOME", "state"),
+            ("HELM_CACHE_HOME", "cache/helm"),
+            ("HELM_CONFIG_HOME", "config/helm"),
+            ("HELM_DATA_HOME", "data/helm"),
+            ("KREW_ROOT", "krew"),
+            ("KUBECACHEDIR", "cache/kubectl"),
+        ];
+        environment.extend(folders.map(|(name, folder)| (name, home.join(folder).into())));
+        environment
+    }
+
+    /// `PATH`, with the cluster's tools and the plugins that krew installs in front.
+    pub(crate) fn path(&self) -> OsString {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let front = [self.bin(), self.home().join("krew/bin")];
+        // This fails only for a folder with a colon in its name, which no `PATH` can hold.
+        env::join_paths(front.into_iter().chain(env::split_paths(&path))).unwrap_or(path)
+    }
 }
 
-/// Shows a path as a flag's value.
+/// Formats a flag whose value is a path.
 pub(crate) fn flag(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
 }

@@ -1,4 +1,4 @@
-//! `replicas.v1.ReplicasService`: lists in pages, watches, reads of one's own writes, unset.
+//! `replicas.v1.ReplicasService`: pages of lists, watches, reads after writes, and Unset.
 
 use anyhow::{Context, Result};
 use contract::replicas::v1::{
@@ -36,9 +36,9 @@ fn names(counts: &[v1::ReplicaCount]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_list_comes_in_pages_of_what_is_selected() -> Result<()> {
+async fn a_list_returns_the_selected_counts_in_pages() -> Result<()> {
     let shop = Namespace::shared("pages").await?;
-    let mut client = shop.world.client()?;
+    let mut client = shop.cluster.client()?;
     for name in ["a", "b", "c", "d"] {
         shop.deployment(name, 1).await?;
     }
@@ -61,7 +61,7 @@ async fn a_list_comes_in_pages_of_what_is_selected() -> Result<()> {
     let selected = v1::ListReplicaCountsRequest { label_selector: "app notin (a, c)".into(), ..request.clone() };
     assert_eq!(names(&client.list_replica_counts(selected).await?.into_inner().replica_counts), ["b"]);
 
-    shop.forgotten("d").await?;
+    shop.wait_until_unmanaged("d").await?;
     let all = v1::ListReplicaCountsRequest { all_targets: true, page_size: 0, ..request };
     let all = client.list_replica_counts(all).await?.into_inner().replica_counts;
     assert_eq!(names(&all), ["a", "b", "c", "d"]);
@@ -70,10 +70,10 @@ async fn a_list_comes_in_pages_of_what_is_selected() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_write_is_read_back_at_once() -> Result<()> {
+async fn a_get_returns_the_last_write() -> Result<()> {
     let shop = Namespace::shared("own").await?;
     shop.deployment("web", 1).await?;
-    let mut client = shop.world.client()?;
+    let mut client = shop.cluster.client()?;
     let mut old = None;
     for replicas in [5, 2, 7, 0, 3] {
         let stored = set(&mut client, &shop, "web", replicas).await?;
@@ -91,10 +91,10 @@ async fn a_write_is_read_back_at_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn concurrent_sets_of_one_target_each_know_their_predecessor() -> Result<()> {
+async fn each_of_several_concurrent_sets_returns_its_predecessor() -> Result<()> {
     let shop = Namespace::shared("contended").await?;
     shop.deployment("web", 1).await?;
-    let mut client = shop.world.client()?;
+    let mut client = shop.cluster.client()?;
     set(&mut client, &shop, "web", 100).await?;
     let mut sets = tokio::task::JoinSet::new();
     for replicas in 1..=6 {
@@ -112,7 +112,7 @@ async fn concurrent_sets_of_one_target_each_know_their_predecessor() -> Result<(
     let last = shop.get("replicacount/deployment.web").await?["spec"]["replicas"].as_i64().context("no count")?;
     old.push(i32::try_from(last)?);
     old.sort_unstable();
-    // Each count but the last was replaced by exactly one other Set.
+    // Exactly one other Set replaced each count except the last.
     assert_eq!(old, [1, 2, 3, 4, 5, 6, 100]);
     Ok(())
 }
@@ -137,10 +137,10 @@ async fn until_changed(
 }
 
 #[tokio::test]
-async fn a_watch_shows_what_is_there_and_then_every_change() -> Result<()> {
+async fn a_watch_sends_a_snapshot_and_then_every_change() -> Result<()> {
     let shop = Namespace::shared("watched").await?;
     shop.deployment("web", 2).await?;
-    let mut client = shop.world.client()?;
+    let mut client = shop.cluster.client()?;
     let stored = set(&mut client, &shop, "web", 3).await?.replica_count.context("no count")?;
     let request = v1::WatchReplicaCountsRequest {
         namespace: shop.name.clone(),
@@ -165,13 +165,14 @@ async fn a_watch_shows_what_is_there_and_then_every_change() -> Result<()> {
 }
 
 #[tokio::test]
-async fn unset_leaves_the_count_or_restores_the_one_from_before() -> Result<()> {
+async fn unset_keeps_the_count_or_restores_the_original() -> Result<()> {
     let shop = Namespace::shared("unset").await?;
-    let mut client = shop.world.client()?;
-    for (name, restore, left) in [("stays", false, 5), ("returns", true, 2)] {
+    let mut client = shop.cluster.client()?;
+    for (name, restore) in [("stays", false), ("returns", true)] {
+        let left = if restore { 2 } else { 5 };
         shop.deployment(name, 2).await?;
         set(&mut client, &shop, name, 5).await?;
-        shop.reaches(&format!("deployment/{name}"), 5).await?;
+        shop.wait_for_replicas(&format!("deployment/{name}"), 5).await?;
         let request = v1::UnsetReplicaCountRequest { target: target(&shop, name), restore, ..Default::default() };
         let trial = v1::UnsetReplicaCountRequest { dry_run: true, ..request.clone() };
         client.unset_replica_count(trial).await?;
@@ -188,10 +189,10 @@ async fn unset_leaves_the_count_or_restores_the_one_from_before() -> Result<()> 
 }
 
 #[tokio::test]
-async fn a_dry_run_stores_nothing_and_current_pins_what_is_there() -> Result<()> {
+async fn a_dry_run_stores_nothing_and_current_holds_the_observed_count() -> Result<()> {
     let shop = Namespace::shared("current").await?;
     shop.deployment("web", 4).await?;
-    let mut client = shop.world.client()?;
+    let mut client = shop.cluster.client()?;
     let request = v1::SetReplicaCountRequest { target: target(&shop, "web"), current: true, ..Default::default() };
     let trial = v1::SetReplicaCountRequest { dry_run: true, ..request.clone() };
     let answer = client.set_replica_count(trial).await?.into_inner();
@@ -204,16 +205,16 @@ async fn a_dry_run_stores_nothing_and_current_pins_what_is_there() -> Result<()>
 }
 
 #[tokio::test]
-async fn a_server_says_what_it_is_and_who_asks() -> Result<()> {
+async fn server_info_names_the_server_and_the_caller() -> Result<()> {
     let shop = Namespace::shared("info").await?;
-    let info = shop.world.client()?.get_server_info(v1::GetServerInfoRequest {}).await?.into_inner();
+    let info = shop.cluster.client()?.get_server_info(v1::GetServerInfoRequest {}).await?.into_inner();
     assert_eq!((info.version.as_str(), info.max_replicas), (env!("CARGO_PKG_VERSION"), 10_000));
     let groups: Vec<_> = info.groups.iter().map(String::as_str).collect();
     assert_eq!((info.user.as_str(), groups), ("admin", vec!["replica-count-manager:admins", "system:authenticated"]));
-    // Other tests may have made further kinds ones in use.
+    // Other tests may have added more kinds.
     let kinds: Vec<_> = info.kinds.iter().map(|kind| kind.kind.as_str()).collect();
     assert!(kinds.contains(&"Deployment") && kinds.contains(&"StatefulSet"), "{kinds:?}");
-    let health = shop.world.grpcurl("grpc.health.v1.Health/Check", &json!({})).await?;
+    let health = shop.cluster.grpcurl("grpc.health.v1.Health/Check", &json!({})).await?;
     assert_eq!(health["status"], "SERVING");
     Ok(())
 }
@@ -223,12 +224,12 @@ async fn both_versions_of_reflection_are_served() -> Result<()> {
     let shop = Namespace::shared("reflection").await?;
     let request = json!({"listServices": "*"});
     let method = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-    let services = shop.world.grpcurl(method, &request).await?.to_string();
+    let services = shop.cluster.grpcurl(method, &request).await?.to_string();
     for service in ["proto.DeploymentsService", "replicas.v1.ReplicasService", "grpc.health.v1.Health"] {
         assert!(services.contains(service), "{services}");
     }
-    // grpcurl itself prefers v1, so the older version is called with its own descriptor.
-    let mut old = ServerReflectionClient::new(shop.world.channel()?);
+    // grpcurl prefers v1, so call the older version with its own client.
+    let mut old = ServerReflectionClient::new(shop.cluster.channel()?);
     let request = ServerReflectionRequest {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),

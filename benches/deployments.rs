@@ -1,4 +1,4 @@
-//! Many Deployments, some of them managed, as in a cluster where nothing has happened for a while.
+//! Many Deployments, some of them managed, in the state of a cluster at rest.
 
 use std::ops::Range;
 
@@ -14,33 +14,33 @@ use kube::{
 use replica_count_manager::resources::{FIELD_MANAGER, ReplicaCount, ReplicaCountSpec, ScaleTargetRef, TargetKey};
 use serde_json::{Value, json};
 
-use crate::{PATIENCE, stage::Stage};
+use crate::{PATIENCE, bench_cluster::BenchCluster};
 
-/// An application as its chart would install it.
+/// A Deployment as an application's chart would install it.
 const APPLICATION: &str = include_str!("application.yaml");
 
-/// The names in it that a copy has others for.
+/// The names that each copy replaces by its own.
 const NAME: &str = "the-original";
 const NAMESPACE: &str = "the-namespace";
 
-/// How many namespaces a fleet is spread over.
+/// The number of namespaces of the Deployments.
 const NAMESPACES: usize = 100;
 
-/// The count that every managed Deployment of a fleet is held at.
+/// The desired count of every managed Deployment.
 pub(crate) const REPLICAS: i32 = 3;
 
-/// The namespace of a fleet's member.
-pub(crate) fn namespace(member: usize) -> String {
-    format!("team-{:02}", member % NAMESPACES)
+/// The namespace of a Deployment by its index.
+pub(crate) fn namespace(index: usize) -> String {
+    format!("team-{:02}", index % NAMESPACES)
 }
 
-/// The name of a fleet's member.
-pub(crate) fn name(member: usize) -> String {
-    format!("application-{member:06}")
+/// The name of a Deployment by its index.
+pub(crate) fn name(index: usize) -> String {
+    format!("application-{index:06}")
 }
 
 /// The name of a Deployment's ReplicaCount.
-pub(crate) fn count_name(deployment: &str) -> String {
+pub(crate) fn replica_count_name(deployment: &str) -> String {
     format!("deployment.{deployment}")
 }
 
@@ -55,48 +55,48 @@ pub(crate) fn replica_count(deployment: &str) -> ReplicaCount {
         reason: String::new(),
         override_: None,
     };
-    ReplicaCount::new(&count_name(deployment), spec)
+    ReplicaCount::new(&replica_count_name(deployment), spec)
 }
 
-/// The key of a fleet's member.
-pub(crate) fn key(member: usize) -> Result<TargetKey> {
-    Ok(TargetKey::new(&namespace(member), "", "", &name(member))?)
+/// The key of a Deployment by its index.
+pub(crate) fn key(index: usize) -> Result<TargetKey> {
+    Ok(TargetKey::new(&namespace(index), "", "", &name(index))?)
 }
 
-/// The same for our API.
-pub(crate) fn target(member: usize) -> v1::Target {
-    v1::Target { namespace: namespace(member), name: name(member), ..v1::Target::default() }
+/// The target of a Deployment in requests, by its index.
+pub(crate) fn target(index: usize) -> v1::Target {
+    v1::Target { namespace: namespace(index), name: name(index), ..v1::Target::default() }
 }
 
-/// A fleet that can grow.
-pub(crate) struct Fleet<'a> {
-    stage: &'a Stage,
+/// Stores Deployments and their ReplicaCounts as copies of an original.
+pub(crate) struct Deployments<'a> {
+    cluster: &'a BenchCluster,
     deployment: String,
-    count: String,
+    replica_count: String,
 }
 
-impl Fleet<'_> {
-    /// Stores Deployments that nothing remains to be done about: each has what the API server and the controllers of
-    /// Kubernetes add in time.
-    pub(crate) async fn grow(&self, members: Range<usize>) -> Result<()> {
-        self.stage.cluster.populate("deployments", members.map(|member| copy(&self.deployment, member))).await
+impl Deployments<'_> {
+    /// Stores Deployments. Each has the fields that the API server and the controllers of Kubernetes add, so that the controllers
+    /// need no further writes.
+    pub(crate) async fn create(&self, indices: Range<usize>) -> Result<()> {
+        self.cluster.control_plane.populate("deployments", indices.map(|index| copy(&self.deployment, index))).await
     }
 
-    /// Stores their ReplicaCounts, with the status that the server would give them.
-    pub(crate) async fn manage(&self, members: Range<usize>) -> Result<()> {
-        let counts = members.map(|member| copy(&self.count, member));
-        self.stage.cluster.populate("replica-count-manager.io/replicacounts", counts).await
+    /// Stores the ReplicaCounts of Deployments, with the status that the server would write.
+    pub(crate) async fn manage(&self, indices: Range<usize>) -> Result<()> {
+        let counts = indices.map(|index| copy(&self.replica_count, index));
+        self.cluster.control_plane.populate("replica-count-manager.io/replicacounts", counts).await
     }
 }
 
-/// Whether this is what the members are copies of.
+/// Whether this is the original of the copies.
 pub(crate) fn is_original(metadata: &ObjectMeta) -> bool {
     metadata.namespace.as_deref() == Some(NAMESPACE)
 }
 
-impl Stage {
-    /// A fleet without members.
-    pub(crate) async fn fleet(&self) -> Result<Fleet<'_>> {
+impl BenchCluster {
+    /// Creates the namespaces and the originals.
+    pub(crate) async fn deployments(&self) -> Result<Deployments<'_>> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         stream::iter((0..NAMESPACES).map(namespace).chain([NAMESPACE.to_owned()]).map(Ok))
             .try_for_each_concurrent(16, async |name| {
@@ -106,14 +106,14 @@ impl Stage {
             })
             .await?;
         let deployment = self.original_deployment().await?;
-        Ok(Fleet { stage: self, deployment, count: self.original_count().await? })
+        Ok(Deployments { cluster: self, deployment, replica_count: self.original_replica_count().await? })
     }
 
-    /// A fleet whose members are all managed.
-    pub(crate) async fn managed_fleet(&self, members: usize) -> Result<()> {
-        let fleet = self.fleet().await?;
-        fleet.grow(0..members).await?;
-        fleet.manage(0..members).await
+    /// Creates Deployments that are all managed.
+    pub(crate) async fn create_managed_deployments(&self, number: usize) -> Result<()> {
+        let deployments = self.deployments().await?;
+        deployments.create(0..number).await?;
+        deployments.manage(0..number).await
     }
 
     async fn original_deployment(&self) -> Result<String> {
@@ -143,14 +143,14 @@ impl Stage {
         Ok(serde_json::to_string(&stored)?)
     }
 
-    /// The ReplicaCount of the original Deployment, with the status that the server writes.
-    async fn original_count(&self) -> Result<String> {
+    /// Creates the original's ReplicaCount, and returns it with the status that the server writes.
+    async fn original_replica_count(&self) -> Result<String> {
         let api: Api<ReplicaCount> = Api::namespaced(self.client.clone(), NAMESPACE);
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         api.create(&parameters, &replica_count(NAME)).await?;
         let _server = self.server().await?;
         let stored = wait::until("a ReplicaCount that is ready", PATIENCE, async || {
-            let count = api.get(&count_name(NAME)).await?;
+            let count = api.get(&replica_count_name(NAME)).await?;
             let status = count.status.as_ref().context("it has no status")?;
             let ready = status.conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True");
             ready.then_some(count).context("it is not ready")
@@ -159,8 +159,8 @@ impl Stage {
     }
 }
 
-/// A stored object under the names of a member.
-fn copy(original: &str, member: usize) -> Result<Value> {
-    let copy = original.replace(NAME, &name(member)).replace(NAMESPACE, &namespace(member));
+/// Copies a stored object, with the names of a Deployment by its index.
+fn copy(original: &str, index: usize) -> Result<Value> {
+    let copy = original.replace(NAME, &name(index)).replace(NAMESPACE, &namespace(index));
     Ok(serde_json::from_str(&copy)?)
 }

@@ -1,4 +1,4 @@
-//! Frames without end, from a client with a good certificate: the others notice nothing.
+//! Endless HTTP/2 frames from a client with a valid certificate. Other clients are not affected.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,18 +15,18 @@ use support::{
     raw::{PREFACE, frame},
 };
 
-use crate::limits::{call_while, server, user};
+use crate::limits::{call_during, server, user};
 
-/// The bytes of one flood: enough to take seconds.
+/// The bytes of one flood, which take seconds to send.
 const FLOOD: usize = 32 * 1024 * 1024;
 
-/// How long a write may be held up before the flood gives up.
+/// How long a write may block before the flood ends.
 const BLOCKED: Duration = Duration::from_secs(2);
 
-/// A call's beginning, `POST https /`, in HPACK.
+/// The headers of a call, `POST https /`, in HPACK.
 const HEADERS: [u8; 3] = [0x83, 0x87, 0x84];
 
-/// What is sent without end: the frames of the n-th time.
+/// Builds the frames that a flood sends the n-th time.
 type Frames = fn(u32) -> Vec<u8>;
 
 const FLOODS: &[(&str, Frames)] = &[
@@ -40,11 +40,11 @@ const FLOODS: &[(&str, Frames)] = &[
     ("windows without end", |_| frame(8, 0, 0, &[0x7f, 0xff, 0xff, 0xff])),
 ];
 
-/// Floods until it is done, held up, or cut off; says which.
-async fn flood(address: String, who: Arc<ClientConfig>, frames: Frames) -> Result<&'static str> {
-    let stream = connect(&address, who).await??;
+/// Sends frames until all are sent, a write blocks, or the server ends the connection. Returns which of them happened.
+async fn flood(address: String, client: Arc<ClientConfig>, frames: Frames) -> Result<&'static str> {
+    let stream = connect(&address, client).await??;
     let (mut reader, mut writer) = tokio::io::split(stream);
-    // Half of the answers are read: a peer that reads nothing holds itself up.
+    // Read half of the answers: a client that reads nothing blocks itself.
     let reading =
         tokio::spawn(
             async move { tokio::io::copy(&mut (&mut reader).take(FLOOD as u64), &mut tokio::io::sink()).await },
@@ -71,14 +71,14 @@ async fn flood(address: String, who: Arc<ClientConfig>, frames: Frames) -> Resul
 }
 
 #[tokio::test]
-async fn floods_of_frames_harm_nobody() -> Result<()> {
+async fn floods_of_frames_do_not_affect_other_clients() -> Result<()> {
     let shop = Namespace::shared("floods").await?;
     let server = server(&shop, 1024).await?;
     let (alice, mallory) = (user(&shop, "alice")?, user(&shop, "mallory")?);
     let before = server.memory()?;
     for (name, frames) in FLOODS {
         let flood = flood(server.grpc.clone(), mallory.clone(), *frames);
-        let (calls, end) = call_while(&server, &alice, flood).await?;
+        let (calls, end) = call_during(&server, &alice, flood).await?;
         let grown = server.memory()?.saturating_sub(before);
         println!("{name}: {end}; {calls} good calls meanwhile, {grown} MiB more memory");
         ensure!(grown < 64, "{name}: {grown} MiB more");

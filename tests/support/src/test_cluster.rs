@@ -1,6 +1,9 @@
-//! A cluster with a server in it.
+//! A control plane with a server in it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 use cluster::{Cluster, Kubelet, Options, kubelet::RunningPod, run, wait};
@@ -14,17 +17,21 @@ use hyper_util::{
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, api::ListParams};
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::{process::Command, sync::OnceCell};
 use tonic::transport::Channel;
 
-use super::{Certificate, PATIENCE, connect, release};
+use crate::{
+    channel::{Certificate, connect},
+    constants::PATIENCE,
+    release,
+};
 
-/// A cluster with a server in it, installed by the chart.
-pub struct World {
-    /// Dropped first, so that it touches no folder of a pod while the cluster removes them.
+/// A control plane with a server that the chart installed.
+pub struct TestCluster {
+    /// Dropped first. Otherwise it could touch the folders of pods while the control plane removes them.
     kubelet: Kubelet,
-    /// The control plane.
-    pub cluster: Cluster,
+    /// Runs on loopback, and ends with this value.
+    pub control_plane: Cluster,
     certificates: PathBuf,
     plugin_config: PathBuf,
     plugin_folder: PathBuf,
@@ -34,31 +41,31 @@ pub struct World {
 
 /// A server pod that is ready.
 pub struct Server {
-    /// Its name.
+    /// The pod's name.
     pub pod: String,
-    /// Its process.
+    /// The pod's process and ports.
     pub process: RunningPod,
 }
 
-/// The cluster that the tests share.
-pub async fn world() -> Result<&'static World> {
-    static SHARED: OnceCell<World> = OnceCell::const_new();
-    SHARED.get_or_try_init(|| World::start(Options::default())).await
+/// The cluster that most tests share. The first caller starts it.
+pub async fn shared_cluster() -> Result<&'static TestCluster> {
+    static SHARED: OnceCell<TestCluster> = OnceCell::const_new();
+    SHARED.get_or_try_init(|| TestCluster::start(Options::default())).await
 }
 
-impl World {
-    /// Starts a cluster of a test's own.
+impl TestCluster {
+    /// Starts a cluster for one test.
     pub async fn start(options: Options) -> Result<Self> {
         Self::start_with(options, &[]).await
     }
 
-    /// Starts a cluster of a test's own, with further flags of `helm install`.
+    /// Starts a cluster for one test, with more flags of `helm install`.
     pub async fn start_with(options: Options, flags: &[&str]) -> Result<Self> {
-        let mut world = Self::without_server(options).await?;
-        // One server, unless a test asks for more: what it breaks then is the one that leads.
+        let mut cluster = Self::without_server(options).await?;
+        // One replica, unless a test asks for more: the replica that a test breaks is then the leader.
         let flags = [&["--set=replicaCount=1"], flags].concat();
-        release::install(&world.cluster, &world.certificates, &flags).await?;
-        // Of what is not managed, the chart's roles tell nothing.
+        release::install(&cluster.control_plane, &cluster.certificates, &flags).await?;
+        // The chart's roles do not allow reading targets that are not managed.
         let view = [
             "create",
             "clusterrolebinding",
@@ -66,23 +73,23 @@ impl World {
             "--clusterrole=view",
             "--group=replica-count-manager:admins",
         ];
-        run(world.cluster.kubectl().args(view)).await?;
-        let process = world.server().await?.process;
-        (world.grpc, world.http) = (process.address("grpc")?.to_string(), process.address("http")?.to_string());
-        Ok(world)
+        run(cluster.kubectl().args(view)).await?;
+        let process = cluster.server().await?.process;
+        (cluster.grpc, cluster.http) = (process.address("grpc")?.to_string(), process.address("http")?.to_string());
+        Ok(cluster)
     }
 
-    /// Starts a cluster that a test installs the server in.
+    /// Starts a cluster without a server. The test installs it.
     pub async fn without_server(options: Options) -> Result<Self> {
-        let cluster = Cluster::start(options).await?;
-        let certificates = cluster.folder().join("certificates");
+        let control_plane = Cluster::start(options).await?;
+        let certificates = control_plane.folder().join("certificates");
         release::make_certificates(&certificates).await?;
-        let kubelet = release::run_pods(&cluster, &release::program("replica-count-manager")?)?;
-        let plugin_config = release::configure_plugin(&cluster, &certificates).await?;
+        let kubelet = release::run_pods(&control_plane, &release::program("replica-count-manager")?)?;
+        let plugin_config = release::configure_plugin(&control_plane, &certificates).await?;
         let plugin_folder =
             release::program("kubectl-replicas")?.parent().context("the plugin has no folder")?.to_owned();
         Ok(Self {
-            cluster,
+            control_plane,
             kubelet,
             certificates,
             plugin_config,
@@ -92,12 +99,37 @@ impl World {
         })
     }
 
-    /// A ready server pod, waited for if there is none.
+    /// Prepares kubectl with an administrator's rights.
+    pub fn kubectl(&self) -> Command {
+        self.control_plane.kubectl()
+    }
+
+    /// Prepares Helm 4 with an administrator's rights.
+    pub fn helm(&self) -> Command {
+        self.control_plane.helm()
+    }
+
+    /// Prepares Helm 3 with an administrator's rights.
+    pub fn helm3(&self) -> Command {
+        self.control_plane.helm3()
+    }
+
+    /// Prepares a program with the cluster's environment.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.control_plane.command(program)
+    }
+
+    /// The folder that ends with the cluster.
+    pub fn folder(&self) -> &Path {
+        self.control_plane.folder()
+    }
+
+    /// Waits for a ready server pod, and returns it.
     pub async fn server(&self) -> Result<Server> {
         self.server_in(release::NAME).await
     }
 
-    /// A ready server pod of a namespace.
+    /// Waits for a ready server pod in a namespace, and returns it.
     pub async fn server_in(&self, namespace: &str) -> Result<Server> {
         wait::until("a ready server pod", PATIENCE, async || {
             self.servers_in(namespace).await?.into_iter().next().context("none is ready")
@@ -109,13 +141,13 @@ impl World {
     pub async fn servers_in(&self, namespace: &str) -> Result<Vec<Server>> {
         let server = "--selector=app.kubernetes.io/component=server";
         let get = ["get", "pods", "--namespace", namespace, server, "--output=json"];
-        let pods: Value = serde_json::from_str(&run(self.cluster.kubectl().args(get)).await?)?;
+        let pods: Value = serde_json::from_str(&run(self.kubectl().args(get)).await?)?;
         let ready = pods["items"].as_array().into_iter().flatten().filter(|pod| is_ready(pod));
         let names = ready.filter_map(|pod| pod["metadata"]["name"].as_str());
         names.map(|pod| Ok(Server { pod: pod.to_owned(), process: self.kubelet.pod(namespace, pod)? })).collect()
     }
 
-    /// The server pods that their Service calls ready now, where clients of it would go.
+    /// The server pods that are ready endpoints of their Service now.
     pub async fn endpoints(&self, client: &kube::Client) -> Result<Vec<Server>> {
         let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), release::NAME);
         let of_service = format!("kubernetes.io/service-name={}", release::NAME);
@@ -126,13 +158,13 @@ impl World {
         pods.map(|pod| Ok(Server { process: self.kubelet.pod(release::NAME, &pod)?, pod })).collect()
     }
 
-    /// The log of a pod that is run, or was run and still exists.
+    /// The log of a pod that the kubelet runs.
     pub fn log(&self, namespace: &str, pod: &str) -> Result<String> {
         let pod = self.kubelet.pod(namespace, pod)?;
         Ok(std::fs::read_to_string(pod.log().context("the pod has no container")?)?)
     }
 
-    /// The gRPC address of the first server pod, which it keeps through restarts of its process.
+    /// The gRPC address of the first server pod. It stays the same when the process restarts.
     pub fn grpc_address(&self) -> &str {
         &self.grpc
     }
@@ -147,7 +179,7 @@ impl World {
         release::client_files(&self.certificates)
     }
 
-    /// The plugin's configuration.
+    /// The plugin's configuration file.
     pub fn plugin_config(&self) -> &Path {
         &self.plugin_config
     }
@@ -157,19 +189,19 @@ impl World {
         &self.plugin_folder
     }
 
-    /// A connection of the client.
+    /// A channel with the client certificate of the folder.
     pub fn channel(&self) -> Result<Channel> {
         connect(self.grpc.clone(), &Certificate::load(&self.certificates)?)
     }
 
-    /// A connection of another user, whose name is a plain word.
+    /// A channel of another user.
     pub async fn channel_of(&self, user: &str) -> Result<Channel> {
         connect(self.grpc.clone(), &self.certificate_of(user).await?)
     }
 
-    /// A certificate of another user, whose name is a plain word.
+    /// Issues a client certificate of the same CA to another user.
     pub async fn certificate_of(&self, user: &str) -> Result<Certificate> {
-        let mut issue = self.cluster.command(release::program("certificates")?);
+        let mut issue = self.command(release::program("certificates")?);
         run(issue.args(["client", "--user", user, "--out"]).arg(&self.certificates)).await?;
         Certificate::of(&self.certificates, &format!("client-{user}"))
     }
@@ -179,66 +211,66 @@ impl World {
         Ok(ReplicasServiceClient::new(self.channel()?))
     }
 
-    /// Hands the server another certificate; the certificate itself is a file of the certificates' folder.
-    pub async fn replace_secret(&self, certificate: &str) -> Result<()> {
+    /// Replaces the certificate in the server's Secret. `certificate` is a file of the certificates' folder.
+    async fn replace_secret(&self, certificate: &str) -> Result<()> {
         let delete = ["delete", "secret", "replica-count-manager-certificates", "--namespace", release::NAME];
-        run(self.cluster.kubectl().args(delete)).await?;
-        release::create_secret(&self.cluster, release::NAME, &self.certificates, certificate).await
+        run(self.kubectl().args(delete)).await?;
+        release::create_secret(&self.control_plane, release::NAME, &self.certificates, certificate).await
     }
 
-    /// Issues another server certificate of the same CA and hands it to the server.
+    /// Issues another server certificate of the same CA, and puts it in the server's Secret.
     pub async fn renew_server_certificate(&self) -> Result<()> {
-        let mut renew = self.cluster.command(release::program("certificates")?);
+        let mut renew = self.command(release::program("certificates")?);
         run(renew.args(["server", "--force", "--out"]).arg(&self.certificates)).await?;
         self.replace_secret("server/server.crt").await
     }
 
     /// Replaces an object, as an administrator.
     pub async fn replace(&self, manifest: &str) -> Result<()> {
-        let file = self.cluster.folder().join("replace.json");
+        let file = self.folder().join("replace.json");
         std::fs::write(&file, manifest)?;
-        run(self.cluster.kubectl().args(["replace", "--filename"]).arg(&file)).await.map(drop)
+        run(self.kubectl().args(["replace", "--filename"]).arg(&file)).await.map(drop)
     }
 
-    /// Whether the server's account may do something in all namespaces, in the words of `kubectl auth can-i`.
-    pub async fn server_may(&self, what: &str) -> Result<bool> {
+    /// Whether the server's account may do something in all namespaces, in the syntax of `kubectl auth can-i`.
+    pub async fn is_server_allowed(&self, right: &str) -> Result<bool> {
         let account = format!("--as=system:serviceaccount:{0}:{0}", release::NAME);
-        let mut kubectl = self.cluster.kubectl();
-        kubectl.args(["auth", "can-i", &account, "--all-namespaces"]).args(what.split(' '));
+        let mut kubectl = self.kubectl();
+        kubectl.args(["auth", "can-i", &account, "--all-namespaces"]).args(right.split(' '));
         Ok(kubectl.output().await?.status.success())
     }
 
-    /// Takes rights away from the server's ClusterRole, waits until it no longer has this one, and returns the role as it
-    /// was, to be [replaced](Self::replace) again.
-    pub async fn take_right(&self, right: &str, change: impl FnOnce(String) -> String) -> Result<String> {
+    /// Changes the server's ClusterRole, and waits until the server no longer has a right. Returns the role as it was, for
+    /// [`replace`](Self::replace).
+    pub async fn remove_right(&self, right: &str, change: impl FnOnce(String) -> String) -> Result<String> {
         let role = format!("{0}-{0}", release::NAME);
-        let role = run(self.cluster.kubectl().args(["get", "clusterrole", &role, "--output=json"])).await?;
+        let role = run(self.kubectl().args(["get", "clusterrole", &role, "--output=json"])).await?;
         let mut role: Value = serde_json::from_str(&role)?;
         role["metadata"].as_object_mut().context("no metadata")?.remove("resourceVersion");
         let role = role.to_string();
         self.replace(&change(role.clone())).await?;
         wait::until("the right gone", PATIENCE, async || {
-            ensure!(!self.server_may(right).await?, "it is still there");
+            ensure!(!self.is_server_allowed(right).await?, "it is still there");
             Ok(())
         })
         .await?;
         Ok(role)
     }
 
-    /// The status and the body of a plain HTTP answer of the server.
+    /// Sends a GET request to the server's HTTP address, and returns the status and the body.
     pub async fn http(&self, path: &str) -> Result<(u16, String)> {
         http(&self.http, path).await
     }
 }
 
-/// The value of a metric of ours, by the rest of its name.
+/// The value of a metric without labels, by its name without the prefix `replica_count_manager_`.
 pub fn metric(metrics: &str, name: &str) -> Result<u64> {
     let line = format!("replica_count_manager_{name} ");
     let value = metrics.lines().find_map(|text| text.strip_prefix(&line));
     Ok(value.with_context(|| format!("no {name} in {metrics}"))?.parse()?)
 }
 
-/// The status and the body of a plain HTTP answer.
+/// Sends a GET request over plain HTTP, and returns the status and the body.
 pub async fn http(address: &str, path: &str) -> Result<(u16, String)> {
     let client: Client<HttpConnector, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let answer = client.get(format!("http://{address}{path}").parse()?).await?;

@@ -159,7 +159,7 @@ const TABLE: &[Row] = &[
         |_, pem| Ok(Pem { certificate: pem.key.clone(), ..pem }),
         "some.crt\" holds no client certificate",
     ),
-    ("nonsense", |_, pem| Ok(Pem { certificate: NO_X509.into(), ..pem }), "some.crt\" is no X.509 certificate"),
+    ("nonsense", |_, pem| Ok(Pem { certificate: NO_X509.into(), ..pem }), "some.crt\" is not an X.509 certificate"),
     ("broken PEM", |_, pem| Ok(Pem { certificate: pem.certificate.replace("END", "E"), ..pem }), "in PEM"),
     ("no key", |_, pem| Ok(Pem { key: pem.certificate.clone(), ..pem }), "some.key\" holds no key in PEM"),
     (
@@ -228,7 +228,7 @@ async fn a_certificate_of_another_ca_is_taken_with_a_warning() -> Result<()> {
         outcome.code == Some(0) && outcome.stdout.starts_with("imported the client certificate of liam"),
         "{outcome:?}"
     );
-    let warning = "warning: a server whose clients must be of this CA will refuse liam: invalid peer certificate: ";
+    let warning = "warning: a server that trusts only this CA will refuse liam: invalid peer certificate: ";
     ensure!(outcome.stderr.starts_with(warning), "{outcome:?}");
     assert!(liam.entry()?["keyData"].is_string());
     Ok(())
@@ -243,7 +243,7 @@ async fn settings_are_changed_one_by_one() -> Result<()> {
             ["set", "adress", "localhost:1"],
             "[possible values: address, serverName, service.namespace, service.name, ca,",
         ),
-        (["set", "address", "localhost"], "error: \"localhost\" is no value of address: give a host and a port"),
+        (["set", "address", "localhost"], "error: \"localhost\" is not a valid address: give a host and a port"),
     ] {
         let outcome = set(&wrong).await?;
         ensure!(outcome.code == Some(2) && outcome.stderr.contains(message), "{outcome:?}");

@@ -6,7 +6,7 @@ use crate::target::{self, TargetRef};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Assignment {
     pub(crate) target: TargetRef,
-    /// The count. None means the target's present count.
+    /// The count. None means the target's current count.
     pub(crate) replicas: Option<i32>,
 }
 
@@ -17,7 +17,7 @@ pub(crate) enum CountSource {
     Arguments,
     /// A flag names one count for all targets.
     Flag(i32),
-    /// Each target keeps its present count.
+    /// Each target keeps its current count.
     Current,
 }
 

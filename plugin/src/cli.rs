@@ -43,8 +43,8 @@ Exit codes:
 fn after_help() -> String {
     let path = default_path().map(|path| path.display().to_string());
     format!(
-        "{EXAMPLES}\n\nConfiguration:\n  File:  {}\n         or the one that {PATH_VARIABLE} names\n\n  It says how to reach \
-         the server from each context. Flags and environment variables override it:\n{}",
+        "{EXAMPLES}\n\nConfiguration:\n  File:  {}\n         or the one that {PATH_VARIABLE} names\n\n  For each \
+         context it says how to reach the server. Flags and environment variables override it:\n{}",
         path.as_deref().unwrap_or("none on this machine,"),
         example("my-context")
     )

@@ -97,7 +97,7 @@ impl Error {
             Self::Credentials(error) => error.hint(),
             Self::Session(error) => error.hint(),
             Self::Call(error) => error.hint(),
-            Self::Unsure { .. } => Some("`kubectl replicas list` shows the present counts".to_owned()),
+            Self::Unsure { .. } => Some("`kubectl replicas list` shows the current counts".to_owned()),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use contract::replicas::v1::Target;
 use crate::dns;
 
 /// The accepted forms of a target, for hints.
-const FORMS: &str = "NAME (a Deployment), deployment/NAME, statefulset/NAME, and RESOURCE.GROUP/NAME such as \
+const FORMS: &str = "NAME (a Deployment), deployment/NAME, statefulset/NAME, or RESOURCE.GROUP/NAME such as \
                      rollouts.argoproj.io/web";
 
 /// The kinds that need no discovery, each with its singular, its plural and its short name.
@@ -60,7 +60,7 @@ impl Error {
             Self::Name { .. } => {
                 Some("a name has lower-case letters, digits, '-' and '.', as kubectl shows it".to_owned())
             }
-            Self::Empty { .. } | Self::Slashes { .. } | Self::Kind { .. } => Some(format!("accepted are {FORMS}")),
+            Self::Empty { .. } | Self::Slashes { .. } | Self::Kind { .. } => Some(format!("use {FORMS}")),
             Self::Twice { .. } => None,
         }
     }

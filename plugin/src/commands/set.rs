@@ -28,7 +28,7 @@ Examples:
   # Set several targets to the same count
   kubectl replicas set --replicas 0 web sts/db --reason maintenance
 
-  # Hold targets at their present counts
+  # Hold targets at their current counts
   kubectl replicas set --current web sts/db
 
   # Hold web at 10 for two hours, and then at its lasting count again
@@ -49,7 +49,7 @@ pub(crate) struct SetArgs {
     /// Hold all targets at this count
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = assignment::parse_count)]
     replicas: Option<i32>,
-    /// Hold each target at its present count
+    /// Hold each target at its current count
     #[arg(long, conflicts_with_all = ["replicas", "for", "until"])]
     current: bool,
     /// End the count after this time, such as 2h or 1d; then the lasting count holds again
@@ -64,7 +64,7 @@ pub(crate) struct SetArgs {
     /// Record this reason, for people
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
-    /// Refuse unless the present count is this
+    /// Refuse unless this is the current count
     #[arg(long, value_name = "COUNT", value_parser = assignment::parse_count)]
     current_replicas: Option<i32>,
     /// Accept targets that do not exist yet

@@ -36,7 +36,7 @@ impl Error {
             Self::NoPath => Some(format!("name a file with {PATH_VARIABLE}")),
             Self::NotLoggedIn { .. } => Some("`kubectl replicas config view` shows the configuration".to_owned()),
             Self::NotFromLogin { .. } => {
-                Some("to remove it: kubectl replicas config unset certificate, and the same with key and ca".to_owned())
+                Some("to remove it: kubectl replicas config unset certificate; do the same for key and ca".to_owned())
             }
             Self::Value { .. } => Some("`kubectl replicas config set --help` describes each setting".to_owned()),
             Self::Parse { .. } => Some(format!("an entry looks like this:\n{}", example("my-context"))),

@@ -36,9 +36,9 @@ pub(crate) enum Error {
     Refused { name: String, message: String },
     #[error("the request {name} was not signed within {}", describe_limit(*after))]
     NotSigned { name: String, after: Duration },
-    #[error("failed to make a key and a request")]
+    #[error("failed to create a key and a certificate request")]
     Key(#[source] rcgen::Error),
-    #[error("the certificate cannot be read")]
+    #[error("failed to read the certificate")]
     Unreadable,
     #[error("the new certificate would name {new} instead of {old}")]
     OtherUser { old: String, new: String },

@@ -15,7 +15,7 @@ pub(crate) enum Error {
     Service(#[from] service::Error),
     #[error("the API group {group} has no resource {resource}")]
     NoResource { resource: String, group: String },
-    #[error("only the API server knows the kind of {resource}.{group}")]
+    #[error("failed to find the kind of {resource}.{group}: only the API server knows it")]
     NoDiscovery { resource: String, group: String, source: Arc<kubeconfig::Error> },
 }
 

@@ -51,7 +51,7 @@ impl Error {
                 "name one with --kubeconfig or KUBECONFIG, or connect directly with --address HOST:PORT".to_owned(),
             ),
             Self::NoCurrentContext { known } | Self::NoContext { known, .. } if known.is_empty() => {
-                Some("the kubeconfig has no contexts; add one with kubectl config set-context".to_owned())
+                Some("the kubeconfig has no contexts; add one with `kubectl config set-context`".to_owned())
             }
             Self::NoCurrentContext { known } | Self::NoContext { known, .. } => {
                 Some(format!("choose one with --context: {}", known.join(", ")))

@@ -46,7 +46,7 @@ pub(crate) enum Error {
     NotYet { subject: String, at: Timestamp },
     #[error("the key does not belong to the client certificate")]
     OtherKey(#[source] rustls::Error),
-    #[error("TLS cannot be set up")]
+    #[error("failed to set up TLS")]
     Setup(#[source] rustls::Error),
 }
 

@@ -16,7 +16,7 @@ use kube::{
 use super::request::{self, send};
 use crate::config::ServiceRef;
 
-/// The namespace that the chart's documentation installs it in.
+/// The namespace that the chart's documentation installs the server in.
 const NAMESPACE: &str = "replica-count-manager";
 
 /// The name of the Service's gRPC port.
@@ -47,13 +47,13 @@ impl Error {
         let name = "--service-namespace NAME --service-name NAME, or the service of the configuration file";
         match self {
             Self::Request(error) => error.hint(),
-            Self::NotAllowed(_) => Some(format!("name it: {name}")),
-            Self::NotHere(_) => Some(format!("if it is installed elsewhere, name it: {name}")),
-            Self::NoService { .. } => Some(format!("install it with its Helm chart, or name its Service: {name}")),
+            Self::NotAllowed(_) => Some(format!("name it with {name}")),
+            Self::NotHere(_) => Some(format!("if it is installed elsewhere, name it with {name}")),
+            Self::NoService { .. } => Some(format!("install it with its Helm chart, or name its Service with {name}")),
             Self::NoSuchService { .. } => {
                 Some(format!("`kubectl get services -A -l {SERVICE_SELECTOR}` shows where it is"))
             }
-            Self::Several { .. } => Some(format!("choose one: {name}")),
+            Self::Several { .. } => Some(format!("choose one with {name}")),
             Self::NoneReady { namespace, .. } => Some(format!("to find out why: kubectl -n {namespace} describe pods")),
         }
     }

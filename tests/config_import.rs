@@ -173,7 +173,7 @@ const TABLE: &[Row] = &[
     Row {
         name: "nonsense",
         make: |_, pem| Ok(Pem { certificate: NO_X509.into(), ..pem }),
-        message: "some.crt\" is no X.509 certificate",
+        message: "some.crt\" is not an X.509 certificate",
     },
     Row {
         name: "broken PEM",
@@ -259,7 +259,7 @@ async fn a_certificate_of_another_ca_is_imported_with_a_warning() -> Result<()> 
         outcome.code == Some(0) && outcome.stdout.starts_with("imported the client certificate of liam"),
         "{outcome:?}"
     );
-    let warning = "warning: a server whose clients must be of this CA will refuse liam: invalid peer certificate: ";
+    let warning = "warning: a server that trusts only this CA will refuse liam: invalid peer certificate: ";
     ensure!(outcome.stderr.starts_with(warning), "{outcome:?}");
     assert!(liam.entry()?["keyData"].is_string());
     Ok(())
@@ -274,7 +274,7 @@ async fn config_set_and_unset_change_one_setting() -> Result<()> {
             ["set", "adress", "localhost:1"],
             "[possible values: address, serverName, service.namespace, service.name, ca,",
         ),
-        (["set", "address", "localhost"], "error: \"localhost\" is no value of address: give a host and a port"),
+        (["set", "address", "localhost"], "error: \"localhost\" is not a valid address: give a host and a port"),
     ] {
         let outcome = set(&wrong).await?;
         ensure!(outcome.code == Some(2) && outcome.stderr.contains(message), "{outcome:?}");

@@ -118,8 +118,8 @@ async fn a_renewal_for_another_user_changes_nothing() -> Result<()> {
     let old = replace_certificate(&paul, "saul", OLD).await?;
     let outcome = paul.try_run(&["whoami"]).await?;
     ensure!(outcome.code == Some(0) && outcome.stdout.starts_with("User:    saul\n"), "{outcome:?}");
-    let warning = "warning: the client certificate was not renewed: it would name paul from now on, not saul\nhint: to be \
-                   paul, log in again: kubectl replicas login";
+    let warning = "warning: the client certificate was not renewed: the new certificate would name paul instead of \
+                   saul\nhint: to become paul, run: kubectl replicas login";
     ensure!(outcome.stderr.starts_with(warning), "{outcome:?}");
     let mut kept = paul.entry()?;
     ensure!(kept["retryAt"].is_string(), "the next try has its time: {}", kept["retryAt"]);
@@ -130,7 +130,10 @@ async fn a_renewal_for_another_user_changes_nothing() -> Result<()> {
     let ended = replace_certificate(&paul, "saul", [-24, -1]).await?;
     paul.edit_entry(|entry| entry["retryAt"] = "2020-01-01T00:00:00Z".into())?;
     let outcome = paul.try_run(&["whoami"]).await?;
-    ensure!(outcome.code == Some(3) && outcome.stderr.starts_with("error: it would name paul"), "{outcome:?}");
+    ensure!(
+        outcome.code == Some(3) && outcome.stderr.starts_with("error: the new certificate would name paul"),
+        "{outcome:?}"
+    );
     assert_eq!(paul.entry()?["certificateData"], ended["certificateData"]);
     paul.run(&["login"]).await?;
     ensure!(paul.run(&["whoami"]).await?.starts_with("User:    paul\n"), "whoami");

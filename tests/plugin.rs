@@ -102,7 +102,7 @@ async fn wrong_arguments_are_refused_before_any_call() -> Result<()> {
         ("set a", "no count is given for"),
         ("set a=3 a=4", "is named twice"),
         ("unset a deploy/a", "is named twice"),
-        ("set a 3 --dry-run=client", "say --dry-run=server"),
+        ("set a 3 --dry-run=client", "use --dry-run=server"),
         ("set a/b/c 3", "there is more than one slash"),
         ("set pods/x 3", "the kind \"pods\" is unknown"),
     ] {

@@ -1,15 +1,18 @@
-//! A failure, and the one place where it turns into words and an exit code.
+//! The program's error, and the one place that turns it into a message and an exit code.
 
 use std::{error::Error as StdError, io, process::ExitCode, time::Duration};
 
-use crate::{commands::assignment, config, connect, output, target, time};
+use crate::{
+    assignment, config, credentials, kubernetes, output,
+    session::{self, CallError},
+    target, time,
+};
 
-/// How the process ends.
+/// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All is done.
     Success = 0,
-    /// The server refused, or not everything could be done.
+    /// The server refused, or the command was done only in part.
     Failed = 1,
     /// The command line is wrong.
     Usage = 2,
@@ -33,53 +36,54 @@ pub(crate) enum Error {
     #[error(transparent)]
     Config(#[from] config::Error),
     #[error(transparent)]
-    Connect(#[from] connect::Error),
+    Kubernetes(#[from] kubernetes::Error),
     #[error(transparent)]
-    Refused(#[from] connect::Refusal),
-    /// Some of several targets failed, each of which was reported on its own.
+    Credentials(#[from] credentials::Error),
+    #[error(transparent)]
+    Session(#[from] session::Error),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Output(#[from] output::Error),
+    /// Some of several targets failed. Each of them was reported.
     #[error("{failed} of {all} targets could not be {done}")]
     Incomplete { failed: usize, all: usize, done: &'static str },
     #[error("{target} cannot be set to {replicas}: the server accepts at most {most}")]
     TooMany { target: String, replicas: i32, most: i32 },
+    /// The target can no longer become ready.
     #[error("{target} {why}")]
     Lost { target: String, why: &'static str },
-    /// The trouble is what kept the last try from following the targets.
-    #[error("not ready after {}: {}", time::limit(*timeout), open.join(", "))]
-    NotReady {
-        timeout: Duration,
-        open: Vec<String>,
-        #[source]
-        trouble: Option<Box<Error>>,
-    },
+    /// The source is the failure of the last watch, if it failed.
+    #[error("not ready after {}: {}", time::describe_limit(*timeout), open.join(", "))]
+    NotReady { timeout: Duration, open: Vec<String>, source: Option<Box<Error>> },
     #[error("{target} may have been {done}, or not: the server's answer is missing")]
-    Unsure { target: String, done: &'static str, source: Box<connect::Error> },
-    #[error("failed to write the output")]
-    Output(#[source] io::Error),
+    Unsure { target: String, done: &'static str, source: CallError },
     #[error("failed to start")]
     Runtime(#[source] io::Error),
-    #[error("failed to show the result as {format}")]
-    Format { format: &'static str, source: Box<dyn StdError + Send + Sync> },
 }
 
 impl Error {
-    /// Says of a write that it may have been made, if the answer to it is all that is missing.
-    pub(crate) fn of_write(self, target: &str, done: &'static str) -> Self {
-        match self {
-            Self::Connect(source) if source.is_of_one_call() => {
-                Self::Unsure { target: target.to_owned(), done, source: Box::new(source) }
-            }
-            error => error,
+    /// The error of a write. If the answer is missing, it says that the server may have made the write.
+    pub(crate) fn of_write(error: CallError, target: &str, done: &'static str) -> Self {
+        match error {
+            source if source.is_missing_answer() => Self::Unsure { target: target.to_owned(), done, source },
+            error => error.into(),
         }
     }
 
-    fn exit(&self) -> Exit {
+    fn exit_code(&self) -> Exit {
         match self {
             Self::Target(_) | Self::Assignment(_) | Self::Config(config::Error::Value { .. }) => Exit::Usage,
-            // The connection is there; what was named is not.
-            Self::Connect(connect::Error::NoResource { .. }) => Exit::Failed,
-            Self::Config(_) | Self::Connect(_) | Self::Unsure { .. } => Exit::NotConnected,
-            // Whoever reads us has seen enough, as with `| head`.
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+            // There is a connection in both cases.
+            Self::Kubernetes(kubernetes::Error::NoResource { .. }) | Self::Call(CallError::Refused(_)) => Exit::Failed,
+            Self::Config(_)
+            | Self::Kubernetes(_)
+            | Self::Credentials(_)
+            | Self::Session(_)
+            | Self::Call(_)
+            | Self::Unsure { .. } => Exit::NotConnected,
+            // The reader of the output has seen enough, as with `| head`.
+            Self::Output(output::Error::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
             _ => Exit::Failed,
         }
     }
@@ -89,23 +93,25 @@ impl Error {
             Self::Target(error) => error.hint(),
             Self::Assignment(error) => error.hint(),
             Self::Config(error) => error.hint(),
-            Self::Connect(error) => error.hint(),
-            Self::Refused(refusal) => refusal.hint(),
-            Self::Unsure { .. } => Some("`kubectl replicas list` shows what holds".to_owned()),
+            Self::Kubernetes(error) => error.hint(),
+            Self::Credentials(error) => error.hint(),
+            Self::Session(error) => error.hint(),
+            Self::Call(error) => error.hint(),
+            Self::Unsure { .. } => Some("`kubectl replicas list` shows the current counts".to_owned()),
             _ => None,
         }
     }
 }
 
-/// Tells the user what failed, why, and what to do; returns how the process ends.
+/// Reports a failure to the user, and returns the exit code.
 pub(crate) fn report(error: &Error) -> Exit {
-    if error.exit() != Exit::Success {
+    if error.exit_code() != Exit::Success {
         output::note(&explain("error", error));
     }
-    error.exit()
+    error.exit_code()
 }
 
-/// A failure in words: what failed, its causes, and a hint.
+/// A failure as text: the failure, its causes, and a hint.
 pub(crate) fn explain(subject: &str, error: &Error) -> String {
     let mut text = format!("{subject}: {error}");
     let mut next = error.source();
@@ -133,17 +139,18 @@ mod tests {
 
     #[test]
     fn a_broken_pipe_is_success() {
-        assert_eq!(Error::Output(io::ErrorKind::BrokenPipe.into()).exit(), Exit::Success);
-        assert_eq!(Error::Output(io::ErrorKind::StorageFull.into()).exit(), Exit::Failed);
+        let exit = |kind: io::ErrorKind| Error::from(output::Error::Write(kind.into())).exit_code();
+        assert_eq!(exit(io::ErrorKind::BrokenPipe), Exit::Success);
+        assert_eq!(exit(io::ErrorKind::StorageFull), Exit::Failed);
     }
 
     #[test]
     fn the_causes_and_the_hint_are_shown_once() {
         let inner = io::Error::other("no space");
-        let error = Error::Output(io::Error::other(inner));
+        let error = Error::from(output::Error::Write(io::Error::other(inner)));
         assert_eq!(explain("error", &error), "error: failed to write the output\n  caused by: no space");
         let error = Error::from("a/b/c".parse::<target::TargetRef>().unwrap_err());
-        assert_eq!(error.exit(), Exit::Usage);
+        assert_eq!(error.exit_code(), Exit::Usage);
         let text = explain("error", &error);
         assert!(text.starts_with("error: \"a/b/c\" is not a target: there is more than one slash\nhint: "), "{text}");
     }

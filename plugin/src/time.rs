@@ -1,10 +1,10 @@
-//! Times and durations: as the user writes them, and as we show them.
+//! Times and durations, as the user writes them and as the output shows them.
 
 use std::time::Duration;
 
 use jiff::{SpanRelativeTo, Timestamp, civil::DateTime, tz::TimeZone};
 
-/// Reads `90s`, `5m`, `2h30m` or `1d`, and a plain number as seconds, as kubectl does.
+/// Reads `90s`, `5m`, `2h30m` or `1d`. A plain 0 needs no unit, as in kubectl.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -15,13 +15,13 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(duration).map_err(|_| "it must not be negative".to_owned())
 }
 
-/// Reads a duration as a limit, where 0 means none.
+/// Reads a duration as a limit; 0 means no limit.
 pub(crate) fn parse_limit(text: &str) -> Result<Duration, String> {
     let limit = parse_duration(text)?;
     Ok(if limit.is_zero() { Duration::MAX } else { limit })
 }
 
-/// Reads `2026-11-23T18:00:00Z`, or a time without an offset in the local time zone.
+/// Reads a time such as `2026-11-23T18:00:00Z`. A time without an offset is in the local time zone.
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let wrong = || "give a time such as 2026-11-23T18:00:00Z, or 2026-11-23T18:00 in the local time zone".to_owned();
     if let Ok(time) = text.parse() {
@@ -31,17 +31,17 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     Ok(local.to_zoned(TimeZone::system()).map_err(|_| wrong())?.timestamp())
 }
 
-/// The time of a protobuf timestamp, if it is one that exists.
+/// Converts a protobuf timestamp, unless it is out of range.
 pub(crate) fn from_proto(time: &prost_types::Timestamp) -> Option<Timestamp> {
     Timestamp::new(time.seconds, time.nanos).ok()
 }
 
-/// A time as a protobuf timestamp.
+/// Converts a time to a protobuf timestamp.
 pub(crate) fn to_proto(time: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
 }
 
-/// How far two times are apart, as kubectl shows ages: `12s`, `5m30s`, `3h`, `8d`.
+/// The distance of two times, as kubectl shows ages: `12s`, `5m30s`, `3h`, `8d`.
 pub(crate) fn distance(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.duration_since(from).unsigned_abs().as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -60,11 +60,14 @@ pub(crate) fn distance(from: Timestamp, to: Timestamp) -> String {
     }
 }
 
-/// A limit in words, for error messages.
-pub(crate) fn limit(limit: Duration) -> String {
+/// A limit as error messages show it.
+pub(crate) fn describe_limit(limit: Duration) -> String {
     let end = i64::try_from(limit.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     end.map_or_else(|| "no limit".to_owned(), |end| distance(Timestamp::UNIX_EPOCH, end))
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {
@@ -107,13 +110,13 @@ mod tests {
         for (seconds, text) in table {
             let end = Timestamp::from_second(seconds).unwrap();
             assert_eq!(distance(Timestamp::UNIX_EPOCH, end), text);
-            assert_eq!(distance(end, Timestamp::UNIX_EPOCH), text, "a time to come");
+            assert_eq!(distance(end, Timestamp::UNIX_EPOCH), text, "in the future");
         }
     }
 
     #[test]
-    fn a_limit_that_is_none_has_a_name() {
-        assert_eq!(limit(Duration::from_secs(30)), "30s");
-        assert_eq!(limit(Duration::MAX), "no limit");
+    fn no_limit_has_a_name() {
+        assert_eq!(describe_limit(Duration::from_secs(30)), "30s");
+        assert_eq!(describe_limit(Duration::MAX), "no limit");
     }
 }

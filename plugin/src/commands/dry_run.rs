@@ -1,11 +1,11 @@
-//! The flag `--dry-run`, which `set` and `unset` share.
+//! The flag `--dry-run` of `set` and `unset`.
 
 use clap::{ArgAction, Args};
 
-/// Whether to change nothing, as kubectl's users say it.
+/// The flag `--dry-run`, with kubectl's modes.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct DryRunArgs {
-    /// Check everything on the server, and change nothing; the MODE is server, or none
+    /// Let the server check everything, and change nothing; the MODE is server or none
     #[arg(long, value_name = "MODE", action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "server", default_value = "none", hide_default_value = true, value_parser = parse)]
     pub(super) dry_run: bool,
@@ -15,7 +15,7 @@ fn parse(mode: &str) -> Result<bool, &'static str> {
     match mode {
         "server" => Ok(true),
         "none" => Ok(false),
-        "client" => Err("only the server can check, so say --dry-run=server"),
+        "client" => Err("only the server can check, so use --dry-run=server"),
         _ => Err("the modes are server and none"),
     }
 }
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn the_modes_are_kubectls() {
+    fn the_modes_are_those_of_kubectl() {
         let table = [
             ("", false),
             ("--dry-run", true),
@@ -53,8 +53,8 @@ mod tests {
     }
 
     #[test]
-    fn a_dry_run_without_the_server_is_refused_with_what_works() {
-        assert!(parse("--dry-run=client").unwrap_err().contains("say --dry-run=server"));
+    fn the_refusal_of_another_mode_names_the_modes() {
+        assert!(parse("--dry-run=client").unwrap_err().contains("use --dry-run=server"));
         assert!(parse("--dry-run=yes").unwrap_err().contains("the modes are server and none"));
     }
 }

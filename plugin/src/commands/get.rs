@@ -4,23 +4,24 @@ use clap::Args;
 use contract::replicas::v1::{GetReplicaCountRequest, ReplicaCount};
 use jiff::Timestamp;
 
+use super::connect::connect;
 use crate::{
     args::ConnectionArgs,
-    connect::Session,
     error::Error,
     output::{
         self, DocumentFormat, Format, document,
         table::{self, Columns},
     },
+    session::Session,
     target::{self, TargetRef},
 };
 
 const EXAMPLES: &str = "\
 Examples:
-  # Show all that is known of the Deployment web
+  # Describe the replica count of the Deployment web
   kubectl replicas get web
 
-  # The count that should hold now, for a script
+  # Print the desired count, for a script
   kubectl replicas get sts/db -o json | jq .desired";
 
 /// Show the replica count of a target, with its status and history
@@ -30,24 +31,24 @@ pub(crate) struct GetArgs {
     /// Show this target: web, deploy/web, sts/db
     #[arg(value_name = "TARGET")]
     target: String,
-    /// Show it in this format instead of a description
+    /// Print it in this format instead of a description
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
 }
 
-/// Shows one replica count.
-pub(super) async fn run(args: GetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+/// Shows the replica count.
+pub(crate) async fn run(args: GetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     let target: TargetRef = args.target.parse()?;
-    let session = Session::open(connection).await?;
+    let session = connect(connection).await?;
     let count = get(&session, &target).await?;
     let columns = Columns { namespace: false, wide: args.output == Some(Format::Wide) };
-    output::data(&match args.output {
+    Ok(output::print(&match args.output {
         None => output::describe(&count, Timestamp::now()),
         Some(Format::Table | Format::Wide) => table::replica_counts(&[count], columns, Timestamp::now()),
         Some(Format::Name) => target::name(&count.target.unwrap_or_default()) + "\n",
         Some(Format::Json) => output::serialize(&document::one(count), DocumentFormat::Json)?,
         Some(Format::Yaml) => output::serialize(&document::one(count), DocumentFormat::Yaml)?,
-    })
+    })?)
 }
 
 /// Gets the replica count of a target.

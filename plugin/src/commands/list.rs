@@ -5,33 +5,33 @@ use contract::replicas::v1::{ListReplicaCountsRequest, ReplicaCount};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
-use super::{batch, get};
+use super::{batch, connect::connect, get};
 use crate::{
     args::ConnectionArgs,
-    connect::Session,
     error::Error,
     output::{
         self, DocumentFormat, Format, document,
         table::{self, Columns},
     },
+    session::Session,
     target::{self, TargetRef},
 };
 
 const EXAMPLES: &str = "\
 Examples:
-  # List what is managed in the namespace
+  # List the managed targets of the namespace
   kubectl replicas list
 
-  # List it in all namespaces, with who set it and why
+  # List those of all namespaces, with the user and the reason of each count
   kubectl replicas list -A -o wide
 
   # List two targets
   kubectl replicas list web sts/db
 
-  # List every target with a label, also those that are not managed
+  # List all targets with a label, managed or not
   kubectl replicas list --all-targets -l app=shop
 
-  # Names of all that drifted
+  # Print the names of all targets that drifted
   kubectl replicas list -o json | jq -r '.items[] | select(.drifts > 0) | .target.name'";
 
 /// List replica counts, and who tried to change them
@@ -47,28 +47,28 @@ pub(crate) struct ListArgs {
     /// List only targets that this label selector selects
     #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "targets")]
     selector: Option<String>,
-    /// List targets that are not managed, too
+    /// Also list targets that are not managed
     #[arg(long, conflicts_with = "targets")]
     all_targets: bool,
-    /// Show the list in this format
+    /// Print the list in this format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
 }
 
-/// Lists replica counts.
-pub(super) async fn run(args: ListArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+/// Lists the replica counts.
+pub(crate) async fn run(args: ListArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     let targets = args.targets.iter().map(|word| word.parse()).collect::<Result<Vec<TargetRef>, _>>()?;
-    let session = Session::open(connection).await?;
+    let session = connect(connection).await?;
     if targets.is_empty() {
-        let counts = pages(&session, &args).await?;
+        let counts = list(&session, &args).await?;
         if counts.is_empty() && matches!(args.output, Format::Table | Format::Wide) {
-            output::note(&nothing(&args, &session.namespace));
+            output::note(&describe_empty(&args, &session.namespace));
             return Ok(());
         }
         show(counts, &args)
     } else {
         let all = targets.len();
-        let counts = named(&session, &targets).await?;
+        let counts = get_each(&session, &targets).await?;
         let failed = all - counts.len();
         if !counts.is_empty() {
             show(counts, &args)?;
@@ -77,7 +77,8 @@ pub(super) async fn run(args: ListArgs, connection: &ConnectionArgs) -> Result<(
     }
 }
 
-async fn pages(session: &Session, args: &ListArgs) -> Result<Vec<ReplicaCount>, Error> {
+/// Gets all pages of the list.
+async fn list(session: &Session, args: &ListArgs) -> Result<Vec<ReplicaCount>, Error> {
     let mut request = ListReplicaCountsRequest {
         namespace: if args.all_namespaces { String::new() } else { session.namespace.clone() },
         label_selector: args.selector.clone().unwrap_or_default(),
@@ -95,16 +96,16 @@ async fn pages(session: &Session, args: &ListArgs) -> Result<Vec<ReplicaCount>, 
     }
 }
 
-/// Gets each target, and tells of those that cannot be had; the error of a single one is the command's.
-async fn named(session: &Session, targets: &[TargetRef]) -> Result<Vec<ReplicaCount>, Error> {
+/// Gets each target, and reports those that fail. The error of a single one becomes the error of the command.
+async fn get_each(session: &Session, targets: &[TargetRef]) -> Result<Vec<ReplicaCount>, Error> {
     if let [target] = targets {
         return Ok(vec![get::get(session, target).await?]);
     }
     let results = stream::iter(targets).map(|target| get::get(session, target)).buffered(batch::AT_ONCE);
     let found = results.zip(stream::iter(targets)).map(|(result, target)| match result {
-        Err(error) if batch::ends_all(&error) => Err(error),
+        Err(error) if batch::is_of_connection(&error) => Err(error),
         Err(error) => {
-            batch::tell(&target.to_string(), &error);
+            batch::report(&target.to_string(), &error);
             Ok(None)
         }
         Ok(count) => Ok(Some(count)),
@@ -115,19 +116,19 @@ async fn named(session: &Session, targets: &[TargetRef]) -> Result<Vec<ReplicaCo
 
 fn show(counts: Vec<ReplicaCount>, args: &ListArgs) -> Result<(), Error> {
     let columns = Columns { namespace: args.all_namespaces, wide: args.output == Format::Wide };
-    output::data(&match args.output {
+    Ok(output::print(&match args.output {
         Format::Table | Format::Wide => table::replica_counts(&counts, columns, Timestamp::now()),
         Format::Name => names(&counts),
         Format::Json => output::serialize(&document::list(counts), DocumentFormat::Json)?,
         Format::Yaml => output::serialize(&document::list(counts), DocumentFormat::Yaml)?,
-    })
+    })?)
 }
 
 fn names(counts: &[ReplicaCount]) -> String {
     counts.iter().filter_map(|count| count.target.as_ref()).map(|target| target::name(target) + "\n").collect()
 }
 
-fn nothing(args: &ListArgs, namespace: &str) -> String {
+fn describe_empty(args: &ListArgs, namespace: &str) -> String {
     let what = if args.all_targets { "targets" } else { "replica counts" };
     match args.all_namespaces {
         true => format!("No {what} found."),

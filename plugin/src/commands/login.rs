@@ -6,30 +6,34 @@ use clap::Args;
 
 use crate::{
     args::ConnectionArgs,
-    config,
-    connect::{self, Wish},
+    config::{self, Settings},
+    credentials::{LoginOptions, log_in},
     error::Error,
+    kubernetes::Cluster,
     output,
     time::{parse_duration, parse_limit},
 };
 
-/// Get a client certificate in your name, and use it from now on with this context
+/// Get a client certificate in your name, and use it with this context
 ///
-/// Makes a key, asks the cluster for a certificate of the user that the kubeconfig names, and stores both in the
-/// configuration file. It is renewed by itself while you use it.
+/// Creates a key, requests a certificate for the user of the kubeconfig, and stores both in the configuration file. Later
+/// commands renew the certificate before it expires.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
     /// Ask for a certificate that lasts this long, such as 8h; the server has its own limit
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     lifetime: Option<Duration>,
-    /// Give up waiting for the certificate after this time; 0 waits without end
+    /// Give up waiting for the certificate after this time; 0 means no limit
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_limit)]
     timeout: Duration,
 }
 
 /// Logs in.
-pub(super) async fn run(args: LoginArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let wish = Wish { lifetime: args.lifetime, patience: args.timeout, is_quiet: false };
-    let (context, holder) = connect::log_in(connection, wish).await?;
-    output::data(&format!("logged in with {} as {} until {:.0}\n", config::named(&context), holder.user, holder.ends))
+pub(crate) async fn run(args: LoginArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+    let cluster = Cluster::load(&connection.kube)?;
+    let settings = Settings::load(cluster.context(), &connection.server)?;
+    let options = LoginOptions { lifetime: args.lifetime, timeout: args.timeout, is_quiet: false };
+    let subject = log_in(&cluster, &settings, connection.request_timeout, options).await?;
+    let context = config::describe(cluster.context().unwrap_or_default());
+    Ok(output::print(&format!("logged in with {context} as {} until {:.0}\n", subject.user, subject.not_after))?)
 }

@@ -2,14 +2,15 @@
 
 use clap::Args;
 
-use crate::{args::ConnectionArgs, config, connect, error::Error, output};
+use super::context_entry;
+use crate::{args::ConnectionArgs, config::file::File, error::Error, output};
 
-/// Forget the client certificate that login has stored for this context
+/// Remove the client certificate that login stored for this context
 #[derive(Debug, Args)]
 pub(crate) struct LogoutArgs {}
 
 /// Logs out.
-pub(super) fn run(_args: &LogoutArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let context = connect::log_out(connection)?;
-    output::data(&format!("logged out of {}\n", config::named(&context)))
+pub(crate) fn run(_args: &LogoutArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+    let context = context_entry::edit(&connection.kube, File::log_out)?;
+    Ok(output::print(&format!("logged out of {context}\n"))?)
 }

@@ -6,17 +6,13 @@ use clap::{ArgGroup, Args};
 use contract::replicas::v1::{GetServerInfoRequest, SetReplicaCountRequest, SetReplicaCountResponse};
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
-use super::{
-    assignment::{self, Assignment, Count},
-    batch,
-    dry_run::DryRunArgs,
-    wait,
-};
+use super::{batch, connect::connect, dry_run::DryRunArgs, wait};
 use crate::{
     args::ConnectionArgs,
-    connect::Session,
+    assignment::{self, Assignment, CountSource},
     error::Error,
     output::Lines,
+    session::Session,
     target,
     time::{from_proto, parse_duration, parse_limit, parse_time, to_proto},
 };
@@ -26,19 +22,19 @@ Examples:
   # Hold the Deployment web at 3 replicas, and wait until they are ready
   kubectl replicas set web 3 --wait
 
-  # Set several, each to its own count
+  # Set several targets, each to its own count
   kubectl replicas set web=3 sts/db=1
 
-  # Set several to the same count
+  # Set several targets to the same count
   kubectl replicas set --replicas 0 web sts/db --reason maintenance
 
-  # Hold them at the counts that they have now
+  # Hold targets at their current counts
   kubectl replicas set --current web sts/db
 
-  # Hold web at 10 for two hours, then at its lasting count again
+  # Hold web at 10 for two hours, and then at its lasting count again
   kubectl replicas set web 10 --for 2h --reason sale";
 
-/// Hold targets at a replica count, whoever else writes it
+/// Hold targets at a replica count, even if others change it
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, group(ArgGroup::new("end").args(["for", "until"])))]
 #[command(override_usage = "\
@@ -53,76 +49,77 @@ pub(crate) struct SetArgs {
     /// Hold all targets at this count
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = assignment::parse_count)]
     replicas: Option<i32>,
-    /// Hold each target at the count that it has now
+    /// Hold each target at its current count
     #[arg(long, conflicts_with_all = ["replicas", "for", "until"])]
     current: bool,
-    /// Let the count end after this time, such as 2h or 1d; afterwards the lasting one holds again
+    /// End the count after this time, such as 2h or 1d; then the lasting count holds again
     #[arg(long, id = "for", value_name = "DURATION", value_parser = parse_duration, conflicts_with = "until")]
     for_: Option<Duration>,
-    /// Let the count end at this time, such as 2026-11-23T18:00:00Z
+    /// End the count at this time, such as 2026-11-23T18:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
-    /// Stop managing the targets when the count ends, and leave them at it
+    /// Stop managing the targets when the count ends, and leave them at that count
     #[arg(long, requires = "end")]
     then_unset: bool,
-    /// Say why, for people
+    /// Record this reason, for people
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
-    /// Refuse unless the count is this now
+    /// Refuse unless this is the current count
     #[arg(long, value_name = "COUNT", value_parser = assignment::parse_count)]
     current_replicas: Option<i32>,
     /// Accept targets that do not exist yet
     #[arg(long)]
     allow_missing: bool,
-    /// Set although an autoscaler scales the target, or another tool keeps its ReplicaCount
+    /// Set even if an autoscaler scales the target, or another tool manages its ReplicaCount
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     dry_run: DryRunArgs,
-    /// Wait until the replicas are ready; after a dry run there is nothing to wait for
+    /// Wait until the replicas are ready; a dry run does not wait
     #[arg(long)]
     wait: bool,
-    /// Give up waiting after this time; 0 waits without end
+    /// Give up waiting after this time; 0 means no limit
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_limit, requires = "wait")]
     timeout: Duration,
 }
 
 impl SetArgs {
-    fn count(&self) -> Count {
+    fn count_source(&self) -> CountSource {
         match self.replicas {
-            Some(replicas) => Count::Given(replicas),
-            None if self.current => Count::Current,
-            None => Count::InWords,
+            Some(replicas) => CountSource::Flag(replicas),
+            None if self.current => CountSource::Current,
+            None => CountSource::Arguments,
         }
     }
 
     fn end(&self, now: Timestamp) -> Option<Timestamp> {
-        // A duration beyond the end of time is as good as its end.
+        // An end beyond the last possible time becomes that time.
         let after = self.for_.map(|duration| now.saturating_add(duration).unwrap_or(Timestamp::MAX));
-        // The server keeps whole seconds, and never ends a count earlier than asked for.
+        // The server keeps whole seconds. Round up, so that the count does not end too early.
         let end = after.or(self.until)?;
         Some(end.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil)).unwrap_or(end))
     }
 }
 
-/// Sets the count of each target; bad input is found before the first is sent.
-pub(super) async fn run(args: SetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let assignments = assignment::parse(&args.words, args.count())?;
-    let session = Session::open(connection).await?;
-    let requests = requests(&session, &args, &assignments).await?;
+/// Sets the count of each target. It checks all of the input before it sends the first request.
+pub(crate) async fn run(args: SetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+    let assignments = assignment::parse(&args.words, args.count_source())?;
+    let session = connect(connection).await?;
+    let requests = build_requests(&session, &args, &assignments).await?;
     if requests.len() > 1 {
         check_limit(&session, &requests).await?;
     }
     let mut lines = Lines::default();
-    let (stored, result) = batch::run(&mut lines, requests, "set", |request| set(&session, request)).await;
-    let waited = match args.wait && !args.dry_run.dry_run && !stored.is_empty() {
-        true => wait::until_ready(&session, &mut lines, stored, args.allow_missing, args.timeout).await,
+    let (responses, result) = batch::run(&mut lines, requests, "set", |request| set(&session, request)).await;
+    let should_wait = args.wait && !args.dry_run.dry_run && !responses.is_empty();
+    let waited = match should_wait {
+        true => wait::until_ready(&session, &mut lines, responses, args.allow_missing, args.timeout).await,
         false => Ok(()),
     };
     lines.end(waited.and(result))
 }
 
-async fn requests(
+async fn build_requests(
     session: &Session,
     args: &SetArgs,
     assignments: &[Assignment],
@@ -146,7 +143,7 @@ async fn requests(
     Ok(requests)
 }
 
-/// Finds a count that the server will refuse while nothing is set yet.
+/// Refuses a count above the server's limit before anything is set.
 async fn check_limit(session: &Session, requests: &[SetReplicaCountRequest]) -> Result<(), Error> {
     let info = session.answer(session.client.clone().get_server_info(GetServerInfoRequest {})).await?;
     let too_many = requests.iter().find(|request| request.replicas.is_some_and(|count| count > info.max_replicas));
@@ -160,20 +157,21 @@ async fn check_limit(session: &Session, requests: &[SetReplicaCountRequest]) -> 
     }
 }
 
-type Stored = SetReplicaCountResponse;
-
-async fn set(session: &Session, request: SetReplicaCountRequest) -> (String, Result<(String, Stored), Error>) {
+async fn set(
+    session: &Session,
+    request: SetReplicaCountRequest,
+) -> (String, Result<(String, SetReplicaCountResponse), Error>) {
     let name = target::name(&request.target.clone().unwrap_or_default());
     let response = session.answer(session.client.clone().set_replica_count(request.clone())).await;
     let result = match response {
         Ok(response) => Ok((line(&name, &request, &response), response)),
-        Err(error) if request.dry_run => Err(error),
-        Err(error) => Err(error.of_write(&name, "set")),
+        Err(error) if request.dry_run => Err(error.into()),
+        Err(error) => Err(Error::of_write(error, &name, "set")),
     };
     (name, result)
 }
 
-fn line(name: &str, request: &SetReplicaCountRequest, response: &Stored) -> String {
+fn line(name: &str, request: &SetReplicaCountRequest, response: &SetReplicaCountResponse) -> String {
     let now = response.replica_count.as_ref().and_then(|count| count.desired).or(request.replicas);
     let now = now.map_or_else(|| "its count".to_owned(), |now| now.to_string());
     let was = response.old_desired.map_or_else(|| "not managed".to_owned(), |old| old.to_string());

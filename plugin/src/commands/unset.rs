@@ -3,12 +3,12 @@
 use clap::Args;
 use contract::replicas::v1::{Target, UnsetReplicaCountRequest, UnsetReplicaCountResponse};
 
-use super::{batch, dry_run::DryRunArgs};
+use super::{batch, connect::connect, dry_run::DryRunArgs};
 use crate::{
     args::ConnectionArgs,
-    connect::Session,
     error::Error,
     output::Lines,
+    session::Session,
     target::{self, TargetRef},
 };
 
@@ -17,7 +17,7 @@ Examples:
   # Let others change the count of the Deployment web again
   kubectl replicas unset web
 
-  # Stop managing a StatefulSet, and put back the count that it had before
+  # Stop managing a StatefulSet, and restore the count that it had before
   kubectl replicas unset sts/db --restore";
 
 /// Stop managing targets, and leave their counts as they are
@@ -27,21 +27,21 @@ pub(crate) struct UnsetArgs {
     /// Stop managing these: web, deploy/web, sts/db, rollouts.argoproj.io/web
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<String>,
-    /// Put back the count that each had before it was managed
+    /// Restore the count that each target had before it was managed
     #[arg(long)]
     restore: bool,
-    /// Unset although another tool keeps the ReplicaCount
+    /// Unset even if another tool manages the ReplicaCount
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     dry_run: DryRunArgs,
 }
 
-/// Stops managing targets.
-pub(super) async fn run(args: UnsetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+/// Stops managing the targets.
+pub(crate) async fn run(args: UnsetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     let names = args.targets.iter().map(|word| word.parse()).collect::<Result<Vec<TargetRef>, _>>()?;
     target::check_distinct(&names.iter().collect::<Vec<_>>())?;
-    let session = Session::open(connection).await?;
+    let session = connect(connection).await?;
     let mut targets = Vec::with_capacity(names.len());
     for name in &names {
         targets.push(session.resolve(name).await?);
@@ -58,8 +58,8 @@ async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> (String, 
     let response = session.answer(session.client.clone().unset_replica_count(request)).await;
     let result = match response {
         Ok(response) => Ok((line(&name, &response, dry_run), ())),
-        Err(error) if dry_run => Err(error),
-        Err(error) => Err(error.of_write(&name, "unset")),
+        Err(error) if dry_run => Err(error.into()),
+        Err(error) => Err(Error::of_write(error, &name, "unset")),
     };
     (name, result)
 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_says_what_was_and_what_was_put_back() {
+    fn the_line_has_the_previous_and_the_restored_count() {
         let count = ReplicaCount { desired: Some(3), ..ReplicaCount::default() };
         let response = UnsetReplicaCountResponse { replica_count: Some(count), ..UnsetReplicaCountResponse::default() };
         assert_eq!(line("deployment.apps/web", &response, false), "deployment.apps/web unset (was 3)\n");

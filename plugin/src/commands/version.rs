@@ -4,9 +4,9 @@ use clap::Args;
 use contract::replicas::v1::GetServerInfoRequest;
 use serde::Serialize;
 
+use super::connect::connect;
 use crate::{
     args::ConnectionArgs,
-    connect::Session,
     error::Error,
     output::{self, DocumentFormat},
 };
@@ -17,9 +17,9 @@ const CLIENT: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 /// Print the version of this program and of the server
 #[derive(Debug, Args)]
 pub(crate) struct VersionArgs {
-    /// Print only the version of this program, and connect to nothing
+    /// Print only the version of this program, without a connection
     #[arg(long)]
-    pub(super) client: bool,
+    pub(crate) client: bool,
     /// Print a document for programs
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<DocumentFormat>,
@@ -34,12 +34,12 @@ struct Versions {
 }
 
 /// Prints the client's version.
-pub(super) fn run_client(args: &VersionArgs) -> Result<(), Error> {
+pub(crate) fn run_client(args: &VersionArgs) -> Result<(), Error> {
     show(args, None)
 }
 
-/// Prints both versions, and the client's also if there is no server.
-pub(super) async fn run(args: &VersionArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+/// Prints both versions. Without a server it still prints the client's version.
+pub(crate) async fn run(args: &VersionArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     match server_version(connection).await {
         Ok(version) => show(args, Some(version)),
         Err(error) => {
@@ -50,17 +50,17 @@ pub(super) async fn run(args: &VersionArgs, connection: &ConnectionArgs) -> Resu
 }
 
 async fn server_version(connection: &ConnectionArgs) -> Result<String, Error> {
-    let session = Session::open(connection).await?;
+    let session = connect(connection).await?;
     let info = session.answer(session.client.clone().get_server_info(GetServerInfoRequest {})).await?;
     Ok(format!("v{}", info.version.trim_start_matches('v')))
 }
 
 fn show(args: &VersionArgs, server_version: Option<String>) -> Result<(), Error> {
     let versions = Versions { client_version: CLIENT, server_version };
-    output::data(&match args.output {
+    Ok(output::print(&match args.output {
         Some(format) => output::serialize(&versions, format)?,
         None => lines(&versions),
-    })
+    })?)
 }
 
 fn lines(versions: &Versions) -> String {

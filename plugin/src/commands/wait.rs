@@ -1,4 +1,4 @@
-//! Waiting until the targets have their replicas ready.
+//! The wait of `kubectl replicas set --wait`: it follows the targets until their replicas are ready.
 
 use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
 
@@ -11,53 +11,58 @@ use tonic::Status;
 
 use super::batch;
 use crate::{
-    connect::{Session, explain, may_pass},
     error::Error,
     output::{self, Lines},
+    session::{Session, explain, is_temporary},
     target,
 };
 
-/// Gives a server that restarts the time to do so.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The pause before another watch, which gives a restarting server time.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// How far a target is.
+/// The progress of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    /// Nothing is known yet.
+    /// This watch has not shown the target yet.
     Unseen,
-    /// Some replicas are missing, for the reason that the server saw last.
-    Waiting { ready: i32, desired: i32, why: Option<String> },
-    /// All replicas are there and ready.
-    Done { desired: i32 },
+    /// Some replicas are not ready, for the reason that the server saw last.
+    Waiting {
+        ready: i32,
+        desired: i32,
+        why: Option<String>,
+    },
+    Ready {
+        desired: i32,
+    },
     /// The target does not exist.
-    Gone,
-    /// Somebody stopped managing it.
+    Missing,
+    /// The target is no longer managed.
     Unset,
 }
 
-fn state(count: &ReplicaCount) -> State {
+fn state_of(count: &ReplicaCount) -> State {
     match (count.desired, count.observed) {
         (None, _) => State::Unset,
-        (Some(_), None) => State::Gone,
-        // Kinds that do not tell how many are ready are done when their count is right.
+        (Some(_), None) => State::Missing,
+        // Some kinds do not report ready replicas. For them the right count is enough.
         (Some(desired), Some(observed)) if observed == desired && count.ready.is_none_or(|ready| ready == desired) => {
-            State::Done { desired }
+            State::Ready { desired }
         }
         (Some(desired), _) => {
-            State::Waiting { ready: count.ready.unwrap_or_default(), desired, why: output::not_ready(count) }
+            State::Waiting { ready: count.ready.unwrap_or_default(), desired, why: output::why_not_ready(count) }
         }
     }
 }
 
-/// The targets that are waited for.
+/// The targets that are not ready yet.
 struct Wait<'a> {
     lines: &'a mut Lines,
     states: BTreeMap<String, State>,
     allow_missing: bool,
     all: usize,
     failed: usize,
-    /// What ended the last try to follow the targets, until another gets as far.
-    trouble: Option<Box<Error>>,
+    /// The error of the last watch, until another watch delivers its snapshot.
+    watch_error: Option<Box<Error>>,
     bar: ProgressBar,
 }
 
@@ -72,70 +77,70 @@ impl<'a> Wait<'a> {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(100));
-        Self { lines, all: states.len(), states, allow_missing, failed: 0, trouble: None, bar }
+        Self { lines, all: states.len(), states, allow_missing, failed: 0, watch_error: None, bar }
     }
 
     fn is_over(&self) -> bool {
         self.states.is_empty()
     }
 
-    /// Forgets what an earlier try has seen: it may have missed the end of a target.
+    /// Forgets the states that an earlier watch has shown. That watch may have missed the end of a target.
     fn start_over(&mut self) {
         self.states.values_mut().for_each(|state| *state = State::Unseen);
     }
 
-    fn see(&mut self, event: Option<Event>) -> Result<(), Error> {
+    fn handle(&mut self, event: Option<Event>) -> Result<(), Error> {
         let (target, state) = match event {
-            Some(Event::Changed(count)) => (count.target.clone(), state(&count)),
+            Some(Event::Changed(count)) => (count.target.clone(), state_of(&count)),
             Some(Event::Removed(target)) => (Some(target), State::Unset),
-            Some(Event::Synced(_)) => return self.see_all(),
+            Some(Event::Synced(_)) => return self.handle_synced(),
             None => return Ok(()),
         };
         let name = target::name(&target.unwrap_or_default());
         match state {
             _ if !self.states.contains_key(&name) => return Ok(()),
-            State::Done { desired } => {
+            State::Ready { desired } => {
                 self.finish(&name, |lines| lines.print(&format!("{name} is ready ({desired}/{desired})\n")));
             }
-            State::Gone if !self.allow_missing => self.fail(name, "does not exist any more")?,
+            State::Missing if !self.allow_missing => self.fail(name, "does not exist any more")?,
             State::Unset => self.fail(name, "is not managed any more")?,
             state => drop(self.states.insert(name, state)),
         }
-        self.bar.set_message(self.open().join(", "));
+        self.bar.set_message(self.describe_open().join(", "));
         Ok(())
     }
 
-    /// Notes that the snapshot is complete: what was not in it was unset, maybe before it was asked for.
-    fn see_all(&mut self) -> Result<(), Error> {
-        self.trouble = None;
+    /// Handles the end of the snapshot. A target that is not in the snapshot is no longer managed.
+    fn handle_synced(&mut self) -> Result<(), Error> {
+        self.watch_error = None;
         let unseen = self.states.iter().filter(|(_, state)| **state == State::Unseen);
         let unseen: Vec<_> = unseen.map(|(name, _)| name.clone()).collect();
         unseen.into_iter().try_for_each(|name| self.fail(name, "is not managed any more"))
     }
 
-    fn finish(&mut self, name: &str, tell: impl FnOnce(&mut Lines)) {
+    fn finish(&mut self, name: &str, print: impl FnOnce(&mut Lines)) {
         self.states.remove(name);
         self.bar.inc(1);
-        self.bar.suspend(|| tell(self.lines));
+        self.bar.suspend(|| print(self.lines));
     }
 
-    /// Tells of a target that never gets there; the failure of a single one is the command's own.
+    /// Reports a target that cannot become ready. The failure of a single target becomes the error of the command.
     fn fail(&mut self, target: String, why: &'static str) -> Result<(), Error> {
         let error = Error::Lost { target: target.clone(), why };
         if self.all == 1 {
             return Err(error);
         }
         self.failed += 1;
-        self.finish(&target, |_| batch::tell(&target, &error));
+        self.finish(&target, |_| batch::report(&target, &error));
         Ok(())
     }
 
-    /// The targets that are not done, with how far they are.
-    fn open(&self) -> Vec<String> {
+    /// Describes the targets that are not ready yet.
+    fn describe_open(&self) -> Vec<String> {
         let describe = |(name, state): (&String, &State)| match state {
             State::Waiting { ready, desired, why: None } => format!("{name}: {ready} of {desired} ready"),
             State::Waiting { ready, desired, why: Some(why) } => format!("{name}: {ready} of {desired} ready ({why})"),
-            State::Gone => format!("{name}: does not exist"),
+            State::Missing => format!("{name}: does not exist"),
             _ => format!("{name}: not seen"),
         };
         self.states.iter().map(describe).collect()
@@ -146,14 +151,14 @@ impl<'a> Wait<'a> {
 pub(super) async fn until_ready(
     session: &Session,
     lines: &mut Lines,
-    stored: Vec<SetReplicaCountResponse>,
+    responses: Vec<SetReplicaCountResponse>,
     allow_missing: bool,
     timeout: Duration,
 ) -> Result<(), Error> {
-    let counts: Vec<_> = stored.into_iter().filter_map(|response| response.replica_count).collect();
+    let counts: Vec<_> = responses.into_iter().filter_map(|response| response.replica_count).collect();
     let request = WatchReplicaCountsRequest {
         namespace: session.namespace.clone(),
-        min_resource_version: newest(&counts),
+        min_resource_version: newest_version(&counts),
         ..WatchReplicaCountsRequest::default()
     };
     let names = counts.into_iter().filter_map(|count| count.target).map(|target| target::name(&target));
@@ -162,25 +167,25 @@ pub(super) async fn until_ready(
     wait.bar.finish_and_clear();
     match result {
         Ok(result) => result.and(batch::finish(wait.failed, wait.all, "brought to their counts")),
-        Err(_) => Err(Error::NotReady { timeout, open: wait.open(), trouble: wait.trouble }),
+        Err(_) => Err(Error::NotReady { timeout, open: wait.describe_open(), source: wait.watch_error }),
     }
 }
 
-/// Follows the counts, and starts again when the server wants that, or when the way to it breaks.
+/// Watches the counts, and starts again when the watch ends for a temporary reason.
 async fn follow(session: &Session, request: WatchReplicaCountsRequest, wait: &mut Wait<'_>) -> Result<(), Error> {
     loop {
         match watch(session, request.clone(), wait).await? {
             _ if wait.is_over() => return Ok(()),
-            Some(status) if !may_pass(&status) => return Err(explain(status)),
-            ended => {
-                wait.trouble = ended.map(|status| Box::new(explain(status)));
-                time::sleep(PAUSE).await;
+            Some(status) if !is_temporary(&status) => return Err(explain(status).into()),
+            status => {
+                wait.watch_error = status.map(|status| Box::new(explain(status).into()));
+                time::sleep(RETRY_PAUSE).await;
             }
         }
     }
 }
 
-/// Follows the counts until all is done or the stream ends, and returns the status that it ended with.
+/// Watches the counts until all targets are ready or the stream ends. Returns the status of the end.
 async fn watch(
     session: &Session,
     request: WatchReplicaCountsRequest,
@@ -193,7 +198,7 @@ async fn watch(
     wait.start_over();
     while !wait.is_over() {
         match stream.message().await {
-            Ok(Some(message)) => wait.see(message.event)?,
+            Ok(Some(message)) => wait.handle(message.event)?,
             Ok(None) => return Ok(None),
             Err(status) => return Ok(Some(status)),
         }
@@ -201,8 +206,8 @@ async fn watch(
     Ok(None)
 }
 
-/// The newest resource version: a watch that has seen it has seen every count that was stored.
-fn newest(counts: &[ReplicaCount]) -> String {
+/// The newest resource version. A watch from there on shows every count that was set.
+fn newest_version(counts: &[ReplicaCount]) -> String {
     let versions = counts.iter().map(|count| &count.resource_version);
     versions.max_by_key(|version| version.parse::<u128>().ok()).cloned().unwrap_or_default()
 }

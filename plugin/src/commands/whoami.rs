@@ -4,14 +4,14 @@ use clap::Args;
 use contract::replicas::v1::GetServerInfoRequest;
 use serde::Serialize;
 
+use super::connect::connect;
 use crate::{
     args::ConnectionArgs,
-    connect::Session,
     error::Error,
     output::{self, DocumentFormat},
 };
 
-/// Show whom the server takes you for
+/// Show the user and the groups that the server sees
 #[derive(Debug, Args)]
 pub(crate) struct WhoamiArgs {
     /// Print a document for programs
@@ -25,15 +25,15 @@ struct Caller {
     groups: Vec<String>,
 }
 
-/// Asks the server.
-pub(super) async fn run(args: WhoamiArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let session = Session::open(connection).await?;
+/// Asks the server for the caller.
+pub(crate) async fn run(args: WhoamiArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+    let session = connect(connection).await?;
     let info = session.answer(session.client.clone().get_server_info(GetServerInfoRequest {})).await?;
     let caller = Caller { user: info.user, groups: info.groups };
-    output::data(&match args.output {
+    Ok(output::print(&match args.output {
         Some(format) => output::serialize(&caller, format)?,
         None => lines(&caller),
-    })
+    })?)
 }
 
 fn lines(caller: &Caller) -> String {

@@ -1,20 +1,18 @@
-//! Changing single settings of an entry, as `kubectl config set` does.
+//! Single settings of an entry, which `kubectl replicas config set` changes.
 
 use std::{fs, path::PathBuf};
 
 use clap::ValueEnum;
 use rustls::pki_types::ServerName;
 
-use super::{
-    Error,
-    file::{Entry, File},
-};
+use super::{entry::Entry, error::Error, file::File};
+use crate::dns;
 
-/// A setting that can be changed by hand, by its name in the file.
+/// A setting that users can change, by its name in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "camelCase")]
 pub(crate) enum Setting {
-    /// Where the server is, instead of a forwarded port
+    /// The server's address, instead of a forwarded port
     Address,
     /// The name in the server's certificate
     ServerName,
@@ -33,14 +31,14 @@ pub(crate) enum Setting {
 }
 
 impl Setting {
-    /// The name in the file.
+    /// Its name in the file.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 
 impl File {
-    /// Changes a setting of a context; an empty value removes it.
+    /// Changes a setting of a context. An empty value removes it.
     pub(crate) fn set(&mut self, context: &str, key: Setting, value: &str) -> Result<(), Error> {
         let entry = self.contexts.entry(context.to_owned()).or_default();
         let value = (!value.is_empty()).then_some(value);
@@ -55,7 +53,7 @@ impl File {
 }
 
 impl Entry {
-    /// A path takes the place of data, which would win over it.
+    /// Changes a setting. A path replaces inline data, which would win over it.
     fn set(&mut self, key: Setting, value: Option<&str>) -> Result<(), &'static str> {
         match key {
             Setting::Address => self.address = value.map(str::parse).transpose()?,
@@ -82,12 +80,11 @@ fn server_name(name: &str) -> Result<String, &'static str> {
 }
 
 fn label(name: &str) -> Result<String, &'static str> {
-    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let is_label = name.len() <= 63 && name.chars().all(is_inner) && !name.starts_with('-') && !name.ends_with('-');
-    is_label.then(|| name.to_owned()).ok_or("give a name of lower-case letters, digits and dashes, of 63 at most")
+    let wrong = "give a name of at most 63 lower-case letters, digits and dashes";
+    dns::is_label(name).then(|| name.to_owned()).ok_or(wrong)
 }
 
-/// Absolute, since the file reads relative paths from its own folder.
+/// Makes a path absolute, since relative paths in the file start at the file's own folder.
 fn file(path: &str) -> Result<PathBuf, &'static str> {
     let path = std::path::absolute(path).map_err(|_| "give the path of a file")?;
     fs::metadata(&path).is_ok_and(|there| there.is_file()).then_some(path).ok_or("there is no such file")
@@ -97,28 +94,34 @@ fn file(path: &str) -> Result<PathBuf, &'static str> {
 mod tests {
     use super::*;
 
+    struct Values<'a> {
+        setting: Setting,
+        valid: &'a str,
+        invalid: &'a str,
+    }
+
     #[test]
     fn a_value_is_checked_stored_and_removed() {
-        let here = std::path::absolute("Cargo.toml").unwrap().display().to_string();
-        for (key, good, bad) in [
-            (Setting::Address, "localhost:8080", "localhost"),
-            (Setting::ServerName, "replicas.example.com", "no name"),
-            (Setting::ServiceNamespace, "tools", "Tools"),
-            (Setting::ServiceName, "manager-1", "-manager"),
-            (Setting::Ca, here.as_str(), "/nowhere"),
-            (Setting::Certificate, here.as_str(), "/"),
-            (Setting::Key, here.as_str(), "/nowhere"),
+        let file = std::path::absolute("Cargo.toml").unwrap().display().to_string();
+        for Values { setting, valid, invalid } in [
+            Values { setting: Setting::Address, valid: "localhost:8080", invalid: "localhost" },
+            Values { setting: Setting::ServerName, valid: "replicas.example.com", invalid: "no name" },
+            Values { setting: Setting::ServiceNamespace, valid: "tools", invalid: "Tools" },
+            Values { setting: Setting::ServiceName, valid: "manager-1", invalid: "-manager" },
+            Values { setting: Setting::Ca, valid: &file, invalid: "/nowhere" },
+            Values { setting: Setting::Certificate, valid: &file, invalid: "/" },
+            Values { setting: Setting::Key, valid: &file, invalid: "/nowhere" },
         ] {
             let mut file = File::default();
-            let error = file.set("shop", key, bad).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{bad:?} is no value of {}: ", key.name())), "{error}");
-            file.set("shop", key, good).unwrap();
+            let error = file.set("shop", setting, invalid).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{invalid:?} is not a valid {}: ", setting.name())), "{error}");
+            file.set("shop", setting, valid).unwrap();
             let shown = file.contexts["shop"].clone();
             let shown = File { contexts: [("shop".to_owned(), shown)].into() }.view().unwrap();
-            let pointer = format!("/contexts/shop/{}", key.name().replace('.', "/"));
-            assert_eq!(shown.pointer(&pointer), Some(&good.into()), "{shown}");
-            file.set("shop", key, "").unwrap();
-            assert!(file.contexts.is_empty(), "an entry that says nothing is none");
+            let pointer = format!("/contexts/shop/{}", setting.name().replace('.', "/"));
+            assert_eq!(shown.pointer(&pointer), Some(&valid.into()), "{shown}");
+            file.set("shop", setting, "").unwrap();
+            assert!(file.contexts.is_empty(), "an empty entry is removed");
         }
     }
 }

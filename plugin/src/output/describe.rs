@@ -1,15 +1,15 @@
-//! One replica count in full, for people, as `kubectl describe` shows objects.
+//! The description of one replica count, in the style of `kubectl describe`.
 
 use contract::replicas::v1::{Change, Condition, Drift, Drifter, Override, ReplicaCount};
 use jiff::Timestamp;
 
 use super::{
     table::draw,
-    text::{NONE, ago, count, override_, printable, write},
+    text::{NONE, ago, count, describe_write, override_, printable},
 };
 use crate::{target, time::from_proto};
 
-/// Describes a replica count.
+/// Describes a replica count, for people.
 pub(crate) fn describe(shown: &ReplicaCount, now: Timestamp) -> String {
     let mut text = fields(shown, now);
     text += &section("Drifters", &["MANAGER", "COUNT", "LAST DRIFT"], &shown.drifters, |it| drifter(it, now));
@@ -58,10 +58,10 @@ fn full_drift(drift: &Drift, now: Timestamp) -> String {
         Some(_) => format!("corrected {}", ago(drift.corrected_at.as_ref(), now)),
         None => "not corrected yet".to_owned(),
     };
-    format!("{}{how}, {corrected}", write(&drift.manager, drift.from(), drift.to(), drift.at.as_ref(), now))
+    format!("{}{how}, {corrected}", describe_write(&drift.manager, drift.from(), drift.to(), drift.at.as_ref(), now))
 }
 
-/// A table under a title, indented; nothing if it has no rows.
+/// An indented table under a title. It is empty if there are no rows.
 fn section<T>(title: &str, header: &[&str], items: &[T], row: impl Fn(&T) -> Vec<String>) -> String {
     if items.is_empty() {
         return String::new();
@@ -95,7 +95,7 @@ mod tests {
     use crate::time::to_proto;
 
     #[test]
-    fn a_description_has_its_sections_only_where_there_is_something_to_say() {
+    fn a_description_leaves_out_empty_sections() {
         let at = |second| Some(to_proto(Timestamp::from_second(second).unwrap()));
         let now = Timestamp::from_second(1_000_000).unwrap();
         let drift = Drift {

@@ -1,7 +1,7 @@
-//! Replica counts for programs, as JSON and YAML: a stable shape in Kubernetes' style, apart from the wire.
+//! Replica counts for programs, as JSON and YAML. Their shape is stable and independent of the gRPC messages.
 //!
-//! `list` writes one `ReplicaCountList` with its `items`, `get` one `ReplicaCount`. What is absent or unknown is left
-//! out; times are RFC 3339. The API version changes if a field is taken away or changes its meaning.
+//! `list` writes one `ReplicaCountList` with its `items`, `get` one `ReplicaCount`. Absent and unknown values are left
+//! out. Times are RFC 3339. The API version changes when a field is removed or changes its meaning.
 //!
 //! ```yaml
 //! apiVersion: cli.replica-count-manager.io/v1
@@ -31,10 +31,10 @@ use serde::Serialize;
 
 use crate::time::from_proto;
 
-/// The version of the shape.
+/// The version of these documents.
 const API_VERSION: &str = "cli.replica-count-manager.io/v1";
 
-/// A document: an object with its version and kind.
+/// An object with its version and kind.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Document<T> {
@@ -44,7 +44,7 @@ pub(crate) struct Document<T> {
     content: T,
 }
 
-/// The content of a list.
+/// The content of a list of replica counts.
 #[derive(Debug, Serialize)]
 pub(crate) struct Items {
     items: Vec<ReplicaCount>,
@@ -61,7 +61,7 @@ pub(crate) fn one(count: v1::ReplicaCount) -> Document<ReplicaCount> {
     Document { api_version: API_VERSION, kind: "ReplicaCount", content: count.into() }
 }
 
-/// A replica count.
+/// The content of one replica count.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReplicaCount {
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_has_a_kind_and_leaves_out_what_is_absent() {
+    fn a_list_has_a_kind_and_leaves_out_absent_values() {
         let target = v1::Target {
             namespace: "shop".to_owned(),
             group: "apps".to_owned(),

@@ -1,4 +1,4 @@
-//! What a server answers, as it is shown.
+//! Answers of a server, as the output shows them.
 
 use contract::replicas::v1::{
     Change, Condition, Drift, Drifter, ListReplicaCountsResponse, Override, ReplicaCount, Target,
@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use prost::Message;
 
 use super::{
-    DocumentFormat, describe, document, not_ready, serialize,
+    DocumentFormat, describe, document, serialize,
     table::{Columns, replica_counts},
+    why_not_ready,
 };
 
 fn seed() -> Vec<u8> {
@@ -45,7 +46,7 @@ fn seed() -> Vec<u8> {
 }
 
 #[test]
-fn whatever_a_server_answers_can_be_shown() {
+fn every_answer_of_a_server_can_be_shown() {
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     let words = ["\u{1b}[31m", "\t", "\u{200d}", "kubectl", "Ready", "True"];
     fuzz::target("answers to be shown").seeds([seed()]).words(words).bytes(|input| {
@@ -53,9 +54,9 @@ fn whatever_a_server_answers_can_be_shown() {
         let counts = answer.replica_counts;
         for count in &counts {
             let text = describe(count, now);
-            // What others write is in one line and moves no cursor.
+            // Text of others stays in its line and does not move the cursor.
             assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
-            let _ = not_ready(count);
+            let _ = why_not_ready(count);
         }
         let table = replica_counts(&counts, Columns { namespace: true, wide: true }, now);
         assert!(table.chars().all(|c| c == '\n' || !c.is_control()), "{table:?}");

@@ -1,4 +1,4 @@
-//! What the user sees: data on stdout, everything else on stderr.
+//! The output: data on stdout, everything else on stderr.
 
 mod describe;
 pub(crate) mod document;
@@ -7,15 +7,26 @@ mod fuzz;
 pub(crate) mod table;
 mod text;
 
-use std::io::{self, Write};
+use std::{
+    error::Error as StdError,
+    io::{self, Write},
+};
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-pub(crate) use self::{describe::describe, text::not_ready};
-use crate::error::Error;
+pub(crate) use self::{describe::describe, text::why_not_ready};
 
-/// How replica counts are shown.
+/// Why the output cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("failed to write the output")]
+    Write(#[source] io::Error),
+    #[error("failed to show the result as {format}")]
+    Format { format: &'static str, source: Box<dyn StdError + Send + Sync> },
+}
+
+/// A format of replica counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// A table for people
@@ -27,11 +38,11 @@ pub(crate) enum Format {
     Json,
     /// YAML for programs
     Yaml,
-    /// Only the names, as kubectl takes them
+    /// Only the names, as kubectl accepts them
     Name,
 }
 
-/// How a document for programs is written.
+/// A format of documents for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DocumentFormat {
     /// JSON
@@ -41,40 +52,40 @@ pub(crate) enum DocumentFormat {
 }
 
 /// Writes data to stdout.
-pub(crate) fn data(text: &str) -> Result<(), Error> {
+pub(crate) fn print(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Output)
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Write)
 }
 
 /// The lines that a command prints while it works.
 ///
-/// What it does must not depend on whether anybody reads on: a line that cannot be written is only remembered, and the
-/// work goes on without printing.
+/// The work must not depend on the reader of stdout. When a line cannot be written, the error is kept for the end, and
+/// the work continues without output.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    broken: Option<Error>,
+    error: Option<Error>,
 }
 
 impl Lines {
-    /// Prints a line, unless one before could not be written.
+    /// Prints a line, unless an earlier one could not be written.
     pub(crate) fn print(&mut self, line: &str) {
-        if self.broken.is_none() {
-            self.broken = data(line).err();
+        if self.error.is_none() {
+            self.error = print(line).err();
         }
     }
 
-    /// The end of the command: a line that could not be written is its failure if there is no other.
-    pub(crate) fn end(self, result: Result<(), Error>) -> Result<(), Error> {
-        result.and(self.broken.map_or(Ok(()), Err))
+    /// Ends the command with its result. If that is a success, a line that could not be written is the failure.
+    pub(crate) fn end<E: From<Error>>(self, result: Result<(), E>) -> Result<(), E> {
+        result.and(self.error.map_or(Ok(()), |error| Err(error.into())))
     }
 }
 
-/// Tells people something on stderr, where a line that cannot be written is nobody's loss.
+/// Writes a message to stderr. The work goes on if that fails.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// A document as JSON or YAML, with a line break at its end.
+/// Writes a document as JSON or YAML, with a line break at its end.
 pub(crate) fn serialize(document: &impl Serialize, format: DocumentFormat) -> Result<String, Error> {
     match format {
         DocumentFormat::Json => {

@@ -1,4 +1,4 @@
-//! Tables as kubectl draws them: upper case headers, no lines, and columns that `awk` can split.
+//! Tables in kubectl's style: upper-case headers, no lines, and columns that `awk` can split.
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use contract::replicas::v1::ReplicaCount;
@@ -7,16 +7,16 @@ use jiff::Timestamp;
 use super::text::{NONE, count, last_drift, override_, printable, status};
 use crate::target;
 
-/// What a table of replica counts shows.
+/// The optional columns of a table of replica counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Columns {
-    /// The namespace, first.
+    /// The namespace, as the first column.
     pub(crate) namespace: bool,
-    /// More about each count, last.
+    /// Status, user, override and reason, as the last columns.
     pub(crate) wide: bool,
 }
 
-/// Draws replica counts.
+/// Draws a table of replica counts.
 pub(crate) fn replica_counts(counts: &[ReplicaCount], columns: Columns, now: Timestamp) -> String {
     let mut header = vec!["TARGET", "DESIRED", "CURRENT", "READY", "DRIFTS", "LAST DRIFT"];
     if columns.namespace {
@@ -50,7 +50,7 @@ fn row(shown: &ReplicaCount, columns: Columns, now: Timestamp) -> Vec<String> {
     row
 }
 
-/// Draws rows under a header, three spaces apart.
+/// Draws rows under a header. Three spaces separate the columns.
 pub(super) fn draw(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);

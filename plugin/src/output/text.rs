@@ -1,40 +1,43 @@
-//! Small pieces of text that tables and descriptions share.
+//! Pieces of text that tables and descriptions share.
 
 use contract::replicas::v1::{Condition, Override, ReplicaCount};
 use jiff::Timestamp;
 
 use crate::time::{distance, from_proto};
 
-/// What stands for a value that is absent, as in kubectl's tables.
+/// Stands in for an absent value, as in kubectl's tables.
 pub(super) const NONE: &str = "-";
 
-/// Text that others wrote, without what could move the cursor or fake a line.
+/// Removes control characters from text of others: they could move the cursor or fake a line.
 pub(super) fn printable(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.trim().is_empty() { NONE.to_owned() } else { text }
 }
 
-/// A count, or the sign for none.
 pub(super) fn count(count: Option<i32>) -> String {
     count.map_or_else(|| NONE.to_owned(), |count| count.to_string())
 }
 
-/// How long ago something was.
 pub(super) fn ago(time: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
     time.and_then(from_proto).map_or_else(|| NONE.to_owned(), |time| format!("{} ago", distance(time, now)))
 }
 
-/// Who wrote what and when: `kubectl 3->7, 12s ago`.
-pub(super) fn write(manager: &str, from: i32, to: i32, at: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
+/// A write of a count: `kubectl 3->7, 12s ago`.
+pub(super) fn describe_write(
+    manager: &str,
+    from: i32,
+    to: i32,
+    at: Option<&prost_types::Timestamp>,
+    now: Timestamp,
+) -> String {
     format!("{} {from}->{to}, {}", printable(manager), ago(at, now))
 }
 
-/// The latest drift, or the sign for none.
 pub(super) fn last_drift(shown: &ReplicaCount, now: Timestamp) -> String {
     let drift = shown.last_drift.as_ref();
     drift.map_or_else(
         || NONE.to_owned(),
-        |drift| write(&drift.manager, drift.from(), drift.to(), drift.at.as_ref(), now),
+        |drift| describe_write(&drift.manager, drift.from(), drift.to(), drift.at.as_ref(), now),
     )
 }
 
@@ -48,23 +51,23 @@ pub(super) fn override_(over: &Override, now: Timestamp) -> String {
     if over.then_unset { format!("{end}, then unset") } else { end }
 }
 
-/// What holds for a count in one word: Ready, or why it is not.
+/// The status of a count in one word: Ready, or the reason of its condition.
 pub(super) fn status(shown: &ReplicaCount) -> String {
-    match ready(shown) {
+    match ready_condition(shown) {
         Some(ready) if ready.status == "True" => "Ready".to_owned(),
         Some(ready) => printable(&ready.reason),
         None => NONE.to_owned(),
     }
 }
 
-/// Why a count is not ready, in the words of its condition: `CorrectionFailed: …`.
-pub(crate) fn not_ready(shown: &ReplicaCount) -> Option<String> {
-    let ready = ready(shown).filter(|ready| ready.status != "True")?;
+/// Why a count is not ready, according to its condition: `CorrectionFailed: …`.
+pub(crate) fn why_not_ready(shown: &ReplicaCount) -> Option<String> {
+    let ready = ready_condition(shown).filter(|ready| ready.status != "True")?;
     let words = [&ready.reason, &ready.message].into_iter().filter(|words| !words.is_empty());
     Some(words.map(|words| printable(words)).collect::<Vec<_>>().join(": ")).filter(|why| !why.is_empty())
 }
 
-fn ready(shown: &ReplicaCount) -> Option<&Condition> {
+fn ready_condition(shown: &ReplicaCount) -> Option<&Condition> {
     shown.conditions.iter().find(|condition| condition.r#type == "Ready")
 }
 
@@ -74,7 +77,7 @@ mod tests {
     use crate::time::to_proto;
 
     #[test]
-    fn the_words_of_others_cannot_control_the_terminal() {
+    fn text_of_others_cannot_control_the_terminal() {
         assert_eq!(printable("a\u{1b}[31m\nb"), "a [31m b");
         assert_eq!(printable(""), NONE);
         assert_eq!(printable("\n"), NONE);
@@ -101,10 +104,13 @@ mod tests {
             ReplicaCount { conditions, ..ReplicaCount::default() }
         };
         let (ready, missing) = (shown("True", ""), shown("False", "no\ntarget"));
-        assert_eq!((status(&ready), not_ready(&ready)), ("Ready".to_owned(), None));
+        assert_eq!((status(&ready), why_not_ready(&ready)), ("Ready".to_owned(), None));
         let why = Some("TargetNotFound: no target".to_owned());
-        assert_eq!((status(&missing), not_ready(&missing)), ("TargetNotFound".to_owned(), why));
-        assert_eq!(not_ready(&shown("False", "")).as_deref(), Some("TargetNotFound"));
-        assert_eq!((status(&ReplicaCount::default()), not_ready(&ReplicaCount::default())), (NONE.to_owned(), None));
+        assert_eq!((status(&missing), why_not_ready(&missing)), ("TargetNotFound".to_owned(), why));
+        assert_eq!(why_not_ready(&shown("False", "")).as_deref(), Some("TargetNotFound"));
+        assert_eq!(
+            (status(&ReplicaCount::default()), why_not_ready(&ReplicaCount::default())),
+            (NONE.to_owned(), None)
+        );
     }
 }

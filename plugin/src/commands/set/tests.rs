@@ -14,23 +14,25 @@ fn parse(line: &str) -> Result<SetArgs, ErrorKind> {
     Command::try_parse_from(words).map(|command| command.args).map_err(|error| error.kind())
 }
 
-fn stored(desired: i32, old_desired: Option<i32>) -> Stored {
+fn response(desired: i32, old_desired: Option<i32>) -> SetReplicaCountResponse {
     let replica_count = Some(ReplicaCount { desired: Some(desired), ..ReplicaCount::default() });
-    Stored { replica_count, old_desired, override_cleared: false }
+    SetReplicaCountResponse { replica_count, old_desired, override_cleared: false }
 }
 
 #[test]
-fn the_line_reads_as_kubectls_does() {
+fn the_line_reads_like_one_of_kubectl() {
     let request = SetReplicaCountRequest::default();
-    let line = |request: &SetReplicaCountRequest, stored: &Stored| line("deployment.apps/web", request, stored);
-    assert_eq!(line(&request, &stored(3, Some(2))), "deployment.apps/web set to 3 (was 2)\n");
-    assert_eq!(line(&request, &stored(3, None)), "deployment.apps/web set to 3 (was not managed)\n");
-    let cleared = Stored { override_cleared: true, ..stored(3, Some(10)) };
+    let line = |request: &SetReplicaCountRequest, response: &SetReplicaCountResponse| {
+        line("deployment.apps/web", request, response)
+    };
+    assert_eq!(line(&request, &response(3, Some(2))), "deployment.apps/web set to 3 (was 2)\n");
+    assert_eq!(line(&request, &response(3, None)), "deployment.apps/web set to 3 (was not managed)\n");
+    let cleared = SetReplicaCountResponse { override_cleared: true, ..response(3, Some(10)) };
     assert_eq!(line(&request, &cleared), "deployment.apps/web set to 3 (was 10, by an override that ends now)\n");
     let until = to_proto("2026-11-23T18:00:00Z".parse().unwrap());
     let request = SetReplicaCountRequest { until: Some(until), then_unset: true, dry_run: true, ..request.clone() };
     let expected = "deployment.apps/web set to 9 until 2026-11-23T18:00:00Z, then unset and left at that count (was 3) (server dry run)\n";
-    assert_eq!(line(&request, &stored(9, Some(3))), expected);
+    assert_eq!(line(&request, &response(9, Some(3))), expected);
 }
 
 #[test]

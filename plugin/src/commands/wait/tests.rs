@@ -8,18 +8,18 @@ fn count(desired: Option<i32>, observed: Option<i32>, ready: Option<i32>) -> Rep
 }
 
 #[test]
-fn a_target_is_done_when_its_count_is_right_and_ready() {
+fn a_target_is_ready_when_its_count_is_right_and_ready() {
     let table = [
-        (count(Some(3), Some(3), Some(3)), State::Done { desired: 3 }),
-        (count(Some(0), Some(0), Some(0)), State::Done { desired: 0 }),
-        (count(Some(3), Some(3), None), State::Done { desired: 3 }),
+        (count(Some(3), Some(3), Some(3)), State::Ready { desired: 3 }),
+        (count(Some(0), Some(0), Some(0)), State::Ready { desired: 0 }),
+        (count(Some(3), Some(3), None), State::Ready { desired: 3 }),
         (count(Some(3), Some(3), Some(2)), State::Waiting { ready: 2, desired: 3, why: None }),
         (count(Some(3), Some(5), Some(3)), State::Waiting { ready: 3, desired: 3, why: None }),
-        (count(Some(3), None, None), State::Gone),
+        (count(Some(3), None, None), State::Missing),
         (count(None, Some(3), Some(3)), State::Unset),
     ];
     for (count, expected) in table {
-        assert_eq!(state(&count), expected, "{count:?}");
+        assert_eq!(state_of(&count), expected, "{count:?}");
     }
 }
 
@@ -29,7 +29,7 @@ fn a_target_that_disappears_fails_unless_it_may_be_missing() {
         let names = ["deployment.apps/web", "statefulset.apps/db"].map(str::to_owned);
         let mut lines = Lines::default();
         let mut wait = Wait::new(&mut lines, names.into_iter(), allow_missing);
-        wait.see(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
+        wait.handle(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
         assert_eq!((wait.failed, wait.states.len()), (failed, 2 - failed));
     }
 }
@@ -38,7 +38,7 @@ fn a_target_that_disappears_fails_unless_it_may_be_missing() {
 fn a_single_target_that_disappears_is_the_error() {
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, ["deployment.apps/web".to_owned()].into_iter(), false);
-    let error = wait.see(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap_err();
+    let error = wait.handle(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap_err();
     assert_eq!(error.to_string(), "deployment.apps/web does not exist any more");
 }
 
@@ -46,35 +46,35 @@ fn a_single_target_that_disappears_is_the_error() {
 fn other_targets_do_not_matter() {
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, ["statefulset.apps/db".to_owned()].into_iter(), false);
-    wait.see(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
-    assert_eq!(wait.open(), ["statefulset.apps/db: not seen"]);
+    wait.handle(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
+    assert_eq!(wait.describe_open(), ["statefulset.apps/db: not seen"]);
 }
 
 #[test]
 fn the_newest_version_is_the_largest_number() {
     let version = |version: &str| ReplicaCount { resource_version: version.to_owned(), ..ReplicaCount::default() };
-    assert_eq!(newest(&[version("9"), version("10"), version("")]), "10");
-    assert_eq!(newest(&[]), "");
+    assert_eq!(newest_version(&[version("9"), version("10"), version("")]), "10");
+    assert_eq!(newest_version(&[]), "");
 }
 
 #[test]
-fn what_is_not_in_the_snapshot_was_unset() {
+fn a_target_outside_the_snapshot_is_no_longer_managed() {
     let mut lines = Lines::default();
     let names = ["deployment.apps/web", "statefulset.apps/db"].map(str::to_owned);
     let mut wait = Wait::new(&mut lines, names.into_iter(), false);
-    wait.see(Some(Event::Changed(count(Some(3), Some(3), Some(1)).into()))).unwrap();
-    wait.see(Some(Event::Synced(Synced::default()))).unwrap();
-    assert_eq!((wait.failed, wait.open()), (1, vec!["deployment.apps/web: 1 of 3 ready".to_owned()]));
+    wait.handle(Some(Event::Changed(count(Some(3), Some(3), Some(1)).into()))).unwrap();
+    wait.handle(Some(Event::Synced(Synced::default()))).unwrap();
+    assert_eq!((wait.failed, wait.describe_open()), (1, vec!["deployment.apps/web: 1 of 3 ready".to_owned()]));
 }
 
 #[test]
-fn what_ends_while_nobody_looks_is_not_waited_for() {
+fn a_target_that_ends_between_two_watches_fails() {
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, ["deployment.apps/web".to_owned()].into_iter(), true);
-    wait.see(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
-    wait.see(Some(Event::Synced(Synced::default()))).unwrap();
+    wait.handle(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
+    wait.handle(Some(Event::Synced(Synced::default()))).unwrap();
     wait.start_over();
-    let error = wait.see(Some(Event::Synced(Synced::default()))).unwrap_err();
+    let error = wait.handle(Some(Event::Synced(Synced::default()))).unwrap_err();
     assert_eq!(error.to_string(), "deployment.apps/web is not managed any more");
 }
 
@@ -84,6 +84,6 @@ fn a_target_that_is_not_ready_says_why() {
     let conditions = vec![Condition { r#type, status, reason, message, ..Condition::default() }];
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, ["deployment.apps/web".to_owned()].into_iter(), false);
-    wait.see(Some(Event::Changed(ReplicaCount { conditions, ..count(Some(3), Some(1), Some(1)) }.into()))).unwrap();
-    assert_eq!(wait.open(), ["deployment.apps/web: 1 of 3 ready (CorrectionFailed: quota)"]);
+    wait.handle(Some(Event::Changed(ReplicaCount { conditions, ..count(Some(3), Some(1), Some(1)) }.into()))).unwrap();
+    assert_eq!(wait.describe_open(), ["deployment.apps/web: 1 of 3 ready (CorrectionFailed: quota)"]);
 }

@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::config::entry::{Credentials, Login};
 
 const OTHERS: &str = "
 # Mine.
@@ -15,7 +18,7 @@ fn credentials() -> Credentials {
     Credentials { ca: pem("CERTIFICATE"), certificate: pem("CERTIFICATE"), key: pem("PRIVATE KEY") }
 }
 
-/// A folder of its own for a test, which removes it at its end.
+/// A folder for one test. It is removed at the end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -49,7 +52,7 @@ fn log_in(path: &Path, context: &str) {
 }
 
 #[test]
-fn what_is_stored_is_read_back_and_all_else_stays() {
+fn a_stored_login_is_read_back_and_everything_else_stays() {
     let (_folder, path) = Folder::with("stays", OTHERS);
     let before = load(&path).unwrap();
     log_in(&path, "shop");
@@ -90,7 +93,7 @@ fn an_import_is_no_login() {
 }
 
 #[test]
-fn whether_the_file_can_be_written_is_found_out_without_a_trace() {
+fn the_check_that_the_file_can_be_written_leaves_no_trace() {
     let (folder, path) = Folder::with("writable", OTHERS);
     check_writable(&path).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), OTHERS);
@@ -128,7 +131,7 @@ fn the_file_and_its_folder_are_private() {
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     log_in(&path, "new");
-    assert_eq!(mode(&path), 0o600, "also if it was not before");
+    assert_eq!(mode(&path), 0o600, "even if it was not before");
 }
 
 #[cfg(unix)]

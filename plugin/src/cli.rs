@@ -1,0 +1,166 @@
+//! The command line, and the runtime that its commands run in.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use tokio::runtime::Builder;
+
+use crate::{
+    args::ConnectionArgs,
+    commands::{
+        config::{self, ConfigArgs},
+        get::{self, GetArgs},
+        list::{self, ListArgs},
+        login::{self, LoginArgs},
+        logout::{self, LogoutArgs},
+        set::{self, SetArgs},
+        unset::{self, UnsetArgs},
+        version::{self, VersionArgs},
+        whoami::{self, WhoamiArgs},
+    },
+    config::{PATH_VARIABLE, default_path, example},
+    error::{self, Error, Exit},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Hold the Deployment web at 3 replicas, even if others change its count
+  kubectl replicas set web 3
+
+  # List the managed targets of all namespaces, and who tried to change them
+  kubectl replicas list -A -o wide
+
+  # Stop managing a StatefulSet
+  kubectl replicas unset sts/db
+
+Exit codes:
+  0  success
+  1  the server refused, or the command was done only in part
+  2  the command line is wrong
+  3  there is no connection: configuration, cluster, certificates or network";
+
+/// The end of the program's help, with the path of this machine's configuration file.
+fn after_help() -> String {
+    let path = default_path().map(|path| path.display().to_string());
+    format!(
+        "{EXAMPLES}\n\nConfiguration:\n  File:  {}\n         or the one that {PATH_VARIABLE} names\n\n  For each \
+         context it says how to reach the server. Flags and environment variables override it:\n{}",
+        path.as_deref().unwrap_or("none on this machine,"),
+        example("my-context")
+    )
+}
+
+/// Set replica counts that stay set, and see who tried to change them
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-replicas", bin_name = "kubectl replicas", version, after_help = after_help(), propagate_version = false)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(ListArgs),
+    Get(GetArgs),
+    Set(SetArgs),
+    Unset(UnsetArgs),
+    Login(LoginArgs),
+    Logout(LogoutArgs),
+    Whoami(WhoamiArgs),
+    Config(ConfigArgs),
+    Version(VersionArgs),
+}
+
+/// The command line, to generate help, man pages and completion from.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs a command, and reports its failure.
+pub fn run(cli: Cli) -> ExitCode {
+    match run_command(cli) {
+        Ok(()) => Exit::Success.into(),
+        Err(error) => error::report(&error).into(),
+    }
+}
+
+/// Runs a command. It builds a runtime only for commands that need one, since that is most of the start-up time.
+fn run_command(Cli { command, connection }: Cli) -> Result<(), Error> {
+    match command {
+        Command::Version(args) if args.client => version::run_client(&args),
+        Command::Logout(args) => logout::run(&args, &connection),
+        command => {
+            let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+            let result = runtime.block_on(run_async(command, &connection));
+            // Do not wait for a host name look-up that hangs in the system.
+            runtime.shutdown_background();
+            result
+        }
+    }
+}
+
+async fn run_async(command: Command, connection: &ConnectionArgs) -> Result<(), Error> {
+    match command {
+        Command::List(args) => list::run(args, connection).await,
+        Command::Get(args) => get::run(args, connection).await,
+        Command::Set(args) => set::run(args, connection).await,
+        Command::Unset(args) => unset::run(args, connection).await,
+        Command::Login(args) => login::run(args, connection).await,
+        Command::Logout(args) => logout::run(&args, connection),
+        Command::Whoami(args) => whoami::run(args, connection).await,
+        Command::Config(args) => config::run(args, connection).await,
+        Command::Version(args) => version::run(&args, connection).await,
+    }
+}
+
+#[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn connection<'a>(words: impl IntoIterator<Item = &'a str>) -> ConnectionArgs {
+        Cli::try_parse_from(["kubectl-replicas"].into_iter().chain(words)).unwrap().connection
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn connection_flags_are_accepted_after_the_command() {
+        let connection = connection(["list", "-n", "shop", "--request-timeout", "0"]);
+        assert_eq!(connection.kube.namespace.as_deref(), Some("shop"));
+        assert_eq!(connection.request_timeout, Duration::MAX);
+    }
+
+    #[test]
+    fn an_empty_flag_counts_as_absent() {
+        let flags = ["-n", "--kubeconfig", "--context", "--cluster", "--user", "--address", "--ca", "--server-name"];
+        let words = flags.iter().flat_map(|flag| [*flag, ""]);
+        let ConnectionArgs { kube, server, .. } = connection(["list"].into_iter().chain(words));
+        assert_eq!((kube.namespace, kube.context, kube.cluster, kube.user), (None, None, None, None));
+        assert_eq!((kube.kubeconfig, server.address, server.ca, server.server_name), (None, None, None, None));
+    }
+
+    #[test]
+    fn a_flag_counts_before_and_after_the_command() {
+        for words in [["--ca", "ca.crt", "list"], ["list", "--ca", "ca.crt"]] {
+            assert_eq!(connection(words).server.ca, Some("ca.crt".into()));
+        }
+    }
+
+    #[test]
+    fn the_help_names_the_configuration_file() {
+        let help = command().render_long_help().to_string();
+        for part in ["KUBECTL_REPLICAS_CONFIG", "config.yaml", "environment variables override", "my-context:"] {
+            assert!(help.contains(part), "{part:?} is missing in {help}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `kubectl replicas config`, and its commands.
+
+mod import;
+mod path;
+mod set;
+mod unset;
+mod view;
+
+use clap::{Args, Subcommand};
+
+use self::{import::ImportArgs, path::PathArgs, set::SetArgs, unset::UnsetArgs, view::ViewArgs};
+use crate::{args::ConnectionArgs, error::Error};
+
+/// Show or change the configuration of this program
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    View(ViewArgs),
+    Path(PathArgs),
+    Import(ImportArgs),
+    Set(SetArgs),
+    Unset(UnsetArgs),
+}
+
+/// Runs one of its commands.
+pub(crate) async fn run(args: ConfigArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+    match args.command {
+        Command::View(args) => view::run(&args),
+        Command::Path(args) => path::run(&args),
+        Command::Import(args) => import::run(args, connection).await,
+        Command::Set(args) => set::run(&args, connection),
+        Command::Unset(args) => unset::run(&args, connection),
+    }
+}

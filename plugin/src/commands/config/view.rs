@@ -1,0 +1,19 @@
+//! `kubectl replicas config view`.
+
+use clap::Args;
+
+use crate::{
+    config::{self, file},
+    error::Error,
+    output::{self, DocumentFormat},
+};
+
+/// Show the configuration of each context, without certificates and keys
+#[derive(Debug, Args)]
+pub(super) struct ViewArgs {}
+
+/// Shows the configuration.
+pub(super) fn run(_args: &ViewArgs) -> Result<(), Error> {
+    let path = config::path().ok_or(config::Error::NoPath)?;
+    Ok(output::print(&output::serialize(&file::load(&path)?.view()?, DocumentFormat::Yaml)?)?)
+}

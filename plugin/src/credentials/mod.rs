@@ -1,0 +1,17 @@
+//! Client certificates: how the plugin gets, imports, stores and renews them.
+
+mod certificate_request;
+mod certificate_subject;
+mod credential_store;
+mod error;
+mod import;
+mod login;
+mod renewal;
+
+pub(crate) use self::{
+    certificate_request::LoginOptions,
+    error::Error,
+    import::{ImportSource, Imported, import},
+    login::log_in,
+    renewal::{Renewal, renew_if_due},
+};

@@ -1,0 +1,41 @@
+//! The errors of everything that needs the API server.
+
+use std::sync::Arc;
+
+use super::{kubeconfig, request, service};
+
+/// Why the API server or an object in it is not available.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Kubeconfig(#[from] Arc<kubeconfig::Error>),
+    #[error(transparent)]
+    Request(#[from] request::Error),
+    #[error(transparent)]
+    Service(#[from] service::Error),
+    #[error("the API group {group} has no resource {resource}")]
+    NoResource { resource: String, group: String },
+    #[error("failed to find the kind of {resource}.{group}: only the API server knows it")]
+    NoDiscovery { resource: String, group: String, source: Arc<kubeconfig::Error> },
+}
+
+impl Error {
+    /// What the user can do.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Kubeconfig(error) => error.hint(),
+            Self::Request(error) => error.hint(),
+            Self::Service(error) => error.hint(),
+            Self::NoResource { group, .. } => {
+                Some(format!("`kubectl api-resources --api-group {group}` lists the resources"))
+            }
+            Self::NoDiscovery { .. } => None,
+        }
+    }
+}
+
+impl From<kubeconfig::Error> for Error {
+    fn from(error: kubeconfig::Error) -> Self {
+        Arc::new(error).into()
+    }
+}

@@ -1,0 +1,103 @@
+//! Requests to the Kubernetes API server, with a deadline.
+
+use std::{error::Error as StdError, fmt, time::Duration};
+
+use tokio::time;
+
+use crate::time::describe_limit;
+
+/// Why a request to the API server failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("not allowed to {action}")]
+    Forbidden { action: String, source: ApiMessage },
+    #[error("failed to {action}: the API server does not know the user of the kubeconfig")]
+    Unauthorized { action: String, source: ApiMessage },
+    #[error("failed to {action}")]
+    Refused { action: String, code: u16, source: ApiMessage },
+    #[error("failed to {action}: the API server gave no answer within {}", describe_limit(*limit))]
+    TimedOut { action: String, limit: Duration },
+    #[error("failed to {action}: the API server cannot be reached")]
+    Unreachable { action: String, source: Box<dyn StdError + Send + Sync> },
+}
+
+/// The message of an API server's refusal.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct ApiMessage(String);
+
+impl Error {
+    fn new(action: String, error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => {
+                let source = ApiMessage(status.message.clone());
+                match status.code {
+                    401 => Self::Unauthorized { action, source },
+                    403 => Self::Forbidden { action, source },
+                    code => Self::Refused { action, code, source },
+                }
+            }
+            kube::Error::Service(source) => Self::Unreachable { action, source },
+            kube::Error::HyperError(source) => Self::Unreachable { action, source: source.into() },
+            error => Self::Unreachable { action, source: error.into() },
+        }
+    }
+
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Forbidden { .. })
+    }
+
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { code: 404, .. })
+    }
+
+    /// What the user can do.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Forbidden { .. } => {
+                Some("ask for a Role with the verb and resource that the message names".to_owned())
+            }
+            Self::Unauthorized { .. } => {
+                Some("log in to the cluster again; `kubectl auth whoami` must work".to_owned())
+            }
+            Self::Unreachable { .. } | Self::TimedOut { .. } => {
+                Some("check that `kubectl get --raw /readyz` works with the same context".to_owned())
+            }
+            Self::Refused { .. } => None,
+        }
+    }
+}
+
+/// Sends a request and gives up after the limit. The action completes the sentence "failed to …".
+pub(crate) async fn send<T>(
+    limit: Duration,
+    action: impl fmt::Display,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Error> {
+    match time::timeout(limit, request).await {
+        Ok(answer) => answer.map_err(|error| Error::new(action.to_string(), error)),
+        Err(_) => Err(Error::TimedOut { action: action.to_string(), limit }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn refused(code: u16) -> Error {
+        let status = Status::failure("services is forbidden", "Forbidden").with_code(code);
+        Error::new("list Services".to_owned(), kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn a_refusal_names_the_action_and_the_message_of_the_api_server() {
+        let error = refused(403);
+        assert!(error.is_forbidden());
+        assert_eq!(error.to_string(), "not allowed to list Services");
+        assert_eq!(error.source().unwrap().to_string(), "services is forbidden");
+        assert!(refused(404).is_not_found());
+        assert!(refused(401).hint().unwrap().contains("log in"));
+    }
+}

@@ -1,0 +1,37 @@
+//! `kubectl replicas`: sets replica counts that stay set, and shows who tried to change them.
+//!
+//! The plugin is a client of `replicas.v1.ReplicasService`. This library is the whole program. Its [`command`] describes
+//! the command line, so that help, man pages and completion can be generated from it.
+//!
+//! # Layout
+//!
+//! A module uses only modules further down in this list.
+//!
+//! * `cli`: the command line, and the runtime that its commands run in
+//! * `commands`: the commands, one in each file, with the arguments of each
+//! * `error`: the program's error, with exit codes and hints
+//! * `credentials`: client certificates: login, import, renewal
+//! * `session`: the connection to the server: port-forward or address, TLS, gRPC
+//! * `kubernetes`: the API server: kubeconfig, client, the server's Service and pods
+//! * `config`: the configuration file, and the flags that override it
+//! * `args`: the flags that all commands share
+//! * `output`: tables, descriptions, JSON and YAML
+//! * `assignment`, `target`, `address`, `time`, `dns`, `yaml`: the values that users write, and how the output shows them
+
+mod address;
+mod args;
+mod assignment;
+mod cli;
+mod commands;
+mod config;
+mod credentials;
+mod dns;
+mod error;
+mod kubernetes;
+mod output;
+mod session;
+mod target;
+mod time;
+mod yaml;
+
+pub use self::cli::{Cli, command, run};

@@ -1,0 +1,149 @@
+//! The connection to the server: a pod's forwarded port or an address, TLS, and gRPC.
+//!
+//! [`dial`] opens a stream, [`handshake`] runs TLS in it with what [`tls`] has checked, [`call`] makes one gRPC call, and
+//! [`status_details`] keeps tonic from panicking at a malformed answer.
+
+mod call;
+mod dial;
+mod error_chain;
+mod handshake;
+mod status_details;
+pub(crate) mod tls;
+
+use std::{sync::Arc, time::Duration};
+
+use contract::replicas::v1::{Target, replicas_service_client::ReplicasServiceClient};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tonic::{Response, Status, codec::CompressionEncoding, transport::Endpoint};
+use tower::service_fn;
+
+#[cfg(test)]
+pub(crate) use self::call::Refusal;
+pub(crate) use self::call::{Error as CallError, explain, is_temporary};
+use self::{
+    dial::{Dialer, Route},
+    error_chain::find_cause,
+};
+use crate::{
+    args::ConnectionArgs,
+    config::Settings,
+    kubernetes::{self, Cluster},
+    target::TargetRef,
+};
+
+/// Long watches notice a vanished server by these pings.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// The largest answer. A page of 500 entries, each with ten changes and two conditions, takes up to about 40 MiB if their
+/// reasons and messages have the greatest length. gRPC's default of 4 MiB is too small for that.
+const MAX_MESSAGE: usize = 64 << 20;
+
+/// The client of the server's API.
+pub(crate) type Client = ReplicasServiceClient<status_details::Checked>;
+
+/// Why there is no connection to the server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::Error),
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    #[error(transparent)]
+    Dial(#[from] Arc<dial::Error>),
+    #[error("{name:?} is not a name that a certificate can be for")]
+    ServerName { name: String },
+    #[error("failed to open the connection")]
+    Transport(#[source] tonic::transport::Error),
+}
+
+impl Error {
+    /// What the user can do.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Kubernetes(error) => error.hint(),
+            Self::Tls(error) => error.hint(),
+            Self::Dial(error) => error.hint(),
+            Self::ServerName { .. } => Some("give the name in the server's certificate with --server-name".to_owned()),
+            Self::Transport(_) => None,
+        }
+    }
+}
+
+/// A connection to the server.
+pub(crate) struct Session {
+    /// The client. Its clones share the connection.
+    pub(crate) client: Client,
+    /// The namespace of the flag, or else of the kubeconfig's context.
+    pub(crate) namespace: String,
+    cluster: Cluster,
+    limit: Duration,
+}
+
+impl Session {
+    /// Connects to the server.
+    pub(crate) async fn open(cluster: Cluster, settings: &Settings, args: &ConnectionArgs) -> Result<Self, Error> {
+        let limit = args.request_timeout;
+        // This finds problems with the certificates before anything uses the network.
+        let tls = tls::client_config(settings, cluster.context())?;
+        let (route, host) = find_route(&cluster, settings, limit).await?;
+        let name = parse_server_name(settings.server_name.as_ref().unwrap_or(&host))?;
+        let client = connect(Dialer { route, tls, name, limit }, &host).await?;
+        let namespace = args.kube.namespace.clone().or_else(|| cluster.namespace());
+        Ok(Self { client, namespace: namespace.unwrap_or_else(|| "default".to_owned()), cluster, limit })
+    }
+
+    /// Waits for the answer to a call, up to the request timeout.
+    pub(crate) async fn answer<T>(
+        &self,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, CallError> {
+        call::wait_for_answer(self.limit, answer).await
+    }
+
+    /// Turns the name of a target into the target.
+    pub(crate) async fn resolve(&self, target: &TargetRef) -> Result<Target, kubernetes::Error> {
+        kubernetes::resolve(&self.cluster, target, &self.namespace, self.limit).await
+    }
+}
+
+/// Finds the way to the server, and the name of that host.
+async fn find_route(
+    cluster: &Cluster,
+    settings: &Settings,
+    limit: Duration,
+) -> Result<(Route, String), kubernetes::Error> {
+    if let Some(address) = &settings.address {
+        return Ok((Route::Address(address.clone()), address.host.clone()));
+    }
+    let server = cluster.server(&settings.service, limit).await?;
+    let host = format!("{}.{}.svc", server.name, server.namespace);
+    Ok((Route::Pods(server), host))
+}
+
+fn parse_server_name(name: &str) -> Result<ServerName<'static>, Error> {
+    ServerName::try_from(name.to_owned()).map_err(|_| Error::ServerName { name: name.to_owned() })
+}
+
+/// Opens the first connection. The client dials again when it breaks.
+async fn connect(dialer: Dialer, host: &str) -> Result<Client, Error> {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let connector = service_fn(move |_| {
+        let dialer = dialer.clone();
+        async move { dialer.dial().await.map(TokioIo::new).map_err(Arc::new) }
+    });
+    let endpoint = Endpoint::from_shared(format!("https://{host}")).map_err(Error::Transport)?;
+    let channel = endpoint
+        .user_agent(concat!("kubectl-replicas/", env!("CARGO_PKG_VERSION")))
+        .map_err(Error::Transport)?
+        .http2_keep_alive_interval(KEEPALIVE)
+        .connect_with_connector(connector)
+        .await
+        .map_err(|error| match find_cause::<Arc<dial::Error>>(&error) {
+            Some(dial) => Error::Dial(dial.clone()),
+            None => Error::Transport(error),
+        })?;
+    Ok(Client::new(status_details::check_answers(channel))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(MAX_MESSAGE))
+}

@@ -1,0 +1,69 @@
+use rcgen::{CertificateParams, DnType, KeyPair};
+
+use super::*;
+use crate::config::ServiceRef;
+
+fn pem(text: String) -> Option<Material> {
+    Some(Material::Inline(text.into_bytes()))
+}
+
+/// Valid settings, with one self-signed certificate for everything.
+fn settings() -> Settings {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "alice");
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    Settings {
+        ca: pem(certificate.clone()),
+        certificate: pem(certificate),
+        key: pem(key.serialize_pem()),
+        server_name: None,
+        service: ServiceRef::default(),
+        address: None,
+        path: Some("/home/me/config.yaml".into()),
+        login: None,
+    }
+}
+
+fn refusal(settings: &Settings) -> Error {
+    client_config(settings, Some("shop")).unwrap_err()
+}
+
+#[test]
+fn a_certificate_with_its_key_is_used_for_http2() {
+    assert_eq!(client_config(&settings(), None).unwrap().alpn_protocols, [ALPN]);
+}
+
+#[test]
+fn the_hint_for_a_missing_certificate_has_an_example() {
+    let error = refusal(&Settings { certificate: None, ..settings() });
+    assert_eq!(error.to_string(), "no client certificate is configured");
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("add it to /home/me/config.yaml:\n    contexts:\n      shop:\n        ca: "), "{hint}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = refusal(&Settings { ca: Some(Material::File("/nonexistent/ca.crt".into())), ..settings() });
+    assert_eq!(error.to_string(), "failed to read the CA certificate /nonexistent/ca.crt");
+}
+
+#[test]
+fn a_key_of_another_certificate_and_a_broken_key_have_their_errors() {
+    let other = KeyPair::generate().unwrap().serialize_pem();
+    assert!(matches!(refusal(&Settings { key: pem(other), ..settings() }), Error::OtherKey(_)));
+    let error = refusal(&Settings { key: pem("no key".to_owned()), ..settings() });
+    assert_eq!(error.to_string(), "(inline) holds no key in PEM");
+}
+
+#[test]
+fn an_expired_or_future_certificate_is_refused_before_any_connection() {
+    let settings = settings();
+    let origin = settings.certificate.unwrap();
+    let chain = read_chain("client certificate", &origin).unwrap();
+    let check = |now: &str| check_validity(&origin, &chain, now.parse().unwrap());
+    assert!(check("2026-01-01T00:00:00Z").is_ok());
+    let expired = check("5000-01-01T00:00:00Z").unwrap_err();
+    assert!(expired.to_string().starts_with("the client certificate of alice expired at 4096-01-01T"), "{expired}");
+    assert!(matches!(check("1970-01-01T00:00:00Z"), Err(Error::NotYet { .. })));
+}

@@ -38,7 +38,7 @@ stress: ## Run the tests that take minutes each, one after another
 	DRIFTS=$(DRIFTS) cargo test --workspace --test tests -- --ignored --nocapture --test-threads=1
 
 .PHONY: check
-check: sizes ## Check the format, the sizes, the lints and the unit tests
+check: sizes imports ## Check the format, the sizes, the imports, the lints and the unit tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace --lib --bins
@@ -51,6 +51,10 @@ sizes: ## Check that no Rust file has over 300 lines
 		/^mod tests \{/ { counts = 0 } \
 		counts && ++lines == 301 { print FILENAME ": over 300 lines without its tests"; failed = 1 } \
 		END { exit failed }'
+
+.PHONY: imports
+imports: ## Check that no files of a crate import each other in a circle
+	@cargo run --quiet -p imports -- proto/lib.rs server/src/lib.rs plugin/src/lib.rs tests/cluster/src/lib.rs tests/support/src/lib.rs
 
 # What the checks of the dependencies run.
 DENY_VERSION := 0.18.9

@@ -87,9 +87,10 @@ certificates: ## Make a CA, a server certificate and a client certificate
 
 .PHONY: chart
 chart: ## Write what follows from the Rust types and values.yaml: the chart's CRD, README and schema
-	cargo run --quiet -p chart --bin crd >$(CHART)/files/crd.yaml.new
+	cargo build --workspace --bins
+	target/debug/crd >$(CHART)/files/crd.yaml.new
 	mv $(CHART)/files/crd.yaml.new $(CHART)/files/crd.yaml
-	cargo run --quiet -p chart --bin values $(CHART)
+	target/debug/values $(CHART)
 
 .PHONY: lint-chart
 lint-chart: ## Check the chart; needs helm

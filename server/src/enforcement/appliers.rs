@@ -49,9 +49,8 @@ impl Appliers {
             let Some(entry) = owners.appliers().find(|applier| applier.manager == known.manager) else { return true };
             let has_applied_since = match known.time {
                 Some(_) => is_given_up || entry.time > known.time,
-                // The server did not watch then. An applier that still held the count has lost it by its own apply only
-                // if nobody took it. A 0 through /scale looks the same; then the server stays the owner, which is the
-                // lesser evil.
+                // The server did not watch then. If the count has no owner now, the applier gave it up by its own
+                // apply. A 0 through /scale looks the same: then the server stays the owner, which is the lesser evil.
                 None => owners.last().is_none(),
             };
             if has_applied_since && known.time.is_some() {

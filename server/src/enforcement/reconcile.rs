@@ -103,7 +103,7 @@ fn observe_appliers(target: &TargetState, memory: &Memory, decision: &mut Decisi
 /// The drift that a new state of a target is: somebody else wrote another count than desired.
 ///
 /// A difference that comes from a new desired count is no drift, as the target did not change. Neither is a write of ours.
-/// An applier that leaves the count out resets it and owns it no longer, so it is the actor where nobody else is.
+/// An applier that leaves the count out resets it and owns it no longer. It is the actor if no owner is left.
 fn drift(
     observation: &Observation,
     target: &TargetState,

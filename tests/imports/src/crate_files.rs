@@ -37,7 +37,8 @@ impl Crate {
             let folder = children.join(child);
             let candidates: [PathBuf; 2] = [folder.with_extension("rs"), folder.join("mod.rs")];
             let path = candidates.iter().find(|path| path.is_file());
-            let path = path.with_context(|| format!("there is no file of the module {child} in {}", children.display()))?;
+            let path =
+                path.with_context(|| format!("there is no file of the module {child} in {}", children.display()))?;
             self.add([&*module, std::slice::from_ref(child)].concat(), path, &folder)?;
         }
         self.modules.insert(module, file);

@@ -72,11 +72,7 @@ mod tests {
                 circle,
             ),
             ("a parent's own item", vec![("", "pub use a::A; pub struct R;"), ("a", "use crate::R;")], vec![]),
-            (
-                "in tests",
-                vec![("a", "use crate::b::B;"), ("b", "#[cfg(test)] mod tests { use crate::a::A; }")],
-                vec![],
-            ),
+            ("in tests", vec![("a", "use crate::b::B;"), ("b", "#[cfg(test)] mod tests { use crate::a::A; }")], vec![]),
         ] {
             assert_eq!(circles_of(&files), expected, "{name}");
         }

@@ -1,9 +1,8 @@
-//! Who may: the API server decides about every call, by its RBAC, as it does about kubectl's.
+//! Decides whether a caller may do something: the API server is asked, which decides by its RBAC as it does for kubectl.
 
 use std::{
     collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,77 +11,31 @@ use k8s_openapi::api::authorization::v1::{
     SubjectAccessReviewStatus,
 };
 use kube::{Api, Client, api::PostParams};
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use super::error::Error;
-use crate::{
-    resources::{GROUP, TargetKind},
-    tls::Identity,
-};
+use super::{action::Action, denial::Denial, error::Error};
+use crate::tls::Identity;
 
-/// How long an answer holds: a right that was taken away ends after this time, also on open watches.
+/// How long an answer holds. A right that was taken away ends within this time, also on open watches: DESIGN.md promises
+/// 10 s.
 pub(super) const FRESH: Duration = Duration::from_secs(10);
 
-/// How long an answer holds while the API server is out of reach: its rights cannot change meanwhile, and reads from the
-/// cache go on through its restart.
+/// How long an answer holds while the API server is out of reach. Its rights cannot change meanwhile, and reads from the
+/// index go on while it restarts.
 const STALE: Duration = Duration::from_secs(60);
 
-/// How many answers are kept, at a few hundred bytes each.
+/// The most answers that are kept, at a few hundred bytes each.
 const MAX_ANSWERS: usize = 4096;
 
-/// How long the API server may take to answer.
+/// The longest wait for an answer: a quarter of the time that a Set or Unset may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Something that a caller may or may not do, in the words of RBAC.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Action {
-    pub(super) verb: &'static str,
-    pub(super) group: String,
-    pub(super) resource: String,
-    /// The namespace; empty means all.
-    pub(super) namespace: String,
-    /// The name; empty means any.
-    pub(super) name: String,
-}
-
-/// An action that was refused, to whom, and where it would be allowed.
-#[derive(Debug)]
-pub(super) struct Denial {
-    user: String,
-    pub(super) action: Action,
-    /// Whether the roles are those of one namespace.
-    confined: bool,
-}
-
-impl Action {
-    /// An action on ReplicaCounts.
-    pub(super) fn on_counts(verb: &'static str, namespace: &str, name: &str) -> Self {
-        Self {
-            verb,
-            group: GROUP.to_owned(),
-            resource: "replicacounts".to_owned(),
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        }
-    }
-
-    /// To list the targets of a kind.
-    pub(super) fn list_targets(kind: &TargetKind, namespace: &str) -> Self {
-        Self {
-            verb: "list",
-            group: kind.group_kind.group.to_string(),
-            resource: kind.plural.clone(),
-            namespace: namespace.to_owned(),
-            name: String::new(),
-        }
-    }
-}
-
-/// Asks the API server who may do what.
+/// Asks the API server what callers may do, and keeps its answers for a short time.
 #[derive(Clone)]
 pub(super) struct Authorizer {
     client: Client,
-    /// The only namespace that is served: a Role there cannot give the right to ask about others.
+    /// The only namespace that is served, if there is one. A Role there allows only questions about that namespace.
     namespace: Option<String>,
     answers: Arc<Mutex<HashMap<Question, Answer>>>,
 }
@@ -100,27 +53,28 @@ impl Authorizer {
         Self { client, namespace, answers: Arc::default() }
     }
 
-    /// Refuses a caller who may not.
+    /// Refuses an action that the caller may not do.
     ///
-    /// Whoever may do it to every object in the namespace may do it to each: asked first, one answer holds for thousands.
-    pub(super) async fn check(&self, who: &Arc<Identity>, action: Action) -> Result<(), Error> {
-        if !who.user.is_empty() {
+    /// A caller who may do it to every object of the namespace may do it to each. That is asked first, so that one answer
+    /// serves thousands of names.
+    pub(super) async fn check(&self, caller: &Arc<Identity>, action: Action) -> Result<(), Error> {
+        if !caller.user.is_empty() {
             let to_any = Action { name: String::new(), ..action.clone() };
-            if self.allows(who, &to_any).await? || action != to_any && self.allows(who, &action).await? {
+            if self.is_allowed(caller, &to_any).await? || action != to_any && self.is_allowed(caller, &action).await? {
                 return Ok(());
             }
         }
-        Err(Error::Denied(Box::new(Denial { user: who.user.clone(), action, confined: self.namespace.is_some() })))
+        let (user, single_namespace) = (caller.user.clone(), self.namespace.is_some());
+        Err(Error::Denied(Box::new(Denial { user, action, single_namespace })))
     }
 
-    /// Whether a caller may.
-    async fn allows(&self, who: &Arc<Identity>, action: &Action) -> Result<bool, Error> {
-        let question = (who.clone(), action.clone());
-        let known = self.answers().get(&question).copied();
+    async fn is_allowed(&self, caller: &Arc<Identity>, action: &Action) -> Result<bool, Error> {
+        let question = (caller.clone(), action.clone());
+        let known = self.answers.lock().get(&question).copied();
         if let Some(answer) = known.filter(|answer| answer.at.elapsed() < FRESH) {
             return Ok(answer.allowed);
         }
-        match timeout(TIMEOUT, self.ask(who, action)).await {
+        match timeout(TIMEOUT, self.ask(caller, action)).await {
             Ok(Ok(allowed)) => {
                 self.remember(question, Answer { allowed, at: Instant::now() });
                 Ok(allowed)
@@ -135,7 +89,7 @@ impl Authorizer {
         }
     }
 
-    async fn ask(&self, who: &Identity, action: &Action) -> Result<bool, kube::Error> {
+    async fn ask(&self, caller: &Identity, action: &Action) -> Result<bool, kube::Error> {
         let attributes = ResourceAttributes {
             verb: Some(action.verb.to_owned()),
             group: Some(action.group.clone()),
@@ -145,8 +99,8 @@ impl Authorizer {
             ..ResourceAttributes::default()
         };
         let spec = SubjectAccessReviewSpec {
-            user: Some(who.user.clone()),
-            groups: Some(who.groups.clone()),
+            user: Some(caller.user.clone()),
+            groups: Some(caller.groups.clone()),
             resource_attributes: Some(attributes),
             ..SubjectAccessReviewSpec::default()
         };
@@ -166,7 +120,7 @@ impl Authorizer {
     }
 
     fn remember(&self, question: Question, answer: Answer) {
-        let mut answers = self.answers();
+        let mut answers = self.answers.lock();
         if answers.len() >= MAX_ANSWERS {
             answers.retain(|_, answer| answer.at.elapsed() < FRESH);
         }
@@ -174,59 +128,6 @@ impl Authorizer {
             answers.clear();
         }
         answers.insert(question, answer);
-    }
-
-    fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<Question, Answer>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Writes the refusal, and the command that would end it.
-impl fmt::Display for Denial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.user.is_empty() {
-            return f.write_str("the client certificate names no user: its common name is empty");
-        }
-        let Action { verb, group, resource, namespace, name } = &self.action;
-        write!(f, "user {:?} cannot {verb} {resource}.{group}", self.user)?;
-        if !name.is_empty() {
-            write!(f, " {name:?}")?;
-        }
-        match namespace.as_str() {
-            "" => f.write_str(" in all namespaces")?,
-            namespace => write!(f, " in namespace {namespace:?}")?,
-        }
-        write!(f, "; to allow it: {}", self.remedy())
-    }
-}
-
-impl Denial {
-    /// What the refusal is about, for programs.
-    pub(super) fn metadata(&self) -> [(&'static str, String); 4] {
-        let Action { verb, group, resource, namespace, .. } = &self.action;
-        [
-            ("user", self.user.clone()),
-            ("verb", (*verb).to_owned()),
-            ("resource", format!("{resource}.{group}")),
-            ("namespace", namespace.clone()),
-        ]
-    }
-
-    fn remedy(&self) -> String {
-        let role = match (&*self.action.group, self.action.verb) {
-            (GROUP, "get" | "list" | "watch") => "replica-count-manager-viewer",
-            (GROUP, _) => "replica-count-manager-editor",
-            _ => "view",
-        };
-        let (binding, place) = match self.action.namespace.as_str() {
-            "" => ("clusterrolebinding", String::new()),
-            namespace => ("rolebinding", format!(" --namespace={namespace}")),
-        };
-        let kind = if self.confined && role != "view" { "role" } else { "clusterrole" };
-        let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-        let name: String = self.user.chars().take(40).map(letter).collect();
-        let (name, user) = (name.trim_matches('-'), self.user.replace('\'', r"'\''"));
-        format!("kubectl create {binding} {name}-{role}{place} --{kind}={role} --user='{user}'")
     }
 }
 
@@ -239,11 +140,7 @@ mod tests {
 
     use super::*;
 
-    fn denial(user: &str, action: Action, confined: bool) -> String {
-        Denial { user: user.to_owned(), action, confined }.to_string()
-    }
-
-    /// An authorizer whose API server allows these names, and the names that it was asked about.
+    /// An authorizer whose API server allows these names, and the names in its questions.
     fn authorizer(allowed: &'static [&'static str]) -> (Authorizer, Arc<Mutex<Vec<String>>>) {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let log = asked.clone();
@@ -254,7 +151,7 @@ mod tests {
                 let review: SubjectAccessReview = serde_json::from_slice(&body)?;
                 let name = review.spec.resource_attributes.unwrap().name.unwrap();
                 let allowed = allowed.contains(&name.as_str());
-                log.lock().unwrap().push(name);
+                log.lock().push(name);
                 let answer = json!({"metadata": {}, "spec": {}, "status": {"allowed": allowed}});
                 Ok::<_, tower::BoxError>(Response::new(Body::from(answer.to_string().into_bytes())))
             }
@@ -264,41 +161,24 @@ mod tests {
 
     #[tokio::test]
     async fn one_answer_about_a_namespace_holds_for_every_name_in_it() {
-        let who = Arc::new(Identity { user: "alice".into(), groups: Vec::new() });
-        let set = |name: &str| Action::on_counts("update", "shop", name);
+        let alice = Arc::new(Identity { user: "alice".into(), groups: Vec::new() });
+        let set = |name: &str| Action::on_replica_counts("update", "shop", name);
         let (authorizer, asked) = self::authorizer(&[""]);
         for name in ["deployment.a", "deployment.b", "deployment.a"] {
-            assert!(authorizer.check(&who, set(name)).await.is_ok());
+            assert!(authorizer.check(&alice, set(name)).await.is_ok());
         }
-        assert_eq!(*asked.lock().unwrap(), [""]);
+        assert_eq!(*asked.lock(), [""]);
     }
 
     #[tokio::test]
     async fn without_a_right_to_the_namespace_each_name_is_asked_about() {
-        let who = Arc::new(Identity { user: "alice".into(), groups: Vec::new() });
-        let set = |name: &str| Action::on_counts("update", "shop", name);
+        let alice = Arc::new(Identity { user: "alice".into(), groups: Vec::new() });
+        let set = |name: &str| Action::on_replica_counts("update", "shop", name);
         let (authorizer, asked) = self::authorizer(&["deployment.a"]);
         for _ in 0..2 {
-            assert!(authorizer.check(&who, set("deployment.a")).await.is_ok());
-            assert!(matches!(authorizer.check(&who, set("deployment.b")).await, Err(Error::Denied(_))));
+            assert!(authorizer.check(&alice, set("deployment.a")).await.is_ok());
+            assert!(matches!(authorizer.check(&alice, set("deployment.b")).await, Err(Error::Denied(_))));
         }
-        assert_eq!(*asked.lock().unwrap(), ["", "deployment.a", "deployment.b"]);
-    }
-
-    #[test]
-    fn a_denial_says_who_lacks_what_where_and_what_would_grant_it() {
-        let set = || Action::on_counts("update", "shop", "deployment.web");
-        assert_eq!(
-            denial("alice@example.com", set(), false),
-            "user \"alice@example.com\" cannot update replicacounts.replica-count-manager.io \"deployment.web\" in \
-             namespace \"shop\"; to allow it: kubectl create rolebinding alice-example-com-replica-count-manager-editor --namespace=shop \
-             --clusterrole=replica-count-manager-editor --user='alice@example.com'"
-        );
-        assert!(denial("alice", set(), true).contains(" --role=replica-count-manager-editor "));
-        assert!(denial("o'neil", Action::on_counts("list", "", ""), false).ends_with(
-            "in all namespaces; to allow it: kubectl create clusterrolebinding o-neil-replica-count-manager-viewer \
-             --clusterrole=replica-count-manager-viewer --user='o'\\''neil'"
-        ));
-        assert!(denial("", set(), false).contains("names no user"));
+        assert_eq!(*asked.lock(), ["", "deployment.a", "deployment.b"]);
     }
 }

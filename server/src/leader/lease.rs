@@ -1,4 +1,4 @@
-//! What a Lease says, how long another replica may rely on it, and what to write into it: decided without a client.
+//! The Lease: who holds it, until when, and its content when we write it. Nothing here has a client.
 
 use std::time::Duration;
 
@@ -9,21 +9,30 @@ use k8s_openapi::{
 };
 use tokio::time::Instant;
 
-use super::LEASE_DURATION;
+/// How long other replicas leave a Lease alone that they do not see renewed. This, `RENEW_DEADLINE` and `RETRY` are the
+/// defaults of Kubernetes' own components: a restart of the API server costs no leader its term.
+pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 
-/// The Lease as it was seen last.
+/// How long a holder acts after it sent the last renewal that was stored. The rest of [`LEASE_DURATION`] is a reserve for
+/// writes under way and for clocks that run at different speeds.
+pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The pause between two renewals, and the shortest between two attempts to acquire the Lease.
+pub(super) const RETRY: Duration = Duration::from_secs(2);
+
+/// The Lease as it was observed last.
 #[derive(Default)]
-pub struct ObservedLease {
+pub(super) struct ObservedLease {
     lease: Option<Lease>,
-    /// When its content was first seen, by the clock of this process: those of others may be wrong.
+    /// When its content was first observed, by the clock of this process: the clocks of others may be wrong.
     since: Option<Instant>,
 }
 
 impl ObservedLease {
-    /// Takes in the Lease as it is now; `None` if there is none.
-    pub fn see(&mut self, lease: Option<Lease>, now: Instant) {
+    /// Records the Lease as it is now; `None` if there is none.
+    pub(super) fn observe(&mut self, lease: Option<Lease>, now: Instant) {
         let spec = |lease: &Option<Lease>| lease.as_ref().map(|lease| lease.spec.clone());
-        // A label on the Lease is no sign of life of its holder.
+        // Others may change the metadata: only a change of the spec shows that the holder lives.
         if self.since.is_none() || spec(&lease) != spec(&self.lease) {
             self.since = Some(now);
         }
@@ -31,34 +40,34 @@ impl ObservedLease {
     }
 
     /// The Lease, if there is one.
-    pub fn lease(&self) -> Option<&Lease> {
+    pub(super) fn lease(&self) -> Option<&Lease> {
         self.lease.as_ref()
     }
 
-    /// Who holds it, whether or not its time is up; empty if nobody does.
-    pub fn holder(&self) -> &str {
+    /// The holder, even if its time is up; empty if there is none.
+    pub(super) fn holder(&self) -> &str {
         let spec = self.lease.as_ref().and_then(|lease| lease.spec.as_ref());
         spec.and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
     }
 
-    /// When whoever holds it must have stopped, unless it is renewed; `None` if nobody holds it.
-    pub fn ends(&self) -> Option<Instant> {
+    /// When the holder must have stopped, unless it renews; `None` if there is no holder.
+    pub(super) fn ends(&self) -> Option<Instant> {
         let spec = self.lease.as_ref()?.spec.as_ref()?;
         let seconds = spec.lease_duration_seconds.and_then(|seconds| seconds.try_into().ok()).unwrap_or_default();
-        // Never less than our own: whatever somebody writes into it, a replica of ours holds for that long.
+        // Never less than our own, also if somebody wrote less into it: a replica of ours holds it for that long.
         let duration = Duration::from_secs(seconds).max(LEASE_DURATION);
         self.since.filter(|_| !self.holder().is_empty()).map(|since| since + duration)
     }
 
-    /// Whether one that is not this holder may still rely on it.
-    pub fn is_held_by_another_than(&self, identity: &str, now: Instant) -> bool {
+    /// Whether another holder than this one may still rely on it.
+    pub(super) fn is_held_by_another_than(&self, identity: &str, now: Instant) -> bool {
         self.holder() != identity && self.ends().is_some_and(|ends| now < ends)
     }
 }
 
-/// The Lease as its holder writes it: with the version that was seen, which makes a write in between a conflict.
-pub fn held(seen: Option<&Lease>, name: &str, identity: &str, now: Timestamp) -> Lease {
-    let mut lease = seen.cloned().unwrap_or_default();
+/// The Lease as its holder writes it. It carries the version that was observed, so that a write in between is a conflict.
+pub(super) fn held(observed: Option<&Lease>, name: &str, identity: &str, now: Timestamp) -> Lease {
+    let mut lease = observed.cloned().unwrap_or_default();
     lease.metadata.name = Some(name.to_owned());
     let renews = lease.spec.as_ref().is_some_and(|spec| spec.holder_identity.as_deref() == Some(identity));
     let before = lease.spec.take();
@@ -76,9 +85,9 @@ pub fn held(seen: Option<&Lease>, name: &str, identity: &str, now: Timestamp) ->
     lease
 }
 
-/// The Lease as its holder leaves it: anybody may take it at once.
-pub fn released(seen: &Lease, now: Timestamp) -> Lease {
-    let transitions = seen.spec.as_ref().and_then(|spec| spec.lease_transitions);
+/// The Lease as its holder leaves it: another replica may take it at once.
+pub(super) fn released(observed: &Lease, now: Timestamp) -> Lease {
+    let transitions = observed.spec.as_ref().and_then(|spec| spec.lease_transitions);
     let spec = LeaseSpec {
         holder_identity: Some(String::new()),
         lease_duration_seconds: Some(1),
@@ -87,5 +96,5 @@ pub fn released(seen: &Lease, now: Timestamp) -> Lease {
         lease_transitions: transitions,
         ..LeaseSpec::default()
     };
-    Lease { spec: Some(spec), ..seen.clone() }
+    Lease { spec: Some(spec), ..observed.clone() }
 }

@@ -1,5 +1,6 @@
 //! The Kubernetes objects that the server reads and writes, and the names it knows them by.
 
+pub mod api_errors;
 mod field_owners;
 #[cfg(test)]
 mod fuzz;

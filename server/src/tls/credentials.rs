@@ -1,4 +1,4 @@
-//! The server's certificate, read again when it changes: connections that are open stay, new ones get the new one.
+//! The server's certificate, read again when it changes: open connections stay, new ones get the new certificate.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,35 +9,43 @@ use rustls::ServerConfig;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
-use super::{Content, Error, Files, Loaded};
+use super::files::{Error, Files, PemBundle, ServerCertificate};
 use crate::{
-    pki::managed::Managed,
-    runtime::pod::Pod,
+    pki::managed::{ManagedCertificate, ManagedCertificates},
+    runtime::pod::PodEvents,
     telemetry::{self, Metrics},
 };
 
-/// How often the source is looked at. A Secret's volume swaps a symlink, which watches of files miss.
+/// How often the certificate is read. A Secret's volume swaps a symlink, which file watches miss.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long one look may take.
+/// The longest time that reading it may take: a managed one needs the API server.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where the server's certificate comes from.
+/// Where the server's certificate, its key and its authorities come from.
 #[derive(Clone)]
-pub enum Source {
-    /// Files, which somebody else keeps.
+pub(crate) enum PemSource {
+    /// Files that others renew.
     Files(Files),
     /// The CA that the server manages.
-    Managed(Arc<Managed>),
+    Managed(Arc<ManagedCertificates>),
+}
+
+/// A certificate as it was read.
+#[derive(Clone, PartialEq, Eq)]
+struct ReadCertificate {
+    pem: PemBundle,
+    /// The same, if the server manages it.
+    managed: Option<ManagedCertificate>,
 }
 
 /// The certificate in use.
-pub struct Credentials {
-    source: Source,
+pub(crate) struct Credentials {
+    source: PemSource,
     current: ArcSwap<ServerConfig>,
-    pod: Pod,
+    events: PodEvents,
     metrics: Arc<Metrics>,
-    first: Content,
+    first: ReadCertificate,
 }
 
 impl Credentials {
@@ -46,97 +54,99 @@ impl Credentials {
     /// # Errors
     ///
     /// Names what cannot be used, and why.
-    pub async fn load(source: Source, pod: Pod, metrics: Arc<Metrics>) -> Result<Self, anyhow::Error> {
+    pub(crate) async fn load(
+        source: PemSource,
+        events: PodEvents,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, anyhow::Error> {
         let first = source.read(None).await?;
-        let loaded = source.load(&first)?;
-        metrics.certificate_expiry.set(loaded.expires as f64);
-        Ok(Self { source, current: ArcSwap::new(loaded.config), pod, metrics, first })
+        let checked = source.check(&first)?;
+        metrics.certificate_expiry.set(checked.expires as f64);
+        Ok(Self { source, current: ArcSwap::new(checked.config), events, metrics, first })
     }
 
-    /// How to speak TLS with the next connection.
-    pub fn current(&self) -> Arc<ServerConfig> {
+    /// The configuration for the next connection.
+    pub(super) fn current(&self) -> Arc<ServerConfig> {
         self.current.load_full()
     }
 
-    /// Follows the source for as long as it is polled. What cannot be used leaves the certificate as it is.
-    pub async fn follow(&self) {
+    /// Reads the certificate at intervals for as long as it is polled. One that cannot be used leaves the last one in place.
+    pub(crate) async fn keep_current(&self) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut used = self.first.clone();
         let mut failing = false;
         loop {
             ticks.tick().await;
-            let read = match timeout(TIMEOUT, self.source.read(Some(&used))).await {
-                Ok(read) => read,
-                Err(_) => Err(anyhow!("no answer within {TIMEOUT:?}")),
-            };
-            let changed = match read {
-                Ok(content) if content == used => Ok(()),
-                Ok(content) => match self.source.load(&content) {
-                    Ok(loaded) => {
-                        self.publish(loaded);
-                        used = content;
-                        Ok(())
-                    }
-                    Err(error) => Err(error.into()),
-                },
-                Err(error) => Err(error),
-            };
-            if changed.is_err() {
+            let result = self.refresh(&mut used).await;
+            if result.is_err() {
                 self.metrics.certificate_failures.inc();
             }
-            // Said once: what is wrong stays wrong until somebody mends it.
-            match &changed {
-                Err(error) if !failing => {
-                    let error = telemetry::chain(error.as_ref());
-                    warn!(error, "changed certificate cannot be used, keeping the one before");
-                    let note = format!("the certificate cannot be used, the one before stays in use: {error}");
-                    self.pod.tell(EventType::Warning, "CertificateUnusable", "ReadCertificate", &note).await;
-                }
-                Ok(()) if failing => {
-                    info!("the certificate can be used again");
-                    let note = "the certificate can be used again";
-                    self.pod.tell(EventType::Normal, "CertificateUsable", "ReadCertificate", note).await;
-                }
-                _ => {}
-            }
-            failing = changed.is_err();
+            self.report(&result, failing).await;
+            failing = result.is_err();
         }
     }
 
-    fn publish(&self, loaded: Loaded) {
-        self.metrics.certificate_expiry.set(loaded.expires as f64);
-        self.current.store(loaded.config);
-        info!(expires = loaded.expires, "certificate reloaded");
+    async fn refresh(&self, used: &mut ReadCertificate) -> Result<(), anyhow::Error> {
+        let read = timeout(TIMEOUT, self.source.read(Some(used))).await;
+        let read = read.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}")))?;
+        if read != *used {
+            self.publish(self.source.check(&read)?);
+            *used = read;
+        }
+        Ok(())
+    }
+
+    /// Reports a problem once, and its end: it lasts until somebody repairs the certificate.
+    async fn report(&self, result: &Result<(), anyhow::Error>, was_failing: bool) {
+        match result {
+            Err(error) if !was_failing => {
+                let error = telemetry::chain(error.as_ref());
+                warn!(error, "changed certificate cannot be used, keeping the one before");
+                let note = format!("the certificate cannot be used, the one before stays in use: {error}");
+                self.events.record(EventType::Warning, "CertificateUnusable", "ReadCertificate", &note).await;
+            }
+            Ok(()) if was_failing => {
+                info!("the certificate can be used again");
+                let note = "the certificate can be used again";
+                self.events.record(EventType::Normal, "CertificateUsable", "ReadCertificate", note).await;
+            }
+            _ => {}
+        }
+    }
+
+    fn publish(&self, certificate: ServerCertificate) {
+        self.metrics.certificate_expiry.set(certificate.expires as f64);
+        self.current.store(certificate.config);
+        info!(expires = certificate.expires, "certificate reloaded");
     }
 }
 
-impl Source {
-    /// Reads what is there now. A managed certificate stays the one that is in use while it can.
-    async fn read(&self, current: Option<&Content>) -> Result<Content, anyhow::Error> {
+impl PemSource {
+    /// Reads what is there now. A managed certificate stays the `used` one as long as possible.
+    async fn read(&self, used: Option<&ReadCertificate>) -> Result<ReadCertificate, anyhow::Error> {
         match self {
-            Self::Files(files) => Ok(files.read()?),
+            Self::Files(files) => Ok(ReadCertificate { pem: files.read()?, managed: None }),
             Self::Managed(managed) => {
-                let current = current.and_then(|current| current.managed.as_ref());
-                let certificate = managed.certificate(current).await?;
-                Ok(Content {
+                let certificate = managed.certificate(used.and_then(|used| used.managed.as_ref())).await?;
+                let pem = PemBundle {
                     certificate: certificate.chain.clone().into_bytes(),
                     key: certificate.key.clone().into_bytes(),
-                    ca: certificate.authorities.clone().into_bytes(),
-                    managed: Some(certificate),
-                })
+                    authorities: certificate.authorities.clone().into_bytes(),
+                };
+                Ok(ReadCertificate { pem, managed: Some(certificate) })
             }
         }
     }
 
-    fn load(&self, content: &Content) -> Result<Loaded, Error> {
+    fn check(&self, read: &ReadCertificate) -> Result<ServerCertificate, Error> {
         match self {
-            Self::Files(files) => files.load(content),
-            // For messages alone: nothing is read from there.
+            Self::Files(files) => files.check(&read.pem),
+            // Names for error messages only: no such files are read.
             Self::Managed(_) => {
                 let [certificate, key, ca] =
                     ["certificate", "key", "CA"].map(|part| format!("the managed {part}").into());
-                Files { certificate, key, ca }.load(content)
+                Files { certificate, key, ca }.check(&read.pem)
             }
         }
     }

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
+    check::CheckArgs,
     enforcement::OwnershipMode,
     leader::LeaseArgs,
     pki::{managed::ManagedArgs, signer::SignerArgs},
-    runtime::check::CheckArgs,
     runtime::pod::PodArgs,
     telemetry::LogFormat,
     tls::Files,
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug, Parser)]
 #[command(version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Args {
-    /// What to do instead of serving
+    /// Another task instead of serving
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, env, default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
 
-    /// Where the certificates come from
+    /// Source of the certificates
     #[arg(long, env, default_value = "files", value_name = "SOURCE")]
     pub certificates: CertificateSource,
 
@@ -73,24 +73,24 @@ pub struct Args {
     #[arg(long, env, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub max_replicas: i32,
 
-    /// What becomes of the ownership of a count that was put back, as server-side apply tracks it
+    /// Whether to give the ownership of a corrected count, which server-side apply tracks, back to its appliers
     #[arg(long, env, default_value = "giveBack", value_name = "MODE")]
     pub ownership: OwnershipMode,
 }
 
-/// Where the certificates come from.
+/// Source of the certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CertificateSource {
-    /// The files that the next three flags name, which somebody else keeps
+    /// Files that others renew: --cert-file, --key-file and --ca-cert-file
     Files,
-    /// A CA in a Secret, which the server makes and renews by itself
+    /// A CA in a Secret that the server creates and renews
     Managed,
 }
 
-/// What else the program does.
+/// Another task instead of serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Call a server over mutual TLS, and succeed if it says that it serves
+    /// Call a server over mutual TLS, and succeed if it serves
     Check(CheckArgs),
 }
 

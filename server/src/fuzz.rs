@@ -1,4 +1,4 @@
-//! The settings.
+//! Fuzz target: the settings.
 
 use clap::Parser;
 

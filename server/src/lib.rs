@@ -1,4 +1,4 @@
-//! Keeps Kubernetes replica counts where they were set: the library of the server, `replica-count-manager`.
+//! The server `replica-count-manager`, which keeps Kubernetes replica counts where they were set.
 //!
 //! ```text
 //! API server ──watch──▶ index ──events──▶ enforcement ──/scale──▶ API server
@@ -9,22 +9,27 @@
 //!
 //! # Layout
 //!
+//! A module imports only from those below it:
+//!
 //! * [`run`]: puts the parts together, and stops them in order
 //! * [`args`]: the settings
-//! * [`resources`]: the Kubernetes objects that the server reads and writes
-//! * [`index`]: what the watches know
+//! * [`check`]: the command that calls another server
+//! * `grpc`: the gRPC services
 //! * [`enforcement`]: keeps every managed target at its desired count
-//! * [`grpc`]: the gRPC services
+//! * [`tls`]: mutual TLS
+//! * [`pki`]: the certificates that the server issues
 //! * [`leader`]: elects the replica that enforces
-//! * [`tls`], [`pki`]: mutual TLS, and the certificates that the server issues
+//! * [`runtime`]: signals, threads, the pod, readiness, the client of the API server
+//! * [`index`]: what the watches know
 //! * [`telemetry`]: logs and metrics
-//! * [`runtime`]: signals, threads, readiness, the client of the API server
+//! * [`resources`]: the Kubernetes objects that the server reads and writes
 
 pub mod args;
+pub mod check;
 pub mod enforcement;
 #[cfg(test)]
 mod fuzz;
-pub mod grpc;
+mod grpc;
 pub mod index;
 pub mod leader;
 pub mod pki;

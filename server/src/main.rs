@@ -1,4 +1,4 @@
-//! `replica-count-manager`: the server. Parses, binds, runs; or checks another server.
+//! `replica-count-manager`: parses the settings, then runs the server or checks another one.
 
 use std::process::ExitCode;
 
@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use replica_count_manager::{
     args::{Args, Command},
+    check,
     run::Server,
-    runtime::check,
     runtime::shutdown::Signals,
     telemetry::{self, LogFormat},
 };
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Without a log, because of its own settings, there is only the terminal.
+            // With a bad LOG_LEVEL there is no log to write to.
             if in_json && dispatcher::has_been_set() {
                 error!(error = format!("{error:#}"), "failed");
             } else {
@@ -43,7 +43,7 @@ fn run(args: Args) -> Result<(), anyhow::Error> {
     })
 }
 
-/// The first signal stops in order, the second at once.
+/// Serves until the first signal, which stops in order; a second one stops at once.
 async fn serve(args: Args) -> Result<(), anyhow::Error> {
     let mut signals = Signals::listen().context("failed to listen for signals")?;
     let server = Server::bind(args).await?;

@@ -1,4 +1,4 @@
-//! Binds everything, then runs everything until one part ends or the process is told to stop.
+//! Binds the listeners, runs all parts until one ends or the process is to stop, and stops them in order.
 
 use std::{
     io,
@@ -19,46 +19,43 @@ use crate::{
     enforcement, grpc,
     index::{Index, kind_watches, watch_handlers},
     leader::{Elector, Leadership},
-    pki::{managed::Managed, signer::Signer},
-    runtime::admin,
-    runtime::client,
-    runtime::pod::Pod,
-    runtime::readiness::Readiness,
-    runtime::thread,
+    pki::{managed::ManagedCertificates, signer::Signer},
+    runtime::{admin, client, pod::PodEvents, readiness::Readiness, thread},
     telemetry::Metrics,
-    tls::{self, Credentials},
+    tls::{self, Credentials, PemSource},
 };
 
-/// How long calls are still served after the signal to stop: until every client's list of endpoints has left us out.
+/// How long calls are still served after the server has turned unready: every client's list of endpoints drops it by then.
 const LAME_DUCK: Duration = Duration::from_secs(5);
 
-/// How long the last writes and the release of the Lease may take, which come before that.
+/// The longest time for the last writes and the release of the Lease, which come before that.
 const RESIGN: Duration = Duration::from_secs(5);
 
-/// How long open calls may take to end after the lame duck. Together with the others, within a pod's 30 seconds.
+/// The longest time for open calls to end after that. All three together stay below the 30 s that Kubernetes gives a pod
+/// to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// How long the API server may take to accept a connection.
+/// The longest time that the API server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A server that listens and does not serve yet.
+/// A server that listens but does not serve yet.
 pub struct Server {
     args: Args,
     grpc: TcpListener,
     http: TcpListener,
     credentials: Arc<Credentials>,
-    /// What signs the certificates of clients, if the server does.
+    /// Signs the certificates of clients, if the settings ask for it.
     signer: Option<Signer>,
     metrics: Arc<Metrics>,
-    /// The API server, for what serves.
+    /// The API server's client for serving.
     client: Client,
     enforcing: Enforcing,
-    /// What makes this replica the leader, unless it is the only one.
+    /// Makes this replica the leader, unless it is the only one.
     elector: Option<Elector>,
     leadership: Leadership,
 }
 
-/// What enforces shares no thread with what serves, and no connection to the API server.
+/// The thread and the client of enforcement. It shares neither with serving, so that calls do not delay corrections.
 struct Enforcing {
     thread: Handle,
     client: Client,
@@ -83,14 +80,15 @@ impl Server {
         let client = connect()?;
         let thread = thread::start("enforcing").context("failed to start a thread")?;
         let enforcing = {
-            // A client has a task of its own, on the thread that it is built on.
+            // A client spawns a task, on the thread that builds it.
             let _enter = thread.enter();
             Enforcing { client: connect()?, thread: thread.clone() }
         };
         let (source, signer) = certificates(&args, &client)?;
-        let pod = Pod::new(client.clone(), &args.pod);
-        let credentials =
-            Credentials::load(source, pod, metrics.clone()).await.context("failed to load the server's certificate")?;
+        let events = PodEvents::new(client.clone(), &args.pod);
+        let credentials = Credentials::load(source, events, metrics.clone())
+            .await
+            .context("failed to load the server's certificate")?;
         let (elector, leadership) = election(&args, &enforcing.client, &metrics)?;
         let grpc = listen(args.grpc_address).await.context("failed to listen on GRPC_ADDRESS")?;
         let http = listen(args.http_address).await.context("failed to listen on HTTP_ADDRESS")?;
@@ -99,29 +97,33 @@ impl Server {
         Ok(Self { args, grpc, http, credentials, signer, metrics, client, enforcing, elector, leadership })
     }
 
-    /// Runs until `shutdown`, then stops in order: no longer the leader, unready, closed to new calls after a while, and
-    /// done.
+    /// Runs until `shutdown`, then stops in order: it gives up leading, turns unready, serves on for a while, closes to new
+    /// calls, and ends.
     ///
     /// # Errors
     ///
-    /// When a part ended that should not have: the process is better restarted.
+    /// When a part ends early. Restarting the process repairs that.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), anyhow::Error> {
         let Self { args, grpc, http, credentials, signer, metrics, client, enforcing, elector, leadership } = self;
         let index = Arc::new(Index::new(metrics.watches.clone()));
         let stages = Stages::default();
         let readiness = Readiness::new(index.clone(), stages.draining.clone());
-        let (reporter, health) = grpc::health().await;
+        let (reporter, health) = grpc::health::service().await;
 
         let mut parts = Parts { tasks: JoinSet::new(), stop: stages.stopped.clone(), enforcing: enforcing.thread };
-        parts.follow(&enforcing.client, args.namespace(), &index);
+        parts.watch_cluster(&enforcing.client, args.namespace(), &index);
         let reloading = credentials.clone();
-        parts.spawn("watch of the certificate", async move { reloading.follow().await });
+        parts.spawn("watch of the certificate", async move { reloading.keep_current().await });
         if let Some(signer) = signer {
             parts.spawn("signer", signer.run());
         }
         let (watching, watch_client) = (readiness.clone(), enforcing.client.clone());
-        // On the thread that it tells of: with that one stuck, this replica is not ready.
-        parts.enforce("readiness", async move { watching.watch(watch_client, reporter).await });
+        let report = move |ready| {
+            let reporter = reporter.clone();
+            async move { grpc::health::report(&reporter, ready).await }
+        };
+        // On the thread of enforcement: if that thread is stuck, this replica turns unready.
+        parts.enforce("readiness", async move { watching.watch(watch_client, report).await });
         parts.spawn("http", admin::serve(http, readiness, metrics.clone()));
         let (ownership, max_replicas) = (args.ownership, args.max_replicas);
         let context =
@@ -138,23 +140,23 @@ impl Server {
     }
 }
 
-/// Where the certificates come from, and what signs those of clients.
-fn certificates(args: &Args, client: &Client) -> Result<(tls::Source, Option<Signer>), anyhow::Error> {
+/// The source of the server's certificate, and the signer of clients' certificates if the settings ask for one.
+fn certificates(args: &Args, client: &Client) -> Result<(PemSource, Option<Signer>), anyhow::Error> {
     match args.certificates {
         CertificateSource::Files if args.signer.sign_clients => {
-            bail!("SIGN_CLIENTS needs CERTIFICATES=managed: there is no CA to sign with")
+            bail!("SIGN_CLIENTS needs CERTIFICATES=managed: otherwise there is no CA to sign with")
         }
-        CertificateSource::Files => Ok((tls::Source::Files(args.files.clone()), None)),
+        CertificateSource::Files => Ok((PemSource::Files(args.files.clone()), None)),
         CertificateSource::Managed => {
-            let managed = Arc::new(Managed::new(client, args.managed.clone(), &args.pod.pod_namespace)?);
+            let managed = Arc::new(ManagedCertificates::new(client, args.managed.clone(), &args.pod.pod_namespace)?);
             let signer =
                 args.signer.sign_clients.then(|| Signer::new(client.clone(), managed.clone(), args.signer.clone()));
-            Ok((tls::Source::Managed(managed), signer))
+            Ok((PemSource::Managed(managed), signer))
         }
     }
 }
 
-/// What makes this replica the leader, and how to know; without a Lease it is the only one.
+/// The elector, and the leadership that it decides. Without a Lease, this replica is the only one and leads.
 fn election(
     args: &Args,
     client: &Client,
@@ -171,19 +173,19 @@ fn election(
 /// The steps of a stop, in order.
 #[derive(Default)]
 struct Stages {
-    /// Writes nothing any more of its own accord.
+    /// Enforcement writes what is under way and then stops.
     resigning: CancellationToken,
-    /// Has left that to another replica.
+    /// The Lease is free for another replica.
     resigned: CancellationToken,
-    /// Not ready any more, and still serving.
+    /// The server is not ready any more, but still serves.
     draining: CancellationToken,
-    /// Closed to new calls; watches end.
+    /// The server takes no new calls; watches end.
     closing: CancellationToken,
-    /// All parts end.
+    /// All parts end at once.
     stopped: CancellationToken,
 }
 
-/// The parts of the server that run until it stops.
+/// The parts of the server that run until it stops. Each returns its name when it ends.
 struct Parts {
     tasks: JoinSet<&'static str>,
     stop: CancellationToken,
@@ -191,18 +193,18 @@ struct Parts {
 }
 
 impl Parts {
-    /// Starts a part of what serves.
+    /// Starts a part of serving.
     fn spawn(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(named(name, self.stop.clone().run_until_cancelled_owned(part)));
     }
 
-    /// Starts a part of what enforces.
+    /// Starts a part of enforcement, on its thread.
     fn enforce(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
         let part = self.stop.clone().run_until_cancelled_owned(part);
         self.tasks.spawn_on(named(name, part), &self.enforcing);
     }
 
-    /// Writes while this replica leads. The Lease is given up once the last write has ended.
+    /// Starts the controller and the elector. The elector releases the Lease after the controller's last write.
     fn lead(
         &mut self,
         writing: impl Future<Output = ()> + Send + 'static,
@@ -225,7 +227,7 @@ impl Parts {
         self.tasks.spawn_on(controller, &self.enforcing);
     }
 
-    fn follow(&mut self, client: &Client, namespace: Option<String>, index: &Arc<Index>) {
+    fn watch_cluster(&mut self, client: &Client, namespace: Option<String>, index: &Arc<Index>) {
         let counts = watch_handlers::watch_replica_counts(index.clone(), client.clone(), namespace.clone());
         self.enforce("watch of ReplicaCounts", counts);
         let autoscalers = watch_handlers::watch_autoscalers(index.clone(), client.clone(), namespace.clone());
@@ -262,7 +264,7 @@ async fn supervise(
         served = &mut serving => return Err(ended_early(served)),
     }
     stages.draining.cancel();
-    // Serving goes on while clients learn that this replica is not ready.
+    // Clients that do not know yet that this replica is not ready still get answers.
     if let Ok(served) = timeout(LAME_DUCK, &mut serving).await {
         return Err(ended_early(served));
     }
@@ -276,7 +278,7 @@ async fn supervise(
     Ok(())
 }
 
-/// Listens; on IPv4 alone where `[::]` is asked for and the machine has no IPv6.
+/// Listens. If the address is `[::]` and the machine has no IPv6, it listens on IPv4 alone.
 async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {

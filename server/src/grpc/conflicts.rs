@@ -1,32 +1,45 @@
-//! Who else decides about a count: a Set by us would be undone, or undo what somebody else means.
+//! Checks for others who decide about a count: they would undo a Set, or a Set would undo theirs.
+
+use contract::names::reasons;
 
 use super::error::Error;
-use crate::resources::{ReplicaCountState, TargetKey, TargetState};
+use crate::resources::{ReplicaCount, ReplicaCountState, ScaleTargetRef, TargetKey, TargetState};
 
 /// Refuses a target that an autoscaler scales.
 pub(super) fn check_autoscaler(key: &TargetKey, autoscaler: Option<&str>) -> Result<(), Error> {
     let Some(autoscaler) = autoscaler else { return Ok(()) };
     let message =
         format!("HorizontalPodAutoscaler {autoscaler} scales {key}: delete it first, or force the count against it");
-    Err(Error::Precondition { reason: "AUTOSCALED", message })
+    Err(Error::Precondition { reason: reasons::AUTOSCALED, message })
 }
 
-/// Refuses a ReplicaSet that another object controls, which would put its own count back at once.
+/// Refuses a ReplicaSet that another object controls: its controller would put its own count back at once.
 pub(super) fn check_controller(key: &TargetKey, target: Option<&TargetState>) -> Result<(), Error> {
     match target.and_then(|target| target.controller.as_deref()) {
         Some(controller) if key.kind.is_replica_set() => {
-            let message = format!("{controller} decides about the count of {key}: set that one");
-            Err(Error::Precondition { reason: "CONTROLLED", message })
+            let message = format!("{controller} controls the count of {key}: set the count of {controller} instead");
+            Err(Error::Precondition { reason: reasons::CONTROLLED, message })
         }
         _ => Ok(()),
     }
 }
 
-/// Refuses a `ReplicaCount` that another tool keeps: its next sync would undo what is written here.
+/// Refuses a `ReplicaCount` that another tool manages: the tool's next sync would undo our write.
 pub(super) fn check_managed_by(key: &TargetKey, count: &ReplicaCountState) -> Result<(), Error> {
     let Some(managed_by) = &count.managed_by else { return Ok(()) };
     let name = key.replica_count_name();
     let message =
         format!("ReplicaCount {name} belongs to {managed_by}: change it there, or force the change against it");
-    Err(Error::Precondition { reason: "OWNED_BY_OTHER", message })
+    Err(Error::Precondition { reason: reasons::OWNED_BY_OTHER, message })
+}
+
+/// Refuses a `ReplicaCount` of another target which leads to the same object name.
+pub(super) fn check_target(key: &TargetKey, count: &ReplicaCount) -> Result<(), Error> {
+    if count.target()? == *key {
+        return Ok(());
+    }
+    let ScaleTargetRef { api_version, kind, .. } = &count.spec.scale_target_ref;
+    let name = key.replica_count_name();
+    let message = format!("ReplicaCount {name} belongs to another target of the same name: {api_version} {kind}");
+    Err(Error::Precondition { reason: reasons::NAME_TAKEN, message })
 }

@@ -1,5 +1,6 @@
-//! What is known of a target, as `replicas.v1` shows it.
+//! Converts what the index knows of a target to messages of `replicas.v1`.
 
+use contract::replicas::v1;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 
@@ -7,19 +8,18 @@ use crate::{
     index::TargetSnapshot,
     resources::{Change, Drift, Drifter, Override, TargetKey},
 };
-use contract::replicas::v1;
 
-/// Shows a target and its `ReplicaCount`, if it has one.
+/// Converts a target and its `ReplicaCount`, if it has one.
 ///
-/// The current counts are the cache's; the history is the status's, which follows a moment later.
-pub(super) fn replica_count(seen: &TargetSnapshot, now: Timestamp) -> v1::ReplicaCount {
-    let shown = v1::ReplicaCount {
-        target: Some(target(&seen.key)),
-        observed: seen.target.as_ref().and_then(|target| target.replicas),
-        ready: seen.target.as_ref().and_then(|target| target.ready),
+/// The current counts are the index's. The history is the status's, which the leader writes a moment later.
+pub(super) fn replica_count(snapshot: &TargetSnapshot, now: Timestamp) -> v1::ReplicaCount {
+    let unmanaged = v1::ReplicaCount {
+        target: Some(target(&snapshot.key)),
+        observed: snapshot.target.as_ref().and_then(|target| target.replicas),
+        ready: snapshot.target.as_ref().and_then(|target| target.ready),
         ..v1::ReplicaCount::default()
     };
-    let Some(count) = &seen.count else { return shown };
+    let Some(count) = &snapshot.count else { return unmanaged };
     let status = &count.status;
     v1::ReplicaCount {
         desired: count.spec.desired(now),
@@ -35,11 +35,11 @@ pub(super) fn replica_count(seen: &TargetSnapshot, now: Timestamp) -> v1::Replic
         changes: status.changes.iter().map(change).collect(),
         conditions: status.conditions.iter().map(condition).collect(),
         resource_version: count.resource_version.to_string(),
-        ..shown
+        ..unmanaged
     }
 }
 
-/// Shows a target's key.
+/// Converts a target's key.
 pub(super) fn target(key: &TargetKey) -> v1::Target {
     v1::Target {
         namespace: key.namespace.to_string(),
@@ -105,7 +105,7 @@ fn micro(time: &MicroTime) -> prost_types::Timestamp {
 }
 
 fn timestamp(time: Timestamp) -> prost_types::Timestamp {
-    // jiff counts seconds towards zero, protobuf downwards.
+    // jiff rounds the seconds towards zero and has negative nanoseconds before 1970; protobuf rounds down.
     let (seconds, nanos) = (time.as_second(), time.subsec_nanosecond());
     if nanos < 0 {
         prost_types::Timestamp { seconds: seconds - 1, nanos: nanos + 1_000_000_000 }

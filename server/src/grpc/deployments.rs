@@ -1,19 +1,16 @@
-//! `proto.DeploymentsService`: a translation of `replicas.v1.ReplicasService` for Deployments.
+//! `proto.DeploymentsService`: translates to the RPCs of `replicas.v1.ReplicasService`, for Deployments.
 
-use tonic::{Request, Response, Status};
-
-use super::{
-    error::Error,
-    replicas::{Replicas, caller},
-};
-use crate::resources::{GroupKind, TargetKey};
 use contract::{
     deployments::{self as proto, deployments_service_server::DeploymentsService},
     replicas::v1,
 };
+use tonic::{Request, Response, Status};
+
+use super::{backend::Backend, caller::caller, error::Error, get, list, set};
+use crate::resources::{GroupKind, TargetKey};
 
 /// The service.
-pub(super) struct Deployments(pub(super) Replicas);
+pub(super) struct Deployments(pub(super) Backend);
 
 #[tonic::async_trait]
 impl DeploymentsService for Deployments {
@@ -21,14 +18,14 @@ impl DeploymentsService for Deployments {
         &self,
         request: Request<proto::ListDeploymentsRequest>,
     ) -> Result<Response<proto::ListDeploymentsResponse>, Status> {
-        let who = caller(&request)?;
+        let caller = caller(&request)?;
         let namespace = request.into_inner().namespace;
         let mut response = proto::ListDeploymentsResponse::default();
         let mut page_token = String::new();
         loop {
             let request =
                 v1::ListReplicaCountsRequest { namespace: namespace.clone(), page_token, ..Default::default() };
-            let page = self.0.list(&who, request).await.map_err(Error::for_deployments)?;
+            let page = list::list(&self.0, &caller, request).await.map_err(Error::for_deployments)?;
             response.deployments_replica_config.extend(page.replica_counts.into_iter().filter_map(config));
             if page.next_page_token.is_empty() {
                 return Ok(Response::new(response));
@@ -41,11 +38,15 @@ impl DeploymentsService for Deployments {
         &self,
         request: Request<proto::GetDeploymentRequest>,
     ) -> Result<Response<proto::GetDeploymentResponse>, Status> {
-        let who = caller(&request)?;
+        let caller = caller(&request)?;
         let proto::GetDeploymentRequest { name, namespace } = request.into_inner();
         let request =
             v1::GetReplicaCountRequest { target: Some(target(&namespace, &name)), min_resource_version: String::new() };
-        let count = self.0.get(&who, request).await.map_err(Error::for_deployments)?.replica_count.unwrap_or_default();
+        let count = get::get(&self.0, &caller, request)
+            .await
+            .map_err(Error::for_deployments)?
+            .replica_count
+            .unwrap_or_default();
         if count.observed.is_none() {
             return Err(Error::TargetNotFound(TargetKey::new(&namespace, "", "", &name).map_err(Error::from)?).into());
         }
@@ -61,11 +62,11 @@ impl DeploymentsService for Deployments {
         &self,
         request: Request<proto::SetDeploymentRequest>,
     ) -> Result<Response<proto::SetDeploymentResponse>, Status> {
-        let who = caller(&request)?;
+        let caller = caller(&request)?;
         let proto::SetDeploymentRequest { name, namespace, replicas } = request.into_inner();
         let request =
             v1::SetReplicaCountRequest { target: Some(target(&namespace, &name)), replicas, ..Default::default() };
-        let set = self.0.set(&who, request).await.map_err(Error::for_deployments)?;
+        let set = set::set(&self.0, &caller, request).await.map_err(Error::for_deployments)?;
         Ok(Response::new(proto::SetDeploymentResponse {
             name,
             namespace,

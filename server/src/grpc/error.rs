@@ -1,22 +1,20 @@
-//! Why a call is refused, and what it looks like on the wire.
+//! The errors of calls, and their form on the wire.
 
 use std::collections::HashMap;
 
+use contract::names::{GROUP, reasons};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::authz::Denial;
+use super::denial::Denial;
 use crate::{
     index::discovery,
-    resources::{InvalidTarget, TargetKey},
+    resources::{InvalidTarget, TargetKey, api_errors},
     runtime::limiter::Exhausted,
     telemetry,
 };
 
-/// The domain of our reasons in `google.rpc.ErrorInfo`.
-const DOMAIN: &str = "replica-count-manager.io";
-
-/// Why a call is refused.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("{field} {problem}")]
@@ -43,17 +41,17 @@ pub(super) enum Error {
     TooManyWatches(Exhausted),
     #[error("the server is stopping; watch again")]
     Stopping,
-    #[error("{0} was changed by others at the same time, again and again; try again")]
+    #[error("{0} was changed by others during every attempt; try again")]
     Contended(TargetKey),
     #[error("the API server refused: {0}")]
     Refused(String),
-    #[error("the API server forbids it to the server: {0}")]
+    #[error("the API server does not allow this to the server: {0}")]
     Forbidden(String),
     #[error("the namespace is being deleted: {0}")]
     NamespaceTerminating(String),
     #[error("the API server failed: {0}")]
     Failed(String),
-    #[error("failed to reach the API server: {0}; whether the write took place is not known, try again")]
+    #[error("failed to reach the API server: {0}; a write may have taken place, try again")]
     Unreachable(String),
 }
 
@@ -62,36 +60,35 @@ impl Error {
         Self::Invalid { field, problem: problem.into() }
     }
 
-    /// The reason, which never changes its meaning.
-    pub(super) fn reason(&self) -> &'static str {
-        self.kind().1
+    /// The stable reason, as ErrorInfo carries it.
+    fn reason(&self) -> &'static str {
+        self.code_and_reason().1
     }
 
-    /// The status code and the stable reason.
-    fn kind(&self) -> (Code, &'static str) {
+    fn code_and_reason(&self) -> (Code, &'static str) {
         match self {
-            Self::Invalid { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
-            Self::TargetNotFound(_) => (Code::NotFound, "TARGET_NOT_FOUND"),
-            Self::NamespaceNotFound(_) => (Code::NotFound, "NAMESPACE_NOT_FOUND"),
-            Self::NotManaged(_) => (Code::NotFound, "NOT_MANAGED"),
+            Self::Invalid { .. } => (Code::InvalidArgument, reasons::INVALID_FIELD),
+            Self::TargetNotFound(_) => (Code::NotFound, reasons::TARGET_NOT_FOUND),
+            Self::NamespaceNotFound(_) => (Code::NotFound, reasons::NAMESPACE_NOT_FOUND),
+            Self::NotManaged(_) => (Code::NotFound, reasons::NOT_MANAGED),
             Self::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
-            Self::Denied(_) => (Code::PermissionDenied, "FORBIDDEN"),
-            Self::RightsChanged => (Code::Aborted, "RIGHTS_CHANGED"),
-            Self::NotSynced => (Code::Unavailable, "NOT_SYNCED"),
-            Self::Behind(_) => (Code::Unavailable, "CACHE_BEHIND"),
-            Self::TooSlow => (Code::Aborted, "WATCH_TOO_SLOW"),
-            Self::TooManyWatches(_) => (Code::ResourceExhausted, "TOO_MANY_WATCHES"),
-            Self::Stopping => (Code::Unavailable, "STOPPING"),
-            Self::Contended(_) => (Code::Aborted, "CONTENDED"),
-            Self::Refused(_) => (Code::InvalidArgument, "REFUSED_BY_API_SERVER"),
-            Self::NamespaceTerminating(_) => (Code::FailedPrecondition, "NAMESPACE_TERMINATING"),
-            Self::Forbidden(_) => (Code::Internal, "FORBIDDEN_TO_SERVER"),
-            Self::Failed(_) => (Code::Internal, "API_SERVER_FAILED"),
-            Self::Unreachable(_) => (Code::Unavailable, "API_SERVER_UNREACHABLE"),
+            Self::Denied(_) => (Code::PermissionDenied, reasons::FORBIDDEN),
+            Self::RightsChanged => (Code::Aborted, reasons::RIGHTS_CHANGED),
+            Self::NotSynced => (Code::Unavailable, reasons::NOT_SYNCED),
+            Self::Behind(_) => (Code::Unavailable, reasons::CACHE_BEHIND),
+            Self::TooSlow => (Code::Aborted, reasons::WATCH_TOO_SLOW),
+            Self::TooManyWatches(_) => (Code::ResourceExhausted, reasons::TOO_MANY_WATCHES),
+            Self::Stopping => (Code::Unavailable, reasons::STOPPING),
+            Self::Contended(_) => (Code::Aborted, reasons::CONTENDED),
+            Self::Refused(_) => (Code::InvalidArgument, reasons::REFUSED_BY_API_SERVER),
+            Self::NamespaceTerminating(_) => (Code::FailedPrecondition, reasons::NAMESPACE_TERMINATING),
+            Self::Forbidden(_) => (Code::Internal, reasons::FORBIDDEN_TO_SERVER),
+            Self::Failed(_) => (Code::Internal, reasons::API_SERVER_FAILED),
+            Self::Unreachable(_) => (Code::Unavailable, reasons::API_SERVER_UNREACHABLE),
         }
     }
 
-    /// The error with its field in the words of `proto.DeploymentsService`.
+    /// The error with the field's name in `proto.DeploymentsService`.
     pub(super) fn for_deployments(self) -> Self {
         match self {
             Self::Invalid { field, problem } => {
@@ -106,6 +103,11 @@ impl Error {
             other => other,
         }
     }
+}
+
+/// The outcome of a write, as audit lines name it.
+pub(super) fn outcome<T>(result: &Result<T, Error>) -> &'static str {
+    result.as_ref().map_or_else(Error::reason, |_| "DONE")
 }
 
 impl From<InvalidTarget> for Error {
@@ -136,31 +138,25 @@ impl From<discovery::Error> for Error {
 
 impl From<kube::Error> for Error {
     fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) if is_terminating(&status) => Self::NamespaceTerminating(status.message.clone()),
-            kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden(status.message.clone()),
-            kube::Error::Api(status) if status.code == 422 || status.code == 400 => {
-                Self::Refused(status.message.clone())
-            }
-            // Busy or failing: whether it wrote is not known.
-            kube::Error::Api(status) if status.code == 429 || status.code >= 500 => {
-                Self::Unreachable(status.message.clone())
-            }
-            kube::Error::Api(status) => Self::Failed(status.message.clone()),
-            error => Self::Unreachable(telemetry::chain(&error)),
+        let kube::Error::Api(status) = &error else { return Self::Unreachable(telemetry::chain(&error)) };
+        let message = status.message.clone();
+        if api_errors::is_namespace_terminating(status) {
+            Self::NamespaceTerminating(message)
+        } else if status.is_forbidden() {
+            Self::Forbidden(message)
+        } else if api_errors::is_refused_object(status) {
+            Self::Refused(message)
+        } else if api_errors::is_retryable(status) {
+            Self::Unreachable(message)
+        } else {
+            Self::Failed(message)
         }
     }
 }
 
-/// Whether a namespace takes no new objects because it is being deleted, which the API server calls forbidden.
-fn is_terminating(status: &kube::core::Status) -> bool {
-    let causes = status.details.as_ref().map(|details| &details.causes);
-    causes.is_some_and(|causes| causes.iter().any(|cause| cause.reason == "NamespaceTerminating"))
-}
-
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let (code, reason) = error.kind();
+        let (code, reason) = error.code_and_reason();
         let mut metadata = HashMap::new();
         let mut details = ErrorDetails::new();
         match &error {
@@ -168,7 +164,7 @@ impl From<Error> for Status {
             Error::Denied(denial) => metadata.extend(denial.metadata().map(|(key, value)| (key.to_owned(), value))),
             _ => {}
         }
-        details.set_error_info(reason, DOMAIN, metadata);
+        details.set_error_info(reason, GROUP, metadata);
         Self::with_error_details(code, error.to_string(), details)
     }
 }
@@ -178,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_names_its_field_in_the_words_of_each_service() {
+    fn an_error_names_its_field_as_each_service_does() {
         let error = || Error::from(TargetKey::new("shop", "", "", "Web").unwrap_err());
         assert!(error().to_string().starts_with("target.name \"Web\" is not a DNS subdomain"), "{}", error());
         let error = error().for_deployments();
@@ -186,7 +182,7 @@ mod tests {
         let status = Status::from(error);
         assert_eq!(status.code(), Code::InvalidArgument);
         let info = status.get_details_error_info().unwrap();
-        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_FIELD", DOMAIN));
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_FIELD", "replica-count-manager.io"));
     }
 
     #[test]

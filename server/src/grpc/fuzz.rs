@@ -1,11 +1,11 @@
-//! Every text in a request, and every request, with anything in it.
+//! Fuzz targets: every text in a request, and every request.
 
 mod calls;
 mod requests;
 
 use std::sync::Arc;
 
-use super::{convert, request, selector::Selector};
+use super::{convert, page, selector::Selector, validate};
 use crate::{
     index::{KindState, TargetSnapshot},
     resources::{Labels, ReplicaCount, TargetKey, fixtures::full_replica_count},
@@ -20,7 +20,7 @@ fn no_selector_makes_the_parser_panic() {
         |text| {
             let Ok(selector) = text.parse::<Selector>() else { return false };
             let labels = Labels::from(&[("app".to_owned(), "web".to_owned())].into());
-            // What is told to be absent is so where there are no labels; no target at all matches only what is empty.
+            // A target that does not exist matches the empty selector only.
             let _ = (selector.matches(Some(&labels)), selector.matches(Some(&Default::default())));
             assert_eq!(selector.matches(None), selector == Selector::default());
             true
@@ -31,9 +31,9 @@ fn no_selector_makes_the_parser_panic() {
 #[test]
 fn every_page_token_leads_back_to_itself() {
     let seeds = ["shop/Deployment/apps/web", "a/Rollout/argoproj.io/b", "///"];
-    fuzz::target("page token").seeds(seeds).words(NAMES).words(["/"]).text(|text| match request::page_token(text) {
+    fuzz::target("page token").seeds(seeds).words(NAMES).words(["/"]).text(|text| match page::parse_token(text) {
         Ok(Some(key)) => {
-            assert_eq!(request::to_page_token(&key), text);
+            assert_eq!(page::token(&key), text);
             true
         }
         Ok(None) => text.is_empty(),
@@ -44,7 +44,7 @@ fn every_page_token_leads_back_to_itself() {
 #[test]
 fn a_resource_version_is_a_number_above_0() {
     fuzz::target("resource version").seeds(["1", "42", "123456789", "18446744073709551615"]).text(|text| {
-        match request::min_resource_version(text) {
+        match validate::min_resource_version(text) {
             Ok(Some(version)) => {
                 assert!(version > 0 && text.trim_start_matches(['+', '0']) == version.to_string());
                 true
@@ -72,17 +72,19 @@ fn the_name_of_every_replica_count_is_one_that_kubernetes_accepts() {
 }
 
 #[test]
-fn whatever_is_stored_can_be_shown() {
+fn every_stored_replica_count_can_be_converted() {
     let seed = serde_json::to_vec(&full_replica_count()).unwrap();
     let words = ["null", "-9999-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "argocd.argoproj.io/tracking-id"];
     let now = "2026-01-01T12:00:00Z".parse().unwrap();
-    fuzz::target("ReplicaCount to be shown").seeds([seed]).words(words).bytes(|input| {
+    fuzz::target("ReplicaCount to be converted").seeds([seed]).words(words).bytes(|input| {
         let Ok(count) = serde_json::from_slice::<ReplicaCount>(input) else { return false };
         let count = Some(Arc::new(count.into()));
         let key = TargetKey::new("shop", "", "", "web").unwrap();
-        let seen = TargetSnapshot { key, count, target: None, kind: KindState::default(), autoscaler: None, at: now };
-        let shown = convert::replica_count(&seen, now);
-        let times = shown.changes.iter().filter_map(|change| change.at).chain(shown.last_drift.and_then(|it| it.at));
+        let snapshot =
+            TargetSnapshot { key, count, target: None, kind: KindState::default(), autoscaler: None, at: now };
+        let message = convert::replica_count(&snapshot, now);
+        let times =
+            message.changes.iter().filter_map(|change| change.at).chain(message.last_drift.and_then(|it| it.at));
         assert!(times.into_iter().all(|time| (0..1_000_000_000).contains(&time.nanos)));
         true
     });

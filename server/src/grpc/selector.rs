@@ -17,7 +17,7 @@ enum Requirement {
 }
 
 impl Selector {
-    /// Whether labels match; a target that does not exist has none.
+    /// Whether labels match; a target that does not exist has no labels, and only the empty selector matches it.
     pub(super) fn matches(&self, labels: Option<&Labels>) -> bool {
         self.0.iter().all(|requirement| labels.is_some_and(|labels| requirement.matches(labels)))
     }
@@ -69,7 +69,7 @@ impl FromStr for Requirement {
     }
 }
 
-/// Splits at the commas that are not between parentheses.
+/// Splits at the commas outside parentheses.
 fn split(text: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0usize;
     text.split(move |c| {
@@ -86,22 +86,20 @@ fn label_key(key: &str) -> Result<String, String> {
     let key = key.trim();
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
     if key.is_empty() || !key.chars().all(valid) {
-        return Err(format!("{key:?} is not a label's name"));
+        return Err(format!("{key:?} is not a label key"));
     }
     Ok(key.to_owned())
 }
 
 fn label_value(value: &str) -> Result<String, String> {
     if !value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
-        return Err(format!("{value:?} is not a label's value"));
+        return Err(format!("{value:?} is not a label value"));
     }
     Ok(value.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -133,16 +131,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_selector_is_refused() {
+    fn a_text_that_is_not_a_selector_is_refused() {
         for text in ["=web", "app=a b", "app in web", "app in (a", "app of (a)", ",", "app,,tier", "a&b", "app>1"] {
             assert!(text.parse::<Selector>().is_err(), "{text:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_it_panic(text in any::<String>()) {
-            let _ = text.parse::<Selector>();
         }
     }
 }

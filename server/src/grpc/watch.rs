@@ -1,4 +1,4 @@
-//! Watches: a snapshot, a mark that it is complete, then changes.
+//! WatchReplicaCounts: a snapshot of the index, a mark that it is complete, then every change.
 
 use std::{
     collections::HashMap,
@@ -7,6 +7,9 @@ use std::{
     vec,
 };
 
+use contract::replicas::v1::{
+    Synced, WatchReplicaCountsRequest, WatchReplicaCountsResponse as Response, watch_replica_counts_response::Event,
+};
 use futures::{Stream, stream};
 use jiff::Timestamp;
 use prost::Message;
@@ -16,48 +19,73 @@ use tokio::{
 };
 use tonic::Status;
 
-use super::{authz::FRESH, convert, error::Error, replicas::Replicas, request::Filter};
+use super::{action::Action, authorizer::FRESH, backend::Backend, convert, error::Error, filter::Filter};
 use crate::{index::TargetSnapshot, resources::TargetKey, runtime::limiter::Permit, tls::Identity};
-use contract::replicas::v1::{Synced, WatchReplicaCountsResponse as Response, watch_replica_counts_response::Event};
 
 struct Watch {
-    service: Replicas,
-    who: Arc<Identity>,
+    backend: Backend,
+    caller: Arc<Identity>,
     filter: Filter,
-    /// What is left of the snapshot. It becomes messages one by one: a reader that stalls holds no more than one.
+    /// The rest of the snapshot. Its entries are converted one by one, so that a stalled reader holds one message only.
     snapshot: vec::IntoIter<TargetSnapshot>,
     synced: Option<Synced>,
     events: Receiver<TargetSnapshot>,
-    /// What the client has been shown, as hashes: most events change nothing that it sees.
-    shown: HashMap<TargetKey, u64>,
-    /// When to ask again whether the caller may watch.
+    /// Hashes of what the client has: most events of the index change nothing in a message.
+    sent: HashMap<TargetKey, u64>,
+    /// When to check again that the caller may watch.
     recheck: Interval,
     ended: bool,
-    _share: Permit,
+    _permit: Permit,
 }
 
-/// Starts a watch by a caller who may watch what the filter selects.
-pub(super) fn watch(
-    service: Replicas,
-    who: Arc<Identity>,
+pub(super) async fn watch(
+    backend: &Backend,
+    caller: Arc<Identity>,
+    request: WatchReplicaCountsRequest,
+) -> Result<impl Stream<Item = Result<Response, Status>> + use<>, Error> {
+    let mut filter = backend.validator.filter(request.namespace, &request.label_selector, request.all_targets)?;
+    check_right(backend, &caller, &filter).await?;
+    filter.kinds = backend.listable_kinds(&caller, &filter).await?;
+    backend.ready_to_read(&request.min_resource_version).await?;
+    let permit = backend.watches.acquire(&caller.user).map_err(Error::TooManyWatches)?;
+    Ok(start(backend.clone(), caller, filter, permit))
+}
+
+async fn check_right(backend: &Backend, caller: &Arc<Identity>, filter: &Filter) -> Result<(), Error> {
+    backend.authorizer.check(caller, Action::on_replica_counts("watch", filter.namespace(), "")).await
+}
+
+fn start(
+    backend: Backend,
+    caller: Arc<Identity>,
     filter: Filter,
-    share: Permit,
+    permit: Permit,
 ) -> impl Stream<Item = Result<Response, Status>> + use<> {
-    // Read first: the snapshot holds at least this.
-    let synced = Some(Synced { resource_version: service.index.version().to_string() });
-    let (snapshot, events) = service.index.subscribe(filter.all_targets);
+    // Read before the snapshot, which therefore holds at least this version.
+    let synced = Some(Synced { resource_version: backend.index.version().to_string() });
+    let (snapshot, events) = backend.index.subscribe(filter.all_targets);
     let mut recheck = interval(FRESH);
     recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (snapshot, shown) = (snapshot.into_iter(), HashMap::new());
-    let watch = Watch { service, who, filter, snapshot, synced, events, shown, recheck, ended: false, _share: share };
+    let watch = Watch {
+        backend,
+        caller,
+        filter,
+        snapshot: snapshot.into_iter(),
+        synced,
+        events,
+        sent: HashMap::new(),
+        recheck,
+        ended: false,
+        _permit: permit,
+    };
     stream::unfold(watch, |mut watch| async { watch.next().await.map(|item| (item, watch)) })
 }
 
 impl Watch {
     async fn next(&mut self) -> Option<Result<Response, Status>> {
-        while let Some(seen) = self.snapshot.next() {
-            if let Some(event) = self.take(&seen) {
-                return Some(Ok(event));
+        while let Some(snapshot) = self.snapshot.next() {
+            if let Some(response) = self.response(&snapshot) {
+                return Some(Ok(response));
             }
         }
         if let Some(synced) = self.synced.take() {
@@ -68,14 +96,14 @@ impl Watch {
                 return None;
             }
             let error = tokio::select! {
-                () = self.service.stop.cancelled() => Error::Stopping,
-                _ = self.recheck.tick() => match self.service.recheck(&self.who, &self.filter).await {
+                () = self.backend.stop.cancelled() => Error::Stopping,
+                _ = self.recheck.tick() => match self.check_rights().await {
                     Ok(()) => continue,
                     Err(error) => error,
                 },
                 event = self.events.recv() => match event {
-                    Ok(seen) => match self.take(&seen) {
-                        Some(event) => return Some(Ok(event)),
+                    Ok(snapshot) => match self.response(&snapshot) {
+                        Some(response) => return Some(Ok(response)),
                         None => continue,
                     },
                     Err(RecvError::Lagged(_)) => Error::TooSlow,
@@ -87,21 +115,36 @@ impl Watch {
         }
     }
 
-    /// What an event changes for the client.
-    fn take(&mut self, seen: &TargetSnapshot) -> Option<Response> {
-        let exists = seen.count.is_some() || seen.target.is_some();
-        let event = if exists && self.filter.selects(seen) {
-            let shown = convert::replica_count(seen, Timestamp::now());
+    /// Ends the watch if its caller may no longer have it, or may list fewer kinds than when it began.
+    async fn check_rights(&self) -> Result<(), Error> {
+        match check_right(&self.backend, &self.caller, &self.filter).await {
+            Err(denied @ Error::Denied(_)) => return Err(denied),
+            // Rights cannot change while the API server is out of reach.
+            Err(_) => return Ok(()),
+            Ok(()) => {}
+        }
+        match self.backend.listable_kinds(&self.caller, &self.filter).await {
+            Ok(listable) if !self.filter.kinds.is_subset(&listable) => Err(Error::RightsChanged),
+            Err(denied @ Error::Denied(_)) => Err(denied),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a snapshot of a target changes for the client, if anything.
+    fn response(&mut self, snapshot: &TargetSnapshot) -> Option<Response> {
+        let exists = snapshot.count.is_some() || snapshot.target.is_some();
+        let event = if exists && self.filter.selects(snapshot) {
+            let replica_count = convert::replica_count(snapshot, Timestamp::now());
             let mut hasher = DefaultHasher::new();
-            shown.encode_to_vec().hash(&mut hasher);
+            replica_count.encode_to_vec().hash(&mut hasher);
             let hash = hasher.finish();
-            if self.shown.insert(seen.key.clone(), hash) == Some(hash) {
+            if self.sent.insert(snapshot.key.clone(), hash) == Some(hash) {
                 return None;
             }
-            Event::Changed(Box::new(shown))
+            Event::Changed(Box::new(replica_count))
         } else {
-            self.shown.remove(&seen.key)?;
-            Event::Removed(convert::target(&seen.key))
+            self.sent.remove(&snapshot.key)?;
+            Event::Removed(convert::target(&snapshot.key))
         };
         Some(Response { event: Some(event) })
     }

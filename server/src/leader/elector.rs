@@ -1,15 +1,13 @@
-//! Gets the Lease, renews it, and gives it up.
+//! Acquires the Lease, renews it, and releases it.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
-use futures::{Stream, StreamExt, stream};
+use clap::Args;
+use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{
-    Api, Client,
-    api::{PostParams, WatchEvent, WatchParams},
-};
+use kube::{Api, Client};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
@@ -18,87 +16,87 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    Holding, Leadership, LeaseArgs, RENEW_DEADLINE, RETRY,
-    record::{self, ObservedLease},
+    calls::{Failure, call, changes},
+    leadership::{Holding, Leadership},
+    lease::{self, ObservedLease, RENEW_DEADLINE, RETRY},
 };
 use crate::{
-    resources::FIELD_MANAGER,
-    runtime::pod::PodArgs,
+    resources::api_errors,
+    runtime::{client::post_params, pod::PodArgs},
     telemetry::{self, Metrics},
 };
 
-/// How long one call may take: half of the deadline, so that one that hangs leaves time for another.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long it may take to give the Lease up. Past that, it runs out.
+/// The longest time for releasing the Lease. If it takes longer, the Lease runs out by itself.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// By how much of [`RETRY`] attempts to get the Lease spread, so that many replicas do not ask as one. client-go's.
+/// The random part of the pause between attempts to acquire the Lease, in units of [`RETRY`]: it spreads the attempts of many
+/// replicas. It is client-go's.
 const JITTER: f64 = 1.2;
 
-/// How long a watch of the Lease lasts, in seconds.
-const WATCH_SECONDS: u32 = 60;
+/// Whether and how to elect a leader.
+#[derive(Args, Clone, Debug)]
+pub struct LeaseArgs {
+    /// Lease by which several replicas elect the one that corrects; empty means that this is the only one
+    #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
+    pub lease: String,
+}
 
 /// Takes part in the election for as long as it is polled.
-pub struct Elector {
+pub(crate) struct Elector {
     leases: Api<Lease>,
     name: String,
     identity: String,
-    seen: ObservedLease,
-    state: watch::Sender<Option<Holding>>,
+    observed: ObservedLease,
+    holding: watch::Sender<Option<Holding>>,
     terms: u64,
     metrics: Arc<Metrics>,
     /// Whether the latest call failed.
     failing: bool,
 }
 
-/// What became of an attempt to get or to renew the Lease.
+/// The result of an attempt to acquire or renew the Lease.
 enum Attempt {
-    /// It is ours, by a write that was sent then.
+    /// It is ours, by a write that was sent at this time.
     Held(Instant),
     /// Another replica holds it.
-    Refused,
-    /// Another wrote at the same time.
-    Raced,
-    /// The API server did not answer as it should.
+    HeldByAnother,
+    /// Another replica wrote at the same time.
+    LostRace,
+    /// The call failed.
     Failed,
 }
 
-/// Why a call failed.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("no answer within {CALL_TIMEOUT:?}")]
-    Timeout,
-    #[error(transparent)]
-    Api(#[from] kube::Error),
-}
-
 impl Elector {
-    /// A candidate with a name of its own: a restarted container is another one.
+    /// A candidate with a unique name: a restarted container is another candidate.
     ///
     /// # Errors
     ///
     /// When the namespace is not given.
-    pub fn new(client: Client, args: &LeaseArgs, pod: &PodArgs, metrics: Arc<Metrics>) -> Result<(Self, Leadership)> {
+    pub(crate) fn new(
+        client: Client,
+        args: &LeaseArgs,
+        pod: &PodArgs,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, Leadership)> {
         let namespace = &pod.pod_namespace;
         ensure!(!namespace.is_empty(), "LEASE needs POD_NAMESPACE: the namespace that the Lease is in");
-        let (state, receiver) = watch::channel(None);
+        let (sender, receiver) = watch::channel(None);
         let elector = Self {
             leases: Api::namespaced(client, namespace),
             name: args.lease.clone(),
             identity: format!("{}_{:016x}", pod.name(), fastrand::u64(..)),
-            seen: ObservedLease::default(),
-            state,
+            observed: ObservedLease::default(),
+            holding: sender,
             terms: 0,
             metrics,
             failing: false,
         };
-        Ok((elector, Leadership { state: receiver }))
+        Ok((elector, Leadership { holding: receiver }))
     }
 
-    /// Runs until the token is cancelled, and then gives the Lease up for others to take at once. Whoever writes must have
-    /// stopped by then.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Runs until the token is cancelled, and then releases the Lease for others to take at once. All writers must have
+    /// stopped before.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         stop.run_until_cancelled(self.elect()).await;
         self.publish(None);
         match timeout(RELEASE_TIMEOUT, self.release()).await {
@@ -115,16 +113,16 @@ impl Elector {
             info!(lease = self.name, identity = self.identity, "leading");
             self.hold(sent).await;
             self.publish(None);
-            warn!(lease = self.name, holder = self.seen.holder(), "no longer leading");
+            warn!(lease = self.name, holder = self.observed.holder(), "no longer leading");
         }
     }
 
     fn publish(&self, holding: Option<Holding>) {
         self.metrics.leader.set(holding.is_some().into());
-        self.state.send_replace(holding);
+        self.holding.send_replace(holding);
     }
 
-    /// Tries until the Lease is ours, and returns when the write that made it so was sent.
+    /// Tries until the Lease is ours, and returns the time at which that write was sent.
     async fn acquire(&mut self) -> Instant {
         let mut changes = pin!(changes(self.leases.clone(), self.name.clone()));
         loop {
@@ -136,15 +134,15 @@ impl Elector {
         }
     }
 
-    /// Waits until then, or until the Lease is free.
+    /// Waits until the next attempt: at `retry`, or as soon as the Lease is free.
     async fn wait(&mut self, retry: Instant, mut changes: impl Stream<Item = Option<Lease>> + Unpin) {
         loop {
-            let ends = self.seen.ends().filter(|ends| *ends > Instant::now());
+            let ends = self.observed.ends().filter(|ends| *ends > Instant::now());
             tokio::select! {
                 () = sleep_until(ends.map_or(retry, |ends| ends.min(retry))) => return,
                 Some(lease) = changes.next() => {
-                    self.seen.see(lease, Instant::now());
-                    if self.seen.holder().is_empty() {
+                    self.observed.observe(lease, Instant::now());
+                    if self.observed.holder().is_empty() {
                         return;
                     }
                 }
@@ -152,132 +150,107 @@ impl Elector {
         }
     }
 
-    /// Renews the Lease until that has not worked for too long, or another has it.
+    /// Renews the Lease until no renewal has been stored for too long, or another replica holds it.
     async fn hold(&mut self, mut sent: Instant) {
         loop {
             let until = sent + RENEW_DEADLINE;
             self.publish(Some(Holding { term: self.terms, until: Some(until) }));
             match timeout_at(until, self.renew(sent)).await {
-                // A renewal that comes to light after the deadline begins a new term.
+                // A renewal whose answer arrives after the deadline begins a new term.
                 Ok(Some(renewed)) if Instant::now() < until => sent = renewed,
                 _ => return,
             }
         }
     }
 
-    /// Returns when the next renewal was sent, once it is stored; `None` if another holds the Lease.
+    /// Returns the time at which the next renewal was sent, once it is stored; `None` if another replica holds the Lease.
     async fn renew(&mut self, last: Instant) -> Option<Instant> {
-        // Slow answers do not make it later.
+        // Counted from when the last one was sent, so slow answers do not delay it.
         sleep_until(last + RETRY).await;
-        // The version is known from our own write, as long as nobody else writes.
+        // Our own last write has the current version, unless somebody else wrote since.
         let mut attempt = self.put().await;
-        if matches!(attempt, Attempt::Raced) {
+        if matches!(attempt, Attempt::LostRace) {
             attempt = self.attempt().await;
         }
         loop {
             match attempt {
                 Attempt::Held(sent) => return Some(sent),
-                Attempt::Refused => return None,
-                Attempt::Raced | Attempt::Failed => sleep(RETRY).await,
+                Attempt::HeldByAnother => return None,
+                Attempt::LostRace | Attempt::Failed => sleep(RETRY).await,
             }
             attempt = self.attempt().await;
         }
     }
 
-    /// Reads the Lease, and writes it unless another holds it.
+    /// Reads the Lease, and writes it unless another replica holds it.
     async fn attempt(&mut self) -> Attempt {
         match call(self.leases.get_opt(&self.name)).await {
-            Ok(lease) => self.seen.see(lease, Instant::now()),
-            Err(error) => return self.failed(&error),
+            Ok(lease) => self.observed.observe(lease, Instant::now()),
+            Err(error) => return self.record_failure(&error),
         }
-        if self.seen.is_held_by_another_than(&self.identity, Instant::now()) {
-            self.note_answer();
-            return Attempt::Refused;
+        if self.observed.is_held_by_another_than(&self.identity, Instant::now()) {
+            self.record_answer();
+            return Attempt::HeldByAnother;
         }
         self.put().await
     }
 
-    /// Writes the Lease as ours, if it is as it was seen.
+    /// Writes the Lease as ours, if nobody has written since it was observed.
     async fn put(&mut self) -> Attempt {
-        let lease = record::held(self.seen.lease(), &self.name, &self.identity, Timestamp::now());
-        let is_new = self.seen.lease().is_none();
-        // What is stored may be older than the answer, but not than this.
+        let lease = lease::held(self.observed.lease(), &self.name, &self.identity, Timestamp::now());
+        let is_new = self.observed.lease().is_none();
+        // The API server stores it after this moment.
         let sent = Instant::now();
         let stored = if is_new {
-            call(self.leases.create(&params(), &lease)).await
+            call(self.leases.create(&post_params(), &lease)).await
         } else {
-            call(self.leases.replace(&self.name, &params(), &lease)).await
+            call(self.leases.replace(&self.name, &post_params(), &lease)).await
         };
         match stored {
             Ok(lease) => {
-                self.seen.see(Some(lease), Instant::now());
-                self.note_answer();
+                self.observed.observe(Some(lease), Instant::now());
+                self.record_answer();
                 Attempt::Held(sent)
             }
-            Err(Failure::Api(kube::Error::Api(status))) if status.code == 409 || (status.code == 404 && !is_new) => {
-                self.note_answer();
-                Attempt::Raced
+            // A Lease that somebody deleted is not found.
+            Err(Failure::Api(kube::Error::Api(status)))
+                if api_errors::is_lost_race(&status) || (status.is_not_found() && !is_new) =>
+            {
+                self.record_answer();
+                Attempt::LostRace
             }
-            Err(error) => self.failed(&error),
+            Err(error) => self.record_failure(&error),
         }
     }
 
-    /// Writes that nobody holds the Lease, if we do: also by a write whose answer we have not seen.
+    /// Writes that the Lease has no holder, if this replica holds it. It reads the Lease first: the answer to a write that
+    /// made us the holder may be lost.
     async fn release(&mut self) -> Result<(), Failure> {
         let lease = call(self.leases.get_opt(&self.name)).await?;
-        self.seen.see(lease, Instant::now());
-        let Some(lease) = self.seen.lease().filter(|_| self.seen.holder() == self.identity) else { return Ok(()) };
-        call(self.leases.replace(&self.name, &params(), &record::released(lease, Timestamp::now()))).await?;
+        self.observed.observe(lease, Instant::now());
+        let Some(lease) = self.observed.lease().filter(|_| self.observed.holder() == self.identity) else {
+            return Ok(());
+        };
+        call(self.leases.replace(&self.name, &post_params(), &lease::released(lease, Timestamp::now()))).await?;
         info!(lease = self.name, "lease released");
         Ok(())
     }
 
-    fn failed(&mut self, error: &Failure) -> Attempt {
+    fn record_failure(&mut self, error: &Failure) -> Attempt {
         self.metrics.lease_failures.inc();
         if !std::mem::replace(&mut self.failing, true) {
             warn!(
                 lease = self.name,
                 error = telemetry::chain(error),
-                "the lease cannot be used, trying again: whoever cannot renew it stops correcting"
+                "the lease cannot be used, trying again: a leader that cannot renew it stops correcting"
             );
         }
         Attempt::Failed
     }
 
-    fn note_answer(&mut self) {
+    fn record_answer(&mut self) {
         if std::mem::take(&mut self.failing) {
             info!(lease = self.name, "the lease can be used again");
         }
     }
-}
-
-async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
-    timeout(CALL_TIMEOUT, call).await.map_err(|_| Failure::Timeout)?.map_err(Failure::Api)
-}
-
-fn params() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
-}
-
-/// The Lease as it changes, as long as it can be watched; attempts at intervals do not depend on it. It makes a hand-over
-/// take no longer than an event, and tells the moment of the last renewal of a holder that is gone.
-fn changes(leases: Api<Lease>, name: String) -> impl Stream<Item = Option<Lease>> {
-    let watches = stream::unfold(false, move |again| {
-        let (leases, name) = (leases.clone(), name.clone());
-        async move {
-            if again {
-                sleep(RETRY).await;
-            }
-            let params = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(WATCH_SECONDS);
-            // From any version on: begins with the Lease as it is.
-            let events = call(leases.watch(&params, "0")).await.ok().map(StreamExt::boxed);
-            Some((events.unwrap_or_else(|| stream::empty().boxed()), true))
-        }
-    });
-    let changes = watches.flatten().filter_map(async |event| match event {
-        Ok(WatchEvent::Added(lease) | WatchEvent::Modified(lease)) => Some(Some(lease)),
-        Ok(WatchEvent::Deleted(_)) => Some(None),
-        Ok(WatchEvent::Bookmark(_) | WatchEvent::Error(_)) | Err(_) => None,
-    });
-    Box::pin(changes)
 }

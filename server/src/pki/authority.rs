@@ -1,4 +1,4 @@
-//! The CA and what it signs. Keys are ECDSA P-256.
+//! A CA and the certificates that it signs. Keys are ECDSA P-256.
 
 use std::{
     net::IpAddr,
@@ -14,13 +14,13 @@ use x509_parser::{certificate::X509Certificate, der_parser::Oid, x509::X509Name}
 
 use super::subject;
 
-/// Certificates begin a little in the past: the clocks of a cluster and of its clients differ.
+/// How far in the past certificates begin: the clocks of a cluster and of its clients differ.
 const BACKDATE: Duration = Duration::from_secs(5 * 60);
 
 /// A day.
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A CA that signs certificates of servers and clients, and its successor.
+/// A CA. It signs the certificates of servers and clients, and its successor's.
 pub struct Authority {
     certificate: String,
     issuer: Issuer<'static, KeyPair>,
@@ -50,12 +50,12 @@ impl Authority {
         Ok(Self { certificate, issuer: Issuer::new(params, key), begins, ends })
     }
 
-    /// Signs the certificate of another CA, so that whoever trusts this one trusts what that one signs.
+    /// Signs the certificate of a successor. Peers that trust only this CA accept what the successor signs.
     ///
     /// # Errors
     ///
     /// When the key cannot sign.
-    pub fn cross_sign(&self, successor: &Self) -> Result<String> {
+    pub(super) fn cross_sign(&self, successor: &Self) -> Result<String> {
         let lifetime = self.ends.duration_since(SystemTime::now()).unwrap_or_default();
         let (_, mut params) = ca_params(lifetime, 0);
         let der = pem::parse(&successor.certificate)?;
@@ -74,16 +74,16 @@ impl Authority {
     pub fn parse(certificate: String, key: &str) -> Result<Self> {
         let key = KeyPair::from_pem(key).context("the CA's key is not a private key")?;
         let der = pem::parse(&certificate).context("the CA's certificate is not PEM")?;
-        let (_, parsed) =
-            x509_parser::parse_x509_certificate(der.contents()).context("the CA's certificate is not one")?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(der.contents())
+            .context("the CA's certificate is not an X.509 certificate")?;
         ensure!(parsed.is_ca(), "the CA's certificate is not that of a CA");
         ensure!(
             parsed.public_key().raw == key.subject_public_key_info(),
             "the CA's key is not that of its certificate"
         );
         let (begins, ends) = validity(&parsed)?;
-        ensure!(ends > SystemTime::now(), "the CA has ended");
-        ensure!(is_writable(parsed.subject()), "the CA's name has an attribute of no known kind");
+        ensure!(ends > SystemTime::now(), "the CA has expired");
+        ensure!(is_writable(parsed.subject()), "the CA's name has an attribute of an invalid type");
         let issuer = Issuer::from_ca_cert_der(&der.contents().into(), key)?;
         Ok(Self { certificate, issuer, begins, ends })
     }
@@ -99,19 +99,19 @@ impl Authority {
     }
 
     /// When it was made.
-    pub fn begins(&self) -> SystemTime {
+    pub(super) fn begins(&self) -> SystemTime {
         self.begins
     }
 
-    /// When it ends, and with it all that it signed.
-    pub fn ends(&self) -> SystemTime {
+    /// When it ends, and with it every certificate that it has signed.
+    pub(super) fn ends(&self) -> SystemTime {
         self.ends
     }
 
-    /// Issues a certificate for a server that is reached by `names`.
+    /// Issues a certificate for a server whose clients reach it by `names`.
     ///
-    /// It is for client authentication as well: `helm test` calls the server from a pod that has no other certificate.
-    /// As a client, it is a user with the name of the Service.
+    /// It is valid for client authentication as well: `helm test` calls the server from a pod that has no other
+    /// certificate. As a client, it is a user with the name of the Service.
     ///
     /// # Errors
     ///
@@ -136,14 +136,20 @@ impl Authority {
         Ok(Issued { certificate, key: key.serialize_pem() })
     }
 
-    /// Issues such a certificate for the key of a request (PKCS #10, PEM), of which nothing else is taken.
+    /// Issues such a certificate for the key of a request (PKCS #10, PEM). Everything else in the request is ignored.
     ///
     /// # Errors
     ///
-    /// When it is no request, or not signed by its own key.
-    pub fn sign_request(&self, request: &str, user: &str, groups: &[String], lifetime: Duration) -> Result<String> {
+    /// When it is not such a request, or not signed by its own key.
+    pub(super) fn sign_request(
+        &self,
+        request: &str,
+        user: &str,
+        groups: &[String],
+        lifetime: Duration,
+    ) -> Result<String> {
         let request =
-            CertificateSigningRequestParams::from_pem(request).context("the request is not a PKCS #10 one")?;
+            CertificateSigningRequestParams::from_pem(request).context("the request is not a PKCS #10 request")?;
         self.sign_client(user, groups, lifetime, &request.public_key)
     }
 
@@ -176,7 +182,8 @@ impl Authority {
     }
 }
 
-/// Begins a certificate. Its serial number is left to rcgen: 159 bits of a digest of the key, which is new each time.
+/// The parameters that all certificates share. rcgen chooses the serial number: 159 bits of a digest of the key, which is
+/// new each time.
 fn params(common_name: &str, ends: SystemTime) -> CertificateParams {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common_name);
@@ -187,10 +194,10 @@ fn params(common_name: &str, ends: SystemTime) -> CertificateParams {
     params
 }
 
-/// Begins the certificate of a CA, below which there may be so many others.
+/// The parameters of a CA's certificate. `path_length` is how many CAs may be below it.
 fn ca_params(lifetime: Duration, path_length: u8) -> (SystemTime, CertificateParams) {
     let now = SystemTime::now();
-    // A successor has another name, so that nobody takes one for the other.
+    // With the time in its name, a successor cannot be mistaken for its predecessor.
     let time = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
     let mut params = params(&format!("replica-count-manager CA {time}"), now + lifetime);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
@@ -198,8 +205,8 @@ fn ca_params(lifetime: Duration, path_length: u8) -> (SystemTime, CertificatePar
     (now, params)
 }
 
-/// Whether the kinds of a name's attributes are object identifiers that can be written again, as part of what the CA
-/// signs: the first number is at most 2, and the second below 40 unless it is 2.
+/// Whether the CA can write a name into the certificates that it signs: the types of its attributes must be valid object
+/// identifiers. The first number is at most 2, and the second is below 40 unless the first is 2 (X.690, 8.19.4).
 fn is_writable(name: &X509Name<'_>) -> bool {
     let is_oid = |oid: &Oid<'_>| {
         let mut numbers = oid.iter().into_iter().flatten();
@@ -208,28 +215,28 @@ fn is_writable(name: &X509Name<'_>) -> bool {
     name.iter_attributes().all(|attribute| is_oid(attribute.attr_type()))
 }
 
-/// When a certificate begins and ends.
+/// When a certificate of ours begins, without the backdating, and ends.
 fn validity(certificate: &X509Certificate<'_>) -> Result<(SystemTime, SystemTime)> {
     let time = |seconds: i64| -> Result<SystemTime> {
-        let seconds = u64::try_from(seconds).context("the certificate is of before 1970")?;
+        let seconds = u64::try_from(seconds).context("the certificate begins or ends before 1970")?;
         Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
     };
     let validity = certificate.validity();
     Ok((time(validity.not_before.timestamp())? + BACKDATE, time(validity.not_after.timestamp())?))
 }
 
-/// When the first certificate of a PEM text ends.
+/// When the first certificate in a PEM text ends.
 ///
 /// # Errors
 ///
 /// When there is none.
-pub fn end(certificate: &str) -> Result<SystemTime> {
+pub(super) fn end(certificate: &str) -> Result<SystemTime> {
     let der = pem::parse(certificate).context("not PEM")?;
     let (_, parsed) = x509_parser::parse_x509_certificate(der.contents()).context("not a certificate")?;
     Ok(validity(&parsed)?.1)
 }
 
-/// Lists the names by which a server is reached: through a port-forward, through its Service, and the `further` ones.
+/// Lists the names by which clients reach a server: through a port-forward, through its Service, and the `further` ones.
 pub fn server_names(service: &str, namespace: &str, further: &[String]) -> Vec<String> {
     let mut names = ["localhost", "127.0.0.1", "::1", service].map(String::from).to_vec();
     names.extend(["", ".svc", ".svc.cluster.local"].map(|end| format!("{service}.{namespace}{end}")));
@@ -241,7 +248,8 @@ pub fn server_names(service: &str, namespace: &str, further: &[String]) -> Vec<S
     names
 }
 
-/// Parses a DNS name, which may begin with a wildcard, or an IP address.
+/// Parses a DNS name, which may begin with a wildcard, or an IP address. Labels have at most 63 characters and names at most
+/// 253 (RFC 1035).
 ///
 /// # Errors
 ///
@@ -352,12 +360,12 @@ mod tests {
         let parse = |der: Vec<u8>| Authority::parse(pem::encode(&pem::Pem::new("CERTIFICATE", der)), &ca.key());
         assert!(parse(der).is_ok());
         let error = parse(changed).err().context("it is accepted")?;
-        assert_eq!(error.to_string(), "the CA's name has an attribute of no known kind");
+        assert_eq!(error.to_string(), "the CA's name has an attribute of an invalid type");
         Ok(())
     }
 
     #[test]
-    fn who_trusts_a_ca_trusts_what_its_successor_signs() -> Result<()> {
+    fn a_peer_that_trusts_a_ca_accepts_what_its_successor_signs() -> Result<()> {
         let (old, new) = (Authority::new(30 * DAY)?, Authority::new(30 * DAY)?);
         let (cross, old_ca) = (pem::parse(old.cross_sign(&new)?)?, pem::parse(old.certificate())?);
         let leaf = pem::parse(new.issue_client("alice", &[], DAY)?.certificate)?;

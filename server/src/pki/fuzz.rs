@@ -1,11 +1,11 @@
-//! The parts of a CA, requests for certificates, and names of hosts.
+//! Fuzz targets: the parts of a CA, certificate requests, and host names.
 
 use std::time::SystemTime;
 
 use fuzz::x509::fixtures;
 use rcgen::{KeyPair, SigningKey};
 
-use super::{Authority, DAY, end, host};
+use super::authority::{Authority, DAY, end, host};
 use crate::tls::Identity;
 
 const LINES: [&str; 5] = [
@@ -24,7 +24,7 @@ fn decode(text: &str) -> Vec<u8> {
     pem::parse(text).unwrap().into_contents()
 }
 
-/// Whether it is a CA; one that is signs.
+/// Whether it is a CA. A CA can sign.
 fn is_ca(certificate: String, key: &str) -> bool {
     let Ok(authority) = Authority::parse(certificate, key) else { return false };
     assert!(authority.ends() > SystemTime::now());
@@ -54,13 +54,13 @@ fn no_certificate_of_a_ca_makes_the_reader_panic() {
 #[test]
 fn no_key_of_a_ca_makes_the_reader_panic() {
     let ca = fixtures().unwrap().ca;
-    // Of a key, nearly every bit matters.
+    // Nearly every bit of a key matters, so a key that merely parses counts as accepted.
     let is_key = |key: &str| Authority::parse(ca.certificate.clone(), key).is_ok() || KeyPair::from_pem(key).is_ok();
     fuzz::target("key of a CA").seeds([decode(&ca.key)]).bytes(|der| is_key(&encode("PRIVATE KEY", der)));
 }
 
 #[test]
-fn what_is_signed_for_a_request_names_the_user_and_nobody_else() {
+fn a_certificate_for_a_request_names_the_user_only() {
     let fixtures = fixtures().unwrap();
     let authority = Authority::parse(fixtures.ca.certificate.clone(), &fixtures.ca.key).unwrap();
     let groups = ["sre".to_owned()];
@@ -81,7 +81,7 @@ fn what_is_signed_for_a_request_names_the_user_and_nobody_else() {
 }
 
 #[test]
-fn what_is_signed_for_a_request_that_is_signed_with_its_key_names_the_user_too() {
+fn a_certificate_for_a_self_signed_request_names_the_user_too() {
     let fixtures = fixtures().unwrap();
     let authority = Authority::parse(fixtures.ca.certificate.clone(), &fixtures.ca.key).unwrap();
     let key = KeyPair::from_pem(&fixtures.client.key).unwrap();

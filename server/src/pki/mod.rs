@@ -1,19 +1,15 @@
-//! Certificates: a CA, what it signs, and the CA that the server manages by itself.
+//! Certificates: a CA, the certificates that it signs, and the CA that the server manages by itself.
+//!
+//! * `authority`: a CA and its signatures; `subject`: the names in clients' certificates
+//! * [`managed`]: the managed CA and the server's certificate; `ca_secret`: the Secret that holds the CA
+//! * [`signer`]: signs CertificateSigningRequests of clients
 
 mod authority;
+mod ca_secret;
 #[cfg(test)]
 mod fuzz;
 pub mod managed;
 pub mod signer;
 mod subject;
 
-pub use authority::{Authority, DAY, Issued, end, host, server_names};
-
-use kube::api::PostParams;
-
-use crate::resources::FIELD_MANAGER;
-
-/// How everything here is written.
-fn params() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
-}
+pub use self::authority::{Authority, DAY, Issued, host, server_names};

@@ -1,12 +1,14 @@
-//! Signs the certificates of clients: CertificateSigningRequests for our own signer, which no cluster signs by itself.
+//! Signs the certificates of clients: CertificateSigningRequests for our own signer name, which clusters leave alone.
 //!
-//! The API server writes into each request who made it. That, and the key, is all that is taken from it: the certificate
-//! says who its holder is, and RBAC decides what they may do. Every replica signs; the API server takes the first.
+//! The API server records in each request who made it. The certificate takes that name and the request's key, nothing else:
+//! it says who its holder is, and RBAC decides what the holder may do. Every replica signs; the API server accepts the first
+//! certificate.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use contract::names::CLIENT_SIGNER;
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -26,29 +28,26 @@ use kube::{
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::{managed::Managed, params};
-use crate::telemetry;
+use super::managed::ManagedCertificates;
+use crate::{runtime::client::post_params, telemetry};
 
-/// The name of the signer.
-const SIGNER: &str = contract::names::CLIENT_SIGNER;
-
-/// The group that the API server gives to everybody; the server adds it by itself.
+/// The group that the API server gives to every authenticated user. Certificates need not name it: servers add it.
 const AUTHENTICATED: &str = "system:authenticated";
 
-/// What a request may ask its certificate to be for, beside client authentication.
+/// The usages that a request may name beside client authentication.
 const USAGES: [&str; 2] = ["digital signature", "key encipherment"];
 
-/// How long the writes for one request may take.
+/// The longest time that the writes for one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether and how to sign the certificates of clients.
 #[derive(Args, Clone, Debug)]
 pub struct SignerArgs {
-    /// Sign CertificateSigningRequests for replica-count-manager.io/client; needs managed certificates
+    /// Sign CertificateSigningRequests for replica-count-manager.io/client; requires managed certificates
     #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub sign_clients: bool,
 
-    /// Approve every well-formed one; otherwise `kubectl certificate approve` does
+    /// Approve every well-formed one; otherwise approve them with `kubectl certificate approve`
     #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub approve_clients: bool,
 
@@ -57,33 +56,32 @@ pub struct SignerArgs {
     pub client_hours: u32,
 }
 
-/// Signs requests.
-pub struct Signer {
+/// Approves and signs requests.
+pub(crate) struct Signer {
     requests: Api<CertificateSigningRequest>,
-    managed: Arc<Managed>,
+    managed: Arc<ManagedCertificates>,
     args: SignerArgs,
 }
 
-/// What to do about a request.
+/// The next step for a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
-    /// Nothing: it is done, refused, or waits for somebody's approval.
+    /// It is done, denied, or waits for an approval.
     Leave,
     Approve,
     Sign,
-    /// It is not well-formed.
+    /// It is not well-formed, for this reason.
     Fail(String),
 }
 
 impl Signer {
-    /// With the account of a client.
-    pub fn new(client: Client, managed: Arc<Managed>, args: SignerArgs) -> Self {
+    pub(crate) fn new(client: Client, managed: Arc<ManagedCertificates>, args: SignerArgs) -> Self {
         Self { requests: Api::all(client), managed, args }
     }
 
     /// Signs for as long as it is polled.
-    pub async fn run(self) {
-        let config = watcher::Config::default().fields(&format!("spec.signerName={SIGNER}"));
+    pub(crate) async fn run(self) {
+        let config = watcher::Config::default().fields(&format!("spec.signerName={CLIENT_SIGNER}"));
         let mut events = pin!(watcher::watcher(self.requests.clone(), config).default_backoff());
         while let Some(event) = events.next().await {
             match event {
@@ -94,11 +92,11 @@ impl Signer {
         }
     }
 
-    /// One that fails is left until it changes, or the watch lists again.
+    /// Takes the next step for a request. If that fails, the request waits until it changes or the watch lists again.
     async fn handle(&self, request: CertificateSigningRequest) {
         let (name, user) = (request.name_any(), request.spec.username.clone().unwrap_or_default());
         let step = step(&request, self.args.approve_clients);
-        let told = format!("{step:?}");
+        let step_name = format!("{step:?}");
         let done = async {
             match step {
                 Step::Leave => Ok(()),
@@ -108,12 +106,18 @@ impl Signer {
             }
         };
         match timeout(TIMEOUT, done).await {
-            Ok(Ok(())) if told == "Leave" => {}
-            Ok(Ok(())) => info!(request = name, user, step = told, "audit: certificate request"),
+            Ok(Ok(())) if step_name == "Leave" => {}
+            Ok(Ok(())) => info!(request = name, user, step = step_name, "audit: certificate request"),
             Ok(Err(error)) => {
-                warn!(request = name, user, step = told, error = format!("{error:#}"), "certificate request failed")
+                warn!(
+                    request = name,
+                    user,
+                    step = step_name,
+                    error = format!("{error:#}"),
+                    "certificate request failed"
+                )
             }
-            Err(_) => warn!(request = name, user, step = told, "certificate request took too long"),
+            Err(_) => warn!(request = name, user, step = step_name, "certificate request took too long"),
         }
     }
 
@@ -121,8 +125,8 @@ impl Signer {
         add_condition(&mut request, "Approved", "AutoApproved", "RBAC decides what its holder may do");
         let name = request.name_any();
         let approved: Result<CertificateSigningRequest, _> =
-            self.requests.replace_subresource("approval", &name, &params(), &request).await;
-        settled(approved)
+            self.requests.replace_subresource("approval", &name, &post_params(), &request).await;
+        accept_done(approved)
     }
 
     async fn sign(&self, mut request: CertificateSigningRequest) -> Result<()> {
@@ -130,8 +134,8 @@ impl Signer {
         let text = std::str::from_utf8(&text.0).context("the request is not PEM")?;
         let groups: Vec<_> = groups.iter().flatten().filter(|group| *group != AUTHENTICATED).cloned().collect();
         let longest = Duration::from_secs(u64::from(self.args.client_hours) * 60 * 60);
-        let asked = expiration_seconds.and_then(|seconds| seconds.try_into().ok()).map(Duration::from_secs);
-        let lifetime = asked.map_or(longest, |asked| asked.min(longest));
+        let requested = expiration_seconds.and_then(|seconds| seconds.try_into().ok()).map(Duration::from_secs);
+        let lifetime = requested.map_or(longest, |requested| requested.min(longest));
         let user = username.as_deref().unwrap_or_default();
         let signed = self.managed.with_authority(|ca| ca.sign_request(text, user, &groups, lifetime));
         let certificate = match signed {
@@ -148,15 +152,15 @@ impl Signer {
     }
 
     async fn store(&self, request: CertificateSigningRequest) -> Result<()> {
-        settled(self.requests.replace_status(&request.name_any(), &params(), &request).await)
+        accept_done(self.requests.replace_status(&request.name_any(), &post_params(), &request).await)
     }
 }
 
-/// Decides about a request. It is approved only if it is well-formed, and signed only if it is approved, by whomever.
+/// Decides the next step. A request is approved only if it is well-formed, and signed only if it is approved.
 fn step(request: &CertificateSigningRequest, approve: bool) -> Step {
     let status = request.status.clone().unwrap_or_default();
     let has = |type_: &str| status.conditions.iter().flatten().any(|condition| condition.type_ == type_);
-    if request.spec.signer_name != SIGNER || status.certificate.is_some() || has("Denied") || has("Failed") {
+    if request.spec.signer_name != CLIENT_SIGNER || status.certificate.is_some() || has("Denied") || has("Failed") {
         return Step::Leave;
     }
     match check(&request.spec) {
@@ -167,7 +171,7 @@ fn step(request: &CertificateSigningRequest, approve: bool) -> Step {
     }
 }
 
-/// Whether a request asks for what this signer gives: a certificate for client authentication, and nothing else.
+/// Checks that a request is for client authentication and nothing else, and names a user.
 fn check(spec: &CertificateSigningRequestSpec) -> Result<()> {
     let usages = spec.usages.as_deref().unwrap_or_default();
     ensure!(usages.iter().any(|usage| usage == "client auth"), "usages must hold \"client auth\"");
@@ -190,8 +194,8 @@ fn add_condition(request: &mut CertificateSigningRequest, type_: &str, reason: &
     request.status.get_or_insert_default().conditions.get_or_insert_default().push(condition);
 }
 
-/// What another replica has done first is done.
-fn settled<T>(written: Result<T, kube::Error>) -> Result<()> {
+/// Treats a request that another replica has finished, or somebody has deleted, as done.
+fn accept_done<T>(written: Result<T, kube::Error>) -> Result<()> {
     match written {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(()),
@@ -208,7 +212,7 @@ mod tests {
 
     fn request(usages: &[&str], conditions: &[&str]) -> CertificateSigningRequest {
         let mut request = CertificateSigningRequest::default();
-        request.spec.signer_name = SIGNER.to_owned();
+        request.spec.signer_name = CLIENT_SIGNER.to_owned();
         request.spec.username = Some("alice".to_owned());
         request.spec.usages = Some(usages.iter().map(|&usage| usage.to_owned()).collect());
         conditions.iter().for_each(|type_| add_condition(&mut request, type_, "", ""));
@@ -218,14 +222,19 @@ mod tests {
     #[test]
     fn only_what_is_approved_and_well_formed_is_signed() {
         let client = ["digital signature", "client auth"];
-        for (request, approve, expected) in [
-            (request(&client, &[]), true, Step::Approve),
-            (request(&client, &[]), false, Step::Leave),
-            (request(&client, &["Approved"]), false, Step::Sign),
-            (request(&client, &["Denied"]), true, Step::Leave),
-            (request(&client, &["Approved", "Failed"]), true, Step::Leave),
+        struct Row {
+            conditions: &'static [&'static str],
+            approve: bool,
+            expected: Step,
+        }
+        for Row { conditions, approve, expected } in [
+            Row { conditions: &[], approve: true, expected: Step::Approve },
+            Row { conditions: &[], approve: false, expected: Step::Leave },
+            Row { conditions: &["Approved"], approve: false, expected: Step::Sign },
+            Row { conditions: &["Denied"], approve: true, expected: Step::Leave },
+            Row { conditions: &["Approved", "Failed"], approve: true, expected: Step::Leave },
         ] {
-            assert_eq!(step(&request, approve), expected, "{request:?}");
+            assert_eq!(step(&request(&client, conditions), approve), expected, "{conditions:?} {approve}");
         }
         for usages in [&["server auth", "client auth"][..], &["digital signature"], &[], &["client auth", "cert sign"]]
         {
@@ -237,15 +246,15 @@ mod tests {
     }
 
     #[test]
-    fn requests_for_other_signers_and_those_that_are_done_are_left_alone() {
+    fn requests_for_other_signers_and_finished_ones_are_left_alone() {
         let mut other = request(&["client auth"], &["Approved"]);
         other.spec.signer_name = "kubernetes.io/kube-apiserver-client".to_owned();
         assert_eq!(step(&other, true), Step::Leave);
         let mut done = request(&["client auth"], &["Approved"]);
         done.status.get_or_insert_default().certificate = Some(ByteString(vec![1]));
         assert_eq!(step(&done, true), Step::Leave);
-        let mut nobody = request(&["client auth"], &["Approved"]);
-        nobody.spec.username = None;
-        assert!(matches!(step(&nobody, true), Step::Fail(_)));
+        let mut without_user = request(&["client auth"], &["Approved"]);
+        without_user.spec.username = None;
+        assert!(matches!(step(&without_user, true), Step::Fail(_)));
     }
 }

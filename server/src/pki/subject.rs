@@ -1,7 +1,7 @@
-//! The subject of a client certificate: the user as its CN, or as its UID if that is too long, each group as an O of its own.
+//! The subject of a client certificate: the user as CN, or as UID if the name is too long for a CN, and each group as an O.
 //!
-//! rcgen keeps one value for each attribute, and a user may be in several groups. So the certificate that it made gets
-//! its subject replaced, and is signed again.
+//! rcgen keeps one value for each attribute, but a user may be in several groups. So this module replaces the subject of a
+//! certificate that rcgen made, and signs it again.
 
 use anyhow::{Context, Result, ensure};
 use pem::{EncodeConfig, LineEnding, Pem};
@@ -11,13 +11,13 @@ use yasna::{ASN1Result, models::ObjectIdentifier};
 const COMMON_NAME: &[u64] = &[2, 5, 4, 3];
 const ORGANIZATION: &[u64] = &[2, 5, 4, 10];
 
-/// The attribute `uid` (RFC 4519), for names that are too long for a common name.
+/// The attribute `uid` (RFC 4519) of names that are too long for a common name.
 const USER_ID: &[u64] = &[0, 9, 2342, 19_200_300, 100, 1, 1];
 
 /// The longest common name, in characters (RFC 5280, ub-common-name).
 const MAX_COMMON_NAME: usize = 64;
 
-/// The place of the subject among the fields of a certificate: version, serial number, algorithm, issuer, validity.
+/// The place of the subject among the fields of a certificate, after version, serial number, algorithm, issuer and validity.
 const SUBJECT_FIELD: usize = 5;
 
 /// Encodes the subject of a user in DER.
@@ -41,7 +41,7 @@ pub(super) fn replace(certificate: &[u8], subject: &[u8], key: &KeyPair) -> Resu
     Ok(sequence(&[body, algorithm, signature]))
 }
 
-/// Writes a certificate in PEM, with the line ends that rcgen writes.
+/// Writes a certificate in PEM, with line ends like rcgen's.
 pub(super) fn pem(certificate: Vec<u8>) -> String {
     let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
     pem::encode_config(&Pem::new("CERTIFICATE", certificate), config)
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_certificate_is_an_error() -> Result<()> {
+    fn replacing_the_subject_of_a_non_certificate_fails() -> Result<()> {
         let key = KeyPair::generate()?;
         assert!(replace(b"", &encode("alice", &[]), &key).is_err());
         assert!(replace(&sequence(&[]), &encode("alice", &[]), &key).is_err());

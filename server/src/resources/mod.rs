@@ -2,6 +2,7 @@
 //!
 //! Nothing here calls the API server.
 
+pub mod api_errors;
 pub mod conditions;
 mod field_owners;
 mod field_path;

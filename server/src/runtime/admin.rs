@@ -18,22 +18,23 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use crate::{runtime::readiness::Readiness, telemetry::Metrics};
+use super::readiness::Readiness;
+use crate::telemetry::Metrics;
 
-/// How many connections may be open: a few probes and scrapers.
+/// The most open connections: many times what probes and scrapers need.
 const MAX_CONNECTIONS: usize = 64;
 
-/// How long a request's header may take.
+/// The longest wait for a request's header. A silent client then gives its connection back.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long to wait after the operating system has refused a connection.
+/// The pause after the operating system refuses to accept a connection, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The OpenMetrics content type (specification 1.0).
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Serves for as long as it is polled.
-pub async fn serve(listener: TcpListener, readiness: Readiness, metrics: Arc<Metrics>) {
+pub(crate) async fn serve(listener: TcpListener, readiness: Readiness, metrics: Arc<Metrics>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -65,7 +66,7 @@ async fn connection(socket: TcpStream, readiness: Readiness, metrics: Arc<Metric
 
 fn answer(request: &Request<Incoming>, readiness: &Readiness, metrics: &Metrics) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is known\n");
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported\n");
     }
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "ok\n"),
@@ -81,7 +82,7 @@ fn answer(request: &Request<Incoming>, readiness: &Readiness, metrics: &Metrics)
             }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
-        _ => text(StatusCode::NOT_FOUND, "known are /livez, /readyz and /metrics\n"),
+        _ => text(StatusCode::NOT_FOUND, "not found: there are /livez, /readyz and /metrics\n"),
     }
 }
 

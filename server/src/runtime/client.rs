@@ -1,4 +1,4 @@
-//! The client of the Kubernetes API server that both programs use.
+//! Builds clients of the Kubernetes API server.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use hyper_util::{
 };
 use kube::{
     Client, Config, Error,
+    api::PostParams,
     client::{Body, ClientBuilder, ConfigExt, retry::RetryPolicy},
 };
 use tonic::codegen::{
@@ -16,23 +17,30 @@ use tonic::codegen::{
 };
 use tower::{BoxError, Service, ServiceBuilder, retry::RetryLayer};
 
-/// Finds out within 30 s that an API server is gone without a word: watches are silent by nature, and only the kernel
-/// can tell.
+use crate::resources::FIELD_MANAGER;
+
+/// TCP keepalive finds out within 30 s that an API server has vanished: 15 s of silence, then three probes 5 s apart.
+/// Nothing else can: a watch may be silent for long.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// How a request is tried again that the API server refuses to serve for now (429, 503, 504): as often and as soon as
-/// this, or later if its Retry-After says so. kubectl does the same.
+/// The most retries of a request that the API server refuses for now (429, 503, 504). kubectl retries those too.
 const RETRIES: u32 = 3;
+/// The pauses before retries, which a Retry-After of the API server may lengthen.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
+/// The parameters of writes that create or replace an object: our field manager.
+pub(crate) fn post_params() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
 /// Builds a client that sends each request at once.
 ///
-/// `kube::Client::try_from` leaves Nagle's algorithm on, which holds small frames back for 40 ms on a port-forward
-/// (kube-rs issue 2056). Its stack can only be replaced as a whole, so this one names again the layers that matter
-/// here. A proxy in the configuration is the caller's business: this client dials the API server itself.
+/// `kube::Client::try_from` leaves Nagle's algorithm on, which delays small frames by 40 ms on a port-forward (kube-rs
+/// issue 2056). Its stack can only be replaced as a whole, so this one repeats the layers that matter here. It ignores a
+/// proxy in the configuration and dials the API server itself.
 ///
 /// # Errors
 ///
@@ -41,22 +49,22 @@ pub fn client(config: &Config) -> Result<Client, Error> {
     Ok(builder(config)?.with_layer(&retries()?).build())
 }
 
-/// Tries requests again that the API server refuses to serve for now: the outermost layer of every client.
+/// Retries requests that the API server refuses for now: the outermost layer of every client.
 ///
 /// # Errors
 ///
-/// None, as its settings are.
-pub fn retries() -> Result<RetryLayer<RetryPolicy>, Error> {
+/// Never, with these settings.
+pub(crate) fn retries() -> Result<RetryLayer<RetryPolicy>, Error> {
     let policy = RetryPolicy::new(RETRY_MIN, RETRY_MAX, RETRIES, true).map_err(|error| Error::Service(error.into()))?;
     Ok(RetryLayer::new(policy))
 }
 
-/// What [`client`] is built of, for further layers within its retries.
+/// The builder of [`client`], for further layers within its retries.
 ///
 /// # Errors
 ///
-/// As of [`client`].
-#[expect(clippy::type_complexity, reason = "nothing but `impl` can name a stack of layers")]
+/// Like [`client`].
+#[expect(clippy::type_complexity, reason = "only `impl` can name a stack of layers")]
 pub fn builder(
     config: &Config,
 ) -> Result<

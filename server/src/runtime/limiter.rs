@@ -1,87 +1,79 @@
-//! How much of something there may be at once, in all and for one user: no user takes everything from the others.
+//! Bounds how many of something are open at once, in all and per user, so that no user takes everything from the others.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 
-/// A quota, shared by reference.
+/// Gives out permits up to its limits.
 #[derive(Debug)]
-pub struct Limiter {
-    total: usize,
-    each: usize,
-    used: Mutex<Used>,
-    /// How much is used.
+pub(crate) struct Limiter {
+    limit: usize,
+    limit_per_user: usize,
+    open: Mutex<Open>,
+    /// Shows how many permits are out.
     gauge: Gauge,
 }
 
 #[derive(Debug, Default)]
-struct Used {
+struct Open {
     total: usize,
-    /// Users without any are not kept.
-    each: HashMap<String, usize>,
+    /// Holds no user without a permit.
+    per_user: HashMap<String, usize>,
 }
 
-/// A part of a quota, which goes back when it is dropped.
+/// The permission to have one open. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Permit {
-    quota: Arc<Limiter>,
+pub(crate) struct Permit {
+    limiter: Arc<Limiter>,
     user: String,
 }
 
-/// Whose part of a quota is used up.
+/// The limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Exhausted {
-    /// That of all users together.
-    #[error("all users together have {0} open, the most there may be")]
+pub(crate) enum Exhausted {
+    #[error("all users together have {0} open, which is the limit")]
     Total(usize),
-    /// That of one user.
-    #[error("the user has {0} open, the most that one may have")]
+    #[error("the user has {0} open, which is the limit per user")]
     User(usize),
 }
 
 impl Limiter {
-    /// A quota of so many in all, and so many for each user, with a gauge that shows how much is used.
-    pub fn new(total: usize, each: usize, gauge: Gauge) -> Arc<Self> {
-        Arc::new(Self { total, each, used: Mutex::default(), gauge })
+    /// A limiter whose gauge shows how many permits are out.
+    pub(crate) fn new(limit: usize, limit_per_user: usize, gauge: Gauge) -> Arc<Self> {
+        Arc::new(Self { limit, limit_per_user, open: Mutex::default(), gauge })
     }
 
-    /// Takes one for a user.
+    /// Gives a permit to a user.
     ///
     /// # Errors
     ///
-    /// When there is none left, for anybody or for this user.
-    pub fn take(self: &Arc<Self>, user: &str) -> Result<Permit, Exhausted> {
-        let mut used = self.lock();
-        if used.total >= self.total {
-            return Err(Exhausted::Total(self.total));
+    /// When a limit is reached.
+    pub(crate) fn acquire(self: &Arc<Self>, user: &str) -> Result<Permit, Exhausted> {
+        let mut open = self.open.lock();
+        if open.total >= self.limit {
+            return Err(Exhausted::Total(self.limit));
         }
-        let own = used.each.get(user).copied().unwrap_or(0);
-        if own >= self.each {
-            return Err(Exhausted::User(self.each));
+        let own = open.per_user.get(user).copied().unwrap_or(0);
+        if own >= self.limit_per_user {
+            return Err(Exhausted::User(self.limit_per_user));
         }
-        used.each.insert(user.to_owned(), own + 1);
-        used.total += 1;
+        open.per_user.insert(user.to_owned(), own + 1);
+        open.total += 1;
         self.gauge.inc();
-        Ok(Permit { quota: self.clone(), user: user.to_owned() })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Used> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(Permit { limiter: self.clone(), user: user.to_owned() })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut used = self.quota.lock();
-        used.total -= 1;
-        self.quota.gauge.dec();
-        if let Some(own) = used.each.get_mut(&self.user) {
+        let mut open = self.limiter.open.lock();
+        open.total -= 1;
+        self.limiter.gauge.dec();
+        if let Some(own) = open.per_user.get_mut(&self.user) {
             *own -= 1;
             if *own == 0 {
-                used.each.remove(&self.user);
+                open.per_user.remove(&self.user);
             }
         }
     }
@@ -94,17 +86,17 @@ mod tests {
     #[test]
     fn one_user_leaves_some_to_the_others_and_all_leave_what_they_drop() {
         let gauge = Gauge::default();
-        let quota = Limiter::new(3, 2, gauge.clone());
-        let first = quota.take("alice").unwrap();
-        let _second = quota.take("alice").unwrap();
-        assert_eq!(quota.take("alice").unwrap_err(), Exhausted::User(2));
-        let bob = quota.take("bob").unwrap();
-        assert_eq!(quota.take("carol").unwrap_err(), Exhausted::Total(3));
+        let limiter = Limiter::new(3, 2, gauge.clone());
+        let first = limiter.acquire("alice").unwrap();
+        let _second = limiter.acquire("alice").unwrap();
+        assert_eq!(limiter.acquire("alice").unwrap_err(), Exhausted::User(2));
+        let bob = limiter.acquire("bob").unwrap();
+        assert_eq!(limiter.acquire("carol").unwrap_err(), Exhausted::Total(3));
         drop(first);
-        drop(quota.take("carol").unwrap());
-        quota.take("alice").unwrap();
+        drop(limiter.acquire("carol").unwrap());
+        limiter.acquire("alice").unwrap();
         drop(bob);
-        assert_eq!((quota.lock().total, gauge.get()), (1, 1));
-        assert_eq!(quota.lock().each.len(), 1, "users without any are forgotten");
+        assert_eq!((limiter.open.lock().total, gauge.get()), (1, 1));
+        assert_eq!(limiter.open.lock().per_user.len(), 1, "users without a permit are forgotten");
     }
 }

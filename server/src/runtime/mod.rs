@@ -1,10 +1,9 @@
-//! What the server needs of its process and its surroundings.
+//! The process and its surroundings: signals, threads, the pod, readiness, the client of the API server.
 
-pub mod admin;
-pub mod check;
+pub(crate) mod admin;
 pub mod client;
 pub(crate) mod limiter;
 pub mod pod;
-pub mod readiness;
+pub(crate) mod readiness;
 pub mod shutdown;
 pub(crate) mod thread;

@@ -1,4 +1,4 @@
-//! The pod of this server, and Events about it: what goes wrong with the server itself, where its operators look.
+//! The pod of this server, and Events about it: `kubectl describe pod` shows the server's own problems.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use tracing::debug;
 
 use crate::{resources::FIELD_MANAGER, telemetry};
 
-/// How long it may take to write an Event.
+/// The longest time that writing an Event may take. Its caller waits, so it must be short.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest note of an Event, in characters: events.k8s.io/v1 takes 1,024 bytes.
+/// The longest note of an Event, in characters. events.k8s.io/v1 accepts 1,024 bytes, and a character takes up to four.
 const MAX_NOTE: usize = 250;
 
-/// Which pod this is.
+/// The pod that this server runs in.
 #[derive(Args, Clone, Debug, Default)]
 pub struct PodArgs {
-    /// Name of this pod, for its Events and for the Lease; empty means the machine's, and no Events
+    /// Name of this pod, for its Events and for the Lease; empty means the host name, and no Events
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
     pub pod_name: String,
 
-    /// Namespace of this pod, where the server keeps what it manages
+    /// Namespace of this pod, where the server keeps the Lease and the managed certificates
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
     pub pod_namespace: String,
 
@@ -36,8 +36,8 @@ pub struct PodArgs {
 }
 
 impl PodArgs {
-    /// The name of the pod, or that of the machine.
-    pub fn name(&self) -> String {
+    /// The name of the pod, or the host name outside of a pod.
+    pub(crate) fn name(&self) -> String {
         if !self.pod_name.is_empty() {
             return self.pod_name.clone();
         }
@@ -46,16 +46,15 @@ impl PodArgs {
     }
 }
 
-/// Tells of what happens to this server.
-pub struct Pod {
+/// Records Events about this server's pod.
+pub(crate) struct PodEvents {
     recorder: Recorder,
     /// `None` outside of a pod.
     reference: Option<ObjectReference>,
 }
 
-impl Pod {
-    /// With the account of a client.
-    pub fn new(client: Client, args: &PodArgs) -> Self {
+impl PodEvents {
+    pub(crate) fn new(client: Client, args: &PodArgs) -> Self {
         let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let reference = (!args.pod_name.is_empty() && !args.pod_namespace.is_empty()).then(|| ObjectReference {
             api_version: Some("v1".to_owned()),
@@ -69,8 +68,8 @@ impl Pod {
         Self { recorder: Recorder::new(client, reporter), reference }
     }
 
-    /// Writes an Event. One that cannot be written is lost: the log tells the same.
-    pub async fn tell(&self, type_: EventType, reason: &str, action: &str, note: &str) {
+    /// Writes an Event. One that cannot be written is lost: the log says the same.
+    pub(crate) async fn record(&self, type_: EventType, reason: &str, action: &str, note: &str) {
         let Some(reference) = &self.reference else { return };
         let note = note.chars().take(MAX_NOTE).collect();
         let (reason, action) = (reason.to_owned(), action.to_owned());

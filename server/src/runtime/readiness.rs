@@ -1,42 +1,43 @@
 //! Whether this replica should get calls: its watches have synced, and it has reached the API server lately.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use kube::Client;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use parking_lot::Mutex;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
-use crate::{grpc, index::Index};
+use crate::index::Index;
 
-/// How often the API server is asked whether it is there.
+/// How often the API server is called to see whether it answers.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long it may be out of reach before this replica is unready: longer than its restart takes, since every replica
-/// would be unready at once, and calls that need no API server still work meanwhile.
+/// How long the API server may be out of reach before this replica is not ready. It is longer than a restart of the API
+/// server takes: all replicas would turn unready at once, and meanwhile calls that need no API server still work.
 const LATELY: Duration = Duration::from_secs(20);
 
-/// The state of readiness. Liveness never depends on it, nor on the API server.
+/// Decides whether this replica is ready. Liveness never depends on it, nor on the API server.
 #[derive(Clone)]
-pub struct Readiness {
+pub(crate) struct Readiness {
     index: Arc<Index>,
+    /// When the API server answered last.
     reached: Arc<Mutex<Option<Instant>>>,
     draining: CancellationToken,
 }
 
 impl Readiness {
     /// Not ready until [`Readiness::watch`] has reached the API server; never again once `draining` is cancelled.
-    pub fn new(index: Arc<Index>, draining: CancellationToken) -> Self {
+    pub(crate) fn new(index: Arc<Index>, draining: CancellationToken) -> Self {
         Self { index, reached: Arc::default(), draining }
     }
 
     /// Why this replica is not ready; `None` if it is.
-    pub fn problem(&self) -> Option<&'static str> {
-        let reached = *self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let reached = *self.reached.lock();
         if self.draining.is_cancelled() {
             Some("stopping")
         } else if !self.index.is_synced() {
@@ -50,17 +51,17 @@ impl Readiness {
         }
     }
 
-    /// Keeps the state and `grpc.health.v1` up to date for as long as it is polled.
-    pub async fn watch(&self, client: Client, health: HealthReporter) {
+    /// Keeps itself up to date for as long as it is polled, and reports each change.
+    pub(crate) async fn watch<R: Future<Output = ()>>(&self, client: Client, report: impl Fn(bool) -> R) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut was_ready = false;
         loop {
-            self.next(&mut ticks).await;
+            self.wait(&mut ticks).await;
             if !self.draining.is_cancelled()
                 && let Ok(Ok(_)) = timeout(INTERVAL, client.apiserver_version()).await
             {
-                *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                *self.reached.lock() = Some(Instant::now());
             }
             let problem = self.problem();
             if problem.is_none() != was_ready {
@@ -69,19 +70,19 @@ impl Readiness {
                     Some(problem) => warn!(problem, "not ready"),
                 }
                 was_ready = problem.is_none();
-                grpc::report(&health, was_ready).await;
+                report(was_ready).await;
             }
         }
     }
 
-    /// Waits for the next moment to look: a tick, or what makes this replica ready or unready at once.
-    async fn next(&self, ticks: &mut tokio::time::Interval) {
-        let synced = self.index.is_synced();
-        let draining = self.draining.is_cancelled();
+    /// Waits for a tick, or for an event that changes the readiness at once: the first sync, or the stop.
+    async fn wait(&self, ticks: &mut Interval) {
+        let is_synced = self.index.is_synced();
+        let is_draining = self.draining.is_cancelled();
         tokio::select! {
             _ = ticks.tick() => {}
-            () = self.index.synced(), if !synced => {}
-            () = self.draining.cancelled(), if !draining => {}
+            () = self.index.synced(), if !is_synced => {}
+            () = self.draining.cancelled(), if !is_draining => {}
         }
     }
 }

@@ -11,7 +11,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over from the operating system, which would end the process at once.
+    /// Starts listening. Without a listener, the operating system ends the process at once.
     ///
     /// # Errors
     ///
@@ -20,7 +20,7 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

@@ -1,18 +1,18 @@
-//! Threads apart from those that serve calls.
+//! Threads beside those that serve calls.
 
 use std::{convert::Infallible, future, io, thread};
 
 use tokio::runtime::{Builder, Handle};
 
-/// Starts a thread that runs tasks, by itself and until the process ends.
+/// Starts a thread that runs tasks until the process ends.
 ///
-/// What enforces has one: calls, handshakes and large lists do not delay it there, but for moments at the lock of the
-/// cache, and its tasks hand work to each other without waking other threads.
+/// Enforcement has such a thread: calls, handshakes and large lists delay it only at the lock of the index, and its tasks
+/// pass work to each other without waking other threads.
 ///
 /// # Errors
 ///
-/// When the system has no thread to give, or no files for its events.
-pub fn start(name: &str) -> io::Result<Handle> {
+/// When the system has no thread to give, or no file descriptors for its events.
+pub(crate) fn start(name: &str) -> io::Result<Handle> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
     thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(future::pending::<Infallible>()))?;

@@ -1,9 +1,9 @@
-//! Classes of actors, few enough to be a label: there are as many field managers as programs that write.
+//! Classes of actors. There are as many field managers as programs, too many for a label of a metric.
 
-/// Who caused a drift, roughly.
+/// The class of the program that caused a drift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// Helm itself.
+    /// Helm, run by a person or a pipeline.
     Helm,
     /// Argo CD or Flux.
     GitOps,
@@ -13,23 +13,24 @@ pub enum Actor {
     Kubectl,
     /// Any other program.
     Other,
-    /// Kubernetes does not tell.
+    /// The managedFields do not say.
     Unknown,
 }
 
 impl Actor {
-    /// Every class.
-    pub const ALL: [Self; 6] = [Self::Helm, Self::GitOps, Self::Autoscaler, Self::Kubectl, Self::Other, Self::Unknown];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Helm, Self::GitOps, Self::Autoscaler, Self::Kubectl, Self::Other, Self::Unknown];
 
-    /// The class of a field manager that wrote through this subresource.
+    /// The class of a field manager that wrote through this subresource; empty means the object itself.
     pub fn of(manager: &str, subresource: &str) -> Self {
         match manager {
             "" | "unknown" => Self::Unknown,
             "helm" => Self::Helm,
-            // Argo CD's, of server-side applies and of others, and its web interface's; then Flux's.
+            // Argo CD: server-side applies, other writes, and its web interface.
             "argocd-controller" | "argocd-application-controller" | "argocd-server" => Self::GitOps,
+            // Flux.
             "kustomize-controller" | "helm-controller" | "flux" => Self::GitOps,
-            // It scales ReplicaSets for Deployments as well, but not through /scale.
+            // Its autoscaler writes through /scale; its Deployment controller scales ReplicaSets without it.
             "kube-controller-manager" if subresource == "scale" => Self::Autoscaler,
             "kubectl" => Self::Kubectl,
             _ if manager.starts_with("kubectl-") => Self::Kubectl,
@@ -38,8 +39,8 @@ impl Actor {
         }
     }
 
-    /// The value of the label.
-    pub const fn label(self) -> &'static str {
+    /// The value of the metric's label.
+    pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Helm => "helm",
             Self::GitOps => "gitops",
@@ -57,27 +58,35 @@ mod tests {
 
     #[test]
     fn field_managers_fall_into_classes() {
-        for (manager, subresource, class) in [
-            ("helm", "", "helm"),
-            ("helm-controller", "", "gitops"),
-            ("kustomize-controller", "", "gitops"),
-            ("argocd-controller", "", "gitops"),
-            ("argocd-application-controller", "", "gitops"),
-            ("argocd-server", "scale", "gitops"),
-            ("kube-controller-manager", "scale", "autoscaler"),
-            ("kube-controller-manager", "", "other"),
-            ("keda-operator", "scale", "autoscaler"),
-            ("keda", "scale", "autoscaler"),
-            ("multidim-pod-autoscaler", "", "autoscaler"),
-            ("kubectl", "scale", "kubectl"),
-            ("kubectl-client-side-apply", "", "kubectl"),
-            ("kubectl-edit", "", "kubectl"),
-            ("terraform", "", "other"),
-            ("helmfile", "", "other"),
-            ("unknown", "", "unknown"),
-            ("", "", "unknown"),
-        ] {
-            assert_eq!(Actor::of(manager, subresource).label(), class, "{manager} {subresource}");
+        let classes: [(&str, &[(&str, &str)]); 6] = [
+            ("helm", &[("helm", "")]),
+            (
+                "gitops",
+                &[
+                    ("helm-controller", ""),
+                    ("kustomize-controller", ""),
+                    ("argocd-controller", ""),
+                    ("argocd-application-controller", ""),
+                    ("argocd-server", "scale"),
+                ],
+            ),
+            (
+                "autoscaler",
+                &[
+                    ("kube-controller-manager", "scale"),
+                    ("keda-operator", "scale"),
+                    ("keda", "scale"),
+                    ("multidim-pod-autoscaler", ""),
+                ],
+            ),
+            ("other", &[("kube-controller-manager", ""), ("terraform", ""), ("helmfile", "")]),
+            ("kubectl", &[("kubectl", "scale"), ("kubectl-client-side-apply", ""), ("kubectl-edit", "")]),
+            ("unknown", &[("unknown", ""), ("", "")]),
+        ];
+        for (class, writers) in classes {
+            for (manager, subresource) in writers {
+                assert_eq!(Actor::of(manager, subresource).label(), class, "{manager} {subresource}");
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Metrics of the gRPC calls, by the names that go-grpc-middleware has made common: a layer around all services.
+//! Metrics of the gRPC calls, with the names of go-grpc-middleware, which dashboards know: a layer around all services.
 
 use std::{
     collections::HashMap,
@@ -25,10 +25,10 @@ use tower::{Layer, Service};
 /// The buckets of go-grpc-middleware.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// The service and the method of all calls of what is not served: callers choose such names.
+/// The service and method of calls to unknown methods. Callers choose those names, so they cannot be labels.
 const UNKNOWN: &str = "unknown";
 
-/// A method, and how it ended if that is known.
+/// The labels of a method, with the code once the call has ended.
 type Labels = Vec<(&'static str, Arc<str>)>;
 
 /// Counts gRPC calls. Clones share the counts.
@@ -37,13 +37,13 @@ pub struct Calls {
     started: Family<Labels, Counter>,
     handled: Family<Labels, Counter>,
     seconds: Family<Labels, Histogram>,
-    /// The labels of each method that is served, by its path.
+    /// The labels of each served method, by its path.
     methods: Arc<HashMap<String, Labels>>,
     unknown: Labels,
 }
 
 impl Calls {
-    /// Counts that a registry shows.
+    /// Registers the metrics.
     pub(super) fn register(registry: &mut Registry) -> Self {
         let calls = Self {
             started: Family::default(),
@@ -72,7 +72,7 @@ impl Calls {
     }
 }
 
-/// The labels of every method that is served, by its path.
+/// The labels of every served method, by its path.
 fn methods() -> HashMap<String, Labels> {
     let sets = [
         contract::DESCRIPTORS,
@@ -80,7 +80,7 @@ fn methods() -> HashMap<String, Labels> {
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
     ];
-    // They are part of the program, and reflection refuses to start with one that cannot be read.
+    // All of them decode: they are part of the program, and the reflection service does not start otherwise.
     let sets = sets.into_iter().filter_map(|set| FileDescriptorSet::decode(set).ok());
     let mut methods = HashMap::new();
     for file in sets.flat_map(|set| set.file) {
@@ -108,7 +108,7 @@ fn labels(service: &str, method: &str, kind: &str) -> Labels {
     vec![("grpc_type", kind.into()), ("grpc_service", service.into()), ("grpc_method", method.into())]
 }
 
-/// The name of a code, as other languages' metrics have it.
+/// The name of a code, as gRPC's metrics in Go spell it.
 fn code_name(code: Code) -> String {
     match code {
         Code::Ok => "OK".to_owned(),
@@ -122,13 +122,13 @@ struct Call {
     calls: Calls,
     labels: Labels,
     begun: Instant,
-    /// What it ended with. Without, its caller has gone away.
+    /// The code of its end. A call without one was cancelled by its caller.
     code: Option<Code>,
 }
 
 impl Call {
-    /// Takes the status out of the header or the trailers, where it is there.
-    fn take_status(&mut self, headers: &HeaderMap) {
+    /// Reads the status from the header or the trailers, whichever has it.
+    fn read_status(&mut self, headers: &HeaderMap) {
         if let Some(status) = headers.get("grpc-status") {
             self.code = Some(Code::from_bytes(status.as_bytes()));
         }
@@ -177,13 +177,13 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await?;
-            call.take_status(answer.headers());
+            call.read_status(answer.headers());
             Ok(answer.map(|inner| CountedBody { inner, call }))
         })
     }
 }
 
-/// The body of an answer, with whose end its call ends.
+/// The body of an answer. Its end is the end of the call.
 pub struct CountedBody<B> {
     inner: B,
     call: Call,
@@ -198,7 +198,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for CountedBody<B> {
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(trailers) = frame.trailers_ref()
         {
-            self.call.take_status(trailers);
+            self.call.read_status(trailers);
         }
         frame
     }
@@ -228,7 +228,7 @@ mod tests {
         Frame::trailers(HeaderMap::from_iter([("grpc-status".parse().unwrap(), status.parse().unwrap())]))
     }
 
-    /// Calls a method that answers with this header and these frames, and reads so many of them.
+    /// Calls a method that answers with this header and these frames, and reads `reads` of them.
     async fn call(calls: &Calls, path: &str, header: Option<&str>, frames: Frames, reads: usize) {
         let mut answer = Response::builder();
         if let Some(status) = header {

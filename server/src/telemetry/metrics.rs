@@ -1,4 +1,4 @@
-//! The metrics, and their registry. docs/metrics.md lists them.
+//! The registry and the server's own metrics. docs/metrics.md lists all metrics.
 
 use std::sync::atomic::AtomicU64;
 
@@ -8,9 +8,9 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use super::{Actor, Calls, Queue, Requests, Watches, process::Process};
+use super::{actor::Actor, calls::Calls, process::Process, queue::Queue, requests::Requests, watches::Watches};
 
-/// What the names of this server's own metrics begin with.
+/// The prefix of this server's own metrics.
 const PREFIX: &str = "replica_count_manager";
 
 /// The metrics, served as `/metrics`.
@@ -19,10 +19,10 @@ pub struct Metrics {
     registry: Registry,
     /// How many targets are managed.
     pub managed: Gauge,
-    /// How many of them others fight over.
+    /// How many of them are contested.
     pub contested: Gauge,
     drifts: Family<[(&'static str, &'static str); 1], Counter>,
-    /// Targets that wait to be decided on.
+    /// Targets that wait to be reconciled.
     pub queue: Queue,
     /// Counts written to targets.
     pub corrections: Counter,
@@ -67,10 +67,10 @@ impl Default for Metrics {
         for actor in Actor::ALL {
             drop(drifts.get_or_create(&by(actor)));
         }
-        ours.register("drifts", "Drifts seen, by the kind of program that caused them", drifts.clone());
+        ours.register("drifts", "Drifts, by the kind of program that caused them", drifts.clone());
         let queue = Queue::default();
         ours.register_collector(Box::new(queue.clone()));
-        // From a millisecond to the longest pause between attempts.
+        // From a millisecond to five seconds, the longest pause between attempts.
         let correction_seconds = Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0]);
         ours.register(
             "correction_seconds",
@@ -83,7 +83,7 @@ impl Default for Metrics {
             drifts,
             queue,
             corrections: add(ours, "corrections", "Counts written to targets"),
-            correction_failures: add(ours, "correction_failures", "ReplicaCountWriter to targets that failed"),
+            correction_failures: add(ours, "correction_failures", "Writes to targets that failed"),
             correction_seconds,
             leader: add(ours, "leader", "Whether this replica corrects and writes statuses"),
             lease_failures: add(ours, "lease_failures", "Calls about the Lease of the leader that failed"),
@@ -139,7 +139,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// When a metric cannot be formatted, which none of these can cause.
+    /// When a metric cannot be formatted, which does not happen to these.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
@@ -166,8 +166,8 @@ mod tests {
         metrics.encode().unwrap()
     }
 
-    /// The name that queries use, the type, and the labels of each metric.
-    fn told(text: &str) -> BTreeSet<String> {
+    /// The rows of the document: the name that queries use, the type, and the labels of each metric.
+    fn rows(text: &str) -> BTreeSet<String> {
         let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
         let rows = families.map(|(family, kind)| {
             let suffix = match kind {
@@ -186,12 +186,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_document_lists_the_metrics_that_there_are() {
-        let rows = include_str!("../../../docs/metrics.md").lines().filter_map(|line| line.strip_prefix("| `"));
-        let documented = rows.map(|row| {
+        let lines = include_str!("../../../docs/metrics.md").lines().filter_map(|line| line.strip_prefix("| `"));
+        let documented = lines.map(|row| {
             let cells: Vec<_> = row.split('|').map(str::trim).collect();
             format!("`{} | {} | {}", cells[0], cells[1], cells[2])
         });
-        assert_eq!(documented.collect::<BTreeSet<_>>(), told(&all().await));
+        assert_eq!(documented.collect::<BTreeSet<_>>(), rows(&all().await));
     }
 
     #[tokio::test]

@@ -1,4 +1,9 @@
 //! What operators see: log lines and metrics.
+//!
+//! * `log`: the log, and errors with their causes
+//! * `metrics`: the registry and the server's own metrics; `queue`, `watches`, `requests`, `calls`, `process`: metrics of one
+//!   thing each
+//! * `actor`: the classes of programs that cause drifts
 
 mod actor;
 mod calls;

@@ -1,4 +1,4 @@
-//! Metrics of the process, by the names that dashboards know. Where there is no `/proc`, there are none.
+//! Metrics of the process, with the names that dashboards know. Without `/proc`, there are none.
 
 use std::{fmt, fs, io};
 
@@ -12,26 +12,26 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-/// Reads `/proc/self` whenever it is asked.
+/// Reads `/proc/self` at each scrape.
 #[derive(Debug)]
 pub(super) struct Process;
 
-/// What `/proc/self/stat` tells, in its own units.
+/// Some fields of `/proc/self/stat`, in its own units.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     cpu_ticks: u64,
-    /// Since the machine was started.
+    /// Since the boot of the machine.
     start_ticks: u64,
     virtual_bytes: u64,
     resident_pages: u64,
 }
 
 impl Stat {
-    /// The name of the program comes in brackets, and may hold brackets itself.
+    /// The fields follow the name of the program, which is in brackets and may hold brackets itself.
     fn parse(text: &str) -> Option<Self> {
         let (_, rest) = text.rsplit_once(") ")?;
         let fields: Vec<_> = rest.split_whitespace().collect();
-        // The first of these is the third of proc(5).
+        // proc(5) numbers the fields from 1; the first one here is its third.
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         Some(Self {
             cpu_ticks: field(14)? + field(15)?,
@@ -42,7 +42,7 @@ impl Stat {
     }
 }
 
-/// When the machine was started, in seconds since 1970.
+/// When the machine booted, in seconds since 1970.
 fn boot_time(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
@@ -50,7 +50,7 @@ fn boot_time(text: &str) -> Option<u64> {
 fn read() -> io::Result<(Option<Stat>, Option<u64>, u64)> {
     let stat = Stat::parse(&fs::read_to_string("/proc/self/stat")?);
     let boot = boot_time(&fs::read_to_string("/proc/stat")?);
-    // One of them is the folder itself, which is open just now.
+    // Minus the folder itself, which is open while it is read.
     let files = fs::read_dir("/proc/self/fd")?.count().saturating_sub(1);
     Ok((stat, boot, files as u64))
 }

@@ -1,10 +1,8 @@
-//! Metrics of a queue, worked out when they are asked for: its age grows by itself.
+//! Metrics of the queue, computed at each scrape: its age grows between changes.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
+use parking_lot::Mutex;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -12,19 +10,19 @@ use prometheus_client::{
 };
 use tokio::time::Instant;
 
-/// How many targets wait to be decided on, and since when the first of them does. Clones share it.
+/// How many targets wait to be reconciled, and since when the first of them does. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Queue(Arc<Mutex<(usize, Option<Instant>)>>);
 
 impl Queue {
-    /// Tells how many wait, and since when the first does.
+    /// Records how many targets wait, and since when the first does.
     pub fn set(&self, length: usize, since: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (length, since);
+        *self.0.lock() = (length, since);
     }
 
-    /// How many wait, and for how many seconds the first has.
+    /// How many targets wait, and for how many seconds the first has waited.
     pub fn get(&self) -> (usize, f64) {
-        let (length, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (length, since) = *self.0.lock();
         (length, since.map_or(0.0, |since| since.elapsed().as_secs_f64()))
     }
 }

@@ -13,13 +13,13 @@ use prometheus_client::{
 };
 use tower::{Layer, Service};
 
-/// From an answer of a cache to the longest deadline of a write.
+/// In seconds: from an answer out of the API server's cache to the longest deadline of a write.
 const BUCKETS: [f64; 11] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
-/// There was no answer.
+/// The code of a request that got no answer.
 const ERROR: &str = "error";
 
-/// Nobody waited for the answer: a deadline had passed, or the server stopped leading.
+/// The code of a request that was dropped before its answer: a deadline had passed, or the server stopped leading.
 const CANCELED: &str = "canceled";
 
 /// Counts requests to the API server. Clones share the counts.
@@ -30,7 +30,7 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Counts that a registry shows.
+    /// Registers the metrics.
     pub(super) fn register(registry: &mut Registry) -> Self {
         let requests =
             Self { total: Family::default(), seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)) };
@@ -93,7 +93,7 @@ struct Pending {
     requests: Requests,
     verb: &'static str,
     begun: Instant,
-    /// `None` until it has ended, then the answer's status, if there was an answer.
+    /// `None` until the request has ended. Then it holds the answer's status, if there was an answer.
     status: Option<Option<StatusCode>>,
 }
 
@@ -117,7 +117,7 @@ impl Drop for Pending {
     }
 }
 
-/// What a request does, in the API server's own words.
+/// The verb of a request, as RBAC and audit logs name it.
 fn verb(method: &Method, path: &str, query: &str) -> &'static str {
     match method.as_str() {
         "GET" if query.split('&').any(|word| word == "watch=true" || word == "watch=1") => "watch",
@@ -131,7 +131,7 @@ fn verb(method: &Method, path: &str, query: &str) -> &'static str {
     }
 }
 
-/// Whether a path is that of a resource, and not of one object, nor of what the API server tells of itself.
+/// Whether a path is that of a resource type, rather than of one object or of the API server's own information.
 fn is_collection(path: &str) -> bool {
     let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let below = match segments.as_slice() {
@@ -152,28 +152,42 @@ mod tests {
 
     #[test]
     fn a_request_has_the_verb_that_rbac_knows_it_by() {
-        for (method, target, expected) in [
-            (Method::GET, "/api/v1/namespaces/shop/configmaps", "list"),
-            (Method::GET, "/apis/apps/v1/deployments?limit=500", "list"),
-            (Method::GET, "/apis/apps/v1/deployments?limit=500&watch=true", "watch"),
-            (Method::GET, "/apis/apps/v1/namespaces/shop/deployments/web", "get"),
-            (Method::GET, "/apis/apps/v1/namespaces/shop/deployments/web/scale", "get"),
-            (Method::GET, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/x.y", "get"),
-            (Method::GET, "/apis/apps/v1", "get"),
-            (Method::GET, "/version", "get"),
-            (Method::POST, "/apis/authorization.k8s.io/v1/subjectaccessreviews", "create"),
-            (Method::PUT, "/apis/coordination.k8s.io/v1/namespaces/a/leases/b", "update"),
-            (Method::PATCH, "/apis/apps/v1/namespaces/shop/deployments/web/scale", "patch"),
-            (Method::DELETE, "/apis/replica-count-manager.io/v1/namespaces/a/replicacounts/b", "delete"),
-            (Method::OPTIONS, "/", "other"),
-        ] {
-            let (path, query) = target.split_once('?').unwrap_or((target, ""));
-            assert_eq!(verb(&method, path, query), expected, "{method} {target}");
+        struct Row {
+            verb: &'static str,
+            method: Method,
+            path: &'static str,
+        }
+        let rows = [
+            Row { verb: "list", method: Method::GET, path: "/api/v1/namespaces/shop/configmaps" },
+            Row { verb: "list", method: Method::GET, path: "/apis/apps/v1/deployments?limit=500" },
+            Row { verb: "watch", method: Method::GET, path: "/apis/apps/v1/deployments?limit=500&watch=true" },
+            Row { verb: "get", method: Method::GET, path: "/apis/apps/v1/namespaces/shop/deployments/web" },
+            Row { verb: "get", method: Method::GET, path: "/apis/apps/v1/namespaces/shop/deployments/web/scale" },
+            Row {
+                verb: "get",
+                method: Method::GET,
+                path: "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/x.y",
+            },
+            Row { verb: "get", method: Method::GET, path: "/apis/apps/v1" },
+            Row { verb: "get", method: Method::GET, path: "/version" },
+            Row { verb: "create", method: Method::POST, path: "/apis/authorization.k8s.io/v1/subjectaccessreviews" },
+            Row { verb: "update", method: Method::PUT, path: "/apis/coordination.k8s.io/v1/namespaces/a/leases/b" },
+            Row { verb: "patch", method: Method::PATCH, path: "/apis/apps/v1/namespaces/shop/deployments/web/scale" },
+            Row {
+                verb: "delete",
+                method: Method::DELETE,
+                path: "/apis/replica-count-manager.io/v1/namespaces/a/replicacounts/b",
+            },
+            Row { verb: "other", method: Method::OPTIONS, path: "/" },
+        ];
+        for Row { verb: expected, method, path } in rows {
+            let (resource, query) = path.split_once('?').unwrap_or((path, ""));
+            assert_eq!(verb(&method, resource, query), expected, "{method} {path}");
         }
     }
 
     #[tokio::test]
-    async fn answers_failures_and_requests_that_are_given_up_are_counted() {
+    async fn answers_failures_and_dropped_requests_are_counted() {
         let mut registry = Registry::default();
         let requests = Requests::register(&mut registry);
         let get = || Request::get("/version").body(()).unwrap();

@@ -1,4 +1,4 @@
-//! Metrics of the watches that feed the cache.
+//! Metrics of the watches that fill the index.
 
 use std::fmt::Display;
 
@@ -7,10 +7,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// What a watch is of: the kinds are few, those that the API server serves and a `ReplicaCount` names.
+/// Counts by kind. There are few: the kinds that the API server serves and a `ReplicaCount` names.
 type ByWatch = Family<[(&'static str, String); 1], Counter>;
 
-/// Counts what becomes of the watches. Clones share the counts.
+/// Counts the lists and failures of watches. Clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct Watches {
     lists: ByWatch,
@@ -18,30 +18,30 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// Counts that a registry shows.
+    /// Registers the metrics.
     pub(super) fn register(registry: &mut Registry) -> Self {
         let watches = Self::default();
         registry.register(
             "watch_lists",
-            "Complete lists that watches began with: more than one for each watch means that it had to begin anew",
+            "Complete lists that watches began with: more than one per watch means that it had to begin again",
             watches.lists.clone(),
         );
         registry.register(
             "watch_failures",
-            "Lists and watches that failed or were refused, and are tried again",
+            "Lists and watches that failed or were refused, and are retried",
             watches.failures.clone(),
         );
         watches
     }
 
-    /// A list is complete.
+    /// Counts a complete list.
     pub fn listed(&self, watch: &impl Display) {
         self.lists.get_or_create(&[("watch", watch.to_string())]).inc();
-        // So that it is there before the first failure.
+        // Creates the series before the first failure, so that rates are exact.
         drop(self.failures.get_or_create(&[("watch", watch.to_string())]));
     }
 
-    /// A list or a watch has failed.
+    /// Counts a failed list or watch.
     pub fn failed(&self, watch: &impl Display) {
         self.failures.get_or_create(&[("watch", watch.to_string())]).inc();
     }

@@ -1,4 +1,4 @@
-//! The accept loop: handshakes run side by side, bounded in number and time.
+//! The accept loop: handshakes run concurrently, bounded in number and time.
 
 use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,51 +16,57 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
-use super::{Connection, Credentials, Identity, MAX_AGE, connection::GRACE, expiry, limits::Limits};
+use super::{
+    connection::{Connection, GRACE, MAX_AGE},
+    credentials::Credentials,
+    files::expiry,
+    identity::Identity,
+    limits::Limits,
+};
 use crate::{runtime::limiter::Limiter, telemetry::Metrics};
 
-/// How long a handshake may take: clients far away need a few round trips.
+/// The longest time of a handshake: a distant client needs a few round trips.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a handshake is left alone however many others there are: whoever means it is done by then, even if this
-/// machine is busy. Meanwhile, new connections wait in the operating system's queue.
-const HANDSHAKE_CHANCE: Duration = Duration::from_millis(250);
+/// How long a handshake goes on undisturbed even if there are too many: an honest client is done by then, also on a busy
+/// machine. Meanwhile, new connections wait in the operating system's queue.
+const PROTECTED_TIME: Duration = Duration::from_millis(250);
 
-/// How long to wait after the operating system has refused a connection, usually for want of file descriptors.
+/// The pause after the operating system refuses to accept a connection, usually because it has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// When a silent peer is asked whether it is still there.
+/// The silence after which TCP probes whether the peer still exists.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Accepts connections until the stream is dropped.
-pub fn incoming(
+pub(crate) fn incoming(
     listener: TcpListener,
     credentials: Arc<Credentials>,
     metrics: Arc<Metrics>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(64);
     let limits = Limits::of_process();
-    let quota = Limiter::new(limits.connections, limits.each, metrics.open_connections.clone());
-    let accept = Accept { listener, sender, handshaker: Handshaker { credentials, quota, metrics } };
+    let connections = Limiter::new(limits.connections, limits.connections_per_user, metrics.open_connections.clone());
+    let accept = AcceptLoop { listener, sender, handshaker: Handshaker { credentials, connections, metrics } };
     tokio::spawn(accept.run(limits));
     ReceiverStream::new(receiver)
 }
 
-struct Accept {
+struct AcceptLoop {
     listener: TcpListener,
     sender: mpsc::Sender<io::Result<Connection>>,
     handshaker: Handshaker,
 }
 
-/// What a handshake needs.
+/// Makes the handshakes.
 #[derive(Clone)]
 struct Handshaker {
     credentials: Arc<Credentials>,
-    quota: Arc<Limiter>,
+    connections: Arc<Limiter>,
     metrics: Arc<Metrics>,
 }
 
-impl Accept {
+impl AcceptLoop {
     async fn run(self, limits: Limits) {
         let mut handshakes = Handshakes::default();
         loop {
@@ -75,8 +81,8 @@ impl Accept {
                             handshaker.metrics.handshake_failures.inc();
                         }
                         handshakes.spawn(async move {
-                            match handshaker.shake(socket).await {
-                                // The receiver is gone only once the server has stopped.
+                            match handshaker.handshake(socket).await {
+                                // Fails only after the server has stopped.
                                 Ok(connection) => drop(sender.send(Ok(connection)).await),
                                 Err(error) => {
                                     handshaker.metrics.handshake_failures.inc();
@@ -104,7 +110,7 @@ impl Accept {
 #[derive(Default)]
 struct Handshakes {
     tasks: JoinSet<()>,
-    /// When each began, the oldest first, some of them done.
+    /// When each began, the oldest first. It may hold finished ones.
     order: VecDeque<(Instant, AbortHandle)>,
 }
 
@@ -113,28 +119,28 @@ impl Handshakes {
         self.order.push_back((Instant::now(), self.tasks.spawn(task)));
     }
 
-    /// When there is room for another: now, or once the oldest has had its chance.
-    fn room_at(&mut self, most: usize) -> Instant {
+    /// When there is room for another: now, or once the protected time of the oldest is over.
+    fn room_at(&mut self, limit: usize) -> Instant {
         while self.tasks.try_join_next().is_some() {}
-        if self.tasks.len() < most {
+        if self.tasks.len() < limit {
             return Instant::now();
         }
         self.order.retain(|(_, handshake)| !handshake.is_finished());
-        self.order.front().map_or_else(Instant::now, |(begun, _)| *begun + HANDSHAKE_CHANCE)
+        self.order.front().map_or_else(Instant::now, |(begun, _)| *begun + PROTECTED_TIME)
     }
 
-    /// Ends the oldest if there are too many, and says whether: a flood of those who do not mean it must not keep others
-    /// out.
-    fn make_room(&mut self, most: usize) -> bool {
+    /// Ends the oldest if there are too many, and returns whether it did: a flood of handshakes that never finish must not
+    /// keep others out.
+    fn make_room(&mut self, limit: usize) -> bool {
         while self.order.front().is_some_and(|(_, handshake)| handshake.is_finished()) {
             self.order.pop_front();
         }
-        self.tasks.len() >= most && self.order.pop_front().inspect(|(_, handshake)| handshake.abort()).is_some()
+        self.tasks.len() >= limit && self.order.pop_front().inspect(|(_, handshake)| handshake.abort()).is_some()
     }
 }
 
 impl Handshaker {
-    async fn shake(&self, socket: TcpStream) -> io::Result<Connection> {
+    async fn handshake(&self, socket: TcpStream) -> io::Result<Connection> {
         socket.set_nodelay(true)?;
         SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))?;
         let acceptor = TlsAcceptor::from(self.credentials.current());
@@ -147,15 +153,15 @@ impl Handshaker {
         let leaf = leaf.ok_or_else(|| invalid("no client certificate"))?;
         let identity = Identity::of(leaf).ok_or_else(|| invalid("no readable client certificate"))?;
         let life = life(leaf, Timestamp::now());
-        let share = self.quota.take(&identity.user).map_err(|exhausted| {
+        let permit = self.connections.acquire(&identity.user).map_err(|exhausted| {
             self.metrics.connections_refused.inc();
             io::Error::new(io::ErrorKind::QuotaExceeded, format!("{:?}: {exhausted}", identity.user))
         })?;
-        Ok(Connection::new(stream, identity, life, share))
+        Ok(Connection::new(stream, identity, life, permit))
     }
 }
 
-/// How long a connection may live: no longer than the certificate by which it was let in.
+/// How long a connection may live: no longer than its client's certificate.
 fn life(leaf: &CertificateDer<'_>, now: Timestamp) -> Duration {
     let left = u64::try_from(expiry(leaf).saturating_sub(now.as_second())).unwrap_or(0);
     Duration::from_secs(left).min(MAX_AGE + GRACE)

@@ -1,4 +1,4 @@
-//! A connection that has come through the handshake. It ends at an age, and when its peer has been silent for long.
+//! A connection after its handshake. It ends at an age, and when its peer has been silent for long.
 
 use std::{
     io,
@@ -16,44 +16,46 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use super::Identity;
+use super::identity::Identity;
 use crate::runtime::limiter::Permit;
 
-/// The age at which a connection is told to take no new calls: clients spread anew, and show a certificate that is still
-/// trusted.
-pub const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+/// The age at which a connection takes no new calls. Its client connects again, possibly to another replica, and shows a
+/// certificate that is still trusted.
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
-/// How long calls may go on after that.
+/// How long open calls may go on after that.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
 
-/// The longest silence. Whoever is there answers the HTTP/2 ping that comes after 30 s of it.
+/// The longest silence. A living peer answers the HTTP/2 ping that the server sends after 30 s of silence.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// A connection of a client with a verified certificate.
-pub struct Connection<S = TlsStream<TcpStream>> {
+pub(crate) struct Connection<S = TlsStream<TcpStream>> {
     stream: S,
     identity: Arc<Identity>,
+    /// Fires at the end of the connection's life.
     end: Pin<Box<Sleep>>,
+    /// Fires after too much silence.
     silence: Pin<Box<Sleep>>,
-    _share: Permit,
+    _permit: Permit,
 }
 
 impl<S> Connection<S> {
-    /// Lets a stream live for so long.
-    pub(super) fn new(stream: S, identity: Identity, life: Duration, share: Permit) -> Self {
+    /// A connection that lives for `life` at most.
+    pub(super) fn new(stream: S, identity: Identity, life: Duration, permit: Permit) -> Self {
         let (end, silence) = (Box::pin(sleep(life)), Box::pin(sleep(SILENCE)));
-        Self { stream, identity: Arc::new(identity), end, silence, _share: share }
+        Self { stream, identity: Arc::new(identity), end, silence, _permit: permit }
     }
 
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let failed = if self.end.as_mut().poll(cx).is_ready() {
+        let problem = if self.end.as_mut().poll(cx).is_ready() {
             "the connection has reached its age"
         } else if self.silence.as_mut().poll(cx).is_ready() {
             "the peer was silent"
         } else {
             return Ok(());
         };
-        Err(io::Error::new(io::ErrorKind::TimedOut, failed))
+        Err(io::Error::new(io::ErrorKind::TimedOut, problem))
     }
 }
 
@@ -77,7 +79,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
-    // A peer that does not read keeps HTTP/2 from reading as well, so the deadlines are looked at here too.
+    // A peer that does not read keeps HTTP/2 from reading as well, so writes check the deadlines too.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
@@ -118,7 +120,7 @@ mod tests {
 
     fn connection(stream: DuplexStream) -> Connection<DuplexStream> {
         let identity = Identity { user: "alice".to_owned(), groups: Vec::new() };
-        Connection::new(stream, identity, LIFE, Limiter::new(1, 1, Default::default()).take("alice").unwrap())
+        Connection::new(stream, identity, LIFE, Limiter::new(1, 1, Default::default()).acquire("alice").unwrap())
     }
 
     #[tokio::test(start_paused = true)]

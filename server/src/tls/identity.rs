@@ -1,4 +1,4 @@
-//! Who a client is, by its certificate: what Kubernetes itself reads out of one.
+//! The user and groups of a client, read from its certificate as Kubernetes does.
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::{
@@ -6,21 +6,21 @@ use x509_parser::{
     prelude::{FromDer, X509Certificate},
 };
 
-/// The group of everybody who has authenticated.
+/// The group that Kubernetes gives to every authenticated user.
 const AUTHENTICATED: &str = "system:authenticated";
 
 /// A client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// The common name of its certificate, or where there is none its user ID, which has room for longer names; may be
-    /// empty.
+    /// The common name of its certificate. A certificate without one may have a user ID instead, which has room for longer
+    /// names. May be empty.
     pub user: String,
     /// The organisations of its certificate, and `system:authenticated`.
     pub groups: Vec<String>,
 }
 
 impl Identity {
-    /// Reads a verified certificate; `None` if it is none, which verification rules out.
+    /// Reads a certificate; `None` if it cannot be read, which verification has ruled out.
     pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let subject = certificate.subject();

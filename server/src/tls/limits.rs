@@ -1,15 +1,15 @@
-//! How many connections there may be, by how many files the process may have open.
+//! Limits of the accept loop, derived from the limit of open files of the process.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// The most sockets of clients, however many files may be open: each costs memory.
+/// The most sockets of clients, even if more files may be open: each costs memory.
 const MAX_SOCKETS: usize = 4096;
 
-/// The most handshakes under way; each holds a socket and about 40 KiB.
+/// The most handshakes under way. Each holds a socket and about 40 KiB.
 const MAX_HANDSHAKES: usize = 1024;
 
-/// The files that everything else may need: watches and writes of the API server, probes, certificates.
+/// Files that are kept for everything else: connections to the API server, probes, certificates.
 const RESERVED_FILES: usize = 256;
 
 /// Limits of the accept loop, in sockets.
@@ -19,12 +19,12 @@ pub(super) struct Limits {
     pub(super) handshakes: usize,
     /// Connections that are established.
     pub(super) connections: usize,
-    /// Of these, one user's.
-    pub(super) each: usize,
+    /// Connections of one user.
+    pub(super) connections_per_user: usize,
 }
 
 impl Limits {
-    /// Those of this process, once it may open as many files as it can be allowed to.
+    /// The limits of this process, after raising its limit of open files as far as it may.
     pub(super) fn of_process() -> Self {
         let limit = getrlimit(Resource::Nofile);
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -35,12 +35,13 @@ impl Limits {
         Self::for_files(usize::try_from(files).unwrap_or(usize::MAX))
     }
 
-    /// A quarter of the sockets is for handshakes, so that users who are many keep no other from being told so.
+    /// A quarter of the sockets is for handshakes, so that a user over the limit still gets its refusal when all other
+    /// sockets are taken. A user gets an eighth of the connections.
     fn for_files(files: usize) -> Self {
         let sockets = (files - RESERVED_FILES.min(files / 2)).min(MAX_SOCKETS);
         let handshakes = (sockets / 4).clamp(1, MAX_HANDSHAKES);
         let connections = sockets.saturating_sub(handshakes).max(1);
-        Self { handshakes, connections, each: (connections / 8).max(1) }
+        Self { handshakes, connections, connections_per_user: (connections / 8).max(1) }
     }
 }
 
@@ -50,10 +51,13 @@ mod tests {
 
     #[test]
     fn sockets_leave_files_to_everything_else() {
-        let limits = |handshakes, connections, each| Limits { handshakes, connections, each };
-        assert_eq!(Limits::for_files(1_048_576), limits(1024, 3072, 384));
-        assert_eq!(Limits::for_files(1024), limits(192, 576, 72));
-        assert_eq!(Limits::for_files(128), limits(16, 48, 6));
-        assert_eq!(Limits::for_files(0), limits(1, 1, 1));
+        for (files, limits) in [
+            (1_048_576, Limits { handshakes: 1024, connections: 3072, connections_per_user: 384 }),
+            (1024, Limits { handshakes: 192, connections: 576, connections_per_user: 72 }),
+            (128, Limits { handshakes: 16, connections: 48, connections_per_user: 6 }),
+            (0, Limits { handshakes: 1, connections: 1, connections_per_user: 1 }),
+        ] {
+            assert_eq!(Limits::for_files(files), limits, "{files} files");
+        }
     }
 }

@@ -1,214 +1,24 @@
-//! TLS 1.3 with client certificates: our own accept loop, since tonic's cannot pin a version.
+//! TLS 1.3 with client certificates, by an accept loop of our own: tonic's cannot pin the TLS version.
+//!
+//! * `accept`: accepts connections and runs their handshakes
+//! * `connection`: an accepted connection, which ends at an age or after silence
+//! * `credentials`: the server's certificate, renewed while connections stay open
+//! * `files`: PEM files, read and checked
+//! * `identity`: the user and groups in a client certificate
+//! * `limits`: how many connections and handshakes there may be
 
 mod accept;
 mod connection;
+mod credentials;
+mod files;
 #[cfg(test)]
 mod fuzz;
 mod identity;
 mod limits;
-mod reload;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
+pub(crate) use self::{
+    accept::incoming,
+    connection::{Connection, MAX_AGE},
+    credentials::{Credentials, PemSource},
 };
-
-use clap::Args;
-use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
-    server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier},
-};
-use x509_parser::prelude::{FromDer, X509Certificate};
-
-pub use accept::incoming;
-pub use connection::{Connection, MAX_AGE};
-pub use identity::Identity;
-pub use reload::{Credentials, Source};
-
-use crate::pki::managed;
-
-/// The files of a certificate, and of whom its peers' certificates must come from.
-#[derive(Args, Clone, Debug)]
-pub struct Files {
-    /// Certificate chain, PEM, leaf first
-    #[arg(
-        long = "cert-file",
-        env = "CERT_FILE",
-        global = true,
-        value_name = "FILE",
-        default_value = "/etc/replica-count-manager/tls/tls.crt"
-    )]
-    pub certificate: PathBuf,
-
-    /// Private key of the certificate, PEM
-    #[arg(
-        long = "key-file",
-        env = "KEY_FILE",
-        global = true,
-        value_name = "FILE",
-        default_value = "/etc/replica-count-manager/tls/tls.key"
-    )]
-    pub key: PathBuf,
-
-    /// Certificates of the authorities that the peers' certificates must come from, PEM
-    #[arg(
-        long = "ca-cert-file",
-        env = "CA_CERT_FILE",
-        global = true,
-        value_name = "FILE",
-        default_value = "/etc/replica-count-manager/tls/ca.crt"
-    )]
-    pub ca: PathBuf,
-}
-
-/// Why the server's certificate cannot be used. Never holds anything of the key.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A file cannot be read.
-    #[error("failed to read {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file holds no usable PEM.
-    #[error("failed to parse {path} as PEM")]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: pem::Error,
-    },
-    /// A file holds no certificate.
-    #[error("{0} holds no certificate")]
-    NoCertificate(PathBuf),
-    /// An authority's certificate cannot be used.
-    #[error("failed to use a certificate in {path} as an authority")]
-    Authority {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: rustls::Error,
-    },
-    /// The authorities cannot be used.
-    #[error("failed to use the authorities in {path}")]
-    Authorities {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: VerifierBuilderError,
-    },
-    /// The certificate and the key cannot be used together.
-    #[error("failed to use the certificate in {certificate} with the key in {key}")]
-    Pair {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-        /// Why.
-        source: rustls::Error,
-    },
-}
-
-/// The certificate, its key and the CA, in PEM, to find out whether they changed.
-#[derive(Clone, PartialEq, Eq)]
-struct Content {
-    certificate: Vec<u8>,
-    key: Vec<u8>,
-    ca: Vec<u8>,
-    /// The same, if it is managed.
-    managed: Option<managed::Certificate>,
-}
-
-/// What the accept loop needs of the server's certificate.
-struct Loaded {
-    config: Arc<ServerConfig>,
-    /// When the certificate ends, in seconds since 1970.
-    expires: i64,
-}
-
-/// A certificate chain and its key.
-type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-impl Files {
-    fn read(&self) -> Result<Content, Error> {
-        let (certificate, key, ca) = (read(&self.certificate)?, read(&self.key)?, read(&self.ca)?);
-        Ok(Content { certificate, key, ca, managed: None })
-    }
-
-    fn load(&self, content: &Content) -> Result<Loaded, Error> {
-        let provider = Arc::new(ring::default_provider());
-        let authorities = Arc::new(self.authorities(content)?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(authorities, provider.clone())
-            .build()
-            .map_err(|source| Error::Authorities { path: self.ca.clone(), source })?;
-        let (chain, key) = self.pair(content)?;
-        let expires = chain.first().map_or(0, |leaf| expiry(leaf));
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map(|builder| builder.with_client_cert_verifier(verifier))
-            .and_then(|builder| builder.with_single_cert(chain, key))
-            .map_err(|source| self.mismatch(source))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        // A resumed session would not show its certificate again.
-        config.send_tls13_tickets = 0;
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(Loaded { config: Arc::new(config), expires })
-    }
-
-    /// How a client that shows this certificate connects.
-    ///
-    /// # Errors
-    ///
-    /// Names the file that cannot be used, and why.
-    pub fn client(&self) -> Result<ClientConfig, Error> {
-        let content = self.read()?;
-        let (chain, key) = self.pair(&content)?;
-        let authorities = self.authorities(&content)?;
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map(|builder| builder.with_root_certificates(authorities))
-            .and_then(|builder| builder.with_client_auth_cert(chain, key))
-            .map_err(|source| self.mismatch(source))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(config)
-    }
-
-    fn authorities(&self, content: &Content) -> Result<RootCertStore, Error> {
-        let mut authorities = RootCertStore::empty();
-        for certificate in certificates(&self.ca, &content.ca)? {
-            authorities.add(certificate).map_err(|source| Error::Authority { path: self.ca.clone(), source })?;
-        }
-        Ok(authorities)
-    }
-
-    fn pair(&self, content: &Content) -> Result<Pair, Error> {
-        let chain = certificates(&self.certificate, &content.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&content.key)
-            .map_err(|source| Error::Pem { path: self.key.clone(), source })?;
-        Ok((chain, key))
-    }
-
-    fn mismatch(&self, source: rustls::Error) -> Error {
-        Error::Pair { certificate: self.certificate.clone(), key: self.key.clone(), source }
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
-}
-
-fn certificates(path: &Path, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(content)
-        .collect::<Result<_, _>>()
-        .map_err(|source| Error::Pem { path: path.to_owned(), source })?;
-    if certificates.is_empty() { Err(Error::NoCertificate(path.to_owned())) } else { Ok(certificates) }
-}
-
-fn expiry(leaf: &CertificateDer<'_>) -> i64 {
-    X509Certificate::from_der(leaf).map_or(0, |(_, certificate)| certificate.validity().not_after.timestamp())
-}
+pub use self::{files::Files, identity::Identity};

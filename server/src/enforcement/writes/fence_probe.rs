@@ -11,14 +11,14 @@ use std::{
 use kube::{
     Api,
     api::{Patch, PatchParams},
-    core::{DynamicObject, Status},
+    core::DynamicObject,
 };
 use parking_lot::Mutex;
 use serde_json::json;
 use tracing::{info, warn};
 
 use crate::{
-    resources::{FIELD_MANAGER, GROUP, TargetKey},
+    resources::{FIELD_MANAGER, GROUP, TargetKey, api_errors::is_missing_right},
     telemetry::Metrics,
 };
 
@@ -80,30 +80,5 @@ impl FenceProbe {
         }
         known.is_missing = is_missing;
         self.metrics.fence_missing.set(is_missing.into());
-    }
-}
-
-/// Whether RBAC refuses, and not an admission policy or webhook, which may refuse a single object.
-pub fn is_missing_right(status: &Status) -> bool {
-    let right = ["cannot patch resource", "cannot get resource"].iter().any(|words| status.message.contains(words));
-    status.code == 403 && right
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_missing_right_differs_from_a_refused_object() {
-        let right = "deployments.apps \"web\" is forbidden: User \"x\" cannot patch resource \"deployments\" in API group \"apps\"";
-        let policy = "deployments.apps \"web\" is forbidden: ValidatingAdmissionPolicy 'x' denied";
-        for (name, code, message, expected) in [
-            ("RBAC refuses", 403, right, true),
-            ("a policy refuses", 403, policy, false),
-            ("another failure", 500, right, false),
-        ] {
-            let status = Status { code, message: message.to_owned(), ..Status::default() };
-            assert_eq!(is_missing_right(&status), expected, "{name}");
-        }
     }
 }

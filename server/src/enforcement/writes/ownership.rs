@@ -25,10 +25,10 @@ use tracing::{debug, warn};
 
 use super::{
     super::{appliers::Recipient, decision::GiveBack},
-    fence_probe::{FenceProbe, is_missing_right},
+    fence_probe::FenceProbe,
 };
 use crate::{
-    resources::{FIELD_MANAGER, GroupKind, TargetKey, TargetKind, resource_version},
+    resources::{FIELD_MANAGER, GroupKind, TargetKey, TargetKind, api_errors::is_missing_right, resource_version},
     telemetry::{self, Metrics},
 };
 
@@ -79,7 +79,7 @@ impl OwnershipPatcher {
     pub async fn give_back(&self, key: &TargetKey, give_back: &GiveBack) -> OwnershipAnswer {
         match timeout(TIMEOUT, self.patch(key, give_back)).await {
             Ok(Ok(version)) => OwnershipAnswer::Given { version },
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => OwnershipAnswer::NotOurs,
+            Ok(Err(kube::Error::Api(status))) if status.is_not_found() => OwnershipAnswer::NotOurs,
             Ok(Err(kube::Error::Api(status))) if is_missing_right(&status) => {
                 self.record_denial(&key.kind, &status);
                 OwnershipAnswer::NotOurs

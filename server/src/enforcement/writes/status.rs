@@ -11,7 +11,9 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::{
-    resources::{FIELD_MANAGER, ReplicaCount, ReplicaCountStatus, TargetKey, Uid, resource_version},
+    resources::{
+        FIELD_MANAGER, ReplicaCount, ReplicaCountStatus, TargetKey, Uid, api_errors::is_failed_test, resource_version,
+    },
     telemetry,
 };
 
@@ -88,7 +90,7 @@ impl StatusWriter {
         match counts.patch_status(&name, &params, &api::Patch::<()>::Json(patch)).await {
             Ok(count) => Ok(StatusAnswer::Stored { status: write.status, version: resource_version(&count.metadata) }),
             Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(StatusAnswer::Gone),
-            Err(kube::Error::Api(refused)) if refused.code == 422 || refused.is_conflict() => {
+            Err(kube::Error::Api(refused)) if is_failed_test(&refused) || refused.is_conflict() => {
                 debug!(target = %key, problem = refused.message, "status refused");
                 self.refused(&counts, &name, &write).await
             }

@@ -1,5 +1,5 @@
-//! Every call of every service, from its bytes to those of the answer, before an API server that stores whatever it is
-//! told.
+//! Every call of every service, from the bytes of its request to those of its answer. The API server behind it accepts
+//! every write.
 
 use std::sync::Arc;
 
@@ -17,14 +17,15 @@ use tower::ServiceExt;
 
 use super::{
     super::{
-        authz::Authorizer, health, replicas::Replicas, request::RequestValidator, routes, write::ReplicaCountWriter,
+        authorizer::Authorizer, backend::Backend, health, serve::routes, validate::RequestValidator,
+        writer::ReplicaCountWriter,
     },
     requests::{lists, sets, target},
 };
-use crate::{index::fixtures, resources::fixtures::full_replica_count, tls::Identity};
+use crate::{index::fixtures, resources::fixtures::full_replica_count, runtime::limiter::Limiter, tls::Identity};
 use contract::{deployments, replicas::v1};
 
-/// How tonic's refusals of what is no message begin.
+/// The beginnings of tonic's refusals of bytes that are not a message.
 const UNREADABLE: [&str; 5] =
     ["failed to decode Protobuf message", "protocol error", "Error decompressing", "Unexpected EOF", "Missing request"];
 
@@ -32,7 +33,7 @@ const UNREADABLE: [&str; 5] =
 struct Services {
     runtime: Runtime,
     routes: Routes,
-    who: Arc<Identity>,
+    caller: Arc<Identity>,
 }
 
 impl Services {
@@ -41,25 +42,26 @@ impl Services {
         let routes = runtime.block_on(async {
             let client = Client::new(tower::service_fn(api_server), "default");
             let authorizer = Authorizer::new(client.clone(), None);
-            let replicas = Replicas {
+            let backend = Backend {
                 index: Arc::new(fixtures::index()),
-                rules: Arc::new(RequestValidator { namespace: None, max_replicas: 100 }),
-                writes: ReplicaCountWriter::new(client, authorizer.clone()),
+                validator: Arc::new(RequestValidator { namespace: None, max_replicas: 100 }),
                 authorizer,
-                watches: crate::runtime::limiter::Limiter::new(usize::MAX, usize::MAX, Default::default()),
+                writer: ReplicaCountWriter::new(client.clone()),
+                client,
+                watches: Limiter::new(usize::MAX, usize::MAX, Default::default()),
                 stop: CancellationToken::new(),
             };
-            routes(replicas, health().await.1).unwrap()
+            routes(backend, health::service().await.1).unwrap()
         });
-        let who = Arc::new(Identity { user: "alice".into(), groups: Vec::new() });
-        Self { runtime, routes, who }
+        let caller = Arc::new(Identity { user: "alice".into(), groups: Vec::new() });
+        Self { runtime, routes, caller }
     }
 
     /// Makes a call with a body, and returns how it ended, or began if it does not end.
     fn call(&self, path: &str, encoding: &str, body: Vec<u8>) -> Status {
         let request = Request::post(path).header("content-type", "application/grpc").header("grpc-encoding", encoding);
         let mut request = request.body(tonic::body::Body::new(Full::new(Bytes::from(body)))).unwrap();
-        request.extensions_mut().insert(self.who.clone());
+        request.extensions_mut().insert(self.caller.clone());
         self.runtime.block_on(async {
             let response = self.routes.clone().oneshot(request).await.unwrap();
             let (parts, mut body) = response.into_parts();
@@ -72,7 +74,7 @@ impl Services {
 
     fn check(&self, path: &str, encoding: &str, body: Vec<u8>) -> bool {
         let status = self.call(path, encoding, body);
-        // What is no protobuf is tonic's to refuse, and that is its code.
+        // tonic refuses bytes that are not protobuf, with codes of its own.
         let is_unreadable = UNREADABLE.iter().any(|start| status.message().starts_with(start));
         let is_failure = matches!(status.code(), Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss);
         assert!(is_unreadable || !is_failure, "{path}: {status:?}");
@@ -80,7 +82,7 @@ impl Services {
     }
 }
 
-/// Allows everything, knows no objects, and stores what it is told.
+/// An API server that allows everything, knows no objects, and accepts every write.
 async fn api_server(request: Request<Body>) -> Result<Response<Body>, tower::BoxError> {
     let failure = |code: u16, reason: &str| {
         (code, json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": reason}))
@@ -89,7 +91,7 @@ async fn api_server(request: Request<Body>) -> Result<Response<Body>, tower::Box
     let (code, answer): (u16, Value) = match (method, path) {
         ("GET", "/apis") => (200, json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})),
         ("GET", _) => failure(404, "NotFound"),
-        // After a deletion, a call waits until the cache has seen it, which this one never does.
+        // After a deletion, a call would wait for the index, which no watch fills here.
         ("DELETE", _) => failure(409, "Conflict"),
         (_, path) if path.ends_with("accessreviews") => (201, json!({"spec": {}, "status": {"allowed": true}})),
         (_, path) if path.ends_with("/scale") => (200, json!({"metadata": {}, "spec": {"replicas": 3}})),
@@ -98,7 +100,7 @@ async fn api_server(request: Request<Body>) -> Result<Response<Body>, tower::Box
     Ok(Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()))?)
 }
 
-/// A message behind its prefix: not compressed, and its length.
+/// A message with its prefix: "not compressed", and its length.
 fn frame(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     [&[0], &length.to_be_bytes()[..], message].concat()
@@ -155,7 +157,7 @@ fn watch_replica_counts() {
 
 #[test]
 fn get_server_info() {
-    // It has no fields; what it does not know is to be skipped.
+    // The request has no fields; unknown ones are skipped.
     fuzz_replicas("call GetServerInfo", vec![Vec::new(), target().unwrap_or_default().encode_to_vec()]);
 }
 
@@ -208,7 +210,7 @@ fn reflection() {
 }
 
 #[test]
-fn reflection_of_before() {
+fn reflection_v1alpha() {
     let service = "grpc.reflection.v1alpha.ServerReflection";
     fuzz_call("call of v1alpha ServerReflectionInfo", service, reflection_requests());
 }
@@ -227,7 +229,7 @@ const LARGE: &[u8] =
     \x00\x00\x00\x00\x00\x00\x00\x00\x00\xc0\x76\x3f\x1c\x57\x66\xe9\x83\x11\x01\x00";
 
 #[test]
-fn what_surrounds_a_message() {
+fn frames_of_messages() {
     let services = Services::new();
     let compressed = [COMPRESSED, LARGE].map(|message| [&[1], &frame(message)[1..]].concat());
     let path = "/replicas.v1.ReplicasService/SetReplicaCount";

@@ -1,4 +1,4 @@
-//! What is a valid request is known before anything is done about it: the checks alone.
+//! The validation of requests, alone.
 
 use jiff::Timestamp;
 use prost::Message;
@@ -6,13 +6,14 @@ use tonic::{Code, Status};
 
 use super::super::{
     error::Error,
-    request::{self, RequestValidator, RequestedCount},
+    page,
+    validate::{self, RequestValidator, RequestedCount},
 };
 use contract::replicas::v1;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-/// Requests that the checks accept.
+/// The target of valid requests.
 pub(super) fn target() -> Option<v1::Target> {
     let [namespace, group, kind, name] = ["shop", "apps", "Deployment", "web"].map(str::to_owned);
     Some(v1::Target { namespace, group, kind, name })
@@ -47,11 +48,11 @@ pub(super) fn lists() -> Vec<Vec<u8>> {
         .into()
 }
 
-fn rules() -> RequestValidator {
+fn validator() -> RequestValidator {
     RequestValidator { namespace: Some("shop".into()), max_replicas: 100 }
 }
 
-/// Whatever is refused here is the caller's fault, and says of which field.
+/// Whether a request is valid. Every refusal here is the caller's fault, and names the field.
 fn is_ok<T>(result: Result<T, Error>) -> bool {
     let Err(error) = result else { return true };
     assert!(matches!(error, Error::Invalid { .. }), "{error}");
@@ -62,17 +63,17 @@ fn is_ok<T>(result: Result<T, Error>) -> bool {
 }
 
 #[test]
-fn a_set_that_is_accepted_keeps_the_rules() {
-    fuzz::target("check of SetReplicaCount").seeds(sets()).bytes(|input| {
+fn a_set_that_is_accepted_keeps_the_validator() {
+    fuzz::target("validation of SetReplicaCount").seeds(sets()).bytes(|input| {
         let Ok(request) = v1::SetReplicaCountRequest::decode(input) else { return false };
-        let asked = request.until;
-        let set = rules().set(request, NOW);
+        let until = request.until;
+        let set = validator().set(request, NOW);
         if let Ok(set) = &set {
             assert_eq!(&*set.key.namespace, "shop");
             assert!(set.reason.len() <= 1024);
             assert!(set.expected.is_none_or(|count| (0..=100).contains(&count)));
-            assert!(matches!(set.wanted, RequestedCount::Current | RequestedCount::Exactly(0..=100)));
-            assert_eq!(set.until.is_some(), asked.is_some());
+            assert!(matches!(set.count, RequestedCount::Current | RequestedCount::Exactly(0..=100)));
+            assert_eq!(set.until.is_some(), until.is_some());
             assert!(set.until.is_none_or(|until| until > NOW && until.subsec_nanosecond() == 0));
         }
         is_ok(set)
@@ -81,19 +82,19 @@ fn a_set_that_is_accepted_keeps_the_rules() {
 
 #[test]
 fn a_list_or_watch_that_is_accepted_is_of_the_namespace_that_is_served() {
-    fuzz::target("check of ListReplicaCounts and WatchReplicaCounts").seeds(lists()).bytes(|input| {
+    fuzz::target("validation of ListReplicaCounts and WatchReplicaCounts").seeds(lists()).bytes(|input| {
         let Ok(request) = v1::ListReplicaCountsRequest::decode(input) else { return false };
-        let filter = rules().filter(request.namespace, &request.label_selector, request.all_targets);
+        let filter = validator().filter(request.namespace, &request.label_selector, request.all_targets);
         if let Ok(filter) = &filter {
             assert_eq!(filter.namespace(), "shop");
         }
-        let size = request::page_size(request.page_size);
+        let size = page::size(request.page_size);
         assert!(size.as_ref().is_ok_and(|size| (1..=5000).contains(size)) || request.page_size < 0);
         [
             is_ok(filter),
             is_ok(size),
-            is_ok(request::page_token(&request.page_token)),
-            is_ok(request::min_resource_version(&request.min_resource_version)),
+            is_ok(page::parse_token(&request.page_token)),
+            is_ok(validate::min_resource_version(&request.min_resource_version)),
         ]
         .iter()
         .all(|is_ok| *is_ok)

@@ -1,10 +1,6 @@
-//! An API server that knows one Lease, and the ways of several replicas to it: slow, deaf or broken.
+//! A fake API server with one Lease, and the networks between it and the replicas.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -14,45 +10,45 @@ use hyper::{
 };
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Client, client::Body};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::sleep};
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-/// What becomes of a request that is sent now.
+/// How the network treats a request that is sent now.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Way {
-    /// It takes so long to arrive, and its answer as long to come back.
-    Takes(Duration, Duration),
-    /// It is answered with this code.
+pub enum Network {
+    /// The request takes the first time to arrive, and its answer the second.
+    Delays(Duration, Duration),
+    /// The request is answered with this code.
     Refuses(u16),
-    /// It never arrives.
-    Swallows,
-    /// It is done, and its answer never arrives.
-    Mute,
+    /// The request never arrives.
+    LosesRequests,
+    /// The request is served, but its answer never arrives.
+    LosesAnswers,
 }
 
-impl Way {
-    pub const OPEN: Self = Self::Takes(Duration::from_millis(2), Duration::from_millis(2));
+impl Network {
+    pub const GOOD: Self = Self::Delays(Duration::from_millis(2), Duration::from_millis(2));
 }
 
-/// The API server.
 #[derive(Clone)]
-pub struct Fake {
+pub struct FakeApiServer {
     lease: Arc<Mutex<Option<Value>>>,
     changed: watch::Sender<u64>,
 }
 
-impl Default for Fake {
+impl Default for FakeApiServer {
     fn default() -> Self {
         Self { lease: Arc::default(), changed: watch::Sender::new(0) }
     }
 }
 
-impl Fake {
-    /// The Lease that is stored.
+impl FakeApiServer {
+    /// The stored Lease.
     pub fn lease(&self) -> Option<Lease> {
-        self.lease.lock().unwrap().clone().map(|lease| serde_json::from_value(lease).unwrap())
+        self.lease.lock().clone().map(|lease| serde_json::from_value(lease).unwrap())
     }
 
     /// Stores a Lease as somebody else would.
@@ -68,34 +64,34 @@ impl Fake {
     fn put(&self, mut lease: Value) -> Value {
         let version = *self.changed.borrow() + 1;
         lease["metadata"]["resourceVersion"] = version.to_string().into();
-        *self.lease.lock().unwrap() = Some(lease.clone());
+        *self.lease.lock() = Some(lease.clone());
         self.changed.send_replace(version);
         lease
     }
 
-    /// A client whose requests go a way that may change.
-    pub fn client(&self, way: watch::Receiver<Way>) -> Client {
+    /// A client behind a network that may change.
+    pub fn client(&self, network: watch::Receiver<Network>) -> Client {
         let fake = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
-            let (fake, way) = (fake.clone(), way.clone());
-            async move { Ok::<_, Infallible>(fake.serve(request, way).await) }
+            let (fake, network) = (fake.clone(), network.clone());
+            async move { Ok::<_, Infallible>(fake.serve(request, network).await) }
         });
         Client::new(service, "here")
     }
 
-    async fn serve(&self, request: Request<Body>, way: watch::Receiver<Way>) -> Answer {
-        let now = *way.borrow();
+    async fn serve(&self, request: Request<Body>, network: watch::Receiver<Network>) -> Answer {
+        let now = *network.borrow();
         let (there, back) = match now {
-            Way::Takes(there, back) => (there, Some(back)),
-            Way::Mute => (Duration::ZERO, None),
-            Way::Refuses(code) => return failure(code, "Refused"),
-            Way::Swallows => return std::future::pending().await,
+            Network::Delays(there, back) => (there, Some(back)),
+            Network::LosesAnswers => (Duration::ZERO, None),
+            Network::Refuses(code) => return failure(code, "Refused"),
+            Network::LosesRequests => return std::future::pending().await,
         };
         if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
-            return self.events(way);
+            return self.events(network);
         }
         let fake = self.clone();
-        // What was sent arrives, also once nobody waits for its answer any more.
+        // A request that was sent arrives even after its sender has stopped waiting.
         let arrives = tokio::spawn(async move {
             sleep(there).await;
             fake.answer(request).await
@@ -111,7 +107,7 @@ impl Fake {
     async fn answer(&self, request: Request<Body>) -> Answer {
         let method = request.method().clone();
         let body = request.into_body().collect().await.unwrap().to_bytes();
-        let stored = self.lease.lock().unwrap().clone();
+        let stored = self.lease.lock().clone();
         let version = |lease: &Value| lease["metadata"]["resourceVersion"].clone();
         match (method, stored) {
             (Method::GET, Some(lease)) => success(&lease),
@@ -127,18 +123,18 @@ impl Fake {
         }
     }
 
-    /// The events of a watch, as long as the way is a good one.
-    fn events(&self, way: watch::Receiver<Way>) -> Answer {
+    /// The events of a watch, while the network delivers.
+    fn events(&self, network: watch::Receiver<Network>) -> Answer {
         let (fake, mut changed) = (self.clone(), self.changed.subscribe());
         changed.mark_changed();
-        let events = stream::unfold((fake, changed, way), |(fake, mut changed, way)| async {
+        let events = stream::unfold((fake, changed, network), |(fake, mut changed, network)| async {
             changed.changed().await.ok()?;
-            if !matches!(*way.borrow(), Way::Takes(..)) {
+            if !matches!(*network.borrow(), Network::Delays(..)) {
                 return None;
             }
-            let event = fake.lease.lock().unwrap().as_ref().map(|lease| json!({"type": "MODIFIED", "object": lease}));
+            let event = fake.lease.lock().as_ref().map(|lease| json!({"type": "MODIFIED", "object": lease}));
             let line = event.map_or(String::new(), |event| format!("{event}\n"));
-            Some((Ok(Frame::data(Bytes::from(line))), (fake, changed, way)))
+            Some((Ok(Frame::data(Bytes::from(line))), (fake, changed, network)))
         });
         Response::new(StreamBody::new(events.boxed()).boxed_unsync())
     }

@@ -1,4 +1,4 @@
-//! CertificateSigningRequests, as they come from anybody who may create one.
+//! Fuzz target: CertificateSigningRequests, which every authenticated user may create.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use fuzz::x509::fixtures;
 use k8s_openapi::{ByteString, api::certificates::v1::CertificateSigningRequest};
 use serde_json::json;
 
-use super::{SIGNER, Step, step};
+use super::{CLIENT_SIGNER, Step, step};
 use crate::{pki::Authority, tls::Identity};
 
 #[test]
-fn whoever_asks_gets_a_certificate_in_their_own_name() {
+fn a_requester_gets_a_certificate_in_its_own_name() {
     let fixtures = fixtures().unwrap();
     let authority = Authority::parse(fixtures.ca.certificate, &fixtures.ca.key).unwrap();
     let request = |user: &str, conditions| {
         json!({
             "metadata": {"name": "r"},
-            "spec": {"request": ByteString(fixtures.request.clone().into_bytes()), "signerName": SIGNER,
+            "spec": {"request": ByteString(fixtures.request.clone().into_bytes()), "signerName": CLIENT_SIGNER,
                      "username": user, "groups": ["sre", "system:authenticated"], "expirationSeconds": 3600,
                      "usages": ["digital signature", "client auth"]},
             "status": {"conditions": conditions},

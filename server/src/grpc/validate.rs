@@ -1,26 +1,17 @@
-//! Requests as they are meant: what comes off the wire is checked here, once.
+//! Validates requests once, where they arrive: what the RPCs work with are domain types.
 
 use std::collections::BTreeSet;
 
+use contract::replicas::v1;
 use jiff::Timestamp;
 
-use super::{error::Error, selector::Selector};
-use crate::{
-    index::TargetSnapshot,
-    resources::{GroupKind, TargetKey, parse_resource_version},
-};
-use contract::replicas::v1;
+use super::{error::Error, filter::Filter};
+use crate::resources::{TargetKey, parse_resource_version};
 
-/// Entries in a page of a listing where the caller names no number.
-const DEFAULT_PAGE_SIZE: usize = 500;
-
-/// The most entries in a page.
-const MAX_PAGE_SIZE: usize = 5000;
-
-/// The longest reason, in bytes.
+/// The longest reason, in bytes: the schema of ReplicaCount accepts 1,024 characters.
 const MAX_REASON: usize = 1024;
 
-/// What requests are checked against.
+/// Validates requests against the server's settings.
 #[derive(Clone, Debug)]
 pub(super) struct RequestValidator {
     /// The only namespace that is served; `None` means all.
@@ -33,14 +24,15 @@ pub(super) struct RequestValidator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestedCount {
     Exactly(i32),
+    /// The count that the target has now.
     Current,
 }
 
-/// A checked SetReplicaCountRequest.
+/// A valid SetReplicaCountRequest.
 #[derive(Debug)]
-pub(super) struct Set {
+pub(super) struct SetRequest {
     pub(super) key: TargetKey,
-    pub(super) wanted: RequestedCount,
+    pub(super) count: RequestedCount,
     pub(super) expected: Option<i32>,
     pub(super) allow_missing: bool,
     pub(super) force: bool,
@@ -50,33 +42,17 @@ pub(super) struct Set {
     pub(super) reason: String,
 }
 
-/// Which targets a List or Watch is about.
+/// A valid UnsetReplicaCountRequest.
 #[derive(Debug)]
-pub(super) struct Filter {
-    namespace: Option<String>,
-    selector: Selector,
-    pub(super) all_targets: bool,
-    /// The kinds whose unmanaged targets the caller may list.
-    pub(super) kinds: BTreeSet<GroupKind>,
-}
-
-impl Filter {
-    /// The namespace that it is about; empty means all.
-    pub(super) fn namespace(&self) -> &str {
-        self.namespace.as_deref().unwrap_or_default()
-    }
-
-    pub(super) fn selects(&self, seen: &TargetSnapshot) -> bool {
-        let controlled =
-            seen.key.kind.is_replica_set() && seen.target.as_ref().is_some_and(|it| it.controller.is_some());
-        (seen.count.is_some() || self.all_targets && !controlled && self.kinds.contains(&seen.key.kind))
-            && self.namespace.as_deref().is_none_or(|namespace| *seen.key.namespace == *namespace)
-            && self.selector.matches(seen.target.as_ref().map(|target| &target.labels))
-    }
+pub(super) struct UnsetRequest {
+    pub(super) key: TargetKey,
+    pub(super) restore: bool,
+    pub(super) force: bool,
+    pub(super) dry_run: bool,
 }
 
 impl RequestValidator {
-    /// The target of a request.
+    /// Validates a target, which must be in a namespace that is served.
     pub(super) fn target(&self, target: Option<v1::Target>) -> Result<TargetKey, Error> {
         let target = target.ok_or_else(|| Error::invalid("target", "must be given"))?;
         let key = TargetKey::new(&target.namespace, &target.group, &target.kind, &target.name)?;
@@ -84,14 +60,12 @@ impl RequestValidator {
         Ok(key)
     }
 
-    pub(super) fn set(&self, request: v1::SetReplicaCountRequest, now: Timestamp) -> Result<Set, Error> {
+    pub(super) fn set(&self, request: v1::SetReplicaCountRequest, now: Timestamp) -> Result<SetRequest, Error> {
         let key = self.target(request.target)?;
-        let wanted = match (request.replicas, request.current) {
+        let count = match (request.replicas, request.current) {
             (Some(replicas), false) => RequestedCount::Exactly(self.count("replicas", replicas)?),
             (None, true) => RequestedCount::Current,
-            (None, false) => {
-                return Err(Error::invalid("replicas", "must be given; an absent count is not taken for 0"));
-            }
+            (None, false) => return Err(Error::invalid("replicas", "must be given: an absent count is not 0")),
             (Some(_), true) => return Err(Error::invalid("current", "cannot be combined with replicas")),
         };
         let expected = request.expected_replicas.map(|count| self.count("expected_replicas", count)).transpose()?;
@@ -103,12 +77,12 @@ impl RequestValidator {
         if request.then_unset && until.is_none() {
             return Err(Error::invalid("then_unset", "needs until"));
         }
-        if until.is_some() && wanted == RequestedCount::Current {
+        if until.is_some() && count == RequestedCount::Current {
             return Err(Error::invalid("current", "cannot be combined with until"));
         }
-        Ok(Set {
+        Ok(SetRequest {
             key,
-            wanted,
+            count,
             expected,
             allow_missing: request.allow_missing,
             force: request.force,
@@ -119,13 +93,19 @@ impl RequestValidator {
         })
     }
 
+    pub(super) fn unset(&self, request: v1::UnsetReplicaCountRequest) -> Result<UnsetRequest, Error> {
+        let v1::UnsetReplicaCountRequest { target, restore, force, dry_run } = request;
+        Ok(UnsetRequest { key: self.target(target)?, restore, force, dry_run })
+    }
+
+    /// Validates what a List or Watch selects. The kinds that the caller may list are filled in later.
     pub(super) fn filter(&self, namespace: String, selector: &str, all_targets: bool) -> Result<Filter, Error> {
-        let asked = Some(namespace).filter(|namespace| !namespace.is_empty());
-        if let Some(asked) = &asked {
-            self.check_namespace("namespace", asked)?;
+        let requested = Some(namespace).filter(|namespace| !namespace.is_empty());
+        if let Some(requested) = &requested {
+            self.check_namespace("namespace", requested)?;
         }
         let selector = selector.parse().map_err(|problem: String| Error::invalid("label_selector", problem))?;
-        let namespace = asked.or_else(|| self.namespace.clone());
+        let namespace = requested.or_else(|| self.namespace.clone());
         Ok(Filter { namespace, selector, all_targets, kinds: BTreeSet::new() })
     }
 
@@ -140,46 +120,21 @@ impl RequestValidator {
         }
     }
 
-    fn check_namespace(&self, field: &'static str, asked: &str) -> Result<(), Error> {
+    fn check_namespace(&self, field: &'static str, requested: &str) -> Result<(), Error> {
         match &self.namespace {
-            Some(served) if served != asked => {
-                Err(Error::invalid(field, format!("{asked:?} is not served: this server manages {served:?} only")))
+            Some(served) if served != requested => {
+                Err(Error::invalid(field, format!("{requested:?} is not served: this server manages {served:?} only")))
             }
             _ => Ok(()),
         }
     }
 }
 
-pub(super) fn page_size(size: i32) -> Result<usize, Error> {
-    match usize::try_from(size) {
-        Ok(0) => Ok(DEFAULT_PAGE_SIZE),
-        Ok(size) => Ok(size.min(MAX_PAGE_SIZE)),
-        Err(_) => Err(Error::invalid("page_size", format!("must not be negative, and is {size}"))),
-    }
-}
-
-/// The key that a page starts after: its parts, with slashes between them.
-pub(super) fn page_token(token: &str) -> Result<Option<TargetKey>, Error> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    // Not checked further: a target that is only listed may have a name that cannot be managed.
-    match token.split('/').collect::<Vec<_>>()[..] {
-        [namespace, kind, group, name] => {
-            Ok(Some(TargetKey { namespace: namespace.into(), kind: GroupKind::new(kind, group), name: name.into() }))
-        }
-        _ => Err(Error::invalid("page_token", "is none that this server gave")),
-    }
-}
-
-pub(super) fn to_page_token(key: &TargetKey) -> String {
-    format!("{}/{}/{}/{}", key.namespace, key.kind.kind, key.kind.group, key.name)
-}
-
+/// Validates `min_resource_version`; empty means none.
 pub(super) fn min_resource_version(version: &str) -> Result<Option<u64>, Error> {
     match (version, parse_resource_version(version)) {
         ("", _) => Ok(None),
-        (_, 0) => Err(Error::invalid("min_resource_version", format!("{version:?} is no resource version"))),
+        (_, 0) => Err(Error::invalid("min_resource_version", format!("{version:?} is not a resource version"))),
         (_, version) => Ok(Some(version)),
     }
 }
@@ -190,18 +145,16 @@ fn future(until: prost_types::Timestamp, now: Timestamp) -> Result<Timestamp, Er
     if until <= now {
         return Err(Error::invalid("until", format!("must be in the future, and is {until}")));
     }
-    // Stored in whole seconds, and never shorter than asked for.
+    // A ReplicaCount stores whole seconds. Rounding up never shortens the override.
     let seconds = until.as_second() + i64::from(until.subsec_nanosecond() > 0);
     Timestamp::from_second(seconds).map_err(|_| Error::invalid("until", "is too far in the future"))
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    fn rules(namespace: Option<&str>) -> RequestValidator {
+    fn validator(namespace: Option<&str>) -> RequestValidator {
         RequestValidator { namespace: namespace.map(Into::into), max_replicas: 100 }
     }
 
@@ -216,12 +169,12 @@ mod tests {
     fn refusal(change: impl FnOnce(&mut v1::SetReplicaCountRequest)) -> String {
         let mut request = request();
         change(&mut request);
-        rules(None).set(request, Timestamp::UNIX_EPOCH).unwrap_err().to_string()
+        validator(None).set(request, Timestamp::UNIX_EPOCH).unwrap_err().to_string()
     }
 
     #[test]
     fn a_refusal_names_the_field() {
-        assert!(rules(None).set(request(), Timestamp::UNIX_EPOCH).is_ok());
+        assert!(validator(None).set(request(), Timestamp::UNIX_EPOCH).is_ok());
         let target = |request: &mut v1::SetReplicaCountRequest, change: fn(&mut v1::Target)| {
             change(request.target.as_mut().unwrap());
         };
@@ -250,35 +203,9 @@ mod tests {
 
     #[test]
     fn one_namespace_is_served_where_one_is_set() {
-        let rules = rules(Some("shop"));
-        assert!(rules.set(request(), Timestamp::UNIX_EPOCH).is_ok());
-        assert!(rules.filter("other".into(), "", false).is_err());
-        assert_eq!(rules.filter(String::new(), "", false).unwrap().namespace.as_deref(), Some("shop"));
-    }
-
-    proptest! {
-        #[test]
-        fn a_page_token_leads_back_to_its_key(name in "[a-z]{1,9}", namespace in "[a-z]{1,9}") {
-            let key = TargetKey::new(&namespace, "", "StatefulSet", &name).unwrap();
-            prop_assert_eq!(page_token(&to_page_token(&key)).unwrap(), Some(key));
-        }
-
-        #[test]
-        fn no_parts_of_a_key_make_the_checks_panic(
-            namespace in "[a-z]{0,9}", group in "[a-z.]{0,300}", kind in "[A-Za-z]{0,300}", name in "[a-z.]{0,300}",
-        ) {
-            if let Ok(key) = TargetKey::new(&namespace, &group, &kind, &name) {
-                prop_assert!(key.replica_count_name().len() <= 253);
-            }
-        }
-
-        #[test]
-        fn no_text_makes_the_checks_panic(text in any::<String>(), size in any::<i32>(), seconds in any::<i64>(), nanos in any::<i32>()) {
-            let _ = page_token(&text);
-            let _ = min_resource_version(&text);
-            let _ = page_size(size);
-            let _ = future(prost_types::Timestamp { seconds, nanos }, Timestamp::UNIX_EPOCH);
-            let _ = rules(None).filter(text.clone(), &text, true);
-        }
+        let validator = validator(Some("shop"));
+        assert!(validator.set(request(), Timestamp::UNIX_EPOCH).is_ok());
+        assert!(validator.filter("other".into(), "", false).is_err());
+        assert_eq!(validator.filter(String::new(), "", false).unwrap().namespace.as_deref(), Some("shop"));
     }
 }

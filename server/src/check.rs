@@ -1,4 +1,4 @@
-//! `replica-count-manager check`: one call to a server, as its clients make it. The chart's test runs it.
+//! `replica-count-manager check`: calls a server as its clients do. The chart's test runs it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,35 +13,35 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use crate::tls::Files;
 
-/// How long the connection and the call may take together.
+/// The longest time that the connection and the call may take together: as long as a handshake may take on the server.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Which server to check.
+/// The server to check.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
     /// Address of the server
     #[arg(long, value_name = "HOST:PORT")]
     pub address: String,
 
-    /// Name that the server's certificate must be for
+    /// Name that the server's certificate must be valid for
     #[arg(long, value_name = "NAME")]
     pub server_name: String,
 }
 
-/// Makes the call.
+/// Calls the health service.
 ///
 /// # Errors
 ///
-/// When the certificate cannot be used, the server cannot be reached or refuses, or says that it does not serve.
+/// When the certificate cannot be used, or the server cannot be reached, refuses the call, or does not serve.
 pub async fn run(check: CheckArgs, files: &Files) -> Result<(), anyhow::Error> {
     let CheckArgs { address, server_name } = check;
     let connector = TlsConnector::from(Arc::new(files.client()?));
     let name =
-        ServerName::try_from(server_name.clone()).with_context(|| format!("{server_name:?} is no server name"))?;
+        ServerName::try_from(server_name.clone()).with_context(|| format!("{server_name:?} is not a server name"))?;
     let call = async {
-        let dialled = address.clone();
+        let target = address.clone();
         let dial = tower::service_fn(move |_| {
-            let (address, name, connector) = (dialled.clone(), name.clone(), connector.clone());
+            let (address, name, connector) = (target.clone(), name.clone(), connector.clone());
             async move {
                 Ok::<_, std::io::Error>(TokioIo::new(
                     connector.connect(name, TcpStream::connect(address).await?).await?,
@@ -53,9 +53,10 @@ pub async fn run(check: CheckArgs, files: &Files) -> Result<(), anyhow::Error> {
         Ok::<_, anyhow::Error>(answer.into_inner().status())
     };
     let status = timeout(TIMEOUT, call).await.unwrap_or_else(|_| bail!("no answer within {TIMEOUT:?}"));
-    // In TLS 1.3 the server refuses a certificate only after the client's part of the handshake is done.
+    // In TLS 1.3, the server checks the client's certificate after the client has finished the handshake, and closes the
+    // connection if it refuses the certificate.
     let refused =
-        || format!("failed to call {address}; a server that closes the connection may refuse this certificate");
+        || format!("failed to call {address}; if the server closed the connection, it may refuse this certificate");
     match status.with_context(refused)? {
         ServingStatus::Serving => Ok(()),
         other => bail!("{address} answers {}", other.as_str_name()),

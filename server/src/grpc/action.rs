@@ -1,0 +1,41 @@
+//! What a caller wants to do, in the words of RBAC.
+
+use contract::names::GROUP;
+
+use crate::resources::TargetKind;
+
+/// An action that RBAC allows to a caller or does not.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Action {
+    pub(super) verb: &'static str,
+    pub(super) group: String,
+    pub(super) resource: String,
+    /// The namespace; empty means all.
+    pub(super) namespace: String,
+    /// The name; empty means any.
+    pub(super) name: String,
+}
+
+impl Action {
+    /// An action on ReplicaCounts.
+    pub(super) fn on_replica_counts(verb: &'static str, namespace: &str, name: &str) -> Self {
+        Self {
+            verb,
+            group: GROUP.to_owned(),
+            resource: "replicacounts".to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// To list the targets of a kind.
+    pub(super) fn list_targets(kind: &TargetKind, namespace: &str) -> Self {
+        Self {
+            verb: "list",
+            group: kind.group_kind.group.to_string(),
+            resource: kind.plural.clone(),
+            namespace: namespace.to_owned(),
+            name: String::new(),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What the RPCs share: the index, the API server, and the questions that several of them ask.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use kube::{Api, Client, core::DynamicObject};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    action::Action,
+    authorizer::Authorizer,
+    error::Error,
+    filter::Filter,
+    validate::{self, RequestValidator},
+    writer::ReplicaCountWriter,
+};
+use crate::{
+    index::{Index, discovery},
+    resources::{GroupKind, TargetKey, TargetKind, TargetState},
+    runtime::limiter::Limiter,
+    tls::Identity,
+};
+
+/// The longest wait for the index to reach what a call needs: a watch usually delivers within milliseconds.
+pub(super) const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// What the RPCs work with.
+#[derive(Clone)]
+pub(super) struct Backend {
+    pub(super) index: Arc<Index>,
+    pub(super) client: Client,
+    pub(super) validator: Arc<RequestValidator>,
+    pub(super) authorizer: Authorizer,
+    pub(super) writer: ReplicaCountWriter,
+    /// Bounds the open watches.
+    pub(super) watches: Arc<Limiter>,
+    /// Ends the open watches when the server stops.
+    pub(super) stop: CancellationToken,
+}
+
+impl Backend {
+    /// Waits until the index has this resource version; an empty one waits for nothing.
+    pub(super) async fn ready_to_read(&self, min_resource_version: &str) -> Result<(), Error> {
+        let version = validate::min_resource_version(min_resource_version)?;
+        if !self.index.is_synced() {
+            return Err(Error::NotSynced);
+        }
+        match version {
+            Some(version) if !self.index.reaches(version, CATCH_UP).await => Err(Error::Behind(version)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The kinds whose unmanaged targets the caller may list. The others are left out, unless the caller may list none:
+    /// then it is refused.
+    pub(super) async fn listable_kinds(
+        &self,
+        caller: &Arc<Identity>,
+        filter: &Filter,
+    ) -> Result<BTreeSet<GroupKind>, Error> {
+        let mut listable = BTreeSet::new();
+        if !filter.all_targets {
+            return Ok(listable);
+        }
+        let mut refusal = Ok(());
+        for kind in self.index.kinds() {
+            match self.authorizer.check(caller, Action::list_targets(&kind, filter.namespace())).await {
+                Ok(()) => drop(listable.insert(kind.group_kind.clone())),
+                Err(denied @ Error::Denied(_)) => refusal = refusal.and(Err(denied)),
+                Err(error) => return Err(error),
+            }
+        }
+        if listable.is_empty() { refusal.map(|()| listable) } else { Ok(listable) }
+    }
+
+    /// The kind of a target. Asks the API server about a kind that is not watched yet.
+    pub(super) async fn kind(&self, key: &TargetKey) -> Result<Arc<TargetKind>, Error> {
+        match self.index.kind(&key.kind) {
+            Some(kind) => Ok(kind),
+            None => Ok(Arc::new(discovery::find(&self.client, &key.kind).await?)),
+        }
+    }
+
+    /// Reads a target that the index does not know, from the API server.
+    pub(super) async fn read_target(&self, key: &TargetKey, kind: &TargetKind) -> Result<Option<TargetState>, Error> {
+        let targets: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &kind.resource());
+        Ok(targets.get_opt(&key.name).await?.map(|target| TargetState::of(&target, kind)))
+    }
+}

@@ -1,0 +1,258 @@
+//! SetReplicaCount: stores a desired count in the target's `ReplicaCount`.
+//!
+//! 1. validate the request
+//! 2. [`check`]: the caller's right, then everything else that can refuse the Set (reads the API server where the index
+//!    does not know the target)
+//! 3. [`spec_after`]: the spec that the Set leads to
+//! 4. write it on the condition that nobody else wrote; after a lost race, read and go on at 2
+//! 5. write the audit line, and answer
+
+use std::sync::Arc;
+
+use contract::{
+    names::reasons,
+    replicas::v1::{SetReplicaCountRequest, SetReplicaCountResponse},
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tracing::info;
+
+use super::{
+    action::Action,
+    backend::Backend,
+    conflicts, convert,
+    error::{Error, outcome},
+    validate::{RequestedCount, SetRequest},
+    writer::{MAX_ATTEMPTS, Write, within_timeout},
+};
+use crate::{
+    index::TargetSnapshot,
+    resources::{Override, ReplicaCountSpec, ReplicaCountState, ScaleTargetRef, TargetKind, TargetState},
+    tls::Identity,
+};
+
+/// A Set that is stored.
+struct StoredSet {
+    /// The object as stored.
+    count: ReplicaCountState,
+    /// The desired count before, in replicas; `None` if the target was not managed.
+    old_desired: Option<i32>,
+    /// Whether an override that still lasted was cleared.
+    override_cleared: bool,
+    target: Option<Arc<TargetState>>,
+}
+
+/// The kind of a Set's target, and the target if it exists.
+struct FoundTarget {
+    kind: Arc<TargetKind>,
+    target: Option<Arc<TargetState>>,
+}
+
+impl FoundTarget {
+    fn observed(&self) -> Option<i32> {
+        self.target.as_ref().and_then(|target| target.replicas)
+    }
+}
+
+pub(super) async fn set(
+    backend: &Backend,
+    caller: &Arc<Identity>,
+    request: SetReplicaCountRequest,
+) -> Result<SetReplicaCountResponse, Error> {
+    let request = backend.validator.set(request, Timestamp::now())?;
+    backend.ready_to_read("").await?;
+    let stored = within_timeout(store(backend, caller, &request)).await;
+    audit(caller, &request, &stored);
+    let StoredSet { count, old_desired, override_cleared, target } = stored?;
+    let snapshot = TargetSnapshot { count: Some(Arc::new(count)), target, ..backend.index.get(&request.key) };
+    let replica_count = Some(convert::replica_count(&snapshot, Timestamp::now()));
+    Ok(SetReplicaCountResponse { replica_count, old_desired, override_cleared })
+}
+
+fn audit(caller: &Identity, request: &SetRequest, stored: &Result<StoredSet, Error>) {
+    let (from, to) = match stored {
+        Ok(stored) => (stored.old_desired, stored.count.spec.desired(Timestamp::now())),
+        Err(_) => (None, None),
+    };
+    info!(user = caller.user, target = %request.key, from, to, wanted = ?request.count, reason = request.reason,
+        dry_run = request.dry_run, outcome = outcome(stored), "audit: set");
+}
+
+/// Writes until an attempt meets no other writer.
+async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) -> Result<StoredSet, Error> {
+    let key = &request.key;
+    let snapshot = backend.index.get(key);
+    let (mut existing, mut found) = (snapshot.count.clone(), None);
+    for _ in 0..MAX_ATTEMPTS {
+        let target = check(backend, caller, request, &snapshot, existing.as_deref(), found.take()).await?;
+        let before = existing.as_ref().map(|count| &count.spec);
+        let spec = spec_after(before, &target.kind, request, target.observed())?;
+        let write = Write { key, user: &caller.user, dry_run: request.dry_run };
+        let stored = match &existing {
+            Some(existing) => backend.writer.replace(write, existing, &spec).await?,
+            None => backend.writer.create(write, spec).await?,
+        };
+        let Some(count) = stored else {
+            let count = backend.writer.read(key).await?;
+            let of_target = |count| conflicts::check_target(key, &count).map(|()| Arc::new(count.into()));
+            existing = count.map(of_target).transpose()?;
+            found = Some(target);
+            continue;
+        };
+        let now = Timestamp::now();
+        return Ok(StoredSet {
+            count,
+            old_desired: before.and_then(|spec| spec.desired(now)),
+            override_cleared: request.until.is_none() && before.is_some_and(|spec| spec.active_override(now).is_some()),
+            target: target.target,
+        });
+    }
+    Err(Error::Contended(key.clone()))
+}
+
+/// Checks everything that can refuse a Set, before each attempt: a lost race can change the right that the write needs, and
+/// who manages the `ReplicaCount`. The target is looked up once, in the first attempt.
+async fn check(
+    backend: &Backend,
+    caller: &Arc<Identity>,
+    request: &SetRequest,
+    snapshot: &TargetSnapshot,
+    existing: Option<&ReplicaCountState>,
+    found: Option<FoundTarget>,
+) -> Result<FoundTarget, Error> {
+    let key = &request.key;
+    // The right comes first: a caller without it learns nothing about what exists.
+    let action = match existing {
+        Some(_) => Action::on_replica_counts("update", &key.namespace, &key.replica_count_name()),
+        // RBAC cannot restrict create by name.
+        None => Action::on_replica_counts("create", &key.namespace, ""),
+    };
+    backend.authorizer.check(caller, action).await?;
+    let found = match found {
+        Some(found) => found,
+        None => find_target(backend, snapshot).await?,
+    };
+    if found.target.is_none() && !request.allow_missing {
+        return Err(Error::TargetNotFound(key.clone()));
+    }
+    check_expected(request, found.observed())?;
+    conflicts::check_controller(key, found.target.as_deref())?;
+    if !request.force {
+        conflicts::check_autoscaler(key, snapshot.autoscaler.as_deref())?;
+        existing.map_or(Ok(()), |existing| conflicts::check_managed_by(key, existing))?;
+    }
+    Ok(found)
+}
+
+async fn find_target(backend: &Backend, snapshot: &TargetSnapshot) -> Result<FoundTarget, Error> {
+    let kind = backend.kind(&snapshot.key).await?;
+    let target = match &snapshot.target {
+        Some(target) => Some(target.clone()),
+        None => backend.read_target(&snapshot.key, &kind).await?.map(Arc::new),
+    };
+    Ok(FoundTarget { kind, target })
+}
+
+fn check_expected(request: &SetRequest, observed: Option<i32>) -> Result<(), Error> {
+    match request.expected {
+        Some(expected) if observed != Some(expected) => {
+            let now = observed.map_or("none".to_owned(), |count| count.to_string());
+            let message = format!("{} has {now} replicas, not the expected {expected}", request.key);
+            Err(Error::Precondition { reason: reasons::UNEXPECTED_COUNT, message })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The spec that a Set leads to.
+fn spec_after(
+    before: Option<&ReplicaCountSpec>,
+    kind: &TargetKind,
+    request: &SetRequest,
+    observed: Option<i32>,
+) -> Result<ReplicaCountSpec, Error> {
+    let missing = || Error::TargetNotFound(request.key.clone());
+    let replicas = match request.count {
+        RequestedCount::Exactly(replicas) => replicas,
+        RequestedCount::Current => observed.ok_or_else(missing)?,
+    };
+    let original_replicas = before.map_or(observed, |spec| spec.original_replicas);
+    let scale_target_ref = ScaleTargetRef {
+        api_version: kind.api_version(),
+        kind: request.key.kind.kind.to_string(),
+        name: request.key.name.to_string(),
+    };
+    Ok(match request.until {
+        None => ReplicaCountSpec {
+            scale_target_ref,
+            replicas,
+            original_replicas,
+            reason: request.reason.clone(),
+            override_: None,
+        },
+        Some(until) => ReplicaCountSpec {
+            scale_target_ref,
+            // After an override of an unmanaged target, the count that it had holds.
+            replicas: before.map(|spec| spec.replicas).or(observed).ok_or_else(missing)?,
+            original_replicas,
+            reason: before.map(|spec| spec.reason.clone()).unwrap_or_default(),
+            override_: Some(Override {
+                replicas,
+                until: Time(until),
+                reason: request.reason.clone(),
+                then_unset: request.then_unset,
+            }),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::TargetKey;
+
+    fn request(count: RequestedCount, until: Option<Timestamp>) -> SetRequest {
+        SetRequest {
+            key: TargetKey::new("shop", "", "", "web").unwrap(),
+            count,
+            expected: None,
+            allow_missing: false,
+            force: false,
+            dry_run: false,
+            until,
+            then_unset: false,
+            reason: "new".into(),
+        }
+    }
+
+    fn counts(spec: &ReplicaCountSpec) -> (i32, Option<i32>, &str, Option<i32>) {
+        (spec.replicas, spec.original_replicas, &spec.reason, spec.override_.as_ref().map(|over| over.replicas))
+    }
+
+    #[test]
+    fn a_set_leads_to_its_spec() {
+        let (until, kind) = (Some(Timestamp::MAX), TargetKind::apps()[0].clone());
+        let after = |before: Option<&ReplicaCountSpec>, count, until, observed| {
+            spec_after(before, &kind, &request(count, until), observed)
+        };
+        let first = after(None, RequestedCount::Exactly(5), None, Some(2)).unwrap();
+        assert_eq!(counts(&first), (5, Some(2), "new", None));
+        let again = after(Some(&first), RequestedCount::Exactly(7), None, Some(5)).unwrap();
+        assert_eq!(counts(&again), (7, Some(2), "new", None));
+        let over = after(Some(&again), RequestedCount::Exactly(9), until, Some(7)).unwrap();
+        assert_eq!(counts(&over), (7, Some(2), "new", Some(9)));
+        let cleared = after(Some(&over), RequestedCount::Current, None, Some(9)).unwrap();
+        assert_eq!(counts(&cleared), (9, Some(2), "new", None));
+        let unmanaged = after(None, RequestedCount::Exactly(9), until, Some(4)).unwrap();
+        assert_eq!(counts(&unmanaged), (4, Some(4), "", Some(9)));
+        assert!(after(None, RequestedCount::Current, None, None).is_err());
+    }
+
+    #[test]
+    fn an_expected_count_must_be_there() {
+        let request = SetRequest { expected: Some(3), ..request(RequestedCount::Current, None) };
+        assert!(check_expected(&request, Some(3)).is_ok());
+        assert!(check_expected(&request, Some(4)).is_err());
+        assert!(check_expected(&request, None).is_err());
+    }
+}

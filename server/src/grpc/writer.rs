@@ -1,0 +1,169 @@
+//! Writes `ReplicaCount` objects for Set and Unset. Each write ends once the API server has stored it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use json_patch::{AddOperation, PatchOperation, ReplaceOperation, TestOperation, jsonptr::PointerBuf};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::error::Error;
+use crate::{
+    resources::{FIELD_MANAGER, ReplicaCount, ReplicaCountSpec, ReplicaCountState, SET_BY, TargetKey, Uid, api_errors},
+    runtime::client::post_params,
+};
+
+/// The most attempts of a Set that others' writes keep interrupting.
+pub(super) const MAX_ATTEMPTS: usize = 8;
+
+/// The longest time that a Set or Unset may take altogether. A caller that waits longer gives up and tries again.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Whose write it is, of which target's `ReplicaCount`.
+#[derive(Clone, Copy)]
+pub(super) struct Write<'a> {
+    pub(super) key: &'a TargetKey,
+    pub(super) user: &'a str,
+    pub(super) dry_run: bool,
+}
+
+/// Writes `ReplicaCount` objects.
+#[derive(Clone)]
+pub(super) struct ReplicaCountWriter {
+    client: Client,
+}
+
+impl ReplicaCountWriter {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Reads the `ReplicaCount` that has the name of a target's; it may belong to another target.
+    pub(super) async fn read(&self, key: &TargetKey) -> Result<Option<ReplicaCount>, Error> {
+        Ok(self.counts(key).get_opt(&key.replica_count_name()).await?)
+    }
+
+    /// Creates a `ReplicaCount`; `None` if one exists by now.
+    pub(super) async fn create(
+        &self,
+        write: Write<'_>,
+        spec: ReplicaCountSpec,
+    ) -> Result<Option<ReplicaCountState>, Error> {
+        let Write { key, user, dry_run } = write;
+        let mut count = ReplicaCount::new(&key.replica_count_name(), spec);
+        count.metadata.annotations = Some(BTreeMap::from([(SET_BY.to_owned(), user.to_owned())]));
+        let params = kube::api::PostParams { dry_run, ..post_params() };
+        match self.counts(key).create(&params, &count).await {
+            Ok(stored) => Ok(Some(stored.into())),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
+            Err(kube::Error::Api(status)) if api_errors::is_namespace_missing(&status) => {
+                Err(Error::NamespaceNotFound(key.namespace.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Replaces the spec; `None` if it is not the `existing` one any more, so that the count before, which the caller is
+    /// given, is exact.
+    ///
+    /// The condition is the generation: unlike the resource version, it stays when the status is written.
+    pub(super) async fn replace(
+        &self,
+        write: Write<'_>,
+        existing: &ReplicaCountState,
+        spec: &ReplicaCountSpec,
+    ) -> Result<Option<ReplicaCountState>, Error> {
+        let Write { key, user, dry_run } = write;
+        let mut operations = vec![
+            test(["metadata", "uid"], existing.uid.to_string().into()),
+            test(["metadata", "generation"], existing.generation.into()),
+            replace_spec(spec)?,
+        ];
+        operations.extend(set_by(existing.annotated, user));
+        let patch: Patch<()> = Patch::Json(json_patch::Patch(operations));
+        let params = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER) };
+        match self.counts(key).patch(&key.replica_count_name(), &params, &patch).await {
+            Ok(stored) => Ok(Some(stored.into())),
+            Err(kube::Error::Api(status)) if status.is_not_found() || api_errors::is_failed_test(&status) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a count the lasting one, without an override.
+    pub(super) async fn hold_at(&self, key: &TargetKey, count: &ReplicaCountState, replicas: i32) -> Result<(), Error> {
+        let spec = ReplicaCountSpec { replicas, override_: None, ..count.spec.clone() };
+        let operations = vec![test(["metadata", "uid"], count.uid.to_string().into()), replace_spec(&spec)?];
+        let patch: Patch<()> = Patch::Json(json_patch::Patch(operations));
+        let params = PatchParams::apply(FIELD_MANAGER);
+        match self.counts(key).patch(&key.replica_count_name(), &params, &patch).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Err(Error::NotManaged(key.clone())),
+            Err(kube::Error::Api(status)) if api_errors::is_failed_test(&status) => Err(Error::Contended(key.clone())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes a `ReplicaCount`, unless another has taken its place.
+    pub(super) async fn delete(&self, key: &TargetKey, uid: &Uid) -> Result<(), Error> {
+        let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match self.counts(key).delete(&key.replica_count_name(), &params).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Err(Error::NotManaged(key.clone())),
+            Err(kube::Error::Api(status)) if status.is_conflict() => Err(Error::Contended(key.clone())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn counts(&self, key: &TargetKey) -> Api<ReplicaCount> {
+        Api::namespaced(self.client.clone(), &key.namespace)
+    }
+}
+
+/// Bounds the time of a Set or Unset.
+pub(super) async fn within_timeout<T>(write: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let timed_out = |_| Error::Unreachable(format!("no answer within {WRITE_TIMEOUT:?}"));
+    timeout(WRITE_TIMEOUT, write).await.map_err(timed_out)?
+}
+
+fn test<const N: usize>(path: [&str; N], value: Value) -> PatchOperation {
+    PatchOperation::Test(TestOperation { path: PointerBuf::from_tokens(path), value })
+}
+
+fn add<const N: usize>(path: [&str; N], value: Value) -> PatchOperation {
+    PatchOperation::Add(AddOperation { path: PointerBuf::from_tokens(path), value })
+}
+
+fn replace_spec(spec: &ReplicaCountSpec) -> Result<PatchOperation, Error> {
+    let value = serde_json::to_value(spec).map_err(|error| Error::Refused(error.to_string()))?;
+    Ok(PatchOperation::Replace(ReplaceOperation { path: PointerBuf::from_tokens(["spec"]), value }))
+}
+
+/// Adds our annotation to those of an object. Where there were none, there must still be none.
+fn set_by(has_annotations: bool, user: &str) -> Vec<PatchOperation> {
+    if has_annotations {
+        return vec![add(["metadata", "annotations", SET_BY], user.into())];
+    }
+    let annotations = ["metadata", "annotations"];
+    vec![test(annotations, Value::Null), add(annotations, json!({SET_BY: user}))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_annotation_is_added_to_those_that_are_there() {
+        let path = "/metadata/annotations/replica-count-manager.io~1set-by";
+        let added = json!([{"op": "add", "path": path, "value": "alice"}]);
+        assert_eq!(json!(set_by(true, "alice")), added);
+        let first = json!([
+            {"op": "test", "path": "/metadata/annotations", "value": null},
+            {"op": "add", "path": "/metadata/annotations", "value": {"replica-count-manager.io/set-by": "alice"}},
+        ]);
+        assert_eq!(json!(set_by(false, "alice")), first);
+    }
+}

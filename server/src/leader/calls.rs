@@ -1,0 +1,56 @@
+//! Calls to the API server about the Lease, each with a deadline.
+
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api,
+    api::{WatchEvent, WatchParams},
+};
+use tokio::time::{sleep, timeout};
+
+use super::lease::RETRY;
+
+/// The longest time of one call: half of the deadline, so that a call that hangs leaves time for another.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the API server keeps one watch of the Lease open, in seconds. Then the elector watches again.
+const WATCH_SECONDS: u32 = 60;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("no answer within {CALL_TIMEOUT:?}")]
+    Timeout,
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}
+
+/// Bounds the time of a call.
+pub(super) async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
+    timeout(CALL_TIMEOUT, call).await.map_err(|_| Failure::Timeout)?.map_err(Failure::Api)
+}
+
+/// The Lease as it changes, while it can be watched. It only speeds up what attempts at intervals achieve: a hand-over takes
+/// no longer than an event, and the last renewal of a holder that is gone is observed when it happens.
+pub(super) fn changes(leases: Api<Lease>, name: String) -> impl Stream<Item = Option<Lease>> {
+    let watches = stream::unfold(false, move |is_repeated| {
+        let (leases, name) = (leases.clone(), name.clone());
+        async move {
+            if is_repeated {
+                sleep(RETRY).await;
+            }
+            let params = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(WATCH_SECONDS);
+            // Version 0 begins with the current Lease.
+            let events = call(leases.watch(&params, "0")).await.ok().map(StreamExt::boxed);
+            Some((events.unwrap_or_else(|| stream::empty().boxed()), true))
+        }
+    });
+    let changes = watches.flatten().filter_map(async |event| match event {
+        Ok(WatchEvent::Added(lease) | WatchEvent::Modified(lease)) => Some(Some(lease)),
+        Ok(WatchEvent::Deleted(_)) => Some(None),
+        Ok(WatchEvent::Bookmark(_) | WatchEvent::Error(_)) | Err(_) => None,
+    });
+    Box::pin(changes)
+}

@@ -1,0 +1,153 @@
+//! The server's certificate, read again when it changes: open connections stay, new ones get the new certificate.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::anyhow;
+use arc_swap::ArcSwap;
+use kube::runtime::events::EventType;
+use rustls::ServerConfig;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{info, warn};
+
+use super::files::{Error, Files, PemBundle, ServerCertificate};
+use crate::{
+    pki::managed::{ManagedCertificate, ManagedCertificates},
+    runtime::pod::PodEvents,
+    telemetry::{self, Metrics},
+};
+
+/// How often the certificate is read. A Secret's volume swaps a symlink, which file watches miss.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The longest time that reading it may take: a managed one needs the API server.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the server's certificate, its key and its authorities come from.
+#[derive(Clone)]
+pub(crate) enum PemSource {
+    /// Files that others renew.
+    Files(Files),
+    /// The CA that the server manages.
+    Managed(Arc<ManagedCertificates>),
+}
+
+/// A certificate as it was read.
+#[derive(Clone, PartialEq, Eq)]
+struct ReadCertificate {
+    pem: PemBundle,
+    /// The same, if the server manages it.
+    managed: Option<ManagedCertificate>,
+}
+
+/// The certificate in use.
+pub(crate) struct Credentials {
+    source: PemSource,
+    current: ArcSwap<ServerConfig>,
+    events: PodEvents,
+    metrics: Arc<Metrics>,
+    first: ReadCertificate,
+}
+
+impl Credentials {
+    /// Reads and checks the certificate.
+    ///
+    /// # Errors
+    ///
+    /// Names what cannot be used, and why.
+    pub(crate) async fn load(
+        source: PemSource,
+        events: PodEvents,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, anyhow::Error> {
+        let first = source.read(None).await?;
+        let checked = source.check(&first)?;
+        metrics.certificate_expiry.set(checked.expires as f64);
+        Ok(Self { source, current: ArcSwap::new(checked.config), events, metrics, first })
+    }
+
+    /// The configuration for the next connection.
+    pub(super) fn current(&self) -> Arc<ServerConfig> {
+        self.current.load_full()
+    }
+
+    /// Reads the certificate at intervals for as long as it is polled. One that cannot be used leaves the last one in place.
+    pub(crate) async fn keep_current(&self) {
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut used = self.first.clone();
+        let mut failing = false;
+        loop {
+            ticks.tick().await;
+            let result = self.refresh(&mut used).await;
+            if result.is_err() {
+                self.metrics.certificate_failures.inc();
+            }
+            self.report(&result, failing).await;
+            failing = result.is_err();
+        }
+    }
+
+    async fn refresh(&self, used: &mut ReadCertificate) -> Result<(), anyhow::Error> {
+        let read = timeout(TIMEOUT, self.source.read(Some(used))).await;
+        let read = read.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}")))?;
+        if read != *used {
+            self.publish(self.source.check(&read)?);
+            *used = read;
+        }
+        Ok(())
+    }
+
+    /// Reports a problem once, and its end: it lasts until somebody repairs the certificate.
+    async fn report(&self, result: &Result<(), anyhow::Error>, was_failing: bool) {
+        match result {
+            Err(error) if !was_failing => {
+                let error = telemetry::chain(error.as_ref());
+                warn!(error, "changed certificate cannot be used, keeping the one before");
+                let note = format!("the certificate cannot be used, the one before stays in use: {error}");
+                self.events.record(EventType::Warning, "CertificateUnusable", "ReadCertificate", &note).await;
+            }
+            Ok(()) if was_failing => {
+                info!("the certificate can be used again");
+                let note = "the certificate can be used again";
+                self.events.record(EventType::Normal, "CertificateUsable", "ReadCertificate", note).await;
+            }
+            _ => {}
+        }
+    }
+
+    fn publish(&self, certificate: ServerCertificate) {
+        self.metrics.certificate_expiry.set(certificate.expires as f64);
+        self.current.store(certificate.config);
+        info!(expires = certificate.expires, "certificate reloaded");
+    }
+}
+
+impl PemSource {
+    /// Reads what is there now. A managed certificate stays the `used` one as long as possible.
+    async fn read(&self, used: Option<&ReadCertificate>) -> Result<ReadCertificate, anyhow::Error> {
+        match self {
+            Self::Files(files) => Ok(ReadCertificate { pem: files.read()?, managed: None }),
+            Self::Managed(managed) => {
+                let certificate = managed.certificate(used.and_then(|used| used.managed.as_ref())).await?;
+                let pem = PemBundle {
+                    certificate: certificate.chain.clone().into_bytes(),
+                    key: certificate.key.clone().into_bytes(),
+                    authorities: certificate.authorities.clone().into_bytes(),
+                };
+                Ok(ReadCertificate { pem, managed: Some(certificate) })
+            }
+        }
+    }
+
+    fn check(&self, read: &ReadCertificate) -> Result<ServerCertificate, Error> {
+        match self {
+            Self::Files(files) => files.check(&read.pem),
+            // Names for error messages only: no such files are read.
+            Self::Managed(_) => {
+                let [certificate, key, ca] =
+                    ["certificate", "key", "CA"].map(|part| format!("the managed {part}").into());
+                Files { certificate, key, ca }.check(&read.pem)
+            }
+        }
+    }
+}

@@ -92,7 +92,7 @@ async fn a_bad_set_replica_count_is_refused() -> Result<()> {
     }
     for (method, request, message) in [
         ("ListReplicaCounts", json!({"pageSize": -1}), "page_size must not be negative"),
-        ("ListReplicaCounts", json!({"pageToken": "x"}), "page_token is none"),
+        ("ListReplicaCounts", json!({"pageToken": "x"}), "page_token was not issued"),
         ("ListReplicaCounts", json!({"labelSelector": "a in"}), "label_selector \"a in\" is not"),
         ("ListReplicaCounts", json!({"minResourceVersion": "x"}), "min_resource_version \"x\" is no"),
         ("WatchReplicaCounts", json!({"labelSelector": "=b"}), "label_selector \"\" is not"),

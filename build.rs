@@ -1,4 +1,4 @@
-//! Compiles the contracts of `proto/` without protoc: clients, or servers, as the features ask for.
+//! Compiles the protos of `proto/` without protoc. The features choose clients, servers or both.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
         .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
         .build_transport(false)
-        // By far the largest of the events.
+        // By far the largest variant of the events.
         .boxed(".replicas.v1.WatchReplicaCountsResponse.event.changed")
         .compile_fds(descriptors)?;
     Ok(())

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use replica_count_manager::pki::{Authority, Issued};
 
-/// A folder and the files that belong into it.
+/// A folder and its files.
 pub(crate) struct Folder {
     path: PathBuf,
     files: Vec<File>,
@@ -24,7 +24,7 @@ struct File {
 }
 
 impl Folder {
-    /// Holds a CA: its certificate and its key.
+    /// The folder of a CA: its certificate and its key.
     pub(crate) fn authority(path: PathBuf, ca: &Authority) -> Self {
         let files = vec![
             File { path: path.join("ca.crt"), contents: ca.certificate().to_owned(), private: false },
@@ -33,7 +33,7 @@ impl Folder {
         Self { path, files }
     }
 
-    /// Holds what a server or a client needs: its certificate, its key, and the CA's certificate.
+    /// The folder of a server or a client: its certificate, its key, and the CA's certificate.
     pub(crate) fn issued(path: PathBuf, stem: &str, ca: &Authority, issued: &Issued) -> Self {
         let file = |name: String, contents: &str, private| File {
             path: path.join(name),
@@ -48,14 +48,14 @@ impl Folder {
         Self { path, files }
     }
 
-    /// Gives the paths of its files.
+    /// The paths of its files.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| file.path.as_path())
     }
 }
 
-/// Writes every file, or none if one exists or cannot be written: nothing is replaced unless `force`, and the error then
-/// ends with the `remedy`.
+/// Writes every file, or none if one cannot be written. Without `force`, it replaces nothing: if a file exists, the error ends
+/// with the `remedy`.
 pub(crate) fn write(folders: &[Folder], force: bool, remedy: &str) -> Result<()> {
     let files = || folders.iter().flat_map(|folder| &folder.files);
     if !force && let Some(file) = files().find(|file| file.path.symlink_metadata().is_ok()) {
@@ -76,7 +76,7 @@ pub(crate) fn write(folders: &[Folder], force: bool, remedy: &str) -> Result<()>
     Ok(())
 }
 
-/// Writes a file beside its place. It is created anew, so that a key is private from its first byte.
+/// Writes a file beside its place. The file is a new one, so that a key is private from its first byte.
 fn write_draft(file: &File) -> io::Result<()> {
     let path = draft_path(&file.path);
     if let Err(error) = fs::remove_file(&path)
@@ -99,14 +99,14 @@ fn draft_path(path: &Path) -> PathBuf {
     draft.into()
 }
 
-/// Names the folder of one more client: its user, less what is unfit for a file name.
+/// Names the folder of one more client after its user, without characters that are unfit for a file name.
 pub(crate) fn client_folder_name(user: &str) -> String {
     let fit = |char: char| char.is_alphanumeric() || "-_.@".contains(char);
     let user: String = user.chars().map(|char| if fit(char) { char } else { '-' }).collect();
     format!("client-{user}")
 }
 
-/// Quotes a word for a shell, if it needs it.
+/// Quotes a word for a shell if necessary.
 pub(crate) fn shell_word(word: &str) -> String {
     if word.chars().all(|char| char.is_alphanumeric() || "-_./@:+,".contains(char)) {
         return word.to_owned();

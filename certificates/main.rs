@@ -1,7 +1,7 @@
-//! Makes the certificates that the server and its clients need: a CA, and what it signs.
+//! Makes a CA, and certificates for the server and its clients.
 //!
-//! `cargo run -p certificates` makes all of them; `server` and `client` issue one more from a CA that exists.
-//! The server's own `pki` signs, `files` writes.
+//! `cargo run -p certificates` makes all of them; `server` and `client` issue one more from an existing CA. The server's
+//! `pki` signs, `files` writes.
 
 mod files;
 
@@ -13,21 +13,20 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
+use contract::names::ADMINS;
 use files::Folder;
 use replica_count_manager::pki::{self, Authority, DAY};
 
-/// The CA outlives what it signs by years, so that clients are renewed one by one and never all at once.
+/// The life of the CA, in days. It outlives the certificates that it signs by years, so that clients are renewed one by one
+/// and never all at once.
 const CA_DAYS: u32 = 3650;
 
-/// The group whose members may do everything, by the chart's `access.admins`.
-const ADMINS: &str = "replica-count-manager:admins";
-
-/// What to do where there is a CA already.
+/// The hint if a CA exists already.
 const REMEDY: &str = "\
-To issue from the CA that is there:
+To issue certificates from the existing CA:
     cargo run --quiet -p certificates -- client --user NAME
     cargo run --quiet -p certificates -- server --force
-To begin anew, add --force: the server will then refuse every certificate of the old CA.
+To make a new CA, add --force. The server will then refuse every certificate of the old CA.
 ";
 
 /// Make a CA, a server certificate and a client certificate
@@ -42,9 +41,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Issue the server's certificate from the CA that exists
+    /// Issue the server's certificate from the existing CA
     Server(ServerCommand),
-    /// Issue a certificate for one more client from the CA that exists
+    /// Issue a certificate for one more client from the existing CA
     Client(ClientCommand),
 }
 
@@ -52,10 +51,10 @@ enum Command {
 struct AllArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// The user that the client certificate names
+    /// The user in the client certificate
     #[arg(long, default_value = "admin", value_parser = NonEmptyStringValueParser::new())]
     user: String,
-    /// A group of the user; may be repeated. The chart lets the default one do everything
+    /// A group of the user; may be repeated. The chart gives the default group every right
     #[arg(long = "group", value_name = "NAME", default_value = ADMINS, value_parser = NonEmptyStringValueParser::new())]
     groups: Vec<String>,
     #[command(flatten)]
@@ -72,7 +71,7 @@ struct ServerCommand {
 
 #[derive(Args)]
 struct ClientCommand {
-    /// The user that the certificate names
+    /// The user in the certificate
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     user: String,
     #[command(flatten)]
@@ -103,13 +102,13 @@ struct GroupArgs {
 
 #[derive(Args)]
 struct CommonArgs {
-    /// Days until the certificates end; the CA itself lasts ten years, and nothing outlasts it
+    /// Days until the certificates expire; the CA lasts ten years, and no certificate outlasts it
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..))]
     days: u16,
     /// The folder to write to
     #[arg(long, value_name = "FOLDER", default_value = "certificates")]
     out: PathBuf,
-    /// Replace what is there
+    /// Replace existing files
     #[arg(long)]
     force: bool,
 }
@@ -143,7 +142,7 @@ fn make_all(AllArgs { server, user, groups, common }: &AllArgs) -> Result<()> {
     Ok(())
 }
 
-/// Issues the server's certificate from the CA that exists.
+/// Issues the server's certificate from the existing CA.
 fn make_server(ServerCommand { server, common }: &ServerCommand) -> Result<()> {
     let ca = load(&common.out.join("ca"))?;
     let folders = [server_folder(&ca, server, common)?];
@@ -153,7 +152,7 @@ fn make_server(ServerCommand { server, common }: &ServerCommand) -> Result<()> {
     Ok(())
 }
 
-/// Issues one more client certificate from the CA that exists.
+/// Issues one more client certificate from the existing CA.
 fn make_client(ClientCommand { user, groups, common }: &ClientCommand) -> Result<()> {
     let ca = load(&common.out.join("ca"))?;
     let folder = common.out.join(files::client_folder_name(user));
@@ -168,7 +167,7 @@ fn load(folder: &Path) -> Result<Authority> {
     let [certificate, key] = ["ca.crt", "ca.key"].map(|name| {
         let path = folder.join(name);
         fs::read_to_string(&path).with_context(|| {
-            format!("failed to read {}; without `server` or `client`, a new CA is made", path.display())
+            format!("failed to read {}; to make a new CA, run without `server` or `client`", path.display())
         })
     });
     Authority::parse(certificate?, &key?)
@@ -192,11 +191,11 @@ fn report(folders: &[Folder]) {
     }
 }
 
-/// The commands that hand the server its certificate, the first one or a renewed one.
+/// The commands that give the server its first or renewed certificate.
 fn secret_command(namespace: &str, out: &Path) -> String {
     let file = |name: &str| files::shell_word(&out.join("server").join(name).to_string_lossy());
     format!(
-        "To give the server its certificate, now or again:\n\n\
+        "To give the server its certificate, first or renewed:\n\n\
          kubectl create namespace {namespace} --dry-run=client --output=yaml | kubectl apply --filename=-\n\
          kubectl create secret generic replica-count-manager-certificates --namespace={namespace} \\\n  \
          --from-file=tls.crt={} \\\n  --from-file=tls.key={} \\\n  --from-file=ca.crt={} \\\n  \

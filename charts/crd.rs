@@ -1,4 +1,4 @@
-//! Prints the CustomResourceDefinition of ReplicaCount, as the chart holds it: `make chart` writes it there.
+//! Prints the CRD of ReplicaCount: `make chart` writes it into the chart.
 
 use kube::CustomResourceExt;
 use replica_count_manager::resources::ReplicaCount;

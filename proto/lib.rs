@@ -1,4 +1,4 @@
-//! The contract of Replica Count Manager: what the server and the plugin agree on, and all that they share.
+//! The contract of Replica Count Manager: all that the server and the plugin share.
 //!
 //! # Layout
 //!
@@ -23,6 +23,6 @@ pub mod replicas {
     }
 }
 
-/// The descriptors of both services and of what they import, as a serialized `FileDescriptorSet`.
+/// The descriptors of both services and of their imports, as a serialized `FileDescriptorSet`.
 #[cfg(feature = "server")]
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -16,7 +16,7 @@ pub const SERVICE_SELECTOR: &str = "replica-count-manager.io/service=grpc";
 /// The annotation of that Service which names the ConfigMap with the CA certificate.
 pub const CA_CONFIG_MAP: &str = "replica-count-manager.io/ca-configmap";
 
-/// The stable reasons of errors, as `google.rpc.ErrorInfo` carries them. They never change their meaning.
+/// The stable reasons of errors, as `google.rpc.ErrorInfo` carries them. Their meaning never changes.
 pub mod reasons {
     /// A field is missing or out of range; the metadata's `field` names it.
     pub const INVALID_FIELD: &str = "INVALID_FIELD";
@@ -30,7 +30,7 @@ pub mod reasons {
     pub const UNEXPECTED_COUNT: &str = "UNEXPECTED_COUNT";
     /// A HorizontalPodAutoscaler scales the target.
     pub const AUTOSCALED: &str = "AUTOSCALED";
-    /// Another object decides the target's count, as a Deployment does for its ReplicaSets.
+    /// Another object controls the target's count, as a Deployment does for its ReplicaSets.
     pub const CONTROLLED: &str = "CONTROLLED";
     /// Another tool manages the ReplicaCount.
     pub const OWNED_BY_OTHER: &str = "OWNED_BY_OTHER";
@@ -38,9 +38,9 @@ pub mod reasons {
     pub const NAME_TAKEN: &str = "NAME_TAKEN";
     /// The count from before the target was managed is unknown.
     pub const NO_ORIGINAL_COUNT: &str = "NO_ORIGINAL_COUNT";
-    /// RBAC does not allow the call to the caller.
+    /// RBAC does not allow the caller to make the call.
     pub const FORBIDDEN: &str = "FORBIDDEN";
-    /// The caller of a watch may list other kinds than when it began.
+    /// The caller of a watch may no longer list all kinds that it could list when the watch began.
     pub const RIGHTS_CHANGED: &str = "RIGHTS_CHANGED";
     /// The server has not read the cluster's state yet.
     pub const NOT_SYNCED: &str = "NOT_SYNCED";
@@ -58,7 +58,7 @@ pub mod reasons {
     pub const REFUSED_BY_API_SERVER: &str = "REFUSED_BY_API_SERVER";
     /// The namespace is being deleted.
     pub const NAMESPACE_TERMINATING: &str = "NAMESPACE_TERMINATING";
-    /// The API server does not allow it to the server's account.
+    /// The API server does not allow the server's account to do this.
     pub const FORBIDDEN_TO_SERVER: &str = "FORBIDDEN_TO_SERVER";
     /// The API server failed.
     pub const API_SERVER_FAILED: &str = "API_SERVER_FAILED";

@@ -228,7 +228,7 @@ async fn the_server_holds_a_replica_set_unless_a_deployment_controls_it() -> Res
     .await?;
     let refusal = set(&owned).await.err().context("should be refused")?;
     assert_eq!(refusal.code, "FailedPrecondition", "{refusal}");
-    assert!(refusal.message.starts_with("Deployment web decides about the count of"), "{refusal}");
+    assert!(refusal.message.starts_with("Deployment web controls the count of"), "{refusal}");
     Ok(())
 }
 

@@ -148,7 +148,7 @@ async fn an_invalid_set_list_or_watch_of_replica_counts_is_refused() -> Result<(
     let invalid = |request, message| Refused { request, code: "InvalidArgument", message };
     for (method, row) in [
         ("ListReplicaCounts", invalid(json!({"pageSize": -1}), "page_size must not be negative")),
-        ("ListReplicaCounts", invalid(json!({"pageToken": "x"}), "page_token is none")),
+        ("ListReplicaCounts", invalid(json!({"pageToken": "x"}), "page_token was not issued")),
         ("ListReplicaCounts", invalid(json!({"labelSelector": "a in"}), "label_selector \"a in\" is not")),
         ("ListReplicaCounts", invalid(json!({"minResourceVersion": "x"}), "min_resource_version \"x\" is no")),
         ("WatchReplicaCounts", invalid(json!({"labelSelector": "=b"}), "label_selector \"\" is not")),

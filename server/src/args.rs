@@ -27,15 +27,15 @@ pub struct Args {
 
     /// Address of the gRPC services; [::] listens on IPv4 as well
     #[arg(long, env, default_value = "[::]:8080", value_name = "IP:PORT")]
-    pub grpc_address: SocketAddr,
+    pub(crate) grpc_address: SocketAddr,
 
     /// Address of /livez, /readyz and /metrics, in plain HTTP
     #[arg(long, env, default_value = "[::]:8081", value_name = "IP:PORT")]
-    pub http_address: SocketAddr,
+    pub(crate) http_address: SocketAddr,
 
     /// The only namespace to watch and serve; empty means all
     #[arg(long, env, default_value = "", value_name = "NAME")]
-    pub namespace: String,
+    pub(crate) namespace: String,
 
     /// Log level: error, warn, info, debug, trace
     #[arg(long, env, default_value = "info", value_name = "LEVEL")]
@@ -47,7 +47,7 @@ pub struct Args {
 
     /// Source of the certificates
     #[arg(long, env, default_value = "files", value_name = "SOURCE")]
-    pub certificates: CertificateSource,
+    pub(crate) certificates: CertificateSource,
 
     /// The server's certificate
     #[command(flatten)]
@@ -55,27 +55,27 @@ pub struct Args {
 
     /// The certificates that the server manages
     #[command(flatten)]
-    pub managed: ManagedArgs,
+    pub(crate) managed: ManagedArgs,
 
     /// The certificates of clients
     #[command(flatten)]
-    pub signer: SignerArgs,
+    pub(crate) signer: SignerArgs,
 
     /// The pod that the server runs in
     #[command(flatten)]
-    pub pod: PodArgs,
+    pub(crate) pod: PodArgs,
 
     /// The election of a leader
     #[command(flatten)]
-    pub lease: LeaseArgs,
+    pub(crate) lease: LeaseArgs,
 
     /// Largest count to accept and enforce, in replicas
     #[arg(long, env, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
-    pub max_replicas: i32,
+    pub(crate) max_replicas: i32,
 
     /// Whether to give the ownership of a corrected count, which server-side apply tracks, back to its appliers
     #[arg(long, env, default_value = "giveBack", value_name = "MODE")]
-    pub ownership: OwnershipMode,
+    pub(crate) ownership: OwnershipMode,
 }
 
 /// Source of the certificates.
@@ -96,7 +96,7 @@ pub enum Command {
 
 impl Args {
     /// The only namespace, if there is one.
-    pub fn namespace(&self) -> Option<String> {
+    pub(crate) fn namespace(&self) -> Option<String> {
         Some(self.namespace.clone()).filter(|namespace| !namespace.is_empty())
     }
 }

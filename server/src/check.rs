@@ -21,11 +21,11 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct CheckArgs {
     /// Address of the server
     #[arg(long, value_name = "HOST:PORT")]
-    pub address: String,
+    pub(crate) address: String,
 
     /// Name that the server's certificate must be valid for
     #[arg(long, value_name = "NAME")]
-    pub server_name: String,
+    pub(crate) server_name: String,
 }
 
 /// Calls the health service.

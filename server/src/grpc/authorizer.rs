@@ -1,4 +1,4 @@
-//! Decides whether a caller may do something: the API server is asked, which decides by its RBAC as it does for kubectl.
+//! Decides whether a caller may do something, by asking the API server: its RBAC decides, as it does for kubectl.
 
 use std::{
     collections::HashMap,
@@ -55,8 +55,8 @@ impl Authorizer {
 
     /// Refuses an action that the caller may not do.
     ///
-    /// A caller who may do it to every object of the namespace may do it to each. That is asked first, so that one answer
-    /// serves thousands of names.
+    /// A caller who may do it to every object of the namespace may do it to each. That question comes first, so that one
+    /// answer serves thousands of names.
     pub(super) async fn check(&self, caller: &Arc<Identity>, action: Action) -> Result<(), Error> {
         if !caller.user.is_empty() {
             let to_any = Action { name: String::new(), ..action.clone() };

@@ -10,14 +10,14 @@ use tonic_health::{
 use super::{deployments::Deployments, service::Replicas};
 
 /// The health service, which answers NOT_SERVING until the reporter says otherwise.
-pub async fn service() -> (HealthReporter, Routes) {
+pub(crate) async fn service() -> (HealthReporter, Routes) {
     let (reporter, service) = tonic_health::server::health_reporter();
     report(&reporter, false).await;
     (reporter, Routes::new(service))
 }
 
 /// Reports whether both services serve.
-pub async fn report(reporter: &HealthReporter, serving: bool) {
+pub(crate) async fn report(reporter: &HealthReporter, serving: bool) {
     let status = if serving { Serving } else { NotServing };
     for service in [
         "",

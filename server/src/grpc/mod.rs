@@ -26,7 +26,7 @@ mod filter;
 #[cfg(test)]
 mod fuzz;
 mod get;
-pub mod health;
+pub(crate) mod health;
 mod list;
 mod page;
 mod selector;
@@ -39,4 +39,4 @@ mod validate;
 mod watch;
 mod writer;
 
-pub use self::serve::{Context, serve};
+pub(crate) use self::serve::{Context, serve};

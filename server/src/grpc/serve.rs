@@ -50,19 +50,19 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_REQUEST: usize = 64 * 1024;
 
 /// What the services work with.
-pub struct Context {
+pub(crate) struct Context {
     /// The API server.
-    pub client: Client,
+    pub(crate) client: Client,
     /// What the watches know.
-    pub index: Arc<Index>,
+    pub(crate) index: Arc<Index>,
     /// The only namespace that is served; `None` means all.
-    pub namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
     /// The largest count that is accepted, in replicas.
-    pub max_replicas: i32,
+    pub(crate) max_replicas: i32,
     /// Counts calls and watches.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Ends open watches.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
 }
 
 /// Serves until `shutdown`, then until the open calls have ended.
@@ -70,7 +70,7 @@ pub struct Context {
 /// # Errors
 ///
 /// When the server fails as a whole; a failing connection ends only itself.
-pub async fn serve(
+pub(crate) async fn serve(
     context: Context,
     health: Routes,
     incoming: impl Stream<Item = std::io::Result<Connection>>,

@@ -4,7 +4,7 @@
 //! 2. [`check`]: the caller's right, then everything else that can refuse the Set (reads the API server where the index
 //!    does not know the target)
 //! 3. [`spec_after`]: the spec that the Set leads to
-//! 4. write it on the condition that nobody else wrote; after a lost race, read and go on at 2
+//! 4. write it, unless another writer was faster; after such a lost race, read and go on at 2
 //! 5. write the audit line, and answer
 
 use std::sync::Arc;

@@ -115,7 +115,7 @@ impl Watch {
         }
     }
 
-    /// Ends the watch if its caller may no longer have it, or may list fewer kinds than when it began.
+    /// Refuses a caller who may no longer watch, or no longer list all kinds that it could list when the watch began.
     async fn check_rights(&self) -> Result<(), Error> {
         match check_right(&self.backend, &self.caller, &self.filter).await {
             Err(denied @ Error::Denied(_)) => return Err(denied),

@@ -38,7 +38,7 @@ const JITTER: f64 = 1.2;
 pub struct LeaseArgs {
     /// Lease by which several replicas elect the one that corrects; empty means that this is the only one
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
-    pub lease: String,
+    pub(crate) lease: String,
 }
 
 /// Takes part in the election for as long as it is polled.
@@ -167,7 +167,7 @@ impl Elector {
     async fn renew(&mut self, last: Instant) -> Option<Instant> {
         // Counted from when the last one was sent, so slow answers do not delay it.
         sleep_until(last + RETRY).await;
-        // Our own last write has the current version, unless somebody else wrote since.
+        // The answer to our last write has the current version, unless another write came since.
         let mut attempt = self.put().await;
         if matches!(attempt, Attempt::LostRace) {
             attempt = self.attempt().await;
@@ -195,7 +195,7 @@ impl Elector {
         self.put().await
     }
 
-    /// Writes the Lease as ours, if nobody has written since it was observed.
+    /// Writes the Lease as ours, unless another write came since it was observed.
     async fn put(&mut self) -> Attempt {
         let lease = lease::held(self.observed.lease(), &self.name, &self.identity, Timestamp::now());
         let is_new = self.observed.lease().is_none();

@@ -39,7 +39,7 @@ impl Leadership {
     }
 
     /// Waits until this replica leads.
-    pub async fn begins(&mut self) -> Term {
+    pub(crate) async fn begins(&mut self) -> Term {
         loop {
             let holding = *self.holding.borrow_and_update();
             if let Some(holding) = holding.filter(Holding::is_valid) {
@@ -62,7 +62,7 @@ pub struct Term {
 
 impl Term {
     /// Whether the term lasts. It checks the clock, so a process that was suspended notices the end before it acts.
-    pub fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         self.current().is_some()
     }
 
@@ -72,7 +72,7 @@ impl Term {
     }
 
     /// Waits until the term is over.
-    pub async fn ends(&self) {
+    pub(crate) async fn ends(&self) {
         let mut changes = self.holding.clone();
         loop {
             changes.mark_unchanged();
@@ -91,7 +91,7 @@ impl Term {
     }
 
     /// Runs work until it is done or the term is over. Then it drops the work, and returns `None`.
-    pub async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
             () = self.ends() => None,
@@ -101,7 +101,7 @@ impl Term {
 
     /// Runs work while the term lasts. After the term it takes no further step and never completes, so its caller must end
     /// with the term too.
-    pub async fn guard<T>(self, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn guard<T>(self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|context| if self.holds() { work.as_mut().poll(context) } else { Poll::Pending }).await
     }

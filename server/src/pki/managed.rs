@@ -40,15 +40,15 @@ const CHECK_USER: &str = "replica-count-manager:check";
 pub struct ManagedArgs {
     /// Name of the Secret of the managed CA, and of the ConfigMap with its certificate
     #[arg(long, env, default_value = "replica-count-manager-ca", value_name = "NAME")]
-    pub ca_secret: String,
+    pub(crate) ca_secret: String,
 
     /// Name of the Secret of a client certificate without rights, for the chart's test; empty means none
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
-    pub check_secret: String,
+    pub(crate) check_secret: String,
 
     /// Names that managed server certificates are valid for
     #[arg(long, env, value_delimiter = ',', default_value = "localhost", value_name = "NAME,…")]
-    pub server_names: Vec<String>,
+    pub(crate) server_names: Vec<String>,
 }
 
 /// A server's certificate, its key, and the authorities of its clients, in PEM.

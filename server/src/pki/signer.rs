@@ -45,15 +45,15 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct SignerArgs {
     /// Sign CertificateSigningRequests for replica-count-manager.io/client; requires managed certificates
     #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
-    pub sign_clients: bool,
+    pub(crate) sign_clients: bool,
 
     /// Approve every well-formed one; otherwise approve them with `kubectl certificate approve`
     #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
-    pub approve_clients: bool,
+    pub(crate) approve_clients: bool,
 
     /// Longest life of a client certificate, in hours
     #[arg(long, env, default_value_t = 24, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8760))]
-    pub client_hours: u32,
+    pub(crate) client_hours: u32,
 }
 
 /// Approves and signs requests.

@@ -24,15 +24,15 @@ const MAX_NOTE: usize = 250;
 pub struct PodArgs {
     /// Name of this pod, for its Events and for the Lease; empty means the host name, and no Events
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
-    pub pod_name: String,
+    pub(crate) pod_name: String,
 
     /// Namespace of this pod, where the server keeps the Lease and the managed certificates
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
-    pub pod_namespace: String,
+    pub(crate) pod_namespace: String,
 
     /// UID of this pod, by which `kubectl describe` finds its Events
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "UID")]
-    pub pod_uid: String,
+    pub(crate) pod_uid: String,
 }
 
 impl PodArgs {

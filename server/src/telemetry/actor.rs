@@ -22,7 +22,7 @@ impl Actor {
         [Self::Helm, Self::GitOps, Self::Autoscaler, Self::Kubectl, Self::Other, Self::Unknown];
 
     /// The class of a field manager that wrote through this subresource; empty means the object itself.
-    pub fn of(manager: &str, subresource: &str) -> Self {
+    pub(crate) fn of(manager: &str, subresource: &str) -> Self {
         match manager {
             "" | "unknown" => Self::Unknown,
             "helm" => Self::Helm,

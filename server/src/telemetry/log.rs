@@ -42,7 +42,7 @@ pub fn init_log(level: &str, format: LogFormat) -> Result<(), tracing_subscriber
 }
 
 /// An error with all its causes. Many libraries repeat the cause in their text: such a cause is not repeated.
-pub fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -18,42 +18,42 @@ const PREFIX: &str = "replica_count_manager";
 pub struct Metrics {
     registry: Registry,
     /// How many targets are managed.
-    pub managed: Gauge,
+    pub(crate) managed: Gauge,
     /// How many of them are contested.
-    pub contested: Gauge,
+    pub(crate) contested: Gauge,
     drifts: Family<[(&'static str, &'static str); 1], Counter>,
     /// Targets that wait to be reconciled.
-    pub queue: Queue,
+    pub(crate) queue: Queue,
     /// Counts written to targets.
-    pub corrections: Counter,
+    pub(crate) corrections: Counter,
     /// Writes to targets that failed.
-    pub correction_failures: Counter,
+    pub(crate) correction_failures: Counter,
     /// Seconds from the arrival of a drift's event to the stored correction.
-    pub correction_seconds: Histogram,
+    pub(crate) correction_seconds: Histogram,
     /// 1 while this replica leads.
-    pub leader: Gauge,
+    pub(crate) leader: Gauge,
     /// Calls about the Lease that failed.
-    pub lease_failures: Counter,
+    pub(crate) lease_failures: Counter,
     /// 1 if the account's admission policy is known not to be in force.
-    pub fence_missing: Gauge,
+    pub(crate) fence_missing: Gauge,
     /// Connections refused because there were too many, of one user or of all.
-    pub connections_refused: Counter,
+    pub(crate) connections_refused: Counter,
     /// TLS handshakes that failed.
-    pub handshake_failures: Counter,
+    pub(crate) handshake_failures: Counter,
     /// Reads of the certificate's files that found nothing usable.
-    pub certificate_failures: Counter,
+    pub(crate) certificate_failures: Counter,
     /// When the server's certificate ends, in seconds since 1970.
-    pub certificate_expiry: Gauge<f64, AtomicU64>,
+    pub(crate) certificate_expiry: Gauge<f64, AtomicU64>,
     /// Requests to the API server.
-    pub requests: Requests,
+    pub(crate) requests: Requests,
     /// Watches of the API server.
-    pub watches: Watches,
+    pub(crate) watches: Watches,
     /// gRPC calls.
-    pub calls: Calls,
+    pub(crate) calls: Calls,
     /// Connections of clients.
-    pub open_connections: Gauge,
+    pub(crate) open_connections: Gauge,
     /// Watches of clients.
-    pub open_watches: Gauge,
+    pub(crate) open_watches: Gauge,
 }
 
 impl Default for Metrics {
@@ -131,7 +131,7 @@ fn by(actor: Actor) -> [(&'static str, &'static str); 1] {
 
 impl Metrics {
     /// Counts a drift.
-    pub fn drifted(&self, actor: Actor) {
+    pub(crate) fn drifted(&self, actor: Actor) {
         self.drifts.get_or_create(&by(actor)).inc();
     }
 
@@ -140,7 +140,7 @@ impl Metrics {
     /// # Errors
     ///
     /// When a metric cannot be formatted, which does not happen to these.
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+    pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)

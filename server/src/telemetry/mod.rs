@@ -14,10 +14,11 @@ mod queue;
 mod requests;
 mod watches;
 
+pub(crate) use self::log::chain;
 pub use self::{
     actor::Actor,
     calls::Calls,
-    log::{LogFormat, chain, init_log},
+    log::{LogFormat, init_log},
     metrics::Metrics,
     queue::Queue,
     requests::Requests,

@@ -16,12 +16,12 @@ pub struct Queue(Arc<Mutex<(usize, Option<Instant>)>>);
 
 impl Queue {
     /// Records how many targets wait, and since when the first does.
-    pub fn set(&self, length: usize, since: Option<Instant>) {
+    pub(crate) fn set(&self, length: usize, since: Option<Instant>) {
         *self.0.lock() = (length, since);
     }
 
     /// How many targets wait, and for how many seconds the first has waited.
-    pub fn get(&self) -> (usize, f64) {
+    pub(crate) fn get(&self) -> (usize, f64) {
         let (length, since) = *self.0.lock();
         (length, since.map_or(0.0, |since| since.elapsed().as_secs_f64()))
     }

@@ -35,14 +35,14 @@ impl Watches {
     }
 
     /// Counts a complete list.
-    pub fn listed(&self, watch: &impl Display) {
+    pub(crate) fn listed(&self, watch: &impl Display) {
         self.lists.get_or_create(&[("watch", watch.to_string())]).inc();
         // Creates the series before the first failure, so that rates are exact.
         drop(self.failures.get_or_create(&[("watch", watch.to_string())]));
     }
 
     /// Counts a failed list or watch.
-    pub fn failed(&self, watch: &impl Display) {
+    pub(crate) fn failed(&self, watch: &impl Display) {
         self.failures.get_or_create(&[("watch", watch.to_string())]).inc();
     }
 }

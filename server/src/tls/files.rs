@@ -26,7 +26,7 @@ pub struct Files {
         value_name = "FILE",
         default_value = "/etc/replica-count-manager/tls/tls.crt"
     )]
-    pub certificate: PathBuf,
+    pub(crate) certificate: PathBuf,
 
     /// Private key of the certificate, PEM
     #[arg(
@@ -36,7 +36,7 @@ pub struct Files {
         value_name = "FILE",
         default_value = "/etc/replica-count-manager/tls/tls.key"
     )]
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
 
     /// Certificates of the authorities that the peers' certificates must come from, PEM
     #[arg(
@@ -46,12 +46,12 @@ pub struct Files {
         value_name = "FILE",
         default_value = "/etc/replica-count-manager/tls/ca.crt"
     )]
-    pub ca: PathBuf,
+    pub(crate) ca: PathBuf,
 }
 
 /// Why a certificate cannot be used. It never shows a part of the key.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// A file cannot be read.
     #[error("failed to read {path}")]
     Read {

@@ -1,4 +1,4 @@
-//! What a caller wants to do, in the words of RBAC.
+//! An action of a caller, as RBAC describes it.
 
 use contract::names::GROUP;
 

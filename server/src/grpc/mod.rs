@@ -8,8 +8,8 @@
 //! * [`health`]: whether the services serve
 //! * `backend`: what the RPCs share
 //! * `validate`, `filter`, `selector`, `page`: from requests to domain types
-//! * `authorizer`, `action`, `denial`, `caller`: who may do what
-//! * `conflicts`: others who decide about a count
+//! * `caller`, `action`, `authorizer`, `denial`: whether RBAC allows the caller an action
+//! * `conflicts`: checks for others who decide about a count
 //! * `writer`: the writes of Set and Unset
 //! * `convert`, `error`: from domain types to responses
 

@@ -1,4 +1,4 @@
-//! GetServerInfo: what this server is, and who the caller is to it. It needs no right.
+//! GetServerInfo: the server's settings, and the caller's user and groups. Every caller may call it.
 
 use contract::replicas::v1::{GetServerInfoResponse, TargetKind};
 

@@ -1,4 +1,4 @@
-//! Validates requests once, where they arrive: what the RPCs work with are domain types.
+//! Validates requests once, where they arrive, so that the RPCs work with domain types.
 
 use std::collections::BTreeSet;
 

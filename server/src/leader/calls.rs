@@ -32,8 +32,8 @@ pub(super) async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) 
     timeout(CALL_TIMEOUT, call).await.map_err(|_| Failure::Timeout)?.map_err(Failure::Api)
 }
 
-/// The Lease as it changes, while it can be watched. It only speeds up what attempts at intervals achieve: a hand-over takes
-/// no longer than an event, and the last renewal of a holder that is gone is observed when it happens.
+/// The Lease as it changes, while it can be watched. Attempts at intervals work without it. With it, a hand-over takes no
+/// longer than an event, and the last renewal of a holder that is gone is observed when it happens.
 pub(super) fn changes(leases: Api<Lease>, name: String) -> impl Stream<Item = Option<Lease>> {
     let watches = stream::unfold(false, move |is_repeated| {
         let (leases, name) = (leases.clone(), name.clone());

@@ -36,7 +36,7 @@ const JITTER: f64 = 1.2;
 /// Whether and how to elect a leader.
 #[derive(Args, Clone, Debug)]
 pub struct LeaseArgs {
-    /// Lease by which several replicas elect the one that corrects; empty means that this is the only one
+    /// Lease by which replicas elect the one that corrects; empty means that this is the only replica
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
     pub(crate) lease: String,
 }

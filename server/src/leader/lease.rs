@@ -1,4 +1,4 @@
-//! The Lease: who holds it, until when, and its content when we write it. Nothing here has a client.
+//! The content of the Lease: its holder, how long others must respect it, and what we write. This file has no client.
 
 use std::time::Duration;
 

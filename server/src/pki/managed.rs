@@ -62,7 +62,7 @@ pub(crate) struct ManagedCertificate {
     issuer: String,
 }
 
-/// Manages a CA and what it signs.
+/// Manages a CA and the certificates that it signs.
 pub(crate) struct ManagedCertificates {
     args: ManagedArgs,
     secrets: Api<Secret>,
@@ -150,8 +150,8 @@ impl ManagedCertificates {
         Ok(ca)
     }
 
-    /// Creates the Secret: of a new CA, or again of the one that was read last, which somebody has deleted. Reads it if
-    /// another replica was faster.
+    /// Creates the Secret of a new CA. If somebody has deleted the Secret, it creates it again from the CA that was read last.
+    /// If another replica was faster, it reads that replica's Secret.
     async fn create(&self) -> Result<Secret> {
         let name = &self.args.ca_secret;
         let known = self.latest.lock().clone();

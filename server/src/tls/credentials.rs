@@ -70,7 +70,7 @@ impl Credentials {
         self.current.load_full()
     }
 
-    /// Reads the certificate at intervals for as long as it is polled. One that cannot be used leaves the last one in place.
+    /// Reads the certificate at intervals for as long as it is polled. If it cannot be used, the last one stays in use.
     pub(crate) async fn keep_current(&self) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -123,7 +123,7 @@ impl Files {
         Ok(PemBundle { certificate, key, authorities })
     }
 
-    /// Checks what the files hold. The paths are for error messages only.
+    /// Checks the content of the files. The paths are for error messages only.
     pub(super) fn check(&self, pem: &PemBundle) -> Result<ServerCertificate, Error> {
         let provider = Arc::new(ring::default_provider());
         let authorities = Arc::new(self.authorities(pem)?);

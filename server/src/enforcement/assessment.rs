@@ -45,7 +45,7 @@ impl Assessment {
 pub fn assess(observation: &Observation, last: Option<LastCorrection>, now: Timestamp) -> Assessment {
     let count = &observation.count;
     let Some(desired) = count.spec.desired(now) else {
-        // An object that is being deleted waits for somebody's finalizer.
+        // An override with `thenUnset` has ended. An object that is being deleted already waits for a finalizer.
         return if count.deleting { Assessment::Await } else { Assessment::Unset };
     };
     let kind = match &observation.kind {
@@ -71,7 +71,8 @@ pub fn assess(observation: &Observation, last: Option<LastCorrection>, now: Time
 /// The target's count as far as is known, in replicas.
 ///
 /// A state up to and including the version of our latest correction predates it or is its echo, so the correction's count
-/// is the newer one. One drift therefore costs one write, also where the count itself cannot be read.
+/// is the newer one. One drift therefore costs one write. If the count itself cannot be read, each new state of the target
+/// costs one write, which changes nothing.
 pub fn effective_count(target: &TargetState, last: Option<LastCorrection>) -> Option<i32> {
     match last {
         Some(last) if target.resource_version <= last.version => Some(last.to),

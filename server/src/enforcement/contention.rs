@@ -25,7 +25,8 @@ const CORRECTIONS_WINDOW: Duration = Duration::from_secs(60);
 /// See [`CORRECTIONS`].
 const PACE: Duration = Duration::from_secs(5);
 
-/// How many drifts are remembered: more than one actor causes, so that several actors do not hide each other.
+/// How many drifts are remembered. It exceeds what makes one actor contend, or one actor would push out the drifts of
+/// others.
 const REMEMBERED_DRIFTS: usize = 4 * DRIFTS + 1;
 
 /// The latest drifts and corrections of one target.

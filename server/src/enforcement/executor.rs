@@ -25,15 +25,15 @@ use super::{
 use crate::{
     index::{Index, TargetSnapshot},
     leader::{Leadership, Term},
-    resources::TargetKey,
+    resources::{TargetKey, Uid},
     telemetry::{Actor, Metrics},
 };
 
 /// How long the last writes may take when the server stops. Another replica starts only after that.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
-/// Enforces whenever this replica leads and the index has synced, until the token is cancelled. All writes have ended when
-/// it returns.
+/// Enforces whenever this replica leads and the index has synced, until the token is cancelled or a write panics: then
+/// the process should restart. All writes have ended when it returns.
 pub async fn run(context: Context, index: Arc<Index>, mut leadership: Leadership, stop: CancellationToken) {
     loop {
         let begins = async {
@@ -50,6 +50,10 @@ pub async fn run(context: Context, index: Arc<Index>, mut leadership: Leadership
     }
 }
 
+/// An answer, and the UID of the `ReplicaCount` that the write was made for. Another one of the same name may be there by
+/// the time of the answer.
+type Answered<T> = (Uid, T);
+
 struct Executor {
     /// Nothing is written outside of it.
     term: Term,
@@ -58,15 +62,16 @@ struct Executor {
     targets: ManagedTargets,
     /// The targets to decide about again although nothing happened.
     requeues: WorkQueue<()>,
-    corrections: WorkQueue<CorrectionAnswer>,
+    corrections: WorkQueue<Answered<CorrectionAnswer>>,
     corrector: Corrector,
-    /// The targets whose status may have changed, or that have Events to write. An answer is `None` after Events alone.
-    statuses: WorkQueue<Option<StatusAnswer>>,
+    /// The targets whose status may have changed, or that have Events to write. The answer is `None` if only Events were
+    /// written.
+    statuses: WorkQueue<Answered<Option<StatusAnswer>>>,
     events: HashMap<TargetKey, PendingEvents>,
     announcer: Announcer,
     status_writer: StatusWriter,
     /// The targets whose owners may be wrong.
-    ownership: WorkQueue<OwnershipAnswer>,
+    ownership: WorkQueue<Answered<OwnershipAnswer>>,
     /// `None` if this server keeps the ownership of what it corrects.
     ownership_patcher: Option<OwnershipPatcher>,
 }
@@ -100,7 +105,7 @@ impl Executor {
     async fn lead(&mut self, index: &Index, stop: &CancellationToken) -> Option<Result<(), JoinError>> {
         let (snapshot, events) = index.attach_enforcement();
         info!(managed = snapshot.len(), "enforcing");
-        // One after the other: targets that need nothing do not queue up.
+        // Snapshots are decided about one by one, so that only targets that need a write enter a queue.
         let events = stream::iter(snapshot).chain(UnboundedReceiverStream::new(events));
         let term = self.term.clone();
         let lead = async {
@@ -155,16 +160,16 @@ impl Executor {
             self.start_statuses();
             let (corrections, statuses) = (self.corrections.in_flight() > 0, self.statuses.in_flight() > 0);
             tokio::select! {
-                ended = self.corrections.next(), if corrections => {
-                    if let Some(Ok(ended)) = ended {
-                        self.take_correction(ended);
-                    }
-                }
-                ended = self.statuses.next(), if statuses => {
-                    if let Some(Ok(ended)) = ended {
-                        self.take_status(ended);
-                    }
-                }
+                ended = self.corrections.next(), if corrections => match ended {
+                    Some(Ok(ended)) => self.take_correction(ended),
+                    Some(Err(_)) => return,
+                    None => {}
+                },
+                ended = self.statuses.next(), if statuses => match ended {
+                    Some(Ok(ended)) => self.take_status(ended),
+                    Some(Err(_)) => return,
+                    None => {}
+                },
                 else => break,
             }
         }

@@ -15,8 +15,8 @@ const MAX_CHANGES: usize = 10;
 
 /// The past of one managed target.
 ///
-/// It is kept within a status. While nothing happens this is the stored status itself, so that the past takes no memory
-/// of its own.
+/// It is kept within a status. While nothing happens this is the stored status itself, so that the past costs no
+/// memory of its own.
 #[derive(Clone, Debug)]
 pub struct History(Arc<ReplicaCountStatus>);
 

@@ -27,6 +27,9 @@ const CORRECTION_PAUSE: (Duration, Duration) = (Duration::from_millis(25), Durat
 /// nothing but the next server-side apply suffers from it.
 const OWNERSHIP_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5 * 60));
 
+/// How many statuses without an answer are remembered. Retries are seconds apart and most send the same status.
+const MAX_UNANSWERED: usize = 4;
+
 /// What is remembered of one managed target. [`Memory::record`] alone changes it.
 #[derive(Debug)]
 pub struct Memory {
@@ -49,6 +52,8 @@ pub struct Memory {
     pub appliers: Appliers,
     /// The correction that is under way.
     pub correcting: Option<Started>,
+    /// Whether the API server has accepted the deletion of the `ReplicaCount`. The index shows it a moment later.
+    pub is_unset: bool,
     /// The latest correction that the API server has stored.
     pub last_correction: Option<LastCorrection>,
     /// The failed corrections since the last one that succeeded.
@@ -62,8 +67,9 @@ pub struct Memory {
     pub stored: Arc<ReplicaCountStatus>,
     /// A resource version of the `ReplicaCount` with that status: the precondition of the next status write.
     pub stored_version: u64,
-    /// A status that may have been stored: its write got no answer.
-    unanswered: Option<Arc<ReplicaCountStatus>>,
+    /// The statuses that may have been stored: their writes got no answer. All of them have the same precondition, so the
+    /// API server has stored one of them at most.
+    unanswered: Vec<Arc<ReplicaCountStatus>>,
 }
 
 /// A correction that is under way.
@@ -115,13 +121,14 @@ impl Memory {
             contested: announced(status),
             appliers: Appliers::of(status),
             correcting: None,
+            is_unset: false,
             last_correction: None,
             correction_failure: None,
             owners_since: 0,
             ownership_failure: None,
             stored: status.clone(),
             stored_version: observation.count.resource_version,
-            unanswered: None,
+            unanswered: Vec::new(),
         }
     }
 
@@ -174,8 +181,7 @@ impl Memory {
     }
 
     fn record_correction(&mut self, answer: &CorrectionAnswer, now: Now) {
-        // One deletion is enough: the index learns of it a moment later.
-        self.correcting = matches!(answer, CorrectionAnswer::Unset).then_some(Started::Unset);
+        self.correcting = None;
         match answer {
             CorrectionAnswer::Scaled { to, version, was_changed } => {
                 self.last_correction = Some(LastCorrection { to: *to, version: *version });
@@ -184,7 +190,7 @@ impl Memory {
                     self.contention.add_correction(now.wall);
                 }
             }
-            CorrectionAnswer::Unset => {}
+            CorrectionAnswer::Unset => self.is_unset = true,
             CorrectionAnswer::Failed { error, retry_after } => {
                 let mut failure =
                     Failure::next(self.correction_failure.take(), error, correction_backoff, now.monotonic);
@@ -204,7 +210,7 @@ impl Memory {
             }
             StatusAnswer::Refused { status, version } => {
                 // Another server wrote, or our own write got no answer.
-                let is_ours = self.unanswered.take().is_some_and(|unanswered| *unanswered == *status);
+                let is_ours = self.unanswered.contains(&status);
                 let is_known = is_ours || *status == *self.stored;
                 self.adopt(status, version);
                 if is_known {
@@ -213,7 +219,11 @@ impl Memory {
                     self.take_over();
                 }
             }
-            StatusAnswer::Failed { status } => self.unanswered = status,
+            StatusAnswer::Failed { status } => {
+                self.unanswered.extend(status.filter(|status| !self.unanswered.contains(status)));
+                let surplus = self.unanswered.len().saturating_sub(MAX_UNANSWERED);
+                self.unanswered.drain(..surplus);
+            }
             StatusAnswer::Gone => {}
         }
     }
@@ -225,17 +235,22 @@ impl Memory {
                 self.owners_since = version.saturating_add(1);
                 None
             }
-            OwnershipAnswer::NotOurs => None,
+            OwnershipAnswer::Impossible => None,
             OwnershipAnswer::Failed { error } => {
                 Some(Failure::next(self.ownership_failure.take(), error, ownership_backoff, now.monotonic))
             }
         };
     }
 
+    /// The time until ownership may be given back, after failures.
+    pub fn ownership_pause(&self, now: Now) -> Duration {
+        self.ownership_failure.as_ref().map(|failure| failure.pause(now.monotonic)).unwrap_or_default()
+    }
+
     fn adopt(&mut self, status: Arc<ReplicaCountStatus>, version: u64) {
         self.stored = status;
         self.stored_version = version;
-        self.unanswered = None;
+        self.unanswered.clear();
     }
 
     /// Goes on where another server stopped.

@@ -19,14 +19,15 @@ pub const MAX_STATUSES: usize = 8;
 /// How many patches of ownership are under way at once. They are apart from the statuses because they pass webhooks.
 pub const MAX_OWNERSHIP: usize = 8;
 
-/// While more corrections than these are at pace, writes that can wait are held back. So few do not slow corrections
-/// down, and a cluster with a drift now and then shows it at once.
+/// While more corrections than these are at pace, writes that can wait are held back. Up to this many
+/// corrections run well beside other writes, so a quiet cluster reports without delay.
 const FEW_CORRECTIONS: usize = 8;
 
 /// Upper bound on holding back. After it, held-back writes go out one at a time, so sustained drift cannot starve them.
 const HELD_BACK: Duration = Duration::from_secs(60);
 
-/// How many writes that can wait may be under way, given the corrections at pace and since when the first write waits.
+/// How many writes that can wait may be under way. `corrections` is the number of corrections at pace, `waiting` the time
+/// since when the oldest write waits.
 pub fn yielding(corrections: usize, waiting: Option<Instant>, most: usize) -> usize {
     match waiting {
         Some(since) if corrections > FEW_CORRECTIONS => usize::from(since.elapsed() >= HELD_BACK),

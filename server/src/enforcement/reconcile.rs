@@ -32,7 +32,7 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     let mut decision = Decision { assessment, ..Decision::default() };
     let desired = observation.count.spec.desired(now.wall);
 
-    // 2. Has somebody decided about the count? Then contention starts anew, also if the count stays the same.
+    // 2. Did the desired count or the spec change? Then forget the contention so far.
     decision.change = change(observation, memory, desired, now.wall);
     if desired != memory.desired || observation.count.generation != memory.generation {
         decision.contention = Some(Contention::default());
@@ -58,7 +58,8 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
 
     // 5. Which write puts the desired state in place, and when?
     let pause = correction_pause(memory, contention, now);
-    if assessment.needs_write() && memory.correcting.is_none() {
+    let is_deleted = assessment == Assessment::Unset && memory.is_unset;
+    if assessment.needs_write() && memory.correcting.is_none() && !is_deleted {
         if pause.is_zero() {
             decision.correct = correction(observation, assessment);
         } else {
@@ -69,7 +70,7 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     // 6. Who should own the count?
     decision.give_back = give_back(observation, memory, &decision, now);
 
-    // 7. What is there to report? A status of before stands until the kind is listed.
+    // 7. What is there to report? Until the kind is listed, keep the stored status: nothing better is known.
     decision.events = events(&decision, memory, desired);
     decision.status = observation.kind != KindState::Unlisted || memory.stored.conditions.is_empty();
     decision
@@ -100,7 +101,7 @@ fn observe_appliers(target: &TargetState, memory: &Memory, decision: &mut Decisi
     left_out
 }
 
-/// The drift that a new state of a target is: somebody else wrote another count than desired.
+/// The drift that a new state of a target shows: somebody else wrote another count than desired.
 ///
 /// A difference that comes from a new desired count is no drift, as the target did not change. Neither is a write of ours.
 /// An applier that leaves the count out resets it and owns it no longer. It is the actor if no owner is left.
@@ -129,8 +130,8 @@ fn drift(
     })
 }
 
-/// Whether a state without an owner is one that we wrote: a count of 0 leaves no owner behind, and so neither does the next
-/// write through `/scale`.
+/// Whether a state without an owner is one that we wrote. Kubernetes records no owner for a 0 written through `/scale`, and
+/// none for the next write through `/scale` either.
 fn is_own_write(target: &TargetState, memory: &Memory) -> bool {
     let is_last = |last: LastCorrection| last.version == target.resource_version;
     memory.last_correction.is_some_and(is_last)
@@ -157,7 +158,7 @@ fn contested(observation: &Observation, contention: &Contention, now: Timestamp)
     Some(Contested { reason: reasons::REPEATED_DRIFT, message })
 }
 
-/// How long the next correction has to wait, after failed ones or during contention.
+/// How long the next correction has to wait, after failures or after many corrections within a minute.
 fn correction_pause(memory: &Memory, contention: &Contention, now: Now) -> Duration {
     let failure = memory.correction_failure.as_ref().map(|failure| failure.pause(now.monotonic));
     failure.unwrap_or_default().max(contention.pause(now.wall))
@@ -182,7 +183,7 @@ fn give_back(observation: &Observation, memory: &Memory, decision: &Decision, no
     let is_due = decision.assessment == Assessment::InPlace
         && target.resource_version >= newest
         && appliers.are_missing_in(&target.owners);
-    let after = memory.ownership_failure.as_ref().map(|failure| failure.pause(now.monotonic)).unwrap_or_default();
+    let after = memory.ownership_pause(now);
     is_due.then(|| GiveBack { kind: kind.clone(), recipients: appliers.recipients().to_vec(), after })
 }
 

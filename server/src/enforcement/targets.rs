@@ -1,7 +1,8 @@
 //! The managed targets: what is known and remembered of each, and what was decided about it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
+use jiff::Timestamp;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::{
@@ -10,8 +11,13 @@ use super::{
     memory::{Memory, Record},
     observation::{Now, Observation},
     reconcile::reconcile,
+    status::status,
+    writes::StatusWrite,
 };
-use crate::{index::TargetSnapshot, resources::TargetKey};
+use crate::{
+    index::TargetSnapshot,
+    resources::{TargetKey, Uid},
+};
 
 /// One managed target.
 #[derive(Debug)]
@@ -41,6 +47,20 @@ impl ManagedTarget {
             is_status_due: false,
             give_back: None,
         }
+    }
+
+    /// The status to write, unless the API server has it already.
+    pub fn status_to_write(&self, now: Timestamp) -> Option<StatusWrite> {
+        let (count, memory) = (&self.observation.count, &self.memory);
+        let is_newer = count.resource_version > memory.stored_version && *count.status != *memory.stored;
+        let status = self.is_status_due.then(|| status(&self.observation, memory, self.assessment, now))?;
+        // A newer object with another status means that somebody else wrote it. The refusal of this write shows the status
+        // to go on from.
+        (is_newer || status != *memory.stored).then(|| StatusWrite {
+            status: Arc::new(status),
+            uid: count.uid.clone(),
+            version: memory.stored_version,
+        })
     }
 
     fn reconcile(&mut self, now: Now) -> Decision {
@@ -102,6 +122,11 @@ impl ManagedTargets {
         self.targets.get_mut(key).map(Box::as_mut)
     }
 
+    /// The managed target that a write was for; `None` if it has another `ReplicaCount` by now, or none.
+    pub fn answered(&mut self, key: &TargetKey, uid: &Uid) -> Option<&mut ManagedTarget> {
+        self.get_mut(key).filter(|target| target.observation.count.uid == *uid)
+    }
+
     /// Decides about a target, and remembers the decision; `None` if it is not managed.
     pub fn reconcile(&mut self, key: &TargetKey, now: Now) -> Option<Decision> {
         let target = self.targets.get_mut(key)?;
@@ -111,7 +136,7 @@ impl ManagedTargets {
         Some(decision)
     }
 
-    /// Forgets all: the leader counts them.
+    /// Forgets all targets and sets the gauges to 0: only the leader counts them.
     pub fn clear(&mut self) {
         self.targets.clear();
         self.managed.set(0);

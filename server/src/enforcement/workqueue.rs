@@ -31,7 +31,7 @@ pub struct WorkQueue<T> {
     work: JoinSet<(TargetKey, T)>,
     /// The targets that are worked on, each with the time since when.
     in_flight: HashMap<TargetKey, Instant>,
-    /// The work that is not slow, in the order of its start. Work that has ended stays until then.
+    /// Work in the order of its start, to find what becomes slow next. Ended work is removed when it reaches the front.
     recent: VecDeque<(TargetKey, Instant)>,
     slow: BTreeSet<TargetKey>,
     /// When work counts as slow.

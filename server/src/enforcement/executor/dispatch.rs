@@ -1,19 +1,18 @@
 //! Starts the writes that are due, and takes in their answers.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tracing::{debug, warn};
 
-use super::Executor;
+use super::{Answered, Executor};
 use crate::{
     enforcement::{
         decision::Correction,
         memory::{Record, Started},
         observation::Now,
         pace::{MAX_CORRECTIONS, MAX_IN_FLIGHT, MAX_OWNERSHIP, MAX_STATUSES, yielding},
-        status::status,
         workqueue::WorkQueue,
-        writes::{CorrectionAnswer, OwnershipAnswer, Regarding, StatusAnswer, StatusWrite},
+        writes::{CorrectionAnswer, OwnershipAnswer, Regarding, StatusAnswer},
     },
     resources::TargetKey,
 };
@@ -63,27 +62,28 @@ impl Executor {
             Correction::Unset { .. } => Started::Unset,
         };
         target.memory.record(Record::CorrectionStarted(started), Now::read());
-        let (corrector, of) = (self.corrector.clone(), key.clone());
-        self.corrections.start(key, self.term.clone().guard(async move { corrector.write(&of, correction).await }));
+        let (corrector, target_key, uid) = (self.corrector.clone(), key.clone(), target.observation.count.uid.clone());
+        let work = async move { (uid, corrector.write(&target_key, correction).await) };
+        self.corrections.start(key, self.term.clone().guard(work));
     }
 
-    pub(super) fn take_correction(&mut self, (key, answer): (TargetKey, CorrectionAnswer)) {
-        let Some(target) = self.targets.get_mut(&key) else { return };
+    pub(super) fn take_correction(&mut self, (key, (uid, answer)): (TargetKey, Answered<CorrectionAnswer>)) {
         let now = Now::read();
-        target.memory.record(Record::Correction(&answer), now);
         match &answer {
             CorrectionAnswer::Scaled { to, version, .. } => {
                 self.metrics.corrections.inc();
                 debug!(target = %key, to, version, "scaled");
             }
             CorrectionAnswer::Unset => {}
-            CorrectionAnswer::Failed { error, .. } => {
-                let failure = target.memory.correction_failure.as_ref();
-                let (attempts, pause) =
-                    failure.map_or((0, Duration::ZERO), |failure| (failure.attempts, failure.pause(now.monotonic)));
-                warn!(target = %key, error, attempts, pause_ms = pause.as_millis() as u64, "correction failed, trying again");
+            CorrectionAnswer::Failed { .. } => {
                 self.metrics.correction_failures.inc();
             }
+        }
+        let Some(target) = self.targets.answered(&key, &uid) else { return };
+        target.memory.record(Record::Correction(&answer), now);
+        if let Some(failure) = &target.memory.correction_failure {
+            let (error, attempts, pause) = (&failure.error, failure.attempts, failure.pause(now.monotonic));
+            warn!(target = %key, error, attempts, pause_ms = pause.as_millis() as u64, "correction failed, trying again");
         }
         self.reconcile(key, now);
     }
@@ -91,30 +91,24 @@ impl Executor {
     fn start_status(&mut self, key: TargetKey) {
         let events = self.events.remove(&key).unwrap_or_default();
         let Some(target) = self.targets.get_mut(&key) else { return };
-        let (observation, memory) = (&target.observation, &target.memory);
-        let status = target.is_status_due.then(|| status(observation, memory, target.assessment, Now::read().wall));
-        let write = status.filter(|status| *status != *memory.stored).map(|status| StatusWrite {
-            status: Arc::new(status),
-            uid: observation.count.uid.clone(),
-            version: memory.stored_version,
-        });
+        let write = target.status_to_write(Now::read().wall);
         if write.is_none() && events.is_empty() {
             return;
         }
-        let regarding = Regarding::of(&key, observation);
-        let (announcer, writer, of) = (self.announcer.clone(), self.status_writer.clone(), key.clone());
+        let (regarding, uid) = (Regarding::of(&key, &target.observation), target.observation.count.uid.clone());
+        let (announcer, writer, target_key) = (self.announcer.clone(), self.status_writer.clone(), key.clone());
         let work = async move {
-            announcer.announce(&of, &regarding, events).await;
+            announcer.announce(&target_key, &regarding, events).await;
             match write {
-                Some(write) => Some(writer.write(&of, write).await),
-                None => None,
+                Some(write) => (uid, Some(writer.write(&target_key, write).await)),
+                None => (uid, None),
             }
         };
         self.statuses.start(key, self.term.clone().guard(work));
     }
 
-    pub(super) fn take_status(&mut self, (key, answer): (TargetKey, Option<StatusAnswer>)) {
-        let (Some(answer), Some(target)) = (answer, self.targets.get_mut(&key)) else { return };
+    pub(super) fn take_status(&mut self, (key, (uid, answer)): (TargetKey, Answered<Option<StatusAnswer>>)) {
+        let (Some(answer), Some(target)) = (answer, self.targets.answered(&key, &uid)) else { return };
         let now = Now::read();
         let is_failed = matches!(answer, StatusAnswer::Failed { .. });
         let is_refused = matches!(answer, StatusAnswer::Refused { .. });
@@ -127,23 +121,31 @@ impl Executor {
     }
 
     fn start_ownership(&mut self, key: TargetKey) {
-        let Some(patcher) = self.ownership_patcher.clone() else { return };
+        // Since the decision, the right may have turned out to be missing, or a failure may have set a pause.
+        let Some(patcher) = self.ownership_patcher.clone().filter(|patcher| patcher.is_allowed(&key.kind)) else {
+            return;
+        };
         let Some(target) = self.targets.get_mut(&key) else { return };
-        // A later decision may have found that the owners are right.
+        let pause = target.memory.ownership_pause(Now::read());
+        if !pause.is_zero() {
+            return self.ownership.add_after(key, pause);
+        }
         let Some(give_back) = target.give_back.take() else { return };
-        let of = key.clone();
-        self.ownership.start(key, self.term.clone().guard(async move { patcher.give_back(&of, &give_back).await }));
+        let (target_key, uid) = (key.clone(), target.observation.count.uid.clone());
+        let work = async move { (uid, patcher.give_back(&target_key, &give_back).await) };
+        self.ownership.start(key, self.term.clone().guard(work));
     }
 
-    pub(super) fn take_ownership(&mut self, (key, answer): (TargetKey, OwnershipAnswer)) {
-        let Some(target) = self.targets.get_mut(&key) else { return };
+    pub(super) fn take_ownership(&mut self, (key, (uid, answer)): (TargetKey, Answered<OwnershipAnswer>)) {
+        let Some(target) = self.targets.answered(&key, &uid) else { return };
         let now = Now::read();
         target.memory.record(Record::Ownership(&answer), now);
-        if let OwnershipAnswer::Failed { error } = answer {
-            if target.memory.ownership_failure.as_ref().is_some_and(|failure| failure.attempts == 1) {
-                warn!(target = %key, error, "ownership not given back: server-side applies of other counts may meet a \
-                    conflict; trying again");
-            }
+        if let Some(failure) = target.memory.ownership_failure.as_ref().filter(|failure| failure.attempts == 1) {
+            warn!(target = %key, error = failure.error, "ownership not given back: server-side applies of other counts may \
+                meet a conflict; trying again");
+        }
+        // Without the target or the right there is nothing to decide until an event shows more.
+        if !matches!(answer, OwnershipAnswer::Impossible) {
             self.reconcile(key, now);
         }
     }

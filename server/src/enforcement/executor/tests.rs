@@ -58,6 +58,28 @@ async fn an_event_and_an_answer_are_each_reconciled_once() {
 }
 
 #[tokio::test]
+async fn an_answer_for_a_deleted_replica_count_leaves_its_successor_alone() {
+    let (mut executor, _) = executor().await;
+    let of_another = |event: TargetSnapshot| {
+        let mut count = (*event.count.unwrap()).clone();
+        count.uid = "another".into();
+        TargetSnapshot { count: Some(Arc::new(count)), ..event }
+    };
+    executor.observe(event(10, 7));
+    executor.start_writes();
+    let (key, (uid, _)) = executor.corrections.next().await.unwrap().unwrap();
+    executor.observe(TargetSnapshot { count: None, ..event(10, 7) });
+    executor.observe(of_another(event(10, 7)));
+    let status = Some(StatusAnswer::Stored { status: Arc::default(), version: 9 });
+    executor.take_status((key.clone(), (uid.clone(), status)));
+    executor.take_correction((key.clone(), (uid, CorrectionAnswer::Unset)));
+    let memory = &executor.targets.get_mut(&key).unwrap().memory;
+    assert_eq!((memory.stored_version, memory.is_unset), (1, false));
+    executor.start_writes();
+    assert_eq!(executor.corrections.in_flight(), 1, "the successor is corrected");
+}
+
+#[tokio::test]
 async fn an_event_that_overtakes_a_queued_correction_replaces_it() {
     let (mut executor, requests) = executor().await;
     executor.observe(event(10, 7));

@@ -86,6 +86,9 @@ fn the_management_ends_with_an_override_that_says_so() {
     assert_eq!(managed.ready(11), "OverrideEnded");
     let decision = managed.answer(12, CorrectionAnswer::Unset);
     assert_eq!(decision.correct, None, "one deletion is enough");
+    // A finalizer keeps the object, and somebody decides about the count again.
+    let decision = managed.set(13, json!({"replicas": 4}));
+    assert_eq!(corrects_to(decision.correct.as_ref()), Some(4));
 }
 
 #[test]

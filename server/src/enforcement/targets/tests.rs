@@ -49,6 +49,28 @@ fn managed_and_contested_targets_are_counted() {
 }
 
 #[test]
+fn a_status_that_somebody_else_wrote_is_written_against() {
+    let mut targets = ManagedTargets::new(Gauge::default(), Gauge::default());
+    let count = |version, status| Some(replica_count(version, 1, json!({"replicas": 3}), status));
+    let mut write = |count| {
+        let event = snapshot("a", count, None);
+        let key = event.key.clone();
+        targets.observe(event, 100);
+        targets.reconcile(&key, Now::read());
+        targets.get_mut(&key)?.status_to_write(at(0))
+    };
+    let version = |write: Option<StatusWrite>| write.map(|write| write.version);
+    let first = write(count(3, json!({"observedGeneration": 1}))).unwrap();
+    assert_eq!(first.version, 3);
+    assert_eq!(version(write(count(4, json!({"drifts": 7})))), Some(3), "a newer status of somebody else is refused");
+    write(None);
+    let stored = serde_json::to_value(&*first.status).unwrap();
+    assert_eq!(version(write(count(5, stored.clone()))), None, "the API server has it");
+    assert_eq!(version(write(count(6, stored))), None, "a newer object with the same status");
+    assert_eq!(version(write(count(7, json!({"drifts": 7})))), Some(6), "somebody else wrote");
+}
+
+#[test]
 fn another_replica_count_of_the_same_name_has_another_past() {
     let mut targets = ManagedTargets::new(Gauge::default(), Gauge::default());
     let mut other = (*replica_count(2, 1, json!({"replicas": 3}), json!({"drifts": 4}))).clone();

@@ -47,7 +47,7 @@ pub enum OwnershipAnswer {
         version: u64,
     },
     /// There is no such target any more, or the server may not patch it.
-    NotOurs,
+    Impossible,
     /// It has to be tried again.
     Failed {
         /// Why, with all causes.
@@ -79,10 +79,10 @@ impl OwnershipPatcher {
     pub async fn give_back(&self, key: &TargetKey, give_back: &GiveBack) -> OwnershipAnswer {
         match timeout(TIMEOUT, self.patch(key, give_back)).await {
             Ok(Ok(version)) => OwnershipAnswer::Given { version },
-            Ok(Err(kube::Error::Api(status))) if status.is_not_found() => OwnershipAnswer::NotOurs,
+            Ok(Err(kube::Error::Api(status))) if status.is_not_found() => OwnershipAnswer::Impossible,
             Ok(Err(kube::Error::Api(status))) if is_missing_right(&status) => {
                 self.record_denial(&key.kind, &status);
-                OwnershipAnswer::NotOurs
+                OwnershipAnswer::Impossible
             }
             Ok(Err(error)) => OwnershipAnswer::Failed { error: telemetry::chain(&error) },
             Err(_) => OwnershipAnswer::Failed { error: format!("no answer within {TIMEOUT:?}") },

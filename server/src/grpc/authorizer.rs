@@ -74,18 +74,17 @@ impl Authorizer {
         if let Some(answer) = known.filter(|answer| answer.at.elapsed() < FRESH) {
             return Ok(answer.allowed);
         }
-        match timeout(TIMEOUT, self.ask(caller, action)).await {
+        let error = match timeout(TIMEOUT, self.ask(caller, action)).await {
             Ok(Ok(allowed)) => {
                 self.remember(question, Answer { allowed, at: Instant::now() });
-                Ok(allowed)
+                return Ok(allowed);
             }
-            failed => match known.filter(|answer| answer.at.elapsed() < STALE) {
-                Some(answer) => Ok(answer.allowed),
-                None => Err(failed.map_or_else(
-                    |_| Error::Unreachable(format!("no answer within {TIMEOUT:?}")),
-                    |answer| answer.err().map_or(Error::NotSynced, Error::from),
-                )),
-            },
+            Ok(Err(error)) => Error::from(error),
+            Err(_) => Error::Unreachable(format!("no answer within {TIMEOUT:?}")),
+        };
+        match known.filter(|answer| answer.at.elapsed() < STALE) {
+            Some(answer) => Ok(answer.allowed),
+            None => Err(error),
         }
     }
 

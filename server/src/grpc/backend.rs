@@ -38,7 +38,7 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    /// Waits until the index has this resource version; an empty one waits for nothing.
+    /// Fails if the index is not synced. Then waits until it has this resource version. An empty one waits for nothing.
     pub(super) async fn ready_to_read(&self, min_resource_version: &str) -> Result<(), Error> {
         let version = validate::min_resource_version(min_resource_version)?;
         if !self.index.is_synced() {

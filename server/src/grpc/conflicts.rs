@@ -33,7 +33,7 @@ pub(super) fn check_managed_by(key: &TargetKey, count: &ReplicaCountState) -> Re
     Err(Error::Precondition { reason: reasons::OWNED_BY_OTHER, message })
 }
 
-/// Refuses a `ReplicaCount` of another target which leads to the same object name.
+/// Refuses if the object of this name belongs to another target.
 pub(super) fn check_target(key: &TargetKey, count: &ReplicaCount) -> Result<(), Error> {
     if count.target()? == *key {
         return Ok(());

@@ -41,6 +41,7 @@ pub(super) enum Error {
     TooManyWatches(Exhausted),
     #[error("the server is stopping; watch again")]
     Stopping,
+    /// Another write came first in every attempt. This is not the condition `Contested`, which is about corrections.
     #[error("{0} was changed by others during every attempt; try again")]
     Contended(TargetKey),
     #[error("the API server refused: {0}")]
@@ -51,7 +52,7 @@ pub(super) enum Error {
     NamespaceTerminating(String),
     #[error("the API server failed: {0}")]
     Failed(String),
-    #[error("failed to reach the API server: {0}; a write may have taken place, try again")]
+    #[error("failed to reach the API server: {0}; if this was a write, it may have taken place: try again")]
     Unreachable(String),
 }
 

@@ -192,7 +192,7 @@ fn spec_after(
         },
         Some(until) => ReplicaCountSpec {
             scale_target_ref,
-            // After an override of an unmanaged target, the count that it had holds.
+            // An unmanaged target keeps its present count as the lasting count after the override.
             replicas: before.map(|spec| spec.replicas).or(observed).ok_or_else(missing)?,
             original_replicas,
             reason: before.map(|spec| spec.reason.clone()).unwrap_or_default(),

@@ -73,7 +73,7 @@ impl RequestValidator {
             let problem = format!("is {} bytes long: the most is {MAX_REASON}", request.reason.len());
             return Err(Error::invalid("reason", problem));
         }
-        let until = request.until.map(|until| future(until, now)).transpose()?;
+        let until = request.until.map(|until| parse_until(until, now)).transpose()?;
         if request.then_unset && until.is_none() {
             return Err(Error::invalid("then_unset", "needs until"));
         }
@@ -139,7 +139,7 @@ pub(super) fn min_resource_version(version: &str) -> Result<Option<u64>, Error> 
     }
 }
 
-fn future(until: prost_types::Timestamp, now: Timestamp) -> Result<Timestamp, Error> {
+fn parse_until(until: prost_types::Timestamp, now: Timestamp) -> Result<Timestamp, Error> {
     let until = Timestamp::new(until.seconds, until.nanos)
         .map_err(|_| Error::invalid("until", "is not a time between the years -9999 and 9999"))?;
     if until <= now {

@@ -22,7 +22,7 @@ pub(super) const MAX_ATTEMPTS: usize = 8;
 /// The longest time that a Set or Unset may take altogether. A caller that waits longer gives up and tries again.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Whose write it is, of which target's `ReplicaCount`.
+/// The parameters of a write.
 #[derive(Clone, Copy)]
 pub(super) struct Write<'a> {
     pub(super) key: &'a TargetKey,
@@ -66,8 +66,8 @@ impl ReplicaCountWriter {
         }
     }
 
-    /// Replaces the spec; `None` if it is not the `existing` one any more, so that the count before, which the caller is
-    /// given, is exact.
+    /// Replaces the spec. Returns `None` if the spec has changed since `existing` was read, or if the object is gone.
+    /// So the old count in the answer is exact.
     ///
     /// The condition is the generation: unlike the resource version, it stays when the status is written.
     pub(super) async fn replace(

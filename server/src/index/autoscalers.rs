@@ -11,8 +11,7 @@ use serde::Deserialize;
 
 use crate::resources::TargetKey;
 
-/// The part of a HorizontalPodAutoscaler that the server needs. KEDA's autoscalers contain the name of their
-/// ScaledObject.
+/// The part of a HorizontalPodAutoscaler that the server needs.
 #[derive(Clone, Debug, Deserialize, Resource)]
 #[resource(inherit = HorizontalPodAutoscaler)]
 pub(super) struct Autoscaler {

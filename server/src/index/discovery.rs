@@ -28,7 +28,7 @@ pub(crate) enum Error {
     /// Objects of the kind have no scale subresource or no namespace.
     #[error("{0} cannot be scaled: it has no scale subresource, or no namespace")]
     NotScalable(GroupKind),
-    /// The path to the count is longer than that of any field in an object that can be read.
+    /// The path to the count is too deep: the JSON reader refuses such objects.
     #[error("{0} cannot be scaled: its definition puts the count too deep into its objects")]
     TooDeep(GroupKind),
     /// The API server did not answer in time.

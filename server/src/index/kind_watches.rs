@@ -1,4 +1,4 @@
-//! The watches of targets: one for each kind that is always watched or that a `ReplicaCount` names.
+//! The watches of targets: permanent ones of some kinds, and one for each further kind that a `ReplicaCount` names.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -91,10 +91,11 @@ impl KindWatch {
                     if discovery::find(&self.client, &self.kind).await.is_ok_and(|now| now != *kind) {
                         continue;
                     }
-                    // An API server that is starting refuses every request for a moment. So the index keeps the targets
-                    // that it knows until a second refusal follows at once.
+                    // An API server that is starting refuses every request for a moment. So the index keeps its targets
+                    // after the first refusal. It gives the kind up if the next watch is refused within this interval.
+                    let is_second_refusal = was_refused && began.elapsed() < 2 * RETRY;
                     let is_known = self.index.kind(&self.kind).is_some();
-                    if is_known && !(was_refused && began.elapsed() < 2 * RETRY) {
+                    if is_known && !is_second_refusal {
                         was_refused = true;
                         sleep(RETRY).await;
                         continue;

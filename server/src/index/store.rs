@@ -45,8 +45,8 @@ impl Default for Index {
 }
 
 impl Index {
-    /// Builds an empty index with metrics of its watches. It is synced once every watch that is always there has
-    /// delivered its first list.
+    /// Builds an empty index with metrics of its watches. It is synced once every permanent watch has delivered its
+    /// first list.
     pub(crate) fn new(watches: Watches) -> Self {
         Self {
             state: Mutex::default(),
@@ -57,7 +57,7 @@ impl Index {
         }
     }
 
-    /// Whether every watch that is always there has delivered its first list, or the API server has refused it.
+    /// Whether every permanent watch has delivered its first list, or the API server has refused it.
     pub(crate) fn is_synced(&self) -> bool {
         self.sync_state.is_synced()
     }

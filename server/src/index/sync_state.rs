@@ -19,7 +19,7 @@ const STREAK: Duration = Duration::from_secs(15);
 
 /// The progress of the watches, for waiters.
 pub(super) struct SyncState {
-    /// The watches that are always there. The other watches concern only the users of their kinds.
+    /// The permanent watches. The other watches concern only the users of their kinds.
     essential: BTreeSet<WatchSource>,
     delivered: watch::Sender<Delivered>,
     /// The beginning of the current streak and the latest failure of each watch that has failed.
@@ -36,7 +36,7 @@ struct Delivered {
 }
 
 impl SyncState {
-    /// Waits for the first list of each essential watch.
+    /// Waits for the first list of each permanent watch.
     pub(super) fn new(essential: BTreeSet<WatchSource>) -> Self {
         let delivered = Delivered { waiting: essential.clone(), version: 0 };
         Self { essential, delivered: watch::Sender::new(delivered), failures: Mutex::default() }

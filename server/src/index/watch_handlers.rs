@@ -164,7 +164,8 @@ struct ReplicaCountHandler<'a> {
 impl WatchHandler<DeserializeGuard<ReplicaCount>> for ReplicaCountHandler<'_> {
     type Key = TargetKey;
 
-    /// Only such a list is complete up to the version that was current before it began.
+    /// A list in pages is consistent at one version, which is at least the version that was current before the list
+    /// began. A streamed list may be older.
     const LISTS: InitialListStrategy = InitialListStrategy::ListWatch;
 
     async fn begin_list(&mut self) -> BTreeSet<TargetKey> {
@@ -176,6 +177,7 @@ impl WatchHandler<DeserializeGuard<ReplicaCount>> for ReplicaCountHandler<'_> {
         let (key, count) = read_replica_count(count)?;
         let version = count.resource_version;
         self.version = self.version.max(version);
+        // A listed object does not advance the version of the index, so its version counts as 0: see `complete_list`.
         self.index.set_replica_count(key.clone(), Some(count), if is_listed { 0 } else { version });
         Some(key)
     }

@@ -1,5 +1,5 @@
-//! The loop that every watch runs: it lists, watches, resumes after a failure, and lists again when the API server no
-//! longer knows the resource version.
+//! The loop that every watch runs. kube's `watcher` lists, watches, resumes after a failure, and lists again when the
+//! API server no longer knows the resource version. The loop passes its events on, and decides what a failure means.
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 

@@ -16,7 +16,7 @@ pub enum WatchSource {
 }
 
 impl WatchSource {
-    /// The sources that are always watched.
+    /// The sources of the permanent watches.
     pub(super) fn always() -> impl Iterator<Item = Self> {
         kinds_always_watched().map(Self::Targets).chain([Self::ReplicaCounts, Self::Autoscalers])
     }
@@ -32,7 +32,8 @@ impl fmt::Display for WatchSource {
     }
 }
 
-/// The kinds that are watched even if no `ReplicaCount` names them, so that their unmanaged targets can be listed.
+/// The kinds with permanent watches. They are watched even if no `ReplicaCount` names them, so that their unmanaged
+/// targets can be listed.
 ///
 /// ReplicaSets are not among them, because every Deployment keeps up to ten old ones (`revisionHistoryLimit`).
 pub(super) fn kinds_always_watched() -> impl Iterator<Item = GroupKind> {

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::lease::RETRY;
 
-/// The longest time of one call: half of the deadline, so that a call that hangs leaves time for another.
+/// The longest time of one call: half of `RENEW_DEADLINE`, so that a call that hangs leaves time for another.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the API server keeps one watch of the Lease open, in seconds. Then the elector watches again.
@@ -32,8 +32,9 @@ pub(super) async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) 
     timeout(CALL_TIMEOUT, call).await.map_err(|_| Failure::Timeout)?.map_err(Failure::Api)
 }
 
-/// The Lease as it changes, while it can be watched. Attempts at intervals work without it. With it, a hand-over takes no
-/// longer than an event, and the last renewal of a holder that is gone is observed when it happens.
+/// The changes of the Lease, while it can be watched; `None` if it was deleted. The election also works without them,
+/// by attempts at intervals. With them, a hand-over takes no longer than an event, and the time of a holder that is
+/// gone counts from its last renewal, not from the attempt that noticed it.
 pub(super) fn changes(leases: Api<Lease>, name: String) -> impl Stream<Item = Option<Lease>> {
     let watches = stream::unfold(false, move |is_repeated| {
         let (leases, name) = (leases.clone(), name.clone());

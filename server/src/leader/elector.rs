@@ -29,8 +29,8 @@ use crate::{
 /// The longest time for releasing the Lease. If it takes longer, the Lease runs out by itself.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The random part of the pause between attempts to acquire the Lease, in units of [`RETRY`]: it spreads the attempts of many
-/// replicas. It is client-go's.
+/// The random part of the pause between attempts to acquire the Lease, in units of [`RETRY`]: it spreads the attempts
+/// of many replicas. The value is client-go's.
 const JITTER: f64 = 1.2;
 
 /// Whether and how to elect a leader.
@@ -156,7 +156,7 @@ impl Elector {
             let until = sent + RENEW_DEADLINE;
             self.publish(Some(Holding { term: self.terms, until: Some(until) }));
             match timeout_at(until, self.renew(sent)).await {
-                // A renewal whose answer arrives after the deadline begins a new term.
+                // An answer that arrives after the deadline does not extend this term: the elector begins a new one.
                 Ok(Some(renewed)) if Instant::now() < until => sent = renewed,
                 _ => return,
             }
@@ -165,9 +165,9 @@ impl Elector {
 
     /// Returns the time at which the next renewal was sent, once it is stored; `None` if another replica holds the Lease.
     async fn renew(&mut self, last: Instant) -> Option<Instant> {
-        // Counted from when the last one was sent, so slow answers do not delay it.
+        // The pause counts from the sending of the last renewal, so slow answers do not delay the next one.
         sleep_until(last + RETRY).await;
-        // The answer to our last write has the current version, unless another write came since.
+        // No read comes first: the answer to our last write has the current version, unless another write came since.
         let mut attempt = self.put().await;
         if matches!(attempt, Attempt::LostRace) {
             attempt = self.attempt().await;
@@ -199,7 +199,7 @@ impl Elector {
     async fn put(&mut self) -> Attempt {
         let lease = lease::held(self.observed.lease(), &self.name, &self.identity, Timestamp::now());
         let is_new = self.observed.lease().is_none();
-        // The API server stores it after this moment.
+        // The term counts from here, because the API server stores the Lease after this moment.
         let sent = Instant::now();
         let stored = if is_new {
             call(self.leases.create(&post_params(), &lease)).await
@@ -223,8 +223,8 @@ impl Elector {
         }
     }
 
-    /// Writes that the Lease has no holder, if this replica holds it. It reads the Lease first: the answer to a write that
-    /// made us the holder may be lost.
+    /// Writes that the Lease has no holder, if this replica holds it. It reads the Lease first, because a write whose
+    /// answer was lost may have made this replica the holder.
     async fn release(&mut self) -> Result<(), Failure> {
         let lease = call(self.leases.get_opt(&self.name)).await?;
         self.observed.observe(lease, Instant::now());

@@ -46,7 +46,7 @@ impl Leadership {
                 return Term { number: holding.term, holding: self.holding.clone() };
             }
             if self.holding.changed().await.is_err() {
-                // Without an elector, this replica never leads again.
+                // The elector has ended, so this replica never leads again.
                 return pending().await;
             }
         }

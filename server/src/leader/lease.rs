@@ -9,8 +9,8 @@ use k8s_openapi::{
 };
 use tokio::time::Instant;
 
-/// How long other replicas leave a Lease alone that they do not see renewed. This, `RENEW_DEADLINE` and `RETRY` are the
-/// defaults of Kubernetes' own components: a restart of the API server costs no leader its term.
+/// How long other replicas wait without seeing a renewal before they take the Lease. This, `RENEW_DEADLINE` and `RETRY`
+/// are the defaults of Kubernetes' own components. With them, a restart of the API server costs no leader its term.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 
 /// How long a holder acts after it sent the last renewal that was stored. The rest of [`LEASE_DURATION`] is a reserve for
@@ -54,7 +54,7 @@ impl ObservedLease {
     pub(super) fn ends(&self) -> Option<Instant> {
         let spec = self.lease.as_ref()?.spec.as_ref()?;
         let seconds = spec.lease_duration_seconds.and_then(|seconds| seconds.try_into().ok()).unwrap_or_default();
-        // Never less than our own, also if somebody wrote less into it: a replica of ours holds it for that long.
+        // At least our own duration, even if somebody wrote a shorter one: one of our replicas may rely on ours.
         let duration = Duration::from_secs(seconds).max(LEASE_DURATION);
         self.since.filter(|_| !self.holder().is_empty()).map(|since| since + duration)
     }
@@ -65,7 +65,8 @@ impl ObservedLease {
     }
 }
 
-/// The Lease as its holder writes it. It carries the version that was observed, so that a write in between is a conflict.
+/// The Lease as its holder writes it. It carries the version that was observed, so the API server refuses it with a
+/// conflict if somebody has written the Lease since.
 pub(super) fn held(observed: Option<&Lease>, name: &str, identity: &str, now: Timestamp) -> Lease {
     let mut lease = observed.cloned().unwrap_or_default();
     lease.metadata.name = Some(name.to_owned());

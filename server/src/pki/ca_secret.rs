@@ -47,7 +47,7 @@ impl CaSecret {
         text_of(&self.secret, key)
     }
 
-    /// The Secret with the CA's successor, or without the previous CA, if that is due.
+    /// The Secret to write now: with a successor of the CA, or without the previous CA. `None` if neither is due.
     pub(super) fn next(&self, now: SystemTime) -> Result<Option<Secret>> {
         let annotation = format!("{GROUP}/new-ca");
         let mut metadata = self.secret.metadata.clone();
@@ -63,8 +63,8 @@ impl CaSecret {
     }
 }
 
-/// The content of a CA's Secret. With the previous CA, it holds both as authorities, and the new CA's certificate signed by
-/// the previous CA: peers that trust only the previous one accept the new one by it.
+/// The content of a CA's Secret. If there is a previous CA, it holds both as authorities. It also holds the new CA's
+/// certificate signed by the previous CA, by which peers that trust only the previous CA accept the new one.
 pub(super) fn data_of(authority: &Authority, previous: Option<&Authority>) -> Result<BTreeMap<String, ByteString>> {
     let own = authority.certificate().to_owned();
     let mut data = vec![(CERTIFICATE, own.clone()), (KEY, authority.key())];

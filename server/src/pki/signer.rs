@@ -1,8 +1,9 @@
-//! Signs the certificates of clients: CertificateSigningRequests for our own signer name, which clusters leave alone.
+//! Signs the certificates of clients: CertificateSigningRequests for our own signer name, which Kubernetes' own signers
+//! leave alone.
 //!
-//! The API server records in each request who made it. The certificate takes that name and the request's key, nothing else:
-//! it says who its holder is, and RBAC decides what the holder may do. Every replica signs; the API server accepts the first
-//! certificate.
+//! The API server records in each request the user who made it, and the user's groups. The certificate takes these and
+//! the request's key, nothing else: it says who its holder is, and RBAC decides what the holder may do. Every replica
+//! signs. The API server accepts the first certificate.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 

@@ -24,7 +24,7 @@ use crate::telemetry::Metrics;
 /// The most open connections: many times what probes and scrapers need.
 const MAX_CONNECTIONS: usize = 64;
 
-/// The longest wait for a request's header. A silent client then gives its connection back.
+/// The longest wait for a request's header. Then the server closes the connection, so that another client can have one.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pause after the operating system refuses to accept a connection, so that the loop does not spin.

@@ -22,7 +22,7 @@ struct Open {
     per_user: HashMap<String, usize>,
 }
 
-/// The permission to have one open. Dropping it gives it back.
+/// The permission to have one open, for example one connection. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Permit {
     limiter: Arc<Limiter>,

@@ -68,7 +68,7 @@ impl PodEvents {
         Self { recorder: Recorder::new(client, reporter), reference }
     }
 
-    /// Writes an Event. One that cannot be written is lost: the log says the same.
+    /// Writes an Event. If that fails, the Event is lost. Callers also log it.
     pub(crate) async fn record(&self, type_: EventType, reason: &str, action: &str, note: &str) {
         let Some(reference) = &self.reference else { return };
         let note = note.chars().take(MAX_NOTE).collect();

@@ -17,7 +17,8 @@ use crate::index::Index;
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long the API server may be out of reach before this replica is not ready. It is longer than a restart of the API
-/// server takes: all replicas would turn unready at once, and meanwhile calls that need no API server still work.
+/// server takes. Otherwise a restart would make all replicas unready at once, although calls that need no API server
+/// still work.
 const LATELY: Duration = Duration::from_secs(20);
 
 /// Decides whether this replica is ready. Liveness never depends on it, nor on the API server.

@@ -28,8 +28,8 @@ use crate::{runtime::limiter::Limiter, telemetry::Metrics};
 /// The longest time of a handshake: a distant client needs a few round trips.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a handshake goes on undisturbed even if there are too many: an honest client is done by then, also on a busy
-/// machine. Meanwhile, new connections wait in the operating system's queue.
+/// How long a handshake is safe from being ended to make room for another. An honest client is done by then, also on a
+/// busy machine. Meanwhile, new connections wait in the operating system's queue.
 const PROTECTED_TIME: Duration = Duration::from_millis(250);
 
 /// The pause after the operating system refuses to accept a connection, usually because it has no file descriptor left.

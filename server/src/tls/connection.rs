@@ -23,7 +23,7 @@ use crate::runtime::limiter::Permit;
 /// certificate that is still trusted.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
-/// How long open calls may go on after that.
+/// How long open calls may go on after [`MAX_AGE`].
 pub(super) const GRACE: Duration = Duration::from_secs(60);
 
 /// The longest silence. A living peer answers the HTTP/2 ping that the server sends after 30 s of silence.
@@ -79,7 +79,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
-    // A peer that does not read keeps HTTP/2 from reading as well, so writes check the deadlines too.
+    // While a peer does not read, the HTTP/2 layer cannot write, and does not read either. So writes check the
+    // deadlines too.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)

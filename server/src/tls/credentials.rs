@@ -35,7 +35,7 @@ pub(crate) enum PemSource {
 #[derive(Clone, PartialEq, Eq)]
 struct ReadCertificate {
     pem: PemBundle,
-    /// The same, if the server manages it.
+    /// The certificate that `pem` was made from, if the server manages it.
     managed: Option<ManagedCertificate>,
 }
 
@@ -97,7 +97,8 @@ impl Credentials {
         Ok(())
     }
 
-    /// Reports a problem once, and its end: it lasts until somebody repairs the certificate.
+    /// Reports when a problem begins and when it ends. It does not repeat the report at each read, because a problem
+    /// lasts until somebody repairs the certificate.
     async fn report(&self, result: &Result<(), anyhow::Error>, was_failing: bool) {
         match result {
             Err(error) if !was_failing => {

@@ -1,4 +1,5 @@
-//! The baseline of the benchmarks: a process that only watches Deployments, in protobuf like the server, and patches counts.
+//! The baseline of the benchmarks: a process that only watches Deployments, in protobuf like the server, and patches
+//! counts.
 
 use std::{env, path::Path, pin::pin, process::Stdio};
 

@@ -23,8 +23,8 @@ use tonic::transport::Channel;
 use crate::{PATIENCE, deployments};
 use support::{Certificate, Memory, connect, release};
 
-/// The controllers that run: autoscalers, for comparison, and the one that a cluster needs to start. With the controllers of
-/// Deployments, the pods of 100,000 Deployments would load the machine.
+/// The controllers that run: autoscalers, for comparison, and the one that a cluster needs to start. With the
+/// controllers of Deployments, the pods of 100,000 Deployments would load the machine.
 const CONTROLLERS: &str = "--controllers=serviceaccount-controller,horizontal-pod-autoscaler-controller";
 
 /// A control plane that knows ReplicaCounts.
@@ -71,8 +71,8 @@ impl BenchCluster {
         Ok(Server { process, grpc, ready_after: start.elapsed() })
     }
 
-    /// Waits until a number of ReplicaCounts pass a check. It lists them only once a second, so that it does not disturb the
-    /// server.
+    /// Waits until a number of ReplicaCounts pass a check. It lists them only once a second, so that it does not
+    /// disturb the server.
     pub(crate) async fn wait_for_replica_counts(
         &self,
         expected: usize,

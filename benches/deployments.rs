@@ -76,8 +76,8 @@ pub(crate) struct Deployments<'a> {
 }
 
 impl Deployments<'_> {
-    /// Stores Deployments. Each has the fields that the API server and the controllers of Kubernetes add, so that the controllers
-    /// need no further writes.
+    /// Stores Deployments. Each has the fields that the API server and the controllers of Kubernetes add, so that the
+    /// controllers need no further writes.
     pub(crate) async fn create(&self, indices: Range<usize>) -> Result<()> {
         self.cluster.control_plane.populate("deployments", indices.map(|index| copy(&self.deployment, index))).await
     }

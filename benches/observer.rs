@@ -103,8 +103,8 @@ impl Observer {
         Ok(corrections)
     }
 
-    /// Waits until a number of Deployments have this count, and the server does not own it: no correction is missing, and all
-    /// ownership is given back.
+    /// Waits until a number of Deployments have this count, and the server does not own it: no correction is missing,
+    /// and all ownership is given back.
     pub(crate) async fn wait_until_settled(&self, number: usize, replicas: i32) -> Result<()> {
         wait::until("every count to be given back", PATIENCE, async || {
             let log = self.log.lock();

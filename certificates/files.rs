@@ -54,8 +54,8 @@ impl Folder {
     }
 }
 
-/// Writes every file, or none if one cannot be written. Without `force`, it replaces nothing: if a file exists, the error ends
-/// with the `remedy`.
+/// Writes every file, or none if one cannot be written. Without `force`, it replaces nothing: if a file exists, the
+/// error ends with the `remedy`.
 pub(crate) fn write(folders: &[Folder], force: bool, remedy: &str) -> Result<()> {
     let files = || folders.iter().flat_map(|folder| &folder.files);
     if !force && let Some(file) = files().find(|file| file.path.symlink_metadata().is_ok()) {

@@ -17,8 +17,8 @@ use contract::names::ADMINS;
 use files::Folder;
 use replica_count_manager::pki::{self, Authority, DAY};
 
-/// The life of the CA, in days. It outlives the certificates that it signs by years, so that clients are renewed one by one
-/// and never all at once.
+/// The life of the CA, in days. It outlives the certificates that it signs by years, so that clients are renewed one by
+/// one and never all at once.
 const CA_DAYS: u32 = 3650;
 
 /// The hint if a CA exists already.

@@ -115,8 +115,8 @@ async fn the_metrics_follow_prometheus_conventions() -> Result<()> {
     Ok(())
 }
 
-/// Converts metrics to the older text format that promtool reads. OpenMetrics describes a metric family, the older format
-/// each series by its whole name.
+/// Converts metrics to the older text format that promtool reads. OpenMetrics describes a metric family, the older
+/// format each series by its whole name.
 fn classic(metrics: &str) -> Result<String> {
     let mut classic = String::new();
     let mut help = "";

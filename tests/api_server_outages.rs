@@ -1,5 +1,5 @@
-//! The API server and etcd restart or hang while two replicas accept Sets and make corrections. No accepted Set is lost,
-//! all targets reach their counts, and no server restarts. Each test starts its own cluster.
+//! The API server and etcd restart or hang while two replicas accept Sets and make corrections. No accepted Set is
+//! lost, all targets reach their counts, and no server restarts. Each test starts its own cluster.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -75,8 +75,8 @@ impl<'a> Trial<'a> {
         for name in &self.drifting {
             let count = self.shop.get(&format!("replicacount/deployment.{name}")).await?;
             let drifts = count["status"]["drifts"].as_i64().context("no drifts")?;
-            // The server does not report a drift if the API server stores the late correction of a leader that has lost its
-            // Lease.
+            // The server does not report a drift if the API server stores the late correction of a leader that has lost
+            // its Lease.
             ensure!(drifts <= self.drifts, "{name}: {drifts} drifts, and {} were made", self.drifts);
         }
         wait::until("both servers, and no other process of theirs", PATIENCE, async || {

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use support::{HangingWebhook, Namespace, PATIENCE, TestCluster, release};
 
-/// Configures API Priority and Fairness: the API server executes one correction in these namespaces at a time and rejects
-/// all others, as it does when it is overloaded. Returns the objects to delete.
+/// Configures API Priority and Fairness: the API server executes one correction in these namespaces at a time and
+/// rejects all others, as it does when it is overloaded. Returns the objects to delete.
 async fn serve_one_at_a_time(namespaces: [&Namespace<'_>; 2]) -> Result<[String; 2]> {
     let [name, other] = namespaces.map(|namespace| &namespace.name);
     let account = json!({"name": release::NAME, "namespace": release::NAME});

@@ -1,5 +1,5 @@
-//! The rights of a server that manages certificates. It may write only its own Secrets and sign only for its own signer,
-//! whatever RBAC grants it.
+//! The rights of a server that manages certificates. It may write only its own Secrets and sign only for its own
+//! signer, whatever RBAC grants it.
 
 use anyhow::{Context, Result, ensure};
 use cluster::run;
@@ -10,8 +10,8 @@ use support::{TestCluster, presented::certificate_request, release};
 /// A part of the fence's message.
 const REFUSAL: &str = "may change counts and who owns them";
 
-/// Checks that the account of an installed server writes only the Secrets of its certificates, and signs only for its own
-/// signer. It tries with the account's own rights, and then with all rights.
+/// Checks that the account of an installed server writes only the Secrets of its certificates, and signs only for its
+/// own signer. It tries with the account's own rights, and then with all rights.
 pub(crate) async fn only_its_own_certificates(cluster: &TestCluster) -> Result<()> {
     let account = format!("--as=system:serviceaccount:{0}:{0}", release::NAME);
     let read = ["get", "secret", "sh.helm.release.v1.replica-count-manager.v1", "--namespace", release::NAME, &account];
@@ -57,8 +57,8 @@ fn objects() -> Vec<(bool, Value)> {
     ]
 }
 
-/// Checks that the account cannot approve a request for the API server's own signer. Otherwise it could become a user of
-/// any name.
+/// Checks that the account cannot approve a request for the API server's own signer. Otherwise it could become a user
+/// of any name.
 async fn other_signers_are_not_its_own(cluster: &TestCluster, account: &str) -> Result<()> {
     let request = certificate_request("other-signer", "kubernetes.io/kube-apiserver-client", "client auth")?;
     try_to(cluster, &["create"], &request).await?;

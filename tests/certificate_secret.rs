@@ -12,8 +12,8 @@ use support::{
     namespace::ExpectedEvent, release, served_certificate,
 };
 
-/// Upper bound until a new certificate is in use. The server reads its files every 5 s, and our kubelet needs a moment to
-/// update them.
+/// Upper bound until a new certificate is in use. The server reads its files every 5 s, and our kubelet needs a moment
+/// to update them.
 const SOON: Duration = Duration::from_secs(10 + 5);
 
 /// The files of the Secret.

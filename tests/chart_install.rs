@@ -1,5 +1,5 @@
-//! The chart in its life cycle: installed, tested, upgraded and uninstalled with Helm 4, Helm 3 or kubectl, by users who
-//! have only the documented rights.
+//! The chart in its life cycle: installed, tested, upgraded and uninstalled with Helm 4, Helm 3 or kubectl, by users
+//! who have only the documented rights.
 
 use std::path::Path;
 

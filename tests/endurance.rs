@@ -31,9 +31,9 @@ const WRITERS: usize = 16;
 /// The number of field managers that cause drifts, in turn.
 const MANAGERS: usize = 2;
 
-/// How many drifts of a target one field manager causes in a row. They take longer than the 5 s between two corrections of
-/// a contested target. Otherwise one manager could always write between the corrections; a manager that was not named for 6
-/// minutes gets another Event.
+/// How many drifts of a target one field manager causes in a row. They take longer than the 5 s between two corrections
+/// of a contested target. Otherwise one manager could always write between the corrections; a manager that was not
+/// named for 6 minutes gets another Event.
 const IN_A_ROW: usize = 5;
 
 /// The number of counts that are written, in turn. All differ from the desired count.
@@ -147,8 +147,8 @@ async fn endless_drifts_grow_neither_memory_nor_events_nor_managed_fields() -> R
     let (first, last) = (tenths.first().context("no first")?, tenths.last().context("no last")?);
     ensure!(first.drifted == TARGETS, "the server has never reported some targets");
     ensure!(last.memory.resident * 10 <= first.memory.resident * 11, "the memory grows");
-    // One Event for each target and actor, and one for each contested target. In the first tenth, not all of them may exist
-    // yet.
+    // One Event for each target and actor, and one for each contested target. In the first tenth, not all of them may
+    // exist yet.
     ensure!(last.events <= TARGETS * (MANAGERS + 1), "the Events grow");
     ensure!(last.entries <= first.entries, "managedFields grow");
     wait::until("all drifts in the statuses", PATIENCE, async || {

@@ -30,11 +30,12 @@ const INPUTS_PER_CALL: u64 = 10;
 /// The ratio of parser inputs to connections. A connection costs as much as many calls.
 const INPUTS_PER_CONNECTION: u64 = 100;
 
-/// Calls on one connection. The client's HTTP/2 implementation ends a connection after 1,024 calls that ended before they
-/// were sent.
+/// Calls on one connection. The client's HTTP/2 implementation ends a connection after 1,024 calls that ended before
+/// they were sent.
 const CALLS_PER_CONNECTION: usize = 10_000;
 
-/// Upper bound on the growth of the server's memory after the first calls, in MiB. The server caches the answers of RBAC.
+/// Upper bound on the growth of the server's memory after the first calls, in MiB. The server caches the answers of
+/// RBAC.
 const GROWTH: u64 = 64;
 
 /// The start of tonic's message about a body that is not protobuf.

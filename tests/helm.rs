@@ -49,8 +49,8 @@ async fn a_chart_without_a_count_never_resets_the_count() -> Result<()> {
     HelmUpgrade::to(shop.cluster.helm(), "first").run(&shop).await?;
     shop.set("web", 3).await?;
     shop.wait_for_replicas("deployment/web", 3).await?;
-    // No applier owns the count, so the server makes itself the owner. Before that, managedFields would not show the actor
-    // of a scale.
+    // No applier owns the count, so the server makes itself the owner. Before that, managedFields would not show the
+    // actor of a scale.
     wait_for_owner(&shop, "replica-count-manager").await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
     Correction { revision: "first", replicas: 3, drifts: 1, manager: "kubectl" }.wait_in(&shop).await?;

@@ -146,8 +146,8 @@ impl Hold {
         Ok(Self { listener, tls: Arc::new(config).into() })
     }
 
-    /// Waits for a correction, and completes the TLS handshake, because the API server waits longer for an answer than for
-    /// a handshake. The correction continues when the stream is dropped.
+    /// Waits for a correction, and completes the TLS handshake, because the API server waits longer for an answer than
+    /// for a handshake. The correction continues when the stream is dropped.
     async fn correction(&self) -> Result<TlsStream<TcpStream>> {
         Ok(self.tls.accept(self.listener.accept().await?.0).await?)
     }

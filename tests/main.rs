@@ -1,10 +1,10 @@
 //! The end-to-end tests: the real programs on a real control plane.
 //!
-//! Most tests share one cluster with one server, and each has its own namespace. Tests that break things start a cluster of
-//! their own. All clusters end with this process, however it ends.
+//! Most tests share one cluster with one server, and each has its own namespace. Tests that break things start a
+//! cluster of their own. All clusters end with this process, however it ends.
 //!
-//! The modules are in the order of topics: enforcement, the gRPC services, the plugin, certificates and login, the chart,
-//! operation, failures, fuzzing.
+//! The modules are in the order of topics: enforcement, the gRPC services, the plugin, certificates and login, the
+//! chart, operation, failures, fuzzing.
 
 // Enforcement: drifts are corrected, whichever tool causes them.
 mod autoscalers;

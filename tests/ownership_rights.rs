@@ -24,7 +24,8 @@ async fn log(cluster: &TestCluster) -> Result<String> {
     Ok(std::fs::read_to_string(cluster.server().await?.process.log().context("no log")?)?)
 }
 
-/// Makes the server give ownership back until its log contains these words. The server probes the fence only now and then.
+/// Makes the server give ownership back until its log contains these words. The server probes the fence only now and
+/// then.
 async fn wait_for_log(cluster: &TestCluster, shop: &Namespace<'_>, words: &str, metric: &str) -> Result<()> {
     wait::until(words, PATIENCE, async || {
         shop.kubectl(&["scale", "deployment/web", "--replicas=9"]).await?;

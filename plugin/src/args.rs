@@ -9,7 +9,8 @@ use clap::{
 
 use crate::{address::Address, time::parse_limit};
 
-/// The value of a flag or variable. An empty value counts as absent, as in kubectl: scripts write `--context "$CONTEXT"`.
+/// The value of a flag or variable. An empty value counts as absent, as in kubectl: scripts write `--context
+/// "$CONTEXT"`.
 ///
 /// The alias hides the `Option` from clap, which would otherwise refuse an empty path.
 pub(crate) type Given<T> = Option<T>;

@@ -1,7 +1,7 @@
 //! `kubectl replicas`: sets replica counts that stay set, and shows who tried to change them.
 //!
-//! The plugin is a client of `replicas.v1.ReplicasService`. This library is the whole program. Its [`command`] describes
-//! the command line, so that help, man pages and completion can be generated from it.
+//! The plugin is a client of `replicas.v1.ReplicasService`. This library is the whole program. Its [`command`]
+//! describes the command line, so that help, man pages and completion can be generated from it.
 //!
 //! # Layout
 //!

@@ -6,8 +6,8 @@ use serde_yaml::Error as YamlError;
 
 /// A mistake and its place, without any of the text.
 ///
-/// The parser's own message must not reach the screen. It quotes the lines around the mistake and the value of the wrong
-/// type, and that value is the token if a credential program prints a bare one.
+/// The parser's own message must not reach the screen. It quotes the lines around the mistake and the value of the
+/// wrong type, and that value is the token if a credential program prints a bare one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) struct Mistake {
     /// Line and column.

@@ -53,8 +53,8 @@ pub async fn run(check: CheckArgs, files: &Files) -> Result<(), anyhow::Error> {
         Ok::<_, anyhow::Error>(answer.into_inner().status())
     };
     let status = timeout(TIMEOUT, call).await.unwrap_or_else(|_| bail!("no answer within {TIMEOUT:?}"));
-    // In TLS 1.3, the server checks the client's certificate after the client has finished the handshake, and closes the
-    // connection if it refuses the certificate.
+    // In TLS 1.3, the server checks the client's certificate after the client has finished the handshake, and closes
+    // the connection if it refuses the certificate.
     let refused =
         || format!("failed to call {address}; if the server closed the connection, it may refuse this certificate");
     match status.with_context(refused)? {

@@ -25,14 +25,15 @@ use crate::{
     tls::{self, Credentials, PemSource},
 };
 
-/// How long calls are still served after the server has turned unready: every client's list of endpoints drops it by then.
+/// How long calls are still served after the server has turned unready: every client's list of endpoints drops it by
+/// then.
 const LAME_DUCK: Duration = Duration::from_secs(5);
 
 /// The longest time for the last writes and the release of the Lease, which come before that.
 const RESIGN: Duration = Duration::from_secs(5);
 
-/// The longest time for open calls to end after that. All three together stay below the 30 s that Kubernetes gives a pod
-/// to stop.
+/// The longest time for open calls to end after that. All three together stay below the 30 s that Kubernetes gives a
+/// pod to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// The longest time that the API server may take to accept a connection.
@@ -97,8 +98,8 @@ impl Server {
         Ok(Self { args, grpc, http, credentials, signer, metrics, client, enforcing, elector, leadership })
     }
 
-    /// Runs until `shutdown`, then stops in order: it gives up leading, turns unready, serves on for a while, closes to new
-    /// calls, and ends.
+    /// Runs until `shutdown`, then stops in order: it gives up leading, turns unready, serves on for a while, closes to
+    /// new calls, and ends.
     ///
     /// # Errors
     ///

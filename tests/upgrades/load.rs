@@ -234,8 +234,8 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Keeps a watch open. When its server stops, it opens the watch at another endpoint. Any other end of the stream is a
-    /// failure.
+    /// Keeps a watch open. When its server stops, it opens the watch at another endpoint. Any other end of the stream
+    /// is a failure.
     async fn watch(&self) -> Result<()> {
         while !self.done.is_cancelled() {
             let (pod, client) = self.next()?;

@@ -16,8 +16,8 @@ use crate::{
 
 /// Get a client certificate in your name, and use it with this context
 ///
-/// Creates a key, requests a certificate for the user of the kubeconfig, and stores both in the configuration file. Later
-/// commands renew the certificate before it expires.
+/// Creates a key, requests a certificate for the user of the kubeconfig, and stores both in the configuration file.
+/// Later commands renew the certificate before it expires.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
     /// Ask for a certificate that lasts this long, such as 8h; the server has its own limit

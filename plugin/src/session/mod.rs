@@ -1,7 +1,7 @@
 //! The connection to the server: a pod's forwarded port or an address, TLS, and gRPC.
 //!
-//! [`dial`] opens a stream, [`handshake`] runs TLS in it with what [`tls`] has checked, [`call`] makes one gRPC call, and
-//! [`status_details`] keeps tonic from panicking at a malformed answer.
+//! [`dial`] opens a stream, [`handshake`] runs TLS in it with what [`tls`] has checked, [`call`] makes one gRPC call,
+//! and [`status_details`] keeps tonic from panicking at a malformed answer.
 
 mod call;
 mod dial;
@@ -35,8 +35,8 @@ use crate::{
 /// Long watches notice a vanished server by these pings.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
-/// The largest answer. A page of 500 entries, each with ten changes and two conditions, takes up to about 40 MiB if their
-/// reasons and messages have the greatest length. gRPC's default of 4 MiB is too small for that.
+/// The largest answer. A page of 500 entries, each with ten changes and two conditions, takes up to about 40 MiB if
+/// their reasons and messages have the greatest length. gRPC's default of 4 MiB is too small for that.
 const MAX_MESSAGE: usize = 64 << 20;
 
 /// The client of the server's API.

@@ -70,9 +70,9 @@ pub fn assess(observation: &Observation, last: Option<LastCorrection>, now: Time
 
 /// The target's count as far as is known, in replicas.
 ///
-/// A state up to and including the version of our latest correction predates it or is its echo, so the correction's count
-/// is the newer one. One drift therefore costs one write. If the count itself cannot be read, each new state of the target
-/// costs one write, which changes nothing.
+/// A state up to and including the version of our latest correction predates it or is its echo, so the correction's
+/// count is the newer one. One drift therefore costs one write. If the count itself cannot be read, each new state of
+/// the target costs one write, which changes nothing.
 pub fn effective_count(target: &TargetState, last: Option<LastCorrection>) -> Option<i32> {
     match last {
         Some(last) if target.resource_version <= last.version => Some(last.to),

@@ -1,7 +1,7 @@
 //! Does what was decided: observes, reconciles, queues, writes ([`dispatch`]), and takes in the answers.
 //!
-//! One task does all of this. Writes run beside it, corrections first, so that neither a slow write nor a flood of drifts
-//! delays the next decision, and a target in trouble delays only itself.
+//! One task does all of this. Writes run beside it, corrections first, so that neither a slow write nor a flood of
+//! drifts delays the next decision, and a target in trouble delays only itself.
 
 mod dispatch;
 
@@ -50,8 +50,8 @@ pub async fn run(context: Context, index: Arc<Index>, mut leadership: Leadership
     }
 }
 
-/// An answer, and the UID of the `ReplicaCount` that the write was made for. Another one of the same name may be there by
-/// the time of the answer.
+/// An answer, and the UID of the `ReplicaCount` that the write was made for. Another one of the same name may be there
+/// by the time of the answer.
 type Answered<T> = (Uid, T);
 
 struct Executor {
@@ -64,8 +64,8 @@ struct Executor {
     requeues: WorkQueue<()>,
     corrections: WorkQueue<Answered<CorrectionAnswer>>,
     corrector: Corrector,
-    /// The targets whose status may have changed, or that have Events to write. The answer is `None` if only Events were
-    /// written.
+    /// The targets whose status may have changed, or that have Events to write. The answer is `None` if only Events
+    /// were written.
     statuses: WorkQueue<Answered<Option<StatusAnswer>>>,
     events: HashMap<TargetKey, PendingEvents>,
     announcer: Announcer,

@@ -19,8 +19,9 @@ use crate::resources::{
     conditions::{CONTESTED, reasons, statuses},
 };
 
-/// The bounds of the pause after a failed correction. It doubles with each failure, and jitter adds up to its length again,
-/// so that many targets do not come back at once. An API server that comes back is used within twice the maximum.
+/// The bounds of the pause after a failed correction. It doubles with each failure, and jitter adds up to its length
+/// again, so that many targets do not come back at once. An API server that comes back is used within twice the
+/// maximum.
 const CORRECTION_PAUSE: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(2500));
 
 /// The bounds of the pause after a failed patch of ownership. It doubles with each failure. The refusal may last, and
@@ -37,8 +38,8 @@ pub struct Memory {
     pub generation: Option<i64>,
     /// The latest desired count, in replicas.
     pub desired: Option<i32>,
-    /// The target's count in its latest state, in replicas. At first it is the count that was in place when the status was
-    /// written.
+    /// The target's count in its latest state, in replicas. At first it is the count that was in place when the status
+    /// was written.
     pub observed: Option<i32>,
     /// The UID of the target in its latest state.
     pub target_uid: Option<Uid>,
@@ -58,8 +59,8 @@ pub struct Memory {
     pub last_correction: Option<LastCorrection>,
     /// The failed corrections since the last one that succeeded.
     pub correction_failure: Option<Box<Failure>>,
-    /// The first resource version of the target that says something new about its owners: older states predate the latest
-    /// patch of ownership.
+    /// The first resource version of the target that says something new about its owners: older states predate the
+    /// latest patch of ownership.
     pub owners_since: u64,
     /// The failed patches of ownership since the last one that succeeded.
     pub ownership_failure: Option<Box<Failure>>,
@@ -67,8 +68,8 @@ pub struct Memory {
     pub stored: Arc<ReplicaCountStatus>,
     /// A resource version of the `ReplicaCount` with that status: the precondition of the next status write.
     pub stored_version: u64,
-    /// The statuses that may have been stored: their writes got no answer. All of them have the same precondition, so the
-    /// API server has stored one of them at most.
+    /// The statuses that may have been stored: their writes got no answer. All of them have the same precondition, so
+    /// the API server has stored one of them at most.
     unanswered: Vec<Arc<ReplicaCountStatus>>,
 }
 

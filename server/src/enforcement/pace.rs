@@ -26,8 +26,8 @@ const FEW_CORRECTIONS: usize = 8;
 /// Upper bound on holding back. After it, held-back writes go out one at a time, so sustained drift cannot starve them.
 const HELD_BACK: Duration = Duration::from_secs(60);
 
-/// How many writes that can wait may be under way. `corrections` is the number of corrections at pace, `waiting` the time
-/// since when the oldest write waits.
+/// How many writes that can wait may be under way. `corrections` is the number of corrections at pace, `waiting` the
+/// time since when the oldest write waits.
 pub fn yielding(corrections: usize, waiting: Option<Instant>, most: usize) -> usize {
     match waiting {
         Some(since) if corrections > FEW_CORRECTIONS => usize::from(since.elapsed() >= HELD_BACK),

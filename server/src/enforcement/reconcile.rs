@@ -103,8 +103,8 @@ fn observe_appliers(target: &TargetState, memory: &Memory, decision: &mut Decisi
 
 /// The drift that a new state of a target shows: somebody else wrote another count than desired.
 ///
-/// A difference that comes from a new desired count is no drift, as the target did not change. Neither is a write of ours.
-/// An applier that leaves the count out resets it and owns it no longer. It is the actor if no owner is left.
+/// A difference that comes from a new desired count is no drift, as the target did not change. Neither is a write of
+/// ours. An applier that leaves the count out resets it and owns it no longer. It is the actor if no owner is left.
 fn drift(
     observation: &Observation,
     target: &TargetState,
@@ -130,8 +130,8 @@ fn drift(
     })
 }
 
-/// Whether a state without an owner is one that we wrote. Kubernetes records no owner for a 0 written through `/scale`, and
-/// none for the next write through `/scale` either.
+/// Whether a state without an owner is one that we wrote. Kubernetes records no owner for a 0 written through `/scale`,
+/// and none for the next write through `/scale` either.
 fn is_own_write(target: &TargetState, memory: &Memory) -> bool {
     let is_last = |last: LastCorrection| last.version == target.resource_version;
     memory.last_correction.is_some_and(is_last)

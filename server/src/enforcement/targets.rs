@@ -54,8 +54,8 @@ impl ManagedTarget {
         let (count, memory) = (&self.observation.count, &self.memory);
         let is_newer = count.resource_version > memory.stored_version && *count.status != *memory.stored;
         let status = self.is_status_due.then(|| status(&self.observation, memory, self.assessment, now))?;
-        // A newer object with another status means that somebody else wrote it. The refusal of this write shows the status
-        // to go on from.
+        // A newer object with another status means that somebody else wrote it. The refusal of this write shows the
+        // status to go on from.
         (is_newer || status != *memory.stored).then(|| StatusWrite {
             status: Arc::new(status),
             uid: count.uid.clone(),

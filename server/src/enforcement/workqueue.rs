@@ -1,7 +1,7 @@
 //! A queue of targets to work on, and the work that is under way for them.
 //!
-//! As client-go's work queue, it holds each target once, in the order in which they came, delays some, and never works on
-//! one target twice at once. A busy or failing target therefore cannot starve the others.
+//! As client-go's work queue, it holds each target once, in the order in which they came, delays some, and never works
+//! on one target twice at once. A busy or failing target therefore cannot starve the others.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -97,7 +97,8 @@ impl<T: Send + 'static> WorkQueue<T> {
         self.work.spawn(async move { (key, work.await) });
     }
 
-    /// Waits until work has ended, or until there may be more to start: `None` then. Waits for ever if neither can happen.
+    /// Waits until work has ended, or until there may be more to start: `None` then. Waits for ever if neither can
+    /// happen.
     ///
     /// # Errors
     ///

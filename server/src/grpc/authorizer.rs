@@ -17,12 +17,12 @@ use tokio::time::timeout;
 use super::{action::Action, denial::Denial, error::Error};
 use crate::tls::Identity;
 
-/// How long an answer holds. A right that was taken away ends within this time, also on open watches: DESIGN.md promises
-/// 10 s.
+/// How long an answer holds. A right that was taken away ends within this time, also on open watches: DESIGN.md
+/// promises 10 s.
 pub(super) const FRESH: Duration = Duration::from_secs(10);
 
-/// How long an answer holds while the API server is out of reach. Its rights cannot change meanwhile, and reads from the
-/// index go on while it restarts.
+/// How long an answer holds while the API server is out of reach. Its rights cannot change meanwhile, and reads from
+/// the index go on while it restarts.
 const STALE: Duration = Duration::from_secs(60);
 
 /// The most answers that are kept, at a few hundred bytes each.
@@ -55,8 +55,8 @@ impl Authorizer {
 
     /// Refuses an action that the caller may not do.
     ///
-    /// A caller who may do it to every object of the namespace may do it to each. That question comes first, so that one
-    /// answer serves thousands of names.
+    /// A caller who may do it to every object of the namespace may do it to each. That question comes first, so that
+    /// one answer serves thousands of names.
     pub(super) async fn check(&self, caller: &Arc<Identity>, action: Action) -> Result<(), Error> {
         if !caller.user.is_empty() {
             let to_any = Action { name: String::new(), ..action.clone() };

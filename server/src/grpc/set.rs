@@ -110,8 +110,8 @@ async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) 
     Err(Error::Contended(key.clone()))
 }
 
-/// Checks everything that can refuse a Set, before each attempt: a lost race can change the right that the write needs, and
-/// who manages the `ReplicaCount`. The target is looked up once, in the first attempt.
+/// Checks everything that can refuse a Set, before each attempt: a lost race can change the right that the write needs,
+/// and who manages the `ReplicaCount`. The target is looked up once, in the first attempt.
 async fn check(
     backend: &Backend,
     caller: &Arc<Identity>,

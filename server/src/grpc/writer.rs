@@ -142,8 +142,8 @@ fn replace_spec(spec: &ReplicaCountSpec) -> Result<PatchOperation, Error> {
     Ok(PatchOperation::Replace(ReplaceOperation { path: PointerBuf::from_tokens(["spec"]), value }))
 }
 
-/// Adds our annotation to an object. If it had no annotations, the patch adds the whole map, and requires that there is still
-/// none.
+/// Adds our annotation to an object. If it had no annotations, the patch adds the whole map, and requires that there is
+/// still none.
 fn set_by(has_annotations: bool, user: &str) -> Vec<PatchOperation> {
     if has_annotations {
         return vec![add(["metadata", "annotations", SET_BY], user.into())];

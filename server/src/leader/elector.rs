@@ -163,7 +163,8 @@ impl Elector {
         }
     }
 
-    /// Returns the time at which the next renewal was sent, once it is stored; `None` if another replica holds the Lease.
+    /// Returns the time at which the next renewal was sent, once it is stored; `None` if another replica holds the
+    /// Lease.
     async fn renew(&mut self, last: Instant) -> Option<Instant> {
         // The pause counts from the sending of the last renewal, so slow answers do not delay the next one.
         sleep_until(last + RETRY).await;

@@ -99,8 +99,8 @@ impl Term {
         }
     }
 
-    /// Runs work while the term lasts. After the term it takes no further step and never completes, so its caller must end
-    /// with the term too.
+    /// Runs work while the term lasts. After the term it takes no further step and never completes, so its caller must
+    /// end with the term too.
     pub(crate) async fn guard<T>(self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|context| if self.holds() { work.as_mut().poll(context) } else { Poll::Pending }).await

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 /// are the defaults of Kubernetes' own components. With them, a restart of the API server costs no leader its term.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 
-/// How long a holder acts after it sent the last renewal that was stored. The rest of [`LEASE_DURATION`] is a reserve for
-/// writes under way and for clocks that run at different speeds.
+/// How long a holder acts after it sent the last renewal that was stored. The rest of [`LEASE_DURATION`] is a reserve
+/// for writes under way and for clocks that run at different speeds.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The pause between two renewals, and the shortest between two attempts to acquire the Lease.

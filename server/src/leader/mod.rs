@@ -1,12 +1,12 @@
 //! Elects the one replica that writes to targets and statuses, by a Lease of the API server. All replicas serve.
 //!
-//! The [`Elector`] acquires and renews the Lease, and publishes this through a [`Leadership`]. A writer waits there for a
-//! [`Term`], and writes only while the term lasts.
+//! The [`Elector`] acquires and renews the Lease, and publishes this through a [`Leadership`]. A writer waits there for
+//! a [`Term`], and writes only while the term lasts.
 //!
 //! The algorithm is client-go's. A write of the Lease is conditional on the version that was read. A holder stops ten
-//! seconds after it *sent* the last renewal that was stored. Another replica waits until it has seen no renewal for fifteen
-//! seconds, by its own clock. So the old leader has stopped before the next one starts, for every behaviour of the network
-//! and of the machines' clocks. A write that is under way when its term ends cannot be called back.
+//! seconds after it *sent* the last renewal that was stored. Another replica waits until it has seen no renewal for
+//! fifteen seconds, by its own clock. So the old leader has stopped before the next one starts, for every behaviour of
+//! the network and of the machines' clocks. A write that is under way when its term ends cannot be called back.
 
 mod calls;
 mod elector;

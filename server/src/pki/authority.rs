@@ -182,8 +182,8 @@ impl Authority {
     }
 }
 
-/// The parameters that all certificates share. rcgen chooses the serial number: 159 bits of a digest of the key, which is
-/// new each time.
+/// The parameters that all certificates share. rcgen chooses the serial number: 159 bits of a digest of the key, which
+/// is new each time.
 fn params(common_name: &str, ends: SystemTime) -> CertificateParams {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common_name);
@@ -205,8 +205,8 @@ fn ca_params(lifetime: Duration, path_length: u8) -> (SystemTime, CertificatePar
     (now, params)
 }
 
-/// Whether the CA can write a name into the certificates that it signs: the types of its attributes must be valid object
-/// identifiers. The first number is at most 2, and the second is below 40 unless the first is 2 (X.690, 8.19.4).
+/// Whether the CA can write a name into the certificates that it signs: the types of its attributes must be valid
+/// object identifiers. The first number is at most 2, and the second is below 40 unless the first is 2 (X.690, 8.19.4).
 fn is_writable(name: &X509Name<'_>) -> bool {
     let is_oid = |oid: &Oid<'_>| {
         let mut numbers = oid.iter().into_iter().flatten();
@@ -236,7 +236,8 @@ pub(super) fn end(certificate: &str) -> Result<SystemTime> {
     Ok(validity(&parsed)?.1)
 }
 
-/// Lists the names by which clients reach a server: through a port-forward, through its Service, and the `further` ones.
+/// Lists the names by which clients reach a server: through a port-forward, through its Service, and the `further`
+/// ones.
 pub fn server_names(service: &str, namespace: &str, further: &[String]) -> Vec<String> {
     let mut names = ["localhost", "127.0.0.1", "::1", service].map(String::from).to_vec();
     names.extend(["", ".svc", ".svc.cluster.local"].map(|end| format!("{service}.{namespace}{end}")));
@@ -248,8 +249,8 @@ pub fn server_names(service: &str, namespace: &str, further: &[String]) -> Vec<S
     names
 }
 
-/// Parses a DNS name, which may begin with a wildcard, or an IP address. Labels have at most 63 characters and names at most
-/// 253 (RFC 1035).
+/// Parses a DNS name, which may begin with a wildcard, or an IP address. Labels have at most 63 characters and names at
+/// most 253 (RFC 1035).
 ///
 /// # Errors
 ///

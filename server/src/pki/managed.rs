@@ -1,8 +1,8 @@
 //! The certificates that the server manages by itself: a CA in a Secret of its namespace, which it creates if there is
 //! none, and the certificates that this CA signs.
 //!
-//! All replicas do this, without a leader. Each reads the CA and issues itself a short-lived certificate. They write shared
-//! objects with the resource version that they read, so of two concurrent writes one fails, and reads again.
+//! All replicas do this, without a leader. Each reads the CA and issues itself a short-lived certificate. They write
+//! shared objects with the resource version that they read, so of two concurrent writes one fails, and reads again.
 
 use std::{
     collections::BTreeMap,
@@ -29,7 +29,8 @@ use crate::{resources::api_errors, runtime::client::post_params};
 /// How long the certificates of servers last: a stolen one is soon worthless.
 const LIFETIME: Duration = DAY;
 
-/// The remaining life at which such a certificate is renewed: a third, so that an outage of the API server does not matter.
+/// The remaining life at which such a certificate is renewed: a third, so that an outage of the API server does not
+/// matter.
 const RENEW_BEFORE: Duration = Duration::from_secs(8 * 60 * 60);
 
 /// The user of the chart's test, who has no rights.
@@ -150,8 +151,8 @@ impl ManagedCertificates {
         Ok(ca)
     }
 
-    /// Creates the Secret of a new CA. If somebody has deleted the Secret, it creates it again from the CA that was read last.
-    /// If another replica was faster, it reads that replica's Secret.
+    /// Creates the Secret of a new CA. If somebody has deleted the Secret, it creates it again from the CA that was
+    /// read last. If another replica was faster, it reads that replica's Secret.
     async fn create(&self) -> Result<Secret> {
         let name = &self.args.ca_secret;
         let known = self.latest.lock().clone();

@@ -1,7 +1,8 @@
-//! The subject of a client certificate: the user as CN, or as UID if the name is too long for a CN, and each group as an O.
+//! The subject of a client certificate: the user as CN, or as UID if the name is too long for a CN, and each group as
+//! an O.
 //!
-//! rcgen keeps one value for each attribute, but a user may be in several groups. So this module replaces the subject of a
-//! certificate that rcgen made, and signs it again.
+//! rcgen keeps one value for each attribute, but a user may be in several groups. So this module replaces the subject
+//! of a certificate that rcgen made, and signs it again.
 
 use anyhow::{Context, Result, ensure};
 use pem::{EncodeConfig, LineEnding, Pem};
@@ -17,7 +18,8 @@ const USER_ID: &[u64] = &[0, 9, 2342, 19_200_300, 100, 1, 1];
 /// The longest common name, in characters (RFC 5280, ub-common-name).
 const MAX_COMMON_NAME: usize = 64;
 
-/// The place of the subject among the fields of a certificate, after version, serial number, algorithm, issuer and validity.
+/// The place of the subject among the fields of a certificate, after version, serial number, algorithm, issuer and
+/// validity.
 const SUBJECT_FIELD: usize = 5;
 
 /// Encodes the subject of a user in DER.

@@ -39,8 +39,8 @@ pub(crate) fn post_params() -> PostParams {
 /// Builds a client that sends each request at once.
 ///
 /// `kube::Client::try_from` leaves Nagle's algorithm on, which delays small frames by 40 ms on a port-forward (kube-rs
-/// issue 2056). Its stack can only be replaced as a whole, so this one repeats the layers that matter here. It ignores a
-/// proxy in the configuration and dials the API server itself.
+/// issue 2056). Its stack can only be replaced as a whole, so this one repeats the layers that matter here. It ignores
+/// a proxy in the configuration and dials the API server itself.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! Bounds how many of something are open at once, in all and per user, so that no user takes everything from the others.
+//! Bounds how many of something are open at once, in all and per user, so that no user takes everything from the
+//! others.
 
 use std::{collections::HashMap, sync::Arc};
 

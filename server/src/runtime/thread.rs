@@ -6,8 +6,8 @@ use tokio::runtime::{Builder, Handle};
 
 /// Starts a thread that runs tasks until the process ends.
 ///
-/// Enforcement has such a thread: calls, handshakes and large lists delay it only at the lock of the index, and its tasks
-/// pass work to each other without waking other threads.
+/// Enforcement has such a thread: calls, handshakes and large lists delay it only at the lock of the index, and its
+/// tasks pass work to each other without waking other threads.
 ///
 /// # Errors
 ///

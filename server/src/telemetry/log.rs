@@ -27,7 +27,8 @@ pub enum LogFormat {
 ///
 /// When the filter cannot be read.
 pub fn init_log(level: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
-    // kube's client logs whole response bodies that it fails to decode, and its watcher logs each failure that we log too.
+    // kube's client logs whole response bodies that it fails to decode, and its watcher logs each failure that we log
+    // too.
     let filter = EnvFilter::try_new(format!("{level},kube_client::client=error,kube_runtime::watcher=error"))?;
     let lines = fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
     match format {

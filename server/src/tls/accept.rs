@@ -129,8 +129,8 @@ impl Handshakes {
         self.order.front().map_or_else(Instant::now, |(begun, _)| *begun + PROTECTED_TIME)
     }
 
-    /// Ends the oldest if there are too many, and returns whether it did: a flood of handshakes that never finish must not
-    /// keep others out.
+    /// Ends the oldest if there are too many, and returns whether it did: a flood of handshakes that never finish must
+    /// not keep others out.
     fn make_room(&mut self, limit: usize) -> bool {
         while self.order.front().is_some_and(|(_, handshake)| handshake.is_finished()) {
             self.order.pop_front();

@@ -19,8 +19,8 @@ use tonic::transport::server::Connected;
 use super::identity::Identity;
 use crate::runtime::limiter::Permit;
 
-/// The age at which a connection takes no new calls. Its client connects again, possibly to another replica, and shows a
-/// certificate that is still trusted.
+/// The age at which a connection takes no new calls. Its client connects again, possibly to another replica, and shows
+/// a certificate that is still trusted.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
 /// How long open calls may go on after [`MAX_AGE`].

@@ -12,8 +12,8 @@ const AUTHENTICATED: &str = "system:authenticated";
 /// A client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// The common name of its certificate. A certificate without one may have a user ID instead, which has room for longer
-    /// names. May be empty.
+    /// The common name of its certificate. A certificate without one may have a user ID instead, which has room for
+    /// longer names. May be empty.
     pub user: String,
     /// The organisations of its certificate, and `system:authenticated`.
     pub groups: Vec<String>,

@@ -76,7 +76,8 @@ fn controller_manager(files: &ClusterFiles) -> Vec<String> {
     arguments
 }
 
-/// The flags that the controller manager and the scheduler share. With their default rate limits, a pod would take seconds.
+/// The flags that the controller manager and the scheduler share. With their default rate limits, a pod would take
+/// seconds.
 fn client(user: &str, port: u16, files: &ClusterFiles) -> Vec<String> {
     let kubeconfig = files.kubeconfig(user);
     vec![

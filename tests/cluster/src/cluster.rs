@@ -30,8 +30,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts etcd, the API server, the controller manager, the scheduler and kwok, and waits until the nodes are ready. That
-    /// takes a few seconds, and the time of [`Tools::ready`] at the first start.
+    /// Starts etcd, the API server, the controller manager, the scheduler and kwok, and waits until the nodes are
+    /// ready. That takes a few seconds, and the time of [`Tools::ready`] at the first start.
     ///
     /// # Errors
     ///
@@ -114,8 +114,8 @@ impl Cluster {
         self.processes.handle(component)
     }
 
-    /// Lets the cluster outlive this process, and returns the script that ends it. Pods of a [`Kubelet`](crate::Kubelet) keep
-    /// running too, but nothing probes or restarts them any more.
+    /// Lets the cluster outlive this process, and returns the script that ends it. Pods of a
+    /// [`Kubelet`](crate::Kubelet) keep running too, but nothing probes or restarts them any more.
     ///
     /// # Errors
     ///

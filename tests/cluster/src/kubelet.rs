@@ -4,10 +4,11 @@
 //! `replica-count-manager.io/run` instead. Their containers become processes with the arguments, environment, volumes and
 //! service account of the spec. Probes decide about readiness and restarts. A deletion sends SIGTERM and waits.
 //!
-//! The processes have no containers, so the kubelet rewrites their paths and addresses. It rewrites mount paths and listen
-//! addresses (`[::]:PORT`, `0.0.0.0:PORT`, `:PORT` of a declared port) only where they are a whole argument, flag value or
-//! environment value. It also rewrites the address of a Service (`SERVICE.NAMESPACE.svc:PORT`), once, when the container
-//! starts. The service account is a kubeconfig. Pods restart always or never. The kubelet does not support init containers,
+//! The processes have no containers, so the kubelet rewrites their paths and addresses. It rewrites mount paths and
+//! listen addresses (`[::]:PORT`, `0.0.0.0:PORT`, `:PORT` of a declared port) only where they are a whole argument,
+//! flag value or environment value. It also rewrites the address of a Service (`SERVICE.NAMESPACE.svc:PORT`), once,
+//! when the container starts. The service account is a kubeconfig. Pods restart always or never. The kubelet does not
+//! support init containers,
 //! `envFrom`, lifecycle hooks and probes other than plain httpGet. The status of a pod that needs them says so.
 
 mod container;
@@ -49,8 +50,8 @@ use context::Context;
 use pod::Task;
 pub use running::RunningPod;
 
-/// Runs the annotated pods of one cluster on its own thread, until it is dropped. The processes end with their pods or with
-/// the cluster.
+/// Runs the annotated pods of one cluster on its own thread, until it is dropped. The processes end with their pods or
+/// with the cluster.
 pub struct Kubelet {
     context: Arc<Context>,
     stop: Option<oneshot::Sender<()>>,
@@ -58,8 +59,8 @@ pub struct Kubelet {
 }
 
 impl Kubelet {
-    /// Starts to run pods. `images` maps images to programs. An image is its name without registry and folder, with a tag
-    /// (`server:v2`) or for all tags (`server`).
+    /// Starts to run pods. `images` maps images to programs. An image is its name without registry and folder, with a
+    /// tag (`server:v2`) or for all tags (`server`).
     ///
     /// # Errors
     ///

@@ -1,8 +1,9 @@
 //! Stores many objects directly in etcd.
 //!
-//! An API server stores a few hundred objects a second, so 100,000 objects would take it many minutes. The objects are stored
-//! as JSON, which the API server reads for built-in and custom resources. Its watches send them like any other write. The API
-//! server neither validates nor completes them, so they should be copies of an object that the API server has stored.
+//! An API server stores a few hundred objects a second, so 100,000 objects would take it many minutes. The objects are
+//! stored as JSON, which the API server reads for built-in and custom resources. Its watches send them like any other
+//! write. The API server neither validates nor completes them, so they should be copies of an object that the API
+//! server has stored.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,16 +15,16 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 
-/// Concurrent writes, which etcd stores together. Each object has its own transaction, because objects of one transaction
-/// share a resource version. The API server never writes such objects, and a watch that resumes at their version would miss
-/// some of them.
+/// Concurrent writes, which etcd stores together. Each object has its own transaction, because objects of one
+/// transaction share a resource version. The API server never writes such objects, and a watch that resumes at their
+/// version would miss some of them.
 const CONCURRENCY: usize = 64;
 
 static NEXT_UID: AtomicU64 = AtomicU64::new(1);
 
 impl Cluster {
-    /// Stores objects under `/registry/<folder>/<namespace>/<name>`, each with its own uid. The folder of a built-in resource
-    /// is its name, such as `deployments`. The folder of a custom resource begins with its group, such as
+    /// Stores objects under `/registry/<folder>/<namespace>/<name>`, each with its own uid. The folder of a built-in
+    /// resource is its name, such as `deployments`. The folder of a custom resource begins with its group, such as
     /// `example.com/widgets`.
     ///
     /// # Errors

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Result, bail};
 
-/// The ports are below Linux's ephemeral range, which starts at 32768. So an outgoing connection cannot take a port before
-/// its program starts or restarts.
+/// The ports are below Linux's ephemeral range, which starts at 32768. So an outgoing connection cannot take a port
+/// before its program starts or restarts.
 const RANGE: std::ops::Range<u32> = 10_000..32_000;
 
 /// Spreads the first port of concurrent processes over the range.

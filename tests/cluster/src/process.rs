@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// Records its own id, and then becomes the program. So the program never runs without a record, and cannot start after the
-/// reaper has renamed the folder of the records.
+/// Records its own id, and then becomes the program. So the program never runs without a record, and cannot start after
+/// the reaper has renamed the folder of the records.
 const RECORD: &str = r#"echo $$ >"$0" && [ -e "$0" ] && exec "$@""#;
 
 /// The file of a process's record.
@@ -18,8 +18,8 @@ pub(crate) fn record(run: &Path, name: &str) -> PathBuf {
     run.join(format!("{name}.pid"))
 }
 
-/// Prepares a program whose output is appended to `log`. It gets its own process group, so that Ctrl-C in a terminal reaches
-/// only its owner.
+/// Prepares a program whose output is appended to `log`. It gets its own process group, so that Ctrl-C in a terminal
+/// reaches only its owner.
 pub(crate) fn command(program: &Path, record: &Path, log: &Path) -> Result<Command> {
     let output = File::options()
         .create(true)

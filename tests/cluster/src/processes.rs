@@ -23,8 +23,8 @@ use crate::wait;
 /// cores.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long an end may take before the second SIGTERM. At the first one, an API server waits a minute for the watches of its
-/// clients. The second ends it at once.
+/// How long an end may take before the second SIGTERM. At the first one, an API server waits a minute for the watches
+/// of its clients. The second ends it at once.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// The processes of one cluster.

@@ -1,7 +1,7 @@
 //! Ends a cluster when its owner ends, even if a signal kills the owner.
 //!
-//! A shell waits on a pipe that only the owner holds. When the owner ends, the kernel closes the pipe. The shell then kills
-//! only the recorded processes, and removes the cluster's folder.
+//! A shell waits on a pipe that only the owner holds. When the owner ends, the kernel closes the pipe. The shell then
+//! kills only the recorded processes, and removes the cluster's folder.
 
 use std::fs;
 use std::io::Write;

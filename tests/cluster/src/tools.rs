@@ -27,8 +27,8 @@ pub struct Tools {
 impl Tools {
     /// Finds every tool except promtool, and builds missing ones. The first time on a machine takes minutes.
     ///
-    /// It looks in the folder of `KUBEBUILDER_ASSETS`, in the cache of earlier builds, and in `PATH`, in this order. A tool
-    /// must fit the version that the `go.mod` files of `tools/` pin.
+    /// It looks in the folder of `KUBEBUILDER_ASSETS`, in the cache of earlier builds, and in `PATH`, in this order. A
+    /// tool must fit the version that the `go.mod` files of `tools/` pin.
     ///
     /// # Errors
     ///
@@ -67,8 +67,8 @@ impl Tools {
     }
 }
 
-/// The executable file of promtool. It is found or built like the other tools, but only on demand, because few tests need
-/// it.
+/// The executable file of promtool. It is found or built like the other tools, but only on demand, because few tests
+/// need it.
 ///
 /// # Errors
 ///

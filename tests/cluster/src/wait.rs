@@ -6,15 +6,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// The pause between two attempts. It is short enough for fast tests, and long enough not to load a machine of two cores.
+/// The pause between two attempts. It is short enough for fast tests, and long enough not to load a machine of two
+/// cores.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// Repeats `attempt` until it succeeds, and returns its value.
 ///
 /// # Errors
 ///
-/// If no attempt succeeds within `within`. The error names `what` was awaited, and its cause is the error of the last attempt.
-/// An attempt that hangs is cancelled at the deadline.
+/// If no attempt succeeds within `within`. The error names `what` was awaited, and its cause is the error of the last
+/// attempt. An attempt that hangs is cancelled at the deadline.
 pub async fn until<T, F, Fut>(what: &str, within: Duration, mut attempt: F) -> Result<T>
 where
     F: FnMut() -> Fut,

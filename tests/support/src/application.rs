@@ -100,8 +100,8 @@ pub async fn count_owners(shop: &Namespace<'_>) -> Result<Vec<String>> {
     Ok(owning.filter_map(|entry| entry["manager"].as_str().map(str::to_owned)).collect())
 }
 
-/// Waits until one field manager alone owns the count of the Deployment `web`. The server gives the ownership back a moment
-/// after its correction.
+/// Waits until one field manager alone owns the count of the Deployment `web`. The server gives the ownership back a
+/// moment after its correction.
 pub async fn wait_for_owner(shop: &Namespace<'_>, manager: &str) -> Result<()> {
     wait::until(&format!("the ownership with {manager}"), PATIENCE, async || {
         let owners = count_owners(shop).await?;

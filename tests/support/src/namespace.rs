@@ -115,7 +115,8 @@ impl<'a> Namespace<'a> {
         .await
     }
 
-    /// Waits until the status of a ReplicaCount has this number of drifts and the last is corrected, and returns the status.
+    /// Waits until the status of a ReplicaCount has this number of drifts and the last is corrected, and returns the
+    /// status.
     pub async fn wait_for_drifts(&self, name: &str, drifts: i64) -> Result<Value> {
         let corrected = |count: &Value| {
             count.pointer("/status/drifts") == Some(&drifts.into())

@@ -17,7 +17,8 @@ use tokio_rustls::client::TlsStream;
 
 use crate::{channel::handshake, constants::PATIENCE};
 
-/// A certificate chain and a key. The client presents them even if they do not match each other or the server's request.
+/// A certificate chain and a key. The client presents them even if they do not match each other or the server's
+/// request.
 #[derive(Clone, Debug)]
 pub struct PresentedCertificate(Option<Arc<CertifiedKey>>);
 

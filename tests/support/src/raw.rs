@@ -69,7 +69,8 @@ pub async fn call(channel: &Channel, path: &'static str, message: Vec<u8>) -> Re
     timeout(PATIENCE, call).await.with_context(|| format!("no answer of {path}"))
 }
 
-/// Sends bytes, after a TLS handshake if there is a configuration, and waits until the server has closed the connection.
+/// Sends bytes, after a TLS handshake if there is a configuration, and waits until the server has closed the
+/// connection.
 pub async fn send(address: &str, tls: Option<&Arc<ClientConfig>>, bytes: &[u8]) -> Result<()> {
     let exchange = async {
         match tls {

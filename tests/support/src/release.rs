@@ -17,7 +17,8 @@ pub const NAME: &str = "replica-count-manager";
 /// The chart's folder.
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/replica-count-manager");
 
-/// The values of every release: its certificates, and the annotation that makes our kubelet run its pods instead of kwok.
+/// The values of every release: its certificates, and the annotation that makes our kubelet run its pods instead of
+/// kwok.
 pub const VALUES: [&str; 4] = [
     "--set",
     "certificates.existingSecret=replica-count-manager-certificates",

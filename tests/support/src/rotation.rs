@@ -16,15 +16,15 @@ use crate::{
     namespace::Namespace,
 };
 
-/// Upper bound until a new certificate is in use. The server reads its source every 5 s, and the kubelet needs a moment to
-/// deliver it.
+/// Upper bound until a new certificate is in use. The server reads its source every 5 s, and the kubelet needs a moment
+/// to deliver it.
 const SOON: Duration = Duration::from_secs(10 + 5);
 
 /// Concurrent callers. Each opens a new connection for every call.
 const CALLERS: usize = 4;
 
-/// Checks that clients do not notice a replaced certificate. It keeps callers running, and a connection with a Watch that
-/// was opened before the replacement.
+/// Checks that clients do not notice a replaced certificate. It keeps callers running, and a connection with a Watch
+/// that was opened before the replacement.
 pub struct CertificateRotation<'a> {
     shop: &'a Namespace<'a>,
     address: String,

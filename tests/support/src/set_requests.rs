@@ -9,8 +9,8 @@ use tonic::transport::Channel;
 
 use crate::{constants::PATIENCE, namespace::Namespace};
 
-/// The interval of each task. It is short enough that a Set is nearly always in flight. It is long enough that Sets that
-/// fail at once do not keep the machine from restarting the API server.
+/// The interval of each task. It is short enough that a Set is nearly always in flight. It is long enough that Sets
+/// that fail at once do not keep the machine from restarting the API server.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Tasks that each send Sets of one Deployment.
@@ -48,7 +48,8 @@ impl<'a> SetRequests<'a> {
         self.stop.send_replace(true);
         while let Some(task) = self.tasks.join_next().await {
             let (name, accepted) = task?;
-            // A Set without an answer may have been stored. So the count can be later than the accepted one, never earlier.
+            // A Set without an answer may have been stored. So the count can be later than the accepted one, never
+            // earlier.
             let count = self.shop.get(&format!("replicacount/deployment.{name}")).await?;
             let stored = count["spec"]["replicas"].as_i64().context("no count")?;
             ensure!(stored >= i64::from(accepted), "{name}: {accepted} was accepted, and {stored} is stored");

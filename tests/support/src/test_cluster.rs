@@ -240,8 +240,8 @@ impl TestCluster {
         Ok(kubectl.output().await?.status.success())
     }
 
-    /// Changes the server's ClusterRole, and waits until the server no longer has a right. Returns the role as it was, for
-    /// [`replace`](Self::replace).
+    /// Changes the server's ClusterRole, and waits until the server no longer has a right. Returns the role as it was,
+    /// for [`replace`](Self::replace).
     pub async fn remove_right(&self, right: &str, change: impl FnOnce(String) -> String) -> Result<String> {
         let role = format!("{0}-{0}", release::NAME);
         let role = run(self.kubectl().args(["get", "clusterrole", &role, "--output=json"])).await?;

@@ -28,7 +28,8 @@ pub(super) struct ImportArgs {
     /// Import the CA of the server from this file
     #[arg(long, value_name = "FILE", required_unless_present = "from_secret")]
     certificate_authority: Option<PathBuf>,
-    /// Import all three from a Secret of the namespace: tls.crt, tls.key and ca.crt, or client.crt, client.key and ca.crt
+    /// Import all three from a Secret of the namespace: tls.crt, tls.key and ca.crt, or client.crt, client.key and
+    /// ca.crt
     #[arg(long, value_name = "NAME")]
     #[arg(conflicts_with_all = ["client_certificate", "client_key", "certificate_authority"])]
     from_secret: Option<String>,

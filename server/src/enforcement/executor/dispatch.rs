@@ -38,8 +38,8 @@ impl Executor {
         }
     }
 
-    /// Starts as many status writes as may be under way. A target that is being corrected waits, so that one status shows
-    /// the drift and its end.
+    /// Starts as many status writes as may be under way. A target that is being corrected waits, so that one status
+    /// shows the drift and its end.
     pub(super) fn start_statuses(&mut self) {
         while self.statuses.in_flight() < self.yielding(&self.statuses, MAX_STATUSES)
             && let Some(key) = self.statuses.take(|key| !self.corrections.is_at_pace(key))

@@ -1,7 +1,7 @@
 //! Probes whether the chart's admission policy, the fence, confines this server's account.
 //!
-//! The right to patch targets is wider than the server's use of it. A ValidatingAdmissionPolicy narrows it. Only its effect
-//! shows whether it is in force: the probe is a dry run of a write that it must refuse.
+//! The right to patch targets is wider than the server's use of it. A ValidatingAdmissionPolicy narrows it. Only its
+//! effect shows whether it is in force: the probe is a dry run of a write that it must refuse.
 
 use std::{
     sync::Arc,

@@ -113,10 +113,11 @@ impl OwnershipPatcher {
     }
 }
 
-/// The patch that makes the recipients own the count, and this server only if there are none; `None` if it is so already.
+/// The patch that makes the recipients own the count, and this server only if there are none; `None` if it is so
+/// already.
 ///
-/// It addresses entries by their place, so it tests that each one that it touches is still the one that was read. It does
-/// not test the resource version, which every status write changes.
+/// It addresses entries by their place, so it tests that each one that it touches is still the one that was read. It
+/// does not test the resource version, which every status write changes.
 ///
 /// A recipient that has applied since it was last seen decides for itself: the next event shows its new state.
 fn patch(entries: &[ManagedFieldsEntry], kind: &TargetKind, recipients: &[Recipient]) -> Option<Patch> {
@@ -150,8 +151,8 @@ fn patch(entries: &[ManagedFieldsEntry], kind: &TargetKind, recipients: &[Recipi
     (!operations.is_empty()).then_some(Patch(operations))
 }
 
-/// The removal of our own entries, from the last to the first, as each removal moves those behind it. What we write holds
-/// nothing but the count.
+/// The removal of our own entries, from the last to the first, as each removal moves those behind it. What we write
+/// holds nothing but the count.
 fn remove_ours(entries: &[ManagedFieldsEntry], kind: &TargetKind) -> Vec<PatchOperation> {
     let only = kind.replicas.only();
     let is_ours = |entry: &ManagedFieldsEntry| {

@@ -1,7 +1,7 @@
 //! Publishes a volume's files as the real kubelet does.
 //!
-//! The volume contains links `name -> ..data/name`, and `..data` is a link to the folder of one generation. A change of that
-//! link changes all files at once. Programs that reload their certificates must handle this.
+//! The volume contains links `name -> ..data/name`, and `..data` is a link to the folder of one generation. A change of
+//! that link changes all files at once. Programs that reload their certificates must handle this.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};

@@ -114,8 +114,8 @@ async fn environment(source: &Source, container: &Container) -> Result<BTreeMap<
     Ok(environment)
 }
 
-/// Writes a kubeconfig in place of the in-cluster configuration, because a process without a container cannot have its paths
-/// and variables.
+/// Writes a kubeconfig in place of the in-cluster configuration, because a process without a container cannot have its
+/// paths and variables.
 fn account_kubeconfig(context: &Context, source: &Source, folder: &Path, account: &Path) -> Result<PathBuf> {
     let authority = fs::read_to_string(account.join("ca.crt")).context("the service account's volume lacks ca.crt")?;
     let user = json!({"tokenFile": account.join("token")});

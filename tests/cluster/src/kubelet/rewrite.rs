@@ -16,7 +16,8 @@ pub(super) struct Rewrites {
 }
 
 impl Rewrites {
-    /// Rewrites a value that is as a whole a path or an address: `PATH`, `--flag=PATH`, `[::]:PORT`, `--flag=:PORT` and the like.
+    /// Rewrites a value that is as a whole a path or an address: `PATH`, `--flag=PATH`, `[::]:PORT`, `--flag=:PORT` and
+    /// the like.
     pub(super) fn apply(&self, value: &str) -> String {
         let (flag, rest) = split_flag(value);
         let service = self.services.get(rest).map(ToString::to_string);

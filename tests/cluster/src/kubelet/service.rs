@@ -29,8 +29,8 @@ impl<'a> Address<'a> {
     }
 }
 
-/// Finds a pod for each address of a Service in the words of a command line and the values of variables. Addresses without a
-/// ready pod are left out: the caller's connection fails, as in a cluster.
+/// Finds a pod for each address of a Service in the words of a command line and the values of variables. Addresses
+/// without a ready pod are left out: the caller's connection fails, as in a cluster.
 pub(super) async fn addresses(
     context: &Context,
     words: impl Iterator<Item = &String>,

@@ -135,7 +135,8 @@ impl Workshop {
             self.compile(".", CONTROL_PLANE)?;
         }
         let (link, partial) = (self.folder.join(tool.name()), self.folder.join("link.partial").join(tool.name()));
-        // The program acts according to its name, so the link must have the right name before it is asked for its version.
+        // The program acts according to its name, so the link must have the right name before it is asked for its
+        // version.
         fs::create_dir_all(self.folder.join("link.partial"))?;
         let _ = fs::remove_file(&partial);
         symlink(self.folder.join(CONTROL_PLANE), &partial)?;

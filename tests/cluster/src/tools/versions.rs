@@ -59,8 +59,8 @@ pub(super) fn pinned(tool: Tool) -> &'static str {
         .unwrap_or_default()
 }
 
-/// The start of every version that fits. Kubernetes, etcd and kwok change behaviour with minor versions, the other tools only
-/// with major versions.
+/// The start of every version that fits. Kubernetes, etcd and kwok change behaviour with minor versions, the other
+/// tools only with major versions.
 fn series(tool: Tool) -> String {
     if tool == Tool::Promtool {
         return PROMTOOL_SERIES.to_owned();

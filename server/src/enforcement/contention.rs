@@ -1,4 +1,4 @@
-//! Contention for a count: which actor keeps undoing corrections, and how fast to go on correcting then.
+//! What makes a target contested: an actor that keeps undoing corrections, or an autoscaler. And the pace of corrections.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -103,6 +103,30 @@ impl Contention {
             _ => Duration::ZERO,
         }
     }
+}
+
+/// What contests the count of a target: an autoscaler, or an actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contested {
+    /// For programs.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// What contests the count, and what to do about it. Corrections continue in either case.
+pub fn contested(autoscaler: Option<&str>, contention: &Contention, now: Timestamp) -> Option<Contested> {
+    if let Some(autoscaler) = autoscaler {
+        let message = format!(
+            "HorizontalPodAutoscaler {autoscaler} scales this target too: delete either it or this ReplicaCount"
+        );
+        return Some(Contested { reason: reasons::AUTOSCALED, message });
+    }
+    let opponent = contention.opponent(now)?;
+    let message = format!(
+        "{opponent} keeps changing the count: leave it out of what {opponent} writes, or delete this ReplicaCount"
+    );
+    Some(Contested { reason: reasons::REPEATED_DRIFT, message })
 }
 
 /// The time between two moments; zero if the clock was set back.

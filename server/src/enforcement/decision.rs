@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     appliers::{Appliers, Recipient},
     assessment::Assessment,
-    contention::Contention,
+    contention::{Contention, Contested},
 };
 use crate::resources::{Change, Drift, ReplicaCountState, TargetKind};
 
@@ -66,15 +66,6 @@ pub struct GiveBack {
     pub recipients: Vec<Recipient>,
     /// How long to wait, after failures.
     pub after: Duration,
-}
-
-/// What else decides the count of a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contested {
-    /// For programs.
-    pub reason: &'static str,
-    /// For people.
-    pub message: String,
 }
 
 /// Events to write about one target.

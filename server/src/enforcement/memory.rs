@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::{
     appliers::Appliers,
     assessment::LastCorrection,
-    contention::Contention,
-    decision::{Contested, Decision},
+    contention::{Contention, Contested},
+    decision::Decision,
     history::History,
     observation::{Now, Observation},
     writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},

@@ -8,14 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::{
     appliers::Appliers,
     assessment::{Assessment, LastCorrection, assess, effective_count},
-    contention::Contention,
-    decision::{Contested, Correction, Decision, GiveBack, PendingEvents},
+    contention::{Contention, contested},
+    decision::{Correction, Decision, GiveBack, PendingEvents},
     memory::{Memory, Started},
     observation::{Now, Observation},
 };
 use crate::{
     index::KindState,
-    resources::{Change, Drift, TargetState, Writer, conditions::reasons},
+    resources::{Change, Drift, TargetState, Writer},
 };
 
 /// The name of an actor that left no trace.
@@ -47,13 +47,13 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
         }
     }
 
-    // 4. Does somebody keep undoing corrections?
+    // 4. Is the count contested, by an actor that keeps undoing corrections or by an autoscaler?
     if let Some(drift) = &decision.drift {
         let before = decision.contention.as_ref().unwrap_or(&memory.contention);
         decision.contention = Some(before.with_drift(&drift.manager, drift.at.0));
     }
     let contention = decision.contention.as_ref().unwrap_or(&memory.contention);
-    decision.contested = contested(observation, contention, now.wall);
+    decision.contested = contested(observation.autoscaler.as_deref(), contention, now.wall);
     decision.requeue_after = earliest(override_ends_in(observation, now.wall), contention.ends_in(now.wall));
 
     // 5. Which write puts the desired state in place, and when?
@@ -141,21 +141,6 @@ fn is_own_write(target: &TargetState, memory: &Memory) -> bool {
 fn ended_drift(memory: &Memory, now: Timestamp) -> Option<Drift> {
     let drift = memory.history.open_drift()?.clone();
     Some(Drift { corrected_at: Some(MicroTime(now)), ..drift })
-}
-
-/// What else decides the count, and what to do about it.
-fn contested(observation: &Observation, contention: &Contention, now: Timestamp) -> Option<Contested> {
-    if let Some(autoscaler) = &observation.autoscaler {
-        let message = format!(
-            "HorizontalPodAutoscaler {autoscaler} scales this target too: delete either it or this ReplicaCount"
-        );
-        return Some(Contested { reason: reasons::AUTOSCALED, message });
-    }
-    let opponent = contention.opponent(now)?;
-    let message = format!(
-        "{opponent} keeps changing the count: leave it out of what {opponent} writes, or delete this ReplicaCount"
-    );
-    Some(Contested { reason: reasons::REPEATED_DRIFT, message })
 }
 
 /// How long the next correction has to wait, after failures or after many corrections within a minute.

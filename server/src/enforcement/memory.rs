@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use tokio::time::Instant;
-
 use super::{
     appliers::Appliers,
     assessment::LastCorrection,
     contention::{Contention, Contested},
     decision::Decision,
+    failure::{Failure, correction_backoff, ownership_backoff},
     history::History,
     observation::{Now, Observation},
     writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
@@ -18,15 +16,6 @@ use crate::resources::{
     ReplicaCountStatus, Uid,
     conditions::{CONTESTED, reasons, statuses},
 };
-
-/// The bounds of the pause after a failed correction. It doubles with each failure, and jitter adds up to its length
-/// again, so that many targets do not come back at once. An API server that comes back is used within twice the
-/// maximum.
-const CORRECTION_PAUSE: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(2500));
-
-/// The bounds of the pause after a failed patch of ownership. It doubles with each failure. The refusal may last, and
-/// nothing but the next server-side apply suffers from it.
-const OWNERSHIP_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5 * 60));
 
 /// How many statuses without an answer are remembered. Retries are seconds apart and most send the same status.
 const MAX_UNANSWERED: usize = 4;
@@ -80,18 +69,6 @@ pub enum Started {
     Scale(i32),
     /// The `ReplicaCount` is being deleted.
     Unset,
-}
-
-/// Writes that failed in a row.
-#[derive(Debug)]
-pub struct Failure {
-    /// How many there were.
-    pub attempts: u32,
-    /// Why the last one failed.
-    pub error: String,
-    /// When to try again. Events do not make it sooner.
-    pub retry_at: Instant,
-    backoff: ExponentialBackoff,
 }
 
 /// What there is to remember.
@@ -262,32 +239,6 @@ impl Memory {
             self.appliers = Appliers::of(&self.stored);
         }
     }
-}
-
-impl Failure {
-    fn next(before: Option<Box<Self>>, error: &str, backoff: fn() -> ExponentialBackoff, now: Instant) -> Box<Self> {
-        let first = || Box::new(Self { attempts: 0, error: String::new(), retry_at: now, backoff: backoff() });
-        let mut failure = before.unwrap_or_else(first);
-        failure.attempts = failure.attempts.saturating_add(1);
-        failure.error = error.to_owned();
-        failure.retry_at = now + failure.backoff.next().unwrap_or_default();
-        failure
-    }
-
-    /// The time until the next attempt.
-    pub fn pause(&self, now: Instant) -> Duration {
-        self.retry_at.saturating_duration_since(now)
-    }
-}
-
-fn correction_backoff() -> ExponentialBackoff {
-    let (min, max) = CORRECTION_PAUSE;
-    ExponentialBuilder::new().with_min_delay(min).with_max_delay(max).without_max_times().with_jitter().build()
-}
-
-fn ownership_backoff() -> ExponentialBackoff {
-    let (min, max) = OWNERSHIP_PAUSE;
-    ExponentialBuilder::new().with_min_delay(min).with_max_delay(max).without_max_times().build()
 }
 
 /// The contention that a status shows.

@@ -10,7 +10,7 @@
 //!   * [`assessment`]: what the state calls for
 //!   * [`contention`], [`appliers`], [`history`]: who else writes the count, and who did
 //!   * [`decision`]: its result
-//! * [`memory`]: what is remembered between two decisions
+//! * [`memory`], [`failure`]: what is remembered between two decisions, and the pause after failed writes
 //! * [`targets`]: all of this for each managed target
 //! * [`workqueue`], [`pace`]: the writes that wait, and how many are under way
 //! * [`writes`]: the requests to the API server
@@ -22,6 +22,7 @@ mod contention;
 mod context;
 mod decision;
 mod executor;
+mod failure;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

@@ -4,17 +4,6 @@ use super::*;
 use crate::enforcement::fixtures::{Managed, at, replica_count, target};
 
 #[test]
-fn pauses_after_failures_double_up_to_their_bound() {
-    let pauses: Vec<_> = correction_backoff().take(40).collect();
-    let (min, max) = CORRECTION_PAUSE;
-    assert!(pauses[0] >= min && pauses[0] <= 2 * min, "{:?}", pauses[0]);
-    assert!(pauses[3] >= 8 * min && pauses[3] <= 16 * min, "{:?}", pauses[3]);
-    assert!(pauses[10..].iter().all(|pause| *pause >= max && *pause <= 2 * max), "{pauses:?}");
-    let pauses: Vec<_> = ownership_backoff().take(10).map(|pause| pause.as_secs()).collect();
-    assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-}
-
-#[test]
 fn a_retry_after_replaces_the_pause() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 7));

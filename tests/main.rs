@@ -57,6 +57,7 @@ mod upgrades;
 // Failures, overload and long runs.
 mod api_server_outages;
 mod api_server_requests;
+mod broken_api_server;
 mod crash_recovery;
 mod endurance;
 mod http2_floods;

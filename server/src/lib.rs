@@ -11,7 +11,8 @@
 //!
 //! A module imports only from those below it:
 //!
-//! * [`run`]: puts the parts together, and stops them in order
+//! * [`run`]: puts the parts together
+//! * `parts`: the parts side by side, and the order in which they stop
 //! * [`args`]: the settings
 //! * [`check`]: the command that calls another server
 //! * `grpc`: the gRPC services
@@ -32,6 +33,7 @@ mod fuzz;
 mod grpc;
 pub mod index;
 pub mod leader;
+mod parts;
 pub mod pki;
 pub mod resources;
 pub mod run;

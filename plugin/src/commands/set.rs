@@ -11,7 +11,7 @@ use crate::{
     args::ConnectionArgs,
     assignment::{self, Assignment, CountSource},
     error::Error,
-    output::Lines,
+    output::{self, Lines, printable},
     session::Session,
     target,
     time::{from_proto, parse_duration, parse_limit, parse_time, to_proto},
@@ -164,7 +164,13 @@ async fn set(
     let name = target::name(&request.target.clone().unwrap_or_default());
     let response = session.answer(session.client.clone().set_replica_count(request.clone())).await;
     let result = match response {
-        Ok(response) => Ok((line(&name, &request, &response), response)),
+        Ok(response) => {
+            response
+                .warnings
+                .iter()
+                .for_each(|warning| output::note(&format!("warning: {name}: {}", printable(warning))));
+            Ok((line(&name, &request, &response), response))
+        }
         Err(error) if request.dry_run => Err(error.into()),
         Err(error) => Err(Error::of_write(error, &name, "set")),
     };

@@ -15,7 +15,10 @@ use std::{
 use clap::ValueEnum;
 use serde::Serialize;
 
-pub(crate) use self::{describe::describe, text::why_not_ready};
+pub(crate) use self::{
+    describe::describe,
+    text::{printable, why_not_ready},
+};
 
 /// Why the output cannot be written.
 #[derive(Debug, thiserror::Error)]

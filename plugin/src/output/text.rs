@@ -9,7 +9,7 @@ use crate::time::{distance, from_proto};
 pub(super) const NONE: &str = "-";
 
 /// Removes control characters from text of others: they could move the cursor or fake a line.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.trim().is_empty() { NONE.to_owned() } else { text }
 }

@@ -66,7 +66,16 @@ pub(super) async fn set(
     let StoredSet { count, old_desired, override_cleared, target } = stored?;
     let snapshot = TargetSnapshot { count: Some(Arc::new(count)), target, ..backend.index.get(&request.key) };
     let replica_count = Some(convert::replica_count(&snapshot, Timestamp::now()));
-    Ok(SetReplicaCountResponse { replica_count, old_desired, override_cleared })
+    let warnings = warnings(backend, &request);
+    Ok(SetReplicaCountResponse { replica_count, old_desired, override_cleared, warnings })
+}
+
+/// What could not be checked. A Set that waited for it would make Sets depend on the least important watch.
+fn warnings(backend: &Backend, request: &SetRequest) -> Vec<String> {
+    let is_unchecked = !request.force && !backend.index.knows_autoscalers();
+    let warning =
+        "HorizontalPodAutoscalers cannot be watched now: the server does not know whether one scales the target";
+    is_unchecked.then(|| warning.to_owned()).into_iter().collect()
 }
 
 fn audit(caller: &Identity, request: &SetRequest, stored: &Result<StoredSet, Error>) {

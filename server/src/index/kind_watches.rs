@@ -57,6 +57,7 @@ pub(crate) async fn run(index: Arc<Index>, client: Client, namespace: Option<Str
                     let has_ended = watch.id() == ended.id();
                     if has_ended {
                         index.set_kind(kind, KindState::Unlisted);
+                        index.watches.end(&WatchSource::Targets(kind.clone()));
                     }
                     !has_ended
                 });

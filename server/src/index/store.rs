@@ -9,7 +9,7 @@ use super::{
     autoscalers::AutoscalerKey,
     snapshot::{KindState, TargetSnapshot, now},
     state::IndexState,
-    sync_state::SyncState,
+    sync_state::{MAX_SILENCE, SyncState},
     watch_source::WatchSource,
 };
 use crate::{
@@ -50,14 +50,15 @@ impl Index {
     pub(crate) fn new(watches: Watches) -> Self {
         Self {
             state: Mutex::default(),
-            sync_state: SyncState::new(WatchSource::always().collect()),
+            sync_state: SyncState::new(WatchSource::permanent().collect()),
             kinds_in_use: watch::Sender::default(),
             subscribers: broadcast::Sender::new(SUBSCRIBER_BACKLOG),
             watches,
         }
     }
 
-    /// Whether every permanent watch has delivered its first list, or the API server has refused it.
+    /// Whether the index knows what it can know: the first list of the `ReplicaCount` objects, and of every other
+    /// permanent watch, unless that one fails or is refused.
     pub(crate) fn is_synced(&self) -> bool {
         self.sync_state.is_synced()
     }
@@ -78,9 +79,20 @@ impl Index {
         self.sync_state.reaches(version, within).await
     }
 
-    /// A watch that has been failing for a while, if there is one.
-    pub(crate) fn stalled(&self) -> Option<WatchSource> {
-        self.sync_state.stalled()
+    /// Whether the watch of the `ReplicaCount` objects has been failing for a while.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.sync_state.is_stalled()
+    }
+
+    /// Whether the watch of the `ReplicaCount` objects has heard nothing for too long, and the changes of that.
+    pub(crate) fn is_blind(&self) -> watch::Receiver<bool> {
+        self.sync_state.blind.subscribe()
+    }
+
+    /// Whether the index knows all autoscalers, as far as it can tell.
+    pub(crate) fn knows_autoscalers(&self) -> bool {
+        let source = WatchSource::Autoscalers;
+        self.sync_state.has_list(&source) && self.watches.silence(&source) < MAX_SILENCE
     }
 
     /// The kinds that a `ReplicaCount` names, and their changes.

@@ -8,7 +8,7 @@ use kube::{
     core::{DeserializeGuard, DynamicObject, DynamicResourceScope, NamespaceResourceScope},
     runtime::watcher::InitialListStrategy,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
 use super::{
@@ -16,12 +16,13 @@ use super::{
     protobuf,
     snapshot::{KindState, Unavailable},
     store::Index,
+    watch_deadlines::with_deadlines,
     watch_loop::{self, WatchHandler, log_unusable, read_guarded},
     watch_source::WatchSource,
 };
 use crate::resources::{
-    ReplicaCount, ReplicaCountState, Target, TargetKey, TargetKind, TargetState, key_of, parse_resource_version,
-    reasons,
+    ReplicaCount, ReplicaCountState, Target, TargetKey, TargetKind, TargetState, api_errors::RepeatedRefusal, key_of,
+    parse_resource_version, reasons,
 };
 
 /// The pause after a refusal. A missing right or definition can be added at any time.
@@ -38,6 +39,7 @@ pub(super) async fn watch_targets(
     kind: &Arc<TargetKind>,
 ) -> Unavailable {
     let source = WatchSource::Targets(kind.group_kind.clone());
+    let client = &with_deadlines(client.clone(), &index.watches, &source);
     if kind.is_in_apps() {
         let read =
             |target: Target, kind: &TargetKind| Some((key_of(&target.metadata, &kind.group_kind)?, target.state));
@@ -56,6 +58,7 @@ pub(super) async fn watch_targets(
 /// Watches the `ReplicaCount` objects for as long as it is polled. The server cannot work without them, so a refusal
 /// counts as a failure.
 pub(crate) async fn watch_replica_counts(index: Arc<Index>, client: Client, namespace: Option<String>) {
+    let client = with_deadlines(client, &index.watches, &WatchSource::ReplicaCounts);
     let api = api_of_type(&client, namespace.as_deref());
     loop {
         let handler = ReplicaCountHandler { index: &index, api: api.clone(), version: 0 };
@@ -66,22 +69,29 @@ pub(crate) async fn watch_replica_counts(index: Arc<Index>, client: Client, name
     }
 }
 
-/// Watches the autoscalers for as long as it is polled. While the API server refuses it, the index knows none.
+/// Watches the autoscalers for as long as it is polled. While the API server refuses it, the index knows none. While the
+/// watch fails in another way, the index keeps those that it knows.
 pub(crate) async fn watch_autoscalers(index: Arc<Index>, client: Client, namespace: Option<String>) {
+    let client = with_deadlines(client, &index.watches, &WatchSource::Autoscalers);
     let api = api_of_type(&client, namespace.as_deref());
     let handler = AutoscalerHandler { index: &index };
+    let mut refusals = RepeatedRefusal::default();
     let mut is_logged = false;
     loop {
+        let began = Instant::now();
         let refusal = watch_loop::run(&index, &WatchSource::Autoscalers, api.clone(), handler).await;
-        if !is_logged {
-            warn!(
-                problem = refusal.message,
-                "HorizontalPodAutoscalers cannot be watched: Sets are not checked for them"
-            );
-            is_logged = true;
+        if began.elapsed() > RETRY {
+            // It worked until now.
+            refusals.clear();
         }
-        handler.forget(index.autoscalers());
-        index.sync_state.mark_synced(&WatchSource::Autoscalers);
+        if refusals.is_repeated(Instant::now()) {
+            if !std::mem::replace(&mut is_logged, true) {
+                let problem = refusal.message;
+                warn!(problem, "HorizontalPodAutoscalers cannot be watched: Sets are not checked for them");
+            }
+            handler.forget(index.autoscalers());
+            index.sync_state.record_refusal(&WatchSource::Autoscalers);
+        }
         sleep(RETRY).await;
     }
 }

@@ -25,9 +25,6 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest pause after a failure. The server uses an API server that has come back within this time.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// The length of one watch request, in seconds. kube gives up a request without events 5 s after this time.
-const WATCH_SECONDS: u32 = 60;
-
 /// An object that can be watched.
 pub(super) trait Object: kube::Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static {}
 
@@ -69,10 +66,21 @@ pub(super) async fn run<K: Object, H: WatchHandler<K>>(
 ) -> Unavailable {
     let mut missing = BTreeSet::new();
     let mut lists = H::LISTS;
+    let mut is_listing = false;
     let mut events = watch(&api, lists.clone());
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => missing = handler.begin_list().await,
+            // kube's watcher begins again without an error when the API server ends a watch, even within a list.
+            Ok(Event::Init) if is_listing => {
+                index.watches.failed(source);
+                warn!(%source, "the list took longer than a watch lasts, reading it in pages");
+                (is_listing, lists) = (false, InitialListStrategy::ListWatch);
+                events = watch(&api, lists.clone());
+            }
+            Ok(Event::Init) => {
+                missing = handler.begin_list().await;
+                is_listing = true;
+            }
             Ok(Event::InitApply(object)) => {
                 if let Some(key) = handler.apply(object, true) {
                     missing.remove(&key);
@@ -82,7 +90,8 @@ pub(super) async fn run<K: Object, H: WatchHandler<K>>(
             Ok(Event::Delete(object)) => handler.delete(object),
             Ok(Event::InitDone) => {
                 handler.complete_list(std::mem::take(&mut missing));
-                index.sync_state.mark_synced(source);
+                is_listing = false;
+                index.sync_state.record_list(source);
                 index.watches.listed(source);
                 info!(%source, "listed");
             }
@@ -93,6 +102,7 @@ pub(super) async fn run<K: Object, H: WatchHandler<K>>(
             }
             Err(error) => {
                 index.watches.failed(source);
+                is_listing = false;
                 if let Some(refusal) = refusal(&error) {
                     return refusal;
                 }
@@ -113,7 +123,7 @@ fn watch<K: Object>(api: &Api<K>, lists: InitialListStrategy) -> BoxStream<'stat
         .with_max_delay(BACKOFF_MAX)
         .with_jitter()
         .without_max_times();
-    let config = watcher::Config { initial_list_strategy: lists, ..watcher::Config::default().timeout(WATCH_SECONDS) };
+    let config = watcher::Config { initial_list_strategy: lists, ..watcher::Config::default() };
     watcher::watcher(api.clone(), config).backoff(ExponentialBackoff::from(backoff)).boxed()
 }
 

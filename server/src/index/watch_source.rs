@@ -16,8 +16,10 @@ pub enum WatchSource {
 }
 
 impl WatchSource {
-    /// The sources of the permanent watches.
-    pub(super) fn always() -> impl Iterator<Item = Self> {
+    /// The sources of the permanent watches, which every replica has from its start to its end. Only the
+    /// [`ReplicaCounts`](Self::ReplicaCounts) are essential: if another one fails, what depends on it says so, and the
+    /// rest goes on.
+    pub(super) fn permanent() -> impl Iterator<Item = Self> {
         kinds_always_watched().map(Self::Targets).chain([Self::ReplicaCounts, Self::Autoscalers])
     }
 }

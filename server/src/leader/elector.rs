@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::{
     calls::{Failure, call, changes},
     leadership::{Holding, Leadership},
-    lease::{self, ObservedLease, RENEW_DEADLINE, RETRY},
+    lease::{self, LEASE_DURATION, ObservedLease, RENEW_DEADLINE, RETRY},
 };
 use crate::{
     resources::api_errors,
@@ -50,6 +50,8 @@ pub(crate) struct Elector {
     holding: watch::Sender<Option<Holding>>,
     terms: u64,
     metrics: Arc<Metrics>,
+    /// Whether this replica is blind: it does not know what to enforce, so it does not lead.
+    blind: watch::Receiver<bool>,
     /// Whether the latest call failed.
     failing: bool,
 }
@@ -67,7 +69,7 @@ enum Attempt {
 }
 
 impl Elector {
-    /// A candidate with a unique name: a restarted container is another candidate.
+    /// A candidate with a unique name: a restarted container is another candidate. It does not lead while it is `blind`.
     ///
     /// # Errors
     ///
@@ -77,6 +79,7 @@ impl Elector {
         args: &LeaseArgs,
         pod: &PodArgs,
         metrics: Arc<Metrics>,
+        blind: watch::Receiver<bool>,
     ) -> Result<(Self, Leadership)> {
         let namespace = &pod.pod_namespace;
         ensure!(!namespace.is_empty(), "LEASE needs POD_NAMESPACE: the namespace that the Lease is in");
@@ -89,6 +92,7 @@ impl Elector {
             holding: sender,
             terms: 0,
             metrics,
+            blind,
             failing: false,
         };
         Ok((elector, Leadership { holding: receiver }))
@@ -99,6 +103,10 @@ impl Elector {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         stop.run_until_cancelled(self.elect()).await;
         self.publish(None);
+        self.try_release().await;
+    }
+
+    async fn try_release(&mut self) {
         match timeout(RELEASE_TIMEOUT, self.release()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(error = telemetry::chain(&error), "lease not released: it runs out by itself"),
@@ -113,8 +121,24 @@ impl Elector {
             info!(lease = self.name, identity = self.identity, "leading");
             self.hold(sent).await;
             self.publish(None);
+            if *self.blind.borrow() {
+                self.hand_over().await;
+            }
             warn!(lease = self.name, holder = self.observed.holder(), "no longer leading");
         }
+    }
+
+    /// Releases the Lease in the middle of a run. Writes that are under way end first, or use up the reserve of a term.
+    async fn hand_over(&mut self) {
+        warn!(lease = self.name, "handing over: the watch of ReplicaCounts hears nothing from the API server");
+        sleep(LEASE_DURATION.saturating_sub(RENEW_DEADLINE)).await;
+        self.try_release().await;
+    }
+
+    /// Waits while this replica is blind.
+    async fn sees(&mut self) {
+        // The channel cannot close, because the index owns the sender.
+        let _ = self.blind.wait_for(|is_blind| !is_blind).await;
     }
 
     fn publish(&self, holding: Option<Holding>) {
@@ -126,6 +150,7 @@ impl Elector {
     async fn acquire(&mut self) -> Instant {
         let mut changes = pin!(changes(self.leases.clone(), self.name.clone()));
         loop {
+            self.sees().await;
             if let Attempt::Held(sent) = self.attempt().await {
                 return sent;
             }
@@ -150,12 +175,17 @@ impl Elector {
         }
     }
 
-    /// Renews the Lease until no renewal has been stored for too long, or another replica holds it.
+    /// Renews the Lease until no renewal has been stored for too long, another replica holds it, or this one is blind.
     async fn hold(&mut self, mut sent: Instant) {
+        let mut blind = self.blind.clone();
         loop {
             let until = sent + RENEW_DEADLINE;
             self.publish(Some(Holding { term: self.terms, until: Some(until) }));
-            match timeout_at(until, self.renew(sent)).await {
+            let renewed = tokio::select! {
+                renewed = timeout_at(until, self.renew(sent)) => renewed,
+                Ok(_) = blind.wait_for(|is_blind| *is_blind) => return,
+            };
+            match renewed {
                 // An answer that arrives after the deadline does not extend this term: the elector begins a new one.
                 Ok(Some(renewed)) if Instant::now() < until => sent = renewed,
                 _ => return,

@@ -188,6 +188,28 @@ async fn a_follower_leaves_the_lease_alone_when_it_stops() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_blind_leader_hands_over_once_and_does_not_lead_until_it_sees() {
+    let api_server = FakeApiServer::default();
+    let first = Replica::start(&api_server, "one");
+    let term = first.leads(AT_ONCE).await.unwrap();
+    let second = Replica::start(&api_server, "two");
+    sleep(LEASE_DURATION).await;
+    first.blind.send_replace(true);
+    term.ends().await;
+    let reserve = LEASE_DURATION - RENEW_DEADLINE;
+    assert!(second.leads(reserve - AT_ONCE).await.is_none(), "a write of the first one may be under way");
+    second.leads(AT_ONCE * 2).await.unwrap();
+    second.blind.send_replace(true);
+    sleep(LEASE_DURATION * 4).await;
+    assert!(!first.is_leading() && !second.is_leading(), "nobody leads if all are blind");
+    assert_eq!(spec(&api_server).lease_transitions, Some(1), "the Lease does not go back and forth");
+    first.blind.send_replace(false);
+    first.leads(LONGEST_RETRY + AT_ONCE).await.unwrap();
+    sleep(LEASE_DURATION * 2).await;
+    assert!(first.is_leading() && !second.is_leading());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_was_suspended_for_long_notices_it_before_it_acts() {
     let api_server = FakeApiServer::default();
     let replica = Replica::start(&api_server, "one");

@@ -19,11 +19,16 @@ use tower::{BoxError, Service, ServiceBuilder, retry::RetryLayer};
 
 use crate::resources::FIELD_MANAGER;
 
-/// TCP keepalive finds out within 30 s that an API server has vanished: 15 s of silence, then three probes 5 s apart.
-/// Nothing else can: a watch may be silent for long.
+/// TCP keepalive finds out within 30 s that an API server has vanished: 15 s of silence, then three probes 5 s apart. A
+/// watch may be silent for longer.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
+
+/// How long sent data may stay without an acknowledgement (`TCP_USER_TIMEOUT`). TCP keepalive does not run meanwhile, and
+/// Linux repeats the data for 15 minutes.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// The most retries of a request that the API server refuses for now (429, 503, 504). kubectl retries those too.
 const RETRIES: u32 = 3;
@@ -86,6 +91,8 @@ pub fn builder(
     connector.set_keepalive(Some(KEEPALIVE_AFTER));
     connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     connector.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    #[cfg(target_os = "linux")]
+    connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     connector.set_connect_timeout(config.connect_timeout);
     let connector = config.rustls_https_connector_with_connector(connector)?;
     let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new()).build(connector);

@@ -27,13 +27,16 @@ pub(crate) struct Readiness {
     index: Arc<Index>,
     /// When the API server answered last.
     reached: Arc<Mutex<Option<Instant>>>,
+    /// Cancelled once the server has a certificate, so that it serves calls.
+    certified: CancellationToken,
     draining: CancellationToken,
 }
 
 impl Readiness {
-    /// Not ready until [`Readiness::watch`] has reached the API server; never again once `draining` is cancelled.
-    pub(crate) fn new(index: Arc<Index>, draining: CancellationToken) -> Self {
-        Self { index, reached: Arc::default(), draining }
+    /// Not ready until `certified` is cancelled and [`Readiness::watch`] has reached the API server; never again once
+    /// `draining` is cancelled.
+    pub(crate) fn new(index: Arc<Index>, certified: CancellationToken, draining: CancellationToken) -> Self {
+        Self { index, reached: Arc::default(), certified, draining }
     }
 
     /// Why this replica is not ready; `None` if it is.
@@ -41,10 +44,14 @@ impl Readiness {
         let reached = *self.reached.lock();
         if self.draining.is_cancelled() {
             Some("stopping")
+        } else if !self.certified.is_cancelled() {
+            Some("the server has no certificate yet")
         } else if !self.index.is_synced() {
             Some("the watches have not synced")
-        } else if self.index.stalled().is_some() {
-            Some("a watch of the API server fails")
+        } else if *self.index.is_blind().borrow() {
+            Some("the watch of ReplicaCounts hears nothing from the API server")
+        } else if self.index.is_stalled() {
+            Some("the watch of ReplicaCounts fails")
         } else if reached.is_none_or(|reached| reached.elapsed() > LATELY) {
             Some("the API server is out of reach")
         } else {

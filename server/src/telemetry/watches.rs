@@ -1,21 +1,35 @@
 //! Metrics of the watches that fill the index.
 
-use std::fmt::Display;
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display},
+    sync::Arc,
+    time::Duration,
+};
 
+use parking_lot::Mutex;
 use prometheus_client::{
-    metrics::{counter::Counter, family::Family},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, counter::Counter, family::Family, gauge::ConstGauge},
     registry::Registry,
 };
+use tokio::time::Instant;
 
 /// Counts by kind. There are few: the kinds that the API server serves and a `ReplicaCount` names.
 type ByWatch = Family<[(&'static str, String); 1], Counter>;
 
-/// Counts the lists and failures of watches. Clones share the counts.
+/// Counts the lists and failures of watches, and measures their silence. Clones share the values.
 #[derive(Clone, Debug, Default)]
 pub struct Watches {
     lists: ByWatch,
     failures: ByWatch,
+    silence: Silence,
 }
+
+/// When each watch heard from the API server last.
+#[derive(Clone, Debug, Default)]
+struct Silence(Arc<Mutex<BTreeMap<String, Instant>>>);
 
 impl Watches {
     /// Registers the metrics.
@@ -31,6 +45,7 @@ impl Watches {
             "Lists and watches that failed or were refused, and are retried",
             watches.failures.clone(),
         );
+        registry.register_collector(Box::new(watches.silence.clone()));
         watches
     }
 
@@ -44,5 +59,67 @@ impl Watches {
     /// Counts a failed list or watch.
     pub(crate) fn failed(&self, watch: &impl Display) {
         self.failures.get_or_create(&[("watch", watch.to_string())]).inc();
+    }
+
+    /// Starts the measurement of a watch's silence, unless it is measured already.
+    pub(crate) fn begin(&self, watch: &impl Display) {
+        self.silence.0.lock().entry(watch.to_string()).or_insert_with(Instant::now);
+    }
+
+    /// Records that a watch heard something: an event, a bookmark or a page of a list.
+    pub(crate) fn heard(&self, watch: &str) {
+        if let Some(last) = self.silence.0.lock().get_mut(watch) {
+            *last = Instant::now();
+        }
+    }
+
+    /// Ends the measurement of a watch that is no longer needed.
+    pub(crate) fn end(&self, watch: &impl Display) {
+        self.silence.0.lock().remove(&watch.to_string());
+    }
+
+    /// How long a watch has heard nothing; zero if it is not measured.
+    pub(crate) fn silence(&self, watch: &impl Display) -> Duration {
+        self.silence.0.lock().get(&watch.to_string()).map_or(Duration::ZERO, Instant::elapsed)
+    }
+
+    /// The watches that have heard nothing for some time.
+    pub(crate) fn silent_for(&self, time: Duration) -> Vec<String> {
+        let heard = self.silence.0.lock();
+        heard.iter().filter(|(_, last)| last.elapsed() >= time).map(|(watch, _)| watch.clone()).collect()
+    }
+}
+
+impl Collector for Silence {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let help = "For how long a watch has heard nothing from the API server: no event, bookmark or page of a list.";
+        let mut metric = encoder.encode_descriptor("watch_silent_seconds", help, None, MetricType::Gauge)?;
+        for (watch, last) in self.0.lock().iter() {
+            let labels = [("watch", watch.as_str())];
+            ConstGauge::new(last.elapsed().as_secs_f64()).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_grows_until_something_is_heard_and_ends_with_the_watch() {
+        let watches = Watches::default();
+        watches.heard("Rollout.argoproj.io");
+        assert_eq!(watches.silence(&"Rollout.argoproj.io"), Duration::ZERO, "it is not measured");
+        watches.begin(&"ReplicaCount");
+        watches.begin(&"Deployment.apps");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        watches.begin(&"ReplicaCount");
+        watches.heard("Deployment.apps");
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(watches.silence(&"ReplicaCount"), Duration::from_secs(90));
+        assert_eq!(watches.silent_for(Duration::from_secs(90)), ["ReplicaCount"]);
+        watches.end(&"ReplicaCount");
+        assert!(watches.silent_for(Duration::from_secs(90)).is_empty());
     }
 }

@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use arc_swap::ArcSwap;
+use backon::{BackoffBuilder, ExponentialBuilder};
 use kube::runtime::events::EventType;
 use rustls::ServerConfig;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{info, warn};
 
 use super::files::{Error, Files, PemBundle, ServerCertificate};
@@ -18,6 +19,9 @@ use crate::{
 
 /// How often the certificate is read. A Secret's volume swaps a symlink, which file watches miss.
 const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The pause after the first failure to load it at the start. It grows up to [`INTERVAL`].
+const MIN_PAUSE: Duration = Duration::from_millis(200);
 
 /// The longest time that reading it may take: a managed one needs the API server.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,10 +63,41 @@ impl Credentials {
         events: PodEvents,
         metrics: Arc<Metrics>,
     ) -> Result<Self, anyhow::Error> {
-        let first = source.read(None).await?;
-        let checked = source.check(&first)?;
+        let first = source.read_first().await?;
+        Ok(Self::new(source, first, events, metrics))
+    }
+
+    /// Loads the certificate as soon as that is possible: a managed one needs the API server, which may start later.
+    pub(crate) async fn wait_until_loaded(source: PemSource, events: PodEvents, metrics: Arc<Metrics>) -> Self {
+        let pauses = ExponentialBuilder::new().with_min_delay(MIN_PAUSE).with_max_delay(INTERVAL).without_max_times();
+        let mut pauses = pauses.build();
+        let mut is_reported = false;
+        let first = loop {
+            let read = timeout(TIMEOUT, source.read_first()).await;
+            match read.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}"))) {
+                Ok(first) => break first,
+                Err(error) => {
+                    metrics.certificate_failures.inc();
+                    if !std::mem::replace(&mut is_reported, true) {
+                        let error = telemetry::chain(error.as_ref());
+                        warn!(error, "the certificate cannot be loaded, trying again: no call is served until then");
+                    }
+                }
+            }
+            sleep(pauses.next().unwrap_or(INTERVAL)).await;
+        };
+        info!(expires = first.1.expires, "certificate loaded");
+        Self::new(source, first, events, metrics)
+    }
+
+    fn new(
+        source: PemSource,
+        (first, checked): (ReadCertificate, ServerCertificate),
+        events: PodEvents,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         metrics.certificate_expiry.set(checked.expires as f64);
-        Ok(Self { source, current: ArcSwap::new(checked.config), events, metrics, first })
+        Self { source, current: ArcSwap::new(checked.config), events, metrics, first }
     }
 
     /// The configuration for the next connection.
@@ -138,6 +173,12 @@ impl PemSource {
                 Ok(ReadCertificate { pem, managed: Some(certificate) })
             }
         }
+    }
+
+    async fn read_first(&self) -> Result<(ReadCertificate, ServerCertificate), anyhow::Error> {
+        let first = self.read(None).await?;
+        let checked = self.check(&first)?;
+        Ok((first, checked))
     }
 
     fn check(&self, read: &ReadCertificate) -> Result<ServerCertificate, Error> {

@@ -14,7 +14,9 @@
 //! * [`Namespace`]: a test's own namespace, with conditions to wait for.
 //! * [`User`], [`StandaloneServer`], [`installation`], [`two_replicas`]: other users, and other ways to run the server.
 //! * [`application`], [`SetRequests`], [`CertificateRotation`], [`HangingWebhook`]: what tests do to a namespace.
+//!   [`ApiProxy`]: what they do to the API server's answers.
 
+mod api_proxy;
 pub mod application;
 mod channel;
 pub mod chart;
@@ -36,6 +38,7 @@ pub mod two_replicas;
 mod user;
 mod webhook;
 
+pub use api_proxy::{ApiProxy, Fault};
 pub use channel::{Certificate, connect, dial, dial_with_endpoint, handshake, served_certificate};
 pub use constants::{PATIENCE, ROOT};
 pub use grpcurl::Refusal;

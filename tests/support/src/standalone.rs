@@ -28,6 +28,30 @@ impl TestCluster {
         self.start_standalone(self.command(release::program("replica-count-manager")?), flags)
     }
 
+    /// Starts a server that finds the API server by a kubeconfig file of its own.
+    pub fn standalone_with_kubeconfig(
+        &self,
+        kubeconfig: &Path,
+        flags: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<StandaloneServer> {
+        let mut server = self.command(release::program("replica-count-manager")?);
+        server.env("KUBECONFIG", kubeconfig);
+        self.start_standalone(server, flags)
+    }
+
+    /// As [`standalone_with_kubeconfig`](Self::standalone_with_kubeconfig), in a network namespace.
+    pub fn standalone_in_network(
+        &self,
+        network: &str,
+        kubeconfig: &Path,
+        flags: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<StandaloneServer> {
+        let mut server = self.command("ip");
+        server.args(["netns", "exec", network]).arg(release::program("replica-count-manager")?);
+        server.env("KUBECONFIG", kubeconfig);
+        self.start_standalone(server, flags)
+    }
+
     /// Starts a server with a limit of open files (`ulimit -n`).
     pub fn standalone_with_file_limit(
         &self,

@@ -16,7 +16,7 @@ fn parse(line: &str) -> Result<SetArgs, ErrorKind> {
 
 fn response(desired: i32, old_desired: Option<i32>) -> SetReplicaCountResponse {
     let replica_count = Some(ReplicaCount { desired: Some(desired), ..ReplicaCount::default() });
-    SetReplicaCountResponse { replica_count, old_desired, override_cleared: false }
+    SetReplicaCountResponse { replica_count, old_desired, override_cleared: false, warnings: Vec::new() }
 }
 
 #[test]

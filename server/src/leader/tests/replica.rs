@@ -23,6 +23,7 @@ pub struct Replica {
     pub network: watch::Sender<Network>,
     pub leadership: Leadership,
     pub stop: CancellationToken,
+    pub blind: watch::Sender<bool>,
     pub metrics: Arc<Metrics>,
     pub elector: JoinHandle<()>,
 }
@@ -35,10 +36,11 @@ impl Replica {
         let pod = PodArgs { pod_name, pod_namespace, ..PodArgs::default() };
         let metrics = Arc::<Metrics>::default();
         let client = api_server.client(network.subscribe());
-        let (elector, leadership) = Elector::new(client, &args, &pod, metrics.clone()).unwrap();
+        let blind = watch::Sender::new(false);
+        let (elector, leadership) = Elector::new(client, &args, &pod, metrics.clone(), blind.subscribe()).unwrap();
         let stop = CancellationToken::new();
         let elector = tokio::spawn(elector.run(stop.clone()));
-        Self { network, leadership, stop, metrics, elector }
+        Self { network, leadership, stop, blind, metrics, elector }
     }
 
     pub async fn leads(&self, within: Duration) -> Option<Term> {

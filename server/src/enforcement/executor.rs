@@ -7,8 +7,11 @@ mod dispatch;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt, stream};
-use tokio::{task::JoinError, time::timeout};
+use futures::{FutureExt, Stream, StreamExt, stream};
+use tokio::{
+    task::{JoinError, unconstrained},
+    time::{Instant, sleep_until, timeout},
+};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -16,8 +19,10 @@ use tracing::{info, warn};
 use super::{
     context::{Context, OwnershipMode},
     decision::{Decision, PendingEvents},
+    failure_log::FailureLog,
+    lane::Lane,
     observation::Now,
-    pace::SLOW,
+    pace::{CORRECTIONS, OTHERS, SLOW, UNBOUNDED},
     targets::ManagedTargets,
     workqueue::WorkQueue,
     writes::{Announcer, CorrectionAnswer, Corrector, OwnershipAnswer, OwnershipPatcher, StatusAnswer, StatusWriter},
@@ -31,6 +36,9 @@ use crate::{
 
 /// How long the last writes may take when the server stops. Another replica starts only after that.
 const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// How many states are observed at once before timers are handled, so that writes start in between.
+const STATES_AT_ONCE: usize = 64;
 
 /// Enforces whenever this replica leads and the index has synced, until the token is cancelled or a write panics: then
 /// the process should restart. All writes have ended when it returns.
@@ -64,9 +72,10 @@ struct Executor {
     requeues: WorkQueue<()>,
     corrections: WorkQueue<Answered<CorrectionAnswer>>,
     corrector: Corrector,
-    /// The targets whose status may have changed, or that have Events to write. The answer is `None` if only Events
-    /// were written.
-    statuses: WorkQueue<Answered<Option<StatusAnswer>>>,
+    /// The targets whose status may have changed.
+    statuses: WorkQueue<Answered<StatusAnswer>>,
+    /// The targets that have Events to write. The answer is whether all were written.
+    announcements: WorkQueue<bool>,
     events: HashMap<TargetKey, PendingEvents>,
     announcer: Announcer,
     status_writer: StatusWriter,
@@ -74,6 +83,7 @@ struct Executor {
     ownership: WorkQueue<Answered<OwnershipAnswer>>,
     /// `None` if this server keeps the ownership of what it corrects.
     ownership_patcher: Option<OwnershipPatcher>,
+    failures: FailureLog,
 }
 
 impl Executor {
@@ -83,17 +93,19 @@ impl Executor {
         Self {
             term,
             max_replicas,
-            targets: ManagedTargets::new(metrics.managed.clone(), metrics.contested.clone()),
+            targets: ManagedTargets::new(&metrics),
             metrics,
-            requeues: WorkQueue::new(SLOW),
-            corrections: WorkQueue::new(SLOW),
+            requeues: WorkQueue::new(SLOW, UNBOUNDED),
+            corrections: WorkQueue::new(SLOW, CORRECTIONS),
             corrector: Corrector::new(client.clone()),
-            statuses: WorkQueue::new(SLOW),
+            statuses: WorkQueue::new(SLOW, OTHERS),
+            announcements: WorkQueue::new(SLOW, OTHERS),
             events: HashMap::new(),
             announcer: Announcer::new(client.clone()),
             status_writer: StatusWriter::new(client),
-            ownership: WorkQueue::new(SLOW),
+            ownership: WorkQueue::new(SLOW, OTHERS),
             ownership_patcher: Some(patcher).filter(|_| ownership == OwnershipMode::GiveBack),
+            failures: FailureLog::default(),
         }
     }
 
@@ -120,6 +132,7 @@ impl Executor {
     async fn give_up(&mut self) {
         self.corrections.shutdown().await;
         self.statuses.shutdown().await;
+        self.announcements.shutdown().await;
         self.ownership.shutdown().await;
         self.targets.clear();
         self.metrics.queue.set(0, None);
@@ -131,7 +144,9 @@ impl Executor {
         stop: &CancellationToken,
     ) -> Result<(), JoinError> {
         loop {
+            self.reconcile_due(&mut events);
             self.start_writes();
+            let window_ends = self.failures.ends_at();
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 Some(snapshot) = events.next() => self.observe(snapshot),
@@ -141,15 +156,38 @@ impl Executor {
                 ended = self.statuses.next() => if let Some(ended) = ended {
                     self.take_status(ended?);
                 },
+                ended = self.announcements.next() => if let Some(ended) = ended {
+                    self.take_announcement(ended?);
+                },
                 ended = self.ownership.next() => if let Some(ended) = ended {
                     self.take_ownership(ended?);
                 },
-                _ = self.requeues.next() => {
-                    while let Some(key) = self.requeues.take(|_| true) {
-                        self.reconcile(key, Now::read());
+                _ = self.requeues.next() => {}
+                () = sleep_until(window_ends.unwrap_or_else(Instant::now)), if window_ends.is_some() => {
+                    if let Some(more) = self.failures.begin_window() {
+                        warn!(more, "further writes failed: lines about them were left out");
                     }
                 }
             }
+        }
+    }
+
+    /// Decides about the targets whose timer has run. Whatever the index has taken in comes first, so that no decision is
+    /// about the past.
+    fn reconcile_due(&mut self, events: &mut (impl Stream<Item = TargetSnapshot> + Unpin)) {
+        if self.requeues.len() == 0 {
+            return;
+        }
+        for _ in 0..STATES_AT_ONCE {
+            let Some(Some(snapshot)) = unconstrained(events.next()).now_or_never() else {
+                while let Some((key, _)) = self.requeues.take(|_| true) {
+                    let now = Now::read();
+                    let decision = self.targets.reconcile_in_time(&key, now);
+                    self.follow_up(key, decision);
+                }
+                return;
+            };
+            self.observe(snapshot);
         }
     }
 
@@ -158,7 +196,9 @@ impl Executor {
         loop {
             self.corrections.clear();
             self.start_statuses();
+            self.start_announcements();
             let (corrections, statuses) = (self.corrections.in_flight() > 0, self.statuses.in_flight() > 0);
+            let announcements = self.announcements.in_flight() > 0;
             tokio::select! {
                 ended = self.corrections.next(), if corrections => match ended {
                     Some(Ok(ended)) => self.take_correction(ended),
@@ -167,6 +207,11 @@ impl Executor {
                 },
                 ended = self.statuses.next(), if statuses => match ended {
                     Some(Ok(ended)) => self.take_status(ended),
+                    Some(Err(_)) => return,
+                    None => {}
+                },
+                ended = self.announcements.next(), if announcements => match ended {
+                    Some(Ok(ended)) => self.take_announcement(ended),
                     Some(Err(_)) => return,
                     None => {}
                 },
@@ -184,22 +229,32 @@ impl Executor {
 
     /// Decides about a target once, and queues what follows.
     fn reconcile(&mut self, key: TargetKey, now: Now) {
-        let Some(decision) = self.targets.reconcile(&key, now) else { return };
-        self.report(&key, &decision);
+        let decision = self.targets.reconcile(&key, now);
+        self.follow_up(key, decision);
+    }
+
+    fn follow_up(&mut self, key: TargetKey, decision: Option<Decision>) {
+        let (Some(decision), Some(target)) = (decision, self.targets.get_mut(&key)) else { return };
+        let memory = &target.memory;
         if decision.correct.is_some() {
-            self.corrections.add(key.clone());
+            self.corrections.add(key.clone(), memory.correction_lane());
         }
         if let Some(give_back) = &decision.give_back
             && self.ownership_patcher.as_ref().is_some_and(|patcher| patcher.is_allowed(&key.kind))
         {
-            self.ownership.add_after(key.clone(), give_back.after);
+            self.ownership.add_after(key.clone(), memory.ownership_lane(), give_back.after);
         }
         if let Some(after) = decision.requeue_after {
-            self.requeues.add_after(key.clone(), after);
+            self.requeues.add_after(key.clone(), Lane::Healthy, after);
         }
-        if decision.status || !decision.events.is_empty() {
-            self.statuses.add(key.clone());
+        if decision.status {
+            self.statuses.add(key.clone(), memory.status_lane());
         }
+        if !decision.events.is_empty() {
+            let is_failing = target.announced.as_ref().is_some_and(|announced| announced.is_failing);
+            self.announcements.add(key.clone(), Lane::of(is_failing));
+        }
+        self.report(&key, &decision);
         if !decision.events.is_empty() {
             self.events.entry(key).or_default().merge(decision.events);
         }

@@ -1,45 +1,134 @@
-//! Writes that failed in a row, and the growing pause before the next attempt.
+//! Writes that failed in a row: whose fault it is, and the growing pause before the next attempt.
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
-/// The bounds of the pause after a failed correction. It doubles with each failure, and jitter adds up to its length
-/// again, so that many targets do not come back at once. An API server that comes back is used within twice the
-/// maximum.
-const CORRECTION_PAUSE: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(2500));
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The API server is away or busy. Other targets fail for the same reason.
+    ApiServer,
+    /// Nothing was answered in time. Most likely a webhook for this object hangs.
+    NoAnswer,
+    /// This object was refused: by RBAC, a schema, an admission policy, a quota or a webhook.
+    Refused,
+}
 
-/// The bounds of the pause after a failed patch of ownership. It doubles with each failure. The refusal may last, and
-/// nothing but the next server-side apply suffers from it.
-const OWNERSHIP_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5 * 60));
+impl Cause {
+    /// The cause of an error of kube's client.
+    pub fn of(error: &kube::Error) -> Self {
+        let kube::Error::Api(status) = error else { return Self::ApiServer };
+        // A webhook chooses the code of its denial. The API server answers 500 for one that it cannot call.
+        let is_webhook =
+            status.message.starts_with("admission webhook ") || status.message.contains("failed calling webhook");
+        match status.code {
+            _ if is_webhook => Self::Refused,
+            // 401 is about our own credentials, and 409 about the moment.
+            401 | 409 | 429 | 500.. => Self::ApiServer,
+            _ => Self::Refused,
+        }
+    }
+
+    /// Whether the failure is about this target, and says nothing of others.
+    pub fn is_of_target(self) -> bool {
+        self != Self::ApiServer
+    }
+}
+
+/// The pauses after failed writes of one sort. They double with each failure.
+#[derive(Debug)]
+pub struct Pauses {
+    first: Duration,
+    /// The longest pause if the API server is away or busy.
+    api_server: Duration,
+    /// The longest pause after no answer.
+    no_answer: Duration,
+    /// The longest pause after a refusal.
+    refused: Duration,
+    /// Whether up to the length of the pause is added again at random, so that many targets do not come back at once.
+    has_jitter: bool,
+}
+
+/// After a failed correction. All of them get jitter.
+///
+/// An API server that comes back is used within 5 s, and one that hung within a minute. A refusal is likely to last, and
+/// each attempt costs the API server and its webhooks a request: once what refused is gone, the count is in place
+/// within 5 minutes. A new spec of the `ReplicaCount` does not wait.
+pub const CORRECTION_PAUSES: Pauses = Pauses {
+    first: Duration::from_millis(25),
+    api_server: Duration::from_millis(2500),
+    no_answer: Duration::from_secs(30),
+    refused: Duration::from_secs(150),
+    has_jitter: true,
+};
+
+/// After a failed status write: a status may be late, and must not be in the way.
+pub const STATUS_PAUSES: Pauses = Pauses {
+    first: Duration::from_secs(5),
+    api_server: Duration::from_secs(5),
+    no_answer: Duration::from_secs(60),
+    refused: Duration::from_secs(5 * 60),
+    has_jitter: false,
+};
+
+/// After a status write that met a newer object for the second time and more often. Somebody writes the `ReplicaCount`
+/// without end, and each attempt costs two requests.
+pub const CONFLICT_PAUSES: Pauses = Pauses {
+    first: Duration::from_millis(500),
+    api_server: Duration::from_secs(60),
+    no_answer: Duration::from_secs(60),
+    refused: Duration::from_secs(60),
+    has_jitter: false,
+};
+
+/// After a failed patch of ownership. Nothing but the next server-side apply suffers from it.
+pub const OWNERSHIP_PAUSES: Pauses = Pauses {
+    first: Duration::from_secs(2),
+    api_server: Duration::from_secs(5 * 60),
+    no_answer: Duration::from_secs(5 * 60),
+    refused: Duration::from_secs(5 * 60),
+    has_jitter: false,
+};
+
+impl Pauses {
+    /// The pause after a number of failures in a row.
+    fn after(&self, cause: Cause, failures: u32) -> Duration {
+        let max = match cause {
+            Cause::ApiServer => self.api_server,
+            Cause::NoAnswer => self.no_answer,
+            Cause::Refused => self.refused,
+        };
+        let doubled = self.first.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
+        let pause = doubled.min(max);
+        if self.has_jitter { pause.mul_f64(1.0 + fastrand::f64()) } else { pause }
+    }
+}
 
 /// Writes that failed in a row.
 #[derive(Debug)]
 pub struct Failure {
     /// How many there were.
     pub attempts: u32,
+    /// How many of them were about this target. An outage of the API server does not lengthen their pauses.
+    of_target: u32,
     /// Why the last one failed.
     pub error: String,
+    /// Whose fault that was.
+    pub cause: Cause,
     /// When to try again. Events do not make it sooner.
     pub retry_at: Instant,
-    backoff: ExponentialBackoff,
 }
 
 impl Failure {
     /// The failures after one more, and when to try again.
-    pub fn next(
-        before: Option<Box<Self>>,
-        error: &str,
-        backoff: fn() -> ExponentialBackoff,
-        now: Instant,
-    ) -> Box<Self> {
-        let first = || Box::new(Self { attempts: 0, error: String::new(), retry_at: now, backoff: backoff() });
-        let mut failure = before.unwrap_or_else(first);
-        failure.attempts = failure.attempts.saturating_add(1);
-        failure.error = error.to_owned();
-        failure.retry_at = now + failure.backoff.next().unwrap_or_default();
-        failure
+    pub fn next(before: Option<&Self>, cause: Cause, error: &str, pauses: &Pauses, now: Instant) -> Box<Self> {
+        let (attempts, of_target) = before.map_or((0, 0), |before| (before.attempts, before.of_target));
+        let attempts = attempts.saturating_add(1);
+        let of_target = of_target.saturating_add(cause.is_of_target().into());
+        let failures = if cause.is_of_target() { of_target } else { attempts };
+        let retry_at = now + pauses.after(cause, failures);
+        Box::new(Self { attempts, of_target, error: error.to_owned(), cause, retry_at })
     }
 
     /// The time until the next attempt.
@@ -48,30 +137,89 @@ impl Failure {
     }
 }
 
-/// The pauses after failed corrections.
-pub fn correction_backoff() -> ExponentialBackoff {
-    let (min, max) = CORRECTION_PAUSE;
-    ExponentialBuilder::new().with_min_delay(min).with_max_delay(max).without_max_times().with_jitter().build()
-}
-
-/// The pauses after failed patches of ownership.
-pub fn ownership_backoff() -> ExponentialBackoff {
-    let (min, max) = OWNERSHIP_PAUSE;
-    ExponentialBuilder::new().with_min_delay(min).with_max_delay(max).without_max_times().build()
-}
-
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
+
     use super::*;
 
     #[test]
     fn pauses_after_failures_double_up_to_their_bound() {
-        let pauses: Vec<_> = correction_backoff().take(40).collect();
-        let (min, max) = CORRECTION_PAUSE;
+        let pauses: Vec<_> = (1..=40).map(|failures| CORRECTION_PAUSES.after(Cause::ApiServer, failures)).collect();
+        let (min, max) = (CORRECTION_PAUSES.first, CORRECTION_PAUSES.api_server);
         assert!(pauses[0] >= min && pauses[0] <= 2 * min, "{:?}", pauses[0]);
         assert!(pauses[3] >= 8 * min && pauses[3] <= 16 * min, "{:?}", pauses[3]);
         assert!(pauses[10..].iter().all(|pause| *pause >= max && *pause <= 2 * max), "{pauses:?}");
-        let pauses: Vec<_> = ownership_backoff().take(10).map(|pause| pause.as_secs()).collect();
+        let pauses: Vec<_> =
+            (1..=10).map(|failures| OWNERSHIP_PAUSES.after(Cause::ApiServer, failures).as_secs()).collect();
         assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+    }
+
+    #[test]
+    fn a_lasting_refusal_is_tried_every_few_minutes() {
+        struct Row {
+            name: &'static str,
+            causes: Vec<Cause>,
+            attempts: u32,
+            at_least: u64,
+            at_most: u64,
+        }
+        let start = Instant::now();
+        for Row { name, causes, attempts, at_least, at_most } in [
+            Row { name: "refused", causes: vec![Cause::Refused; 20], attempts: 20, at_least: 150, at_most: 300 },
+            Row { name: "no answer", causes: vec![Cause::NoAnswer; 20], attempts: 20, at_least: 30, at_most: 60 },
+            Row {
+                name: "one kind and the other",
+                causes: [Cause::NoAnswer, Cause::Refused].repeat(10),
+                attempts: 20,
+                at_least: 150,
+                at_most: 300,
+            },
+            Row {
+                name: "the first refusal after an outage of the API server",
+                causes: [vec![Cause::ApiServer; 1000], vec![Cause::Refused]].concat(),
+                attempts: 1001,
+                at_least: 0,
+                at_most: 1,
+            },
+            Row {
+                name: "the API server is away after refusals",
+                causes: [vec![Cause::Refused; 20], vec![Cause::ApiServer]].concat(),
+                attempts: 21,
+                at_least: 2,
+                at_most: 5,
+            },
+        ] {
+            let next = |before: Option<Box<Failure>>, cause: &Cause| {
+                Some(Failure::next(before.as_deref(), *cause, "no", &CORRECTION_PAUSES, start))
+            };
+            let failure = causes.iter().fold(None, next).unwrap();
+            let pause = failure.pause(start);
+            assert_eq!((failure.attempts, failure.cause), (attempts, *causes.last().unwrap()), "{name}");
+            assert!(pause.as_secs() >= at_least && pause <= Duration::from_secs(at_most), "{name}: {pause:?}");
+        }
+    }
+
+    #[test]
+    fn every_answer_has_a_cause() {
+        let denied = "admission webhook \"x.example.com\" denied the request: no";
+        let uncalled = "Internal error occurred: failed calling webhook \"x.example.com\": context deadline exceeded";
+        for (name, code, message, expected) in [
+            ("missing right", 403, "deployments.apps \"web\" is forbidden: User cannot patch", Cause::Refused),
+            ("not found", 404, "deployments.apps \"web\" not found", Cause::Refused),
+            ("invalid", 422, "Deployment.apps \"web\" is invalid", Cause::Refused),
+            ("a webhook's denial", 403, denied, Cause::Refused),
+            ("a webhook's denial as an overload", 429, denied, Cause::Refused),
+            ("a webhook that cannot be called", 500, uncalled, Cause::Refused),
+            ("credentials", 401, "Unauthorized", Cause::ApiServer),
+            ("conflict", 409, "the object has been modified", Cause::ApiServer),
+            ("too many requests", 429, "try again later", Cause::ApiServer),
+            ("etcd", 500, "etcdserver: leader changed", Cause::ApiServer),
+            ("unavailable", 503, "the server is currently unable to handle the request", Cause::ApiServer),
+        ] {
+            let status = Status::failure(message, "").with_code(code);
+            assert_eq!(Cause::of(&kube::Error::Api(status.boxed())), expected, "{name}");
+        }
+        assert_eq!(Cause::of(&kube::Error::LinesCodecMaxLineLengthExceeded), Cause::ApiServer, "no answer at all");
     }
 }

@@ -179,6 +179,12 @@ impl Managed {
 
     /// A timer: decides again.
     pub fn decide(&mut self, second: i64) -> Decision {
+        self.observation.at = at(second);
+        self.reconcile(second)
+    }
+
+    /// Decides about the state that was observed last.
+    pub fn reconcile(&mut self, second: i64) -> Decision {
         let now = self.now(second);
         let decision = reconcile(&self.observation, &self.memory, now);
         self.memory.record(Record::Decision(&decision, &self.observation), now);
@@ -218,7 +224,7 @@ impl Managed {
     pub fn answer(&mut self, second: i64, answer: CorrectionAnswer) -> Decision {
         let now = self.now(second);
         self.memory.record(Record::Correction(&answer), now);
-        self.decide(second)
+        self.reconcile(second)
     }
 
     /// The answer to a status write.
@@ -231,7 +237,7 @@ impl Managed {
     pub fn answer_ownership(&mut self, second: i64, answer: OwnershipAnswer) -> Decision {
         let now = self.now(second);
         self.memory.record(Record::Ownership(&answer), now);
-        self.decide(second)
+        self.reconcile(second)
     }
 
     /// The status, as it would be sent.

@@ -49,6 +49,11 @@ impl History {
         self.0.last_drift.as_ref().filter(|drift| drift.corrected_at.is_none())
     }
 
+    /// Whether a count was desired until after a time.
+    pub fn was_desired_after(&self, count: i32, time: Timestamp) -> bool {
+        self.0.changes.iter().any(|change| change.from == Some(count) && change.at.0 >= time)
+    }
+
     /// Adds a drift.
     pub fn add_drift(&mut self, drift: &Drift) {
         let past = Arc::make_mut(&mut self.0);

@@ -1,13 +1,15 @@
 //! What enforcement remembers of one managed target between two decisions.
 
-use std::{sync::Arc, time::Duration};
+mod pauses;
+
+use std::sync::Arc;
 
 use super::{
     appliers::Appliers,
     assessment::LastCorrection,
     contention::{Contention, Contested},
     decision::Decision,
-    failure::{Failure, correction_backoff, ownership_backoff},
+    failure::{CORRECTION_PAUSES, Failure, OWNERSHIP_PAUSES, STATUS_PAUSES},
     history::History,
     observation::{Now, Observation},
     writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
@@ -48,6 +50,11 @@ pub struct Memory {
     pub last_correction: Option<LastCorrection>,
     /// The failed corrections since the last one that succeeded.
     pub correction_failure: Option<Box<Failure>>,
+    /// Whether the last correction failed because of this target. Unlike the failures, it is remembered until a
+    /// correction succeeds or the spec is new, even if somebody else puts the count back.
+    pub is_failing: bool,
+    /// The resource version of the target that showed the latest drift.
+    pub drift_version: u64,
     /// The first resource version of the target that says something new about its owners: older states predate the
     /// latest patch of ownership.
     pub owners_since: u64,
@@ -55,6 +62,10 @@ pub struct Memory {
     pub ownership_failure: Option<Box<Failure>>,
     /// The status as the API server has it.
     pub stored: Arc<ReplicaCountStatus>,
+    /// The failed status writes since the last one that succeeded.
+    pub status_failure: Option<Box<Failure>>,
+    /// The status writes that met a newer object, until none did for a time.
+    status_conflict: Option<Box<Failure>>,
     /// A resource version of the `ReplicaCount` with that status: the precondition of the next status write.
     pub stored_version: u64,
     /// The statuses that may have been stored: their writes got no answer. All of them have the same precondition, so
@@ -102,8 +113,12 @@ impl Memory {
             is_unset: false,
             last_correction: None,
             correction_failure: None,
+            is_failing: false,
+            drift_version: 0,
             owners_since: 0,
             ownership_failure: None,
+            status_failure: None,
+            status_conflict: None,
             stored: status.clone(),
             stored_version: observation.count.resource_version,
             unanswered: Vec::new(),
@@ -116,15 +131,19 @@ impl Memory {
             Record::Decision(decision, observation) => self.record_decision(decision, observation, now),
             Record::CorrectionStarted(started) => self.correcting = Some(started),
             Record::Correction(answer) => self.record_correction(answer, now),
-            Record::Status(answer) => self.record_status(answer),
+            Record::Status(answer) => self.record_status(answer, now),
             Record::Ownership(answer) => self.record_ownership(answer, now),
         }
     }
 
     fn record_decision(&mut self, decision: &Decision, observation: &Observation, now: Now) {
         let count = &observation.count;
+        if self.is_forgiven(observation) {
+            self.correction_failure = None;
+            self.is_failing = false;
+        }
         self.generation = count.generation;
-        self.desired = count.spec.desired(now.wall);
+        self.desired = count.spec.desired(observation.at);
         if let Some(contention) = &decision.contention {
             self.contention = contention.clone();
         }
@@ -142,6 +161,7 @@ impl Memory {
         }
         if let Some(drift) = &decision.drift {
             self.history.add_drift(drift);
+            self.drift_version = observation.target.as_ref().map_or(0, |target| target.resource_version);
         }
         if decision.ended_drift.is_some() {
             self.history.end_drift(now.wall);
@@ -164,30 +184,36 @@ impl Memory {
             CorrectionAnswer::Scaled { to, version, was_changed } => {
                 self.last_correction = Some(LastCorrection { to: *to, version: *version });
                 self.correction_failure = None;
+                self.is_failing = false;
                 if *was_changed {
                     self.contention.add_correction(now.wall);
                 }
             }
             CorrectionAnswer::Unset => self.is_unset = true,
-            CorrectionAnswer::Failed { error, retry_after } => {
-                let mut failure =
-                    Failure::next(self.correction_failure.take(), error, correction_backoff, now.monotonic);
+            CorrectionAnswer::Failed { cause, error, retry_after } => {
+                let before = self.correction_failure.as_deref();
+                let mut failure = Failure::next(before, *cause, error, &CORRECTION_PAUSES, now.monotonic);
                 if let Some(pause) = retry_after {
-                    failure.retry_at = now.monotonic + *pause;
+                    let retry_at = now.monotonic + *pause;
+                    // A webhook's denial may ask for a retry as well, and must not shorten the pause.
+                    failure.retry_at = if cause.is_of_target() { failure.retry_at.max(retry_at) } else { retry_at };
                 }
+                self.is_failing |= cause.is_of_target();
                 self.correction_failure = Some(failure);
             }
         }
     }
 
-    fn record_status(&mut self, answer: StatusAnswer) {
+    fn record_status(&mut self, answer: StatusAnswer, now: Now) {
         match answer {
             StatusAnswer::Stored { status, version } => {
+                self.status_failure = None;
                 self.adopt(status, version);
                 self.history.share(&self.stored);
             }
             StatusAnswer::Refused { status, version } => {
                 // Another server wrote, or our own write got no answer.
+                self.record_conflict(now);
                 let is_ours = self.unanswered.contains(&status);
                 let is_known = is_ours || *status == *self.stored;
                 self.adopt(status, version);
@@ -197,7 +223,9 @@ impl Memory {
                     self.take_over();
                 }
             }
-            StatusAnswer::Failed { status } => {
+            StatusAnswer::Failed { cause, error, status } => {
+                let before = self.status_failure.as_deref();
+                self.status_failure = Some(Failure::next(before, cause, &error, &STATUS_PAUSES, now.monotonic));
                 self.unanswered.extend(status.filter(|status| !self.unanswered.contains(status)));
                 let surplus = self.unanswered.len().saturating_sub(MAX_UNANSWERED);
                 self.unanswered.drain(..surplus);
@@ -214,15 +242,11 @@ impl Memory {
                 None
             }
             OwnershipAnswer::Impossible => None,
-            OwnershipAnswer::Failed { error } => {
-                Some(Failure::next(self.ownership_failure.take(), error, ownership_backoff, now.monotonic))
+            OwnershipAnswer::Failed { cause, error } => {
+                let before = self.ownership_failure.as_deref();
+                Some(Failure::next(before, *cause, error, &OWNERSHIP_PAUSES, now.monotonic))
             }
         };
-    }
-
-    /// The time until ownership may be given back, after failures.
-    pub fn ownership_pause(&self, now: Now) -> Duration {
-        self.ownership_failure.as_ref().map(|failure| failure.pause(now.monotonic)).unwrap_or_default()
     }
 
     fn adopt(&mut self, status: Arc<ReplicaCountStatus>, version: u64) {

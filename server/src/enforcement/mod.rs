@@ -11,11 +11,14 @@
 //!   * [`contention`], [`appliers`], [`history`]: who else writes the count, and who did
 //!   * [`decision`]: its result
 //! * [`memory`], [`failure`]: what is remembered between two decisions, and the pause after failed writes
+//! * [`announced`]: which Events were written lately
+//! * [`failure_log`]: which failures get a line in the log
 //! * [`targets`]: all of this for each managed target
-//! * [`workqueue`], [`pace`]: the writes that wait, and how many are under way
+//! * [`workqueue`], [`lane`], [`pace`]: the writes that wait, and how many are under way
 //! * [`writes`]: the requests to the API server
 //! * [`status`]: the status, built when it is sent
 
+mod announced;
 mod appliers;
 mod assessment;
 mod contention;
@@ -23,11 +26,13 @@ mod context;
 mod decision;
 mod executor;
 mod failure;
+mod failure_log;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod fuzz;
 mod history;
+mod lane;
 mod memory;
 mod observation;
 mod pace;

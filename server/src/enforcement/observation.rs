@@ -13,7 +13,7 @@ use crate::{
 /// The time of a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// The wall clock: overrides end by it, and the status shows it.
+    /// The wall clock, which the status shows.
     pub wall: Timestamp,
     /// The monotonic clock: pauses after failures are measured by it.
     pub monotonic: Instant,
@@ -37,7 +37,9 @@ pub struct Observation {
     pub kind: KindState,
     /// The HorizontalPodAutoscaler that scales the target.
     pub autoscaler: Option<Arc<str>>,
-    /// When the index took in this state.
+    /// The time as of which this is the latest state. It is when the index took it in, or later: once a timer has run and
+    /// all states of before were seen. Overrides end by this time, so that the end of one is never decided while a later
+    /// spec waits to be seen.
     pub at: Timestamp,
     /// The largest count that the server enforces, in replicas.
     pub max_replicas: i32,

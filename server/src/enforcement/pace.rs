@@ -4,20 +4,28 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many corrections are under way that are not slow: enough to keep an API server busy.
-pub const MAX_CORRECTIONS: usize = 64;
+use super::lane::{LaneBound, LaneBounds};
 
-/// When a correction counts as slow: something hangs, such as a webhook. It then takes no place from healthy ones.
+/// When a write counts as slow: something hangs, such as a webhook. It then takes no place from healthy ones.
 pub const SLOW: Duration = Duration::from_secs(1);
 
-/// How many corrections are under way in all. Each takes a connection of its own, as kube's connector speaks HTTP/1.1.
-pub const MAX_IN_FLIGHT: usize = 512;
+/// How many corrections are under way. One namespace has 64 at pace at most, enough to keep an API server busy, and the
+/// rest are for the others. Slow ones keep a connection each, as kube's connector speaks HTTP/1.1. The first write to a
+/// target that hangs is in the healthy lane, and all further ones are in the other.
+pub const CORRECTIONS: LaneBounds = LaneBounds {
+    healthy: LaneBound { at_pace: 80, in_flight: 480 },
+    failing: LaneBound { at_pace: 40, in_flight: usize::MAX },
+};
 
-/// How many status writes, with their Events, are under way at once.
-pub const MAX_STATUSES: usize = 8;
+/// How many status writes, patches of ownership, or writes of Events are under way, each sort for itself: they pass
+/// other webhooks. One namespace has 8 at most.
+pub const OTHERS: LaneBounds = LaneBounds {
+    healthy: LaneBound { at_pace: 10, in_flight: 40 },
+    failing: LaneBound { at_pace: 4, in_flight: usize::MAX },
+};
 
-/// How many patches of ownership are under way at once. They are apart from the statuses because they pass webhooks.
-pub const MAX_OWNERSHIP: usize = 8;
+/// Decisions take no time.
+pub const UNBOUNDED: LaneBounds = LaneBounds { healthy: LaneBound::NONE, failing: LaneBound::NONE };
 
 /// While more corrections than these are at pace, writes that can wait are held back. Up to this many
 /// corrections run well beside other writes, so a quiet cluster reports without delay.
@@ -54,7 +62,7 @@ mod tests {
             Row { name: "no corrections", corrections: 0, before: 5, after: 5 },
             Row { name: "few corrections", corrections: FEW_CORRECTIONS, before: 5, after: 5 },
             Row { name: "more than few", corrections: FEW_CORRECTIONS + 1, before: 0, after: 1 },
-            Row { name: "as many as there may be", corrections: MAX_CORRECTIONS, before: 0, after: 1 },
+            Row { name: "as many as there may be", corrections: CORRECTIONS.healthy.at_pace, before: 0, after: 1 },
         ] {
             assert_eq!(yielding(row.corrections, Some(since), 5), row.before, "{} before the bound", row.name);
             assert_eq!(yielding(row.corrections, Some(long_ago), 5), row.after, "{} after the bound", row.name);

@@ -21,6 +21,14 @@ use crate::{
 /// The name of an actor that left no trace.
 const UNKNOWN: &str = "unknown";
 
+/// For how long after a change of the desired count a write of the one before may still arrive. The API server ends
+/// requests after 60 s.
+const LATE_WRITE: Duration = Duration::from_secs(2 * 60);
+
+/// How long a timer for the end of an override runs at most. The end is a time of the wall clock, and timers know
+/// nothing of it: somebody may set the clock, and the machine may sleep.
+const CLOCK_CHECK: Duration = Duration::from_secs(60);
+
 /// Decides everything that follows from the latest state of a target.
 ///
 /// It touches no client, no clock and no lock. DESIGN.md explains its steps under "A drift, step by step".
@@ -28,12 +36,12 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     #[cfg(test)]
     tests::count_call();
     // 1. What does the state call for?
-    let assessment = assess(observation, memory.last_correction, now.wall);
+    let assessment = assess(observation, memory.last_correction, observation.at);
     let mut decision = Decision { assessment, ..Decision::default() };
-    let desired = observation.count.spec.desired(now.wall);
+    let desired = observation.count.spec.desired(observation.at);
 
     // 2. Did the desired count or the spec change? Then forget the contention so far.
-    decision.change = change(observation, memory, desired, now.wall);
+    decision.change = change(observation, memory, desired);
     if desired != memory.desired || observation.count.generation != memory.generation {
         decision.contention = Some(Contention::default());
     }
@@ -41,10 +49,13 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     // 3. Who applies the count, and is the state a drift or the end of one?
     if let Some(target) = &observation.target {
         let left_out = observe_appliers(target, memory, &mut decision);
-        decision.drift = desired.and_then(|desired| drift(observation, target, memory, desired, left_out.as_ref()));
+        let drift = |desired| drift(observation, target, memory, desired, left_out.as_ref());
+        decision.drift = desired.and_then(drift);
         if decision.drift.is_none() && desired.is_some() && effective_count(target, memory.last_correction) == desired {
             decision.ended_drift = ended_drift(memory, now.wall);
         }
+    } else if is_corrected_and_gone(observation, memory, desired) {
+        decision.ended_drift = ended_drift(memory, now.wall);
     }
 
     // 4. Is the count contested, by an actor that keeps undoing corrections or by an autoscaler?
@@ -57,7 +68,7 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     decision.requeue_after = earliest(override_ends_in(observation, now.wall), contention.ends_in(now.wall));
 
     // 5. Which write puts the desired state in place, and when?
-    let pause = correction_pause(memory, contention, now);
+    let pause = correction_pause(observation, memory, contention, now);
     let is_deleted = assessment == Assessment::Unset && memory.is_unset;
     if assessment.needs_write() && memory.correcting.is_none() && !is_deleted {
         if pause.is_zero() {
@@ -77,17 +88,17 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
 }
 
 /// The change of the desired count, also when only time has passed.
-fn change(observation: &Observation, memory: &Memory, desired: Option<i32>, now: Timestamp) -> Option<Change> {
+fn change(observation: &Observation, memory: &Memory, desired: Option<i32>) -> Option<Change> {
     let to = desired.filter(|_| desired != memory.desired)?;
     let count = &observation.count;
     let is_by_time = count.generation == memory.generation;
-    let reason = match count.spec.active_override(now) {
+    let reason = match count.spec.active_override(observation.at) {
         _ if is_by_time => "the override ended",
         Some(over) => &over.reason,
         None => &count.spec.reason,
     };
     let by = if is_by_time { String::new() } else { count.set_by.to_string() };
-    Some(Change { from: memory.desired, to, by, reason: reason.to_owned(), at: MicroTime(now) })
+    Some(Change { from: memory.desired, to, by, reason: reason.to_owned(), at: MicroTime(observation.at) })
 }
 
 /// Decides the appliers, and returns the one that has just left the count out.
@@ -114,7 +125,8 @@ fn drift(
 ) -> Option<Drift> {
     let (from, to) = (memory.observed?, target.replicas?);
     let last = target.owners.last();
-    let is_ours = last.map_or_else(|| is_own_write(target, memory), Writer::is_ours);
+    let is_ours =
+        is_own_write(target, memory) || last.is_some_and(Writer::is_ours) && is_own_late_write(observation, memory, to);
     if is_ours || to == from || to == desired {
         return None;
     }
@@ -130,12 +142,27 @@ fn drift(
     })
 }
 
-/// Whether a state without an owner is one that we wrote. Kubernetes records no owner for a 0 written through `/scale`,
-/// and none for the next write through `/scale` either.
+/// Whether a state is one that we wrote: by its resource version, or by the count of the write that is under way.
+/// Kubernetes records no owner for a 0 written through `/scale`, and none for the next write through `/scale` either.
 fn is_own_write(target: &TargetState, memory: &Memory) -> bool {
     let is_last = |last: LastCorrection| last.version == target.resource_version;
     memory.last_correction.is_some_and(is_last)
         || target.replicas.is_some_and(|count| memory.correcting == Some(Started::Scale(count)))
+}
+
+/// Whether a write under our name may be a late one of ours, or of the leader before. Anybody can write under our name,
+/// but we write counts only that were desired a moment ago. In its first state of a term the target may have any count
+/// that the leader before wrote.
+fn is_own_late_write(observation: &Observation, memory: &Memory, count: i32) -> bool {
+    let is_first = memory.target_uid.is_none();
+    let since = observation.at.checked_sub(LATE_WRITE).unwrap_or(Timestamp::MIN);
+    is_first || memory.desired == Some(count) || memory.history.was_desired_after(count, since)
+}
+
+/// Whether the latest drift was corrected before the target was deleted: its state with the count never arrived.
+fn is_corrected_and_gone(observation: &Observation, memory: &Memory, desired: Option<i32>) -> bool {
+    let is_corrected = |last: LastCorrection| last.version > memory.drift_version && Some(last.to) == desired;
+    matches!(observation.kind, KindState::Watched(_)) && memory.last_correction.is_some_and(is_corrected)
 }
 
 fn ended_drift(memory: &Memory, now: Timestamp) -> Option<Drift> {
@@ -144,8 +171,11 @@ fn ended_drift(memory: &Memory, now: Timestamp) -> Option<Drift> {
 }
 
 /// How long the next correction has to wait, after failures or after many corrections within a minute.
-fn correction_pause(memory: &Memory, contention: &Contention, now: Now) -> Duration {
-    let failure = memory.correction_failure.as_ref().map(|failure| failure.pause(now.monotonic));
+///
+/// Events of the target do not shorten a pause, or a program that writes it without end would make a storm.
+fn correction_pause(observation: &Observation, memory: &Memory, contention: &Contention, now: Now) -> Duration {
+    let failure = memory.correction_failure.as_ref().filter(|_| !memory.is_forgiven(observation));
+    let failure = failure.map(|failure| failure.pause(now.monotonic));
     failure.unwrap_or_default().max(contention.pause(now.wall))
 }
 
@@ -178,10 +208,11 @@ fn events(decision: &Decision, memory: &Memory, desired: Option<i32>) -> Pending
     PendingEvents { put_back, contested }
 }
 
-/// The time until the override ends.
+/// The time until the override ends, or until the clock should be looked at again.
 fn override_ends_in(observation: &Observation, now: Timestamp) -> Option<Duration> {
-    let until = observation.count.spec.active_override(now)?.until.0;
-    Some(until.duration_since(now).unsigned_abs())
+    let until = observation.count.spec.active_override(observation.at)?.until.0;
+    let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    Some(left.min(CLOCK_CHECK))
 }
 
 fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {

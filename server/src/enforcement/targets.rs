@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::{
+    announced::Announced,
     assessment::Assessment,
     decision::{Correction, Decision, GiveBack},
     memory::{Memory, Record},
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     index::TargetSnapshot,
     resources::{TargetKey, Uid},
+    telemetry::Metrics,
 };
 
 /// One managed target.
@@ -34,6 +36,9 @@ pub struct ManagedTarget {
     pub is_status_due: bool,
     /// The ownership to give back, by the latest decision.
     pub give_back: Option<GiveBack>,
+    /// The Events that were written, if any were.
+    pub announced: Option<Box<Announced>>,
+    is_counted_as_failing: bool,
 }
 
 impl ManagedTarget {
@@ -46,6 +51,8 @@ impl ManagedTarget {
             correct: None,
             is_status_due: false,
             give_back: None,
+            announced: None,
+            is_counted_as_failing: false,
         }
     }
 
@@ -80,12 +87,15 @@ pub struct ManagedTargets {
     targets: HashMap<TargetKey, Box<ManagedTarget>>,
     managed: Gauge,
     contested: Gauge,
+    failing: Gauge,
 }
 
 impl ManagedTargets {
     /// None yet.
-    pub fn new(managed: Gauge, contested: Gauge) -> Self {
-        Self { targets: HashMap::new(), managed, contested }
+    pub fn new(metrics: &Metrics) -> Self {
+        let Metrics { managed, contested, failing, .. } = metrics;
+        let [managed, contested, failing] = [managed, contested, failing].map(Clone::clone);
+        Self { targets: HashMap::new(), managed, contested, failing }
     }
 
     /// Takes in a new state. Returns whether the target is managed.
@@ -114,6 +124,7 @@ impl ManagedTargets {
         if let Some(target) = self.targets.remove(key) {
             self.managed.dec();
             self.contested.dec_by(target.memory.contested.is_some().into());
+            self.failing.dec_by(target.is_counted_as_failing.into());
         }
     }
 
@@ -127,11 +138,20 @@ impl ManagedTargets {
         self.get_mut(key).filter(|target| target.observation.count.uid == *uid)
     }
 
+    /// Decides about a target after a timer, as [`Self::reconcile`]. All states that the index has taken in were observed.
+    pub fn reconcile_in_time(&mut self, key: &TargetKey, now: Now) -> Option<Decision> {
+        self.targets.get_mut(key)?.observation.at = now.wall;
+        self.reconcile(key, now)
+    }
+
     /// Decides about a target, and remembers the decision; `None` if it is not managed.
     pub fn reconcile(&mut self, key: &TargetKey, now: Now) -> Option<Decision> {
         let target = self.targets.get_mut(key)?;
         let was_contested = target.memory.contested.is_some();
         let decision = target.reconcile(now);
+        let is_failing = target.memory.is_failing;
+        let was_failing = std::mem::replace(&mut target.is_counted_as_failing, is_failing);
+        self.failing.inc_by(i64::from(is_failing) - i64::from(was_failing));
         self.contested.inc_by(i64::from(decision.contested.is_some()) - i64::from(was_contested));
         Some(decision)
     }
@@ -141,6 +161,7 @@ impl ManagedTargets {
         self.targets.clear();
         self.managed.set(0);
         self.contested.set(0);
+        self.failing.set(0);
     }
 }
 

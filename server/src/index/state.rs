@@ -14,7 +14,7 @@ use super::{
     intern::Interner,
     snapshot::{KindState, TargetSnapshot},
 };
-use crate::resources::{GroupKind, ReplicaCountState, TargetKey, TargetKind, TargetState};
+use crate::resources::{GroupKind, ReplicaCountState, TargetKey, TargetKind, TargetState, Uid};
 
 /// Everything that the index knows.
 #[derive(Default)]
@@ -47,9 +47,11 @@ impl IndexState {
         self.replica_counts.contains_key(key)
     }
 
-    /// Stores a target, or removes it.
+    /// Stores a target, or removes it. An older state of the same object changes nothing: a list may be behind a watch.
     pub(super) fn set_target(&mut self, mut key: TargetKey, target: Option<TargetState>) -> TargetKey {
+        let known = self.targets.get(&key).map(|known| (&known.uid, known.resource_version));
         match target {
+            Some(target) if is_older(known, &target.uid, target.resource_version) => {}
             Some(mut target) => {
                 self.interner.intern_key(&mut key);
                 self.interner.intern_target(&mut target);
@@ -67,7 +69,9 @@ impl IndexState {
         count: Option<ReplicaCountState>,
     ) -> (TargetKey, bool) {
         let (was_managed, is_managed) = (self.is_managed(&key), count.is_some());
+        let known = self.replica_counts.get(&key).map(|known| (&known.uid, known.resource_version));
         match count {
+            Some(count) if is_older(known, &count.uid, count.resource_version) => {}
             Some(count) => {
                 self.interner.intern_key(&mut key);
                 self.replica_counts.insert(key.clone(), Arc::new(count));
@@ -174,6 +178,11 @@ impl IndexState {
             }
         })
     }
+}
+
+/// Whether a state is an older one of a known object. One without a resource version is not.
+fn is_older(known: Option<(&Uid, u64)>, uid: &Uid, version: u64) -> bool {
+    known.is_some_and(|(known_uid, known_version)| known_uid == uid && (1..known_version).contains(&version))
 }
 
 fn watched(state: &KindState) -> Option<Arc<TargetKind>> {

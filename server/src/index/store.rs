@@ -289,6 +289,32 @@ mod tests {
     }
 
     #[test]
+    fn an_older_state_of_the_same_object_changes_nothing() {
+        let index = Index::default();
+        let stored = |uid: &str, resource_version| {
+            let state = TargetState { uid: uid.into(), resource_version, ..TargetState::default() };
+            index.set_target(key("a"), Some(state));
+            let count =
+                ReplicaCountState { uid: uid.into(), resource_version, ..ReplicaCountBuilder::new("a").state() };
+            index.set_replica_count(key("a"), Some(count), resource_version);
+            let snapshot = index.get(&key("a"));
+            (snapshot.target.unwrap().resource_version, snapshot.count.unwrap().resource_version)
+        };
+        for (name, uid, version, expected) in [
+            ("the first", "u", 9, 9),
+            ("an older one, which a list is behind with", "u", 8, 9),
+            ("numbers are no texts", "u", 10, 10),
+            ("the same version", "u", 10, 10),
+            ("another object", "v", 7, 7),
+            ("without a version", "v", 0, 0),
+        ] {
+            assert_eq!(stored(uid, version), (expected, expected), "{name}");
+        }
+        index.set_target(key("a"), None);
+        assert!(index.get(&key("a")).target.is_none(), "a deletion has no older state");
+    }
+
+    #[test]
     fn a_list_is_compared_with_all_known_targets_of_its_kind() {
         let index = index();
         let other = TargetKey { kind: TargetKind::apps()[1].group_kind.clone(), ..key("e") };

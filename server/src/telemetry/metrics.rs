@@ -28,6 +28,12 @@ pub struct Metrics {
     pub(crate) corrections: Counter,
     /// Writes to targets that failed.
     pub(crate) correction_failures: Counter,
+    /// Managed targets whose last correction was refused or got no answer.
+    pub(crate) failing: Gauge,
+    /// Status writes that failed.
+    pub(crate) status_failures: Counter,
+    /// Patches of ownership that failed.
+    pub(crate) ownership_failures: Counter,
     /// Seconds from the arrival of a drift's event to the stored correction.
     pub(crate) correction_seconds: Histogram,
     /// 1 while this replica leads.
@@ -84,6 +90,9 @@ impl Default for Metrics {
             queue,
             corrections: add(ours, "corrections", "Counts written to targets"),
             correction_failures: add(ours, "correction_failures", "Writes to targets that failed"),
+            failing: add(ours, "failing_targets", "Managed targets whose last correction was refused or got no answer"),
+            status_failures: add(ours, "status_failures", "Status writes that failed"),
+            ownership_failures: add(ours, "ownership_failures", "Returns of ownership that failed"),
             correction_seconds,
             leader: add(ours, "leader", "Whether this replica corrects and writes statuses"),
             lease_failures: add(ours, "lease_failures", "Calls about the Lease of the leader that failed"),

@@ -10,6 +10,7 @@ use crate::{
     enforcement::{
         assessment::Assessment,
         decision::Correction,
+        failure::Cause,
         fixtures::{Managed, TargetFixture, at, replica_count, target},
         reconcile::earliest,
         writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
@@ -92,6 +93,25 @@ fn the_management_ends_with_an_override_that_says_so() {
 }
 
 #[test]
+fn an_override_ends_by_the_wall_clock_and_only_once_later_specs_are_known() {
+    let over = |end| json!({"replicas": 9, "until": at(end).to_string(), "reason": "sale"});
+    let mut managed = Managed::with(replica_count(1, 1, json!({"replicas": 3, "override": over(1000)}), Value::Null));
+    let decision = managed.see(0, target(10, 9));
+    assert_eq!(decision.requeue_after, Some(Duration::from_secs(60)), "the clock is looked at again before the end");
+    // A state of before the end is handled after it, while a spec with a later end waits.
+    let decision = managed.reconcile(1001);
+    assert_eq!((decision.change, decision.assessment), (None, Assessment::InPlace));
+    assert_eq!(decision.requeue_after, Some(Duration::ZERO), "a timer decides");
+    let decision = managed.set(999, json!({"replicas": 3, "override": over(2000)}));
+    assert_eq!((decision.change, managed.status(1001).changes.len()), (None, 1), "no line of history is wrong");
+    assert_eq!(managed.decide(1001).change, None, "the timer finds the later end");
+    assert_eq!(managed.decide(2000).change.map(|change| (change.from, change.to)), Some((Some(9), 3)));
+    // Somebody sets the clock back.
+    let decision = managed.decide(1500);
+    assert_eq!((decision.assessment, decision.requeue_after), (Assessment::InPlace, Some(Duration::from_secs(60))));
+}
+
+#[test]
 fn the_next_decision_is_due_at_the_earliest_of_three_ends() {
     let over = json!({"replicas": 9, "until": at(60).to_string()});
     let mut managed = Managed::with(replica_count(1, 1, json!({"replicas": 3, "override": over}), Value::Null));
@@ -102,7 +122,11 @@ fn the_next_decision_is_due_at_the_earliest_of_three_ends() {
         managed.see(step, target(11 + step.unsigned_abs() * 2, 7 + i32::try_from(step).unwrap()).scaled_by("helm"));
     }
     assert_eq!(managed.decide(2).requeue_after, Some(Duration::from_secs(600)), "the contention's");
-    let failed = CorrectionAnswer::Failed { error: "no".into(), retry_after: Some(Duration::from_secs(2)) };
+    let failed = CorrectionAnswer::Failed {
+        cause: Cause::ApiServer,
+        error: "no".into(),
+        retry_after: Some(Duration::from_secs(2)),
+    };
     managed.start(2, 3);
     let decision = managed.answer(2, failed);
     assert_eq!((decision.correct, decision.requeue_after), (None, Some(Duration::from_secs(2))), "the pause's");
@@ -114,7 +138,7 @@ fn a_failed_correction_is_tried_again_after_its_pause() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 7).scaled_by("kubectl"));
     managed.start(0, 3);
-    let failed = || CorrectionAnswer::Failed { error: "denied".into(), retry_after: None };
+    let failed = || CorrectionAnswer::Failed { cause: Cause::ApiServer, error: "denied".into(), retry_after: None };
     let decision = managed.answer(0, failed());
     let pause = decision.requeue_after.unwrap();
     assert!(pause >= Duration::from_millis(25) && pause <= Duration::from_millis(50), "{pause:?}");
@@ -139,9 +163,9 @@ fn ownership_is_given_back_once_the_count_is_in_place() {
     let give_back = managed.see(3, echo()).give_back.unwrap();
     assert_eq!(give_back.recipients[0].manager.as_ref(), "helm");
     assert_eq!(give_back.after, Duration::ZERO);
-    let failed = managed.answer_ownership(3, OwnershipAnswer::Failed { error: "busy".into() });
+    let failed = managed.answer_ownership(3, OwnershipAnswer::Failed { cause: Cause::ApiServer, error: "busy".into() });
     assert_eq!(failed.give_back.unwrap().after, Duration::from_secs(2));
-    let again = managed.answer_ownership(5, OwnershipAnswer::Failed { error: "busy".into() });
+    let again = managed.answer_ownership(5, OwnershipAnswer::Failed { cause: Cause::ApiServer, error: "busy".into() });
     assert_eq!(again.give_back.unwrap().after, Duration::from_secs(4));
     assert_eq!(managed.answer_ownership(9, OwnershipAnswer::Given { version: 12 }).give_back, None);
     assert_eq!(managed.see(10, echo()).give_back, None, "that state predates the patch");

@@ -4,7 +4,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    enforcement::fixtures::{at, replica_count, target, watched_deployments},
+    enforcement::{
+        failure::Cause,
+        fixtures::{at, replica_count, target, watched_deployments},
+        writes::CorrectionAnswer,
+    },
     resources::ReplicaCountState,
 };
 
@@ -21,8 +25,9 @@ fn snapshot(name: &str, count: Option<Arc<ReplicaCountState>>, autoscaler: Optio
 
 #[test]
 fn managed_and_contested_targets_are_counted() {
-    let (managed, contested) = (Gauge::default(), Gauge::default());
-    let mut targets = ManagedTargets::new(managed.clone(), contested.clone());
+    let metrics = Metrics::default();
+    let (managed, contested) = (metrics.managed.clone(), metrics.contested.clone());
+    let mut targets = ManagedTargets::new(&metrics);
     let held = || Some(replica_count(1, 1, json!({"replicas": 3}), Value::Null));
     struct Row {
         name: &'static str,
@@ -50,7 +55,7 @@ fn managed_and_contested_targets_are_counted() {
 
 #[test]
 fn a_status_that_somebody_else_wrote_is_written_against() {
-    let mut targets = ManagedTargets::new(Gauge::default(), Gauge::default());
+    let mut targets = ManagedTargets::new(&Metrics::default());
     let count = |version, status| Some(replica_count(version, 1, json!({"replicas": 3}), status));
     let mut write = |count| {
         let event = snapshot("a", count, None);
@@ -72,7 +77,7 @@ fn a_status_that_somebody_else_wrote_is_written_against() {
 
 #[test]
 fn another_replica_count_of_the_same_name_has_another_past() {
-    let mut targets = ManagedTargets::new(Gauge::default(), Gauge::default());
+    let mut targets = ManagedTargets::new(&Metrics::default());
     let mut other = (*replica_count(2, 1, json!({"replicas": 3}), json!({"drifts": 4}))).clone();
     targets.observe(snapshot("a", Some(Arc::new(other.clone())), None), 100);
     let key = snapshot("a", None, None).key;
@@ -81,4 +86,28 @@ fn another_replica_count_of_the_same_name_has_another_past() {
     other.status = Arc::default();
     targets.observe(snapshot("a", Some(Arc::new(other)), None), 100);
     assert_eq!(targets.get_mut(&key).unwrap().memory.stored.drifts, 0);
+}
+
+#[test]
+fn failing_targets_are_counted_until_a_correction_succeeds() {
+    let metrics = Metrics::default();
+    let mut targets = ManagedTargets::new(&metrics);
+    let held = || Some(replica_count(1, 1, json!({"replicas": 3}), Value::Null));
+    let failed = |cause| CorrectionAnswer::Failed { cause, error: "no".into(), retry_after: None };
+    for (name, answer, failing) in [
+        ("the API server is away", failed(Cause::ApiServer), 0),
+        ("refused", failed(Cause::Refused), 1),
+        ("away again", failed(Cause::ApiServer), 1),
+        ("stored", CorrectionAnswer::Scaled { to: 3, version: 11, was_changed: true }, 0),
+        ("no answer", failed(Cause::NoAnswer), 1),
+    ] {
+        let event = snapshot("a", held(), None);
+        let key = event.key.clone();
+        targets.observe(event, 100);
+        targets.get_mut(&key).unwrap().memory.record(Record::Correction(&answer), Now::read());
+        targets.reconcile(&key, Now::read());
+        assert_eq!(metrics.failing.get(), failing, "{name}");
+    }
+    targets.observe(snapshot("a", None, None), 100);
+    assert_eq!(metrics.failing.get(), 0, "it is no longer managed");
 }

@@ -8,7 +8,10 @@ use kube::{
 };
 use tokio::time::timeout;
 
-use super::{super::decision::Correction, scale};
+use super::{
+    super::{decision::Correction, failure::Cause},
+    scale,
+};
 use crate::{
     resources::{ReplicaCount, ReplicaCountState, TargetKey, TargetKind, resource_version},
     telemetry,
@@ -36,6 +39,8 @@ pub enum CorrectionAnswer {
     Unset,
     /// Nothing was written, as far as is known.
     Failed {
+        /// Whose fault it is.
+        cause: Cause,
         /// Why, with all causes.
         error: String,
         /// How long the API server asked to wait.
@@ -66,7 +71,10 @@ impl Corrector {
         match timeout(TIMEOUT, write).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => failed(&error),
-            Err(_) => CorrectionAnswer::Failed { error: format!("no answer within {TIMEOUT:?}"), retry_after: None },
+            Err(_) => {
+                let error = format!("no answer within {TIMEOUT:?}");
+                CorrectionAnswer::Failed { cause: Cause::NoAnswer, error, retry_after: None }
+            }
         }
     }
 
@@ -98,12 +106,13 @@ impl Corrector {
 }
 
 fn failed(error: &kube::Error) -> CorrectionAnswer {
+    let cause = Cause::of(error);
     match error {
         kube::Error::Api(status) => {
             let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
             let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds.into()).min(MAX_RETRY_AFTER));
-            CorrectionAnswer::Failed { error: status.message.clone(), retry_after }
+            CorrectionAnswer::Failed { cause, error: status.message.clone(), retry_after }
         }
-        error => CorrectionAnswer::Failed { error: telemetry::chain(error), retry_after: None },
+        error => CorrectionAnswer::Failed { cause, error: telemetry::chain(error), retry_after: None },
     }
 }

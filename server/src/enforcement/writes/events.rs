@@ -2,20 +2,33 @@
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Client, Resource,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{
+        core::v1::ObjectReference,
+        events::v1::{Event, EventSeries},
+    },
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
+use kube::{
+    Api, Client, Resource,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::super::{decision::PendingEvents, observation::Observation};
+use super::super::{
+    announced::{Announced, Series},
+    decision::PendingEvents,
+    observation::{Now, Observation},
+};
 use crate::{
     resources::{
         FIELD_MANAGER, ReplicaCount, ReplicaCountState, TargetKey,
         conditions::{CONTESTED, reasons},
     },
+    runtime::client::post_params,
     telemetry,
 };
 
@@ -24,6 +37,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest action of an Event, in bytes (events.k8s.io/v1).
 const MAX_ACTION: usize = 128;
+
+/// The longest name of an object, in bytes (RFC 1123 subdomain).
+const MAX_NAME: usize = 253;
 
 /// What Events are about: a target and its `ReplicaCount`.
 #[derive(Clone, Debug)]
@@ -66,48 +82,122 @@ fn reference(api_version: &str, kind: &str, namespace: &str, name: &str) -> Obje
     }
 }
 
+/// An Event to write.
+#[derive(Debug, PartialEq)]
+pub struct EventWrite {
+    reason: &'static str,
+    action: String,
+    note: String,
+    series: Series,
+}
+
+/// The Events to write, of those that are pending. The others are counted.
+pub fn event_writes(events: PendingEvents, announced: &mut Announced, now: Now) -> Vec<EventWrite> {
+    let put_back = events.put_back.map(|(actor, to)| put_back(&actor, to));
+    let contested = events.contested.map(|one| (one.reason, CONTESTED.to_owned(), one.message));
+    let events = put_back.into_iter().chain(contested);
+    let write = |(reason, action, note): (&'static str, String, String)| {
+        let series = announced.add((reason, &action), now)?;
+        Some(EventWrite { reason, action, note, series })
+    };
+    events.filter_map(write).collect()
+}
+
+/// One Event for each actor and desired count. Further ones of the same action are counted on the first, so its note
+/// names nothing that differs between them, such as the count that the actor wrote.
+fn put_back(actor: &str, to: i32) -> (&'static str, String, String) {
+    let action = format!("PutBackTo{to} {actor}");
+    // Bytes count, and a name may have any characters.
+    let action = action.char_indices().take_while(|(index, c)| index + c.len_utf8() <= MAX_ACTION).map(|(_, c)| c);
+    let note = format!("{actor} changed the replica count; put back to {to}");
+    (reasons::REPLICAS_PUT_BACK, action.collect(), note)
+}
+
 /// Writes Events.
 #[derive(Clone)]
 pub struct Announcer {
-    recorder: Recorder,
+    client: Client,
 }
 
 impl Announcer {
     /// Writes with the account of a client.
     pub fn new(client: Client) -> Self {
-        Self { recorder: Recorder::new(client, Reporter::from(FIELD_MANAGER)) }
+        Self { client }
     }
 
-    /// Writes Events. One that cannot be written is lost: the status shows the same.
-    pub async fn announce(&self, key: &TargetKey, regarding: &Regarding, events: PendingEvents) {
+    /// Writes Events. Returns whether all could be written. One that cannot is lost: the status shows the same.
+    pub async fn announce(&self, key: &TargetKey, regarding: &Regarding, events: Vec<EventWrite>) -> bool {
         let write = async {
-            if let Some((actor, to)) = &events.put_back {
-                self.publish(key, regarding, put_back(actor, *to)).await;
+            for event in events {
+                self.write(key, regarding, event).await?;
             }
-            if let Some(contested) = events.contested {
-                self.publish(key, regarding, event(contested.reason, CONTESTED.to_owned(), contested.message)).await;
-            }
+            Ok::<_, kube::Error>(())
         };
-        if timeout(TIMEOUT, write).await.is_err() {
-            debug!(target = %key, "events not written within {TIMEOUT:?}");
+        match timeout(TIMEOUT, write).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                debug!(target = %key, error = telemetry::chain(&error), "event not written");
+                false
+            }
+            Err(_) => {
+                debug!(target = %key, "events not written within {TIMEOUT:?}");
+                false
+            }
         }
     }
 
-    async fn publish(&self, key: &TargetKey, regarding: &Regarding, event: Event) {
-        let event = Event { secondary: Some(regarding.count.clone()), ..event };
-        if let Err(error) = self.recorder.publish(&event, &regarding.target).await {
-            debug!(target = %key, error = telemetry::chain(&error), "event not written");
+    async fn write(&self, key: &TargetKey, regarding: &Regarding, write: EventWrite) -> Result<(), kube::Error> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &key.namespace);
+        let (name, now) = (name(key, write.series.began), MicroTime(Timestamp::now()));
+        if write.series.count > 1 {
+            let series = EventSeries { count: write.series.count, last_observed_time: now.clone() };
+            let patch = Patch::Merge(json!({"series": series}));
+            match events.patch(&name, &PatchParams::apply(FIELD_MANAGER), &patch).await {
+                // Events expire, and the first one may not have been written.
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                answer => return answer.map(drop),
+            }
         }
+        let metadata = ObjectMeta { name: Some(name), ..ObjectMeta::default() };
+        let event = Event {
+            metadata,
+            action: Some(write.action),
+            reason: Some(write.reason.to_owned()),
+            note: Some(write.note),
+            type_: Some("Warning".to_owned()),
+            event_time: Some(now),
+            regarding: Some(regarding.target.clone()),
+            related: Some(regarding.count.clone()),
+            reporting_controller: Some(FIELD_MANAGER.to_owned()),
+            reporting_instance: Some(FIELD_MANAGER.to_owned()),
+            ..Event::default()
+        };
+        events.create(&post_params(), &event).await.map(drop)
     }
 }
 
-/// One Event for each actor and desired count. The recorder counts further ones of the same action on the first, so its
-/// note names nothing that differs between them, such as the count that the actor wrote.
-fn put_back(actor: &str, to: i32) -> Event {
-    let action = format!("PutBackTo{to} {actor}").chars().take(MAX_ACTION).collect();
-    event(reasons::REPLICAS_PUT_BACK, action, format!("{actor} changed the replica count; put back to {to}"))
+/// The name of an Event: the target's, as far as there is room for it, and the time.
+fn name(key: &TargetKey, began: i128) -> String {
+    let suffix = format!(".{began:x}");
+    let mut prefix = &*key.name;
+    if let Some(short) = prefix.get(..MAX_NAME.saturating_sub(suffix.len())) {
+        prefix = short.trim_end_matches(['.', '-']);
+    }
+    format!("{prefix}{suffix}")
 }
 
-fn event(reason: &str, action: String, note: String) -> Event {
-    Event { type_: EventType::Warning, reason: reason.to_owned(), action, note: Some(note), secondary: None }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_actions_keep_to_their_limits() {
+        let key = |name: &str| TargetKey::new("shop", "", "", name).unwrap();
+        assert_eq!(name(&key("web"), 0x1234), "web.1234");
+        let long = name(&key(&format!("{}-xxx", "a".repeat(235))), 0x1234_5678_9abc_def0);
+        assert_eq!((long.len(), long.ends_with("a.123456789abcdef0")), (252, true), "{long}");
+        let (_, action, note) = put_back(&"é".repeat(128), 3);
+        assert!(action.len() <= MAX_ACTION && action.starts_with("PutBackTo3 é"), "{action}");
+        assert!(note.ends_with("put back to 3"));
+    }
 }

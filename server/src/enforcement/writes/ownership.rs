@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::{
-    super::{appliers::Recipient, decision::GiveBack},
+    super::{appliers::Recipient, decision::GiveBack, failure::Cause},
     fence_probe::FenceProbe,
 };
 use crate::{
@@ -50,6 +50,8 @@ pub enum OwnershipAnswer {
     Impossible,
     /// It has to be tried again.
     Failed {
+        /// Whose fault it is.
+        cause: Cause,
         /// Why, with all causes.
         error: String,
     },
@@ -84,8 +86,10 @@ impl OwnershipPatcher {
                 self.record_denial(&key.kind, &status);
                 OwnershipAnswer::Impossible
             }
-            Ok(Err(error)) => OwnershipAnswer::Failed { error: telemetry::chain(&error) },
-            Err(_) => OwnershipAnswer::Failed { error: format!("no answer within {TIMEOUT:?}") },
+            Ok(Err(error)) => OwnershipAnswer::Failed { cause: Cause::of(&error), error: telemetry::chain(&error) },
+            Err(_) => {
+                OwnershipAnswer::Failed { cause: Cause::NoAnswer, error: format!("no answer within {TIMEOUT:?}") }
+            }
         }
     }
 

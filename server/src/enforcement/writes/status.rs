@@ -10,6 +10,7 @@ use kube::{
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::super::failure::Cause;
 use crate::{
     resources::{
         FIELD_MANAGER, ReplicaCount, ReplicaCountStatus, TargetKey, Uid, api_errors::is_failed_test, resource_version,
@@ -39,6 +40,10 @@ pub enum StatusAnswer {
     },
     /// The API server has not stored the status, or did not say so.
     Failed {
+        /// Whose fault it is.
+        cause: Cause,
+        /// Why, with all causes.
+        error: String,
         /// The status, if the API server may have stored it.
         status: Option<Arc<ReplicaCountStatus>>,
     },
@@ -75,10 +80,13 @@ impl StatusWriter {
         match timeout(TIMEOUT, self.replace(key, write)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
-                debug!(target = %key, error = telemetry::chain(&error), "status not stored, trying again");
-                StatusAnswer::Failed { status: Some(status) }
+                let (cause, error) = (Cause::of(&error), telemetry::chain(&error));
+                StatusAnswer::Failed { cause, error, status: Some(status) }
             }
-            Err(_) => StatusAnswer::Failed { status: Some(status) },
+            Err(_) => {
+                let error = format!("no answer within {TIMEOUT:?}");
+                StatusAnswer::Failed { cause: Cause::NoAnswer, error, status: Some(status) }
+            }
         }
     }
 
@@ -110,7 +118,8 @@ impl StatusWriter {
         let Some(count) = count.filter(is_same) else { return Ok(StatusAnswer::Gone) };
         let version = resource_version(&count.metadata);
         if version == write.version {
-            return Ok(StatusAnswer::Failed { status: None });
+            let error = "refused without a newer object".to_owned();
+            return Ok(StatusAnswer::Failed { cause: Cause::Refused, error, status: None });
         }
         Ok(StatusAnswer::Refused { status: Arc::new(count.status.unwrap_or_default()), version })
     }

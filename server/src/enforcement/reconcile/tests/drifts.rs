@@ -27,7 +27,12 @@ fn a_drift_is_a_change_by_somebody_else_to_another_count() {
         },
         Row { name: "to the desired count", before: 7, now: target(5, 3).scaled_by("kubectl"), expected: None },
         Row { name: "no change", before: 7, now: target(5, 7).scaled_by("kubectl"), expected: None },
-        Row { name: "by this server", before: 3, now: target(5, 7).scaled_by("replica-count-manager"), expected: None },
+        Row {
+            name: "under the name of this server",
+            before: 3,
+            now: target(5, 7).scaled_by("replica-count-manager"),
+            expected: Some(("replica-count-manager", "Update", "scale", 3, 7)),
+        },
         Row { name: "without a trace", before: 3, now: target(5, 7), expected: Some(("unknown", "", "", 3, 7)) },
         Row {
             name: "by an apply",
@@ -38,6 +43,7 @@ fn a_drift_is_a_change_by_somebody_else_to_another_count() {
         Row { name: "to a count that cannot be read", before: 3, now: target(5, 7).without_count(), expected: None },
     ] {
         let mut managed = Managed::at(3);
+        managed.see(0, target(4, 3));
         managed.memory.observed = Some(row.before);
         let decision = managed.see(0, row.now);
         assert_eq!(short(decision.drift.as_ref()), row.expected, "{}", row.name);
@@ -89,11 +95,73 @@ fn a_drift_also_ends_where_somebody_else_puts_the_count_back() {
 
 #[test]
 fn a_late_write_of_this_server_is_corrected_and_is_no_drift() {
-    let mut managed = Managed::at(3);
-    managed.see(0, target(10, 3));
-    managed.correct(1, 3, 11);
-    let decision = managed.see(2, target(12, 4).scaled_by("replica-count-manager"));
+    struct Row {
+        name: &'static str,
+        manager: &'static str,
+        second: i64,
+        to: i32,
+        is_drift: bool,
+    }
+    let ours = "replica-count-manager";
+    for row in [
+        Row { name: "the count of before", manager: ours, second: 60, to: 4, is_drift: false },
+        Row { name: "that count, by another program", manager: "kubectl", second: 60, to: 4, is_drift: true },
+        Row { name: "too late for a write of ours", manager: ours, second: 200, to: 4, is_drift: true },
+        Row { name: "a count that was never desired", manager: ours, second: 60, to: 5, is_drift: true },
+    ] {
+        let mut managed = Managed::at(4);
+        managed.see(0, target(10, 4));
+        managed.set(1, json!({"replicas": 3}));
+        managed.correct(1, 3, 11);
+        managed.see(2, target(11, 3).scaled_by(ours));
+        let decision = managed.see(row.second, target(12, row.to).scaled_by(row.manager));
+        assert_eq!(corrects_to(decision.correct.as_ref()), Some(3), "{}", row.name);
+        assert_eq!(decision.drift.map(|drift| drift.manager), row.is_drift.then(|| row.manager.into()), "{}", row.name);
+    }
+}
+
+#[test]
+fn the_first_state_of_a_term_may_be_a_write_of_the_leader_before() {
+    let status = json!({"observedGeneration": 1, "desired": 3, "observed": 3, "drifts": 0, "conditions": []});
+    let mut managed = Managed::with(replica_count(1, 1, json!({"replicas": 3}), status));
+    let decision = managed.see(0, target(20, 8).scaled_by("replica-count-manager"));
     assert_eq!((decision.drift, corrects_to(decision.correct.as_ref())), (None, Some(3)));
+}
+
+#[test]
+fn the_drift_of_a_target_that_was_deleted_ends_if_it_was_corrected() {
+    let gone = |managed: &mut Managed, second| {
+        managed.observation.target = None;
+        managed.decide(second)
+    };
+    struct Row {
+        name: &'static str,
+        is_corrected: bool,
+        is_gone_first: bool,
+    }
+    for row in [
+        Row { name: "deleted before the answer", is_corrected: true, is_gone_first: true },
+        Row { name: "deleted after the answer, before its state", is_corrected: true, is_gone_first: false },
+        Row { name: "deleted instead", is_corrected: false, is_gone_first: true },
+    ] {
+        let mut managed = Managed::at(3);
+        managed.see(0, target(10, 4));
+        managed.correct(0, 3, 11);
+        managed.see(1, target(12, 7).scaled_by("kubectl"));
+        managed.start(1, 3);
+        if row.is_gone_first {
+            assert_eq!(gone(&mut managed, 2).ended_drift, None, "{}", row.name);
+        }
+        if row.is_corrected {
+            managed.answer(3, CorrectionAnswer::Scaled { to: 3, version: 13, was_changed: true });
+        } else {
+            let error = "not found".into();
+            managed.answer(3, CorrectionAnswer::Failed { cause: Cause::Refused, error, retry_after: None });
+        }
+        gone(&mut managed, 4);
+        let drift = managed.status(4).last_drift.unwrap();
+        assert_eq!(drift.corrected_at.is_some(), row.is_corrected, "{}", row.name);
+    }
 }
 
 #[test]

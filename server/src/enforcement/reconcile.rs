@@ -151,7 +151,7 @@ fn correction_pause(memory: &Memory, contention: &Contention, now: Now) -> Durat
 
 fn correction(observation: &Observation, assessment: Assessment) -> Option<Correction> {
     match (assessment, &observation.kind) {
-        (Assessment::Correct(to), KindState::Watched(kind)) => {
+        (Assessment::Correct(to), KindState::Watched(kind) | KindState::Failing(kind, _)) => {
             let seen = observation.target.as_ref().map_or(0, |target| target.resource_version);
             Some(Correction::Scale { to, kind: kind.clone(), seen })
         }

@@ -13,9 +13,10 @@ use tracing::warn;
 
 use super::{
     autoscalers::{Autoscaler, AutoscalerKey},
-    protobuf,
+    protobuf, replica_sets,
     snapshot::{KindState, Unavailable},
     store::Index,
+    watch_client,
     watch_loop::{self, WatchHandler, log_unusable, read_guarded},
     watch_source::WatchSource,
 };
@@ -38,11 +39,19 @@ pub(super) async fn watch_targets(
     kind: &Arc<TargetKind>,
 ) -> Unavailable {
     let source = WatchSource::Targets(kind.group_kind.clone());
+    let client = &watch_client::client(client.clone(), index.health.clone(), source.clone());
     if kind.is_in_apps() {
         let read =
             |target: Target, kind: &TargetKind| Some((key_of(&target.metadata, &kind.group_kind)?, target.state));
         let api = api_of_kind(&protobuf::client(client.clone()), namespace, &**kind);
-        watch_loop::run(index, &source, api, TargetHandler { index, kind, read }).await
+        let watch = watch_loop::run(index, &source, api, TargetHandler { index, kind, read });
+        if !kind.group_kind.is_replica_set() {
+            return watch.await;
+        }
+        tokio::select! {
+            refusal = watch => refusal,
+            never = replica_sets::read_managed(index, client, kind) => match never {},
+        }
     } else {
         let read = |object: DeserializeGuard<DynamicObject>, kind: &TargetKind| {
             let object = read_guarded(&WatchSource::Targets(kind.group_kind.clone()), object)?;
@@ -56,6 +65,7 @@ pub(super) async fn watch_targets(
 /// Watches the `ReplicaCount` objects for as long as it is polled. The server cannot work without them, so a refusal
 /// counts as a failure.
 pub(crate) async fn watch_replica_counts(index: Arc<Index>, client: Client, namespace: Option<String>) {
+    let client = watch_client::client(client, index.health.clone(), WatchSource::ReplicaCounts);
     let api = api_of_type(&client, namespace.as_deref());
     loop {
         let handler = ReplicaCountHandler { index: &index, api: api.clone(), version: 0 };
@@ -68,6 +78,7 @@ pub(crate) async fn watch_replica_counts(index: Arc<Index>, client: Client, name
 
 /// Watches the autoscalers for as long as it is polled. While the API server refuses it, the index knows none.
 pub(crate) async fn watch_autoscalers(index: Arc<Index>, client: Client, namespace: Option<String>) {
+    let client = watch_client::client(client, index.health.clone(), WatchSource::Autoscalers);
     let api = api_of_type(&client, namespace.as_deref());
     let handler = AutoscalerHandler { index: &index };
     let mut is_logged = false;
@@ -81,6 +92,7 @@ pub(crate) async fn watch_autoscalers(index: Arc<Index>, client: Client, namespa
             is_logged = true;
         }
         handler.forget(index.autoscalers());
+        index.health.clear(&WatchSource::Autoscalers);
         index.sync_state.mark_synced(&WatchSource::Autoscalers);
         sleep(RETRY).await;
     }
@@ -149,6 +161,7 @@ where
     fn complete_list(&mut self, missing: BTreeSet<TargetKey>) {
         missing.into_iter().for_each(|key| self.index.set_target(key, None));
         self.index.set_kind(&self.kind.group_kind, KindState::Watched(self.kind.clone()));
+        self.index.missing_replica_sets.notify_one();
     }
 }
 

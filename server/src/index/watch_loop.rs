@@ -84,6 +84,7 @@ pub(super) async fn run<K: Object, H: WatchHandler<K>>(
                 handler.complete_list(std::mem::take(&mut missing));
                 index.sync_state.mark_synced(source);
                 index.watches.listed(source);
+                index.health.clear(source);
                 info!(%source, "listed");
             }
             Err(error) if lists == InitialListStrategy::StreamingList && is_invalid(&error) => {
@@ -99,6 +100,7 @@ pub(super) async fn run<K: Object, H: WatchHandler<K>>(
                 index.sync_state.record_failure(source);
                 let error = telemetry::chain(&error);
                 warn!(%source, error, "watch failed, trying again");
+                index.health.record_failure(source, &error);
                 handler.fail(&error);
             }
         }

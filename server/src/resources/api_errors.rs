@@ -1,7 +1,33 @@
 //! Predicates over the API server's errors, beside those that kube has (`is_not_found`, `is_conflict`,
 //! `is_already_exists`, `is_forbidden`).
 
+use std::time::Duration;
+
 use kube::core::Status;
+use tokio::time::Instant;
+
+/// The pause before a refusal is believed. An API server that is starting refuses requests for a moment, because it does
+/// not know its roles, CRDs and aggregated API servers yet.
+pub(crate) const REFUSAL_PAUSE: Duration = Duration::from_secs(5);
+
+/// Decides whether a refusal (403, 404) counts: only if the same request was refused a [`REFUSAL_PAUSE`] earlier, and
+/// has not succeeded in between.
+#[derive(Debug, Default)]
+pub(crate) struct RepeatedRefusal {
+    first: Option<Instant>,
+}
+
+impl RepeatedRefusal {
+    /// Records a refusal. Returns whether it counts. If not, ask again after a [`REFUSAL_PAUSE`].
+    pub(crate) fn is_repeated(&mut self, now: Instant) -> bool {
+        now.saturating_duration_since(*self.first.get_or_insert(now)) >= REFUSAL_PAUSE
+    }
+
+    /// Records a success.
+    pub(crate) fn clear(&mut self) {
+        self.first = None;
+    }
+}
 
 /// Whether a `test` operation of a JSON patch failed. It is a 422 without causes; a refusal by the schema has causes.
 pub(crate) fn is_failed_test(status: &Status) -> bool {
@@ -64,6 +90,16 @@ mod tests {
             causes,
             retry_after_seconds: 0,
         }
+    }
+
+    #[test]
+    fn a_refusal_counts_when_it_is_repeated_after_a_pause() {
+        let (mut refusal, start) = (RepeatedRefusal::default(), Instant::now());
+        assert!(!refusal.is_repeated(start));
+        assert!(!refusal.is_repeated(start + REFUSAL_PAUSE / 2));
+        assert!(refusal.is_repeated(start + REFUSAL_PAUSE));
+        refusal.clear();
+        assert!(!refusal.is_repeated(start + 2 * REFUSAL_PAUSE), "it has succeeded since");
     }
 
     #[test]

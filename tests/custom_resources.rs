@@ -229,6 +229,16 @@ async fn the_server_holds_a_replica_set_unless_a_deployment_controls_it() -> Res
     let refusal = set(&owned).await.err().context("should be refused")?;
     assert_eq!(refusal.code, "FailedPrecondition", "{refusal}");
     assert!(refusal.message.starts_with("Deployment web controls the count of"), "{refusal}");
+
+    // The server leaves such a ReplicaSet out of its memory until somebody names it.
+    let count = json!({"apiVersion": "replica-count-manager.io/v1", "kind": "ReplicaCount",
+                       "metadata": {"name": format!("replicaset.{owned}")},
+                       "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owned},
+                                "replicas": 5}});
+    shop.kubectl_with(&["create", "--filename=-"], &count.to_string()).await?;
+    let is_controlled = |count: &Value| condition(count, "Ready") == Some(("False", "Controlled"));
+    shop.wait_for_replica_count(&format!("replicaset.{owned}"), "its controller", is_controlled).await?;
+    assert_eq!(shop.replicas(&format!("replicaset/{owned}")).await?, 1);
     Ok(())
 }
 

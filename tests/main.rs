@@ -61,6 +61,7 @@ mod broken_api_server;
 mod crash_recovery;
 mod endurance;
 mod http2_floods;
+mod kinds;
 mod limits;
 
 // Fuzzing.

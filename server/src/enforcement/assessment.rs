@@ -51,7 +51,8 @@ pub fn assess(observation: &Observation, last: Option<LastCorrection>, now: Time
     let kind = match &observation.kind {
         KindState::Unavailable(_) => return Assessment::KindUnavailable,
         KindState::Unlisted => None,
-        KindState::Watched(kind) => Some(kind),
+        // The latest state that is known is held on to: a late correction is better than none.
+        KindState::Watched(kind) | KindState::Failing(kind, _) => Some(kind),
     };
     if desired > observation.max_replicas {
         return Assessment::AboveMaximum(desired);

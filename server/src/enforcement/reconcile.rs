@@ -181,7 +181,7 @@ fn correction_pause(observation: &Observation, memory: &Memory, contention: &Con
 
 fn correction(observation: &Observation, assessment: Assessment) -> Option<Correction> {
     match (assessment, &observation.kind) {
-        (Assessment::Correct(to), KindState::Watched(kind)) => {
+        (Assessment::Correct(to), KindState::Watched(kind) | KindState::Failing(kind, _)) => {
             let seen = observation.target.as_ref().map_or(0, |target| target.resource_version);
             Some(Correction::Scale { to, kind: kind.clone(), seen })
         }

@@ -47,7 +47,9 @@ fn conditions(observation: &Observation, memory: &Memory, assessment: Assessment
 
 fn target_found(observation: &Observation) -> Finding {
     match (&observation.kind, &observation.target) {
-        (KindState::Unavailable(problem), _) => (statuses::UNKNOWN, problem.reason, problem.message.clone()),
+        (KindState::Unavailable(problem) | KindState::Failing(_, problem), _) => {
+            (statuses::UNKNOWN, problem.reason, problem.message.clone())
+        }
         (_, Some(_)) => (statuses::TRUE, reasons::FOUND, String::new()),
         (KindState::Unlisted, None) => {
             (statuses::UNKNOWN, reasons::KIND_NOT_LISTED, "the kind is being looked up".to_owned())
@@ -60,6 +62,9 @@ fn target_found(observation: &Observation) -> Finding {
 fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> Finding {
     let no = |reason, message: &str| (statuses::FALSE, reason, message.to_owned());
     let yes = (statuses::TRUE, reasons::IN_PLACE, String::new());
+    if let KindState::Failing(_, problem) = &observation.kind {
+        return no(problem.reason, &problem.message);
+    }
     match (assessment, &memory.correction_failure) {
         (Assessment::AboveMaximum(count), _) => {
             let max = observation.max_replicas;
@@ -179,6 +184,29 @@ mod tests {
         assert_eq!((&*ready.reason, &*found.status, &*found.reason), ("KindNotListed", "Unknown", "KindNotListed"));
         managed.set(2, json!({"replicas": 101}));
         assert_eq!(managed.ready(2), "AboveMaximum");
+    }
+
+    #[test]
+    fn nothing_is_certain_while_the_watch_of_the_kind_fails() {
+        let mut managed = Managed::at(3);
+        managed.see(0, target(5, 3));
+        let KindState::Watched(kind) = managed.observation.kind.clone() else { panic!("it is watched") };
+        let problem = crate::index::Unavailable { reason: "WatchFailing", message: "no answer".to_owned() };
+        managed.observation.kind = KindState::Failing(kind, std::sync::Arc::new(problem));
+        for (name, seen, assessment) in [
+            ("in place", target(5, 3), Assessment::InPlace),
+            ("a drift that was seen before", target(6, 7), Assessment::Correct(3)),
+        ] {
+            managed.see(1, seen);
+            assert_eq!(managed.assessment, assessment, "{name}");
+            let [ready, found, _] = managed.status(1).conditions.try_into().unwrap();
+            assert_eq!(
+                (&*ready.status, &*ready.reason, &*ready.message),
+                ("False", "WatchFailing", "no answer"),
+                "{name}"
+            );
+            assert_eq!((&*found.status, &*found.reason), ("Unknown", "WatchFailing"), "{name}");
+        }
     }
 
     #[test]

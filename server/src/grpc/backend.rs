@@ -14,7 +14,7 @@ use super::{
     writer::ReplicaCountWriter,
 };
 use crate::{
-    index::{Index, discovery},
+    index::{Index, discovery::Discovery},
     resources::{GroupKind, TargetKey, TargetKind, TargetState},
     runtime::limiter::Limiter,
     tls::Identity,
@@ -28,6 +28,7 @@ pub(super) const CATCH_UP: Duration = Duration::from_secs(5);
 pub(super) struct Backend {
     pub(super) index: Arc<Index>,
     pub(super) client: Client,
+    pub(super) discovery: Arc<Discovery>,
     pub(super) validator: Arc<RequestValidator>,
     pub(super) authorizer: Authorizer,
     pub(super) writer: ReplicaCountWriter,
@@ -76,7 +77,7 @@ impl Backend {
     pub(super) async fn kind(&self, key: &TargetKey) -> Result<Arc<TargetKind>, Error> {
         match self.index.kind(&key.kind) {
             Some(kind) => Ok(kind),
-            None => Ok(Arc::new(discovery::find(&self.client, &key.kind).await?)),
+            None => Ok(Arc::new(self.discovery.find(&key.kind, None).await?)),
         }
     }
 

@@ -129,7 +129,7 @@ impl From<InvalidTarget> for Error {
 impl From<discovery::Error> for Error {
     fn from(error: discovery::Error) -> Self {
         match error {
-            discovery::Error::NoAnswer(_) | discovery::Error::Unknown { .. } => {
+            discovery::Error::Unreachable(_) | discovery::Error::NoAnswer(_) | discovery::Error::Unknown { .. } => {
                 Self::Unreachable(telemetry::chain(&error))
             }
             error => Self::invalid("target.kind", format!("cannot be managed: {error}")),

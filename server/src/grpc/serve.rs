@@ -16,7 +16,7 @@ use super::{
     writer::ReplicaCountWriter,
 };
 use crate::{
-    index::Index,
+    index::{Index, discovery::Discovery},
     runtime::limiter::Limiter,
     telemetry::Metrics,
     tls::{Connection, MAX_AGE},
@@ -80,6 +80,7 @@ pub(crate) async fn serve(
     let backend = Backend {
         index,
         validator: Arc::new(RequestValidator { namespace: namespace.clone(), max_replicas }),
+        discovery: Arc::new(Discovery::new(client.clone(), namespace.clone())),
         authorizer: Authorizer::new(client.clone(), namespace),
         writer: ReplicaCountWriter::new(client.clone()),
         client,

@@ -1,23 +1,56 @@
 //! Finds out how the API server serves a kind, and which fields of its objects hold the counts.
+//!
+//! All look-ups share one answer of aggregated discovery, which the API server sends again only if it has changed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, CustomResourceDefinitionVersion,
+use http_body_util::{BodyExt, Limited};
+use hyper::{
+    Request, StatusCode,
+    header::{ACCEPT, ETAG, HeaderValue, IF_NONE_MATCH},
 };
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client,
-    core::ApiResource,
-    discovery::{self, ApiGroup, Scope},
-    error::DiscoveryError,
+    api::ListParams,
+    client::Body,
+    core::{DynamicObject, Status, discovery::v2::ACCEPT_AGGREGATED_DISCOVERY_V2},
 };
-use tokio::time::timeout;
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Mutex as AsyncMutex, Semaphore},
+    time::{Instant, sleep, timeout},
+};
 use tracing::debug;
 
-use crate::resources::{FieldPath, GroupKind, ReadyPath, TargetKind, reasons};
+use super::{
+    definition::{default_paths, paths_in},
+    served::{Absence, ServedKinds, ServedVersion},
+};
+use crate::resources::{
+    FieldPath, GroupKind, ReadyPath, TargetKind,
+    api_errors::{REFUSAL_PAUSE, RepeatedRefusal},
+    reasons,
+};
 
-/// How long the whole look-up of a kind can take. It consists of a few small requests.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the whole look-up of a kind can take. It consists of a few small requests, each of which can take
+/// `REQUEST`, and of one `REFUSAL_PAUSE`.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long one request of a look-up can take. A conversion webhook can hang for longer; its version does not list.
+const REQUEST: Duration = Duration::from_secs(5);
+
+/// How long an answer is used again, so that look-ups at the same time share one.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
+
+/// How many kinds are looked up at once, so that many kinds do not become many requests at once.
+const LOOKUPS: usize = 4;
+
+/// The largest discovery document, in bytes. A thousand CRDs take about 1 MiB.
+const MAX_DOCUMENT: usize = 32 * 1024 * 1024;
+
+/// How long it is remembered that the account may not read CRDs, so that not each look-up has to pause.
+const REFUSED: Duration = Duration::from_secs(5 * 60);
 
 /// Why a kind cannot be managed.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +64,17 @@ pub(crate) enum Error {
     /// The path to the count is too deep: the JSON reader refuses such objects.
     #[error("{0} cannot be scaled: its definition puts the count too deep into its objects")]
     TooDeep(GroupKind),
+    /// The group has an API server of its own, which does not answer.
+    #[error(
+        "failed to look up the kind {0}: the API server of its group does not answer (see kubectl get apiservices)"
+    )]
+    Unreachable(GroupKind),
     /// The API server did not answer in time.
     #[error("failed to look up the kind {0}: no answer within {TIMEOUT:?}")]
     NoAnswer(GroupKind),
     /// The API server answered with an error.
     #[error("failed to look up the kind {kind}")]
-    Unknown { kind: GroupKind, source: Box<kube::Error> },
+    Unknown { kind: GroupKind, source: Arc<kube::Error> },
 }
 
 impl Error {
@@ -45,150 +83,190 @@ impl Error {
         match self {
             Self::NotServed(_) => reasons::KIND_NOT_SERVED,
             Self::NotScalable(_) | Self::TooDeep(_) => reasons::KIND_NOT_SCALABLE,
-            Self::NoAnswer(_) | Self::Unknown { .. } => reasons::KIND_UNKNOWN,
+            Self::Unreachable(_) | Self::NoAnswer(_) | Self::Unknown { .. } => reasons::KIND_UNKNOWN,
+        }
+    }
+
+    /// Whether the API server has said that the kind cannot be watched, rather than failed to say.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::NotServed(_) | Self::NotScalable(_) | Self::TooDeep(_))
+    }
+
+    pub(super) fn of(kind: &GroupKind, absence: Absence) -> Self {
+        match absence {
+            Absence::NotServed => Self::NotServed(kind.clone()),
+            Absence::NotScalable => Self::NotScalable(kind.clone()),
+            Absence::Unreachable => Self::Unreachable(kind.clone()),
         }
     }
 }
 
-/// Finds a kind. Its version is the one that the group prefers among those that can be scaled.
-///
-/// # Errors
-///
-/// When there is no such kind, it cannot be scaled, or the API server does not answer.
-pub(crate) async fn find(client: &Client, kind: &GroupKind) -> Result<TargetKind, Error> {
-    if let Some(known) = TargetKind::apps().into_iter().find(|known| known.group_kind == *kind) {
-        return Ok(known);
-    }
-    timeout(TIMEOUT, look_up(client, kind)).await.unwrap_or_else(|_| Err(Error::NoAnswer(kind.clone())))
+/// Looks kinds up.
+pub(crate) struct Discovery {
+    client: Client,
+    /// The namespace that the server manages, unless it manages all.
+    namespace: Option<String>,
+    /// Locked during a request, so that all who wait get its answer.
+    latest: AsyncMutex<Latest>,
+    lookups: Semaphore,
+    /// When it was last certain that the account may not read CRDs.
+    refused: Mutex<Option<Instant>>,
 }
 
-async fn look_up(client: &Client, kind: &GroupKind) -> Result<TargetKind, Error> {
-    let group = match discovery::group(client, &kind.group).await {
-        Ok(group) => group,
-        Err(kube::Error::Discovery(DiscoveryError::MissingApiGroup(_))) => return Err(Error::NotServed(kind.clone())),
-        Err(source) => return Err(Error::Unknown { kind: kind.clone(), source: Box::new(source) }),
-    };
-    let resource = find_scalable(&group, kind)?;
-    let (replicas, ready) = match read_definition(client, kind, &resource).await? {
-        Some(version) => paths_in(&version),
-        None => default_paths(),
-    };
-    if replicas.is_too_deep() {
-        return Err(Error::TooDeep(kind.clone()));
-    }
-    Ok(TargetKind { group_kind: kind.clone(), version: resource.version, plural: resource.plural, replicas, ready })
+/// The latest answer of aggregated discovery.
+#[derive(Default)]
+struct Latest {
+    served: Arc<ServedKinds>,
+    /// The version of the document, if it has been read once.
+    etag: Option<HeaderValue>,
+    /// When the latest request ended, and its error.
+    asked: Option<(Instant, Result<(), Arc<kube::Error>>)>,
 }
 
-fn find_scalable(group: &ApiGroup, kind: &GroupKind) -> Result<ApiResource, Error> {
-    let mut is_served = false;
-    // The preferred version comes first. kube orders the others by their stability.
-    for version in group.preferred_version().into_iter().chain(group.versions()) {
-        for (resource, capabilities) in group.versioned_resources(version) {
-            if resource.kind == *kind.kind {
-                is_served = true;
-                let is_scalable =
-                    capabilities.subresources.iter().any(|(subresource, _)| subresource.plural == "scale");
-                if is_scalable && capabilities.scope == Scope::Namespaced {
-                    return Ok(resource);
+impl Discovery {
+    /// Looks up what this client's account may see, in one namespace or in all.
+    pub(crate) fn new(client: Client, namespace: Option<String>) -> Self {
+        let (latest, lookups) = (AsyncMutex::default(), Semaphore::new(LOOKUPS));
+        Self { client, namespace, latest, lookups, refused: Mutex::default() }
+    }
+
+    /// Finds a kind. Its version is the first in the order of the group's preference that can be scaled and lists.
+    /// `watched` is the kind as it is watched now, if that works: then its version lists.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such kind, it cannot be scaled, or the API server does not answer.
+    pub(crate) async fn find(&self, kind: &GroupKind, watched: Option<&TargetKind>) -> Result<TargetKind, Error> {
+        if let Some(known) = TargetKind::apps().into_iter().find(|known| known.group_kind == *kind) {
+            return Ok(known);
+        }
+        timeout(TIMEOUT, self.look_up(kind, watched)).await.unwrap_or_else(|_| Err(Error::NoAnswer(kind.clone())))
+    }
+
+    /// The kinds that the API server serves, as of an answer that is not older than this.
+    pub(super) async fn served(&self, max_age: Duration) -> Result<Arc<ServedKinds>, Arc<kube::Error>> {
+        let mut latest = self.latest.lock().await;
+        let is_recent = latest.asked.as_ref().is_some_and(|(at, _)| at.elapsed() < max_age);
+        if !is_recent {
+            let answer = timeout(TIMEOUT, self.ask(latest.etag.clone())).await;
+            let answer = answer.unwrap_or_else(|elapsed| Err(kube::Error::Service(elapsed.into())));
+            let result = answer.map_err(Arc::new).map(|changed| {
+                if let Some((served, etag)) = changed {
+                    (latest.served, latest.etag) = (Arc::new(served), etag);
                 }
+            });
+            latest.asked = Some((Instant::now(), result));
+        }
+        match &latest.asked {
+            Some((_, Err(error))) => Err(error.clone()),
+            _ => Ok(latest.served.clone()),
+        }
+    }
+
+    /// Reads the document, unless it is still that of the ETag.
+    async fn ask(&self, known: Option<HeaderValue>) -> Result<Option<(ServedKinds, Option<HeaderValue>)>, kube::Error> {
+        let mut request = Request::get("/apis").header(ACCEPT, ACCEPT_AGGREGATED_DISCOVERY_V2);
+        if let Some(known) = known {
+            request = request.header(IF_NONE_MATCH, known);
+        }
+        let answer = self.client.send(request.body(Body::empty()).map_err(kube::Error::HttpError)?).await?;
+        let (status, etag) = (answer.status(), answer.headers().get(ETAG).cloned());
+        if status == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        let failure = |message: &str| {
+            let status = Status::failure(message, "DiscoveryFailed").with_code(status.as_u16());
+            kube::Error::Api(status.boxed())
+        };
+        if !status.is_success() {
+            return Err(failure(&format!("discovery was answered with {status}")));
+        }
+        let body = Limited::new(answer.into_body(), MAX_DOCUMENT).collect().await.map_err(kube::Error::Service)?;
+        let served = ServedKinds::read(&body.to_bytes()).map_err(kube::Error::SerdeError)?;
+        let served = served.ok_or_else(|| failure("the API server does not offer aggregated discovery"))?;
+        Ok(Some((served, etag)))
+    }
+
+    async fn look_up(&self, kind: &GroupKind, watched: Option<&TargetKind>) -> Result<TargetKind, Error> {
+        let unknown = |source| Error::Unknown { kind: kind.clone(), source };
+        let _permit = self.lookups.acquire().await.map_err(|_| Error::NoAnswer(kind.clone()))?;
+        let served = self.served(FRESH).await.map_err(unknown)?;
+        let versions = served.find(kind).map_err(|absence| Error::of(kind, absence))?;
+        let version = self.choose(kind, versions, watched).await;
+        let paths = self.read_paths(version, kind).await.map_err(|error| unknown(Arc::new(error)))?;
+        let (replicas, ready) = paths.unwrap_or_else(|| match watched {
+            // A definition that was readable before is not forgotten.
+            Some(watched) => (watched.replicas.clone(), watched.ready.clone()),
+            None => default_paths(),
+        });
+        if replicas.is_too_deep() {
+            return Err(Error::TooDeep(kind.clone()));
+        }
+        let ServedVersion { version, plural } = version.clone();
+        Ok(TargetKind { group_kind: kind.clone(), version, plural, replicas, ready })
+    }
+
+    /// Chooses the first version that lists. A conversion webhook that does not answer makes a version that the API
+    /// server prefers unusable, while others still work.
+    async fn choose<'a>(
+        &self,
+        kind: &GroupKind,
+        (preferred, others): (&'a ServedVersion, &'a [ServedVersion]),
+        watched: Option<&TargetKind>,
+    ) -> &'a ServedVersion {
+        if others.is_empty() {
+            return preferred;
+        }
+        for version in std::iter::once(preferred).chain(others) {
+            let is_watched = watched.is_some_and(|watched| watched.version == version.version);
+            if is_watched || self.lists(kind, version).await {
+                return version;
             }
         }
-    }
-    Err(if is_served { Error::NotScalable(kind.clone()) } else { Error::NotServed(kind.clone()) })
-}
-
-/// Reads the CRD of a kind, in the version of the resource. `None` if the kind has no CRD, or if the server's account
-/// may not read it.
-async fn read_definition(
-    client: &Client,
-    kind: &GroupKind,
-    resource: &ApiResource,
-) -> Result<Option<CustomResourceDefinitionVersion>, Error> {
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    match definitions.get_opt(&format!("{}.{}", resource.plural, resource.group)).await {
-        Ok(definition) => Ok(definition.and_then(|definition| {
-            definition.spec.versions.into_iter().find(|version| version.name == resource.version)
-        })),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            debug!(%kind, "the definition may not be read: its count is taken to be at .spec.replicas");
-            Ok(None)
-        }
-        Err(source) => Err(Error::Unknown { kind: kind.clone(), source: Box::new(source) }),
-    }
-}
-
-/// The fields with the counts, according to a CRD.
-///
-/// A CRD does not say which field holds the ready replicas. Most kinds have `.status.readyReplicas`, as the group
-/// `apps` has. If the schema has no such field, `statusReplicasPath` with the number of all replicas takes its place.
-fn paths_in(version: &CustomResourceDefinitionVersion) -> (FieldPath, ReadyPath) {
-    let scale = version.subresources.as_ref().and_then(|subresources| subresources.scale.as_ref());
-    let Some(scale) = scale else { return default_paths() };
-    let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
-    let status = schema.and_then(|schema| schema.properties.as_ref()?.get("status")?.properties.as_ref());
-    let ready = match status.is_some_and(|status| status.contains_key("readyReplicas")) {
-        true => ReadyPath { absent: Some(0), ..default_paths().1 },
-        false => ReadyPath { path: FieldPath::new(&scale.status_replicas_path), absent: None },
-    };
-    (FieldPath::new(&scale.spec_replicas_path), ready)
-}
-
-/// The fields with the counts where no CRD names them. Nearly every kind has these fields. Only a CRD could say whether
-/// an absent number of ready replicas means 0, so it counts as unknown.
-fn default_paths() -> (FieldPath, ReadyPath) {
-    (FieldPath::replicas(), ReadyPath { path: FieldPath::new(".status.readyReplicas"), absent: None })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn version(subresources: Value, status: Value) -> CustomResourceDefinitionVersion {
-        serde_json::from_value(json!({
-            "name": "v1", "served": true, "storage": true, "subresources": subresources,
-            "schema": {"openAPIV3Schema": {"type": "object", "properties": {"status": {"properties": status}}}},
-        }))
-        .unwrap()
+        preferred
     }
 
-    #[test]
-    fn a_definition_names_the_fields_of_the_counts() {
-        let odd = json!({"scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.members"}});
-        let ready = |path: &str, absent| ReadyPath { path: FieldPath::new(path), absent };
-        struct Row {
-            name: &'static str,
-            subresources: Value,
-            status: Value,
-            replicas: &'static str,
-            ready: ReadyPath,
-        }
-        for row in [
-            Row {
-                name: "no scale subresource",
-                subresources: json!({}),
-                status: json!({}),
-                replicas: ".spec.replicas",
-                ready: ready(".status.readyReplicas", None),
-            },
-            Row {
-                name: "no readyReplicas in the schema",
-                subresources: odd.clone(),
-                status: json!({}),
-                replicas: ".spec.size",
-                ready: ready(".status.members", None),
-            },
-            Row {
-                name: "readyReplicas in the schema",
-                subresources: odd,
-                status: json!({"readyReplicas": {}}),
-                replicas: ".spec.size",
-                ready: ready(".status.readyReplicas", Some(0)),
-            },
-        ] {
-            let paths = paths_in(&version(row.subresources, row.status));
-            assert_eq!(paths, (FieldPath::new(row.replicas), row.ready), "{}", row.name);
+    async fn lists(&self, kind: &GroupKind, version: &ServedVersion) -> bool {
+        let ServedVersion { version, plural } = version.clone();
+        let (replicas, ready) = default_paths();
+        let resource = TargetKind { group_kind: kind.clone(), version, plural, replicas, ready }.resource();
+        let objects: Api<DynamicObject> = match &self.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        matches!(timeout(REQUEST, objects.list(&ListParams::default().limit(1))).await, Ok(Ok(_)))
+    }
+
+    /// Where a version of a kind has its counts. `None` if the server's account may not read the kind's CRD.
+    async fn read_paths(
+        &self,
+        version: &ServedVersion,
+        kind: &GroupKind,
+    ) -> Result<Option<(FieldPath, ReadyPath)>, kube::Error> {
+        let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let name = format!("{}.{}", version.plural, kind.group);
+        let mut refusal = RepeatedRefusal::default();
+        loop {
+            match timeout(REQUEST, definitions.get_opt(&name))
+                .await
+                .map_err(|late| kube::Error::Service(late.into()))?
+            {
+                Ok(definition) => {
+                    let versions = definition.into_iter().flat_map(|definition| definition.spec.versions);
+                    let paths = versions.into_iter().find(|one| one.name == version.version).map(|one| paths_in(&one));
+                    return Ok(Some(paths.unwrap_or_else(default_paths)));
+                }
+                Err(kube::Error::Api(status)) if status.is_forbidden() => {
+                    let was_refused = self.refused.lock().is_some_and(|at| at.elapsed() < REFUSED);
+                    if was_refused || refusal.is_repeated(Instant::now()) {
+                        debug!(%kind, "the definition may not be read");
+                        *self.refused.lock() = Some(Instant::now());
+                        return Ok(None);
+                    }
+                    sleep(REFUSAL_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 }

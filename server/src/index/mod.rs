@@ -6,21 +6,28 @@
 //! events.
 
 mod autoscalers;
+mod definition;
 pub(crate) mod discovery;
 #[cfg(test)]
 pub(crate) mod fixtures;
 #[cfg(test)]
 mod fuzz;
 mod intern;
+mod kind_health;
+mod kind_watch;
 pub(crate) mod kind_watches;
 pub mod protobuf;
+mod replica_sets;
+mod served;
 pub(crate) mod silence;
 mod snapshot;
 mod state;
 mod store;
 mod sync_state;
+mod watch_client;
 mod watch_deadlines;
 pub(crate) mod watch_handlers;
+mod watch_health;
 mod watch_loop;
 mod watch_source;
 

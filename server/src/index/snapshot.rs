@@ -31,11 +31,23 @@ pub enum KindState {
     Unlisted,
     /// The index knows all of them.
     Watched(Arc<TargetKind>),
+    /// The index knows them as they were, because their watch has been failing for a while.
+    Failing(Arc<TargetKind>, Arc<Unavailable>),
     /// The index cannot know them.
     Unavailable(Arc<Unavailable>),
 }
 
-/// Why the index cannot know the targets of a kind.
+impl KindState {
+    /// The kind, if the index knows its targets.
+    pub(crate) fn known(&self) -> Option<&Arc<TargetKind>> {
+        match self {
+            Self::Watched(kind) | Self::Failing(kind, _) => Some(kind),
+            Self::Unlisted | Self::Unavailable(_) => None,
+        }
+    }
+}
+
+/// Why the index cannot know the targets of a kind, or not their newest states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable {
     /// One of the [`reasons`](crate::resources::reasons), for programs.

@@ -16,6 +16,12 @@ use super::{
 };
 use crate::resources::{GroupKind, ReplicaCountState, TargetKey, TargetKind, TargetState, Uid};
 
+/// Whether a target is left out unless it is managed: a ReplicaSet with a controller. Every Deployment keeps up to ten
+/// old ones (`revisionHistoryLimit`), and no count of them can be held.
+fn is_left_out(key: &TargetKey, target: &TargetState) -> bool {
+    target.controller.is_some() && key.kind.is_replica_set()
+}
+
 /// Everything that the index knows.
 #[derive(Default)]
 pub(super) struct IndexState {
@@ -52,6 +58,7 @@ impl IndexState {
         let known = self.targets.get(&key).map(|known| (&known.uid, known.resource_version));
         match target {
             Some(target) if is_older(known, &target.uid, target.resource_version) => {}
+            Some(target) if is_left_out(&key, &target) && !self.is_managed(&key) => drop(self.targets.remove(&key)),
             Some(mut target) => {
                 self.interner.intern_key(&mut key);
                 self.interner.intern_target(&mut target);
@@ -76,7 +83,12 @@ impl IndexState {
                 self.interner.intern_key(&mut key);
                 self.replica_counts.insert(key.clone(), Arc::new(count));
             }
-            None => drop(self.replica_counts.remove(&key)),
+            None => {
+                self.replica_counts.remove(&key);
+                if self.targets.get(&key).is_some_and(|target| is_left_out(&key, target)) {
+                    self.targets.remove(&key);
+                }
+            }
         }
         let users = self.in_use.entry(key.kind.clone()).or_default();
         let before = *users;
@@ -93,18 +105,26 @@ impl IndexState {
         self.autoscalers.set(autoscaler, target)
     }
 
-    /// Stores the state of a kind. Forgets the targets of a kind that is no longer watched.
-    pub(super) fn set_kind(&mut self, kind: &GroupKind, now: KindState) -> BTreeSet<TargetKey> {
-        if self.has_kind_state(kind, &now) {
+    /// Stores the states of kinds, in one pass over the targets. Forgets the targets of a kind that is no longer
+    /// watched, and an unlisted kind altogether.
+    pub(super) fn set_kinds(&mut self, mut now: BTreeMap<GroupKind, KindState>) -> BTreeSet<TargetKey> {
+        now.retain(|kind, state| *state == KindState::Unlisted || !self.has_kind_state(kind, state));
+        if now.is_empty() {
             return BTreeSet::new();
         }
-        let is_of_kind = |key: &&TargetKey| key.kind == *kind;
-        let mut changed: BTreeSet<_> = self.replica_counts.keys().filter(is_of_kind).cloned().collect();
-        if !matches!(now, KindState::Watched(_)) {
-            changed.extend(self.targets.keys().filter(is_of_kind).cloned());
-            self.targets.retain(|key, _| key.kind != *kind);
+        let mut changed: BTreeSet<_> =
+            self.replica_counts.keys().filter(|key| now.contains_key(&key.kind)).cloned().collect();
+        let is_unknown = |key: &TargetKey| now.get(&key.kind).is_some_and(|state| state.known().is_none());
+        if now.values().any(|state| state.known().is_none()) {
+            changed.extend(self.targets.keys().filter(|key| is_unknown(key)).cloned());
+            self.targets.retain(|key, _| !is_unknown(key));
         }
-        self.kinds.insert(kind.clone(), now);
+        for (kind, state) in now {
+            match state {
+                KindState::Unlisted => drop(self.kinds.remove(&kind)),
+                state => drop(self.kinds.insert(kind, state)),
+            }
+        }
         changed
     }
 
@@ -114,12 +134,17 @@ impl IndexState {
 
     /// A kind, if it is watched.
     pub(super) fn kind(&self, kind: &GroupKind) -> Option<Arc<TargetKind>> {
-        self.kinds.get(kind).and_then(watched)
+        self.kinds.get(kind).and_then(KindState::known).cloned()
     }
 
     /// The kinds that are watched.
     pub(super) fn kinds(&self) -> Vec<Arc<TargetKind>> {
-        self.kinds.values().filter_map(watched).collect()
+        self.kinds.values().filter_map(KindState::known).cloned().collect()
+    }
+
+    /// The kinds whose targets are known, with their states.
+    pub(super) fn kind_states(&self) -> Vec<(KindState, Arc<TargetKind>)> {
+        self.kinds.values().filter_map(|state| Some((state.clone(), state.known()?.clone()))).collect()
     }
 
     /// The kinds that a `ReplicaCount` names.
@@ -130,6 +155,12 @@ impl IndexState {
     /// The known targets of a kind.
     pub(super) fn targets_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
         self.targets.keys().filter(|key| key.kind == *kind).cloned().collect()
+    }
+
+    /// The managed targets of a kind that are not known.
+    pub(super) fn missing_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
+        let is_missing = |key: &&TargetKey| key.kind == *kind && !self.targets.contains_key(*key);
+        self.replica_counts.keys().filter(is_missing).cloned().collect()
     }
 
     /// The targets that have a `ReplicaCount`.

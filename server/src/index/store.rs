@@ -1,15 +1,20 @@
 //! The index: its state behind a lock, and the events that follow from each change.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use super::{
     autoscalers::AutoscalerKey,
     snapshot::{KindState, TargetSnapshot, now},
     state::IndexState,
     sync_state::{MAX_SILENCE, SyncState},
+    watch_health::WatchHealth,
     watch_source::WatchSource,
 };
 use crate::{
@@ -28,6 +33,9 @@ pub struct Index {
     kinds_in_use: watch::Sender<BTreeSet<GroupKind>>,
     subscribers: broadcast::Sender<TargetSnapshot>,
     pub(super) watches: Watches,
+    pub(super) health: Arc<WatchHealth>,
+    /// Wakes the reader of managed ReplicaSets that are not known.
+    pub(super) missing_replica_sets: Notify,
 }
 
 /// A page of a list.
@@ -54,6 +62,8 @@ impl Index {
             kinds_in_use: watch::Sender::default(),
             subscribers: broadcast::Sender::new(SUBSCRIBER_BACKLOG),
             watches,
+            health: Arc::default(),
+            missing_replica_sets: Notify::new(),
         }
     }
 
@@ -108,6 +118,11 @@ impl Index {
     /// The kinds whose targets the index knows.
     pub(crate) fn kinds(&self) -> Vec<Arc<TargetKind>> {
         self.state.lock().kinds()
+    }
+
+    /// The kinds whose targets the index knows, with their states.
+    pub(super) fn kind_states(&self) -> Vec<(KindState, Arc<TargetKind>)> {
+        self.state.lock().kind_states()
     }
 
     /// Every event from now on.
@@ -166,6 +181,9 @@ impl Index {
     pub(super) fn set_replica_count(&self, key: TargetKey, count: Option<ReplicaCountState>, version: u64) {
         let mut state = self.state.lock();
         let (key, is_use_changed) = state.set_replica_count(key, count);
+        if key.kind.is_replica_set() && state.is_managed(&key) {
+            self.missing_replica_sets.notify_one();
+        }
         if is_use_changed {
             self.kinds_in_use.send_replace(state.kinds_in_use());
         }
@@ -185,8 +203,13 @@ impl Index {
     /// Stores whether the targets of a kind are known, and forgets them if they are not. Both happen under one lock, so
     /// no subscriber sees that a target is gone while its kind still counts as known.
     pub(super) fn set_kind(&self, kind: &GroupKind, now: KindState) {
+        self.set_kinds(BTreeMap::from([(kind.clone(), now)]));
+    }
+
+    /// Stores the states of several kinds, like [`Index::set_kind`].
+    pub(super) fn set_kinds(&self, now: BTreeMap<GroupKind, KindState>) {
         let mut state = self.state.lock();
-        for key in state.set_kind(kind, now) {
+        for key in state.set_kinds(now) {
             self.publish(&state, &key, state.is_managed(&key));
         }
     }
@@ -198,6 +221,11 @@ impl Index {
     /// The known targets of a kind.
     pub(super) fn targets_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
         self.state.lock().targets_of(kind)
+    }
+
+    /// The managed targets of a kind that are not known.
+    pub(super) fn missing_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
+        self.state.lock().missing_of(kind)
     }
 
     /// The targets that have a `ReplicaCount`.
@@ -356,6 +384,44 @@ mod tests {
         assert_eq!(received, [Some("b".into())]);
         index.set_kind(&kind.group_kind, KindState::Unlisted);
         assert!(index.get(&key("a")).target.is_none(), "the index forgets targets that are not watched");
+    }
+
+    #[test]
+    fn a_replica_set_with_a_controller_is_kept_only_while_it_is_managed() {
+        let index = Index::default();
+        let kind = TargetKind::apps()[2].group_kind.clone();
+        let [owned, alone] = ["owned", "alone"].map(|name| TargetKey { kind: kind.clone(), ..key(name) });
+        let controlled = || TargetState { controller: Some("Deployment web".into()), ..TargetState::default() };
+        let is_known = || index.get(&owned).target.is_some();
+        index.set_target(alone.clone(), Some(TargetState::default()));
+        index.set_target(owned.clone(), Some(controlled()));
+        assert!(index.get(&alone).target.is_some() && !is_known());
+        index.set_replica_count(owned.clone(), Some(ReplicaCountBuilder::new("x").state()), 1);
+        assert_eq!(index.missing_of(&kind), [owned.clone()].into());
+        index.set_target(owned.clone(), Some(controlled()));
+        assert!(is_known() && index.missing_of(&kind).is_empty());
+        index.set_replica_count(owned.clone(), None, 2);
+        assert!(!is_known());
+        index.set_target(owned.clone(), Some(TargetState::default()));
+        assert!(is_known(), "the controller has let go of it");
+        index.set_target(owned.clone(), Some(controlled()));
+        assert!(!is_known(), "a controller has taken it over");
+    }
+
+    #[test]
+    fn states_of_many_kinds_reach_their_managed_targets_alone() {
+        let index = index();
+        let (_, mut events) = index.attach_enforcement();
+        let problem = KindState::Unavailable(Arc::new(crate::index::Unavailable {
+            reason: "KindNotServed",
+            message: String::new(),
+        }));
+        let widget = GroupKind::new("Widget", "example.com");
+        index.set_kinds([(key("b").kind, problem.clone()), (widget.clone(), problem.clone())].into());
+        let mut received = || std::iter::from_fn(|| events.try_recv().ok()).map(|event| event.key).collect::<Vec<_>>();
+        assert_eq!(received(), [key("b"), key("c")]);
+        index.set_kinds([(key("b").kind, problem), (widget, KindState::Unlisted)].into());
+        assert_eq!(received(), [], "the same state again is no event");
     }
 
     #[test]

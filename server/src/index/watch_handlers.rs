@@ -13,9 +13,10 @@ use tracing::warn;
 
 use super::{
     autoscalers::{Autoscaler, AutoscalerKey},
-    protobuf,
+    protobuf, replica_sets,
     snapshot::{KindState, Unavailable},
     store::Index,
+    watch_client,
     watch_deadlines::with_deadlines,
     watch_loop::{self, WatchHandler, log_unusable, read_guarded},
     watch_source::WatchSource,
@@ -39,12 +40,20 @@ pub(super) async fn watch_targets(
     kind: &Arc<TargetKind>,
 ) -> Unavailable {
     let source = WatchSource::Targets(kind.group_kind.clone());
-    let client = &with_deadlines(client.clone(), &index.watches, &source);
+    let client = with_deadlines(client.clone(), &index.watches, &source);
+    let client = &watch_client::client(client, index.health.clone(), source.clone());
     if kind.is_in_apps() {
         let read =
             |target: Target, kind: &TargetKind| Some((key_of(&target.metadata, &kind.group_kind)?, target.state));
         let api = api_of_kind(&protobuf::client(client.clone()), namespace, &**kind);
-        watch_loop::run(index, &source, api, TargetHandler { index, kind, read }).await
+        let watch = watch_loop::run(index, &source, api, TargetHandler { index, kind, read });
+        if !kind.group_kind.is_replica_set() {
+            return watch.await;
+        }
+        tokio::select! {
+            refusal = watch => refusal,
+            never = replica_sets::read_managed(index, client, kind) => match never {},
+        }
     } else {
         let read = |object: DeserializeGuard<DynamicObject>, kind: &TargetKind| {
             let object = read_guarded(&WatchSource::Targets(kind.group_kind.clone()), object)?;
@@ -59,6 +68,7 @@ pub(super) async fn watch_targets(
 /// counts as a failure.
 pub(crate) async fn watch_replica_counts(index: Arc<Index>, client: Client, namespace: Option<String>) {
     let client = with_deadlines(client, &index.watches, &WatchSource::ReplicaCounts);
+    let client = watch_client::client(client, index.health.clone(), WatchSource::ReplicaCounts);
     let api = api_of_type(&client, namespace.as_deref());
     loop {
         let handler = ReplicaCountHandler { index: &index, api: api.clone(), version: 0 };
@@ -73,6 +83,7 @@ pub(crate) async fn watch_replica_counts(index: Arc<Index>, client: Client, name
 /// watch fails in another way, the index keeps those that it knows.
 pub(crate) async fn watch_autoscalers(index: Arc<Index>, client: Client, namespace: Option<String>) {
     let client = with_deadlines(client, &index.watches, &WatchSource::Autoscalers);
+    let client = watch_client::client(client, index.health.clone(), WatchSource::Autoscalers);
     let api = api_of_type(&client, namespace.as_deref());
     let handler = AutoscalerHandler { index: &index };
     let mut refusals = RepeatedRefusal::default();
@@ -90,6 +101,7 @@ pub(crate) async fn watch_autoscalers(index: Arc<Index>, client: Client, namespa
                 warn!(problem, "HorizontalPodAutoscalers cannot be watched: Sets are not checked for them");
             }
             handler.forget(index.autoscalers());
+            index.health.clear(&WatchSource::Autoscalers);
             index.sync_state.record_refusal(&WatchSource::Autoscalers);
         }
         sleep(RETRY).await;
@@ -159,6 +171,7 @@ where
     fn complete_list(&mut self, missing: BTreeSet<TargetKey>) {
         missing.into_iter().for_each(|key| self.index.set_target(key, None));
         self.index.set_kind(&self.kind.group_kind, KindState::Watched(self.kind.clone()));
+        self.index.missing_replica_sets.notify_one();
     }
 }
 

@@ -93,6 +93,7 @@ pub(super) async fn run<K: Object, H: WatchHandler<K>>(
                 is_listing = false;
                 index.sync_state.record_list(source);
                 index.watches.listed(source);
+                index.health.clear(source);
                 info!(%source, "listed");
             }
             Err(error) if lists == InitialListStrategy::StreamingList && is_invalid(&error) => {
@@ -109,6 +110,7 @@ pub(super) async fn run<K: Object, H: WatchHandler<K>>(
                 index.sync_state.record_failure(source);
                 let error = telemetry::chain(&error);
                 warn!(%source, error, "watch failed, trying again");
+                index.health.record_failure(source, &error);
                 handler.fail(&error);
             }
         }

@@ -40,6 +40,12 @@ pub mod reasons {
     /// The server's account may not list or watch the kind.
     pub const FORBIDDEN: &str = "Forbidden";
 
+    /// The watch of the kind has been failing for a while, so the target's state may be out of date.
+    pub const WATCH_FAILING: &str = "WatchFailing";
+
+    /// The server watches as many kinds as it can.
+    pub const TOO_MANY_KINDS: &str = "TooManyKinds";
+
     /// The watch of the kind has ended, which a watch never does.
     pub const WATCH_ENDED: &str = "WatchEnded";
 

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Display},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -11,20 +11,26 @@ use parking_lot::Mutex;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, counter::Counter, family::Family, gauge::ConstGauge},
+    metrics::{
+        MetricType,
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+    },
     registry::Registry,
 };
 use tokio::time::Instant;
 
-/// Counts by kind. There are few: the kinds that the API server serves and a `ReplicaCount` names.
-type ByWatch = Family<[(&'static str, String); 1], Counter>;
+/// A label set: the kind. There are few: those that the API server serves and a `ReplicaCount` names.
+type OfWatch = [(&'static str, String); 1];
 
 /// Counts the lists and failures of watches, and measures their silence. Clones share the values.
 #[derive(Clone, Debug, Default)]
 pub struct Watches {
-    lists: ByWatch,
-    failures: ByWatch,
     silence: Silence,
+    lists: Family<OfWatch, Counter>,
+    failures: Family<OfWatch, Counter>,
+    failing: Family<OfWatch, Gauge<f64, AtomicU64>>,
 }
 
 /// When each watch heard from the API server last.
@@ -45,6 +51,11 @@ impl Watches {
             "Lists and watches that failed or were refused, and are retried",
             watches.failures.clone(),
         );
+        registry.register(
+            "watch_failing_seconds",
+            "How long a watch has been failing: 0 if it works",
+            watches.failing.clone(),
+        );
         registry.register_collector(Box::new(watches.silence.clone()));
         watches
     }
@@ -54,6 +65,7 @@ impl Watches {
         self.lists.get_or_create(&[("watch", watch.to_string())]).inc();
         // Creates the series before the first failure, so that rates are exact.
         drop(self.failures.get_or_create(&[("watch", watch.to_string())]));
+        drop(self.failing.get_or_create(&[("watch", watch.to_string())]));
     }
 
     /// Counts a failed list or watch.
@@ -81,6 +93,19 @@ impl Watches {
     /// How long a watch has heard nothing; zero if it is not measured.
     pub(crate) fn silence(&self, watch: &impl Display) -> Duration {
         self.silence.0.lock().get(&watch.to_string()).map_or(Duration::ZERO, Instant::elapsed)
+    }
+
+    /// Sets how long a watch has been failing.
+    pub(crate) fn set_failing(&self, watch: &impl Display, lasting: Duration) {
+        self.failing.get_or_create(&[("watch", watch.to_string())]).set(lasting.as_secs_f64());
+    }
+
+    /// Removes the metrics of a watch that has ended.
+    pub(crate) fn forget(&self, watch: &impl Display) {
+        let labels = [("watch", watch.to_string())];
+        self.lists.remove(&labels);
+        self.failures.remove(&labels);
+        self.failing.remove(&labels);
     }
 
     /// The watches that have heard nothing for some time.

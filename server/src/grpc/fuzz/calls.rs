@@ -22,7 +22,12 @@ use super::{
     },
     requests::{lists, sets, target},
 };
-use crate::{index::fixtures, resources::fixtures::full_replica_count, runtime::limiter::Limiter, tls::Identity};
+use crate::{
+    index::{discovery::Discovery, fixtures},
+    resources::fixtures::full_replica_count,
+    runtime::limiter::Limiter,
+    tls::Identity,
+};
 use contract::{deployments, replicas::v1};
 
 /// The beginnings of tonic's refusals of bytes that are not a message.
@@ -46,6 +51,7 @@ impl Services {
                 index: Arc::new(fixtures::index()),
                 validator: Arc::new(RequestValidator { namespace: None, max_replicas: 100 }),
                 authorizer,
+                discovery: Arc::new(Discovery::new(client.clone(), None)),
                 writer: ReplicaCountWriter::new(client.clone()),
                 client,
                 watches: Limiter::new(usize::MAX, usize::MAX, Default::default()),
@@ -89,7 +95,7 @@ async fn api_server(request: Request<Body>) -> Result<Response<Body>, tower::Box
     };
     let (method, path) = (request.method().as_str(), request.uri().path());
     let (code, answer): (u16, Value) = match (method, path) {
-        ("GET", "/apis") => (200, json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})),
+        ("GET", "/apis") => (200, json!({"kind": "APIGroupDiscoveryList", "items": []})),
         ("GET", _) => failure(404, "NotFound"),
         // After a deletion, a call would wait for the index, which no watch fills here.
         ("DELETE", _) => failure(409, "Conflict"),

@@ -1,0 +1,154 @@
+//! The watch of one kind: it follows the kind's definition, and decides what a refusal of the watch means.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::Client;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::{
+    discovery::{self, Discovery},
+    snapshot::{KindState, Unavailable},
+    store::Index,
+    watch_handlers::watch_targets,
+    watch_source::WatchSource,
+};
+use crate::{
+    resources::{
+        GroupKind, TargetKind,
+        api_errors::{REFUSAL_PAUSE, RepeatedRefusal},
+    },
+    telemetry,
+};
+
+/// How often the definition of a kind is read again. The API server can begin to serve another version, and a changed
+/// CRD can have its count in another field.
+const REVIEW: Duration = Duration::from_secs(60);
+
+/// How often another version is looked for while the watch fails. This is the time after which it is reported.
+const FAILING_REVIEW: Duration = Duration::from_secs(20);
+
+/// The pauses before a kind that cannot be watched is tried again: a missing right can be granted at any time.
+const RETRY_MIN: Duration = Duration::from_secs(5);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// How an attempt to watch a kind has ended.
+enum End {
+    /// The API server serves the kind in this way now.
+    Redefined(Arc<TargetKind>),
+    /// The API server refuses the watch.
+    Refused(Unavailable),
+    /// The API server serves no such kind, or it cannot be scaled.
+    Absent(Unavailable),
+    /// The API server did not say how it serves the kind.
+    NoAnswer(Unavailable),
+}
+
+/// The watch of one kind.
+pub(super) struct KindWatch {
+    pub(super) index: Arc<Index>,
+    pub(super) client: Client,
+    pub(super) namespace: Option<String>,
+    pub(super) discovery: Arc<Discovery>,
+    pub(super) kind: GroupKind,
+}
+
+impl KindWatch {
+    /// Looks the kind up and watches its targets. Repeats both when the kind's definition changes or the API server
+    /// refuses the watch. Returns when the API server no longer serves the kind.
+    pub(super) async fn run(self) {
+        let (mut refusals, mut pause) = (RepeatedRefusal::default(), RETRY_MIN);
+        let mut found = None;
+        loop {
+            let began = Instant::now();
+            let end = match found.take() {
+                Some(kind) => self.watch(kind).await,
+                None => match self.discovery.find(&self.kind, None).await {
+                    Ok(kind) => self.watch(Arc::new(kind)).await,
+                    Err(error) if error.is_refusal() => End::Absent(error.into()),
+                    Err(error) => End::NoAnswer(error.into()),
+                },
+            };
+            if began.elapsed() > 2 * REFUSAL_PAUSE {
+                // It worked for a while.
+                refusals.clear();
+                pause = RETRY_MIN;
+            }
+            match end {
+                End::Redefined(kind) => {
+                    found = Some(kind);
+                    continue;
+                }
+                End::Refused(..) | End::Absent(_) if !refusals.is_repeated(Instant::now()) => {
+                    sleep(REFUSAL_PAUSE).await;
+                    continue;
+                }
+                End::Refused(problem) => self.give_up(problem),
+                End::Absent(problem) => return self.give_up(problem),
+                // Without an answer, what is known stays: it may still be so.
+                End::NoAnswer(problem) if self.index.kind(&self.kind).is_some() => {
+                    self.index.health.record_failure(&self.source(), &problem.message);
+                }
+                End::NoAnswer(problem) => self.give_up(problem),
+            }
+            sleep(pause).await;
+            pause = RETRY_MAX.min(2 * pause);
+        }
+    }
+
+    /// Watches until the kind is served in another way, or the API server refuses the watch.
+    async fn watch(&self, kind: Arc<TargetKind>) -> End {
+        let watch = watch_targets(&self.index, &self.client, self.namespace.as_deref(), &kind);
+        let refusal = tokio::select! {
+            refusal = watch => refusal,
+            other = self.wait_until_redefined(&kind) => return End::Redefined(other),
+        };
+        match self.discovery.find(&self.kind, None).await {
+            Ok(other) if other != *kind => End::Redefined(Arc::new(other)),
+            Err(error) if error.is_refusal() => End::Absent(error.into()),
+            _ => End::Refused(refusal),
+        }
+    }
+
+    /// Waits until the API server serves the kind in another way, or in another version while the watch fails.
+    async fn wait_until_redefined(&self, kind: &TargetKind) -> Arc<TargetKind> {
+        let mut reviewed = Instant::now();
+        loop {
+            sleep(FAILING_REVIEW).await;
+            let is_failing = self.index.health.is_failing(&self.source());
+            if !is_failing && reviewed.elapsed() < REVIEW {
+                continue;
+            }
+            reviewed = Instant::now();
+            let watched = if is_failing { None } else { Some(kind) };
+            match self.discovery.find(&self.kind, watched).await {
+                Ok(other) if other != *kind => {
+                    info!(kind = %self.kind, version = other.version, "the kind's definition has changed");
+                    return Arc::new(other);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn source(&self) -> WatchSource {
+        WatchSource::Targets(self.kind.clone())
+    }
+
+    fn give_up(&self, problem: Unavailable) {
+        let now = KindState::Unavailable(Arc::new(problem.clone()));
+        if !self.index.has_kind_state(&self.kind, &now) {
+            warn!(kind = %self.kind, reason = problem.reason, problem = problem.message, "kind cannot be watched");
+        }
+        self.index.set_kind(&self.kind, now);
+        self.index.health.clear(&self.source());
+        // A kind that cannot be watched must not delay the readiness of the server.
+        self.index.sync_state.mark_synced(&self.source());
+    }
+}
+
+impl From<discovery::Error> for Unavailable {
+    fn from(error: discovery::Error) -> Self {
+        Self { reason: error.reason(), message: telemetry::chain(&error) }
+    }
+}

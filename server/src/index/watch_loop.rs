@@ -22,8 +22,9 @@ use crate::{resources::reasons, telemetry};
 /// The first pause after a failure. It is short, because drift is not corrected during it.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 
-/// The longest pause after a failure. The server uses an API server that has come back within this time.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// The longest pause after a failure, without its jitter, which at most doubles it. So the server uses an API server that
+/// has come back within 5 s.
+const BACKOFF_MAX: Duration = Duration::from_millis(2_500);
 
 /// An object that can be watched.
 pub(super) trait Object: kube::Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static {}

@@ -23,7 +23,7 @@ use parking_lot::RwLock;
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use crate::test_cluster::TestCluster;
@@ -37,7 +37,8 @@ pub enum Fault {
     Silence,
     /// It is refused with this status.
     Status(u16),
-    /// Its answer comes at this speed, in bytes a second.
+    /// Its answer comes at this speed, in bytes a second. A watch ends after the time that it asks for, as it does if
+    /// its client reads slowly.
     Slow(usize),
 }
 
@@ -120,6 +121,8 @@ async fn answer(
     rule: Arc<RwLock<Rule>>,
 ) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>> {
     let path = request.uri().to_string();
+    let asked = path.split_once("timeoutSeconds=").and_then(|(_, rest)| rest.split('&').next()?.parse().ok());
+    let ends = asked.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let fault = move || (rule.read())(&path);
     if let Fault::Status(code) = fault() {
         let status = format!(
@@ -131,7 +134,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = Body::from(body.collect().await?.to_bytes());
     let (head, body) = client.send(Request::from_parts(head, body)).await?.into_parts();
-    let frames = stream::unfold((body, Bytes::new(), fault), async |(mut body, mut data, fault)| {
+    let frames = stream::unfold((body, Bytes::new(), fault, ends), async |(mut body, mut data, fault, ends)| {
         if data.is_empty() {
             let frame = body.frame().await;
             silence(fault()).await;
@@ -139,13 +142,14 @@ async fn answer(
         }
         silence(fault()).await;
         let piece = match fault() {
+            Fault::Slow(_) if ends.is_some_and(|ends| ends <= Instant::now()) => return None,
             Fault::Slow(speed) => {
                 sleep(Duration::from_secs(1)).await;
                 data.split_to(data.len().min(speed))
             }
             _ => std::mem::take(&mut data),
         };
-        Some((Ok(Frame::data(piece)), (body, data, fault)))
+        Some((Ok(Frame::data(piece)), (body, data, fault, ends)))
     });
     Ok(Response::from_parts(head, StreamBody::new(frames.boxed()).boxed_unsync()))
 }

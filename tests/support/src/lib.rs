@@ -14,7 +14,7 @@
 //! * [`Namespace`]: a test's own namespace, with conditions to wait for.
 //! * [`User`], [`StandaloneServer`], [`installation`], [`two_replicas`]: other users, and other ways to run the server.
 //! * [`application`], [`SetRequests`], [`CertificateRotation`], [`HangingWebhook`]: what tests do to a namespace.
-//!   [`ApiProxy`]: what they do to the API server's answers.
+//!   [`ApiProxy`]: what they do to the API server's answers. [`NetworkPath`]: a path that swallows packets.
 
 mod api_proxy;
 pub mod application;
@@ -27,6 +27,7 @@ mod kubectl_replicas;
 pub mod manifests;
 mod memory;
 pub mod namespace;
+mod network_path;
 pub mod presented;
 pub mod raw;
 pub mod release;
@@ -45,6 +46,7 @@ pub use grpcurl::Refusal;
 pub use kubectl_replicas::{Outcome, outcome};
 pub use memory::Memory;
 pub use namespace::{Namespace, condition};
+pub use network_path::NetworkPath;
 pub use rotation::CertificateRotation;
 pub use set_requests::SetRequests;
 pub use standalone::{CERTIFICATE_FILES, StandaloneServer, server_flags};

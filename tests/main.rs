@@ -60,6 +60,7 @@ mod api_server_requests;
 mod crash_recovery;
 mod endurance;
 mod http2_floods;
+mod lanes;
 mod limits;
 
 // Fuzzing.

@@ -62,6 +62,7 @@ mod crash_recovery;
 mod endurance;
 mod http2_floods;
 mod kinds;
+mod lanes;
 mod limits;
 
 // Fuzzing.

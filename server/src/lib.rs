@@ -12,6 +12,7 @@
 //! A module imports only from those below it:
 //!
 //! * [`run`]: puts the parts together, and stops them in order
+//! * `certificates`: which certificates the server uses and accepts
 //! * [`args`]: the settings
 //! * [`check`]: the command that calls another server
 //! * `grpc`: the gRPC services
@@ -25,6 +26,7 @@
 //! * [`resources`]: the Kubernetes objects that the server reads and writes
 
 pub mod args;
+mod certificates;
 pub mod check;
 pub mod enforcement;
 #[cfg(test)]

@@ -15,14 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    args::{Args, CertificateSource},
-    enforcement, grpc,
+    args::Args,
+    certificates, enforcement, grpc,
     index::{Index, kind_watches, watch_handlers},
     leader::{Elector, Leadership},
-    pki::{managed::ManagedCertificates, signer::Signer},
+    pki::signer::Signer,
     runtime::{admin, client, pod::PodEvents, readiness::Readiness, thread},
     telemetry::Metrics,
-    tls::{self, Credentials, PemSource},
+    tls::{self, Credentials},
 };
 
 /// How long calls are still served after the server has turned unready: every client's list of endpoints drops it by
@@ -85,9 +85,9 @@ impl Server {
             let _enter = thread.enter();
             Enforcing { client: connect()?, thread: thread.clone() }
         };
-        let (source, signer) = certificates(&args, &client)?;
+        let (source, rules, signer) = certificates::from_settings(&args, &client)?;
         let events = PodEvents::new(client.clone(), &args.pod);
-        let credentials = Credentials::load(source, events, metrics.clone())
+        let credentials = Credentials::load(source, rules, events, metrics.clone())
             .await
             .context("failed to load the server's certificate")?;
         let (elector, leadership) = election(&args, &enforcing.client, &metrics)?;
@@ -138,22 +138,6 @@ impl Server {
         let closing = stages.closing.clone().cancelled_owned();
         let serving = grpc::serve(context, health, incoming, closing);
         supervise(parts, stages, serving, shutdown).await
-    }
-}
-
-/// The source of the server's certificate, and the signer of clients' certificates if the settings ask for one.
-fn certificates(args: &Args, client: &Client) -> Result<(PemSource, Option<Signer>), anyhow::Error> {
-    match args.certificates {
-        CertificateSource::Files if args.signer.sign_clients => {
-            bail!("SIGN_CLIENTS needs CERTIFICATES=managed: otherwise there is no CA to sign with")
-        }
-        CertificateSource::Files => Ok((PemSource::Files(args.files.clone()), None)),
-        CertificateSource::Managed => {
-            let managed = Arc::new(ManagedCertificates::new(client, args.managed.clone(), &args.pod.pod_namespace)?);
-            let signer =
-                args.signer.sign_clients.then(|| Signer::new(client.clone(), managed.clone(), args.signer.clone()));
-            Ok((PemSource::Managed(managed), signer))
-        }
     }
 }
 

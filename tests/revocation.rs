@@ -1,12 +1,18 @@
 //! The procedures of docs/revoke.md: each ends with the thief refused, on open connections as well, within the time that
 //! the page names.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context, Result, ensure};
 use cluster::{Options, run, wait};
 use contract::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use k8s_openapi::ByteString;
+use rcgen::{DnType, Issuer, KeyPair};
 use replica_count_manager::pki::{Authority, DAY};
 use rustls::{AlertDescription as Alert, Error as TlsError};
 use serde_json::{Value, json};
@@ -141,9 +147,13 @@ async fn a_stolen_certificate(cluster: &TestCluster, alice: &User<'_>, address: 
 /// "The CA's key is stolen".
 async fn a_stolen_ca_key(cluster: &TestCluster, alice: &User<'_>, address: &str, namespace: &str) -> Result<()> {
     let [certificate, key, _] = ca_files(cluster).await?;
-    let stolen = Authority::parse(certificate.clone(), &key)?;
-    let issued = stolen.issue_client("mallory", &["replica-count-manager:admins".to_owned()], DAY)?;
-    let pair = Some((issued.certificate.into_bytes(), issued.key.into_bytes()));
+    let stolen = Issuer::from_ca_cert_pem(&certificate, KeyPair::from_pem(&key)?)?;
+    let mut params = presented::client_params("mallory");
+    params.distinguished_name.push(DnType::OrganizationName, "replica-count-manager:admins");
+    // The thief chooses the time, so the revocation time is no help.
+    params.not_before = SystemTime::now().into();
+    let key = KeyPair::generate()?;
+    let pair = Some((params.signed_by(&key, &stolen)?.pem().into_bytes(), key.serialize_pem().into_bytes()));
     let forged = Certificate { ca: certificate.clone().into_bytes(), pair };
     let mut thief = Thief::watching(address, forged, namespace).await?;
 

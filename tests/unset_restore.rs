@@ -74,5 +74,5 @@ spec:
     ensure_unchanged(&shop).await?;
     let done = unset(&shop, true).await?;
     assert_eq!(done["restored"], 2, "{done}");
-    shop.wait_until_unmanaged("deployment.web").await
+    shop.wait_until_unmanaged("web").await
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use contract::replicas::v1;
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, date_time_ymd,
 };
 use rustls::{
     AlertDescription as Alert, Error as TlsError, HandshakeKind,
@@ -77,6 +77,18 @@ const TABLE: &[Row] = &[
         make: |ca| ca.sign_key(client_params("mallory"), &KeyPair::generate_for(&PKCS_ED25519)?),
         outcome: Accepted,
     },
+    Row {
+        name: "of a user that Kubernetes reserves",
+        make: |ca| ca.sign(client_params("system:kube-controller-manager")),
+        outcome: Refused(Alert::AccessDenied),
+    },
+    Row {
+        name: "of a service account, which only the managed CA may name",
+        make: |ca| ca.sign(client_params("system:serviceaccount:kube-system:default")),
+        outcome: Refused(Alert::AccessDenied),
+    },
+    // Otherwise it could list.
+    Row { name: "in the group system:masters", make: |ca| ca.sign(in_group("system:masters")), outcome: Accepted },
     Row { name: "with an empty CN", make: |ca| ca.sign(client_params("")), outcome: NoCalls },
     Row { name: "without a CN", make: |ca| ca.sign(without_name()), outcome: NoCalls },
     Row { name: "of 40 KB", make: |ca| ca.sign(of_size(40_000)), outcome: Accepted },
@@ -215,6 +227,10 @@ fn without_name() -> CertificateParams {
 fn of_size(bytes: usize) -> CertificateParams {
     let filler = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![0; bytes]);
     with(client_params("mallory"), |params| params.custom_extensions = vec![filler])
+}
+
+fn in_group(group: &str) -> CertificateParams {
+    with(client_params("mallory"), |params| params.distinguished_name.push(DnType::OrganizationName, group))
 }
 
 fn named(name: &str) -> CertificateParams {

@@ -22,6 +22,7 @@ mod deployments_service;
 mod protobuf;
 mod replicas_service;
 mod request_validation;
+mod unset_restore;
 
 // The plugin.
 mod config_import;
@@ -38,6 +39,7 @@ mod login;
 mod login_approval;
 mod managed_certificates;
 mod openssl_certificates;
+mod revocation;
 mod tls;
 
 // The chart.

@@ -1,6 +1,6 @@
 //! The settings: flags, and environment variables of the same names.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -61,6 +61,10 @@ pub struct Args {
     #[command(flatten)]
     pub(crate) signer: SignerArgs,
 
+    /// The certificates of clients that are accepted
+    #[command(flatten)]
+    pub(crate) clients: ClientArgs,
+
     /// The pod that the server runs in
     #[command(flatten)]
     pub(crate) pod: PodArgs,
@@ -85,6 +89,23 @@ pub enum CertificateSource {
     Files,
     /// A CA in a Secret that the server creates and renews
     Managed,
+}
+
+/// Which certificates of clients are accepted, and which of their names are believed.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ClientArgs {
+    /// Source of the CA of clients; without it, the source of the certificates
+    #[arg(long, env, value_name = "SOURCE")]
+    pub(crate) client_ca: Option<CertificateSource>,
+
+    /// File with a time (RFC 3339), not in the future, before which no accepted certificate begins; an empty file means
+    /// none
+    #[arg(long, env, value_name = "FILE")]
+    pub(crate) clients_not_before_file: Option<PathBuf>,
+
+    /// Users of system: and groups of replica-count-manager: to believe if the CA of clients is not managed
+    #[arg(long, env, value_delimiter = ',', default_value = "replica-count-manager:admins", value_name = "NAME,…")]
+    pub(crate) reserved_names: Vec<String>,
 }
 
 /// Another task instead of serving.

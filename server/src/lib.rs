@@ -13,6 +13,8 @@
 //!
 //! * [`run`]: puts the parts together
 //! * `parts`: the parts side by side, and the order in which they stop
+//! * [`run`]: puts the parts together, and stops them in order
+//! * `certificates`: which certificates the server uses and accepts
 //! * [`args`]: the settings
 //! * [`check`]: the command that calls another server
 //! * `grpc`: the gRPC services
@@ -26,6 +28,7 @@
 //! * [`resources`]: the Kubernetes objects that the server reads and writes
 
 pub mod args;
+mod certificates;
 pub mod check;
 pub mod enforcement;
 #[cfg(test)]

@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
-    args::{Args, CertificateSource},
-    enforcement, grpc,
+    args::Args,
+    certificates, enforcement, grpc,
     index::{Index, silence},
     leader::{Elector, Leadership},
     parts::{Parts, Stages, supervise},
-    pki::{managed::ManagedCertificates, signer::Signer},
+    pki::signer::Signer,
     runtime::{admin, client, pod::PodEvents, readiness::Readiness, thread},
     telemetry::Metrics,
     tls::{self, Credentials, PemSource},
@@ -78,15 +78,17 @@ impl Server {
             let _enter = thread.enter();
             Enforcing { client: connect()?, thread: thread.clone() }
         };
-        let (source, signer) = certificates(&args, &client)?;
+        let (source, rules, signer) = certificates::from_settings(&args, &client)?;
         let events = PodEvents::new(client.clone(), &args.pod);
         let credentials = match source {
             // Files are there from the start, or there is a mistake in the settings.
             PemSource::Files(_) => {
-                let loaded = Credentials::load(source, events, metrics.clone()).await;
+                let loaded = Credentials::load(source, rules, events, metrics.clone()).await;
                 ready(loaded.context("failed to load the server's certificate")?).boxed()
             }
-            PemSource::Managed(_) => Credentials::wait_until_loaded(source, events, metrics.clone()).boxed(),
+            PemSource::Managed(_) | PemSource::ManagedClients(..) => {
+                Credentials::wait_until_loaded(source, rules, events, metrics.clone()).boxed()
+            }
         };
         let index = Arc::new(Index::new(metrics.watches.clone()));
         let (elector, leadership) = election(&args, &enforcing.client, &metrics, &index)?;
@@ -145,22 +147,6 @@ impl Server {
             grpc::serve(context, health, incoming, closing.clone().cancelled_owned()).await
         };
         supervise(parts, stages, serving, shutdown).await
-    }
-}
-
-/// The source of the server's certificate, and the signer of clients' certificates if the settings ask for one.
-fn certificates(args: &Args, client: &Client) -> Result<(PemSource, Option<Signer>), anyhow::Error> {
-    match args.certificates {
-        CertificateSource::Files if args.signer.sign_clients => {
-            bail!("SIGN_CLIENTS needs CERTIFICATES=managed: otherwise there is no CA to sign with")
-        }
-        CertificateSource::Files => Ok((PemSource::Files(args.files.clone()), None)),
-        CertificateSource::Managed => {
-            let managed = Arc::new(ManagedCertificates::new(client, args.managed.clone(), &args.pod.pod_namespace)?);
-            let signer =
-                args.signer.sign_clients.then(|| Signer::new(client.clone(), managed.clone(), args.signer.clone()));
-            Ok((PemSource::Managed(managed), signer))
-        }
     }
 }
 

@@ -49,7 +49,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* Whether the release contains the fence. Empty means no. */}}
 {{- define "replica-count-manager.fence" -}}
-{{- $wide := or (eq .Values.ownership "giveBack") (eq (include "replica-count-manager.certificatesMode" .) "managed") }}
+{{- $wide := or (eq .Values.ownership "giveBack") (include "replica-count-manager.managesCa" .) }}
 {{- $needed := and (not .Values.namespace) $wide }}
 {{- if kindIs "invalid" .Values.fence.enabled | ternary $needed .Values.fence.enabled }}true{{ end }}
 {{- end }}
@@ -70,7 +70,37 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- include "replica-count-manager.fullname" . | trunc 60 | trimSuffix "-" }}-ca
 {{- end }}
 
-{{/* The Secret with the certificate of `helm test`, if certificates are managed. */}}
+{{/* Whether the server keeps a CA. Empty means no. With cert-manager, it keeps one for clients if it can sign. */}}
+{{- define "replica-count-manager.managesCa" -}}
+{{- $mode := include "replica-count-manager.certificatesMode" . }}
+{{- $signs := and .Values.certificates.clients.enabled (not .Values.namespace) (not .Values.certificates.clients.caSecret) }}
+{{- if or (eq $mode "managed") (and (eq $mode "certManager") $signs) }}true{{ end }}
+{{- end }}
+
+{{/* The name of two objects of the CA that the server keeps: its Secret, and the ConfigMap with the certificate that
+clients need. With cert-manager, the name above is that of the server's own CA. */}}
+{{- define "replica-count-manager.managedCaName" -}}
+{{- if eq (include "replica-count-manager.certificatesMode" .) "managed" }}
+{{- include "replica-count-manager.caName" . }}
+{{- else }}
+{{- include "replica-count-manager.fullname" . | trunc 52 | trimSuffix "-" }}-clients-ca
+{{- end }}
+{{- end }}
+
+{{/* The ConfigMap with the settings about clients that change without a restart. */}}
+{{- define "replica-count-manager.clientsName" -}}
+{{- include "replica-count-manager.fullname" . | trunc 55 | trimSuffix "-" }}-clients
+{{- end }}
+
+{{/* The reserved names that are believed from a CA that the server does not keep. The one of an existing Secret is made
+for the server, and may name its administrators. */}}
+{{- define "replica-count-manager.reservedNames" -}}
+{{- $clients := .Values.certificates.clients }}
+{{- $own := and (eq (include "replica-count-manager.certificatesMode" .) "existingSecret") (not $clients.caSecret) }}
+{{- concat (default list $clients.reservedNames) ($own | ternary (list "replica-count-manager:admins") list) | uniq | join "," }}
+{{- end }}
+
+{{/* The Secret with the certificate of `helm test`, if the server keeps a CA. */}}
 {{- define "replica-count-manager.checkName" -}}
 {{- include "replica-count-manager.fullname" . | trunc 57 | trimSuffix "-" }}-check
 {{- end }}
@@ -84,7 +114,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* Whether the server signs client certificates. Empty means no. CertificateSigningRequests are cluster-scoped. */}}
 {{- define "replica-count-manager.signsClients" -}}
-{{- if and .Values.certificates.clients.enabled (not .Values.namespace) (eq (include "replica-count-manager.certificatesMode" .) "managed") }}true{{ end }}
+{{- if and .Values.certificates.clients.enabled (not .Values.namespace) (include "replica-count-manager.managesCa" .) }}true{{ end }}
 {{- end }}
 
 {{/* The Secret with the mounted certificates. Fails with instructions if none is set. */}}

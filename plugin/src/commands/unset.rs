@@ -30,7 +30,7 @@ pub(crate) struct UnsetArgs {
     /// Restore the count that each target had before it was managed
     #[arg(long)]
     restore: bool,
-    /// Unset even if another tool manages the ReplicaCount
+    /// Unset even if another tool manages the ReplicaCount, or restore a count that an autoscaler scales
     #[arg(long)]
     force: bool,
     #[command(flatten)]

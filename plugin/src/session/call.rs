@@ -47,7 +47,7 @@ impl Error {
         match self {
             Self::Refused(refusal) => refusal.hint(),
             Self::Dial(error) => error.hint(),
-            Self::Certificate { .. } => Some(handshake::REFUSED_HINT.to_owned()),
+            Self::Certificate { alert } => Some(handshake::refused_hint(*alert).to_owned()),
             Self::Lost { .. } => {
                 Some("try again; if it fails again, check the client certificate and the server's log".to_owned())
             }

@@ -77,7 +77,7 @@ impl Error {
                     show_names(presented)
                 );
             }
-            Self::Alert { alert, .. } if is_about_client_certificate(*alert) => return REFUSED_HINT.to_owned(),
+            Self::Alert { alert, .. } if is_about_client_certificate(*alert) => return refused_hint(*alert).to_owned(),
             Self::Alert { .. } | Self::NotTls { .. } | Self::NotGrpc { .. } | Self::Other { .. } => {
                 "check that this is the server's gRPC port; it speaks TLS 1.3 only"
             }
@@ -86,8 +86,16 @@ impl Error {
     }
 }
 
-/// The hint when the server refuses the client certificate.
-pub(super) const REFUSED_HINT: &str = "get a client certificate from the CA that the server trusts";
+/// The hint when the server refuses the client certificate with an alert.
+pub(super) fn refused_hint(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::CertificateExpired | AlertDescription::CertificateRevoked => {
+            "get a new one: kubectl replicas login; where that is not available, from an administrator"
+        }
+        AlertDescription::AccessDenied => "get a certificate with another name from an administrator",
+        _ => "get a client certificate from the CA that the server trusts",
+    }
+}
 
 /// The meaning of a server's TLS alert.
 pub(super) fn describe_alert(alert: AlertDescription) -> String {
@@ -95,6 +103,7 @@ pub(super) fn describe_alert(alert: AlertDescription) -> String {
         AlertDescription::CertificateRequired => "it requires a client certificate, and got none".to_owned(),
         AlertDescription::CertificateExpired => "the client certificate has expired".to_owned(),
         AlertDescription::CertificateRevoked => "the client certificate was revoked".to_owned(),
+        AlertDescription::AccessDenied => "the user in the client certificate has a name that is reserved".to_owned(),
         AlertDescription::UnknownCA => "the client certificate is from a CA that it does not trust".to_owned(),
         AlertDescription::DecryptError => "the client certificate is not signed by the CA that it names".to_owned(),
         alert if is_about_client_certificate(alert) => format!("it rejects the client certificate ({alert:?})"),

@@ -43,9 +43,9 @@ struct StoredSet {
 }
 
 /// The kind of a Set's target, and the target if it exists.
-struct FoundTarget {
+pub(super) struct FoundTarget {
     kind: Arc<TargetKind>,
-    target: Option<Arc<TargetState>>,
+    pub(super) target: Option<Arc<TargetState>>,
 }
 
 impl FoundTarget {
@@ -153,7 +153,7 @@ async fn check(
     Ok(found)
 }
 
-async fn find_target(backend: &Backend, snapshot: &TargetSnapshot) -> Result<FoundTarget, Error> {
+pub(super) async fn find_target(backend: &Backend, snapshot: &TargetSnapshot) -> Result<FoundTarget, Error> {
     let kind = backend.kind(&snapshot.key).await?;
     let target = match &snapshot.target {
         Some(target) => Some(target.clone()),

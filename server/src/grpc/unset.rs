@@ -15,6 +15,7 @@ use super::{
     backend::{Backend, CATCH_UP},
     conflicts, convert,
     error::{Error, outcome},
+    set::find_target,
     validate::UnsetRequest,
     writer::within_timeout,
 };
@@ -94,15 +95,29 @@ async fn check(backend: &Backend, caller: &Arc<Identity>, request: &UnsetRequest
     if !force {
         conflicts::check_managed_by(key, &count)?;
     }
-    let restored = match (restore, count.spec.original_replicas) {
-        (false, _) => None,
-        (true, Some(original)) => Some(original),
-        (true, None) => {
-            let message = format!("the count that {key} had before it was managed is unknown");
-            return Err(Error::Precondition { reason: reasons::NO_ORIGINAL_COUNT, message });
-        }
-    };
+    let restored = if *restore { Some(check_restore(backend, request, &snapshot, &count).await?) } else { None };
     Ok(CheckedUnset { snapshot, count, restored })
+}
+
+/// Checks the count to put back as a Set of it: editors of the `ReplicaCount` can write any number there.
+async fn check_restore(
+    backend: &Backend,
+    request: &UnsetRequest,
+    snapshot: &TargetSnapshot,
+    count: &ReplicaCountState,
+) -> Result<i32, Error> {
+    let key = &request.key;
+    let original = count.spec.original_replicas.ok_or_else(|| {
+        let message = format!("the count that {key} had before it was managed is unknown");
+        Error::Precondition { reason: reasons::NO_ORIGINAL_COUNT, message }
+    })?;
+    backend.validator.count("spec.originalReplicas", original)?;
+    let found = find_target(backend, snapshot).await?;
+    conflicts::check_controller(key, found.target.as_deref())?;
+    if !request.force {
+        conflicts::check_autoscaler(key, snapshot.autoscaler.as_deref())?;
+    }
+    Ok(original)
 }
 
 async fn apply(backend: &Backend, key: &TargetKey, unset: &CheckedUnset) -> Result<(), Error> {

@@ -109,7 +109,7 @@ impl RequestValidator {
         Ok(Filter { namespace, selector, all_targets, kinds: BTreeSet::new() })
     }
 
-    fn count(&self, field: &'static str, count: i32) -> Result<i32, Error> {
+    pub(super) fn count(&self, field: &'static str, count: i32) -> Result<i32, Error> {
         if count < 0 {
             Err(Error::invalid(field, format!("must not be negative, and is {count}")))
         } else if count > self.max_replicas {

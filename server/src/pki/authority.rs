@@ -14,7 +14,11 @@ use x509_parser::{certificate::X509Certificate, der_parser::Oid, x509::X509Name}
 
 use super::subject;
 
-/// How far in the past certificates begin: the clocks of a cluster and of its clients differ.
+/// How far in the past the certificates of clients begin: the clocks of the servers differ. It is short, so that those
+/// that are signed after a revocation time are soon told from those that were signed before.
+const CLIENT_BACKDATE: Duration = Duration::from_secs(60);
+
+/// How far in the past all other certificates begin: the clocks of a cluster and of its clients differ.
 const BACKDATE: Duration = Duration::from_secs(5 * 60);
 
 /// A day.
@@ -26,6 +30,8 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     begins: SystemTime,
     ends: SystemTime,
+    /// The time before which no certificate of a client begins, if there is one.
+    clients_not_before: Option<SystemTime>,
 }
 
 /// A certificate and its key, in PEM.
@@ -47,7 +53,7 @@ impl Authority {
         let (begins, params) = ca_params(lifetime, 1);
         let ends = begins + lifetime;
         let certificate = params.self_signed(&key)?.pem();
-        Ok(Self { certificate, issuer: Issuer::new(params, key), begins, ends })
+        Ok(Self { certificate, issuer: Issuer::new(params, key), begins, ends, clients_not_before: None })
     }
 
     /// Signs the certificate of a successor. Peers that trust only this CA accept what the successor signs.
@@ -85,7 +91,12 @@ impl Authority {
         ensure!(ends > SystemTime::now(), "the CA has expired");
         ensure!(is_writable(parsed.subject()), "the CA's name has an attribute of an invalid type");
         let issuer = Issuer::from_ca_cert_der(&der.contents().into(), key)?;
-        Ok(Self { certificate, issuer, begins, ends })
+        Ok(Self { certificate, issuer, begins, ends, clients_not_before: None })
+    }
+
+    /// Signs no certificate of a client that begins earlier than this.
+    pub(super) fn with_clients_not_before(self, time: Option<SystemTime>) -> Self {
+        Self { clients_not_before: time, ..self }
     }
 
     /// Gives the CA's certificate, in PEM.
@@ -160,7 +171,9 @@ impl Authority {
         lifetime: Duration,
         key: &impl PublicKeyData,
     ) -> Result<String> {
-        let params = self.leaf_params("client", lifetime, vec![ExtendedKeyUsagePurpose::ClientAuth]);
+        let mut params = self.leaf_params("client", lifetime, vec![ExtendedKeyUsagePurpose::ClientAuth]);
+        let begin = SystemTime::now() - CLIENT_BACKDATE;
+        params.not_before = self.clients_not_before.map_or(begin, |earliest| earliest.max(begin)).into();
         let certificate = params.signed_by(key, &self.issuer)?;
         let certificate = subject::replace(certificate.der(), &subject::encode(user, groups), self.issuer.key())?;
         Ok(subject::pem(certificate))
@@ -225,15 +238,16 @@ fn validity(certificate: &X509Certificate<'_>) -> Result<(SystemTime, SystemTime
     Ok((time(validity.not_before.timestamp())? + BACKDATE, time(validity.not_after.timestamp())?))
 }
 
-/// When the first certificate in a PEM text ends.
+/// When the first certificate in a PEM text begins and ends.
 ///
 /// # Errors
 ///
 /// When there is none.
-pub(super) fn end(certificate: &str) -> Result<SystemTime> {
+pub(super) fn period(certificate: &str) -> Result<(SystemTime, SystemTime)> {
     let der = pem::parse(certificate).context("not PEM")?;
     let (_, parsed) = x509_parser::parse_x509_certificate(der.contents()).context("not a certificate")?;
-    Ok(validity(&parsed)?.1)
+    let (begin, end) = validity(&parsed)?;
+    Ok((begin - BACKDATE, end))
 }
 
 /// Lists the names by which clients reach a server: through a port-forward, through its Service, and the `further`
@@ -393,6 +407,23 @@ mod tests {
         let identity = crate::tls::Identity::of(&signed.contents().into()).context("no identity")?;
         assert_eq!((identity.user, identity.groups), (arn, vec!["sre".to_owned(), "system:authenticated".to_owned()]));
         assert!(ca.sign_request("x", "alice", &[], DAY).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn the_certificate_of_a_client_begins_a_minute_ago_or_at_the_revocation_time() -> Result<()> {
+        let second = |time: SystemTime| Ok::<_, anyhow::Error>(time.duration_since(SystemTime::UNIX_EPOCH)?.as_secs());
+        let now = SystemTime::now();
+        for (name, revoked, expected) in [
+            ("none", None, now - CLIENT_BACKDATE),
+            ("an old time", Some(now - DAY), now - CLIENT_BACKDATE),
+            ("a moment ago", Some(now - Duration::from_secs(30)), now - Duration::from_secs(30)),
+        ] {
+            let ca = Authority::new(30 * DAY)?.with_clients_not_before(revoked);
+            let (begin, _) = period(&ca.issue_client("alice", &[], DAY)?.certificate)?;
+            let late = second(begin)? - second(expected)?;
+            ensure!(late < 10, "{name}: {late} s late");
+        }
         Ok(())
     }
 

@@ -18,6 +18,13 @@ pub(super) const CA_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 
 /// The remaining life at which a CA gets a successor by itself.
 const CA_RENEW_BEFORE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// The annotation of the Secret that requests a new CA.
+const NEW_CA: &str = "new-ca";
+
+/// The value of the annotation if the CA's key was stolen: the previous CA is not trusted any longer. With any other
+/// value, it stays trusted for a while.
+const STOLEN: &str = "stolen";
+
 /// How long the previous CA stays trusted beside its successor: longer than a client's certificate lasts by default.
 const OVERLAP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -49,10 +56,12 @@ impl CaSecret {
 
     /// The Secret to write now: with a successor of the CA, or without the previous CA. `None` if neither is due.
     pub(super) fn next(&self, now: SystemTime) -> Result<Option<Secret>> {
-        let annotation = format!("{GROUP}/new-ca");
+        let annotation = format!("{GROUP}/{NEW_CA}");
         let mut metadata = self.secret.metadata.clone();
-        let is_requested = metadata.annotations.as_mut().is_some_and(|all| all.remove(&annotation).is_some());
-        let data = if is_requested || self.authority.ends() < now + CA_RENEW_BEFORE {
+        let requested = metadata.annotations.as_mut().and_then(|all| all.remove(&annotation));
+        let data = if requested.as_deref() == Some(STOLEN) {
+            data_of(&Authority::new(CA_LIFETIME)?, None)?
+        } else if requested.is_some() || self.authority.ends() < now + CA_RENEW_BEFORE {
             data_of(&Authority::new(CA_LIFETIME)?, Some(&self.authority))?
         } else if self.text(CROSS).is_ok() && self.authority.begins() + OVERLAP < now {
             data_of(&self.authority, None)?
@@ -124,6 +133,22 @@ mod tests {
         let alone = CaSecret::parse(next.next(now + OVERLAP + DAY).unwrap().unwrap()).unwrap();
         assert_eq!(alone.text(AUTHORITIES).unwrap(), next.authority.certificate());
         assert!(alone.text(CROSS).is_err());
+    }
+
+    #[test]
+    fn a_stolen_ca_is_replaced_by_one_that_does_not_vouch_for_it() {
+        let ca = Authority::new(CA_LIFETIME).unwrap();
+        let overlapping = data_of(&ca, Some(&Authority::new(CA_LIFETIME).unwrap())).unwrap();
+        for data in [data_of(&ca, None).unwrap(), overlapping] {
+            let mut stolen = ca_secret(data, &[]);
+            let annotation = ("replica-count-manager.io/new-ca".to_owned(), "stolen".to_owned());
+            stolen.secret.metadata.annotations = Some(BTreeMap::from([annotation]));
+            let next = CaSecret::parse(stolen.next(SystemTime::now()).unwrap().unwrap()).unwrap();
+            assert_ne!(next.authority.certificate(), ca.certificate());
+            assert_eq!(next.text(AUTHORITIES).unwrap(), next.authority.certificate());
+            assert!(next.text(CROSS).is_err());
+            assert!(next.next(SystemTime::now()).unwrap().is_none(), "once is enough");
+        }
     }
 
     #[test]

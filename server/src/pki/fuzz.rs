@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use fuzz::x509::fixtures;
 use rcgen::{KeyPair, SigningKey};
 
-use super::authority::{Authority, DAY, end, host};
+use super::authority::{Authority, DAY, host, period};
 use crate::tls::Identity;
 
 const LINES: [&str; 5] = [
@@ -29,14 +29,14 @@ fn is_ca(certificate: String, key: &str) -> bool {
     let Ok(authority) = Authority::parse(certificate, key) else { return false };
     assert!(authority.ends() > SystemTime::now());
     let _ = authority.begins();
-    authority.issue_client("alice", &[], DAY).is_ok_and(|issued| end(&issued.certificate).is_ok())
+    authority.issue_client("alice", &[], DAY).is_ok_and(|issued| period(&issued.certificate).is_ok())
 }
 
 #[test]
 fn no_ca_makes_the_reader_panic() {
     let ca = fixtures().unwrap().ca;
     fuzz::target("CA").seeds([&ca.certificate, &ca.key]).words(LINES).text(|text| {
-        let _ = end(text);
+        let _ = period(text);
         is_ca(text.to_owned(), &ca.key) || is_ca(ca.certificate.clone(), text)
     });
 }
@@ -46,7 +46,7 @@ fn no_certificate_of_a_ca_makes_the_reader_panic() {
     let ca = fixtures().unwrap().ca;
     fuzz::target("certificate of a CA").seeds([decode(&ca.certificate)]).bytes(|der| {
         let certificate = encode("CERTIFICATE", der);
-        let _ = end(&certificate);
+        let _ = period(&certificate);
         is_ca(certificate, &ca.key)
     });
 }

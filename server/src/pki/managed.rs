@@ -21,8 +21,9 @@ use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use super::{
-    authority::{Authority, DAY, Issued, end},
+    authority::{Authority, DAY, Issued, period},
     ca_secret::{AUTHORITIES, CA_LIFETIME, CERTIFICATE, CROSS, CaSecret, KEY, data_of, secret, text_of},
+    not_before::NotBefore,
 };
 use crate::{resources::api_errors, runtime::client::post_params};
 
@@ -68,21 +69,22 @@ pub(crate) struct ManagedCertificates {
     args: ManagedArgs,
     secrets: Api<Secret>,
     config_maps: Api<ConfigMap>,
+    not_before: Arc<NotBefore>,
     /// The CA that was read last. If somebody deletes its Secret, it is created again from this.
     latest: Mutex<Option<Arc<CaSecret>>>,
 }
 
 impl ManagedCertificates {
-    /// Keeps the certificates in a namespace.
+    /// Keeps the certificates in a namespace. Those of clients do not begin before the time in `not_before`.
     ///
     /// # Errors
     ///
     /// When the namespace is not given.
-    pub(crate) fn new(client: &Client, args: ManagedArgs, namespace: &str) -> Result<Self> {
+    pub(crate) fn new(client: &Client, args: ManagedArgs, namespace: &str, not_before: Arc<NotBefore>) -> Result<Self> {
         ensure!(!namespace.is_empty(), "POD_NAMESPACE must name the namespace of the managed certificates");
         let secrets = Api::namespaced(client.clone(), namespace);
         let config_maps = Api::namespaced(client.clone(), namespace);
-        Ok(Self { args, secrets, config_maps, latest: Mutex::default() })
+        Ok(Self { args, secrets, config_maps, not_before, latest: Mutex::default() })
     }
 
     /// The certificate to use from now on: the current one, unless it is about to end or the CA has changed.
@@ -93,12 +95,7 @@ impl ManagedCertificates {
     pub(crate) async fn certificate(&self, current: Option<&ManagedCertificate>) -> Result<ManagedCertificate> {
         let ca = self.read_ca().await?;
         let authorities = ca.text(AUTHORITIES)?;
-        self.publish(&authorities).await.context("failed to publish the CA's certificate")?;
-        if !self.args.check_secret.is_empty() {
-            self.renew_check_certificate(&ca, &authorities)
-                .await
-                .context("failed to renew the certificate of the chart's test")?;
-        }
+        self.serve_clients(&ca, &authorities).await?;
         let issuer = ca.authority.certificate().to_owned();
         if let Some(current) = current
             && current.issuer == issuer
@@ -108,10 +105,33 @@ impl ManagedCertificates {
         }
         let main = self.args.server_names.first().context("SERVER_NAMES is empty")?;
         let Issued { certificate, key } = ca.authority.issue_server(main, self.args.server_names.clone(), LIFETIME)?;
-        let ends = end(&certificate)?;
+        let (_, ends) = period(&certificate)?;
         // With the cross-signed certificate, clients that trust only the previous CA accept the chain.
         let chain = certificate + &ca.text(CROSS).unwrap_or_default();
         Ok(ManagedCertificate { chain, key, authorities, ends, issuer })
+    }
+
+    /// The authorities of clients, if the server's certificate is from another CA: that one's certificate is
+    /// `server_authorities`.
+    ///
+    /// # Errors
+    ///
+    /// When the API server does not answer, or the Secret holds no usable CA.
+    pub(crate) async fn client_authorities(&self, server_authorities: &str) -> Result<String> {
+        let ca = self.read_ca().await?;
+        self.serve_clients(&ca, server_authorities).await?;
+        ca.text(AUTHORITIES)
+    }
+
+    /// Gives clients what they need to trust the server.
+    async fn serve_clients(&self, ca: &CaSecret, server_authorities: &str) -> Result<()> {
+        self.publish(server_authorities).await.context("failed to publish the CA's certificate")?;
+        if self.args.check_secret.is_empty() {
+            return Ok(());
+        }
+        self.renew_check_certificate(ca, server_authorities)
+            .await
+            .context("failed to renew the certificate of the chart's test")
     }
 
     /// Signs with the CA that was read last.
@@ -146,7 +166,8 @@ impl ManagedCertificates {
                 Err(error) => return Err(error).with_context(|| format!("failed to write the Secret {name}")),
             },
         };
-        let ca = Arc::new(ca);
+        let authority = ca.authority.with_clients_not_before(self.not_before.latest());
+        let ca = Arc::new(CaSecret { authority, ..ca });
         *self.latest.lock() = Some(ca.clone());
         Ok(ca)
     }
@@ -194,9 +215,9 @@ impl ManagedCertificates {
         let name = &self.args.check_secret;
         let found = self.secrets.get_opt(name).await?;
         let text = |key| found.as_ref().and_then(|secret| text_of(secret, key).ok());
-        let lasts = text(CERTIFICATE)
-            .and_then(|text| end(&text).ok())
-            .is_some_and(|end| end > SystemTime::now() + RENEW_BEFORE);
+        let lasts = text(CERTIFICATE).and_then(|text| period(&text).ok()).is_some_and(|(begin, end)| {
+            end > SystemTime::now() + RENEW_BEFORE && self.not_before.latest().is_none_or(|earliest| begin >= earliest)
+        });
         if lasts && text(AUTHORITIES).as_deref() == Some(authorities) {
             return Ok(());
         }

@@ -20,8 +20,8 @@ use super::{
     connection::{Connection, GRACE, MAX_AGE},
     credentials::Credentials,
     files::expiry,
-    identity::Identity,
     limits::Limits,
+    recheck::{Recheck, accepts_peer},
 };
 use crate::{runtime::limiter::Limiter, telemetry::Metrics};
 
@@ -143,7 +143,10 @@ impl Handshaker {
     async fn handshake(&self, socket: TcpStream) -> io::Result<Connection> {
         socket.set_nodelay(true)?;
         SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))?;
-        let acceptor = TlsAcceptor::from(self.credentials.current());
+        // Subscribed before the handshake, so that no change between the two is missed.
+        let mut changes = self.credentials.subscribe();
+        let current = changes.borrow_and_update().clone();
+        let acceptor = TlsAcceptor::from(current.config.clone());
         let stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await??;
         let session = stream.get_ref().1;
         if session.alpn_protocol() != Some(b"h2") {
@@ -151,13 +154,13 @@ impl Handshaker {
         }
         let leaf = session.peer_certificates().and_then(<[_]>::first);
         let leaf = leaf.ok_or_else(|| invalid("no client certificate"))?;
-        let identity = Identity::of(leaf).ok_or_else(|| invalid("no readable client certificate"))?;
+        let identity = current.clients.identity(leaf).ok_or_else(|| invalid("no readable client certificate"))?;
         let life = life(leaf, Timestamp::now());
         let permit = self.connections.acquire(&identity.user).map_err(|exhausted| {
             self.metrics.connections_refused.inc();
             io::Error::new(io::ErrorKind::QuotaExceeded, format!("{:?}: {exhausted}", identity.user))
         })?;
-        Ok(Connection::new(stream, identity, life, permit))
+        Ok(Connection::new(stream, identity, life, Recheck::new(changes, accepts_peer), permit))
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use super::identity::Identity;
+use super::{identity::Identity, recheck::Recheck};
 use crate::runtime::limiter::Permit;
 
 /// The age at which a connection takes no new calls. Its client connects again, possibly to another replica, and shows
@@ -37,14 +37,15 @@ pub(crate) struct Connection<S = TlsStream<TcpStream>> {
     end: Pin<Box<Sleep>>,
     /// Fires after too much silence.
     silence: Pin<Box<Sleep>>,
+    recheck: Recheck<S>,
     _permit: Permit,
 }
 
 impl<S> Connection<S> {
     /// A connection that lives for `life` at most.
-    pub(super) fn new(stream: S, identity: Identity, life: Duration, permit: Permit) -> Self {
+    pub(super) fn new(stream: S, identity: Identity, life: Duration, recheck: Recheck<S>, permit: Permit) -> Self {
         let (end, silence) = (Box::pin(sleep(life)), Box::pin(sleep(SILENCE)));
-        Self { stream, identity: Arc::new(identity), end, silence, _permit: permit }
+        Self { stream, identity: Arc::new(identity), end, silence, recheck, _permit: permit }
     }
 
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -52,6 +53,8 @@ impl<S> Connection<S> {
             "the connection has reached its age"
         } else if self.silence.as_mut().poll(cx).is_ready() {
             "the peer was silent"
+        } else if self.recheck.poll_refused(&self.stream, cx) {
+            "the client certificate is no longer accepted"
         } else {
             return Ok(());
         };
@@ -115,13 +118,36 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
-    use crate::runtime::limiter::Limiter;
+    use crate::{
+        runtime::limiter::Limiter,
+        tls::{
+            clients::ClientCa,
+            files::{Files, PemBundle},
+        },
+    };
 
     const LIFE: Duration = Duration::from_secs(1000);
 
+    /// A certificate that never changes.
+    fn certificate() -> Arc<crate::tls::files::ServerCertificate> {
+        let fixtures = fuzz::x509::fixtures().unwrap();
+        let [certificate, key, authorities] =
+            [&fixtures.client.certificate, &fixtures.client.key, &fixtures.ca.certificate]
+                .map(|pem| pem.clone().into());
+        let files = Files { certificate: "tls.crt".into(), key: "tls.key".into(), ca: "ca.crt".into() };
+        Arc::new(files.check(&PemBundle { certificate, key, authorities }, ClientCa::Managed, None).unwrap())
+    }
+
     fn connection(stream: DuplexStream) -> Connection<DuplexStream> {
         let identity = Identity { user: "alice".to_owned(), groups: Vec::new() };
-        Connection::new(stream, identity, LIFE, Limiter::new(1, 1, Default::default()).acquire("alice").unwrap())
+        let recheck = Recheck::new(tokio::sync::watch::channel(certificate()).1, |_, _| true);
+        Connection::new(
+            stream,
+            identity,
+            LIFE,
+            recheck,
+            Limiter::new(1, 1, Default::default()).acquire("alice").unwrap(),
+        )
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,18 +1,27 @@
-//! The server's certificate, read again when it changes: open connections stay, new ones get the new certificate.
+//! The server's certificate and what it accepts of clients, read again when they change: open connections stay if their
+//! certificate is still accepted, new ones get the new certificate.
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
-use arc_swap::ArcSwap;
 use backon::{BackoffBuilder, ExponentialBuilder};
+use jiff::Timestamp;
 use kube::runtime::events::EventType;
-use rustls::ServerConfig;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
 use tracing::{info, warn};
 
-use super::files::{Error, Files, PemBundle, ServerCertificate};
+use super::{
+    clients::ClientCa,
+    files::{Error, Files, PemBundle, ServerCertificate},
+};
 use crate::{
-    pki::managed::{ManagedCertificate, ManagedCertificates},
+    pki::{
+        NotBefore,
+        managed::{ManagedCertificate, ManagedCertificates},
+    },
     runtime::pod::PodEvents,
     telemetry::{self, Metrics},
 };
@@ -33,12 +42,24 @@ pub(crate) enum PemSource {
     Files(Files),
     /// The CA that the server manages.
     Managed(Arc<ManagedCertificates>),
+    /// Files that others renew for the server, and the managed CA for clients.
+    ManagedClients(Files, Arc<ManagedCertificates>),
+}
+
+/// What the server accepts of clients.
+#[derive(Clone)]
+pub(crate) struct ClientRules {
+    /// The CA that their certificates must come from.
+    pub(crate) ca: ClientCa,
+    /// The time before which their certificates may not begin.
+    pub(crate) not_before: Arc<NotBefore>,
 }
 
 /// A certificate as it was read.
 #[derive(Clone, PartialEq, Eq)]
 struct ReadCertificate {
     pem: PemBundle,
+    not_before: Option<Timestamp>,
     /// The certificate that `pem` was made from, if the server manages it.
     managed: Option<ManagedCertificate>,
 }
@@ -46,7 +67,8 @@ struct ReadCertificate {
 /// The certificate in use.
 pub(crate) struct Credentials {
     source: PemSource,
-    current: ArcSwap<ServerConfig>,
+    rules: ClientRules,
+    current: watch::Sender<Arc<ServerCertificate>>,
     events: PodEvents,
     metrics: Arc<Metrics>,
     first: ReadCertificate,
@@ -60,20 +82,26 @@ impl Credentials {
     /// Names what cannot be used, and why.
     pub(crate) async fn load(
         source: PemSource,
+        rules: ClientRules,
         events: PodEvents,
         metrics: Arc<Metrics>,
     ) -> Result<Self, anyhow::Error> {
-        let first = source.read_first().await?;
-        Ok(Self::new(source, first, events, metrics))
+        let first = source.read_first(&rules).await?;
+        Ok(Self::new(source, rules, first, events, metrics))
     }
 
     /// Loads the certificate as soon as that is possible: a managed one needs the API server, which may start later.
-    pub(crate) async fn wait_until_loaded(source: PemSource, events: PodEvents, metrics: Arc<Metrics>) -> Self {
+    pub(crate) async fn wait_until_loaded(
+        source: PemSource,
+        rules: ClientRules,
+        events: PodEvents,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let pauses = ExponentialBuilder::new().with_min_delay(MIN_PAUSE).with_max_delay(INTERVAL).without_max_times();
         let mut pauses = pauses.build();
         let mut is_reported = false;
         let first = loop {
-            let read = timeout(TIMEOUT, source.read_first()).await;
+            let read = timeout(TIMEOUT, source.read_first(&rules)).await;
             match read.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}"))) {
                 Ok(first) => break first,
                 Err(error) => {
@@ -87,22 +115,24 @@ impl Credentials {
             sleep(pauses.next().unwrap_or(INTERVAL)).await;
         };
         info!(expires = first.1.expires, "certificate loaded");
-        Self::new(source, first, events, metrics)
+        Self::new(source, rules, first, events, metrics)
     }
 
     fn new(
         source: PemSource,
+        rules: ClientRules,
         (first, checked): (ReadCertificate, ServerCertificate),
         events: PodEvents,
         metrics: Arc<Metrics>,
     ) -> Self {
         metrics.certificate_expiry.set(checked.expires as f64);
-        Self { source, current: ArcSwap::new(checked.config), events, metrics, first }
+        let (current, _) = watch::channel(Arc::new(checked));
+        Self { source, rules, current, events, metrics, first }
     }
 
-    /// The configuration for the next connection.
-    pub(super) fn current(&self) -> Arc<ServerConfig> {
-        self.current.load_full()
+    /// What is in use, with its changes.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<ServerCertificate>> {
+        self.current.subscribe()
     }
 
     /// Reads the certificate at intervals for as long as it is polled. If it cannot be used, the last one stays in use.
@@ -123,10 +153,19 @@ impl Credentials {
     }
 
     async fn refresh(&self, used: &mut ReadCertificate) -> Result<(), anyhow::Error> {
-        let read = timeout(TIMEOUT, self.source.read(Some(used))).await;
-        let read = read.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}")))?;
+        // A certificate that cannot be read does not hold up a revocation, nor the other way round.
+        let not_before = self.rules.not_before.read();
+        if let Ok(not_before) = &not_before {
+            self.use_now(used, ReadCertificate { not_before: *not_before, ..used.clone() })?;
+        }
+        let read = timeout(TIMEOUT, self.source.read(Some(used), used.not_before)).await;
+        self.use_now(used, read.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}")))?)?;
+        not_before.map(drop)
+    }
+
+    fn use_now(&self, used: &mut ReadCertificate, read: ReadCertificate) -> Result<(), anyhow::Error> {
         if read != *used {
-            self.publish(self.source.check(&read)?);
+            self.publish(self.source.check(&read, &self.rules)?);
             *used = read;
         }
         Ok(())
@@ -153,16 +192,26 @@ impl Credentials {
 
     fn publish(&self, certificate: ServerCertificate) {
         self.metrics.certificate_expiry.set(certificate.expires as f64);
-        self.current.store(certificate.config);
         info!(expires = certificate.expires, "certificate reloaded");
+        self.current.send_replace(Arc::new(certificate));
     }
 }
 
 impl PemSource {
     /// Reads what is there now. A managed certificate stays the `used` one as long as possible.
-    async fn read(&self, used: Option<&ReadCertificate>) -> Result<ReadCertificate, anyhow::Error> {
+    async fn read(
+        &self,
+        used: Option<&ReadCertificate>,
+        not_before: Option<Timestamp>,
+    ) -> Result<ReadCertificate, anyhow::Error> {
         match self {
-            Self::Files(files) => Ok(ReadCertificate { pem: files.read()?, managed: None }),
+            Self::Files(files) => Ok(ReadCertificate { pem: files.read()?, not_before, managed: None }),
+            Self::ManagedClients(files, managed) => {
+                let pem = files.read()?;
+                let server = String::from_utf8_lossy(&pem.authorities);
+                let authorities = managed.client_authorities(&server).await?.into_bytes();
+                Ok(ReadCertificate { pem: PemBundle { authorities, ..pem }, not_before, managed: None })
+            }
             Self::Managed(managed) => {
                 let certificate = managed.certificate(used.and_then(|used| used.managed.as_ref())).await?;
                 let pem = PemBundle {
@@ -170,26 +219,25 @@ impl PemSource {
                     key: certificate.key.clone().into_bytes(),
                     authorities: certificate.authorities.clone().into_bytes(),
                 };
-                Ok(ReadCertificate { pem, managed: Some(certificate) })
+                Ok(ReadCertificate { pem, not_before, managed: Some(certificate) })
             }
         }
     }
 
-    async fn read_first(&self) -> Result<(ReadCertificate, ServerCertificate), anyhow::Error> {
-        let first = self.read(None).await?;
-        let checked = self.check(&first)?;
+    async fn read_first(&self, rules: &ClientRules) -> Result<(ReadCertificate, ServerCertificate), anyhow::Error> {
+        let first = self.read(None, rules.not_before.read()?).await?;
+        let checked = self.check(&first, rules)?;
         Ok((first, checked))
     }
 
-    fn check(&self, read: &ReadCertificate) -> Result<ServerCertificate, Error> {
-        match self {
-            Self::Files(files) => files.check(&read.pem),
-            // Names for error messages only: no such files are read.
-            Self::Managed(_) => {
-                let [certificate, key, ca] =
-                    ["certificate", "key", "CA"].map(|part| format!("the managed {part}").into());
-                Files { certificate, key, ca }.check(&read.pem)
-            }
-        }
+    fn check(&self, read: &ReadCertificate, rules: &ClientRules) -> Result<ServerCertificate, Error> {
+        // Names for error messages only: no such files are read.
+        let managed = |part: &str| format!("the managed {part}").into();
+        let files = match self {
+            Self::Files(files) => files.clone(),
+            Self::ManagedClients(files, _) => Files { ca: managed("CA"), ..files.clone() },
+            Self::Managed(_) => Files { certificate: managed("certificate"), key: managed("key"), ca: managed("CA") },
+        };
+        files.check(&read.pem, rules.ca.clone(), read.not_before)
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use jiff::Timestamp;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::ring,
@@ -14,6 +15,8 @@ use rustls::{
     server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier},
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::clients::{ClientCa, ClientVerifier};
 
 /// The files of a certificate, and of the authorities that its peers' certificates must come from.
 #[derive(Args, Clone, Debug)]
@@ -110,6 +113,8 @@ pub(super) struct PemBundle {
 /// A checked certificate of the server.
 pub(super) struct ServerCertificate {
     pub(super) config: Arc<ServerConfig>,
+    /// Decides about the certificates of clients.
+    pub(super) clients: Arc<ClientVerifier>,
     /// When the certificate ends, in seconds since 1970.
     pub(super) expires: i64,
 }
@@ -123,25 +128,32 @@ impl Files {
         Ok(PemBundle { certificate, key, authorities })
     }
 
-    /// Checks the content of the files. The paths are for error messages only.
-    pub(super) fn check(&self, pem: &PemBundle) -> Result<ServerCertificate, Error> {
+    /// Checks the content of the files. The paths are for error messages only. Certificates of clients must come from
+    /// `ca`, and begin at `not_before` at the earliest.
+    pub(super) fn check(
+        &self,
+        pem: &PemBundle,
+        ca: ClientCa,
+        not_before: Option<Timestamp>,
+    ) -> Result<ServerCertificate, Error> {
         let provider = Arc::new(ring::default_provider());
         let authorities = Arc::new(self.authorities(pem)?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(authorities, provider.clone())
+        let chain = WebPkiClientVerifier::builder_with_provider(authorities, provider.clone())
             .build()
             .map_err(|source| Error::Authorities { path: self.ca.clone(), source })?;
+        let clients = Arc::new(ClientVerifier::new(chain, not_before, ca));
         let (chain, key) = self.pair(pem)?;
         let expires = chain.first().map_or(0, |leaf| expiry(leaf));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map(|builder| builder.with_client_cert_verifier(verifier))
+            .map(|builder| builder.with_client_cert_verifier(clients.clone()))
             .and_then(|builder| builder.with_single_cert(chain, key))
             .map_err(|source| self.mismatch(source))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         // A resumed session would not show the client's certificate again.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(ServerCertificate { config: Arc::new(config), expires })
+        Ok(ServerCertificate { config: Arc::new(config), clients, expires })
     }
 
     /// The configuration of a client that shows this certificate.

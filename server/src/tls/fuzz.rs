@@ -3,6 +3,7 @@
 use fuzz::x509::{Fixtures, fixtures};
 
 use super::{
+    clients::ClientCa,
     files::{Files, PemBundle},
     identity::Identity,
 };
@@ -19,7 +20,7 @@ fn bundle(fixtures: &Fixtures) -> PemBundle {
 
 /// Whether the server can use a bundle. No error shows what is in a file.
 fn is_usable(pem: &PemBundle) -> bool {
-    match files().check(pem) {
+    match files().check(pem, ClientCa::Managed, None) {
         Ok(certificate) => certificate.expires > i64::MIN,
         Err(error) => {
             assert!(error.to_string().len() < 200);

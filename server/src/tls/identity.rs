@@ -6,9 +6,6 @@ use x509_parser::{
     prelude::{FromDer, X509Certificate},
 };
 
-/// The group that Kubernetes gives to every authenticated user.
-const AUTHENTICATED: &str = "system:authenticated";
-
 /// A client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
@@ -20,7 +17,10 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads a certificate; `None` if it cannot be read, which verification has ruled out.
+    /// The group that Kubernetes gives to every authenticated user.
+    pub(super) const AUTHENTICATED: &str = "system:authenticated";
+
+    /// Reads a certificate, and believes every name in it; `None` if it cannot be read, which verification has ruled out.
     pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let subject = certificate.subject();
@@ -28,7 +28,7 @@ impl Identity {
             |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
         Some(Self {
             user: subject.iter_common_name().chain(subject.iter_by_oid(&OID_USERID)).find_map(text).unwrap_or_default(),
-            groups: subject.iter_organization().filter_map(text).chain([AUTHENTICATED.to_owned()]).collect(),
+            groups: subject.iter_organization().filter_map(text).chain([Self::AUTHENTICATED.to_owned()]).collect(),
         })
     }
 }

@@ -1,13 +1,16 @@
 //! TLS 1.3 with client certificates, by an accept loop of our own: tonic's cannot pin the TLS version.
 //!
 //! * `accept`: accepts connections and runs their handshakes
+//! * `clients`: which client certificates are accepted, and which names are believed
 //! * `connection`: an accepted connection, which ends at an age or after silence
 //! * `credentials`: the server's certificate, renewed while connections stay open
 //! * `files`: PEM files, read and checked
 //! * `identity`: the user and groups in a client certificate
 //! * `limits`: how many connections and handshakes there may be
+//! * `recheck`: ends open connections whose certificate is no longer accepted
 
 mod accept;
+mod clients;
 mod connection;
 mod credentials;
 mod files;
@@ -15,10 +18,12 @@ mod files;
 mod fuzz;
 mod identity;
 mod limits;
+mod recheck;
 
 pub(crate) use self::{
     accept::incoming,
+    clients::ClientCa,
     connection::{Connection, MAX_AGE},
-    credentials::{Credentials, PemSource},
+    credentials::{ClientRules, Credentials, PemSource},
 };
 pub use self::{files::Files, identity::Identity};

@@ -1,0 +1,78 @@
+//! `unset --restore` of a count that somebody else has written: it takes the checks of Set, and changes nothing if it is
+//! refused.
+
+use anyhow::{Context, Result, ensure};
+use cluster::wait;
+use serde_json::{Value, json};
+
+use support::{Namespace, PATIENCE, Refusal, outcome};
+
+/// A count far above the chart's maxReplicas.
+const HUGE: i64 = 2_000_000_000;
+
+async fn unset(shop: &Namespace<'_>, force: bool) -> Result<Value, Refusal> {
+    let target = json!({"namespace": shop.name, "name": "web"});
+    let request = json!({"target": target, "restore": true, "force": force});
+    shop.cluster.grpcurl("replicas.v1.ReplicasService/UnsetReplicaCount", &request).await
+}
+
+/// Checks that the ReplicaCount still holds 3, and that the Deployment has 3.
+async fn ensure_unchanged(shop: &Namespace<'_>) -> Result<()> {
+    let count = shop.get("replicacount/deployment.web").await?;
+    ensure!(count["spec"]["replicas"] == 3, "{count}");
+    assert_eq!(shop.replicas("deployment/web").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_restored_count_takes_the_checks_of_a_set() -> Result<()> {
+    let shop = Namespace::shared("restored").await?;
+    shop.deployment("web", 2).await?;
+    shop.set("web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
+
+    // Whoever may edit ReplicaCounts may write any number here.
+    let patch = json!({"spec": {"originalReplicas": HUGE}}).to_string();
+    let patch_count = ["patch", "replicacount/deployment.web", "--type=merge", "--patch"];
+    shop.kubectl(&[&patch_count[..], &[patch.as_str()]].concat()).await?;
+    let problem = format!("spec.originalReplicas must be at most 10000, the server's MAX_REPLICAS, and is {HUGE}");
+    for force in [false, true] {
+        let refusal = wait::until("the refusal", PATIENCE, async || {
+            let refusal = unset(&shop, force).await.err().context("it was accepted")?;
+            ensure!(refusal.message == problem, "{refusal}");
+            Ok(refusal)
+        })
+        .await?;
+        assert_eq!(refusal.code, "InvalidArgument", "force: {force}: {refusal}");
+        ensure_unchanged(&shop).await?;
+    }
+    let mut plugin = shop.cluster.plugin();
+    let said = outcome(plugin.args(["unset", "web", "--restore", "--namespace", &shop.name])).await?;
+    ensure!(said.code == Some(1) && said.stderr.contains(&problem), "{said:?}");
+    ensure_unchanged(&shop).await?;
+
+    let patch = json!({"spec": {"originalReplicas": 2}}).to_string();
+    shop.kubectl(&[&patch_count[..], &[patch.as_str()]].concat()).await?;
+    // The autoscaler is never active: its metric does not exist.
+    let autoscaler = "apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web-cpu}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 3
+  maxReplicas: 3
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]
+";
+    shop.kubectl_with(&["create", "--filename=-"], autoscaler).await?;
+    shop.wait_for_replica_count("deployment.web", "Contested", |count| {
+        support::condition(count, "Contested") == Some(("True", "Autoscaled"))
+    })
+    .await?;
+    let refusal = unset(&shop, false).await.err().context("it was accepted beside an autoscaler")?;
+    assert_eq!(refusal.code, "FailedPrecondition", "{refusal}");
+    ensure!(refusal.message.starts_with("HorizontalPodAutoscaler web-cpu scales deployment.apps/web"), "{refusal}");
+    ensure_unchanged(&shop).await?;
+    let done = unset(&shop, true).await?;
+    assert_eq!(done["restored"], 2, "{done}");
+    shop.wait_until_unmanaged("web").await
+}

@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, CustomResourceDefinitionVersion,
-};
 use kube::{
     Api, Client,
     core::ApiResource,
@@ -14,6 +11,7 @@ use kube::{
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::definition::{Definition, DefinitionVersion};
 use crate::resources::{FieldPath, GroupKind, ReadyPath, TargetKind, reasons};
 
 /// How long the whole look-up of a kind can take. It consists of a few small requests.
@@ -103,8 +101,8 @@ async fn read_definition(
     client: &Client,
     kind: &GroupKind,
     resource: &ApiResource,
-) -> Result<Option<CustomResourceDefinitionVersion>, Error> {
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+) -> Result<Option<DefinitionVersion>, Error> {
+    let definitions: Api<Definition> = Api::all(client.clone());
     match definitions.get_opt(&format!("{}.{}", resource.plural, resource.group)).await {
         Ok(definition) => Ok(definition.and_then(|definition| {
             definition.spec.versions.into_iter().find(|version| version.name == resource.version)
@@ -121,12 +119,9 @@ async fn read_definition(
 ///
 /// A CRD does not say which field holds the ready replicas. Most kinds have `.status.readyReplicas`, as the group
 /// `apps` has. If the schema has no such field, `statusReplicasPath` with the number of all replicas takes its place.
-fn paths_in(version: &CustomResourceDefinitionVersion) -> (FieldPath, ReadyPath) {
-    let scale = version.subresources.as_ref().and_then(|subresources| subresources.scale.as_ref());
-    let Some(scale) = scale else { return default_paths() };
-    let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
-    let status = schema.and_then(|schema| schema.properties.as_ref()?.get("status")?.properties.as_ref());
-    let ready = match status.is_some_and(|status| status.contains_key("readyReplicas")) {
+fn paths_in(version: &DefinitionVersion) -> (FieldPath, ReadyPath) {
+    let Some(scale) = version.scale() else { return default_paths() };
+    let ready = match version.has_status_field("readyReplicas") {
         true => ReadyPath { absent: Some(0), ..default_paths().1 },
         false => ReadyPath { path: FieldPath::new(&scale.status_replicas_path), absent: None },
     };
@@ -145,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    fn version(subresources: Value, status: Value) -> CustomResourceDefinitionVersion {
+    fn version(subresources: Value, status: Value) -> DefinitionVersion {
         serde_json::from_value(json!({
             "name": "v1", "served": true, "storage": true, "subresources": subresources,
             "schema": {"openAPIV3Schema": {"type": "object", "properties": {"status": {"properties": status}}}},

@@ -6,6 +6,7 @@
 //! events.
 
 mod autoscalers;
+mod definition;
 pub(crate) mod discovery;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -14,10 +15,12 @@ mod fuzz;
 mod intern;
 pub(crate) mod kind_watches;
 pub mod protobuf;
+mod replica_count_handler;
 mod snapshot;
 mod state;
 mod store;
 mod sync_state;
+mod unreadable;
 pub(crate) mod watch_handlers;
 mod watch_loop;
 mod watch_source;

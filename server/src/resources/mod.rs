@@ -14,6 +14,7 @@ mod group_kind;
 mod key;
 mod kind;
 mod labels;
+mod lenient;
 mod names;
 mod replica_count;
 mod replica_count_state;
@@ -29,6 +30,7 @@ pub use self::{
     key::{InvalidTarget, TargetKey},
     kind::{ReadyPath, TargetKind},
     labels::Labels,
+    lenient::{Lenient, Repair, Unreadable},
     names::{FIELD_MANAGER, GROUP, SET_BY},
     replica_count::{
         Change, Drift, Drifter, Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, ScaleTargetRef,

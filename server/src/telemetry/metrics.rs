@@ -160,6 +160,7 @@ mod tests {
     async fn all() -> String {
         let metrics = Metrics::default();
         metrics.watches.listed(&"ReplicaCount");
+        metrics.watches.unreadable.set(&"ReplicaCount", 0);
         let answer = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
         metrics.requests.layer(answer).oneshot(Request::new(())).await.unwrap();
         metrics.calls.layer(answer).oneshot(Request::new(())).await.unwrap();

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use prometheus_client::{
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
@@ -15,6 +15,24 @@ type ByWatch = Family<[(&'static str, String); 1], Counter>;
 pub struct Watches {
     lists: ByWatch,
     failures: ByWatch,
+    pub(crate) unreadable: Unreadables,
+}
+
+/// How many objects of each kind cannot be read. Clones share the numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Unreadables(Family<[(&'static str, String); 1], Gauge>);
+
+impl Unreadables {
+    /// Stores the number of a kind.
+    pub(crate) fn set(&self, kind: &impl Display, number: usize) {
+        self.0.get_or_create(&[("kind", kind.to_string())]).set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    /// The number of a kind.
+    #[cfg(test)]
+    pub(crate) fn get(&self, kind: &impl Display) -> i64 {
+        self.0.get_or_create(&[("kind", kind.to_string())]).get()
+    }
 }
 
 impl Watches {
@@ -30,6 +48,11 @@ impl Watches {
             "watch_failures",
             "Lists and watches that failed or were refused, and are retried",
             watches.failures.clone(),
+        );
+        registry.register(
+            "unreadable_objects",
+            "Objects that do not fit their type and are left alone; the log names each",
+            watches.unreadable.0.clone(),
         );
         watches
     }

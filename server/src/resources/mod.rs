@@ -19,6 +19,7 @@ mod names;
 mod replica_count;
 mod replica_count_state;
 mod resource_version;
+mod service_account;
 mod target;
 mod uid;
 
@@ -42,4 +43,5 @@ pub use self::{
 pub(crate) use self::{
     field_owners::owns_replicas,
     resource_version::{parse_resource_version, resource_version},
+    service_account::service_account_groups,
 };

@@ -38,6 +38,8 @@ pub mod reasons {
     pub const NAME_TAKEN: &str = "NAME_TAKEN";
     /// The count from before the target was managed is unknown.
     pub const NO_ORIGINAL_COUNT: &str = "NO_ORIGINAL_COUNT";
+    /// The server cannot read the object that the API server stores.
+    pub const UNREADABLE: &str = "UNREADABLE";
     /// RBAC does not allow the caller to make the call.
     pub const FORBIDDEN: &str = "FORBIDDEN";
     /// The caller of a watch may no longer list all kinds that it could list when the watch began.

@@ -66,6 +66,7 @@ mod http2_floods;
 mod kinds;
 mod lanes;
 mod limits;
+mod unreadable_objects;
 
 // Fuzzing.
 mod fuzz;

@@ -198,7 +198,7 @@ async fn a_certificate_request_is_signed_only_for_its_requester() -> Result<()> 
         let der = pem::parse(certificate.0)?;
         let identity = replica_count_manager::tls::Identity::of(&der.contents().into()).context("no identity")?;
         assert_eq!(identity.user, user);
-        assert_eq!(identity.groups, ["sre", "system:masters", "system:authenticated"]);
+        assert_eq!(identity.groups, ["sre", "replica-count-manager:admins", "system:authenticated"]);
     }
     let refused = Request { name: "refused", usage: "server auth", user: "alice", until: "Failed" }.make(&shop).await?;
     assert!(refused.to_string().contains("usages must hold"), "{refused}");

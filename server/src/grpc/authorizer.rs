@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::{action::Action, denial::Denial, error::Error};
-use crate::tls::Identity;
+use crate::{resources::service_account_groups, tls::Identity};
 
 /// How long an answer holds. A right that was taken away ends within this time, also on open watches: DESIGN.md
 /// promises 10 s.
@@ -99,7 +99,7 @@ impl Authorizer {
         };
         let spec = SubjectAccessReviewSpec {
             user: Some(caller.user.clone()),
-            groups: Some(caller.groups.clone()),
+            groups: Some([caller.groups.clone(), service_account_groups(&caller.user)].concat()),
             resource_attributes: Some(attributes),
             ..SubjectAccessReviewSpec::default()
         };

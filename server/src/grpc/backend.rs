@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     index::{Index, discovery::Discovery},
-    resources::{GroupKind, TargetKey, TargetKind, TargetState},
+    resources::{GroupKind, Lenient, TargetKey, TargetKind, TargetState},
     runtime::limiter::Limiter,
     tls::Identity,
 };
@@ -83,7 +83,9 @@ impl Backend {
 
     /// Reads a target that the index does not know, from the API server.
     pub(super) async fn read_target(&self, key: &TargetKey, kind: &TargetKind) -> Result<Option<TargetState>, Error> {
-        let targets: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &kind.resource());
-        Ok(targets.get_opt(&key.name).await?.map(|target| TargetState::of(&target, kind)))
+        let targets: Api<Lenient<DynamicObject>> =
+            Api::namespaced_with(self.client.clone(), &key.namespace, &kind.resource());
+        let target = targets.get_opt(&key.name).await?.map(Lenient::read).transpose()?;
+        Ok(target.map(|target| TargetState::of(&target, kind)))
     }
 }

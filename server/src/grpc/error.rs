@@ -9,7 +9,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::denial::Denial;
 use crate::{
     index::discovery,
-    resources::{InvalidTarget, TargetKey, api_errors},
+    resources::{InvalidTarget, TargetKey, Unreadable, api_errors},
     runtime::limiter::Exhausted,
     telemetry,
 };
@@ -134,6 +134,15 @@ impl From<discovery::Error> for Error {
             }
             error => Self::invalid("target.kind", format!("cannot be managed: {error}")),
         }
+    }
+}
+
+impl From<Unreadable> for Error {
+    fn from(object: Unreadable) -> Self {
+        let (name, reason) = (object.metadata.name.as_deref().unwrap_or_default(), &object.reason);
+        let message =
+            format!("the server cannot read the object {name}: {reason}; correct it with kubectl edit, or delete it");
+        Self::Precondition { reason: reasons::UNREADABLE, message }
     }
 }
 

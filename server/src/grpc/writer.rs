@@ -12,7 +12,9 @@ use tokio::time::timeout;
 
 use super::error::Error;
 use crate::{
-    resources::{FIELD_MANAGER, ReplicaCount, ReplicaCountSpec, ReplicaCountState, SET_BY, TargetKey, Uid, api_errors},
+    resources::{
+        FIELD_MANAGER, Lenient, ReplicaCount, ReplicaCountSpec, ReplicaCountState, SET_BY, TargetKey, Uid, api_errors,
+    },
     runtime::client::post_params,
 };
 
@@ -43,7 +45,8 @@ impl ReplicaCountWriter {
 
     /// Reads the `ReplicaCount` that has the name of a target's; it may belong to another target.
     pub(super) async fn read(&self, key: &TargetKey) -> Result<Option<ReplicaCount>, Error> {
-        Ok(self.counts(key).get_opt(&key.replica_count_name()).await?)
+        let count = self.counts(key).get_opt(&key.replica_count_name()).await?;
+        Ok(count.map(Lenient::read).transpose()?)
     }
 
     /// Creates a `ReplicaCount`; `None` if one exists by now.
@@ -56,8 +59,8 @@ impl ReplicaCountWriter {
         let mut count = ReplicaCount::new(&key.replica_count_name(), spec);
         count.metadata.annotations = Some(BTreeMap::from([(SET_BY.to_owned(), user.to_owned())]));
         let params = kube::api::PostParams { dry_run, ..post_params() };
-        match self.counts(key).create(&params, &count).await {
-            Ok(stored) => Ok(Some(stored.into())),
+        match self.counts(key).create(&params, &count.into()).await {
+            Ok(stored) => Ok(Some(stored.read()?.into())),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
             Err(kube::Error::Api(status)) if api_errors::is_namespace_missing(&status) => {
                 Err(Error::NamespaceNotFound(key.namespace.to_string()))
@@ -86,7 +89,7 @@ impl ReplicaCountWriter {
         let patch: Patch<()> = Patch::Json(json_patch::Patch(operations));
         let params = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER) };
         match self.counts(key).patch(&key.replica_count_name(), &params, &patch).await {
-            Ok(stored) => Ok(Some(stored.into())),
+            Ok(stored) => Ok(Some(stored.read()?.into())),
             Err(kube::Error::Api(status)) if status.is_not_found() || api_errors::is_failed_test(&status) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -111,14 +114,15 @@ impl ReplicaCountWriter {
         let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.counts(key).delete(&key.replica_count_name(), &params).await {
-            Ok(_) => Ok(()),
+            // kube reads an answer only after the API server has accepted the request.
+            Ok(_) | Err(kube::Error::SerdeError(_)) => Ok(()),
             Err(kube::Error::Api(status)) if status.is_not_found() => Err(Error::NotManaged(key.clone())),
             Err(kube::Error::Api(status)) if status.is_conflict() => Err(Error::Contended(key.clone())),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn counts(&self, key: &TargetKey) -> Api<ReplicaCount> {
+    fn counts(&self, key: &TargetKey) -> Api<Lenient<ReplicaCount>> {
         Api::namespaced(self.client.clone(), &key.namespace)
     }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::{Resource, core::ObjectMeta};
 use serde::Deserialize;
 
-use crate::resources::TargetKey;
+use crate::resources::{Repair, TargetKey};
 
 /// The part of a HorizontalPodAutoscaler that the server needs.
 #[derive(Clone, Debug, Deserialize, Resource)]
@@ -37,12 +37,14 @@ struct AutoscalerTarget {
 /// The namespace and the name of an autoscaler.
 pub(super) type AutoscalerKey = (Arc<str>, Arc<str>);
 
-impl Autoscaler {
-    /// Its key. `None` if it has no name or namespace, which the API server never sends.
-    pub(super) fn key(&self) -> Option<AutoscalerKey> {
-        Some((self.metadata.namespace.as_deref()?.into(), self.metadata.name.as_deref()?.into()))
-    }
+/// The key of an autoscaler. `None` if it has no name or namespace, which the API server never sends.
+pub(super) fn autoscaler_key(metadata: &ObjectMeta) -> Option<AutoscalerKey> {
+    Some((metadata.namespace.as_deref()?.into(), metadata.name.as_deref()?.into()))
+}
 
+impl Repair for Autoscaler {}
+
+impl Autoscaler {
     /// The key of its target. `None` if the target cannot be managed.
     pub(super) fn target(&self) -> Option<TargetKey> {
         let target = &self.spec.scale_target_ref;
@@ -109,7 +111,7 @@ mod tests {
     #[test]
     fn a_target_knows_its_autoscalers_as_they_come_and_go() {
         let web = autoscaler("apps/v1", "web");
-        let (key, target) = (web.key().unwrap(), web.target().unwrap());
+        let (key, target) = (autoscaler_key(web.meta()).unwrap(), web.target().unwrap());
         let mut all = Autoscalers::default();
         assert_eq!(all.set(key.clone(), Some(target.clone())), vec![target.clone()]);
         assert_eq!(all.set(key.clone(), Some(target.clone())), []);

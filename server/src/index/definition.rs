@@ -1,19 +1,96 @@
-//! Where the fields with the counts are, according to a CRD.
+//! The part of a CRD that the server reads. Whatever else is in it, such as a deep schema, cannot make it unreadable.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionVersion;
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::Resource;
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::resources::{FieldPath, ReadyPath};
+
+/// A CRD.
+#[derive(Clone, Debug, Deserialize, Resource)]
+#[resource(inherit = CustomResourceDefinition)]
+pub(super) struct Definition {
+    /// Not read: kube needs it only for watches.
+    #[serde(skip)]
+    metadata: ObjectMeta,
+    pub(super) spec: DefinitionSpec,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct DefinitionSpec {
+    pub(super) versions: Vec<DefinitionVersion>,
+}
+
+/// One version of the kind.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct DefinitionVersion {
+    pub(super) name: String,
+    subresources: Option<Subresources>,
+    schema: Option<Schema>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Subresources {
+    scale: Option<ScaleSubresource>,
+}
+
+/// The fields with the counts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ScaleSubresource {
+    spec_replicas_path: String,
+    status_replicas_path: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Schema {
+    #[serde(rename = "openAPIV3Schema")]
+    object: Option<ObjectSchema>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ObjectSchema {
+    properties: Option<ObjectProperties>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ObjectProperties {
+    status: Option<StatusSchema>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct StatusSchema {
+    properties: Option<BTreeMap<String, IgnoredAny>>,
+}
+
+impl DefinitionVersion {
+    /// The scale subresource, if the version has one.
+    fn scale(&self) -> Option<&ScaleSubresource> {
+        self.subresources.as_ref()?.scale.as_ref()
+    }
+
+    /// Whether the schema of the status has a field.
+    fn has_status_field(&self, name: &str) -> bool {
+        let properties = || {
+            let object = self.schema.as_ref()?.object.as_ref()?.properties.as_ref()?;
+            object.status.as_ref()?.properties.as_ref()
+        };
+        properties().is_some_and(|properties| properties.contains_key(name))
+    }
+}
 
 /// The fields with the counts, according to a CRD.
 ///
 /// A CRD does not say which field holds the ready replicas. Most kinds have `.status.readyReplicas`, as the group
 /// `apps` has. If the schema has no such field, `statusReplicasPath` with the number of all replicas takes its place.
-pub(super) fn paths_in(version: &CustomResourceDefinitionVersion) -> (FieldPath, ReadyPath) {
-    let scale = version.subresources.as_ref().and_then(|subresources| subresources.scale.as_ref());
-    let Some(scale) = scale else { return default_paths() };
-    let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
-    let status = schema.and_then(|schema| schema.properties.as_ref()?.get("status")?.properties.as_ref());
-    let ready = match status.is_some_and(|status| status.contains_key("readyReplicas")) {
+pub(super) fn paths_in(version: &DefinitionVersion) -> (FieldPath, ReadyPath) {
+    let Some(scale) = version.scale() else { return default_paths() };
+    let ready = match version.has_status_field("readyReplicas") {
         true => ReadyPath { absent: Some(0), ..default_paths().1 },
         false => ReadyPath { path: FieldPath::new(&scale.status_replicas_path), absent: None },
     };
@@ -32,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    fn version(subresources: Value, status: Value) -> CustomResourceDefinitionVersion {
+    fn version(subresources: Value, status: Value) -> DefinitionVersion {
         serde_json::from_value(json!({
             "name": "v1", "served": true, "storage": true, "subresources": subresources,
             "schema": {"openAPIV3Schema": {"type": "object", "properties": {"status": {"properties": status}}}},
@@ -77,5 +154,20 @@ mod tests {
             let paths = paths_in(&version(row.subresources, row.status));
             assert_eq!(paths, (FieldPath::new(row.replicas), row.ready), "{}", row.name);
         }
+    }
+
+    #[test]
+    fn neither_odd_metadata_nor_a_deep_schema_makes_a_definition_unreadable() {
+        let deep = format!("{}1{}", "[".repeat(1000), "]".repeat(1000));
+        let text = format!(
+            r#"{{"metadata": {{"name": 1, "creationTimestamp": "9999-12-31T00:00:00Z"}}, "spec": {{"versions": [{{
+                "name": "v1", "subresources": {{"scale": {{"specReplicasPath": ".a", "statusReplicasPath": ".b"}}}},
+                "schema": {{"openAPIV3Schema": {{"properties": {{"spec": {deep}, "status": {{"properties": {{
+                    "readyReplicas": {deep}}}}}}}}}}}}}]}}}}"#
+        );
+        let definition: Definition = serde_json::from_str(&text).unwrap();
+        let version = &definition.spec.versions[0];
+        assert_eq!(version.scale().map(|scale| &*scale.spec_replicas_path), Some(".a"));
+        assert!(version.has_status_field("readyReplicas") && !version.has_status_field("x"));
     }
 }

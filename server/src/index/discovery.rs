@@ -9,7 +9,6 @@ use hyper::{
     Request, StatusCode,
     header::{ACCEPT, ETAG, HeaderValue, IF_NONE_MATCH},
 };
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client,
     api::ListParams,
@@ -24,11 +23,11 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    definition::{default_paths, paths_in},
+    definition::{Definition, default_paths, paths_in},
     served::{Absence, ServedKinds, ServedVersion},
 };
 use crate::resources::{
-    FieldPath, GroupKind, ReadyPath, TargetKind,
+    FieldPath, GroupKind, Lenient, ReadyPath, TargetKind,
     api_errors::{REFUSAL_PAUSE, RepeatedRefusal},
     reasons,
 };
@@ -230,7 +229,7 @@ impl Discovery {
         let ServedVersion { version, plural } = version.clone();
         let (replicas, ready) = default_paths();
         let resource = TargetKind { group_kind: kind.clone(), version, plural, replicas, ready }.resource();
-        let objects: Api<DynamicObject> = match &self.namespace {
+        let objects: Api<Lenient<DynamicObject>> = match &self.namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
@@ -243,7 +242,7 @@ impl Discovery {
         version: &ServedVersion,
         kind: &GroupKind,
     ) -> Result<Option<(FieldPath, ReadyPath)>, kube::Error> {
-        let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let definitions: Api<Definition> = Api::all(self.client.clone());
         let name = format!("{}.{}", version.plural, kind.group);
         let mut refusal = RepeatedRefusal::default();
         loop {

@@ -7,7 +7,6 @@ use backon::ExponentialBuilder;
 use futures::{StreamExt, stream::BoxStream};
 use kube::{
     Api,
-    core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
         watcher::{self, Event, ExponentialBackoff, InitialListStrategy},
@@ -150,15 +149,4 @@ fn refusal(error: &watcher::Error) -> Option<Unavailable> {
         _ => return None,
     };
     Some(Unavailable { reason, message: status.message.clone() })
-}
-
-/// The object, if it could be read. Otherwise logs why not.
-pub(super) fn read_guarded<K: kube::Resource>(source: &WatchSource, guarded: DeserializeGuard<K>) -> Option<K> {
-    guarded.0.inspect_err(|invalid| log_unusable(source, &invalid.metadata, invalid)).ok()
-}
-
-/// Logs that an object cannot be used.
-pub(super) fn log_unusable(source: &WatchSource, metadata: &kube::core::ObjectMeta, error: &dyn std::error::Error) {
-    let (name, namespace) = (metadata.name.as_deref(), metadata.namespace.as_deref());
-    warn!(%source, name, namespace, error = telemetry::chain(error), "object cannot be used and is left alone");
 }

@@ -5,41 +5,58 @@
 //! the request's key, nothing else: it says who its holder is, and RBAC decides what the holder may do. Every replica
 //! signs. The API server accepts the first certificate.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+mod request;
+mod step;
+mod writes;
 
-use anyhow::{Context, Result, ensure};
+use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use clap::Args;
 use contract::names::CLIENT_SIGNER;
-use futures::StreamExt;
-use jiff::Timestamp;
-use k8s_openapi::{
-    ByteString,
-    api::certificates::v1::{
-        CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestSpec,
-    },
-    apimachinery::pkg::apis::meta::v1::Time,
-};
+use futures::{StreamExt, stream::FuturesUnordered};
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client,
     runtime::{
         WatchStreamExt,
         watcher::{self, Event},
     },
 };
-use tokio::time::timeout;
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tracing::{info, warn};
 
+use self::{
+    request::Request,
+    step::{Step, Subject, step},
+};
 use super::managed::ManagedCertificates;
-use crate::{runtime::client::post_params, telemetry};
+use crate::{resources::Lenient, telemetry};
 
-/// The group that the API server gives to every authenticated user. Certificates need not name it: servers add it.
-const AUTHENTICATED: &str = "system:authenticated";
-
-/// The usages that a request may name beside client authentication.
-const USAGES: [&str; 2] = ["digital signature", "key encipherment"];
-
-/// The longest time that the writes for one request may take.
+/// The longest time that one attempt for one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many requests are read, signed and written at once. Each takes up to 1.5 MB, the largest object in etcd.
+const AT_ONCE: usize = 8;
+
+/// How many requests of one page of a list. Each takes up to 1.5 MB, the largest object in etcd.
+const PAGE: u32 = 10;
+
+/// How many requests can be unfinished. While there are so many, the watch waits. Their names take 260 bytes each.
+const MAX_UNFINISHED: usize = 1000;
+
+/// How many steps of one request follow each other without a pause: an approval, a signature, and one of each that
+/// another replica took first.
+const MAX_STEPS: u32 = 4;
+
+/// The first pause after a failure.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+
+/// The longest pause after failures.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// Whether and how to sign the certificates of clients.
 #[derive(Args, Clone, Debug)]
@@ -59,203 +76,139 @@ pub struct SignerArgs {
 
 /// Approves and signs requests.
 pub(crate) struct Signer {
-    requests: Api<CertificateSigningRequest>,
+    client: Client,
+    requests: Api<Lenient<Request>>,
     managed: Arc<ManagedCertificates>,
     args: SignerArgs,
-}
-
-/// The next step for a request.
-#[derive(Debug, PartialEq, Eq)]
-enum Step {
-    /// It is done, denied, or waits for an approval.
-    Leave,
-    Approve,
-    Sign,
-    /// It is not well-formed, for this reason.
-    Fail(String),
+    attempts: Semaphore,
 }
 
 impl Signer {
     pub(crate) fn new(client: Client, managed: Arc<ManagedCertificates>, args: SignerArgs) -> Self {
-        Self { requests: Api::all(client), managed, args }
+        let attempts = Semaphore::new(AT_ONCE);
+        Self { requests: Api::all(client.clone()), client, managed, args, attempts }
     }
 
     /// Signs for as long as it is polled.
     pub(crate) async fn run(self) {
-        let config = watcher::Config::default().fields(&format!("spec.signerName={CLIENT_SIGNER}"));
+        let config = watcher::Config::default().fields(&format!("spec.signerName={CLIENT_SIGNER}")).page_size(PAGE);
         let mut events = pin!(watcher::watcher(self.requests.clone(), config).default_backoff());
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(Event::Apply(request) | Event::InitApply(request)) => self.handle(request).await,
-                Ok(_) => {}
-                Err(error) => warn!(error = telemetry::chain(&error), "requests for certificates cannot be watched"),
+        let mut work = FuturesUnordered::new();
+        // The unfinished requests, and whether each has changed since its work began.
+        let mut unfinished: HashMap<String, bool> = HashMap::new();
+        loop {
+            tokio::select! {
+                event = events.next(), if unfinished.len() < MAX_UNFINISHED => match event {
+                    Some(Ok(Event::Apply(request) | Event::InitApply(request))) => {
+                        let Some(name) = self.unfinished(request) else { continue };
+                        if unfinished.insert(name.clone(), true).is_none() {
+                            unfinished.insert(name.clone(), false);
+                            work.push(self.finish(name));
+                        }
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        warn!(error = telemetry::chain(&error), "requests for certificates cannot be watched");
+                    }
+                    None => return,
+                },
+                Some(name) = work.next() => {
+                    if unfinished.remove(&name) == Some(true) {
+                        unfinished.insert(name.clone(), false);
+                        work.push(self.finish(name));
+                    }
+                }
             }
         }
     }
 
-    /// Takes the next step for a request. If that fails, the request waits until it changes or the watch lists again.
-    async fn handle(&self, request: CertificateSigningRequest) {
-        let (name, user) = (request.name_any(), request.spec.username.clone().unwrap_or_default());
-        let step = step(&request, self.args.approve_clients);
-        let step_name = format!("{step:?}");
-        let done = async {
-            match step {
-                Step::Leave => Ok(()),
-                Step::Approve => self.approve(request).await,
-                Step::Sign => self.sign(request).await,
-                Step::Fail(problem) => self.fail(request, problem).await,
+    /// The name of a request, if there is something to do for it.
+    fn unfinished(&self, request: Lenient<Request>) -> Option<String> {
+        match request.read() {
+            Ok(request) if step(&request, self.args.approve_clients) == Step::Leave => None,
+            Ok(request) => request.metadata.name,
+            Err(unreadable) => {
+                let (name, reason) = (unreadable.metadata.name.as_deref(), &unreadable.reason);
+                warn!(kind = "CertificateSigningRequest", name, reason, "object cannot be read and is left alone");
+                None
             }
+        }
+    }
+
+    /// Takes the steps of a request until there is none. After a failure, the next attempt comes after a pause, while
+    /// the other requests go on. Returns the request's name.
+    async fn finish(&self, name: String) -> String {
+        let (mut pauses, mut steps) = (pauses(), 0);
+        loop {
+            // The permits never end.
+            let Ok(permit) = self.attempts.acquire().await else { return name };
+            let attempt = timeout(TIMEOUT, self.attempt(&name)).await;
+            drop(permit);
+            let problem = match attempt {
+                Ok(Ok(Step::Leave | Step::Fail(_))) => return name,
+                Ok(Ok(Step::Approve | Step::Sign(_))) if steps < MAX_STEPS => {
+                    steps += 1;
+                    continue;
+                }
+                Ok(Ok(Step::Approve | Step::Sign(_))) => "others change it all the time".to_owned(),
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(_) => format!("no answer within {TIMEOUT:?}"),
+            };
+            warn!(request = name, error = problem, "certificate request failed, trying again");
+            sleep(pauses.next().unwrap_or(BACKOFF_MAX)).await;
+        }
+    }
+
+    /// Takes the next step of a request, and returns it.
+    async fn attempt(&self, name: &str) -> Result<Step> {
+        let request = self.requests.get_opt(name).await.context("failed to read the request")?;
+        let Some(Ok(request)) = request.map(Lenient::read) else { return Ok(Step::Leave) };
+        let user = &request.spec.username;
+        let mut step = step(&request, self.args.approve_clients);
+        if matches!(step, Step::Approve | Step::Sign(_))
+            && !writes::may_request(&self.client, &request.spec).await.context("failed to ask for the right")?
+        {
+            step = Step::Fail(missing_right(user));
+        }
+        let patch = match &step {
+            Step::Leave => return Ok(step),
+            Step::Approve => {
+                writes::condition(&request, "Approved", "AutoApproved", "RBAC decides what its holder may do")
+            }
+            Step::Sign(subject) => match self.sign(&request, subject) {
+                Ok(certificate) => writes::certificate(&request, certificate),
+                Err(error) => writes::condition(&request, "Failed", "NotWellFormed", &format!("{error:#}")),
+            },
+            Step::Fail(problem) => writes::condition(&request, "Failed", "Refused", problem),
         };
-        match timeout(TIMEOUT, done).await {
-            Ok(Ok(())) if step_name == "Leave" => {}
-            Ok(Ok(())) => info!(request = name, user, step = step_name, "audit: certificate request"),
-            Ok(Err(error)) => {
-                warn!(
-                    request = name,
-                    user,
-                    step = step_name,
-                    error = format!("{error:#}"),
-                    "certificate request failed"
-                )
-            }
-            Err(_) => warn!(request = name, user, step = step_name, "certificate request took too long"),
-        }
+        let subresource = if step == Step::Approve { "approval" } else { "status" };
+        writes::patch(&self.requests, subresource, name, patch).await.context("failed to write the request")?;
+        info!(request = name, user, step = step.name(), "audit: certificate request");
+        Ok(step)
     }
 
-    async fn approve(&self, mut request: CertificateSigningRequest) -> Result<()> {
-        add_condition(&mut request, "Approved", "AutoApproved", "RBAC decides what its holder may do");
-        let name = request.name_any();
-        let approved: Result<CertificateSigningRequest, _> =
-            self.requests.replace_subresource("approval", &name, &post_params(), &request).await;
-        accept_done(approved)
-    }
-
-    async fn sign(&self, mut request: CertificateSigningRequest) -> Result<()> {
-        let CertificateSigningRequestSpec { request: text, username, groups, expiration_seconds, .. } = &request.spec;
-        let text = std::str::from_utf8(&text.0).context("the request is not PEM")?;
-        let groups: Vec<_> = groups.iter().flatten().filter(|group| *group != AUTHENTICATED).cloned().collect();
+    fn sign(&self, request: &Request, subject: &Subject) -> Result<String> {
+        let text = std::str::from_utf8(&request.spec.request.0).context("the request is not PEM")?;
         let longest = Duration::from_secs(u64::from(self.args.client_hours) * 60 * 60);
-        let requested = expiration_seconds.and_then(|seconds| seconds.try_into().ok()).map(Duration::from_secs);
-        let lifetime = requested.map_or(longest, |requested| requested.min(longest));
-        let user = username.as_deref().unwrap_or_default();
-        let signed = self.managed.with_authority(|ca| ca.sign_request(text, user, &groups, lifetime));
-        let certificate = match signed {
-            Ok(certificate) => certificate,
-            Err(error) => return self.fail(request, format!("{error:#}")).await,
-        };
-        request.status.get_or_insert_default().certificate = Some(ByteString(certificate.into_bytes()));
-        self.store(request).await
-    }
-
-    async fn fail(&self, mut request: CertificateSigningRequest, problem: String) -> Result<()> {
-        add_condition(&mut request, "Failed", "NotWellFormed", &problem);
-        self.store(request).await
-    }
-
-    async fn store(&self, request: CertificateSigningRequest) -> Result<()> {
-        accept_done(self.requests.replace_status(&request.name_any(), &post_params(), &request).await)
+        let requested = request.spec.expiration_seconds.and_then(|seconds| seconds.try_into().ok());
+        let lifetime = requested.map(Duration::from_secs).map_or(longest, |requested| requested.min(longest));
+        self.managed.with_authority(|ca| ca.sign_request(text, &subject.user, &subject.groups, lifetime))
     }
 }
 
-/// Decides the next step. A request is approved only if it is well-formed, and signed only if it is approved.
-fn step(request: &CertificateSigningRequest, approve: bool) -> Step {
-    let status = request.status.clone().unwrap_or_default();
-    let has = |type_: &str| status.conditions.iter().flatten().any(|condition| condition.type_ == type_);
-    if request.spec.signer_name != CLIENT_SIGNER || status.certificate.is_some() || has("Denied") || has("Failed") {
-        return Step::Leave;
-    }
-    match check(&request.spec) {
-        Err(problem) => Step::Fail(format!("{problem:#}")),
-        Ok(()) if has("Approved") => Step::Sign,
-        Ok(()) if approve => Step::Approve,
-        Ok(()) => Step::Leave,
-    }
+/// The message to a user who may not request a certificate.
+fn missing_right(user: &str) -> String {
+    format!(
+        "{user} may not request certificates of the signer {CLIENT_SIGNER}: an administrator grants it with the \
+         chart's access.login, or: kubectl create clusterrolebinding NAME --clusterrole=replica-count-manager-login \
+         --user={user}"
+    )
 }
 
-/// Checks that a request is for client authentication and nothing else, and names a user.
-fn check(spec: &CertificateSigningRequestSpec) -> Result<()> {
-    let usages = spec.usages.as_deref().unwrap_or_default();
-    ensure!(usages.iter().any(|usage| usage == "client auth"), "usages must hold \"client auth\"");
-    let foreign = usages.iter().find(|usage| *usage != "client auth" && !USAGES.contains(&usage.as_str()));
-    ensure!(foreign.is_none(), "usages must not hold {:?}", foreign.map(String::as_str).unwrap_or_default());
-    ensure!(spec.username.as_ref().is_some_and(|user| !user.is_empty()), "the request names no user");
-    Ok(())
-}
-
-fn add_condition(request: &mut CertificateSigningRequest, type_: &str, reason: &str, message: &str) {
-    let now = Some(Time(Timestamp::now()));
-    let condition = CertificateSigningRequestCondition {
-        type_: type_.to_owned(),
-        status: "True".to_owned(),
-        reason: Some(reason.to_owned()),
-        message: Some(message.to_owned()),
-        last_update_time: now.clone(),
-        last_transition_time: now,
-    };
-    request.status.get_or_insert_default().conditions.get_or_insert_default().push(condition);
-}
-
-/// Treats a request that another replica has finished, or somebody has deleted, as done.
-fn accept_done<T>(written: Result<T, kube::Error>) -> Result<()> {
-    match written {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+fn pauses() -> ExponentialBackoff {
+    let backoff = ExponentialBuilder::new().with_min_delay(BACKOFF_MIN).with_max_delay(BACKOFF_MAX);
+    backoff.without_max_times().with_jitter().build()
 }
 
 #[cfg(test)]
 mod fuzz;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(usages: &[&str], conditions: &[&str]) -> CertificateSigningRequest {
-        let mut request = CertificateSigningRequest::default();
-        request.spec.signer_name = CLIENT_SIGNER.to_owned();
-        request.spec.username = Some("alice".to_owned());
-        request.spec.usages = Some(usages.iter().map(|&usage| usage.to_owned()).collect());
-        conditions.iter().for_each(|type_| add_condition(&mut request, type_, "", ""));
-        request
-    }
-
-    #[test]
-    fn only_what_is_approved_and_well_formed_is_signed() {
-        let client = ["digital signature", "client auth"];
-        struct Row {
-            conditions: &'static [&'static str],
-            approve: bool,
-            expected: Step,
-        }
-        for Row { conditions, approve, expected } in [
-            Row { conditions: &[], approve: true, expected: Step::Approve },
-            Row { conditions: &[], approve: false, expected: Step::Leave },
-            Row { conditions: &["Approved"], approve: false, expected: Step::Sign },
-            Row { conditions: &["Denied"], approve: true, expected: Step::Leave },
-            Row { conditions: &["Approved", "Failed"], approve: true, expected: Step::Leave },
-        ] {
-            assert_eq!(step(&request(&client, conditions), approve), expected, "{conditions:?} {approve}");
-        }
-        for usages in [&["server auth", "client auth"][..], &["digital signature"], &[], &["client auth", "cert sign"]]
-        {
-            for conditions in [&[][..], &["Approved"]] {
-                let step = step(&request(usages, conditions), true);
-                assert!(matches!(step, Step::Fail(_)), "{usages:?} {conditions:?}: {step:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn requests_for_other_signers_and_finished_ones_are_left_alone() {
-        let mut other = request(&["client auth"], &["Approved"]);
-        other.spec.signer_name = "kubernetes.io/kube-apiserver-client".to_owned();
-        assert_eq!(step(&other, true), Step::Leave);
-        let mut done = request(&["client auth"], &["Approved"]);
-        done.status.get_or_insert_default().certificate = Some(ByteString(vec![1]));
-        assert_eq!(step(&done, true), Step::Leave);
-        let mut without_user = request(&["client auth"], &["Approved"]);
-        without_user.spec.username = None;
-        assert!(matches!(step(&without_user, true), Step::Fail(_)));
-    }
-}

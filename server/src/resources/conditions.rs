@@ -93,4 +93,7 @@ pub mod reasons {
 
     /// Only an Event: the server has put the count back after a drift.
     pub const REPLICAS_PUT_BACK: &str = "ReplicasPutBack";
+
+    /// Only an Event: the server cannot read a `ReplicaCount`, so it does not enforce it.
+    pub const UNREADABLE: &str = "Unreadable";
 }

@@ -14,10 +14,12 @@ mod group_kind;
 mod key;
 mod kind;
 mod labels;
+mod lenient;
 mod names;
 mod replica_count;
 mod replica_count_state;
 mod resource_version;
+mod service_account;
 mod target;
 mod uid;
 
@@ -29,6 +31,7 @@ pub use self::{
     key::{InvalidTarget, TargetKey},
     kind::{ReadyPath, TargetKind},
     labels::Labels,
+    lenient::{Lenient, Repair, Unreadable},
     names::{FIELD_MANAGER, GROUP, SET_BY},
     replica_count::{
         Change, Drift, Drifter, Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, ScaleTargetRef,
@@ -40,4 +43,5 @@ pub use self::{
 pub(crate) use self::{
     field_owners::owns_replicas,
     resource_version::{parse_resource_version, resource_version},
+    service_account::service_account_groups,
 };

@@ -226,6 +226,18 @@ impl ReplicaCountSpec {
     }
 }
 
+impl ScaleTargetRef {
+    /// The key of the target, which is in the namespace of the `ReplicaCount`.
+    ///
+    /// # Errors
+    ///
+    /// When this names no valid target.
+    pub(crate) fn key(&self, namespace: &str) -> Result<TargetKey, InvalidTarget> {
+        let (group, _version) = self.api_version.split_once('/').ok_or(InvalidTarget::ApiVersion)?;
+        TargetKey::new(namespace, group, &self.kind, &self.name)
+    }
+}
+
 impl ReplicaCount {
     /// The target's key.
     ///
@@ -233,9 +245,7 @@ impl ReplicaCount {
     ///
     /// When the object names no valid target. The CRD's schema allows no such object.
     pub(crate) fn target(&self) -> Result<TargetKey, InvalidTarget> {
-        let target = &self.spec.scale_target_ref;
-        let (group, _version) = target.api_version.split_once('/').ok_or(InvalidTarget::ApiVersion)?;
-        TargetKey::new(self.metadata.namespace.as_deref().unwrap_or_default(), group, &target.kind, &target.name)
+        self.spec.scale_target_ref.key(self.metadata.namespace.as_deref().unwrap_or_default())
     }
 }
 

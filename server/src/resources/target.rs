@@ -2,9 +2,9 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::core::{DynamicObject, DynamicResourceScope, Resource};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{
     field_owners::{self, FieldOwners},
@@ -148,7 +148,8 @@ struct WireMetadata {
     #[serde(default)]
     uid: Box<str>,
     resource_version: Option<String>,
-    deletion_timestamp: Option<Time>,
+    /// Not read, because the API server stores times that our types cannot hold.
+    deletion_timestamp: Option<IgnoredAny>,
     #[serde(default)]
     owner_references: Vec<OwnerReference>,
     #[serde(default)]

@@ -170,6 +170,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.watches.listed(&"ReplicaCount");
         metrics.watches.begin(&"ReplicaCount");
+        metrics.watches.unreadable.set(&"ReplicaCount", 0);
         let answer = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
         metrics.requests.layer(answer).oneshot(Request::new(())).await.unwrap();
         metrics.calls.layer(answer).oneshot(Request::new(())).await.unwrap();

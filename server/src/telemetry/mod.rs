@@ -22,5 +22,5 @@ pub use self::{
     metrics::Metrics,
     queue::Queue,
     requests::Requests,
-    watches::Watches,
+    watches::{Unreadables, Watches},
 };

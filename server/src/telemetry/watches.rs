@@ -31,6 +31,24 @@ pub struct Watches {
     lists: Family<OfWatch, Counter>,
     failures: Family<OfWatch, Counter>,
     failing: Family<OfWatch, Gauge<f64, AtomicU64>>,
+    pub(crate) unreadable: Unreadables,
+}
+
+/// How many objects of each kind cannot be read. Clones share the numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Unreadables(Family<[(&'static str, String); 1], Gauge>);
+
+impl Unreadables {
+    /// Stores the number of a kind.
+    pub(crate) fn set(&self, kind: &impl Display, number: usize) {
+        self.0.get_or_create(&[("kind", kind.to_string())]).set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    /// The number of a kind.
+    #[cfg(test)]
+    pub(crate) fn get(&self, kind: &impl Display) -> i64 {
+        self.0.get_or_create(&[("kind", kind.to_string())]).get()
+    }
 }
 
 /// When each watch heard from the API server last.
@@ -57,6 +75,11 @@ impl Watches {
             watches.failing.clone(),
         );
         registry.register_collector(Box::new(watches.silence.clone()));
+        registry.register(
+            "unreadable_objects",
+            "Objects that do not fit their type and are left alone; the log names each",
+            watches.unreadable.0.clone(),
+        );
         watches
     }
 

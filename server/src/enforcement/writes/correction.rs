@@ -98,7 +98,8 @@ impl Corrector {
         };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match counts.delete(&key.replica_count_name(), &params).await {
-            Ok(_) => Ok(CorrectionAnswer::Unset),
+            // kube reads an answer only after the API server has accepted the request.
+            Ok(_) | Err(kube::Error::SerdeError(_)) => Ok(CorrectionAnswer::Unset),
             Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(CorrectionAnswer::Unset),
             Err(error) => Err(error),
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use json_patch::{AddOperation, Patch, PatchOperation, TestOperation, jsonptr::PointerBuf};
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::{self, PatchParams},
 };
 use tokio::time::timeout;
@@ -13,7 +13,8 @@ use tracing::debug;
 use super::super::failure::Cause;
 use crate::{
     resources::{
-        FIELD_MANAGER, ReplicaCount, ReplicaCountStatus, TargetKey, Uid, api_errors::is_failed_test, resource_version,
+        FIELD_MANAGER, Lenient, ReplicaCount, ReplicaCountStatus, TargetKey, Uid, api_errors::is_failed_test,
+        resource_version,
     },
     telemetry,
 };
@@ -91,12 +92,12 @@ impl StatusWriter {
     }
 
     async fn replace(&self, key: &TargetKey, write: StatusWrite) -> Result<StatusAnswer, kube::Error> {
-        let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &key.namespace);
+        let counts: Api<Lenient<ReplicaCount>> = Api::namespaced(self.client.clone(), &key.namespace);
         let name = key.replica_count_name();
         let patch = patch(&write).map_err(kube::Error::SerdeError)?;
         let params = PatchParams::apply(FIELD_MANAGER);
         match counts.patch_status(&name, &params, &api::Patch::<()>::Json(patch)).await {
-            Ok(count) => Ok(StatusAnswer::Stored { status: write.status, version: resource_version(&count.metadata) }),
+            Ok(count) => Ok(StatusAnswer::Stored { status: write.status, version: resource_version(count.meta()) }),
             Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(StatusAnswer::Gone),
             Err(kube::Error::Api(refused)) if is_failed_test(&refused) || refused.is_conflict() => {
                 debug!(target = %key, problem = refused.message, "status refused");
@@ -109,19 +110,23 @@ impl StatusWriter {
     /// Finds out why the API server refused a status.
     async fn refused(
         &self,
-        counts: &Api<ReplicaCount>,
+        counts: &Api<Lenient<ReplicaCount>>,
         name: &str,
         write: &StatusWrite,
     ) -> Result<StatusAnswer, kube::Error> {
         let count = counts.get_opt(name).await?;
-        let is_same = |count: &ReplicaCount| count.metadata.uid.as_deref().map(Uid::from).as_ref() == Some(&write.uid);
+        let is_same =
+            |count: &Lenient<ReplicaCount>| count.meta().uid.as_deref().map(Uid::from).as_ref() == Some(&write.uid);
         let Some(count) = count.filter(is_same) else { return Ok(StatusAnswer::Gone) };
-        let version = resource_version(&count.metadata);
+        let version = resource_version(count.meta());
         if version == write.version {
             let error = "refused without a newer object".to_owned();
             return Ok(StatusAnswer::Failed { cause: Cause::Refused, error, status: None });
         }
-        Ok(StatusAnswer::Refused { status: Arc::new(count.status.unwrap_or_default()), version })
+        Ok(StatusAnswer::Refused {
+            status: Arc::new(count.read().ok().and_then(|count| count.status).unwrap_or_default()),
+            version,
+        })
     }
 }
 

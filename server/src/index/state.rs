@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::{
     autoscalers::{AutoscalerKey, Autoscalers},
     intern::Interner,
-    snapshot::{KindState, TargetSnapshot},
+    snapshot::{KindState, Page, Replaced, Scope, TargetSnapshot, now},
 };
 use crate::resources::{GroupKind, ReplicaCountState, TargetKey, TargetKind, TargetState};
 
@@ -47,33 +47,34 @@ impl IndexState {
         self.replica_counts.contains_key(key)
     }
 
-    /// Stores a target, or removes it.
-    pub(super) fn set_target(&mut self, mut key: TargetKey, target: Option<TargetState>) -> TargetKey {
-        match target {
+    /// Stores a target, or removes it. Also returns what this replaces.
+    pub(super) fn set_target(&mut self, mut key: TargetKey, target: Option<TargetState>) -> (TargetKey, Replaced) {
+        let replaced = match target {
             Some(mut target) => {
                 self.interner.intern_key(&mut key);
                 self.interner.intern_target(&mut target);
-                self.targets.insert(key.clone(), Arc::new(target));
+                self.targets.insert(key.clone(), Arc::new(target))
             }
-            None => drop(self.targets.remove(&key)),
-        }
-        key
+            None => self.targets.remove(&key),
+        };
+        (key, Replaced::Target(replaced))
     }
 
-    /// Stores a `ReplicaCount`, or removes it. Also returns whether this changes the set of the kinds in use.
+    /// Stores a `ReplicaCount`, or removes it. Also returns what this replaces, and whether it changes the set of the
+    /// kinds in use.
     pub(super) fn set_replica_count(
         &mut self,
         mut key: TargetKey,
         count: Option<ReplicaCountState>,
-    ) -> (TargetKey, bool) {
+    ) -> (TargetKey, Replaced, bool) {
         let (was_managed, is_managed) = (self.is_managed(&key), count.is_some());
-        match count {
+        let replaced = match count {
             Some(count) => {
                 self.interner.intern_key(&mut key);
-                self.replica_counts.insert(key.clone(), Arc::new(count));
+                self.replica_counts.insert(key.clone(), Arc::new(count))
             }
-            None => drop(self.replica_counts.remove(&key)),
-        }
+            None => self.replica_counts.remove(&key),
+        };
         let users = self.in_use.entry(key.kind.clone()).or_default();
         let before = *users;
         *users = before + usize::from(is_managed) - usize::from(was_managed);
@@ -81,7 +82,7 @@ impl IndexState {
         if *users == 0 {
             self.in_use.remove(&key.kind);
         }
-        (key, is_changed)
+        (key, Replaced::Count(replaced), is_changed)
     }
 
     /// Stores what an autoscaler scales, or removes it.
@@ -89,16 +90,17 @@ impl IndexState {
         self.autoscalers.set(autoscaler, target)
     }
 
-    /// Stores the state of a kind. Forgets the targets of a kind that is no longer watched.
-    pub(super) fn set_kind(&mut self, kind: &GroupKind, now: KindState) -> BTreeSet<TargetKey> {
+    /// Stores the state of a kind. Forgets the targets of a kind that is no longer watched. Also returns what this
+    /// replaces.
+    pub(super) fn set_kind(&mut self, kind: &GroupKind, now: KindState) -> BTreeMap<TargetKey, Replaced> {
         if self.has_kind_state(kind, &now) {
-            return BTreeSet::new();
+            return BTreeMap::new();
         }
-        let is_of_kind = |key: &&TargetKey| key.kind == *kind;
-        let mut changed: BTreeSet<_> = self.replica_counts.keys().filter(is_of_kind).cloned().collect();
+        let managed = self.replica_counts.keys().filter(|key| key.kind == *kind);
+        let mut changed: BTreeMap<_, _> = managed.map(|key| (key.clone(), Replaced::Neither)).collect();
         if !matches!(now, KindState::Watched(_)) {
-            changed.extend(self.targets.keys().filter(is_of_kind).cloned());
-            self.targets.retain(|key, _| key.kind != *kind);
+            let forgotten = self.targets.extract_if(.., |key, _| key.kind == *kind);
+            changed.extend(forgotten.map(|(key, target)| (key, Replaced::Target(Some(target)))));
         }
         self.kinds.insert(kind.clone(), now);
         changed
@@ -138,15 +140,24 @@ impl IndexState {
         self.autoscalers.keys()
     }
 
+    /// Snapshots of the next targets after a key, in the order of their keys.
+    pub(super) fn page(&self, scope: Scope<'_>, after: Option<&TargetKey>, limit: usize) -> Page {
+        let now = now();
+        let mut keys = self.keys(scope, after);
+        let entries: Vec<_> = keys.by_ref().take(limit).map(|key| self.snapshot(key, now)).collect();
+        let next = keys.next().and(entries.last()).map(|last| last.key.clone());
+        Page { entries, next }
+    }
+
     /// The keys of one namespace or of all, in order, beginning after a key. Without `all_targets` they are those of
     /// the managed targets. With it they are those of all known targets, and of `ReplicaCount` objects without a
     /// target.
     pub(super) fn keys<'a>(
         &'a self,
-        all_targets: bool,
-        namespace: Option<&'a str>,
+        scope: Scope<'a>,
         after: Option<&TargetKey>,
     ) -> impl Iterator<Item = &'a TargetKey> {
+        let Scope { all_targets, namespace } = scope;
         let first = namespace.map(TargetKey::first_in);
         let start = match (&first, after) {
             (Some(first), after) if after.is_none_or(|after| after < first) => Bound::Included(first),

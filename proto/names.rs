@@ -52,6 +52,8 @@ pub mod reasons {
     pub const WATCH_TOO_SLOW: &str = "WATCH_TOO_SLOW";
     /// There are too many watches.
     pub const TOO_MANY_WATCHES: &str = "TOO_MANY_WATCHES";
+    /// There are too many questions about rights under way.
+    pub const TOO_MANY_REVIEWS: &str = "TOO_MANY_REVIEWS";
     /// The server is stopping.
     pub const STOPPING: &str = "STOPPING";
     /// Others changed the object at the same time, at every attempt.

@@ -1,35 +1,41 @@
 //! Decides whether a caller may do something, by asking the API server: its RBAC decides, as it does for kubectl.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::authorization::v1::{
     LocalSubjectAccessReview, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
     SubjectAccessReviewStatus,
 };
 use kube::{Api, Client, api::PostParams};
-use parking_lot::Mutex;
-use tokio::time::timeout;
 
-use super::{action::Action, denial::Denial, error::Error};
+use super::{
+    action::Action,
+    denial::Denial,
+    error::Error,
+    reviews::{Answer, Reviews},
+};
 use crate::{resources::service_account_groups, tls::Identity};
 
-/// How long an answer holds. A right that was taken away ends within this time, also on open watches: DESIGN.md
-/// promises 10 s.
-pub(super) const FRESH: Duration = Duration::from_secs(10);
+/// How old an answer may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MaxAge {
+    /// Usually.
+    fresh: Duration,
+    /// While the API server cannot be reached, or is too busy or too broken to answer. Reads from the index then go on
+    /// while it restarts.
+    stale: Duration,
+}
 
-/// How long an answer holds while the API server is out of reach. Its rights cannot change meanwhile, and reads from
-/// the index go on while it restarts.
-const STALE: Duration = Duration::from_secs(60);
+/// For calls. A right that was taken away ends within 10 s, as DESIGN.md promises.
+pub(super) const OF_CALL: MaxAge = MaxAge { fresh: Duration::from_secs(10), stale: STALE };
 
-/// The most answers that are kept, at a few hundred bytes each.
-const MAX_ANSWERS: usize = 4096;
+/// For open watches, which ask every 6 s. So a right that was taken away ends within 9 s and the time of one review.
+/// What happens while reviews fail is for the watch to decide.
+pub(super) const OF_WATCH: MaxAge = MaxAge { fresh: Duration::from_secs(3), stale: Duration::ZERO };
 
-/// The longest wait for an answer: a quarter of the time that a Set or Unset may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer holds while the API server does not answer: much longer than a restart of it takes. Rights that
+/// are taken away meanwhile, which is possible where only some reviews fail, hold as long.
+pub(super) const STALE: Duration = Duration::from_secs(60);
 
 /// Asks the API server what callers may do, and keeps its answers for a short time.
 #[derive(Clone)]
@@ -37,54 +43,43 @@ pub(super) struct Authorizer {
     client: Client,
     /// The only namespace that is served, if there is one. A Role there allows only questions about that namespace.
     namespace: Option<String>,
-    answers: Arc<Mutex<HashMap<Question, Answer>>>,
-}
-
-type Question = (Arc<Identity>, Action);
-
-#[derive(Clone, Copy)]
-struct Answer {
-    allowed: bool,
-    at: Instant,
+    reviews: Arc<Reviews>,
 }
 
 impl Authorizer {
     pub(super) fn new(client: Client, namespace: Option<String>) -> Self {
-        Self { client, namespace, answers: Arc::default() }
+        Self { client, namespace, reviews: Arc::default() }
     }
 
     /// Refuses an action that the caller may not do.
-    ///
-    /// A caller who may do it to every object of the namespace may do it to each. That question comes first, so that
-    /// one answer serves thousands of names.
     pub(super) async fn check(&self, caller: &Arc<Identity>, action: Action) -> Result<(), Error> {
-        if !caller.user.is_empty() {
-            let to_any = Action { name: String::new(), ..action.clone() };
-            if self.is_allowed(caller, &to_any).await? || action != to_any && self.is_allowed(caller, &action).await? {
-                return Ok(());
-            }
+        self.check_within(OF_CALL, caller, action).await
+    }
+
+    /// As [`check`](Self::check), with the age of the answer. The question is the one that the API server would ask
+    /// itself: with the object's name, if the action is on one object, because an authorizer may deny by name.
+    pub(super) async fn check_within(
+        &self,
+        max_age: MaxAge,
+        caller: &Arc<Identity>,
+        action: Action,
+    ) -> Result<(), Error> {
+        if !caller.user.is_empty() && self.is_allowed(max_age, caller, &action).await? {
+            return Ok(());
         }
         let (user, single_namespace) = (caller.user.clone(), self.namespace.is_some());
         Err(Error::Denied(Box::new(Denial { user, action, single_namespace })))
     }
 
-    async fn is_allowed(&self, caller: &Arc<Identity>, action: &Action) -> Result<bool, Error> {
-        let question = (caller.clone(), action.clone());
-        let known = self.answers.lock().get(&question).copied();
-        if let Some(answer) = known.filter(|answer| answer.at.elapsed() < FRESH) {
-            return Ok(answer.allowed);
-        }
-        let error = match timeout(TIMEOUT, self.ask(caller, action)).await {
-            Ok(Ok(allowed)) => {
-                self.remember(question, Answer { allowed, at: Instant::now() });
-                return Ok(allowed);
-            }
-            Ok(Err(error)) => Error::from(error),
-            Err(_) => Error::Unreachable(format!("no answer within {TIMEOUT:?}")),
+    async fn is_allowed(&self, max_age: MaxAge, caller: &Arc<Identity>, action: &Action) -> Result<bool, Error> {
+        let ask = || {
+            let (authorizer, caller, action) = (self.clone(), caller.clone(), action.clone());
+            async move { authorizer.ask(&caller, &action).await }
         };
-        match known.filter(|answer| answer.at.elapsed() < STALE) {
-            Some(answer) => Ok(answer.allowed),
-            None => Err(error),
+        match self.reviews.answer(caller, action, max_age.fresh, ask).await {
+            Ok(Answer { allowed, .. }) => Ok(allowed),
+            Err((error, Some(known))) if error.is_outage() && known.at.elapsed() < max_age.stale => Ok(known.allowed),
+            Err((error, _)) => Err(error),
         }
     }
 
@@ -117,17 +112,6 @@ impl Authorizer {
         };
         Ok(status.is_some_and(|status| status.allowed))
     }
-
-    fn remember(&self, question: Question, answer: Answer) {
-        let mut answers = self.answers.lock();
-        if answers.len() >= MAX_ANSWERS {
-            answers.retain(|_, answer| answer.at.elapsed() < FRESH);
-        }
-        if answers.len() >= MAX_ANSWERS {
-            answers.clear();
-        }
-        answers.insert(question, answer);
-    }
 }
 
 #[cfg(test)]
@@ -135,9 +119,12 @@ mod tests {
     use http_body_util::BodyExt;
     use hyper::{Request, Response};
     use kube::client::Body;
+    use parking_lot::Mutex;
     use serde_json::json;
+    use tokio::time::advance;
 
     use super::*;
+    use crate::grpc::fixtures::{Answering, ApiServer, user};
 
     /// An authorizer whose API server allows these names, and the names in its questions.
     fn authorizer(allowed: &'static [&'static str]) -> (Authorizer, Arc<Mutex<Vec<String>>>) {
@@ -159,25 +146,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_answer_about_a_namespace_holds_for_every_name_in_it() {
+    async fn a_question_about_one_object_has_its_name_and_is_asked_once() {
         let alice = Arc::new(Identity { user: "alice".into(), groups: Vec::new() });
         let set = |name: &str| Action::on_replica_counts("update", "shop", name);
-        let (authorizer, asked) = self::authorizer(&[""]);
-        for name in ["deployment.a", "deployment.b", "deployment.a"] {
-            assert!(authorizer.check(&alice, set(name)).await.is_ok());
-        }
-        assert_eq!(*asked.lock(), [""]);
-    }
-
-    #[tokio::test]
-    async fn without_a_right_to_the_namespace_each_name_is_asked_about() {
-        let alice = Arc::new(Identity { user: "alice".into(), groups: Vec::new() });
-        let set = |name: &str| Action::on_replica_counts("update", "shop", name);
-        let (authorizer, asked) = self::authorizer(&["deployment.a"]);
+        // A right to the namespace is no answer about a name: an authorizer may deny the name.
+        let (authorizer, asked) = self::authorizer(&["", "deployment.a"]);
         for _ in 0..2 {
             assert!(authorizer.check(&alice, set("deployment.a")).await.is_ok());
             assert!(matches!(authorizer.check(&alice, set("deployment.b")).await, Err(Error::Denied(_))));
+            assert!(authorizer.check(&alice, set("")).await.is_ok());
         }
-        assert_eq!(*asked.lock(), ["", "deployment.a", "deployment.b"]);
+        assert_eq!(*asked.lock(), ["deployment.a", "deployment.b", ""]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_answer_holds_only_while_the_api_server_cannot_answer() {
+        struct Row {
+            name: &'static str,
+            answering: Answering,
+            /// The age of the answer, in seconds.
+            age: u64,
+            /// The start of the error; empty if the answer holds.
+            error: &'static str,
+        }
+        for Row { name, answering, age, error } in [
+            Row { name: "fresh, no matter what", answering: Answering::Fail(403), age: 9, error: "" },
+            Row { name: "confirmed", answering: Answering::Allow, age: 59, error: "" },
+            Row { name: "revoked", answering: Answering::Deny, age: 10, error: "user" },
+            Row { name: "failing", answering: Answering::Fail(500), age: 54, error: "" },
+            Row { name: "busy", answering: Answering::Fail(429), age: 54, error: "" },
+            Row { name: "silent", answering: Answering::Hang, age: 54, error: "" },
+            Row { name: "failing for long", answering: Answering::Fail(500), age: 60, error: "failed to reach" },
+            Row { name: "silent for long", answering: Answering::Hang, age: 60, error: "failed to reach" },
+            Row { name: "review refused", answering: Answering::Fail(403), age: 10, error: "the API server does not" },
+            Row { name: "not authenticated", answering: Answering::Fail(401), age: 10, error: "the API server failed" },
+        ] {
+            let api_server = ApiServer::new();
+            let authorizer = Authorizer::new(api_server.client(), None);
+            let alice = user("alice");
+            let check = || authorizer.check(&alice, Action::on_replica_counts("get", "shop", "web"));
+            check().await.unwrap();
+            advance(Duration::from_secs(age)).await;
+            *api_server.answering.lock() = answering;
+            let message = check().await.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(message.starts_with(error) && message.is_empty() == error.is_empty(), "{name}: {message:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     action::Action,
-    authorizer::Authorizer,
+    authorizer::{Authorizer, MaxAge},
     error::Error,
     filter::Filter,
     validate::{self, RequestValidator},
@@ -55,6 +55,7 @@ impl Backend {
     /// then it is refused.
     pub(super) async fn listable_kinds(
         &self,
+        max_age: MaxAge,
         caller: &Arc<Identity>,
         filter: &Filter,
     ) -> Result<BTreeSet<GroupKind>, Error> {
@@ -64,13 +65,25 @@ impl Backend {
         }
         let mut refusal = Ok(());
         for kind in self.index.kinds() {
-            match self.authorizer.check(caller, Action::list_targets(&kind, filter.namespace())).await {
+            let list = Action::list_targets(&kind, filter.namespace());
+            match self.authorizer.check_within(max_age, caller, list).await {
                 Ok(()) => drop(listable.insert(kind.group_kind.clone())),
                 Err(denied @ Error::Denied(_)) => refusal = refusal.and(Err(denied)),
                 Err(error) => return Err(error),
             }
         }
         if listable.is_empty() { refusal.map(|()| listable) } else { Ok(listable) }
+    }
+
+    /// Whether the caller may list the targets of a key's kind in its namespace. The answer is no if the index does not
+    /// know the kind.
+    pub(super) async fn may_list_targets(&self, caller: &Arc<Identity>, key: &TargetKey) -> Result<bool, Error> {
+        let Some(kind) = self.index.kind(&key.kind) else { return Ok(false) };
+        match self.authorizer.check(caller, Action::list_targets(&kind, &key.namespace)).await {
+            Ok(()) => Ok(true),
+            Err(Error::Denied(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The kind of a target. Asks the API server about a kind that is not watched yet.

@@ -7,7 +7,7 @@ use contract::names::GROUP;
 use super::action::Action;
 
 /// An action that was refused to a user.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Denial {
     pub(super) user: String,
     pub(super) action: Action,

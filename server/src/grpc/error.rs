@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Why a call failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("{field} {problem}")]
     Invalid { field: &'static str, problem: String },
@@ -39,6 +39,8 @@ pub(super) enum Error {
     TooSlow,
     #[error("too many watches: {0}; end one")]
     TooManyWatches(Exhausted),
+    #[error("too many questions about rights are under way; make fewer calls at once, or try again in a moment")]
+    TooManyReviews,
     #[error("the server is stopping; watch again")]
     Stopping,
     /// Another write came first in every attempt. This is not the condition `Contested`, which is about corrections.
@@ -66,6 +68,19 @@ impl Error {
         self.code_and_reason().1
     }
 
+    /// An invalid namespace, in a field that is not a target's.
+    pub(super) fn of_namespace(field: &'static str, error: InvalidTarget) -> Self {
+        match Self::from(error) {
+            Self::Invalid { problem, .. } => Self::Invalid { field, problem },
+            other => other,
+        }
+    }
+
+    /// Whether the API server cannot answer now. A refusal is an answer.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::TooManyReviews)
+    }
+
     fn code_and_reason(&self) -> (Code, &'static str) {
         match self {
             Self::Invalid { .. } => (Code::InvalidArgument, reasons::INVALID_FIELD),
@@ -79,6 +94,7 @@ impl Error {
             Self::Behind(_) => (Code::Unavailable, reasons::CACHE_BEHIND),
             Self::TooSlow => (Code::Aborted, reasons::WATCH_TOO_SLOW),
             Self::TooManyWatches(_) => (Code::ResourceExhausted, reasons::TOO_MANY_WATCHES),
+            Self::TooManyReviews => (Code::ResourceExhausted, reasons::TOO_MANY_REVIEWS),
             Self::Stopping => (Code::Unavailable, reasons::STOPPING),
             Self::Contended(_) => (Code::Aborted, reasons::CONTENDED),
             Self::Refused(_) => (Code::InvalidArgument, reasons::REFUSED_BY_API_SERVER),

@@ -18,12 +18,11 @@ pub(super) async fn get(
     backend.authorizer.check(caller, action).await?;
     backend.ready_to_read(&request.min_resource_version).await?;
     let snapshot = backend.index.get(&key);
-    match (&snapshot.count, &snapshot.target) {
-        (None, None) => Err(Error::TargetNotFound(key)),
-        (None, Some(_)) => Err(Error::NotManaged(key)),
-        (Some(_), _) => {
-            let replica_count = Some(convert::replica_count(&snapshot, Timestamp::now()));
-            Ok(GetReplicaCountResponse { replica_count })
-        }
+    if snapshot.count.is_some() {
+        let replica_count = Some(convert::replica_count(&snapshot, Timestamp::now()));
+        return Ok(GetReplicaCountResponse { replica_count });
     }
+    // Only a caller who may list unmanaged targets learns whether this one exists. The question comes before the look.
+    let may_list = backend.may_list_targets(caller, &key).await?;
+    if may_list && snapshot.target.is_none() { Err(Error::TargetNotFound(key)) } else { Err(Error::NotManaged(key)) }
 }

@@ -5,9 +5,14 @@ use std::sync::Arc;
 use contract::replicas::v1::{ListReplicaCountsRequest, ListReplicaCountsResponse};
 use jiff::Timestamp;
 use prost::Message;
+use tokio::task::consume_budget;
 
-use super::{action::Action, backend::Backend, convert, error::Error, page};
-use crate::tls::Identity;
+use super::{action::Action, authorizer::OF_CALL, backend::Backend, convert, error::Error, filter::Filter, page};
+use crate::{
+    index::{Index, TargetSnapshot},
+    resources::TargetKey,
+    tls::Identity,
+};
 
 /// The most bytes of a page. Clients of gRPC accept messages of 4 MiB unless configured otherwise.
 const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
@@ -21,24 +26,91 @@ pub(super) async fn list(
     let size = page::size(request.page_size)?;
     let after = page::parse_token(&request.page_token)?;
     backend.authorizer.check(caller, Action::on_replica_counts("list", filter.namespace(), "")).await?;
-    filter.kinds = backend.listable_kinds(caller, &filter).await?;
+    filter.kinds = backend.listable_kinds(OF_CALL, caller, &filter).await?;
     backend.ready_to_read(&request.min_resource_version).await?;
 
     let resource_version = backend.index.version().to_string();
-    let namespace = Some(filter.namespace()).filter(|namespace| !namespace.is_empty());
-    let selects = |snapshot: &_| filter.selects(snapshot);
-    let page = backend.index.list(filter.all_targets, namespace, after.as_ref(), size, selects);
-    let (now, mut next, mut bytes) = (Timestamp::now(), page.next, 0);
-    let mut replica_counts = Vec::with_capacity(page.entries.len());
-    for (place, snapshot) in page.entries.iter().enumerate() {
+    let Page { entries, mut next } = select(&backend.index, &filter, after, size).await;
+    let (now, mut bytes) = (Timestamp::now(), 0);
+    let mut replica_counts = Vec::with_capacity(entries.len());
+    for (place, snapshot) in entries.iter().enumerate() {
         let replica_count = convert::replica_count(snapshot, now);
         bytes += replica_count.encoded_len();
         if bytes > MAX_PAGE_BYTES && place > 0 {
-            next = Some(page.entries[place - 1].key.clone());
+            next = Some(entries[place - 1].key.clone());
             break;
         }
         replica_counts.push(replica_count);
+        consume_budget().await;
     }
     let next_page_token = next.as_ref().map(page::token).unwrap_or_default();
     Ok(ListReplicaCountsResponse { replica_counts, next_page_token, resource_version })
+}
+
+/// The selected targets of a page.
+struct Page {
+    entries: Vec<TargetSnapshot>,
+    /// The last key of the page, if more selected targets follow.
+    next: Option<TargetKey>,
+}
+
+/// Selects the next targets after a key. The index is locked only while it is read, and other calls take turns with
+/// this one.
+async fn select(index: &Index, filter: &Filter, mut after: Option<TargetKey>, limit: usize) -> Page {
+    let mut entries: Vec<TargetSnapshot> = Vec::new();
+    loop {
+        let page = index.page(filter.scope(), after.as_ref());
+        for snapshot in page.entries {
+            consume_budget().await;
+            if !filter.selects(&snapshot) {
+                continue;
+            }
+            if entries.len() == limit {
+                let next = entries.last().map(|last| last.key.clone());
+                return Page { entries, next };
+            }
+            entries.push(snapshot);
+        }
+        match page.next {
+            Some(last) => after = Some(last),
+            None => return Page { entries, next: None },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{grpc::validate::RequestValidator, index::fixtures};
+
+    #[tokio::test]
+    async fn a_page_that_ends_with_the_last_selected_entry_has_no_next() {
+        struct Row {
+            name: &'static str,
+            selector: &'static str,
+            limit: usize,
+            selected: &'static [&'static str],
+            has_next: bool,
+        }
+        // The index holds api, db and web.
+        for Row { name, selector, limit, selected, has_next } in [
+            Row { name: "all", selector: "", limit: 3, selected: &["api", "db", "web"], has_next: false },
+            Row { name: "a part", selector: "", limit: 2, selected: &["api", "db"], has_next: true },
+            Row {
+                name: "the rest is not selected",
+                selector: "app=api",
+                limit: 1,
+                selected: &["api"],
+                has_next: false,
+            },
+            Row { name: "none", selector: "app=x", limit: 1, selected: &[], has_next: false },
+        ] {
+            let validator = RequestValidator { namespace: None, max_replicas: 100 };
+            let mut filter = validator.filter("shop".into(), selector, true).unwrap();
+            filter.kinds = fixtures::index().kinds().iter().map(|kind| kind.group_kind.clone()).collect();
+            let page = select(&fixtures::index(), &filter, None, limit).await;
+            let names: Vec<_> = page.entries.iter().map(|snapshot| &*snapshot.key.name).collect();
+            assert_eq!((&names[..], page.next.is_some()), (selected, has_next), "{name}");
+        }
+    }
 }

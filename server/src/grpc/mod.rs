@@ -8,7 +8,7 @@
 //! * [`health`]: whether the services serve
 //! * `backend`: what the RPCs share
 //! * `validate`, `filter`, `selector`, `page`: from requests to domain types
-//! * `caller`, `action`, `authorizer`, `denial`: whether RBAC allows the caller an action
+//! * `caller`, `action`, `authorizer`, `reviews`, `denial`: whether RBAC allows the caller an action
 //! * `conflicts`: checks for others who decide about a count
 //! * `writer`: the writes of Set and Unset
 //! * `convert`, `error`: from domain types to responses
@@ -24,11 +24,14 @@ mod deployments;
 mod error;
 mod filter;
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod fuzz;
 mod get;
 pub(crate) mod health;
 mod list;
 mod page;
+mod reviews;
 mod selector;
 mod serve;
 mod server_info;

@@ -9,6 +9,9 @@ const DEFAULT_PAGE_SIZE: usize = 500;
 /// The most entries of a page, which bounds the work of one call.
 const MAX_PAGE_SIZE: usize = 5000;
 
+/// The longest token, in bytes: above the longest namespace (63), kind (63), group (253) and name (253).
+const MAX_TOKEN: usize = 1024;
+
 /// Reads `page_size`, in entries.
 pub(super) fn size(size: i32) -> Result<usize, Error> {
     match usize::try_from(size) {
@@ -22,6 +25,9 @@ pub(super) fn size(size: i32) -> Result<usize, Error> {
 pub(super) fn parse_token(token: &str) -> Result<Option<TargetKey>, Error> {
     if token.is_empty() {
         return Ok(None);
+    }
+    if token.len() > MAX_TOKEN {
+        return Err(Error::invalid("page_token", "was not issued by this server"));
     }
     // No further checks: a target that is only listed may have a name that cannot be managed.
     match token.split('/').collect::<Vec<_>>()[..] {

@@ -34,7 +34,7 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// The most bytes of a call's metadata. HTTP/2 (RFC 9113, 6.5.2) counts 32 more for each entry than its text has.
 const MAX_METADATA: u32 = 16 * 1024;
 
-/// The most watches at once: each remembers what it has sent.
+/// The most watches at once. Each has a task, up to 40 KiB of the index, and the buffers of a stream (about 64 KiB).
 const MAX_WATCHES: usize = 1024;
 
 /// The most watches of one user, so that no user takes all of them.

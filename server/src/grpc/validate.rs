@@ -6,10 +6,13 @@ use contract::replicas::v1;
 use jiff::Timestamp;
 
 use super::{error::Error, filter::Filter};
-use crate::resources::{TargetKey, parse_resource_version};
+use crate::resources::{TargetKey, check_namespace_name, parse_resource_version};
 
 /// The longest reason, in bytes: the schema of ReplicaCount accepts 1,024 characters.
 const MAX_REASON: usize = 1024;
+
+/// The longest resource version, in bytes: twice the digits of the largest number.
+const MAX_VERSION: usize = 40;
 
 /// Validates requests against the server's settings.
 #[derive(Clone, Debug)]
@@ -102,6 +105,7 @@ impl RequestValidator {
     pub(super) fn filter(&self, namespace: String, selector: &str, all_targets: bool) -> Result<Filter, Error> {
         let requested = Some(namespace).filter(|namespace| !namespace.is_empty());
         if let Some(requested) = &requested {
+            check_namespace_name(requested).map_err(|error| Error::of_namespace("namespace", error))?;
             self.check_namespace("namespace", requested)?;
         }
         let selector = selector.parse().map_err(|problem: String| Error::invalid("label_selector", problem))?;
@@ -132,6 +136,10 @@ impl RequestValidator {
 
 /// Validates `min_resource_version`; empty means none.
 pub(super) fn min_resource_version(version: &str) -> Result<Option<u64>, Error> {
+    if version.len() > MAX_VERSION {
+        let problem = format!("is {} characters long: the most is {MAX_VERSION}", version.len());
+        return Err(Error::invalid("min_resource_version", problem));
+    }
     match (version, parse_resource_version(version)) {
         ("", _) => Ok(None),
         (_, 0) => Err(Error::invalid("min_resource_version", format!("{version:?} is not a resource version"))),
@@ -207,5 +215,39 @@ mod tests {
         assert!(validator.set(request(), Timestamp::UNIX_EPOCH).is_ok());
         assert!(validator.filter("other".into(), "", false).is_err());
         assert_eq!(validator.filter(String::new(), "", false).unwrap().namespace.as_deref(), Some("shop"));
+    }
+
+    #[test]
+    fn what_a_list_or_watch_selects_is_bounded() {
+        struct Row<'a> {
+            name: &'a str,
+            namespace: String,
+            selector: String,
+            /// The start of the refusal; empty if there is none.
+            refusal: &'a str,
+        }
+        let row = |name, namespace: &str, selector: &str, refusal| Row {
+            name,
+            namespace: namespace.to_owned(),
+            selector: selector.to_owned(),
+            refusal,
+        };
+        for Row { name, namespace, selector, refusal } in [
+            row("usual", "shop", "app=web", ""),
+            row("all namespaces", "", "", ""),
+            row("the longest namespace", &"x".repeat(63), "", ""),
+            row("a longer namespace", &"x".repeat(64), "", "namespace is 64 characters long: the most is 63"),
+            row("a huge namespace", &"x".repeat(60_000), "", "namespace is 60000 characters long"),
+            row("no DNS label", "a.b", "", "namespace \"a.b\" is not a DNS label"),
+            row("a path", "../x", "", "namespace \"../x\" is not a DNS label"),
+            row("many requirements", "", &vec!["a"; 33].join(","), "label_selector has more than 32 requirements"),
+            row("many bytes", "", &"x".repeat(4097), "label_selector is 4097 bytes long: the most is 4096"),
+        ] {
+            let message = validator(None).filter(namespace, &selector, false).err().map(|error| error.to_string());
+            let message = message.unwrap_or_default();
+            assert!(message.starts_with(refusal) && message.is_empty() == refusal.is_empty(), "{name}: {message:?}");
+        }
+        let version = min_resource_version(&"1".repeat(41)).unwrap_err().to_string();
+        assert!(version.starts_with("min_resource_version is 41 characters long: the most is 40"), "{version}");
     }
 }

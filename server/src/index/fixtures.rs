@@ -7,8 +7,14 @@ use serde_json::json;
 use super::{Index, KindState, WatchSource};
 use crate::resources::{
     TargetKind,
-    fixtures::{TargetBuilder, deployment_key, full_replica_count},
+    fixtures::{ReplicaCountBuilder, TargetBuilder, deployment_key, full_replica_count},
 };
+
+/// Stores a `ReplicaCount` of a Deployment with this lasting count, or removes it.
+pub(crate) fn set_replica_count(index: &Index, name: &str, replicas: Option<i32>) {
+    let count = replicas.map(|replicas| ReplicaCountBuilder::new(name).spec(json!({"replicas": replicas})).state());
+    index.set_replica_count(deployment_key(name), count, 0);
+}
 
 /// Builds an index of three Deployments: `web` is managed, `db` is not, and `api` has an autoscaler.
 pub(crate) fn index() -> Index {

@@ -33,9 +33,9 @@ mod watch_health;
 mod watch_loop;
 mod watch_source;
 
-pub(crate) use self::snapshot::now;
+pub(crate) use self::snapshot::{Scope, now};
 pub use self::{
-    snapshot::{KindState, TargetSnapshot, Unavailable},
+    snapshot::{Change, KindState, Replaced, TargetSnapshot, Unavailable},
     store::Index,
     watch_source::WatchSource,
 };

@@ -23,6 +23,54 @@ pub struct TargetSnapshot {
     pub at: Timestamp,
 }
 
+/// The targets that a reader asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scope<'a> {
+    /// The managed targets or all.
+    pub(crate) all_targets: bool,
+    /// The namespace; `None` means all.
+    pub(crate) namespace: Option<&'a str>,
+}
+
+/// The targets that one hold of the lock has read.
+pub(crate) struct Page {
+    pub(crate) entries: Vec<TargetSnapshot>,
+    /// The last key of the page, if more targets follow.
+    pub(crate) next: Option<TargetKey>,
+}
+
+/// One change of the index, for its subscribers.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What is gone since.
+    pub replaced: Replaced,
+    /// The target after the change.
+    pub after: TargetSnapshot,
+}
+
+/// The part of a target's snapshot that a change replaced.
+#[derive(Clone, Debug)]
+pub enum Replaced {
+    /// The target's state, if the index knew it.
+    Target(Option<Arc<TargetState>>),
+    /// The `ReplicaCount`, if there was one.
+    Count(Option<Arc<ReplicaCountState>>),
+    /// Neither: the change is one of its kind or of its autoscaler.
+    Neither,
+}
+
+impl Change {
+    /// The target before the change. Its kind and its autoscaler are those after it.
+    pub fn before(&self) -> TargetSnapshot {
+        let after = self.after.clone();
+        match &self.replaced {
+            Replaced::Target(target) => TargetSnapshot { target: target.clone(), ..after },
+            Replaced::Count(count) => TargetSnapshot { count: count.clone(), ..after },
+            Replaced::Neither => after,
+        }
+    }
+}
+
 /// Whether the index knows the targets of a kind.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum KindState {

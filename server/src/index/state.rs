@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::{
     autoscalers::{AutoscalerKey, Autoscalers},
     intern::Interner,
-    snapshot::{KindState, TargetSnapshot},
+    snapshot::{KindState, Page, Replaced, Scope, TargetSnapshot, now},
 };
 use crate::resources::{GroupKind, ReplicaCountState, TargetKey, TargetKind, TargetState, Uid};
 
@@ -53,43 +53,61 @@ impl IndexState {
         self.replica_counts.contains_key(key)
     }
 
-    /// Stores a target, or removes it. An older state of the same object changes nothing: a list may be behind a watch.
-    pub(super) fn set_target(&mut self, mut key: TargetKey, target: Option<TargetState>) -> TargetKey {
-        let known = self.targets.get(&key).map(|known| (&known.uid, known.resource_version));
-        match target {
-            Some(target) if is_older(known, &target.uid, target.resource_version) => {}
-            Some(target) if is_left_out(&key, &target) && !self.is_managed(&key) => drop(self.targets.remove(&key)),
+    /// Stores a target, or removes it. Also returns what this replaces. An older state of the same object changes nothing:
+    /// a list may be behind a watch.
+    pub(super) fn set_target(&mut self, mut key: TargetKey, target: Option<TargetState>) -> (TargetKey, Replaced) {
+        let known = self.targets.get(&key);
+        let replaced = match target {
+            Some(target)
+                if is_older(
+                    known.map(|known| (&known.uid, known.resource_version)),
+                    &target.uid,
+                    target.resource_version,
+                ) =>
+            {
+                known.cloned()
+            }
+            Some(target) if is_left_out(&key, &target) && !self.is_managed(&key) => self.targets.remove(&key),
             Some(mut target) => {
                 self.interner.intern_key(&mut key);
                 self.interner.intern_target(&mut target);
-                self.targets.insert(key.clone(), Arc::new(target));
+                self.targets.insert(key.clone(), Arc::new(target))
             }
-            None => drop(self.targets.remove(&key)),
-        }
-        key
+            None => self.targets.remove(&key),
+        };
+        (key, Replaced::Target(replaced))
     }
 
-    /// Stores a `ReplicaCount`, or removes it. Also returns whether this changes the set of the kinds in use.
+    /// Stores a `ReplicaCount`, or removes it. Also returns what this replaces, and whether it changes the set of the
+    /// kinds in use.
     pub(super) fn set_replica_count(
         &mut self,
         mut key: TargetKey,
         count: Option<ReplicaCountState>,
-    ) -> (TargetKey, bool) {
+    ) -> (TargetKey, Replaced, bool) {
         let (was_managed, is_managed) = (self.is_managed(&key), count.is_some());
-        let known = self.replica_counts.get(&key).map(|known| (&known.uid, known.resource_version));
-        match count {
-            Some(count) if is_older(known, &count.uid, count.resource_version) => {}
+        let known = self.replica_counts.get(&key);
+        let replaced = match count {
+            Some(count)
+                if is_older(
+                    known.map(|known| (&known.uid, known.resource_version)),
+                    &count.uid,
+                    count.resource_version,
+                ) =>
+            {
+                known.cloned()
+            }
             Some(count) => {
                 self.interner.intern_key(&mut key);
-                self.replica_counts.insert(key.clone(), Arc::new(count));
+                self.replica_counts.insert(key.clone(), Arc::new(count))
             }
             None => {
-                self.replica_counts.remove(&key);
                 if self.targets.get(&key).is_some_and(|target| is_left_out(&key, target)) {
                     self.targets.remove(&key);
                 }
+                self.replica_counts.remove(&key)
             }
-        }
+        };
         let users = self.in_use.entry(key.kind.clone()).or_default();
         let before = *users;
         *users = before + usize::from(is_managed) - usize::from(was_managed);
@@ -97,7 +115,7 @@ impl IndexState {
         if *users == 0 {
             self.in_use.remove(&key.kind);
         }
-        (key, is_changed)
+        (key, Replaced::Count(replaced), is_changed)
     }
 
     /// Stores what an autoscaler scales, or removes it.
@@ -106,18 +124,18 @@ impl IndexState {
     }
 
     /// Stores the states of kinds, in one pass over the targets. Forgets the targets of a kind that is no longer
-    /// watched, and an unlisted kind altogether.
-    pub(super) fn set_kinds(&mut self, mut now: BTreeMap<GroupKind, KindState>) -> BTreeSet<TargetKey> {
+    /// watched, and an unlisted kind altogether. Also returns what this replaces.
+    pub(super) fn set_kinds(&mut self, mut now: BTreeMap<GroupKind, KindState>) -> BTreeMap<TargetKey, Replaced> {
         now.retain(|kind, state| *state == KindState::Unlisted || !self.has_kind_state(kind, state));
         if now.is_empty() {
-            return BTreeSet::new();
+            return BTreeMap::new();
         }
-        let mut changed: BTreeSet<_> =
-            self.replica_counts.keys().filter(|key| now.contains_key(&key.kind)).cloned().collect();
+        let managed = self.replica_counts.keys().filter(|key| now.contains_key(&key.kind));
+        let mut changed: BTreeMap<_, _> = managed.map(|key| (key.clone(), Replaced::Neither)).collect();
         let is_unknown = |key: &TargetKey| now.get(&key.kind).is_some_and(|state| state.known().is_none());
         if now.values().any(|state| state.known().is_none()) {
-            changed.extend(self.targets.keys().filter(|key| is_unknown(key)).cloned());
-            self.targets.retain(|key, _| !is_unknown(key));
+            let forgotten = self.targets.extract_if(.., |key, _| is_unknown(key));
+            changed.extend(forgotten.map(|(key, target)| (key, Replaced::Target(Some(target)))));
         }
         for (kind, state) in now {
             match state {
@@ -173,15 +191,24 @@ impl IndexState {
         self.autoscalers.keys()
     }
 
+    /// Snapshots of the next targets after a key, in the order of their keys.
+    pub(super) fn page(&self, scope: Scope<'_>, after: Option<&TargetKey>, limit: usize) -> Page {
+        let now = now();
+        let mut keys = self.keys(scope, after);
+        let entries: Vec<_> = keys.by_ref().take(limit).map(|key| self.snapshot(key, now)).collect();
+        let next = keys.next().and(entries.last()).map(|last| last.key.clone());
+        Page { entries, next }
+    }
+
     /// The keys of one namespace or of all, in order, beginning after a key. Without `all_targets` they are those of
     /// the managed targets. With it they are those of all known targets, and of `ReplicaCount` objects without a
     /// target.
     pub(super) fn keys<'a>(
         &'a self,
-        all_targets: bool,
-        namespace: Option<&'a str>,
+        scope: Scope<'a>,
         after: Option<&TargetKey>,
     ) -> impl Iterator<Item = &'a TargetKey> {
+        let Scope { all_targets, namespace } = scope;
         let first = namespace.map(TargetKey::first_in);
         let start = match (&first, after) {
             (Some(first), after) if after.is_none_or(|after| after < first) => Bound::Included(first),

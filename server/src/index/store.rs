@@ -11,7 +11,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use super::{
     autoscalers::AutoscalerKey,
-    snapshot::{KindState, TargetSnapshot, now},
+    snapshot::{Change, KindState, Page, Replaced, Scope, TargetSnapshot, now},
     state::IndexState,
     sync_state::{MAX_SILENCE, SyncState},
     watch_health::WatchHealth,
@@ -22,27 +22,24 @@ use crate::{
     telemetry::Watches,
 };
 
-/// How many events a subscriber can lag behind before it must start over. This is enough for a burst of changes, and it
-/// takes a few MiB at most, because all subscribers share the events.
+/// How many events a subscriber can lag behind before it must start over. This is enough for a burst of changes. All
+/// subscribers share the events: about 250 bytes each, 1 MiB in all, and the states that the events replaced.
 const SUBSCRIBER_BACKLOG: usize = 4096;
+
+/// The most keys that one hold of the lock examines for a reader: well under a millisecond, for which a correction may
+/// have to wait.
+const MAX_EXAMINED: usize = 256;
 
 /// The index. It is shared by reference, and every method holds its lock only for a moment.
 pub struct Index {
     state: Mutex<IndexState>,
     pub(super) sync_state: SyncState,
     kinds_in_use: watch::Sender<BTreeSet<GroupKind>>,
-    subscribers: broadcast::Sender<TargetSnapshot>,
+    subscribers: broadcast::Sender<Arc<Change>>,
     pub(super) watches: Watches,
     pub(super) health: Arc<WatchHealth>,
     /// Wakes the reader of managed ReplicaSets that are not known.
     pub(super) missing_replica_sets: Notify,
-}
-
-/// A page of a list.
-pub(crate) struct Page {
-    pub(crate) entries: Vec<TargetSnapshot>,
-    /// The last key of the page, if more entries follow.
-    pub(crate) next: Option<TargetKey>,
 }
 
 impl Default for Index {
@@ -126,7 +123,7 @@ impl Index {
     }
 
     /// Every event from now on.
-    pub(crate) fn changes(&self) -> broadcast::Receiver<TargetSnapshot> {
+    pub(crate) fn changes(&self) -> broadcast::Receiver<Arc<Change>> {
         self.subscribers.subscribe()
     }
 
@@ -135,30 +132,23 @@ impl Index {
         self.state.lock().snapshot(key, now())
     }
 
-    /// Lists the selected targets after a key, in the order of their keys: the managed ones or all, of one namespace or
-    /// of all.
-    pub(crate) fn list(
-        &self,
-        all_targets: bool,
-        namespace: Option<&str>,
-        after: Option<&TargetKey>,
-        limit: usize,
-        is_selected: impl Fn(&TargetSnapshot) -> bool,
-    ) -> Page {
-        let (state, now) = (self.state.lock(), now());
-        let snapshots = state.keys(all_targets, namespace, after).map(|key| state.snapshot(key, now));
-        let mut selected = snapshots.filter(|snapshot| is_selected(snapshot));
-        let entries: Vec<_> = selected.by_ref().take(limit).collect();
-        let has_more = selected.next().is_some();
-        let next = entries.last().filter(|_| has_more).map(|last| last.key.clone());
-        Page { entries, next }
+    /// Reads the next targets after a key, in the order of their keys, as many as one hold of the lock may read.
+    /// Readers select among them after it.
+    pub(crate) fn page(&self, scope: Scope<'_>, after: Option<&TargetKey>) -> Page {
+        self.state.lock().page(scope, after, MAX_EXAMINED)
     }
 
-    /// Snapshots of the managed targets or of all, and every event after them.
-    pub(crate) fn subscribe(&self, all_targets: bool) -> (Vec<TargetSnapshot>, broadcast::Receiver<TargetSnapshot>) {
-        let (state, now) = (self.state.lock(), now());
-        let snapshots = state.keys(all_targets, None, None).map(|key| state.snapshot(key, now)).collect();
-        (snapshots, self.subscribers.subscribe())
+    /// As [`page`](Self::page), with the number of the subscriber's events that are older than the page: the first ones
+    /// that it will receive.
+    pub(crate) fn page_and_older_events(
+        &self,
+        scope: Scope<'_>,
+        after: Option<&TargetKey>,
+        events: &broadcast::Receiver<Arc<Change>>,
+    ) -> (Page, usize) {
+        let state = self.state.lock();
+        // Events are sent under the lock.
+        (state.page(scope, after, MAX_EXAMINED), events.len())
     }
 
     /// Snapshots of the managed targets, and every event of a managed target after them. The channel is unbounded, so
@@ -167,20 +157,23 @@ impl Index {
         let (sender, receiver) = mpsc::unbounded_channel();
         let (mut state, now) = (self.state.lock(), now());
         state.enforcement = Some(sender);
-        let snapshots = state.keys(false, None, None).map(|key| state.snapshot(key, now)).collect();
+        let snapshots = state
+            .keys(Scope { all_targets: false, namespace: None }, None)
+            .map(|key| state.snapshot(key, now))
+            .collect();
         (snapshots, receiver)
     }
 
     pub(super) fn set_target(&self, key: TargetKey, target: Option<TargetState>) {
         let mut state = self.state.lock();
-        let key = state.set_target(key, target);
-        self.publish(&state, &key, state.is_managed(&key));
+        let (key, replaced) = state.set_target(key, target);
+        self.publish(&state, &key, replaced, state.is_managed(&key));
     }
 
     /// Stores a `ReplicaCount`, or removes it, and advances the newest resource version.
     pub(super) fn set_replica_count(&self, key: TargetKey, count: Option<ReplicaCountState>, version: u64) {
         let mut state = self.state.lock();
-        let (key, is_use_changed) = state.set_replica_count(key, count);
+        let (key, replaced, is_use_changed) = state.set_replica_count(key, count);
         if key.kind.is_replica_set() && state.is_managed(&key) {
             self.missing_replica_sets.notify_one();
         }
@@ -188,7 +181,7 @@ impl Index {
             self.kinds_in_use.send_replace(state.kinds_in_use());
         }
         // The end of the management is an event of a managed target too.
-        self.publish(&state, &key, true);
+        self.publish(&state, &key, replaced, true);
         drop(state);
         self.sync_state.advance(version);
     }
@@ -196,7 +189,7 @@ impl Index {
     pub(super) fn set_autoscaler(&self, autoscaler: AutoscalerKey, target: Option<TargetKey>) {
         let mut state = self.state.lock();
         for key in state.set_autoscaler(autoscaler, target) {
-            self.publish(&state, &key, state.is_managed(&key));
+            self.publish(&state, &key, Replaced::Neither, state.is_managed(&key));
         }
     }
 
@@ -209,8 +202,8 @@ impl Index {
     /// Stores the states of several kinds, like [`Index::set_kind`].
     pub(super) fn set_kinds(&self, now: BTreeMap<GroupKind, KindState>) {
         let mut state = self.state.lock();
-        for key in state.set_kinds(now) {
-            self.publish(&state, &key, state.is_managed(&key));
+        for (key, replaced) in state.set_kinds(now) {
+            self.publish(&state, &key, replaced, state.is_managed(&key));
         }
     }
 
@@ -239,13 +232,13 @@ impl Index {
     }
 
     /// Sends an event while the lock is held, so that subscribers see events in the order of the changes.
-    fn publish(&self, state: &IndexState, key: &TargetKey, is_managed: bool) {
+    fn publish(&self, state: &IndexState, key: &TargetKey, replaced: Replaced, is_managed: bool) {
         if is_managed && let Some(enforcement) = &state.enforcement {
             // The receiver is gone while another replica leads.
             let _ = enforcement.send(state.snapshot(key, now()));
         }
         if self.subscribers.receiver_count() > 0 {
-            let _ = self.subscribers.send(state.snapshot(key, now()));
+            let _ = self.subscribers.send(Arc::new(Change { replaced, after: state.snapshot(key, now()) }));
         }
     }
 }
@@ -270,21 +263,31 @@ mod tests {
         page.entries.iter().map(|snapshot| &*snapshot.key.name).collect()
     }
 
+    const MANAGED: Scope<'_> = Scope { all_targets: false, namespace: None };
+    const ALL: Scope<'_> = Scope { all_targets: true, namespace: None };
+
     #[test]
-    fn a_list_holds_the_managed_targets_or_all_in_pages() {
+    fn a_page_holds_the_managed_targets_or_all() {
         let index = index();
-        assert_eq!(names(&index.list(false, None, None, 10, |_| true)), ["b", "c"]);
-        let first = index.list(true, None, None, 3, |_| true);
+        let page = |scope, after: Option<&TargetKey>, limit| index.state.lock().page(scope, after, limit);
+        assert_eq!(names(&page(MANAGED, None, 10)), ["b", "c"]);
+        let first = page(ALL, None, 3);
         assert_eq!(names(&first), ["a", "b", "c"]);
-        let second = index.list(true, None, first.next.as_ref(), 3, |_| true);
-        assert_eq!(names(&second), ["d"]);
-        assert_eq!(second.next, None);
+        let second = page(ALL, first.next.as_ref(), 3);
+        assert_eq!((names(&second), second.next.as_ref()), (vec!["d"], None));
+        assert_eq!(page(ALL, None, 4).next, None, "a page that ends with the last target has no next");
     }
 
     #[test]
-    fn a_page_that_ends_with_the_last_selected_entry_has_no_next() {
-        let page = index().list(true, None, None, 1, |snapshot| &*snapshot.key.name == "b");
-        assert_eq!((names(&page), page.next.clone()), (vec!["b"], None));
+    fn one_hold_of_the_lock_examines_a_bounded_number_of_keys() {
+        let index = Index::default();
+        for number in 0..=MAX_EXAMINED {
+            index.set_target(key(&format!("{number:04}")), Some(TargetState::default()));
+        }
+        let first = index.page(ALL, None);
+        assert_eq!(first.entries.len(), MAX_EXAMINED);
+        assert_eq!(index.page(ALL, first.next.as_ref()).entries.len(), 1);
+        assert!(index.page(MANAGED, None).entries.is_empty());
     }
 
     #[test]
@@ -294,11 +297,72 @@ mod tests {
         for key in [&before, &after] {
             index.set_target(key.clone(), Some(TargetState::default()));
         }
-        let first = index.list(true, Some("shop"), Some(&before), 2, |_| true);
+        let shop = Scope { all_targets: true, namespace: Some("shop") };
+        let page = |after: Option<&TargetKey>, limit| index.state.lock().page(shop, after, limit);
+        let first = page(Some(&before), 2);
         assert_eq!((names(&first), first.next.as_ref()), (vec!["a", "b"], Some(&key("b"))));
-        let second = index.list(true, Some("shop"), first.next.as_ref(), 10, |_| true);
+        let second = page(first.next.as_ref(), 10);
         assert_eq!((names(&second), second.next.as_ref()), (vec!["c", "d"], None));
-        assert!(index.list(true, Some("shop"), Some(&after), 10, |_| true).entries.is_empty());
+        assert!(page(Some(&after), 10).entries.is_empty());
+    }
+
+    #[test]
+    fn a_change_says_what_was_before() {
+        struct Row {
+            name: &'static str,
+            change: fn(&Index),
+            /// Whether there was a count and a target before and after.
+            before: (bool, bool),
+            after: (bool, bool),
+        }
+        for Row { name, change, before, after } in [
+            Row {
+                name: "a new target",
+                change: |index| index.set_target(key("c"), Some(TargetState::default())),
+                before: (true, false),
+                after: (true, true),
+            },
+            Row {
+                name: "a deleted target",
+                change: |index| index.set_target(key("a"), None),
+                before: (false, true),
+                after: (false, false),
+            },
+            Row {
+                name: "a new ReplicaCount",
+                change: |index| {
+                    index.set_replica_count(key("a"), Some(ReplicaCountBuilder::new("a").state()), 9);
+                },
+                before: (false, true),
+                after: (true, true),
+            },
+            Row {
+                name: "a deleted ReplicaCount",
+                change: |index| index.set_replica_count(key("b"), None, 9),
+                before: (true, true),
+                after: (false, true),
+            },
+            Row {
+                name: "an autoscaler",
+                change: |index| index.set_autoscaler(("shop".into(), "b".into()), Some(key("b"))),
+                before: (true, true),
+                after: (true, true),
+            },
+            Row {
+                name: "a kind that is not watched any more",
+                change: |index| index.set_kind(&key("a").kind, KindState::Unlisted),
+                before: (false, true),
+                after: (false, false),
+            },
+        ] {
+            let index = index();
+            index.set_kind(&key("a").kind, KindState::Watched(Arc::new(TargetKind::apps()[0].clone())));
+            let mut events = index.changes();
+            change(&index);
+            let event = events.try_recv().unwrap();
+            let parts = |snapshot: &TargetSnapshot| (snapshot.count.is_some(), snapshot.target.is_some());
+            assert_eq!((parts(&event.before()), parts(&event.after)), (before, after), "{name}");
+        }
     }
 
     #[test]

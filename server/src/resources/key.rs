@@ -29,6 +29,11 @@ pub enum InvalidTarget {
         /// Its value.
         value: String,
     },
+    /// Kubernetes accepts no such namespace.
+    #[error(
+        "namespace {0:?} is not a DNS label: lower-case letters, digits and '-', starting and ending with a letter or digit"
+    )]
+    NotADnsLabel(String),
     /// Kubernetes accepts no such kind.
     #[error("kind {0:?} is not a kind: letters and digits, starting with a letter")]
     NotAKind(String),
@@ -55,6 +60,7 @@ impl InvalidTarget {
     pub(crate) fn field(&self) -> &'static str {
         match self {
             Self::Empty(field) | Self::NotADnsName { field, .. } | Self::TooLong { field, .. } => field,
+            Self::NotADnsLabel(_) => "namespace",
             Self::ReplicaCount | Self::NotAKind(_) => "kind",
             Self::ApiVersion => "apiVersion",
         }
@@ -81,7 +87,7 @@ impl TargetKey {
     pub fn new(namespace: &str, group: &str, kind: &str, name: &str) -> Result<Self, InvalidTarget> {
         let group = if group.is_empty() { "apps" } else { group };
         let kind = if kind.is_empty() { "Deployment" } else { kind };
-        check_dns_name("namespace", namespace, MAX_NAMESPACE)?;
+        check_namespace_name(namespace)?;
         check_dns_name("group", group, MAX_NAME)?;
         if kind.len() > MAX_KIND {
             return Err(InvalidTarget::TooLong { field: "kind", length: kind.len(), max: MAX_KIND });
@@ -121,6 +127,20 @@ impl fmt::Display for TargetKey {
         let kind = self.kind.kind.to_ascii_lowercase();
         write!(f, "{kind}.{}/{} in namespace {}", self.kind.group, self.name, self.namespace)
     }
+}
+
+/// Checks that a namespace can have a name.
+///
+/// # Errors
+///
+/// Says why it cannot.
+pub(crate) fn check_namespace_name(name: &str) -> Result<(), InvalidTarget> {
+    let not_a_label = |error| match error {
+        InvalidTarget::NotADnsName { value, .. } => InvalidTarget::NotADnsLabel(value),
+        other => other,
+    };
+    check_dns_name("namespace", name, MAX_NAMESPACE).map_err(not_a_label)?;
+    if name.contains('.') { Err(InvalidTarget::NotADnsLabel(name.into())) } else { Ok(()) }
 }
 
 fn check_dns_name(field: &'static str, value: &str, max: usize) -> Result<(), InvalidTarget> {

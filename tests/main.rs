@@ -61,6 +61,7 @@ mod crash_recovery;
 mod endurance;
 mod http2_floods;
 mod limits;
+mod transport_limits;
 
 // Fuzzing.
 mod fuzz;

@@ -6,6 +6,7 @@
 //! * `files`: PEM files, read and checked
 //! * `identity`: the user and groups in a client certificate
 //! * `limits`: how many connections and handshakes there may be
+//! * `unread`: answers that the peer of a connection has not read
 
 mod accept;
 mod connection;
@@ -15,10 +16,12 @@ mod files;
 mod fuzz;
 mod identity;
 mod limits;
+mod unread;
 
 pub(crate) use self::{
     accept::incoming,
-    connection::{Connection, MAX_AGE},
+    connection::{Connection, MAX_AGE, Peer},
     credentials::{Credentials, PemSource},
+    unread::UnreadAnswer,
 };
 pub use self::{files::Files, identity::Identity};

@@ -61,6 +61,7 @@ mod crash_recovery;
 mod endurance;
 mod http2_floods;
 mod limits;
+mod plain_port;
 mod transport_limits;
 
 // Fuzzing.

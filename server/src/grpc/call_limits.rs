@@ -60,7 +60,7 @@ const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 const MAX_REQUEST_BYTES_OF_USER: usize = 1024 * 1024;
 
 /// The most bytes of unread answers.
-const MAX_UNREAD_BYTES: usize = 32 * 1024 * 1024;
+const MAX_UNREAD_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most of them of one user: two of the largest pages of a list (3 MiB).
 const MAX_UNREAD_BYTES_OF_USER: usize = 8 * 1024 * 1024;

@@ -41,7 +41,7 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 const MAX_METADATA: u32 = 8 * 1024;
 
 /// The most watches at once: each remembers what it has sent.
-const MAX_WATCHES: usize = 1024;
+const MAX_WATCHES: usize = 512;
 
 /// The most watches of one user, so that no user takes all of them.
 const MAX_WATCHES_OF_USER: usize = 128;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use futures::{FutureExt, future::BoxFuture};
 use kube::{Client, Config};
 use tokio::{net::TcpListener, runtime::Handle};

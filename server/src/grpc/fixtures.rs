@@ -9,7 +9,11 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{authorizer::Authorizer, backend::Backend, validate::RequestValidator, writer::ReplicaCountWriter};
-use crate::{index::Index, runtime::limiter::Limiter, tls::Identity};
+use crate::{
+    index::{Index, discovery::Discovery},
+    runtime::limiter::Limiter,
+    tls::Identity,
+};
 
 /// How the API server answers questions about rights.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +70,7 @@ impl ApiServer {
             validator: Arc::new(RequestValidator { namespace: None, max_replicas: 100 }),
             authorizer: Authorizer::new(client.clone(), None),
             writer: ReplicaCountWriter::new(client.clone()),
+            discovery: Arc::new(Discovery::new(client.clone(), None)),
             client,
             watches: Limiter::new(usize::MAX, usize::MAX, Default::default()),
             stop: CancellationToken::new(),

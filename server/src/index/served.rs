@@ -163,21 +163,25 @@ mod tests {
             ]},
         ]});
         let served = ServedKinds::read(document.to_string().as_bytes()).unwrap().unwrap();
-        let rows: [(&str, &str, Result<&[&str], Absence>); 7] = [
-            ("Widget", "a.example", Ok(&["v2", "v1"])),
-            ("Old", "a.example", Ok(&["v1"])),
-            ("Plain", "a.example", Err(Absence::NotScalable)),
-            ("Wide", "a.example", Err(Absence::NotScalable)),
-            ("Gone", "a.example", Err(Absence::NotServed)),
-            ("Widget", "b.example", Ok(&["v1"])),
-            ("Gadget", "b.example", Err(Absence::Unreachable)),
-        ];
-        for (kind, group, expected) in rows {
+        struct Row {
+            kind: &'static str,
+            group: &'static str,
+            versions: Result<&'static [&'static str], Absence>,
+        }
+        for Row { kind, group, versions } in [
+            Row { kind: "Widget", group: "a.example", versions: Ok(&["v2", "v1"]) },
+            Row { kind: "Old", group: "a.example", versions: Ok(&["v1"]) },
+            Row { kind: "Plain", group: "a.example", versions: Err(Absence::NotScalable) },
+            Row { kind: "Wide", group: "a.example", versions: Err(Absence::NotScalable) },
+            Row { kind: "Gone", group: "a.example", versions: Err(Absence::NotServed) },
+            Row { kind: "Widget", group: "b.example", versions: Ok(&["v1"]) },
+            Row { kind: "Gadget", group: "b.example", versions: Err(Absence::Unreachable) },
+        ] {
             let found = served.find(&GroupKind::new(kind, group));
             let found = found.map(|(preferred, others)| {
                 std::iter::once(preferred).chain(others).map(|version| &*version.version).collect::<Vec<_>>()
             });
-            assert_eq!(found, expected.map(<[_]>::to_vec), "{kind}.{group}");
+            assert_eq!(found, versions.map(<[_]>::to_vec), "{kind}.{group}");
         }
     }
 

@@ -242,10 +242,3 @@ impl IndexState {
 fn is_older(known: Option<(&Uid, u64)>, uid: &Uid, version: u64) -> bool {
     known.is_some_and(|(known_uid, known_version)| known_uid == uid && (1..known_version).contains(&version))
 }
-
-fn watched(state: &KindState) -> Option<Arc<TargetKind>> {
-    match state {
-        KindState::Watched(kind) => Some(kind.clone()),
-        _ => None,
-    }
-}

@@ -70,6 +70,14 @@ fn contention_follows_the_actors() {
             now: 5,
             opponent: Some("kubectl"),
         },
+    ] {
+        assert_eq!(after(drifts).opponent(at(now)), opponent, "{name}");
+    }
+}
+
+#[test]
+fn an_actor_is_remembered_among_a_dozen_drifts_by_others() {
+    for Row { name, drifts, now, opponent } in [
         Row {
             name: "four actors in turns are each remembered",
             drifts: &[(0, "a"), (1, "b"), (2, "c"), (3, "d"), (4, "a"), (5, "b"), (6, "c"), (7, "d"), (8, "a")],

@@ -16,7 +16,7 @@ use tonic::{Code, Status, transport::Channel};
 use support::{Namespace, PATIENCE};
 
 /// Upper bound until a revoked right is refused. The documentation says 10 s, and the machine may be slow.
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(12);
 
 /// A call that a user has made.
 struct Called {

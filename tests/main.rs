@@ -17,6 +17,7 @@ mod ownership_rights;
 
 // The gRPC services.
 mod authorization;
+mod call_costs;
 mod crd;
 mod deployments_service;
 mod protobuf;

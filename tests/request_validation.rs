@@ -158,3 +158,32 @@ async fn an_invalid_set_list_or_watch_of_replica_counts_is_refused() -> Result<(
     assert_eq!(shop.kubectl(&["get", "replicacounts", "--output=name"]).await?, "");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_read_with_a_field_beyond_its_bound_is_refused() -> Result<()> {
+    let shop = Namespace::shared("bounds").await?;
+    let invalid = |request, message| Refused { request, code: "InvalidArgument", message };
+    let (long, huge) = ("x".repeat(64), "x".repeat(60_000));
+    let requirements = vec!["a"; 33].join(",");
+    for (method, row) in [
+        ("ListReplicaCounts", invalid(json!({"namespace": "a.b"}), "namespace \"a.b\" is not a DNS label")),
+        ("ListReplicaCounts", invalid(json!({"namespace": long}), "namespace is 64 characters long")),
+        ("WatchReplicaCounts", invalid(json!({"namespace": huge}), "namespace is 60000 characters long")),
+        ("WatchReplicaCounts", invalid(json!({"namespace": "Shop"}), "namespace \"Shop\" is not a DNS label")),
+        ("ListReplicaCounts", invalid(json!({"pageToken": huge}), "page_token was not issued")),
+        ("ListReplicaCounts", invalid(json!({"minResourceVersion": huge}), "min_resource_version is 60000")),
+        ("ListReplicaCounts", invalid(json!({"labelSelector": huge}), "label_selector is 60000 bytes long")),
+        ("WatchReplicaCounts", invalid(json!({"labelSelector": requirements}), "label_selector has more than 32")),
+        (
+            "GetReplicaCount",
+            invalid(json!({"target": {"namespace": huge, "name": "web"}}), "target.namespace is 60000 characters"),
+        ),
+        (
+            "GetReplicaCount",
+            invalid(json!({"target": {"namespace": "a", "name": "web", "kind": huge}}), "target.kind is 60000"),
+        ),
+    ] {
+        assert_refused(&shop, &format!("replicas.v1.ReplicasService/{method}"), row).await?;
+    }
+    Ok(())
+}

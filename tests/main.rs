@@ -67,8 +67,6 @@ mod http2_floods;
 mod kinds;
 mod lanes;
 mod limits;
-mod plain_port;
-mod transport_limits;
 mod unreadable_objects;
 
 // Fuzzing.

@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
-use cluster::run;
+use anyhow::{Context, Result, ensure};
+use cluster::{run, wait};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use support::{
+    Namespace, PATIENCE,
     chart::{objects, one, render},
     release::{self, CHART},
     shared_cluster,
@@ -21,6 +22,8 @@ const ALL: &str = r#"{
     "commonLabels": {"team": "platform"},
     "targets": [{"apiGroup": "argoproj.io", "resource": "rollouts"}],
     "pdb": {"minAvailable": "50%"},
+    "flowSchema": {"enabled": true, "concurrencyShares": 5},
+    "startupProbe": {"failureThreshold": 600},
     "podLabels": {"team": "pods"},
     "logFormat": "json",
     "dashboard": {"enabled": true},
@@ -66,6 +69,8 @@ async fn helm_names_a_wrong_or_missing_value() -> Result<()> {
         (vec!["certificates.existingSecret=x", r"commonLabels.app\.kubernetes\.io/name=x"], "commonLabels"),
         (vec!["certificates.existingSecret=x", "targets[0].apiGroup=*,targets[0].resource=pods"], "apiGroup"),
         (vec!["certificates.existingSecret=x", "networkPolicy.from=x"], "networkPolicy"),
+        (vec!["certificates.existingSecret=x", "flowSchema.concurrencyShares=0"], "concurrencyShares"),
+        (vec!["certificates.existingSecret=x", "startupProbe=x"], "startupProbe"),
         (vec!["certificates.existingSecret=x", "prometheusRule.runbookUrl="], "runbookUrl"),
     ] {
         let mut helm = cluster.helm();
@@ -148,6 +153,87 @@ async fn common_labels_are_on_every_object_and_in_no_selector() -> Result<()> {
     let test = &one(&all, "Pod")?["metadata"]["labels"];
     assert_ne!(selector["app.kubernetes.io/component"], test["app.kubernetes.io/component"], "no calls to the test");
     Ok(())
+}
+
+#[tokio::test]
+async fn probes_are_values_and_a_server_that_waits_for_the_api_server_is_not_killed() -> Result<()> {
+    let container = async |values: Value| -> Result<Value> {
+        Ok(one(&objects(&values).await?, "Deployment")?["spec"]["template"]["spec"]["containers"][0].clone())
+    };
+    let default = container(json!({})).await?;
+    // Of the endpoints, only /readyz depends on the API server, and only the readiness probe kills nothing.
+    for (probe, path) in [("livenessProbe", "/livez"), ("startupProbe", "/livez"), ("readinessProbe", "/readyz")] {
+        assert_eq!(default[probe]["httpGet"], json!({"path": path, "port": "http"}), "{probe}");
+        let longer = container(json!({probe: {"timeoutSeconds": 7}})).await?;
+        let mut expected = default[probe].clone();
+        expected["timeoutSeconds"] = 7.into();
+        assert_eq!(longer[probe], expected);
+        let without = container(json!({probe: null})).await?;
+        assert!(without[probe].is_null(), "{without}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_servers_requests_have_a_priority_level_of_their_own_beside_those_of_its_callers() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let all = objects(&json!({"flowSchema": {"enabled": true}, "commonLabels": {"test": "flow"}})).await?;
+    let kinds = ["FlowSchema", "PriorityLevelConfiguration"];
+    let manifest: Vec<_> = all.iter().filter(|object| kinds.iter().any(|kind| object["kind"] == *kind)).collect();
+    assert_eq!(manifest.len(), 4, "they are off by default, and on here");
+    let file = cluster.folder().join("flow.json");
+    fs::write(&file, json!({"apiVersion": "v1", "kind": "List", "items": manifest}).to_string())?;
+    run(cluster.kubectl().args(["create", "--filename"]).arg(&file)).await?;
+
+    let name = format!("{0}-other-{0}", release::NAME);
+    let account = format!("--as=system:serviceaccount:{0}:other-{0}", release::NAME);
+    let lease = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/x", release::NAME);
+    for (path, schema, level) in [
+        (lease.as_str(), format!("{name}-lease"), "leader-election".to_owned()),
+        ("/apis/authorization.k8s.io/v1/subjectaccessreviews", format!("{name}-reviews"), "workload-low".to_owned()),
+        ("/apis/apps/v1/namespaces/default/deployments/x/scale", name.clone(), name.clone()),
+        ("/apis/apps/v1/deployments", name.clone(), name.clone()),
+    ] {
+        for (kind, header, object) in
+            [("flowschema", "Flowschema-Uid", schema), ("prioritylevelconfiguration", "Prioritylevel-Uid", level)]
+        {
+            let uid = run(cluster.kubectl().args(["get", kind, &object, "--output=jsonpath={.metadata.uid}"])).await?;
+            wait::until(&format!("{path} in {object}"), PATIENCE, async || {
+                // The account has no rights. The API server classifies its requests before it refuses them.
+                let output = cluster.kubectl().args(["get", "--raw", path, "-v=9", &account]).output().await?;
+                let log = String::from_utf8(output.stderr)?;
+                ensure!(log.contains(&format!("X-Kubernetes-Pf-{header}: {uid}")), "{log}");
+                Ok(())
+            })
+            .await?;
+        }
+    }
+    run(cluster.kubectl().args(["delete", "flowschemas,prioritylevelconfigurations", "--selector=test=flow"])).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_documented_quota_limits_the_replica_counts_of_a_namespace() -> Result<()> {
+    let shop = Namespace::shared("quota").await?;
+    let readme = fs::read_to_string(format!("{CHART}/README.md"))?;
+    let documented = readme.lines().find(|line| line.starts_with("kubectl create quota")).context("no quota")?;
+    let (_, hard) = documented.split_once("--hard=").context("no limit")?;
+    let hard = format!("--hard={}", hard.replace("=100", "=1"));
+    shop.kubectl(&["create", "quota", "replica-counts", &hard]).await?;
+    wait::until("the quota in force", PATIENCE, async || {
+        let quota = shop.get("quota/replica-counts").await?;
+        ensure!(quota["status"]["used"].is_object(), "{quota}");
+        Ok(())
+    })
+    .await?;
+    for name in ["web", "api"] {
+        shop.deployment(name, 1).await?;
+    }
+    shop.set("web", 2).await?;
+    let refusal = shop.set("api", 2).await.err().context("should be refused")?.to_string();
+    assert!(refusal.contains("exceeded quota"), "{refusal}");
+    // Changes of the existing one are not limited.
+    shop.set("web", 3).await.map(drop)
 }
 
 #[tokio::test]

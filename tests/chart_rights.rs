@@ -216,6 +216,59 @@ async fn the_fence_denies_all_other_changes() -> Result<()> {
     Ok(())
 }
 
+/// JSON patches of managedFields that a fence must deny, given the index of helm's entry and the field of the count.
+/// Helm's next apply would delete the fields that it no longer owns, or conflict over those of others.
+fn thefts(object: &Value, helm: usize, count: &str) -> Vec<(&'static str, Value)> {
+    let place = format!("/metadata/managedFields/{helm}");
+    let (labels, spec) = (format!("{place}/fieldsV1/f:metadata"), format!("{place}/fieldsV1/f:spec"));
+    let entry = |manager: &str, fields: Value| {
+        let value = json!({"manager": manager, "operation": "Apply", "apiVersion": object["apiVersion"], "fieldsType": "FieldsV1", "fieldsV1": fields});
+        json!({"op": "add", "path": "/metadata/managedFields/-", "value": value})
+    };
+    let give = json!({"op": "add", "path": format!("{spec}/{count}"), "value": {}});
+    vec![
+        ("another field is taken away", json!([{"op": "remove", "path": labels}])),
+        ("another field is given", json!([{"op": "add", "path": format!("{spec}/f:paused"), "value": {}}])),
+        ("a field below the count", json!([{"op": "add", "path": format!("{spec}/{count}"), "value": {"f:x": {}}}])),
+        ("the count is given and another field is taken away", json!([give, {"op": "remove", "path": labels}])),
+        ("all fields are taken away", json!([{"op": "replace", "path": format!("{place}/fieldsV1"), "value": {}}])),
+        ("the entry is removed", json!([{"op": "remove", "path": place}])),
+        ("all entries are removed", json!([{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}])),
+        ("another manager", json!([{"op": "replace", "path": format!("{place}/manager"), "value": "x"}])),
+        ("another field gets an owner", json!([entry("x", json!({"f:metadata": {"f:labels": {"f:a": {}}}}))])),
+        ("the whole spec gets an owner", json!([entry("x", json!({"f:spec": {".": {}, count: {}}}))])),
+    ]
+}
+
+#[tokio::test]
+async fn the_fence_denies_changes_of_who_owns_other_fields() -> Result<()> {
+    let shop = fenced().await?;
+    for (target, count) in [("deployment/web", "f:replicas"), ("odd/odd", "f:size")] {
+        for is_corrected in [false, true] {
+            if is_corrected {
+                let correction = ["--type=merge", r#"--patch={"spec": {"replicas": 3}}"#, "--field-manager=corrector"];
+                as_server(&shop, &[&["patch", target, "--subresource=scale"], &correction[..]].concat()).await?;
+            }
+            let before = shop.get(target).await?;
+            for (what, patch) in thefts(&before, entry(&before, "helm")?, count) {
+                let patch = format!("--patch={patch}");
+                let outcome = as_server(&shop, &["patch", target, "--type=json", &patch]).await;
+                let refused =
+                    outcome.as_ref().is_err_and(|error| error.to_string().contains("the ownership of no other field"));
+                // The API server itself ignores the removal of the last entry.
+                let is_ignored = outcome.is_ok() && what == "the entry is removed";
+                ensure!(refused || is_ignored, "{target}: {what}: {outcome:?}");
+            }
+            let after = shop.get(target).await?;
+            let of_helm =
+                |object: &Value| anyhow::Ok(object["metadata"]["managedFields"][entry(object, "helm")?].clone());
+            assert_eq!(of_helm(&after)?, of_helm(&before)?);
+            assert!(entry(&after, "x").is_err(), "{after}");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_fence_allows_corrections_and_giving_ownership_back() -> Result<()> {
     let shop = fenced().await?;

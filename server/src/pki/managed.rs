@@ -93,7 +93,7 @@ impl ManagedCertificates {
     pub(crate) async fn certificate(&self, current: Option<&ManagedCertificate>) -> Result<ManagedCertificate> {
         let ca = self.read_ca().await?;
         let authorities = ca.text(AUTHORITIES)?;
-        self.publish(&authorities).await.context("failed to publish the CA's certificate")?;
+        self.publish(&authorities, ca.text(CROSS).ok()).await.context("failed to publish the CA's certificate")?;
         if !self.args.check_secret.is_empty() {
             self.renew_check_certificate(&ca, &authorities)
                 .await
@@ -172,11 +172,14 @@ impl ManagedCertificates {
         }
     }
 
-    /// Publishes the authorities' certificates, without any key, in a ConfigMap.
-    async fn publish(&self, authorities: &str) -> Result<()> {
+    /// Publishes the authorities' certificates, without any key, in a ConfigMap. With the cross-signed certificate,
+    /// clients that trust only the previous CA can verify the new one.
+    async fn publish(&self, authorities: &str, cross: Option<String>) -> Result<()> {
         let name = &self.args.ca_secret;
         let found = self.config_maps.get_opt(name).await?;
-        let data = BTreeMap::from([(AUTHORITIES.to_owned(), authorities.to_owned())]);
+        let authorities = (AUTHORITIES.to_owned(), authorities.to_owned());
+        let cross = cross.map(|cross| (CROSS.to_owned(), cross));
+        let data: BTreeMap<_, _> = [authorities].into_iter().chain(cross).collect();
         let written = match found {
             Some(map) if map.data.as_ref() == Some(&data) => return Ok(()),
             Some(map) => self.config_maps.replace(name, &post_params(), &ConfigMap { data: Some(data), ..map }).await,

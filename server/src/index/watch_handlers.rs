@@ -38,8 +38,7 @@ pub(super) async fn watch_targets(
     kind: &Arc<TargetKind>,
 ) -> Unavailable {
     let source = WatchSource::Targets(kind.group_kind.clone());
-    let client = with_deadlines(client.clone(), &index.watches, &source);
-    let client = &watch_client::client(client, index.health.clone(), source.clone());
+    let client = &client_of(index, client.clone(), &source);
     let unreadable = UnreadableObjects::new(source.clone(), index.watches.unreadable.clone());
     if kind.is_in_apps() {
         let read = |target: Target, _: &TargetKind| Ok(target.state);
@@ -63,8 +62,7 @@ pub(super) async fn watch_targets(
 /// counts as a failure.
 pub(crate) async fn watch_replica_counts(index: Arc<Index>, client: Client, namespace: Option<String>) {
     let (events, write_events) = UnreadableEvents::new(client.clone());
-    let client = with_deadlines(client, &index.watches, &WatchSource::ReplicaCounts);
-    let client = watch_client::client(client, index.health.clone(), WatchSource::ReplicaCounts);
+    let client = client_of(&index, client, &WatchSource::ReplicaCounts);
     let api: Api<Lenient<ReplicaCount>> = api_of_type(&client, namespace.as_deref());
     let mut unreadable = UnreadableObjects::new(WatchSource::ReplicaCounts, index.watches.unreadable.clone());
     let watch = async {
@@ -88,8 +86,7 @@ pub(crate) async fn watch_replica_counts(index: Arc<Index>, client: Client, name
 /// Watches the autoscalers for as long as it is polled. While the API server refuses it, the index knows none. While the
 /// watch fails in another way, the index keeps those that it knows.
 pub(crate) async fn watch_autoscalers(index: Arc<Index>, client: Client, namespace: Option<String>) {
-    let client = with_deadlines(client, &index.watches, &WatchSource::Autoscalers);
-    let client = watch_client::client(client, index.health.clone(), WatchSource::Autoscalers);
+    let client = client_of(&index, client, &WatchSource::Autoscalers);
     let api = api_of_type(&client, namespace.as_deref());
     let mut unreadable = UnreadableObjects::new(WatchSource::Autoscalers, index.watches.unreadable.clone());
     let mut refusals = RepeatedRefusal::default();
@@ -113,6 +110,12 @@ pub(crate) async fn watch_autoscalers(index: Arc<Index>, client: Client, namespa
         }
         sleep(RETRY).await;
     }
+}
+
+/// Wraps a client for one watch: with deadlines, and with pages of bounded size.
+fn client_of(index: &Index, client: Client, source: &WatchSource) -> Client {
+    let client = with_deadlines(client, &index.watches, source);
+    watch_client::client(client, index.health.clone(), source.clone())
 }
 
 /// The objects of a kind that is known only at run time, in one namespace or in all.

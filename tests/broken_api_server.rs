@@ -24,7 +24,7 @@ async fn cluster() -> Result<&'static TestCluster> {
     CLUSTER.get_or_try_init(new_cluster).await
 }
 
-async fn new_cluster() -> Result<TestCluster> {
+pub(super) async fn new_cluster() -> Result<TestCluster> {
     let cluster = TestCluster::start(Options::default()).await?;
     run(cluster.kubectl().args(["scale", "deployment", NAME, "--replicas=0", "--namespace", NAME])).await?;
     wait::until("no server", PATIENCE, async || {

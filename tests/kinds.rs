@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::{Options, wait};
 use serde_json::{Value, json};
 
+use super::broken_api_server::new_cluster;
 use support::{CERTIFICATE_FILES, Namespace, PATIENCE, TestCluster, condition, http, server_flags};
 
 /// The longest time until a condition shows that the watch of a kind fails: 20 s of failures, a review of the watches
@@ -106,7 +107,9 @@ async fn requests(address: &str, verb: &str, code: &str) -> Result<u64> {
 #[ignore = "it takes a minute and a half: make stress"]
 #[tokio::test]
 async fn many_missing_kinds_share_one_question_until_they_are_installed_or_forgotten() -> Result<()> {
-    let shop = Namespace::shared("missing").await?;
+    // Beside another server, each would have to read the statuses that the other one writes.
+    let cluster = new_cluster().await?;
+    let shop = Namespace::new(&cluster, "missing").await?;
     let group = format!("{}.example.com", shop.name);
     let kinds: Vec<_> = (0..500).map(|index| format!("Missing{index}")).chain(["Widget".to_owned()]).collect();
     create(&shop, &kinds.iter().map(|kind| replica_count(kind, &group)).collect::<Vec<_>>()).await?;

@@ -11,7 +11,6 @@
 //!
 //! A module imports only from those below it:
 //!
-//! * [`run`]: puts the parts together
 //! * `parts`: the parts side by side, and the order in which they stop
 //! * [`run`]: puts the parts together, and stops them in order
 //! * `certificates`: which certificates the server uses and accepts

@@ -1,7 +1,7 @@
 //! Which Events were written for a target lately, and whether one more may be.
 //!
 //! As client-go's event recorder: equal Events are one object with a count, and an object that has many Events gets few.
-//! What is kept is small and bounded for each target, so no target and no namespace makes another one's be forgotten.
+//! Each target has its own small, bounded record, so the Events of one target never push out the record of another.
 
 use std::{
     collections::VecDeque,

@@ -25,8 +25,8 @@ const CORRECTIONS_WINDOW: Duration = Duration::from_secs(60);
 /// See [`CORRECTIONS`].
 const PACE: Duration = Duration::from_secs(5);
 
-/// How many drifts are remembered. It exceeds what makes one actor contend, or one actor would push out the drifts of
-/// others.
+/// How many drifts are remembered. With only [`DRIFTS`] of them, two actors that take turns would never be found, because
+/// each would push out the drifts of the other. This many find up to six actors that take turns.
 const REMEMBERED_DRIFTS: usize = 4 * DRIFTS + 1;
 
 /// The latest drifts and corrections of one target.

@@ -22,7 +22,7 @@ pub struct Decision {
     pub ended_drift: Option<Drift>,
     /// The contention from now on, if it changed.
     pub contention: Option<Contention>,
-    /// What else decides the count.
+    /// The actor or autoscaler that competes for the count, if there is one.
     pub contested: Option<Contested>,
     /// The appliers from now on, if they changed.
     pub appliers: Option<Appliers>,

@@ -24,7 +24,7 @@ impl Cause {
             status.message.starts_with("admission webhook ") || status.message.contains("failed calling webhook");
         match status.code {
             _ if is_webhook => Self::Refused,
-            // 401 is about our own credentials, and 409 about the moment.
+            // 401 means that the API server did not accept our credentials, and 409 that another write came first.
             401 | 409 | 429 | 500.. => Self::ApiServer,
             _ => Self::Refused,
         }
@@ -52,9 +52,9 @@ pub struct Pauses {
 
 /// After a failed correction. All of them get jitter.
 ///
-/// An API server that comes back is used within 5 s, and one that hung within a minute. A refusal is likely to last, and
-/// each attempt costs the API server and its webhooks a request: once what refused is gone, the count is in place
-/// within 5 minutes. A new spec of the `ReplicaCount` does not wait.
+/// The server uses an API server that has recovered within 5 s, and one that hung within a minute. A refusal usually
+/// lasts, and each attempt costs the API server and its webhooks a request, so the pause grows. After the cause is
+/// removed, the next attempt follows within 5 minutes. A new spec of the `ReplicaCount` does not wait.
 pub const CORRECTION_PAUSES: Pauses = Pauses {
     first: Duration::from_millis(25),
     api_server: Duration::from_millis(2500),
@@ -116,7 +116,7 @@ pub struct Failure {
     pub error: String,
     /// Whose fault that was.
     pub cause: Cause,
-    /// When to try again. Events do not make it sooner.
+    /// When to try again. Watch events of the target do not make it sooner.
     pub retry_at: Instant,
 }
 

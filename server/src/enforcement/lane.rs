@@ -17,12 +17,13 @@ impl Lane {
     }
 }
 
-/// A namespace may have this many times as many writes under way as are still free. So one namespace takes four fifths
-/// of the places at most, two take four ninths each, and a namespace that has none finds a free one.
+/// A namespace may start a write while it has fewer writes under way than this many times the free places. One namespace
+/// thus gets at most four fifths of the places, and two get at most four ninths each. The rest stays free for others.
 const SHARE_AT_PACE: usize = 4;
 
-/// As [`SHARE_AT_PACE`], for all writes that are under way. The free places are this many times as many as those of
-/// the namespace: slow writes last, and one namespace takes a fifth at most.
+/// The same for all writes under way, slow ones included. A namespace may start a write while this many times its own
+/// writes are fewer than the free places. One namespace thus gets at most a fifth, because slow writes keep their places
+/// for long.
 const FREE_IN_FLIGHT: usize = 4;
 
 /// How many writes of one lane may be under way.

@@ -37,9 +37,9 @@ pub struct Observation {
     pub kind: KindState,
     /// The HorizontalPodAutoscaler that scales the target.
     pub autoscaler: Option<Arc<str>>,
-    /// The time as of which this is the latest state. It is when the index took it in, or later: once a timer has run and
-    /// all states of before were seen. Overrides end by this time, so that the end of one is never decided while a later
-    /// spec waits to be seen.
+    /// The latest time at which this state is known to be current: the time of the snapshot, or, when a timer fires and
+    /// all queued events were observed, the present time. Overrides are compared with it, so the server never ends an
+    /// override while an event with a newer spec is still queued.
     pub at: Timestamp,
     /// The largest count that the server enforces, in replicas.
     pub max_replicas: i32,

@@ -24,11 +24,11 @@ pub const OTHERS: LaneBounds = LaneBounds {
     failing: LaneBound { at_pace: 4, in_flight: usize::MAX },
 };
 
-/// Decisions take no time.
+/// No bounds, for the queue of timers: it starts no writes.
 pub const UNBOUNDED: LaneBounds = LaneBounds { healthy: LaneBound::NONE, failing: LaneBound::NONE };
 
-/// While more corrections than these are at pace, writes that can wait are held back. Up to this many
-/// corrections run well beside other writes, so a quiet cluster reports without delay.
+/// Reports and give-backs wait while more corrections than this run at pace, that is, have not become slow. Up to this
+/// many corrections run well beside other writes, so a quiet cluster reports without delay.
 const FEW_CORRECTIONS: usize = 8;
 
 /// Upper bound on holding back. After it, held-back writes go out one at a time, so sustained drift cannot starve them.

@@ -37,7 +37,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 type Question = (Arc<Identity>, Action);
 
-/// A review under way, for everybody who waits for it. It ends when nobody waits any more.
+/// A review under way, which all calls with the same question share. It is cancelled when no call waits for it any more.
 type Review = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>;
 
 /// An answer of the API server.

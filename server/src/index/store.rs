@@ -138,8 +138,8 @@ impl Index {
         self.state.lock().page(scope, after, MAX_EXAMINED)
     }
 
-    /// As [`page`](Self::page), with the number of the subscriber's events that are older than the page: the first ones
-    /// that it will receive.
+    /// Like [`page`](Self::page). Also returns how many events are in the subscriber's channel: the page contains these
+    /// changes already, and the subscriber receives them first.
     pub(crate) fn page_and_older_events(
         &self,
         scope: Scope<'_>,

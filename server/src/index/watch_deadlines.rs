@@ -87,8 +87,8 @@ fn has_parameter(request: &Request<Body>, start: &str) -> bool {
     query.split('&').any(|parameter| parameter.starts_with(start))
 }
 
-/// Asks for a watch of this length. kube's watcher asks for its longest one and ends a stream by itself 5 s later,
-/// without an error. So it never does.
+/// Asks for a watch of this length. kube's watcher asks for its default of 290 s, and ends a stream that is silent for
+/// 5 s more without an error. This length is shorter, so the API server or the deadline above always ends the stream first.
 fn with_timeout(mut request: Request<Body>, lasts: Duration) -> Result<Request<Body>, BoxError> {
     let parameters = request.uri().query().unwrap_or_default().split('&');
     let parameters = parameters.filter(|parameter| !parameter.starts_with("timeoutSeconds="));

@@ -13,8 +13,9 @@ use super::watch_source::WatchSource;
 /// takes.
 const FAILING: Duration = Duration::from_secs(20);
 
-/// How long a watch must last after it was opened to count as one that works: a watch that fails at its first event
-/// does not. The pause between two attempts (5 s at most, `watch_loop`) has no part in it.
+/// How long a watch must stay open without a failure until it counts as working. A watch that fails at its first event
+/// does not reach it. The time counts from the opening, so the pause between two attempts (at most 5 s, `watch_loop`) does
+/// not count.
 const SETTLED: Duration = Duration::from_secs(10);
 
 /// Which watches fail, and for how long.

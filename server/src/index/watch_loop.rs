@@ -103,19 +103,34 @@ pub(super) async fn run<K: Object, H: WatchHandler<K>>(
             }
             Err(error) => {
                 index.watches.failed(source);
-                is_listing = false;
                 if let Some(refusal) = refusal(&error) {
                     return refusal;
                 }
-                index.sync_state.record_failure(source);
-                let error = telemetry::chain(&error);
-                warn!(%source, error, "watch failed, trying again");
-                index.health.record_failure(source, &error);
-                handler.fail(&error);
+                record_failure(index, source, &mut handler, &error);
+                // A list that takes longer than a watch lasts is often cut off within an object, which is an error.
+                if is_listing && lists == InitialListStrategy::StreamingList {
+                    warn!(%source, "the list was cut off, reading it in pages");
+                    lists = InitialListStrategy::ListWatch;
+                    events = watch(&api, lists.clone());
+                }
+                is_listing = false;
             }
         }
     }
     Unavailable { reason: reasons::WATCH_ENDED, message: "the watch has ended".to_owned() }
+}
+
+fn record_failure<K: Object>(
+    index: &Index,
+    source: &WatchSource,
+    handler: &mut impl WatchHandler<K>,
+    error: &watcher::Error,
+) {
+    index.sync_state.record_failure(source);
+    let error = telemetry::chain(error);
+    warn!(%source, error, "watch failed, trying again");
+    index.health.record_failure(source, &error);
+    handler.fail(&error);
 }
 
 /// The events of a watch that never ends.

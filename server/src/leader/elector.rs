@@ -128,15 +128,15 @@ impl Elector {
         }
     }
 
-    /// Releases the Lease in the middle of a run. Writes that are under way end first, or use up the reserve of a term.
+    /// Releases the Lease while the process goes on. It first waits for the 5 s between [`RENEW_DEADLINE`] and
+    /// [`LEASE_DURATION`], so that requests that were already sent can end.
     async fn hand_over(&mut self) {
         warn!(lease = self.name, "handing over: the watch of ReplicaCounts hears nothing from the API server");
         sleep(LEASE_DURATION.saturating_sub(RENEW_DEADLINE)).await;
         self.try_release().await;
     }
 
-    /// Waits while this replica is blind.
-    async fn sees(&mut self) {
+    async fn wait_while_blind(&mut self) {
         // The channel cannot close, because the index owns the sender.
         let _ = self.blind.wait_for(|is_blind| !is_blind).await;
     }
@@ -150,7 +150,7 @@ impl Elector {
     async fn acquire(&mut self) -> Instant {
         let mut changes = pin!(changes(self.leases.clone(), self.name.clone()));
         loop {
-            self.sees().await;
+            self.wait_while_blind().await;
             if let Attempt::Held(sent) = self.attempt().await {
                 return sent;
             }

@@ -17,7 +17,8 @@ pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// for writes under way and for clocks that run at different speeds.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The pause between two renewals, and the shortest between two attempts to acquire the Lease.
+/// The pause between two renewals, and, while another replica holds the Lease, the shortest pause between two attempts to
+/// acquire it.
 pub(super) const RETRY: Duration = Duration::from_secs(2);
 
 /// The Lease as it was observed last.

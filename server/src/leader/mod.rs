@@ -5,8 +5,9 @@
 //!
 //! The algorithm is client-go's. A write of the Lease is conditional on the version that was read. A holder stops ten
 //! seconds after it *sent* the last renewal that was stored. Another replica waits until it has seen no renewal for
-//! fifteen seconds, by its own clock. So the old leader has stopped before the next one starts, for every behaviour of
-//! the network and of the machines' clocks. A write that is under way when its term ends cannot be called back.
+//! fifteen seconds, by its own clock. So the old leader has stopped before the next one starts, however slow the network
+//! is and whatever time the clocks show. The clocks need to run at speeds that differ by less than half. A write that is
+//! under way when its term ends cannot be called back.
 
 mod calls;
 mod elector;

@@ -14,8 +14,8 @@ use x509_parser::{certificate::X509Certificate, der_parser::Oid, x509::X509Name}
 
 use super::subject;
 
-/// How far in the past the certificates of clients begin: the clocks of the servers differ. It is short, so that those
-/// that are signed after a revocation time are soon told from those that were signed before.
+/// How far in the past the certificates of clients begin, because the clocks of the servers differ. It is short: from this
+/// long after a revocation time on, every new certificate begins after that time.
 const CLIENT_BACKDATE: Duration = Duration::from_secs(60);
 
 /// How far in the past all other certificates begin: the clocks of a cluster and of its clients differ.

@@ -30,8 +30,8 @@ use crate::{resources::api_errors, runtime::client::post_params};
 /// How long the certificates of servers last: a stolen one is soon worthless.
 const LIFETIME: Duration = DAY;
 
-/// The remaining life at which such a certificate is renewed: a third, so that an outage of the API server does not
-/// matter.
+/// The remaining life at which such a certificate is renewed: a third, so that the certificate outlasts an outage of the
+/// API server of almost 8 h.
 const RENEW_BEFORE: Duration = Duration::from_secs(8 * 60 * 60);
 
 /// The user of the chart's test, who has no rights.

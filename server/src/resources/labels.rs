@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 const SEPARATOR: char = '\n';
 
 /// The most bytes of the labels of one object that are kept: dozens of usual ones. Every object's labels stay in memory,
-/// and whoever may write an object can give it a megabyte of them.
+/// and any client that may write an object can store a megabyte of labels in it.
 const MAX_BYTES: usize = 4096;
 
 /// The labels of an object.

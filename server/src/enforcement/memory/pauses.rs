@@ -23,7 +23,8 @@ impl Memory {
             || target.zip(self.target_uid.as_ref()).is_some_and(|(now, before)| now != before)
     }
 
-    /// The first conflict is nobody's fault and is answered at once.
+    /// Records a status write that met a newer object. The first one in a row is retried at once, because a single
+    /// conflict is normal. Further ones within 2 minutes wait longer each time.
     pub(super) fn record_conflict(&mut self, now: Now) {
         let is_recent = |before: &&Failure| before.retry_at + CONFLICTS_WINDOW > now.monotonic;
         let before = self.status_conflict.as_deref().filter(is_recent);

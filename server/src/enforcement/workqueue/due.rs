@@ -34,7 +34,8 @@ struct Turns {
 }
 
 impl Due {
-    /// Adds a target. One that is due already keeps its place, or its time if the lane changes.
+    /// Adds a target. A target that is due already keeps its place. If its lane changes, it goes to the end of the other
+    /// lane, and still counts as due since the same time.
     pub fn add(&mut self, key: TargetKey, lane: Lane) {
         let since = match self.queued.get(&key) {
             Some((_, before)) if *before == lane => return,

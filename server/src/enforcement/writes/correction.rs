@@ -20,10 +20,10 @@ use crate::{
 /// How long one write may take before it counts as failed: kube's client has no read timeout of its own.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest pause that a Retry-After is granted: an API server that comes back is used within this time.
+/// The longest Retry-After that the server follows. So it uses an API server that has recovered within this time.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What became of a correction.
+/// The result of a correction.
 #[derive(Debug)]
 pub enum CorrectionAnswer {
     /// The API server has stored the count.

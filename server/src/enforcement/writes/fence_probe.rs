@@ -72,11 +72,11 @@ impl FenceProbe {
         let mut known = self.known.lock();
         if is_missing && !known.is_missing {
             warn!(
-                "the admission policy that fences this account is not in force: it may change targets as a whole; \
+                "the admission policy that confines this account is not in force: the account can change any field of a target; \
                 install the chart's ValidatingAdmissionPolicy, or take the right to patch targets away"
             );
         } else if !is_missing && known.is_missing {
-            info!("the admission policy that fences this account is in force again");
+            info!("the admission policy that confines this account is in force again");
         }
         known.is_missing = is_missing;
         self.metrics.fence_missing.set(is_missing.into());

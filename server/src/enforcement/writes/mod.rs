@@ -1,4 +1,4 @@
-//! The writes of enforcement: each makes its requests within a deadline, and says what became of them.
+//! The writes of enforcement: each makes its requests within a deadline, and returns the result.
 
 mod correction;
 mod events;

@@ -38,7 +38,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the right to patch a kind counts as missing before the server tries again.
 const DENIED: Duration = Duration::from_secs(5 * 60);
 
-/// What became of a give-back.
+/// The result of a give-back.
 #[derive(Debug)]
 pub enum OwnershipAnswer {
     /// The owners are right.

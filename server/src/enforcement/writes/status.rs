@@ -22,7 +22,7 @@ use crate::{
 /// How long the write of one status may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What became of a status write.
+/// The result of a status write.
 #[derive(Debug)]
 pub enum StatusAnswer {
     /// The API server has stored the status.

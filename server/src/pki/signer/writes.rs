@@ -19,8 +19,7 @@ use crate::{
     runtime::client::post_params,
 };
 
-/// Asks whether the requester may `request` the signer: whoever may create requests for other signers gets no
-/// certificate of this one by that.
+/// Asks whether the requester may `request` this signer. The right to create requests for other signers is not enough.
 pub(super) async fn may_request(client: &Client, spec: &RequestSpec) -> Result<bool, kube::Error> {
     let attributes = ResourceAttributes {
         verb: Some("request".to_owned()),

@@ -11,6 +11,7 @@ use kube::{
     api::PostParams,
     client::{Body, ClientBuilder, ConfigExt, retry::RetryPolicy},
 };
+use tokio::time::timeout;
 use tonic::codegen::{
     Body as HttpBody, Bytes,
     http::{Request, Response},
@@ -29,6 +30,14 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// Linux repeats the data for 15 minutes.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
+/// How long the API server may take to begin its answer to any request. It ends requests after 60 s by itself
+/// (`--request-timeout`), and answers requests to watch at once.
+const ANSWER: Duration = Duration::from_secs(65);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the API server did not answer within {} s", ANSWER.as_secs())]
+struct Unanswered;
 
 /// The most retries of a request that the API server refuses for now (429, 503, 504). kubectl retries those too.
 const RETRIES: u32 = 3;
@@ -100,7 +109,31 @@ pub fn builder(
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
+        .map_future(|answer| async move { timeout(ANSWER, answer).await.unwrap_or_else(|_| Err(Unanswered.into())) })
         .map_err(BoxError::from)
         .service(http);
     Ok(ClientBuilder::new(service, config.default_namespace.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::{Api, api::WatchParams};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_never_answered_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = client(&Config::new(format!("http://{address}").parse().unwrap())).unwrap();
+        let leases: Api<k8s_openapi::api::coordination::v1::Lease> = Api::default_namespaced(client);
+        let started = tokio::time::Instant::now();
+        let Err(error) = leases.watch(&WatchParams::default(), "0").await else { panic!("it was answered") };
+        assert_eq!(
+            crate::telemetry::chain(&error).to_string(),
+            "ServiceError: the API server did not answer within 65 s"
+        );
+        assert_eq!(started.elapsed().as_secs(), ANSWER.as_secs());
+    }
 }

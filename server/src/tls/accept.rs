@@ -38,6 +38,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The silence after which TCP probes whether the peer still exists.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// The buffers of a socket in the kernel, in bytes each. Linux doubles the number for its own needs, and charges what is
+/// in them to the pod's memory. Without a bound it lets them grow to megabytes.
+const SOCKET_BUFFER: usize = 32 * 1024;
+
+/// The most bytes that TLS holds of each direction while the peer does not read: a record.
+const TLS_BUFFER: usize = 16 * 1024;
+
 /// Accepts connections until the stream is dropped.
 pub(crate) fn incoming(
     listener: TcpListener,
@@ -142,12 +149,16 @@ impl Handshakes {
 impl Handshaker {
     async fn handshake(&self, socket: TcpStream) -> io::Result<Connection> {
         socket.set_nodelay(true)?;
-        SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))?;
+        let options = SockRef::from(&socket);
+        options.set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))?;
+        options.set_recv_buffer_size(SOCKET_BUFFER)?;
+        options.set_send_buffer_size(SOCKET_BUFFER)?;
         // Subscribed before the handshake, so that no change between the two is missed.
         let mut changes = self.credentials.subscribe();
         let current = changes.borrow_and_update().clone();
         let acceptor = TlsAcceptor::from(current.config.clone());
-        let stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await??;
+        let mut stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await??;
+        stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
         let session = stream.get_ref().1;
         if session.alpn_protocol() != Some(b"h2") {
             return Err(invalid("the client does not offer HTTP/2"));

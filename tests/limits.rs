@@ -27,7 +27,7 @@ use support::{
 };
 
 /// The start of a ClientHello. The server waits for the rest.
-const HALF: [u8; 6] = [0x16, 3, 1, 2, 0, 1];
+pub(crate) const HALF: [u8; 6] = [0x16, 3, 1, 2, 0, 1];
 
 /// More events than the server buffers for a watch and than are in transit.
 const MORE_EVENTS_THAN_ARE_KEPT: usize = 4096 + 2048;

@@ -1,11 +1,17 @@
 //! The plain port: whoever holds its connections does not keep the probes out.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
+    runtime::Builder,
+    task::spawn_blocking,
     time::{sleep, timeout},
 };
 
@@ -56,6 +62,47 @@ async fn probes_are_answered_while_others_hold_connections() -> Result<()> {
     };
     let probes = probe_during(&server.http, held).await?;
     println!("{probes} probes while 400 connections were held");
+    Ok(())
+}
+
+/// Opens connections from an address as fast as one thread can, and closes them at once. Returns their number.
+pub(crate) fn flood(from: &str, to: &str, lasting: Duration) -> Result<thread::JoinHandle<Result<u64>>> {
+    let (from, to): (SocketAddr, SocketAddr) = (format!("{from}:0").parse()?, to.parse()?);
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    Ok(thread::spawn(move || {
+        runtime.block_on(async {
+            let (begun, mut opened) = (Instant::now(), 0);
+            while begun.elapsed() < lasting {
+                let socket = TcpSocket::new_v4()?;
+                // Closes by a reset, which frees the port at once.
+                socket.set_zero_linger()?;
+                socket.bind(from)?;
+                // One that is not accepted is part of the flood too.
+                let opening = timeout(Duration::from_millis(100), socket.connect(to)).await;
+                opened += u64::from(opening.is_ok_and(|connected| connected.is_ok()));
+            }
+            Ok(opened)
+        })
+    }))
+}
+
+#[tokio::test]
+async fn probes_are_answered_during_floods_of_connections() -> Result<()> {
+    let shop = Namespace::shared("connects").await?;
+    let server = server(&shop, 1024).await?;
+    // The probes' own address, as through a port-forward, and another one.
+    for from in ["127.0.0.1", "127.0.0.2"] {
+        let lasting = Duration::from_secs(4);
+        let flood = flood(from, &server.http, lasting)?;
+        let counted = spawn_blocking(move || {
+            let opened = flood.join().map_err(|_| anyhow::anyhow!("the flood has failed"))??;
+            println!("{} connections a second", opened / lasting.as_secs());
+            ensure!(opened > 1000, "only {opened} connections");
+            Ok(())
+        });
+        let probes = probe_during(&server.http, async { counted.await? }).await?;
+        println!("{probes} probes during a flood from {from}");
+    }
     Ok(())
 }
 

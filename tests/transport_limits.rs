@@ -29,10 +29,10 @@ use support::{Namespace, PATIENCE, dial, handshake};
 
 use crate::limits::{call_during, server, user};
 
-type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A connection with HTTP/2 windows of a size.
-async fn connection(address: &str, client: &Arc<ClientConfig>, window: u32) -> Result<SendRequest<Body>> {
+pub(crate) async fn connection(address: &str, client: &Arc<ClientConfig>, window: u32) -> Result<SendRequest<Body>> {
     let stream = TokioIo::new(handshake(address, client.clone()).await?);
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.initial_stream_window_size(window).initial_connection_window_size(1 << 20);
@@ -41,24 +41,23 @@ async fn connection(address: &str, client: &Arc<ClientConfig>, window: u32) -> R
     Ok(sender)
 }
 
-fn call(address: &str, path: &str, body: Body) -> Result<Request<Body>> {
+pub(crate) fn call(address: &str, path: &str, body: Body) -> Result<Request<Body>> {
     let request = Request::post(format!("https://{address}{path}"));
     Ok(request.header("content-type", "application/grpc").header("te", "trailers").body(body)?)
 }
 
 /// A message of this length.
-fn message(bytes: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn message(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok([&[0], &u32::try_from(bytes.len())?.to_be_bytes()[..], bytes].concat())
 }
 
 /// A request whose last byte never comes.
-fn half_sent(length: usize, piece: usize) -> Result<Body> {
-    let mut bytes = Bytes::from(message(&vec![0; length])?);
+fn half_sent(mut bytes: Bytes, piece: usize) -> Body {
     bytes.truncate(bytes.len() - 1);
     let pieces =
         (0..bytes.len().div_ceil(piece)).map(move |at| bytes.slice(at * piece..bytes.len().min((at + 1) * piece)));
     let frames = stream::iter(pieces).map(|piece| Ok(Frame::data(piece)));
-    Ok(StreamBody::new(frames.chain(stream::pending())).boxed_unsync())
+    StreamBody::new(frames.chain(stream::pending())).boxed_unsync()
 }
 
 /// The status of an answer, once it has ended.
@@ -72,24 +71,25 @@ async fn status(answer: Response<Incoming>) -> Result<Status> {
     end.context("the answer has no status")
 }
 
-/// Sends half of many requests on each of many connections, and returns the codes of all answers.
-async fn send_halves(
+/// Sends half of many requests on each of many connections, and returns the codes of all answers. UNAVAILABLE is that of
+/// a connection that has ended.
+pub(crate) async fn send_halves(
     address: &str,
     client: &Arc<ClientConfig>,
     path: &str,
     (connections, calls): (usize, usize),
     (length, piece): (usize, usize),
 ) -> Result<Vec<Code>> {
-    let mut answers = Vec::new();
+    let (mut answers, bytes) = (Vec::new(), Bytes::from(message(&vec![0; length])?));
     for _ in 0..connections {
         let mut connection = connection(address, client, 1 << 16).await?;
         for _ in 0..calls {
             connection.ready().await?;
-            answers.push(connection.send_request(call(address, path, half_sent(length, piece)?)?));
+            answers.push(connection.send_request(call(address, path, half_sent(bytes.clone(), piece))?));
         }
     }
-    let codes = join_all(answers.into_iter().map(async |answer| Ok(status(answer.await?).await?.code()))).await;
-    codes.into_iter().collect()
+    let code = async |answer| anyhow::Ok(status(answer.await?).await?.code());
+    Ok(join_all(answers.into_iter().map(async |answer| code(answer).await.unwrap_or(Code::Unavailable))).await)
 }
 
 #[tokio::test]
@@ -128,7 +128,9 @@ async fn half_sent_requests_take_little_memory_and_end() -> Result<()> {
         let count = |code| codes.iter().filter(|one| **one == code).count();
         let counts = [Code::Ok, Code::OutOfRange, Code::ResourceExhausted, Code::DeadlineExceeded].map(count);
         println!("{name}: {counts:?} ended, were too large, too many, too slow");
-        ensure!(counts.iter().sum::<usize>() == codes.len(), "{name}: {codes:?}");
+        // HTTP/2 takes many small frames that come after a refusal for a flood.
+        let cut_off = if name.contains("small frames") { count(Code::Unavailable) } else { 0 };
+        ensure!(counts.iter().sum::<usize>() + cut_off == codes.len(), "{name}: {codes:?}");
     }
     ensure!(grown < 40, "{grown} MiB more");
     Ok(())
@@ -188,15 +190,44 @@ async fn unread_answers_take_little_memory() -> Result<()> {
     ensure!(!refused.is_empty() && refused.len() < ends.len(), "{refused:?}");
     for refusal in refused {
         assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal}");
-        assert_eq!(reason(refusal)?, "TOO_MANY_BYTES");
+        let reason = reason(refusal)?;
+        ensure!(["TOO_MANY_BYTES", "TOO_MANY_LISTS"].contains(&reason.as_str()), "{reason}");
     }
     ensure!(grown < 24, "{grown} MiB more");
     client.list_replica_counts(list).await.context("another user gets no answer")?;
     Ok(())
 }
 
+#[tokio::test]
+async fn sixty_parallel_clients_of_one_user_are_served() -> Result<()> {
+    let shop = Namespace::shared("robot").await?;
+    let robot = user(&shop, "robot")?;
+    let list = v1::ListReplicaCountsRequest { namespace: shop.name.clone(), ..Default::default() };
+    let calls = (0..60).map(async |_| {
+        let mut client = ReplicasServiceClient::new(dial(shop.cluster.grpc_address().to_owned(), robot.clone()));
+        client.list_replica_counts(list.clone()).await?;
+        client.get_server_info(v1::GetServerInfoRequest {}).await?;
+        Ok(client)
+    });
+    // All connections stay open until the last one has made its calls.
+    join_all(calls).await.into_iter().collect::<Result<Vec<_>>>().map(drop)
+}
+
 fn reason(status: &Status) -> Result<String> {
     Ok(status.get_details_error_info().with_context(|| format!("{status:?} has no ErrorInfo"))?.reason)
+}
+
+/// The status of a call that waits for longer than its caller allows. Tonic's client would end it by itself.
+async fn past_its_deadline(shop: &Namespace<'_>) -> Result<Status> {
+    let address = shop.cluster.grpc_address();
+    let mut connection = connection(address, &user(shop, "alice")?, 1 << 16).await?;
+    let min_resource_version = i64::MAX.to_string();
+    let list =
+        v1::ListReplicaCountsRequest { namespace: shop.name.clone(), min_resource_version, ..Default::default() };
+    let body = StreamBody::new(stream::iter([Ok(Frame::data(message(&list.encode_to_vec())?.into()))])).boxed_unsync();
+    let mut call = call(address, "/replicas.v1.ReplicasService/ListReplicaCounts", body)?;
+    call.headers_mut().insert("grpc-timeout", "200m".parse()?);
+    status(timeout(PATIENCE, connection.send_request(call)).await.context("no answer")??).await
 }
 
 #[tokio::test]
@@ -207,6 +238,7 @@ async fn errors_of_grpc_itself_have_a_reason_too() -> Result<()> {
     grpc.ready().await?;
     let codec = tonic_prost::ProstCodec::<(), ()>::default();
     let unknown = grpc.unary(tonic::Request::new(()), "/made.Up/Method".parse()?, codec).await.err();
+    let late = past_its_deadline(&shop).await?;
     let service = HealthCheckRequest { service: "unknown".into() };
     let unhealthy = HealthClient::new(channel.clone()).check(service).await.err();
     let large = v1::SetReplicaCountRequest { reason: "x".repeat(65 * 1024), ..Default::default() };
@@ -220,6 +252,7 @@ async fn errors_of_grpc_itself_have_a_reason_too() -> Result<()> {
     let unreflected = answers.message().await.err();
     for (name, error, code, expected) in [
         ("an unknown method", unknown, Code::Unimplemented, "UNIMPLEMENTED"),
+        ("a call past its deadline", Some(late), Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
         ("an unknown service", unhealthy, Code::NotFound, "NOT_FOUND"),
         ("a large message", too_large, Code::OutOfRange, "REQUEST_TOO_LARGE"),
         ("a message that is large after decompression", bomb, Code::ResourceExhausted, "RESOURCE_EXHAUSTED"),

@@ -23,11 +23,16 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service, ServiceExt};
 
 use super::{
-    answer::{Answer, Reader},
+    answer::{Messages, OneMessage},
+    deadline::deadline,
+    lists::ListPlace,
     refusal::{Refusal, add_error_info},
 };
 use crate::{
-    runtime::limiter::{Limiter, Permit},
+    runtime::{
+        limiter::{Limiter, Permit},
+        places::Places,
+    },
     telemetry::{Calls, MethodKind},
     tls::Peer,
 };
@@ -47,7 +52,7 @@ const MAX_REFLECTION_FRAMES: usize = 128;
 /// The longest time from a request's headers to its last byte, and the longest life of a reflection stream's requests.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most open calls. Each takes about 6 KiB while its request arrives.
+/// The most open calls. Each takes about 6 KiB while its request arrives or its small answer is unread.
 const MAX_CALLS: usize = 2048;
 
 /// The most open calls of one user: enough for its watches (128) and as many others.
@@ -62,8 +67,15 @@ const MAX_REQUEST_BYTES_OF_USER: usize = 1024 * 1024;
 /// The most bytes of unread answers.
 const MAX_UNREAD_BYTES: usize = 16 * 1024 * 1024;
 
-/// The most of them of one user: two of the largest pages of a list (3 MiB).
-const MAX_UNREAD_BYTES_OF_USER: usize = 8 * 1024 * 1024;
+/// The most of them of one user: four of the largest pages of a list, or the largest list without pages.
+const MAX_UNREAD_BYTES_OF_USER: usize = 4 * 1024 * 1024;
+
+/// The longest wait for room for an answer. Callers who read free it within milliseconds.
+const UNREAD_WAIT: Duration = Duration::from_secs(2);
+
+/// The most bytes of an answer that are part of what its call takes, and are not counted: most answers other than those
+/// of lists.
+const SMALL_ANSWER: usize = 4 * 1024;
 
 /// The headers that services read. All others are dropped, so that no call holds them.
 const HEADERS: [HeaderName; 3] =
@@ -74,7 +86,7 @@ const HEADERS: [HeaderName; 3] =
 pub(super) struct CallLimits {
     calls: Arc<Limiter>,
     request_bytes: Arc<Limiter>,
-    unread_bytes: Arc<Limiter>,
+    unread_bytes: Arc<Places>,
     /// Knows the served methods.
     methods: Calls,
 }
@@ -84,7 +96,7 @@ impl CallLimits {
         Self {
             calls: Limiter::new(MAX_CALLS, MAX_CALLS_OF_USER, Default::default()),
             request_bytes: Limiter::new(MAX_REQUEST_BYTES, MAX_REQUEST_BYTES_OF_USER, Default::default()),
-            unread_bytes: Limiter::new(MAX_UNREAD_BYTES, MAX_UNREAD_BYTES_OF_USER, Default::default()),
+            unread_bytes: Places::new(MAX_UNREAD_BYTES, MAX_UNREAD_BYTES_OF_USER),
             methods,
         }
     }
@@ -122,19 +134,46 @@ impl CallLimits {
         request: Request<Body>,
         inner: S,
     ) -> Result<Response<Body>, S::Error> {
+        let deadline = deadline(request.headers());
+        let answer = self.answer(request, inner);
+        let answer = match deadline {
+            Some(deadline) => timeout(deadline, answer).await.unwrap_or(Ok(Err(Refusal::Deadline))),
+            None => answer.await,
+        };
+        Ok(answer?.unwrap_or_else(|refusal| Status::from(refusal).into_http()))
+    }
+
+    async fn answer<S: Service<Request<Body>, Response = Response<Body>>>(
+        self,
+        request: Request<Body>,
+        inner: S,
+    ) -> Result<Result<Response<Body>, Refusal>, S::Error> {
         let Admitted { request, kind, peer, call, bytes } = match self.admit(request).await {
             Ok(admitted) => admitted,
-            Err(refusal) => return Ok(Status::from(refusal).into_http()),
+            Err(refusal) => return Ok(Err(refusal)),
         };
         let mut response = inner.oneshot(request).await?;
         add_error_info(response.headers_mut());
-        let reader = if kind.is_answer_stream {
-            Reader::OfStream
+        if kind.is_answer_stream {
+            let permits = (call, kind.is_request_stream.then_some(bytes));
+            return Ok(Ok(response.map(|body| Body::new(Messages::new(body, permits)))));
+        }
+        Ok(self.count(response, peer, call).await)
+    }
+
+    /// Builds an answer of one message, and counts its bytes. A list keeps its place until then, so that the lists that
+    /// wait for room are bounded.
+    async fn count(&self, mut response: Response<Body>, peer: Peer, call: Permit) -> Result<Response<Body>, Refusal> {
+        let _place = response.extensions_mut().remove::<ListPlace>();
+        let (head, body) = response.into_parts();
+        let message = OneMessage::read(body).await.map_err(Refusal::Unbuilt)?;
+        let bytes = if message.len() > SMALL_ANSWER {
+            let taken = self.unread_bytes.take(&peer.identity.user, message.len(), UNREAD_WAIT).await;
+            Some(taken.ok_or(Refusal::TooManyAnswerBytes(MAX_UNREAD_BYTES_OF_USER))?)
         } else {
-            Reader::OfOneMessage { unread: self.unread_bytes, peer }
+            None
         };
-        let permits = (call, kind.is_request_stream.then_some(bytes));
-        Ok(response.map(|body| Body::new(Answer::new(body, reader, permits))))
+        Ok(Response::from_parts(head, message.into_body((call, bytes, peer.unread.begin()))))
     }
 }
 

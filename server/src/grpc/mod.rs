@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! * [`serve()`]: puts the services together and serves them, within limits
-//! * `call_limits`, `answer`, `refusal`: what the calls of a client may take of the server before, after and instead of a
+//! * `call_limits`, `answer`, `refusal`, `deadline`, `lists`: what the calls of a client may take of the server before, after and instead of a
 //!   service's work
 //! * `service`: `ReplicasService`, which only delegates to the RPCs: `list`, `get`, `set`, `unset`, `watch`, `server_info`
 //! * `deployments`: `DeploymentsService`, which translates to the same RPCs
@@ -23,6 +23,7 @@ mod call_limits;
 mod caller;
 mod conflicts;
 mod convert;
+mod deadline;
 mod denial;
 mod deployments;
 mod error;
@@ -34,6 +35,7 @@ mod fuzz;
 mod get;
 pub(crate) mod health;
 mod list;
+mod lists;
 mod page;
 mod refusal;
 mod reviews;

@@ -16,14 +16,18 @@ pub(super) enum Refusal {
     TooManyCalls(Exhausted),
     #[error("too many bytes of requests, in bytes: {0}; send fewer requests at once, or try again in a moment")]
     TooManyRequestBytes(Exhausted),
-    #[error("too many bytes of unread answers, in bytes: {0}; read them, or ask for smaller pages")]
-    TooManyAnswerBytes(Exhausted),
+    #[error("too many bytes of answers are unread: a user may have {0}; read them, or ask for smaller pages")]
+    TooManyAnswerBytes(usize),
     #[error("the request has more than {0} bytes, which is the limit")]
     TooLarge(usize),
     #[error("the request did not arrive within {} s", .0.as_secs())]
     TooSlow(Duration),
     #[error("the request ended early")]
     Broken,
+    #[error("the call did not end within the caller's deadline, which grpc-timeout sets")]
+    Deadline,
+    #[error("{}", .0.message())]
+    Unbuilt(Status),
     #[error("the connection has no identity")]
     NoIdentity,
 }
@@ -39,19 +43,11 @@ impl From<Refusal> for Status {
             Refusal::TooLarge(_) => (Code::OutOfRange, reasons::REQUEST_TOO_LARGE),
             Refusal::TooSlow(_) => (Code::DeadlineExceeded, reasons::REQUEST_TOO_SLOW),
             Refusal::Broken => (Code::Cancelled, reason(Code::Cancelled)),
+            Refusal::Deadline => (Code::DeadlineExceeded, reason(Code::DeadlineExceeded)),
+            Refusal::Unbuilt(status) => (status.code(), reason(status.code())),
             Refusal::NoIdentity => (Code::Internal, reason(Code::Internal)),
         };
         with_reason(code, &refusal.to_string(), reason)
-    }
-}
-
-impl Refusal {
-    /// The trailers of an answer that ends with this.
-    pub(super) fn trailers(self) -> HeaderMap {
-        let mut trailers = HeaderMap::new();
-        // Fails only for texts that no header can carry. The texts above are ASCII.
-        let _ = Status::from(self).add_header(&mut trailers);
-        trailers
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     backend::Backend,
     call_limits::{CallLimits, MAX_MESSAGE},
     deployments::Deployments,
+    lists::Lists,
     service::Replicas,
     validate::RequestValidator,
     writer::ReplicaCountWriter,
@@ -40,7 +41,7 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// its text has.
 const MAX_METADATA: u32 = 8 * 1024;
 
-/// The most watches at once. Each has a task, up to 40 KiB of the index, and the buffers of a stream (about 64 KiB).
+/// The most watches at once. Each has a task, and what waits for its client: a frame of 32 KiB, and 16 states of targets.
 const MAX_WATCHES: usize = 512;
 
 /// The most watches of one user, so that no user takes all of them.
@@ -88,6 +89,7 @@ pub(crate) async fn serve(
         writer: ReplicaCountWriter::new(client.clone()),
         client,
         watches: Limiter::new(MAX_WATCHES, MAX_WATCHES_OF_USER, metrics.open_watches.clone()),
+        lists: Lists::default(),
         stop,
     };
     Server::builder()

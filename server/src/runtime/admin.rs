@@ -1,16 +1,24 @@
 //! `/livez`, `/readyz` and `/metrics` in plain HTTP, for kubelet and Prometheus.
 //!
 //! Everybody who reaches the port may connect, without a credential. So a connection is for one request and a short
-//! time. If there are too many, the address with the most loses one, so it cannot keep the probes out.
+//! time. If there are too many, the address with the most loses one, so it cannot keep the probes out. A flood from the
+//! probes' own address, as through a port-forward, does not either: each connection is read before another takes its
+//! place, and a probe's request comes with its connection.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
+use futures::{
+    FutureExt, StreamExt,
+    future::{AbortHandle, BoxFuture, abortable},
+    stream::FuturesUnordered,
+};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -20,10 +28,8 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::{AbortHandle, JoinSet},
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
@@ -40,9 +46,12 @@ const MAX_AGE: Duration = Duration::from_secs(10);
 /// The most bytes of a request's line and headers: the least that the HTTP implementation accepts.
 const MAX_HEADER: usize = 8 * 1024;
 
-/// The buffers of a socket in the kernel, in bytes each; Linux doubles the number. Without a bound they grow to
-/// megabytes, which are charged to the pod's memory.
-const SOCKET_BUFFER: usize = 32 * 1024;
+/// The most connections that are accepted before they are read: fewer than there may be open, so that each is read once.
+const MAX_BATCH: usize = 32;
+
+/// The connections that wait to be accepted. A probe that finds no room waits for a second, which is all the time that
+/// it has. They are accepted within milliseconds.
+pub(crate) const BACKLOG: u32 = 4096;
 
 /// The pause after the operating system refuses to accept a connection, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -55,11 +64,15 @@ pub(crate) async fn serve(listener: TcpListener, readiness: Readiness, metrics: 
     let mut connections = Connections::default();
     loop {
         tokio::select! {
-            Some(_) = connections.tasks.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((socket, peer)) => {
-                    connections.make_room();
-                    connections.spawn(peer, connection(socket, readiness.clone(), metrics.clone()));
+            // Those that are open first: each reads what has arrived before another may take its place.
+            biased;
+            Some(number) = connections.running.next() => connections.open.retain(|open| open.number != number),
+            accepted = accept(&listener) => match accepted {
+                Ok(accepted) => {
+                    connections.make_room(accepted.len());
+                    for (socket, peer) in accepted {
+                        connections.add(peer, connection(socket, readiness.clone(), metrics.clone()));
+                    }
                 }
                 Err(error) => {
                     warn!(%error, "connection not accepted");
@@ -70,28 +83,50 @@ pub(crate) async fn serve(listener: TcpListener, readiness: Readiness, metrics: 
     }
 }
 
-/// The open connections.
+/// Waits for a connection, and accepts those behind it too: a flood must not fill the queue of the operating system,
+/// which would drop the probes.
+async fn accept(listener: &TcpListener) -> io::Result<Vec<(TcpStream, SocketAddr)>> {
+    let mut accepted = vec![listener.accept().await?];
+    while accepted.len() < MAX_BATCH
+        && let Some(Ok(next)) = listener.accept().now_or_never()
+    {
+        accepted.push(next);
+    }
+    Ok(accepted)
+}
+
+/// The open connections. They are no tasks of their own: a task may wait for its turn while others take its place.
 #[derive(Default)]
 struct Connections {
-    tasks: JoinSet<()>,
-    /// The oldest first. Some may have ended.
-    open: Vec<(IpAddr, AbortHandle)>,
+    running: FuturesUnordered<BoxFuture<'static, u64>>,
+    /// The oldest first.
+    open: Vec<Open>,
+    next_number: u64,
+}
+
+struct Open {
+    number: u64,
+    address: IpAddr,
+    end: AbortHandle,
 }
 
 impl Connections {
-    fn spawn(&mut self, peer: SocketAddr, task: impl Future<Output = ()> + Send + 'static) {
-        self.open.push((peer.ip().to_canonical(), self.tasks.spawn(task)));
+    fn add(&mut self, peer: SocketAddr, connection: impl Future<Output = ()> + Send + 'static) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let (connection, end) = abortable(connection);
+        self.open.push(Open { number, address: peer.ip().to_canonical(), end });
+        self.running.push(connection.map(move |_| number).boxed());
     }
 
-    /// Ends a connection if there are too many.
-    fn make_room(&mut self) {
-        self.open.retain(|(_, connection)| !connection.is_finished());
-        if self.open.len() < MAX_CONNECTIONS {
-            return;
-        }
-        let addresses: Vec<_> = self.open.iter().map(|(address, _)| *address).collect();
-        if let Some(place) = to_end(&addresses) {
-            self.open.remove(place).1.abort();
+    /// Ends connections, so that there is room for more.
+    fn make_room(&mut self, more: usize) {
+        let excess = (self.open.len() + more).saturating_sub(MAX_CONNECTIONS);
+        let mut addresses: Vec<_> = self.open.iter().map(|open| open.address).collect();
+        for _ in 0..excess {
+            let Some(place) = to_end(&addresses) else { return };
+            addresses.remove(place);
+            self.open.remove(place).end.abort();
         }
     }
 }
@@ -107,9 +142,6 @@ fn to_end(addresses: &[IpAddr]) -> Option<usize> {
 }
 
 async fn connection(socket: TcpStream, readiness: Readiness, metrics: Arc<Metrics>) {
-    let options = SockRef::from(&socket);
-    // A socket without them works too.
-    let _ = options.set_recv_buffer_size(SOCKET_BUFFER).and_then(|()| options.set_send_buffer_size(SOCKET_BUFFER));
     let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &readiness, &metrics))));
     let mut http = http1::Builder::new();
     let served = http.keep_alive(false).max_buf_size(MAX_HEADER).serve_connection(TokioIo::new(socket), service);

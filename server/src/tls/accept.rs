@@ -25,6 +25,10 @@ use super::{
 };
 use crate::{runtime::limiter::Limiter, telemetry::Metrics};
 
+/// The connections that wait to be accepted. During a flood of half-open handshakes, 500 are accepted each second, so a
+/// client waits for two seconds.
+pub(crate) const BACKLOG: u32 = 1024;
+
 /// The longest time of a handshake: a distant client needs a few round trips.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -37,10 +41,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The silence after which TCP probes whether the peer still exists.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// The buffers of a socket in the kernel, in bytes each. Linux doubles the number for its own needs, and charges what is
-/// in them to the pod's memory. Without a bound it lets them grow to megabytes.
-const SOCKET_BUFFER: usize = 32 * 1024;
 
 /// The most bytes that TLS holds of each direction while the peer does not read: a record.
 const TLS_BUFFER: usize = 16 * 1024;
@@ -149,10 +149,7 @@ impl Handshakes {
 impl Handshaker {
     async fn handshake(&self, socket: TcpStream) -> io::Result<Connection> {
         socket.set_nodelay(true)?;
-        let options = SockRef::from(&socket);
-        options.set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))?;
-        options.set_recv_buffer_size(SOCKET_BUFFER)?;
-        options.set_send_buffer_size(SOCKET_BUFFER)?;
+        SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))?;
         // Subscribed before the handshake, so that no change between the two is missed.
         let mut changes = self.credentials.subscribe();
         let current = changes.borrow_and_update().clone();

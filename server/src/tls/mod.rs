@@ -23,10 +23,9 @@ mod recheck;
 mod unread;
 
 pub(crate) use self::{
-    accept::incoming,
+    accept::{BACKLOG, incoming},
     clients::ClientCa,
     connection::{Connection, MAX_AGE, Peer},
     credentials::{ClientRules, Credentials, PemSource},
-    unread::UnreadAnswer,
 };
 pub use self::{files::Files, identity::Identity};

@@ -54,6 +54,18 @@ pub mod reasons {
     pub const TOO_MANY_WATCHES: &str = "TOO_MANY_WATCHES";
     /// There are too many questions about rights under way.
     pub const TOO_MANY_REVIEWS: &str = "TOO_MANY_REVIEWS";
+    /// There are too many lists under way.
+    pub const TOO_MANY_LISTS: &str = "TOO_MANY_LISTS";
+    /// The answer is too large for clients of gRPC.
+    pub const ANSWER_TOO_LARGE: &str = "ANSWER_TOO_LARGE";
+    /// There are too many calls.
+    pub const TOO_MANY_CALLS: &str = "TOO_MANY_CALLS";
+    /// There are too many bytes of requests under way, or of answers that were not read.
+    pub const TOO_MANY_BYTES: &str = "TOO_MANY_BYTES";
+    /// The request is too large.
+    pub const REQUEST_TOO_LARGE: &str = "REQUEST_TOO_LARGE";
+    /// The request did not arrive in time.
+    pub const REQUEST_TOO_SLOW: &str = "REQUEST_TOO_SLOW";
     /// The server is stopping.
     pub const STOPPING: &str = "STOPPING";
     /// Others changed the object at the same time, at every attempt.

@@ -37,6 +37,11 @@ const FLOODS: &[(&str, Frames)] = &[
         [frame(1, 4, 2 * n + 1, &HEADERS), frame(3, 0, 2 * n + 1, &[0, 0, 0, 8])].concat()
     }),
     ("headers without end", |n| if n == 0 { frame(1, 0, 1, &HEADERS) } else { frame(9, 0, 1, &[0; 64]) }),
+    ("a byte of data a frame", |n| {
+        [if n == 0 { frame(1, 4, 1, &HEADERS) } else { Vec::new() }, frame(0, 0, 1, &[0])].concat()
+    }),
+    ("calls without end", |n| frame(1, 4, 2 * n + 1, &HEADERS)),
+    ("windows of one byte", |_| frame(8, 0, 0, &[0, 0, 0, 1])),
     ("windows without end", |_| frame(8, 0, 0, &[0x7f, 0xff, 0xff, 0xff])),
 ];
 

@@ -27,7 +27,7 @@ use support::{
 };
 
 /// The start of a ClientHello. The server waits for the rest.
-const HALF: [u8; 6] = [0x16, 3, 1, 2, 0, 1];
+pub(crate) const HALF: [u8; 6] = [0x16, 3, 1, 2, 0, 1];
 
 /// More events than the server buffers for a watch and than are in transit.
 const MORE_EVENTS_THAN_ARE_KEPT: usize = 4096 + 2048;
@@ -92,7 +92,7 @@ async fn half_open(address: String, connections: usize) -> Result<()> {
 #[tokio::test]
 async fn ten_thousand_half_open_handshakes_do_not_block_other_clients() -> Result<()> {
     let shop = Namespace::shared("half-open").await?;
-    // Of 1,024 files, 192 are for handshakes. More handshakes than that are open here at once.
+    // 128 handshakes may be under way. More handshakes than that are open here at once.
     let server = server(&shop, 1024).await?;
     let (alice, address) = (user(&shop, "alice")?, server.grpc.clone());
     let before = server.memory()?;

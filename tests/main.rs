@@ -67,6 +67,8 @@ mod http2_floods;
 mod kinds;
 mod lanes;
 mod limits;
+mod plain_port;
+mod transport_limits;
 mod unreadable_objects;
 
 // Fuzzing.

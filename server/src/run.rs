@@ -1,12 +1,6 @@
 //! Binds the listeners and starts all parts of the server. `parts` stops them in order.
 
-use std::{
-    future::ready,
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::{FutureExt, future::BoxFuture};
@@ -22,7 +16,7 @@ use crate::{
     leader::{Elector, Leadership},
     parts::{Parts, Stages, supervise},
     pki::signer::Signer,
-    runtime::{admin, client, pod::PodEvents, readiness::Readiness, thread},
+    runtime::{admin, client, listen::listen, pod::PodEvents, readiness::Readiness, thread},
     telemetry::Metrics,
     tls::{self, Credentials, PemSource},
 };
@@ -92,8 +86,8 @@ impl Server {
         };
         let index = Arc::new(Index::new(metrics.watches.clone()));
         let (elector, leadership) = election(&args, &enforcing.client, &metrics, &index)?;
-        let grpc = listen(args.grpc_address).await.context("failed to listen on GRPC_ADDRESS")?;
-        let http = listen(args.http_address).await.context("failed to listen on HTTP_ADDRESS")?;
+        let grpc = listen(args.grpc_address, tls::BACKLOG).context("failed to listen on GRPC_ADDRESS")?;
+        let http = listen(args.http_address, admin::BACKLOG).context("failed to listen on HTTP_ADDRESS")?;
         info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
         Ok(Self { args, grpc, http, credentials, signer, metrics, index, client, enforcing, elector, leadership })
     }
@@ -164,14 +158,4 @@ fn election(
     let (elector, leadership) =
         Elector::new(client.clone(), &args.lease, &args.pod, metrics.clone(), index.is_blind())?;
     Ok((Some(elector), leadership))
-}
-
-/// Listens. If the address is `[::]` and the machine has no IPv6, it listens on IPv4 alone.
-async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    match TcpListener::bind(address).await {
-        Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
-        }
-        bound => bound,
-    }
 }

@@ -10,6 +10,7 @@ use super::{
     authorizer::{Authorizer, MaxAge},
     error::Error,
     filter::Filter,
+    lists::Lists,
     validate::{self, RequestValidator},
     writer::ReplicaCountWriter,
 };
@@ -34,6 +35,8 @@ pub(super) struct Backend {
     pub(super) writer: ReplicaCountWriter,
     /// Bounds the open watches.
     pub(super) watches: Arc<Limiter>,
+    /// Bounds the lists under way.
+    pub(super) lists: Lists,
     /// Ends the open watches when the server stops.
     pub(super) stop: CancellationToken,
 }

@@ -1,13 +1,19 @@
 //! `proto.DeploymentsService`: translates to the RPCs of `replicas.v1.ReplicasService`, for Deployments.
 
+use std::sync::Arc;
+
 use contract::{
     deployments::{self as proto, deployments_service_server::DeploymentsService},
     replicas::v1,
 };
+use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::{backend::Backend, caller::caller, error::Error, get, list, set};
-use crate::resources::{GroupKind, TargetKey};
+use super::{backend::Backend, caller::caller, error::Error, get, list::Listing, lists::MAX_BYTES, set};
+use crate::{
+    resources::{GroupKind, TargetKey},
+    tls::Identity,
+};
 
 /// The service.
 pub(super) struct Deployments(pub(super) Backend);
@@ -20,18 +26,7 @@ impl DeploymentsService for Deployments {
     ) -> Result<Response<proto::ListDeploymentsResponse>, Status> {
         let caller = caller(&request)?;
         let namespace = request.into_inner().namespace;
-        let mut response = proto::ListDeploymentsResponse::default();
-        let mut page_token = String::new();
-        loop {
-            let request =
-                v1::ListReplicaCountsRequest { namespace: namespace.clone(), page_token, ..Default::default() };
-            let page = list::list(&self.0, &caller, request).await.map_err(Error::for_deployments)?;
-            response.deployments_replica_config.extend(page.replica_counts.into_iter().filter_map(config));
-            if page.next_page_token.is_empty() {
-                return Ok(Response::new(response));
-            }
-            page_token = page.next_page_token;
-        }
+        Ok(list_all(&self.0, &caller, namespace).await.map_err(Error::for_deployments)?)
     }
 
     async fn get_deployment(
@@ -73,6 +68,34 @@ impl DeploymentsService for Deployments {
             old_replicas: set.old_desired,
             new_replicas: set.replica_count.and_then(|count| count.desired),
         }))
+    }
+}
+
+/// Lists in one answer, since the request has no page token.
+async fn list_all(
+    backend: &Backend,
+    caller: &Arc<Identity>,
+    namespace: String,
+) -> Result<Response<proto::ListDeploymentsResponse>, Error> {
+    let request = v1::ListReplicaCountsRequest { namespace, ..Default::default() };
+    let listing = Listing::of(backend, caller, request).await?;
+    let place = backend.lists.all_pages(caller).await?;
+    let (mut response, mut bytes) = (proto::ListDeploymentsResponse::default(), 0);
+    let mut after = None;
+    loop {
+        let (page, next) = listing.page(&backend.index, after).await;
+        for config in page.into_iter().filter_map(config) {
+            // An entry of a repeated field has a tag of one byte, and up to two bytes of length.
+            bytes += config.encoded_len() + 3;
+            response.deployments_replica_config.push(config);
+        }
+        if bytes > MAX_BYTES {
+            return Err(Error::TooLongList(MAX_BYTES));
+        }
+        match next {
+            Some(_) => after = next,
+            None => return Ok(place.answer(response)),
+        }
     }
 }
 

@@ -41,6 +41,10 @@ pub(super) enum Error {
     TooManyWatches(Exhausted),
     #[error("too many questions about rights are under way; make fewer calls at once, or try again in a moment")]
     TooManyReviews,
+    #[error("too many lists are under way; make fewer at once, or try again in a moment")]
+    TooManyLists,
+    #[error("the answer has more than {0} bytes; name a namespace, or use ListReplicaCounts, which has pages")]
+    TooLongList(usize),
     #[error("the server is stopping; watch again")]
     Stopping,
     /// Another write came first in every attempt. This is not the condition `Contested`, which is about corrections.
@@ -95,6 +99,8 @@ impl Error {
             Self::TooSlow => (Code::Aborted, reasons::WATCH_TOO_SLOW),
             Self::TooManyWatches(_) => (Code::ResourceExhausted, reasons::TOO_MANY_WATCHES),
             Self::TooManyReviews => (Code::ResourceExhausted, reasons::TOO_MANY_REVIEWS),
+            Self::TooManyLists => (Code::ResourceExhausted, reasons::TOO_MANY_LISTS),
+            Self::TooLongList(_) => (Code::ResourceExhausted, reasons::ANSWER_TOO_LARGE),
             Self::Stopping => (Code::Unavailable, reasons::STOPPING),
             Self::Contended(_) => (Code::Aborted, reasons::CONTENDED),
             Self::Refused(_) => (Code::InvalidArgument, reasons::REFUSED_BY_API_SERVER),

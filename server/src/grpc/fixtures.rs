@@ -73,6 +73,7 @@ impl ApiServer {
             discovery: Arc::new(Discovery::new(client.clone(), None)),
             client,
             watches: Limiter::new(usize::MAX, usize::MAX, Default::default()),
+            lists: Default::default(),
             stop: CancellationToken::new(),
         }
     }

@@ -7,13 +7,13 @@ use tonic_health::{
     server::HealthReporter,
 };
 
-use super::{deployments::Deployments, service::Replicas};
+use super::{call_limits::MAX_MESSAGE, deployments::Deployments, service::Replicas};
 
 /// The health service, which answers NOT_SERVING until the reporter says otherwise.
 pub(crate) async fn service() -> (HealthReporter, Routes) {
     let (reporter, service) = tonic_health::server::health_reporter();
     report(&reporter, false).await;
-    (reporter, Routes::new(service))
+    (reporter, Routes::new(service.max_decoding_message_size(MAX_MESSAGE)))
 }
 
 /// Reports whether both services serve.

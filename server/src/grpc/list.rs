@@ -1,50 +1,75 @@
-//! ListReplicaCounts: a page of the index.
+//! ListReplicaCounts: pages of the index.
 
 use std::sync::Arc;
 
-use contract::replicas::v1::{ListReplicaCountsRequest, ListReplicaCountsResponse};
+use contract::replicas::v1::{ListReplicaCountsRequest, ListReplicaCountsResponse, ReplicaCount};
 use jiff::Timestamp;
 use prost::Message;
 use tokio::task::consume_budget;
+use tonic::Response;
 
-use super::{action::Action, authorizer::OF_CALL, backend::Backend, convert, error::Error, filter::Filter, page};
+use super::{
+    action::Action, authorizer::OF_CALL, backend::Backend, convert, error::Error, filter::Filter,
+    lists::MAX_PAGE_BYTES, page,
+};
 use crate::{
     index::{Index, TargetSnapshot},
     resources::TargetKey,
     tls::Identity,
 };
 
-/// The most bytes of a page. Clients of gRPC accept messages of 4 MiB unless configured otherwise.
-const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
-
 pub(super) async fn list(
     backend: &Backend,
     caller: &Arc<Identity>,
     request: ListReplicaCountsRequest,
-) -> Result<ListReplicaCountsResponse, Error> {
-    let mut filter = backend.validator.filter(request.namespace, &request.label_selector, request.all_targets)?;
-    let size = page::size(request.page_size)?;
-    let after = page::parse_token(&request.page_token)?;
-    backend.authorizer.check(caller, Action::on_replica_counts("list", filter.namespace(), "")).await?;
-    filter.kinds = backend.listable_kinds(OF_CALL, caller, &filter).await?;
-    backend.ready_to_read(&request.min_resource_version).await?;
-
+) -> Result<Response<ListReplicaCountsResponse>, Error> {
+    let listing = Listing::of(backend, caller, request).await?;
+    let place = backend.lists.page(caller).await?;
     let resource_version = backend.index.version().to_string();
-    let Page { entries, mut next } = select(&backend.index, &filter, after, size).await;
-    let (now, mut bytes) = (Timestamp::now(), 0);
-    let mut replica_counts = Vec::with_capacity(entries.len());
-    for (place, snapshot) in entries.iter().enumerate() {
-        let replica_count = convert::replica_count(snapshot, now);
-        bytes += replica_count.encoded_len();
-        if bytes > MAX_PAGE_BYTES && place > 0 {
-            next = Some(entries[place - 1].key.clone());
-            break;
-        }
-        replica_counts.push(replica_count);
-        consume_budget().await;
-    }
+    let (replica_counts, next) = listing.page(&backend.index, listing.after.clone()).await;
     let next_page_token = next.as_ref().map(page::token).unwrap_or_default();
-    Ok(ListReplicaCountsResponse { replica_counts, next_page_token, resource_version })
+    Ok(place.answer(ListReplicaCountsResponse { replica_counts, next_page_token, resource_version }))
+}
+
+/// What to list, once it is known that the caller may.
+pub(super) struct Listing {
+    filter: Filter,
+    size: usize,
+    after: Option<TargetKey>,
+}
+
+impl Listing {
+    /// Checks a request and the caller's rights, and waits until the index can answer.
+    pub(super) async fn of(
+        backend: &Backend,
+        caller: &Arc<Identity>,
+        request: ListReplicaCountsRequest,
+    ) -> Result<Self, Error> {
+        let mut filter = backend.validator.filter(request.namespace, &request.label_selector, request.all_targets)?;
+        let size = page::size(request.page_size)?;
+        let after = page::parse_token(&request.page_token)?;
+        backend.authorizer.check(caller, Action::on_replica_counts("list", filter.namespace(), "")).await?;
+        filter.kinds = backend.listable_kinds(OF_CALL, caller, &filter).await?;
+        backend.ready_to_read(&request.min_resource_version).await?;
+        Ok(Self { filter, size, after })
+    }
+
+    /// The page after a key, and the key that the next one starts after.
+    pub(super) async fn page(&self, index: &Index, after: Option<TargetKey>) -> (Vec<ReplicaCount>, Option<TargetKey>) {
+        let Page { entries, next } = select(index, &self.filter, after, self.size).await;
+        let (now, mut bytes) = (Timestamp::now(), 0);
+        let mut replica_counts = Vec::with_capacity(entries.len());
+        for (place, snapshot) in entries.iter().enumerate() {
+            let replica_count = convert::replica_count(snapshot, now);
+            bytes += replica_count.encoded_len();
+            if bytes > MAX_PAGE_BYTES && place > 0 {
+                return (replica_counts, Some(entries[place - 1].key.clone()));
+            }
+            replica_counts.push(replica_count);
+            consume_budget().await;
+        }
+        (replica_counts, next)
+    }
 }
 
 /// The selected targets of a page.

@@ -3,6 +3,8 @@
 //! # Layout
 //!
 //! * [`serve()`]: puts the services together and serves them, within limits
+//! * `call_limits`, `answer`, `refusal`, `deadline`, `lists`: what the calls of a client may take of the server before, after and instead of a
+//!   service's work
 //! * `service`: `ReplicasService`, which only delegates to the RPCs: `list`, `get`, `set`, `unset`, `watch`, `server_info`
 //! * `deployments`: `DeploymentsService`, which translates to the same RPCs
 //! * [`health`]: whether the services serve
@@ -14,11 +16,14 @@
 //! * `convert`, `error`: from domain types to responses
 
 mod action;
+mod answer;
 mod authorizer;
 mod backend;
+mod call_limits;
 mod caller;
 mod conflicts;
 mod convert;
+mod deadline;
 mod denial;
 mod deployments;
 mod error;
@@ -30,7 +35,9 @@ mod fuzz;
 mod get;
 pub(crate) mod health;
 mod list;
+mod lists;
 mod page;
+mod refusal;
 mod reviews;
 mod selector;
 mod serve;

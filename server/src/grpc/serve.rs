@@ -12,7 +12,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, service::Routes, transport::Server};
 
 use super::{
-    authorizer::Authorizer, backend::Backend, deployments::Deployments, service::Replicas, validate::RequestValidator,
+    authorizer::Authorizer,
+    backend::Backend,
+    call_limits::{CallLimits, MAX_MESSAGE},
+    deployments::Deployments,
+    lists::Lists,
+    service::Replicas,
+    validate::RequestValidator,
     writer::ReplicaCountWriter,
 };
 use crate::{
@@ -31,11 +37,12 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 /// The most bytes of requests in flight for a connection.
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
-/// The most bytes of a call's metadata. HTTP/2 (RFC 9113, 6.5.2) counts 32 more for each entry than its text has.
-const MAX_METADATA: u32 = 16 * 1024;
+/// The most bytes of a call's metadata, as gRPC recommends. HTTP/2 (RFC 9113, 6.5.2) counts 32 more for each entry than
+/// its text has.
+const MAX_METADATA: u32 = 8 * 1024;
 
-/// The most watches at once. Each has a task, up to 40 KiB of the index, and the buffers of a stream (about 64 KiB).
-const MAX_WATCHES: usize = 1024;
+/// The most watches at once. Each has a task, and what waits for its client: a frame of 32 KiB, and 16 states of targets.
+const MAX_WATCHES: usize = 512;
 
 /// The most watches of one user, so that no user takes all of them.
 const MAX_WATCHES_OF_USER: usize = 128;
@@ -45,9 +52,6 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The longest wait for the answer to a ping.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The largest message that the server reads, in bytes: far above any request of these services.
-const MAX_REQUEST: usize = 64 * 1024;
 
 /// What the services work with.
 pub(crate) struct Context {
@@ -85,10 +89,12 @@ pub(crate) async fn serve(
         writer: ReplicaCountWriter::new(client.clone()),
         client,
         watches: Limiter::new(MAX_WATCHES, MAX_WATCHES_OF_USER, metrics.open_watches.clone()),
+        lists: Lists::default(),
         stop,
     };
     Server::builder()
         .layer(metrics.calls.clone())
+        .layer(CallLimits::new(metrics.calls.clone()))
         .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -111,14 +117,14 @@ pub(super) fn routes(backend: Backend, health: Routes) -> Result<Routes, anyhow:
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let deployments =
-        DeploymentsServiceServer::new(Deployments(backend.clone())).max_decoding_message_size(MAX_REQUEST);
+        DeploymentsServiceServer::new(Deployments(backend.clone())).max_decoding_message_size(MAX_MESSAGE);
     let replicas = ReplicasServiceServer::new(Replicas(backend))
-        .max_decoding_message_size(MAX_REQUEST)
+        .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
     Ok(health
         .add_service(deployments)
         .add_service(replicas)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?))
+        .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_MESSAGE))
+        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_MESSAGE)))
 }

@@ -18,7 +18,7 @@ impl ReplicasService for Replicas {
         request: Request<v1::ListReplicaCountsRequest>,
     ) -> Result<Response<v1::ListReplicaCountsResponse>, Status> {
         let caller = caller(&request)?;
-        Ok(Response::new(list::list(&self.0, &caller, request.into_inner()).await?))
+        Ok(list::list(&self.0, &caller, request.into_inner()).await?)
     }
 
     async fn get_replica_count(

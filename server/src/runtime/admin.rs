@@ -1,7 +1,24 @@
 //! `/livez`, `/readyz` and `/metrics` in plain HTTP, for kubelet and Prometheus.
+//!
+//! Everybody who reaches the port may connect, without a credential. So a connection is for one request and a short
+//! time. If there are too many, the address with the most loses one, so it cannot keep the probes out. A flood from the
+//! probes' own address, as through a port-forward, does not either: each connection is read before another takes its
+//! place, and a probe's request comes with its connection.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
+use futures::{
+    FutureExt, StreamExt,
+    future::{AbortHandle, BoxFuture, abortable},
+    stream::FuturesUnordered,
+};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -10,11 +27,10 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tracing::{debug, warn};
 
@@ -24,8 +40,18 @@ use crate::telemetry::Metrics;
 /// The most open connections: many times what probes and scrapers need.
 const MAX_CONNECTIONS: usize = 64;
 
-/// The longest wait for a request's header. Then the server closes the connection, so that another client can have one.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time of a connection. It is Prometheus' default for a scrape; a probe waits for a second.
+const MAX_AGE: Duration = Duration::from_secs(10);
+
+/// The most bytes of a request's line and headers: the least that the HTTP implementation accepts.
+const MAX_HEADER: usize = 8 * 1024;
+
+/// The most connections that are accepted before they are read: fewer than there may be open, so that each is read once.
+const MAX_BATCH: usize = 32;
+
+/// The connections that wait to be accepted. A probe that finds no room waits for a second, which is all the time that
+/// it has. They are accepted within milliseconds.
+pub(crate) const BACKLOG: u32 = 4096;
 
 /// The pause after the operating system refuses to accept a connection, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -35,13 +61,18 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Serves for as long as it is polled.
 pub(crate) async fn serve(listener: TcpListener, readiness: Readiness, metrics: Arc<Metrics>) {
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::default();
     loop {
         tokio::select! {
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((socket, _)) => {
-                    connections.spawn(connection(socket, readiness.clone(), metrics.clone()));
+            // Those that are open first: each reads what has arrived before another may take its place.
+            biased;
+            Some(number) = connections.running.next() => connections.open.retain(|open| open.number != number),
+            accepted = accept(&listener) => match accepted {
+                Ok(accepted) => {
+                    connections.make_room(accepted.len());
+                    for (socket, peer) in accepted {
+                        connections.add(peer, connection(socket, readiness.clone(), metrics.clone()));
+                    }
                 }
                 Err(error) => {
                     warn!(%error, "connection not accepted");
@@ -52,15 +83,72 @@ pub(crate) async fn serve(listener: TcpListener, readiness: Readiness, metrics: 
     }
 }
 
+/// Waits for a connection, and accepts those behind it too: a flood must not fill the queue of the operating system,
+/// which would drop the probes.
+async fn accept(listener: &TcpListener) -> io::Result<Vec<(TcpStream, SocketAddr)>> {
+    let mut accepted = vec![listener.accept().await?];
+    while accepted.len() < MAX_BATCH
+        && let Some(Ok(next)) = listener.accept().now_or_never()
+    {
+        accepted.push(next);
+    }
+    Ok(accepted)
+}
+
+/// The open connections. They are no tasks of their own: a task may wait for its turn while others take its place.
+#[derive(Default)]
+struct Connections {
+    running: FuturesUnordered<BoxFuture<'static, u64>>,
+    /// The oldest first.
+    open: Vec<Open>,
+    next_number: u64,
+}
+
+struct Open {
+    number: u64,
+    address: IpAddr,
+    end: AbortHandle,
+}
+
+impl Connections {
+    fn add(&mut self, peer: SocketAddr, connection: impl Future<Output = ()> + Send + 'static) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let (connection, end) = abortable(connection);
+        self.open.push(Open { number, address: peer.ip().to_canonical(), end });
+        self.running.push(connection.map(move |_| number).boxed());
+    }
+
+    /// Ends connections, so that there is room for more.
+    fn make_room(&mut self, more: usize) {
+        let excess = (self.open.len() + more).saturating_sub(MAX_CONNECTIONS);
+        let mut addresses: Vec<_> = self.open.iter().map(|open| open.address).collect();
+        for _ in 0..excess {
+            let Some(place) = to_end(&addresses) else { return };
+            addresses.remove(place);
+            self.open.remove(place).end.abort();
+        }
+    }
+}
+
+/// The place of the connection that makes room for another: the oldest of the address that has the most.
+fn to_end(addresses: &[IpAddr]) -> Option<usize> {
+    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    for address in addresses {
+        *counts.entry(*address).or_default() += 1;
+    }
+    let most = counts.values().max()?;
+    addresses.iter().position(|address| counts.get(address) == Some(most))
+}
+
 async fn connection(socket: TcpStream, readiness: Readiness, metrics: Arc<Metrics>) {
     let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &readiness, &metrics))));
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(socket), service)
-        .await;
-    if let Err(error) = served {
-        debug!(%error, "connection ended");
+    let mut http = http1::Builder::new();
+    let served = http.keep_alive(false).max_buf_size(MAX_HEADER).serve_connection(TokioIo::new(socket), service);
+    match timeout(MAX_AGE, served).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "connection ended"),
+        Err(_) => debug!(seconds = MAX_AGE.as_secs(), "connection ended by its age"),
     }
 }
 
@@ -91,4 +179,25 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_with_the_most_connections_loses_its_oldest() {
+        for (name, open, ended) in [
+            ("none", "", None),
+            ("one address: its oldest", "aaaa", Some(0)),
+            ("a flood beside a probe that came first", "paaaa", Some(1)),
+            ("a flood beside a probe that came last", "aaap", Some(0)),
+            ("two floods: the larger one", "abbabb", Some(1)),
+            ("equal shares: the oldest", "abab", Some(0)),
+        ] {
+            let address = |letter: u8| IpAddr::from([10, 0, 0, letter]);
+            let open: Vec<_> = open.bytes().map(address).collect();
+            assert_eq!(to_end(&open), ended, "{name}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 pub(crate) mod admin;
 pub mod client;
 pub(crate) mod limiter;
+pub(crate) mod listen;
+pub(crate) mod places;
 pub mod pod;
 pub(crate) mod readiness;
 pub mod shutdown;

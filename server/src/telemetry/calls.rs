@@ -18,7 +18,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use prost::Message;
-use prost_types::{FileDescriptorSet, MethodDescriptorProto};
+use prost_types::FileDescriptorSet;
 use tonic::Code;
 use tower::{Layer, Service};
 
@@ -31,14 +31,23 @@ const UNKNOWN: &str = "unknown";
 /// The labels of a method, with the code once the call has ended.
 type Labels = Vec<(&'static str, Arc<str>)>;
 
+/// Which sides of a method send several messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MethodKind {
+    /// The caller does.
+    pub is_request_stream: bool,
+    /// The server does.
+    pub is_answer_stream: bool,
+}
+
 /// Counts gRPC calls. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Calls {
     started: Family<Labels, Counter>,
     handled: Family<Labels, Counter>,
     seconds: Family<Labels, Histogram>,
-    /// The labels of each served method, by its path.
-    methods: Arc<HashMap<String, Labels>>,
+    /// The kind and the labels of each served method, by its path.
+    methods: Arc<HashMap<String, (MethodKind, Labels)>>,
     unknown: Labels,
 }
 
@@ -50,9 +59,9 @@ impl Calls {
             handled: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             methods: Arc::new(methods()),
-            unknown: labels(UNKNOWN, UNKNOWN, "unary"),
+            unknown: labels(UNKNOWN, UNKNOWN, MethodKind::default()),
         };
-        for labels in calls.methods.values().chain([&calls.unknown]) {
+        for labels in calls.methods.values().map(|(_, labels)| labels).chain([&calls.unknown]) {
             drop(calls.started.get_or_create(labels));
         }
         registry.register("grpc_server_started", "Calls that have begun", calls.started.clone());
@@ -65,15 +74,20 @@ impl Calls {
         calls
     }
 
+    /// The kind of a method by its path. An unknown one is unary.
+    pub(crate) fn kind(&self, path: &str) -> MethodKind {
+        self.methods.get(path).map(|(kind, _)| *kind).unwrap_or_default()
+    }
+
     fn begin(&self, path: &str) -> Call {
-        let labels = self.methods.get(path).unwrap_or(&self.unknown).clone();
+        let labels = self.methods.get(path).map_or(&self.unknown, |(_, labels)| labels).clone();
         self.started.get_or_create(&labels).inc();
         Call { calls: self.clone(), labels, begun: Instant::now(), code: None }
     }
 }
 
-/// The labels of every served method, by its path.
-fn methods() -> HashMap<String, Labels> {
+/// The kind and the labels of every served method, by its path.
+fn methods() -> HashMap<String, (MethodKind, Labels)> {
     let sets = [
         contract::DESCRIPTORS,
         tonic_health::pb::FILE_DESCRIPTOR_SET,
@@ -88,15 +102,20 @@ fn methods() -> HashMap<String, Labels> {
             let name = format!("{}.{}", file.package(), service.name());
             for method in &service.method {
                 let path = format!("/{name}/{}", method.name());
-                methods.insert(path, labels(&name, method.name(), kind(method)));
+                let kind = MethodKind {
+                    is_request_stream: method.client_streaming(),
+                    is_answer_stream: method.server_streaming(),
+                };
+                methods.insert(path, (kind, labels(&name, method.name(), kind)));
             }
         }
     }
     methods
 }
 
-fn kind(method: &MethodDescriptorProto) -> &'static str {
-    match (method.client_streaming(), method.server_streaming()) {
+/// The name of a kind, as gRPC's metrics in Go spell it.
+fn kind_name(kind: MethodKind) -> &'static str {
+    match (kind.is_request_stream, kind.is_answer_stream) {
         (false, false) => "unary",
         (false, true) => "server_stream",
         (true, false) => "client_stream",
@@ -104,8 +123,8 @@ fn kind(method: &MethodDescriptorProto) -> &'static str {
     }
 }
 
-fn labels(service: &str, method: &str, kind: &str) -> Labels {
-    vec![("grpc_type", kind.into()), ("grpc_service", service.into()), ("grpc_method", method.into())]
+fn labels(service: &str, method: &str, kind: MethodKind) -> Labels {
+    vec![("grpc_type", kind_name(kind).into()), ("grpc_service", service.into()), ("grpc_method", method.into())]
 }
 
 /// The name of a code, as gRPC's metrics in Go spell it.

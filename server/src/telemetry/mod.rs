@@ -17,7 +17,7 @@ mod watches;
 pub(crate) use self::log::chain;
 pub use self::{
     actor::Actor,
-    calls::Calls,
+    calls::{Calls, MethodKind},
     log::{LogFormat, init_log},
     metrics::Metrics,
     queue::Queue,

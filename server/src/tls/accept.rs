@@ -25,6 +25,10 @@ use super::{
 };
 use crate::{runtime::limiter::Limiter, telemetry::Metrics};
 
+/// The connections that wait to be accepted. During a flood of half-open handshakes, 500 are accepted each second, so a
+/// client waits for two seconds.
+pub(crate) const BACKLOG: u32 = 1024;
+
 /// The longest time of a handshake: a distant client needs a few round trips.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -37,6 +41,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The silence after which TCP probes whether the peer still exists.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// The most bytes that TLS holds of each direction while the peer does not read: a record.
+const TLS_BUFFER: usize = 16 * 1024;
 
 /// Accepts connections until the stream is dropped.
 pub(crate) fn incoming(
@@ -147,7 +154,8 @@ impl Handshaker {
         let mut changes = self.credentials.subscribe();
         let current = changes.borrow_and_update().clone();
         let acceptor = TlsAcceptor::from(current.config.clone());
-        let stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await??;
+        let mut stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await??;
+        stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
         let session = stream.get_ref().1;
         if session.alpn_protocol() != Some(b"h2") {
             return Err(invalid("the client does not offer HTTP/2"));

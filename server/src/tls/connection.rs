@@ -16,7 +16,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use super::{identity::Identity, recheck::Recheck};
+use super::{identity::Identity, recheck::Recheck, unread::Unread};
 use crate::runtime::limiter::Permit;
 
 /// The age at which a connection takes no new calls. Its client connects again, possibly to another replica, and shows
@@ -29,23 +29,44 @@ pub(super) const GRACE: Duration = Duration::from_secs(60);
 /// The longest silence. A living peer answers the HTTP/2 ping that the server sends after 30 s of silence.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// The longest time in which the peer takes no byte of what the server has to write. HTTP/2 may go on reading from such
+/// a peer, so [`SILENCE`] does not find it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often the server looks for answers that were not read.
+const UNREAD_CHECK: Duration = Duration::from_secs(5);
+
+/// The peer of a connection, as the calls on the connection see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// Who it is.
+    pub(crate) identity: Arc<Identity>,
+    /// The answers that it has not read.
+    pub(crate) unread: Arc<Unread>,
+}
+
 /// A connection of a client with a verified certificate.
 pub(crate) struct Connection<S = TlsStream<TcpStream>> {
     stream: S,
-    identity: Arc<Identity>,
+    peer: Peer,
     /// Fires at the end of the connection's life.
     end: Pin<Box<Sleep>>,
     /// Fires after too much silence.
     silence: Pin<Box<Sleep>>,
     recheck: Recheck<S>,
+    /// Fires when a write has waited for too long. `None` while none waits.
+    blocked: Option<Pin<Box<Sleep>>>,
+    /// Fires when it is time to look for answers that were not read.
+    unread_check: Pin<Box<Sleep>>,
     _permit: Permit,
 }
 
 impl<S> Connection<S> {
     /// A connection that lives for `life` at most.
     pub(super) fn new(stream: S, identity: Identity, life: Duration, recheck: Recheck<S>, permit: Permit) -> Self {
-        let (end, silence) = (Box::pin(sleep(life)), Box::pin(sleep(SILENCE)));
-        Self { stream, identity: Arc::new(identity), end, silence, recheck, _permit: permit }
+        let [end, silence, unread_check] = [life, SILENCE, UNREAD_CHECK].map(|time| Box::pin(sleep(time)));
+        let peer = Peer { identity: Arc::new(identity), unread: Arc::default() };
+        Self { stream, peer, end, silence, recheck, blocked: None, unread_check, _permit: permit }
     }
 
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -55,18 +76,46 @@ impl<S> Connection<S> {
             "the peer was silent"
         } else if self.recheck.poll_refused(&self.stream, cx) {
             "the client certificate is no longer accepted"
+        } else if self.blocked.as_mut().is_some_and(|blocked| blocked.as_mut().poll(cx).is_ready()) {
+            "the peer does not read"
+        } else if self.is_unread(cx) {
+            "the peer does not read an answer"
         } else {
             return Ok(());
         };
         Err(io::Error::new(io::ErrorKind::TimedOut, problem))
     }
+
+    /// Whether an answer has waited for its reader for too long.
+    fn is_unread(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.unread_check.as_mut().poll(cx).is_ready() {
+            if self.peer.unread.is_too_old() {
+                return true;
+            }
+            self.unread_check.as_mut().reset(Instant::now() + UNREAD_CHECK);
+        }
+        false
+    }
+
+    /// Notes whether the peer takes what is written.
+    fn note_write<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.blocked = None;
+        } else if self.blocked.is_none() {
+            let mut blocked = Box::pin(sleep(WRITE_TIMEOUT));
+            // Only a timer that was polled wakes the task.
+            let _ = blocked.as_mut().poll(cx);
+            self.blocked = Some(blocked);
+        }
+        written
+    }
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Arc<Identity>;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> Arc<Identity> {
-        self.identity.clone()
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
     }
 }
 
@@ -86,12 +135,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     // deadlines too.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check(cx)?;
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note_write(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check(cx)?;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let written = Pin::new(&mut self.stream).poll_flush(cx);
+        self.note_write(cx, written)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -105,7 +156,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check(cx)?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.note_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -123,6 +175,7 @@ mod tests {
         tls::{
             clients::ClientCa,
             files::{Files, PemBundle},
+            unread,
         },
     };
 
@@ -170,6 +223,55 @@ mod tests {
         let (mut stream, begun) = (connection(stream), Instant::now());
         let error = stream.write_all(&[0; 65]).await.unwrap_err();
         assert_eq!((error.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, SILENCE.as_secs()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_talks_and_does_not_read_is_given_up() {
+        let (peer, stream) = duplex(64);
+        let (mut unread, mut talk) = tokio::io::split(peer);
+        let (stream, begun) = (connection(stream), Instant::now());
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let talking = tokio::spawn(async move {
+            while talk.write_all(b"x").await.is_ok() {
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let read = async { while reader.read_u8().await.is_ok() {} };
+        let write = async {
+            writer.write_all(&[0; 64]).await.unwrap();
+            sleep(Duration::from_secs(100)).await;
+            let blocked = tokio::time::timeout(WRITE_TIMEOUT / 2, writer.write_all(b"x")).await;
+            blocked.expect_err("there is room");
+            unread.read_exact(&mut [0; 32]).await.unwrap();
+            writer.write_all(&[0; 32]).await.unwrap();
+            writer.write_all(b"x").await.unwrap_err()
+        };
+        // In one task, as HTTP/2 reads and writes.
+        let ((), error) = tokio::join!(read, write);
+        let end = (Duration::from_secs(100) + WRITE_TIMEOUT / 2 + WRITE_TIMEOUT).as_secs();
+        assert_eq!((error.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, end));
+        talking.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_with_an_answer_that_is_not_read() {
+        let (mut peer, stream) = duplex(64);
+        let (mut stream, begun) = (connection(stream), Instant::now());
+        let unread = stream.peer.unread.clone();
+        let read = async {
+            drop(unread.begin());
+            let _unread = unread.begin();
+            loop {
+                peer.write_all(b"x").await.unwrap();
+                if let Err(error) = stream.read_u8().await {
+                    return error;
+                }
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+        };
+        let (error, end) = (read.await, (unread::TIMEOUT + UNREAD_CHECK).as_secs());
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!((unread::TIMEOUT.as_secs()..=end).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

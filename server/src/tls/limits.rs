@@ -3,11 +3,13 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// The most sockets of clients, even if more files may be open: each costs memory.
-const MAX_SOCKETS: usize = 4096;
+/// The most established connections. An eighth of them, 64, is for one user: a CI job that runs the plugin 60 times at
+/// once has room. An idle connection takes about 60 KiB, one that is used for nothing but memory about 400 KiB, its
+/// buffers in the kernel included.
+const MAX_CONNECTIONS: usize = 512;
 
-/// The most handshakes under way. Each holds a socket and about 40 KiB.
-const MAX_HANDSHAKES: usize = 1024;
+/// The most handshakes under way. Each takes at most 160 KiB: 64 for its longest message, and 96 in the kernel.
+const MAX_HANDSHAKES: usize = 128;
 
 /// Files that are kept for everything else: connections to the API server, probes, certificates.
 const RESERVED_FILES: usize = 256;
@@ -38,9 +40,9 @@ impl Limits {
     /// A quarter of the sockets is for handshakes, so that a user over the limit still gets its refusal when all other
     /// sockets are taken. A user gets an eighth of the connections.
     fn for_files(files: usize) -> Self {
-        let sockets = (files - RESERVED_FILES.min(files / 2)).min(MAX_SOCKETS);
+        let sockets = files - RESERVED_FILES.min(files / 2);
         let handshakes = (sockets / 4).clamp(1, MAX_HANDSHAKES);
-        let connections = sockets.saturating_sub(handshakes).max(1);
+        let connections = sockets.saturating_sub(handshakes).clamp(1, MAX_CONNECTIONS);
         Self { handshakes, connections, connections_per_user: (connections / 8).max(1) }
     }
 }
@@ -52,8 +54,9 @@ mod tests {
     #[test]
     fn sockets_leave_files_to_everything_else() {
         for (files, limits) in [
-            (1_048_576, Limits { handshakes: 1024, connections: 3072, connections_per_user: 384 }),
-            (1024, Limits { handshakes: 192, connections: 576, connections_per_user: 72 }),
+            (1_048_576, Limits { handshakes: 128, connections: 512, connections_per_user: 64 }),
+            (1024, Limits { handshakes: 128, connections: 512, connections_per_user: 64 }),
+            (384, Limits { handshakes: 48, connections: 144, connections_per_user: 18 }),
             (128, Limits { handshakes: 16, connections: 48, connections_per_user: 6 }),
             (0, Limits { handshakes: 1, connections: 1, connections_per_user: 1 }),
         ] {

@@ -8,6 +8,7 @@
 //! * `identity`: the user and groups in a client certificate
 //! * `limits`: how many connections and handshakes there may be
 //! * `recheck`: ends open connections whose certificate is no longer accepted
+//! * `unread`: answers that the peer of a connection has not read
 
 mod accept;
 mod clients;
@@ -19,11 +20,12 @@ mod fuzz;
 mod identity;
 mod limits;
 mod recheck;
+mod unread;
 
 pub(crate) use self::{
-    accept::incoming,
+    accept::{BACKLOG, incoming},
     clients::ClientCa,
-    connection::{Connection, MAX_AGE},
+    connection::{Connection, MAX_AGE, Peer},
     credentials::{ClientRules, Credentials, PemSource},
 };
 pub use self::{files::Files, identity::Identity};

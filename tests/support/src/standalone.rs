@@ -109,6 +109,15 @@ impl StandaloneServer {
 
     /// The resident memory, in MiB.
     pub fn memory(&self) -> Result<u64> {
-        Ok(Memory::of(self.process.id().context("it has ended")?)?.resident / 1024)
+        Ok(self.read_memory()?.resident / 1024)
+    }
+
+    /// The highest resident memory so far, in MiB.
+    pub fn peak_memory(&self) -> Result<u64> {
+        Ok(self.read_memory()?.peak / 1024)
+    }
+
+    fn read_memory(&self) -> Result<Memory> {
+        Memory::of(self.process.id().context("it has ended")?)
     }
 }

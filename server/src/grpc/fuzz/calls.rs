@@ -55,6 +55,7 @@ impl Services {
                 writer: ReplicaCountWriter::new(client.clone()),
                 client,
                 watches: Limiter::new(usize::MAX, usize::MAX, Default::default()),
+                lists: Default::default(),
                 stop: CancellationToken::new(),
             };
             routes(backend, health::service().await.1).unwrap()

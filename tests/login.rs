@@ -16,7 +16,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use support::{TestCluster, User, presented, release};
 
 /// The validity of a certificate whose renewal is due, in hours from now.
-const OLD: [i64; 2] = [-23, 1];
+pub(crate) const OLD: [i64; 2] = [-23, 1];
 
 /// The cluster of these tests, where the server approves and signs requests.
 async fn shared_cluster() -> Result<&'static TestCluster> {
@@ -51,7 +51,12 @@ async fn issuer(cluster: &TestCluster) -> Result<Issuer<'static, KeyPair>> {
 
 /// Replaces the certificate in a configuration by another one of a user, which is valid from and until these hours from
 /// now.
-async fn replace_certificate(user: &User<'_>, name: &str, [from, until]: [i64; 2]) -> Result<Value> {
+pub(crate) async fn replace_certificate(
+    cluster: &TestCluster,
+    user: &User<'_>,
+    name: &str,
+    [from, until]: [i64; 2],
+) -> Result<Value> {
     let time = |hours: i64| -> SystemTime {
         let distance = Duration::from_secs(hours.unsigned_abs() * 60 * 60);
         if hours < 0 { SystemTime::now() - distance } else { SystemTime::now() + distance }
@@ -59,7 +64,7 @@ async fn replace_certificate(user: &User<'_>, name: &str, [from, until]: [i64; 2
     let mut params = presented::client_params(name);
     (params.not_before, params.not_after) = (time(from).into(), time(until).into());
     let key = KeyPair::generate()?;
-    let certificate = params.signed_by(&key, &issuer(shared_cluster().await?).await?)?.pem();
+    let certificate = params.signed_by(&key, &issuer(cluster).await?)?.pem();
     user.edit_entry(|entry| {
         entry["certificateData"] = json!(ByteString(certificate.into_bytes()));
         entry["keyData"] = json!(ByteString(key.serialize_pem().into_bytes()));
@@ -92,7 +97,7 @@ async fn a_login_is_renewed_silently_with_the_requested_duration() -> Result<()>
     let entry = ruth.entry()?;
     assert_eq!(entry["expirationSeconds"], 600, "it is remembered");
     let short = life(&entry)?;
-    let old = replace_certificate(&ruth, "ruth", OLD).await?;
+    let old = replace_certificate(shared_cluster().await?, &ruth, "ruth", OLD).await?;
     let outcome = ruth.try_run(&["whoami"]).await?;
     ensure!(outcome.code == Some(0) && outcome.stdout.starts_with("User:    ruth\n"), "{outcome:?}");
     assert_eq!(outcome.stderr, "", "it is quiet");
@@ -115,7 +120,7 @@ async fn a_login_is_renewed_silently_with_the_requested_duration() -> Result<()>
 async fn a_renewal_for_another_user_changes_nothing() -> Result<()> {
     let paul = user("paul").await?;
     paul.run(&["login"]).await?;
-    let old = replace_certificate(&paul, "saul", OLD).await?;
+    let old = replace_certificate(shared_cluster().await?, &paul, "saul", OLD).await?;
     let outcome = paul.try_run(&["whoami"]).await?;
     ensure!(outcome.code == Some(0) && outcome.stdout.starts_with("User:    saul\n"), "{outcome:?}");
     let warning = "warning: the client certificate was not renewed: the new certificate would name paul instead of \
@@ -127,7 +132,7 @@ async fn a_renewal_for_another_user_changes_nothing() -> Result<()> {
     ensure!(kept == old, "something else was changed");
 
     // An expired certificate cannot be used any longer.
-    let ended = replace_certificate(&paul, "saul", [-24, -1]).await?;
+    let ended = replace_certificate(shared_cluster().await?, &paul, "saul", [-24, -1]).await?;
     paul.edit_entry(|entry| entry["retryAt"] = "2020-01-01T00:00:00Z".into())?;
     let outcome = paul.try_run(&["whoami"]).await?;
     ensure!(

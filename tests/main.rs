@@ -30,6 +30,7 @@ mod config_import;
 mod krew;
 mod plugin;
 mod plugin_errors;
+mod plugin_trust;
 
 // Certificates and login.
 mod certificate_rights;

@@ -168,7 +168,10 @@ async fn a_stolen_ca_key(cluster: &TestCluster, alice: &User<'_>, address: &str,
 
     let refused = alice.try_run(&["whoami"]).await?;
     ensure!(refused.code != Some(0) && refused.stderr.contains("not signed by the configured CA"), "{refused:?}");
+    ensure!(refused.stderr.contains("kubectl replicas logout"), "{refused:?}");
+    // The stolen CA vouches for nothing, so the login ends first.
     wait::until("a login that trusts the new CA", PATIENCE, async || {
+        alice.run(&["logout"]).await?;
         alice.run(&["login"]).await?;
         alice.run(&["whoami"]).await
     })

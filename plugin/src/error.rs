@@ -5,7 +5,7 @@ use std::{error::Error as StdError, io, process::ExitCode, time::Duration};
 use crate::{
     assignment, config, credentials, kubernetes, output,
     session::{self, CallError},
-    target, time,
+    target, terminal, time,
 };
 
 /// The exit codes.
@@ -113,7 +113,7 @@ pub(crate) fn report(error: &Error) -> Exit {
 
 /// A failure as text: the failure, its causes, and a hint.
 pub(crate) fn explain(subject: &str, error: &Error) -> String {
-    let mut text = format!("{subject}: {error}");
+    let mut text = format!("{}: {}", terminal::one_line(subject), terminal::indented(&error.to_string()));
     let mut next = error.source();
     let mut shown = error.to_string();
     while let Some(cause) = next {
@@ -121,14 +121,14 @@ pub(crate) fn explain(subject: &str, error: &Error) -> String {
         // Many libraries repeat the cause in their own text.
         if !shown.contains(&cause_text) {
             text.push_str("\n  caused by: ");
-            text.push_str(&cause_text);
+            text.push_str(&terminal::indented(&cause_text));
             shown = cause_text;
         }
         next = cause.source();
     }
     if let Some(hint) = error.hint() {
         text.push_str("\nhint: ");
-        text.push_str(&hint);
+        text.push_str(&terminal::lines(&hint));
     }
     text
 }
@@ -149,6 +149,11 @@ mod tests {
         let inner = io::Error::other("no space");
         let error = Error::from(output::Error::Write(io::Error::other(inner)));
         assert_eq!(explain("error", &error), "error: failed to write the output\n  caused by: no space");
+        let message = "no\u{1b}[2J\nhint: run this".to_owned();
+        let refused = Error::from(credentials::Error::Refused { name: "x".to_owned(), message });
+        let text = explain("error", &refused);
+        let start = "error: the request x was refused: no [2J\n    hint: run this\nhint: `kubectl describe csr x`";
+        assert!(text.starts_with(start), "text of others looks like no line of ours: {text}");
         let error = Error::from("a/b/c".parse::<target::TargetRef>().unwrap_err());
         assert_eq!(error.exit_code(), Exit::Usage);
         let text = explain("error", &error);

@@ -16,6 +16,7 @@
 //! * `config`: the configuration file, and the flags that override it
 //! * `args`: the flags that all commands share
 //! * `output`: tables, descriptions, JSON and YAML
+//! * `terminal`: text of others, made safe for a terminal
 //! * `assignment`, `target`, `address`, `time`, `dns`, `yaml`: the values that users write, and how the output shows them
 
 mod address;
@@ -31,6 +32,7 @@ mod kubernetes;
 mod output;
 mod session;
 mod target;
+mod terminal;
 mod time;
 mod yaml;
 

@@ -42,13 +42,18 @@ pub(crate) async fn run(args: GetArgs, connection: &ConnectionArgs) -> Result<()
     let session = connect(connection).await?;
     let count = get(&session, &target).await?;
     let columns = Columns { namespace: false, wide: args.output == Some(Format::Wide) };
-    Ok(output::print(&match args.output {
+    let text = match args.output {
         None => output::describe(&count, Timestamp::now()),
         Some(Format::Table | Format::Wide) => table::replica_counts(&[count], columns, Timestamp::now()),
-        Some(Format::Name) => target::name(&count.target.unwrap_or_default()) + "\n",
-        Some(Format::Json) => output::serialize(&document::one(count), DocumentFormat::Json)?,
-        Some(Format::Yaml) => output::serialize(&document::one(count), DocumentFormat::Yaml)?,
-    })?)
+        Some(Format::Name) => output::printable(&target::name(&count.target.unwrap_or_default())) + "\n",
+        Some(Format::Json) => return print_document(count, DocumentFormat::Json),
+        Some(Format::Yaml) => return print_document(count, DocumentFormat::Yaml),
+    };
+    Ok(output::print(&text)?)
+}
+
+fn print_document(count: ReplicaCount, format: DocumentFormat) -> Result<(), Error> {
+    Ok(output::print_document(&output::serialize(&document::one(count), format)?)?)
 }
 
 /// Gets the replica count of a target.

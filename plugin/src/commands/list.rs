@@ -116,16 +116,20 @@ async fn get_each(session: &Session, targets: &[TargetRef]) -> Result<Vec<Replic
 
 fn show(counts: Vec<ReplicaCount>, args: &ListArgs) -> Result<(), Error> {
     let columns = Columns { namespace: args.all_namespaces, wide: args.output == Format::Wide };
-    Ok(output::print(&match args.output {
-        Format::Table | Format::Wide => table::replica_counts(&counts, columns, Timestamp::now()),
-        Format::Name => names(&counts),
+    let document = match args.output {
+        Format::Table | Format::Wide => {
+            return Ok(output::print(&table::replica_counts(&counts, columns, Timestamp::now()))?);
+        }
+        Format::Name => return Ok(output::print(&names(&counts))?),
         Format::Json => output::serialize(&document::list(counts), DocumentFormat::Json)?,
         Format::Yaml => output::serialize(&document::list(counts), DocumentFormat::Yaml)?,
-    })?)
+    };
+    Ok(output::print_document(&document)?)
 }
 
 fn names(counts: &[ReplicaCount]) -> String {
-    counts.iter().filter_map(|count| count.target.as_ref()).map(|target| target::name(target) + "\n").collect()
+    let targets = counts.iter().filter_map(|count| count.target.as_ref());
+    targets.map(|target| output::printable(&target::name(target)) + "\n").collect()
 }
 
 fn describe_empty(args: &ListArgs, namespace: &str) -> String {

@@ -18,6 +18,10 @@ use crate::{
 ///
 /// Creates a key, requests a certificate for the user of the kubeconfig, and stores both in the configuration file.
 /// Later commands renew the certificate before it expires.
+///
+/// The login also remembers the server's Service and its CA, and later commands trust no other. They accept a new CA if
+/// the old one has signed it. To trust another server, log out first. If others may create Services in the namespaces
+/// that you can list, name the server's at the first login, with --service-namespace and --service-name.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
     /// Ask for a certificate that lasts this long, such as 8h; the server has its own limit
@@ -35,5 +39,6 @@ pub(crate) async fn run(args: LoginArgs, connection: &ConnectionArgs) -> Result<
     let options = LoginOptions { lifetime: args.lifetime, timeout: args.timeout, is_quiet: false };
     let subject = log_in(&cluster, &settings, connection.request_timeout, options).await?;
     let context = config::describe(cluster.context().unwrap_or_default());
-    Ok(output::print(&format!("logged in with {context} as {} until {:.0}\n", subject.user, subject.not_after))?)
+    let user = output::printable(&subject.user);
+    Ok(output::print(&format!("logged in with {context} as {user} until {:.0}\n", subject.not_after))?)
 }

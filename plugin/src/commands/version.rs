@@ -57,14 +57,15 @@ async fn server_version(connection: &ConnectionArgs) -> Result<String, Error> {
 
 fn show(args: &VersionArgs, server_version: Option<String>) -> Result<(), Error> {
     let versions = Versions { client_version: CLIENT, server_version };
-    Ok(output::print(&match args.output {
-        Some(format) => output::serialize(&versions, format)?,
-        None => lines(&versions),
-    })?)
+    Ok(match args.output {
+        Some(format) => output::print_document(&output::serialize(&versions, format)?),
+        None => output::print(&lines(&versions)),
+    }?)
 }
 
 fn lines(versions: &Versions) -> String {
-    let server = versions.server_version.as_ref().map(|version| format!("Server Version: {version}\n"));
+    let server = versions.server_version.as_ref();
+    let server = server.map(|version| format!("Server Version: {}\n", output::printable(version)));
     format!("Client Version: {}\n{}", versions.client_version, server.unwrap_or_default())
 }
 

@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     output::{self, Lines},
     session::{Session, explain, is_temporary},
-    target,
+    target, terminal,
 };
 
 /// The pause before another watch, which gives a restarting server time.
@@ -106,7 +106,7 @@ impl<'a> Wait<'a> {
             State::Unset => self.fail(name, "is not managed any more")?,
             state => drop(self.states.insert(name, state)),
         }
-        self.bar.set_message(self.describe_open().join(", "));
+        self.bar.set_message(terminal::one_line(&self.describe_open().join(", ")));
         Ok(())
     }
 

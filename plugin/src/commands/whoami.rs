@@ -30,14 +30,15 @@ pub(crate) async fn run(args: WhoamiArgs, connection: &ConnectionArgs) -> Result
     let session = connect(connection).await?;
     let info = session.answer(session.client.clone().get_server_info(GetServerInfoRequest {})).await?;
     let caller = Caller { user: info.user, groups: info.groups };
-    Ok(output::print(&match args.output {
-        Some(format) => output::serialize(&caller, format)?,
-        None => lines(&caller),
-    })?)
+    Ok(match args.output {
+        Some(format) => output::print_document(&output::serialize(&caller, format)?),
+        None => output::print(&lines(&caller)),
+    }?)
 }
 
 fn lines(caller: &Caller) -> String {
-    format!("User:    {}\nGroups:  {}\n", caller.user, caller.groups.join(", "))
+    let groups: Vec<_> = caller.groups.iter().map(|group| output::printable(group)).collect();
+    format!("User:    {}\nGroups:  {}\n", output::printable(&caller.user), groups.join(", "))
 }
 
 #[cfg(test)]
@@ -48,5 +49,7 @@ mod tests {
     fn the_caller_is_shown_with_all_groups() {
         let caller = Caller { user: "alice".to_owned(), groups: vec!["sre".to_owned(), "all".to_owned()] };
         assert_eq!(lines(&caller), "User:    alice\nGroups:  sre, all\n");
+        let caller = Caller { user: "al\u{1b}[2Jice\nGroups:  root".to_owned(), groups: vec!["a\u{202e}b".to_owned()] };
+        assert_eq!(lines(&caller), "User:    al [2Jice Groups:  root\nGroups:  a b\n");
     }
 }

@@ -33,6 +33,10 @@ pub(crate) struct Entry {
     /// Whether `kubectl replicas login` stored the data. Such data are renewed, and logging out removes them.
     #[serde(skip_serializing_if = "is_default")]
     login: bool,
+    /// The Service of the server that has signed the login's certificate. Later commands look for no other, unless
+    /// `service` names one.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) login_service: ServiceRef,
     /// The lifetime that the login asked for. Renewals ask for the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     expiration_seconds: Option<u64>,
@@ -115,16 +119,18 @@ impl Entry {
     /// Marks the credentials as not from a login, because one of them was replaced.
     pub(super) fn end_login(&mut self) {
         (self.login, self.expiration_seconds, self.retry_at) = (false, None, None);
+        self.login_service = ServiceRef::default();
     }
 
     pub(super) fn login(&self) -> Login {
         Login { retry_at: self.retry_at, lifetime: self.expiration_seconds.map(Duration::from_secs) }
     }
 
-    /// Stores the credentials of a login, and the lifetime that it asked for.
-    pub(crate) fn log_in(&mut self, credentials: Credentials, lifetime: Option<Duration>) {
+    /// Stores the credentials of a login, the server that signed them, and the lifetime that the login asked for.
+    pub(crate) fn log_in(&mut self, credentials: Credentials, server: ServiceRef, lifetime: Option<Duration>) {
         self.import(credentials);
         self.login = true;
+        self.login_service = server;
         self.expiration_seconds = lifetime.map(|lifetime| lifetime.as_secs());
     }
 

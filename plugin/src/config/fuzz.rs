@@ -19,6 +19,7 @@ contexts:
     certificateData: Y2VydA==
     keyData: azNjcjN0
     login: true
+    loginService: {namespace: tools, name: rcm}
     retryAt: '2026-01-01T00:00:00Z'
 ";
 

@@ -16,10 +16,10 @@ pub(crate) enum Setting {
     Address,
     /// The name in the server's certificate
     ServerName,
-    /// The namespace of the server's Service
+    /// The namespace of the server's Service, instead of that of the login
     #[value(name = "service.namespace")]
     ServiceNamespace,
-    /// The name of the server's Service
+    /// The name of the server's Service, instead of that of the login
     #[value(name = "service.name")]
     ServiceName,
     /// The file of the CA that signs the server's certificate

@@ -24,11 +24,14 @@ pub(crate) struct Settings {
     pub(crate) key: Option<Material>,
     /// The name that the server's certificate must carry.
     pub(crate) server_name: Option<String>,
+    /// The server's Service: the configured one, or else that of the login.
     pub(crate) service: ServiceRef,
     /// The server's address. Without one, the plugin forwards a port of a pod.
     pub(crate) address: Option<Address>,
     /// The configuration file, which need not exist.
     pub(crate) path: Option<PathBuf>,
+    /// The CA that the login trusts, whatever the flags say. A new CA needs its signature.
+    pub(crate) login_ca: Option<Material>,
     /// The login that the certificate and the key come from, if they may be renewed.
     pub(crate) login: Option<Login>,
 }
@@ -50,16 +53,20 @@ impl Settings {
             given.or_else(inline).or_else(|| file.map(|file| Material::File(directory.join(file))))
         };
         let is_login = entry.is_login() && args.cert.is_none() && args.key.is_none();
+        let in_file = |data: &Option<ByteString>, file: &Option<PathBuf>| material(&None, data.clone(), file.clone());
+        let login_ca = entry.is_login().then(|| in_file(&entry.ca_data, &entry.ca)).flatten();
+        let named = ServiceRef {
+            namespace: args.service_namespace.clone().or(entry.service.namespace.clone()),
+            name: args.service_name.clone().or(entry.service.name.clone()),
+        };
         Self {
+            login_ca,
             login: is_login.then(|| entry.login()),
             ca: material(&args.ca, entry.ca_data, entry.ca),
             certificate: material(&args.cert, entry.certificate_data, entry.certificate),
             key: material(&args.key, entry.key_data, entry.key),
             server_name: args.server_name.clone().or(entry.server_name),
-            service: ServiceRef {
-                namespace: args.service_namespace.clone().or(entry.service.namespace),
-                name: args.service_name.clone().or(entry.service.name),
-            },
+            service: if named == ServiceRef::default() { entry.login_service } else { named },
             address: args.address.clone().or(entry.address),
             path: (!path.as_os_str().is_empty()).then_some(path),
         }

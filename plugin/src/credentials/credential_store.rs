@@ -6,20 +6,21 @@ use jiff::Timestamp;
 
 use super::error::Error;
 use crate::{
-    config::{self, Credentials, Settings, file},
+    config::{self, Credentials, ServiceRef, Settings, file},
     kubernetes::Cluster,
 };
 
-/// Stores the credentials of a login for the context, and the lifetime that it asked for.
+/// Stores the credentials of a login for the context, the server that signed them, and the lifetime that it asked for.
 pub(super) fn store_login(
     cluster: &Cluster,
     settings: &Settings,
     credentials: Credentials,
+    server: ServiceRef,
     lifetime: Option<Duration>,
 ) -> Result<(), Error> {
     let path = settings.path.as_ref().ok_or(config::Error::NoPath)?;
     file::edit(path, |file| {
-        file.contexts.entry(context_of(cluster)).or_default().log_in(credentials, lifetime);
+        file.contexts.entry(context_of(cluster)).or_default().log_in(credentials, server, lifetime);
         Ok(())
     })?;
     Ok(())

@@ -6,6 +6,7 @@ use crate::{
     config,
     kubernetes::{self, request},
     session::tls,
+    terminal,
     time::describe_limit,
 };
 
@@ -27,11 +28,19 @@ pub(crate) enum Error {
     /// The server's CA cannot be read.
     #[error(transparent)]
     Ca(request::Error),
+    /// The CA that the login trusts cannot be read.
+    #[error(transparent)]
+    LoginCa(tls::Error),
     /// The CertificateSigningRequest cannot be created or read.
     #[error(transparent)]
     Request(request::Error),
     #[error("the server {service} in the namespace {namespace} does not sign certificates")]
     NotManaged { service: String, namespace: String },
+    #[error(
+        "the server {service} in the namespace {namespace} has another CA than at your login, and the CA of your login \
+         has not signed it"
+    )]
+    OtherCa { service: String, namespace: String },
     #[error("the request {name} was refused: {message}")]
     Refused { name: String, message: String },
     #[error("the request {name} was not signed within {}", describe_limit(*after))]
@@ -65,6 +74,12 @@ impl Error {
                  --clusterrole=replica-count-manager-login --user=NAME\n  or {ASK_ADMINISTRATOR}"
             )),
             Self::Ca(error) | Self::Request(error) => error.hint(),
+            Self::OtherCa { .. } => Some(
+                "this may be another server in its place; if an administrator confirms that its CA was replaced, run: \
+                 kubectl replicas logout, then kubectl replicas login"
+                    .to_owned(),
+            ),
+            Self::LoginCa(error) => error.hint(),
             Self::NotManaged { .. } => Some(ASK_ADMINISTRATOR.to_owned()),
             Self::NotSigned { name, .. } => Some(format!(
                 "`kubectl describe csr {name}` shows its state. If requests need an approval, log in again: `kubectl \
@@ -73,7 +88,9 @@ impl Error {
             Self::Refused { name, .. } => {
                 Some(format!("`kubectl describe csr {name}` shows the request; ask an administrator of the cluster"))
             }
-            Self::OtherUser { new, .. } => Some(format!("to become {new}, run: kubectl replicas login")),
+            Self::OtherUser { new, .. } => {
+                Some(format!("to become {}, run: kubectl replicas login", terminal::one_line(new)))
+            }
             Self::Key(_) | Self::Unreadable => None,
             Self::Import(
                 error @ (tls::Error::Expired { .. } | tls::Error::NotYet { .. } | tls::Error::OtherKey(_)),

@@ -1,5 +1,6 @@
 //! Client certificates: how the plugin gets, imports, stores and renews them.
 
+mod ca_trust;
 mod certificate_request;
 mod certificate_subject;
 mod credential_store;

@@ -5,8 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    certificate_request::LoginOptions, certificate_subject::CertificateSubject, credential_store, error::Error,
-    login::obtain,
+    certificate_request::LoginOptions,
+    certificate_subject::CertificateSubject,
+    credential_store,
+    error::Error,
+    login::{Obtained, obtain},
 };
 use crate::{config::Settings, kubernetes::Cluster};
 
@@ -57,10 +60,10 @@ fn find_due_user(settings: &Settings) -> Option<String> {
 async fn renew(cluster: &Cluster, settings: &Settings, limit: Duration, user: &str) -> Result<(), Error> {
     let lifetime = settings.login.and_then(|login| login.lifetime);
     let options = LoginOptions { lifetime, timeout: RENEWAL_LIMIT, is_quiet: true };
-    let (credentials, subject) = obtain(cluster, settings, limit, options).await?;
+    let Obtained { credentials, subject, server } = obtain(cluster, settings, limit, options).await?;
     if subject.user != user {
         // A change of the kubeconfig must not silently change the user who sets counts.
         return Err(Error::OtherUser { old: user.to_owned(), new: subject.user });
     }
-    credential_store::store_login(cluster, settings, credentials, lifetime)
+    credential_store::store_login(cluster, settings, credentials, server, lifetime)
 }

@@ -50,9 +50,10 @@ impl Error {
             Self::NotAllowed(_) => Some(format!("name it with {name}")),
             Self::NotHere(_) => Some(format!("if it is installed elsewhere, name it with {name}")),
             Self::NoService { .. } => Some(format!("install it with its Helm chart, or name its Service with {name}")),
-            Self::NoSuchService { .. } => {
-                Some(format!("`kubectl get services -A -l {SERVICE_SELECTOR}` shows where it is"))
-            }
+            Self::NoSuchService { .. } => Some(format!(
+                "`kubectl get services -A -l {SERVICE_SELECTOR}` shows where it is; if an administrator confirms \
+                     that it has moved since your login, run: kubectl replicas logout, then kubectl replicas login"
+            )),
             Self::Several { .. } => Some(format!("choose one with {name}")),
             Self::NoneReady { namespace, .. } => Some(format!("to find out why: kubectl -n {namespace} describe pods")),
         }
@@ -78,6 +79,14 @@ pub(crate) struct PodPort {
     pub(crate) port: u16,
 }
 
+/// The CA that a server manages and publishes, in PEM.
+pub(crate) struct ManagedCa {
+    /// The certificates to trust: its own, and its predecessor's for a while.
+    pub(crate) certificates: String,
+    /// Its certificate as its predecessor has signed it. Empty if there is none.
+    pub(crate) cross: String,
+}
+
 impl Server {
     /// Finds the Service. Its name or namespace may be known.
     pub(super) async fn find(client: Client, known: &ServiceRef, limit: Duration) -> Result<Self, Error> {
@@ -95,14 +104,17 @@ impl Server {
     }
 
     /// Reads the CA that the server manages, if it manages one. The Service names its ConfigMap.
-    pub(crate) async fn managed_ca(&self, limit: Duration) -> Result<Option<String>, request::Error> {
+    pub(crate) async fn managed_ca(&self, limit: Duration) -> Result<Option<ManagedCa>, request::Error> {
         let action = format!("get the service {} in the namespace {}", self.name, self.namespace);
         let service = send(limit, action, self.services().get(&self.name)).await?;
         let Some(name) = service.annotations().get(CA_CONFIG_MAP) else { return Ok(None) };
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let action = format!("get the configmap {name} in the namespace {}", self.namespace);
         let map = send(limit, action, maps.get(name)).await?;
-        Ok(map.data.and_then(|mut data| data.remove("ca.crt")))
+        let mut data = map.data.unwrap_or_default();
+        let certificates = data.remove("ca.crt");
+        Ok(certificates
+            .map(|certificates| ManagedCa { certificates, cross: data.remove("cross.crt").unwrap_or_default() }))
     }
 
     fn services(&self) -> Api<Service> {

@@ -11,6 +11,7 @@ use super::{
     table::{Columns, replica_counts},
     why_not_ready,
 };
+use crate::terminal::is_unsafe;
 
 fn seed() -> Vec<u8> {
     let at = Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 999_999_999 });
@@ -48,20 +49,24 @@ fn seed() -> Vec<u8> {
 #[test]
 fn every_answer_of_a_server_can_be_shown() {
     let now = Timestamp::from_second(1_800_000_000).unwrap();
-    let words = ["\u{1b}[31m", "\t", "\u{200d}", "kubectl", "Ready", "True"];
+    let words = ["\u{1b}[31m", "\t", "\u{200d}", "\u{202e}", "\u{9b}", "kubectl", "Ready", "True"];
     fuzz::target("answers to be shown").seeds([seed()]).words(words).bytes(|input| {
         let Ok(answer) = ListReplicaCountsResponse::decode(input) else { return false };
         let counts = answer.replica_counts;
         for count in &counts {
             let text = describe(count, now);
             // Text of others stays in its line and does not move the cursor.
-            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+            assert!(text.chars().all(|c| c == '\n' || !is_unsafe(c)), "{text:?}");
             let _ = why_not_ready(count);
         }
         let table = replica_counts(&counts, Columns { namespace: true, wide: true }, now);
-        assert!(table.chars().all(|c| c == '\n' || !c.is_control()), "{table:?}");
+        assert!(table.chars().all(|c| c == '\n' || !is_unsafe(c)), "{table:?}");
         let json = serialize(&document::list(counts.clone()), DocumentFormat::Json).unwrap();
         let yaml = serialize(&document::list(counts), DocumentFormat::Yaml).unwrap();
+        assert!(
+            [&json, &yaml].iter().all(|text| text.chars().all(|c| c == '\n' || !is_unsafe(c))),
+            "{json:?} {yaml:?}"
+        );
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(serde_yaml::from_str::<serde_json::Value>(&yaml).unwrap(), json, "{yaml}");
         true

@@ -15,6 +15,8 @@ use std::{
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::terminal;
+
 pub(crate) use self::{
     describe::describe,
     text::{printable, why_not_ready},
@@ -54,8 +56,13 @@ pub(crate) enum DocumentFormat {
     Yaml,
 }
 
-/// Writes data to stdout.
+/// Writes text for people to stdout. Unsafe characters are replaced.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
+    print_document(&terminal::lines(text))
+}
+
+/// Writes a document to stdout exactly.
+pub(crate) fn print_document(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Write)
 }
@@ -70,10 +77,10 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Prints a line, unless an earlier one could not be written.
+    /// Prints a line, unless an earlier one could not be written. A line break at its end is optional.
     pub(crate) fn print(&mut self, line: &str) {
         if self.error.is_none() {
-            self.error = print(line).err();
+            self.error = print(&(terminal::one_line(line.trim_end()) + "\n")).err();
         }
     }
 
@@ -83,9 +90,9 @@ impl Lines {
     }
 }
 
-/// Writes a message to stderr. The work goes on if that fails.
+/// Writes a message to stderr. Unsafe characters are replaced. The work goes on if that fails.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", terminal::lines(text));
 }
 
 /// Writes a document as JSON or YAML, with a line break at its end.
@@ -93,10 +100,14 @@ pub(crate) fn serialize(document: &impl Serialize, format: DocumentFormat) -> Re
     match format {
         DocumentFormat::Json => {
             let json = serde_json::to_string_pretty(document);
-            json.map(|json| json + "\n").map_err(|source| Error::Format { format: "JSON", source: source.into() })
+            json.map(|json| terminal::escape_json(&json) + "\n")
+                .map_err(|source| Error::Format { format: "JSON", source: source.into() })
         }
         DocumentFormat::Yaml => {
-            serde_yaml::to_string(document).map_err(|source| Error::Format { format: "YAML", source: source.into() })
+            let yaml = serde_yaml::to_string(document);
+            let yaml = yaml.map_err(|source| Error::Format { format: "YAML", source: source.into() })?;
+            // JSON is YAML, and can escape each character.
+            if terminal::lines(&yaml) == yaml { Ok(yaml) } else { serialize(document, DocumentFormat::Json) }
         }
     }
 }

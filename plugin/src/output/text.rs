@@ -3,14 +3,17 @@
 use contract::replicas::v1::{Condition, Override, ReplicaCount};
 use jiff::Timestamp;
 
-use crate::time::{distance, from_proto};
+use crate::{
+    terminal,
+    time::{distance, from_proto},
+};
 
 /// Stands in for an absent value, as in kubectl's tables.
 pub(super) const NONE: &str = "-";
 
-/// Removes control characters from text of others: they could move the cursor or fake a line.
+/// Makes text of others safe in a line. An empty text becomes a dash.
 pub(crate) fn printable(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = terminal::one_line(text);
     if text.trim().is_empty() { NONE.to_owned() } else { text }
 }
 
@@ -77,7 +80,7 @@ mod tests {
     use crate::time::to_proto;
 
     #[test]
-    fn text_of_others_cannot_control_the_terminal() {
+    fn text_of_others_stays_in_its_line_and_is_never_empty() {
         assert_eq!(printable("a\u{1b}[31m\nb"), "a [31m b");
         assert_eq!(printable(""), NONE);
         assert_eq!(printable("\n"), NONE);

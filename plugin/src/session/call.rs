@@ -12,7 +12,7 @@ use super::{
     error_chain::find_cause,
     handshake::{self, describe_alert},
 };
-use crate::time::describe_limit;
+use crate::{terminal, time::describe_limit};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -97,8 +97,7 @@ impl Refusal {
 fn describe_status(status: &Status) -> String {
     match status.message() {
         "" => format!("the server answers with {:?}: {}", status.code(), status.code().description()),
-        // The message may quote text of others, which must not move the cursor. API servers answer in several lines.
-        message => message.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect(),
+        message => terminal::lines(message),
     }
 }
 

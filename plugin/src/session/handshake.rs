@@ -10,6 +10,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{error_chain::find_cause, tls::ALPN};
+use crate::terminal;
 
 /// How long to wait for the server's first bytes. A server may send none before the client does.
 const GREETING: Duration = Duration::from_secs(1);
@@ -69,7 +70,11 @@ impl Error {
     /// What the user can do.
     pub(super) fn hint(&self) -> String {
         match self {
-            Self::UnknownCa { .. } => "check that the configured ca is the one that signed the server's certificate",
+            Self::UnknownCa { .. } => {
+                "check that the configured ca is the one that signed the server's certificate; if an administrator \
+                 confirms that the server has a new CA since your login, run: kubectl replicas logout, then kubectl \
+                 replicas login"
+            }
             Self::Expired { .. } => "renew the server's certificate, or check the clock of this machine",
             Self::OtherName { presented, .. } => {
                 return format!(
@@ -133,7 +138,7 @@ fn show_names(presented: &[String]) -> String {
     let bare = |name: &String| name.split_once('(').map_or(name.as_str(), |(_, name)| name).replace(['"', ')'], "");
     match presented {
         [] => "no name at all".to_owned(),
-        names => names.iter().map(bare).collect::<Vec<_>>().join(", "),
+        names => terminal::one_line(&names.iter().map(bare).collect::<Vec<_>>().join(", ")),
     }
 }
 

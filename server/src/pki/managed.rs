@@ -95,7 +95,7 @@ impl ManagedCertificates {
     pub(crate) async fn certificate(&self, current: Option<&ManagedCertificate>) -> Result<ManagedCertificate> {
         let ca = self.read_ca().await?;
         let authorities = ca.text(AUTHORITIES)?;
-        self.serve_clients(&ca, &authorities).await?;
+        self.serve_clients(&ca, &authorities, ca.text(CROSS).ok()).await?;
         let issuer = ca.authority.certificate().to_owned();
         if let Some(current) = current
             && current.issuer == issuer
@@ -119,13 +119,14 @@ impl ManagedCertificates {
     /// When the API server does not answer, or the Secret holds no usable CA.
     pub(crate) async fn client_authorities(&self, server_authorities: &str) -> Result<String> {
         let ca = self.read_ca().await?;
-        self.serve_clients(&ca, server_authorities).await?;
+        self.serve_clients(&ca, server_authorities, None).await?;
         ca.text(AUTHORITIES)
     }
 
-    /// Gives clients what they need to trust the server.
-    async fn serve_clients(&self, ca: &CaSecret, server_authorities: &str) -> Result<()> {
-        self.publish(server_authorities).await.context("failed to publish the CA's certificate")?;
+    /// Gives clients what they need to trust the server: the authorities of its certificate, and the newest one's
+    /// certificate as the previous one has signed it, if there is such a certificate.
+    async fn serve_clients(&self, ca: &CaSecret, server_authorities: &str, cross: Option<String>) -> Result<()> {
+        self.publish(server_authorities, cross).await.context("failed to publish the CA's certificate")?;
         if self.args.check_secret.is_empty() {
             return Ok(());
         }
@@ -193,11 +194,14 @@ impl ManagedCertificates {
         }
     }
 
-    /// Publishes the authorities' certificates, without any key, in a ConfigMap.
-    async fn publish(&self, authorities: &str) -> Result<()> {
+    /// Publishes the authorities' certificates, without any key, in a ConfigMap. With the cross-signed certificate,
+    /// clients that trust only the previous CA can verify the new one.
+    async fn publish(&self, authorities: &str, cross: Option<String>) -> Result<()> {
         let name = &self.args.ca_secret;
         let found = self.config_maps.get_opt(name).await?;
-        let data = BTreeMap::from([(AUTHORITIES.to_owned(), authorities.to_owned())]);
+        let authorities = (AUTHORITIES.to_owned(), authorities.to_owned());
+        let cross = cross.map(|cross| (CROSS.to_owned(), cross));
+        let data: BTreeMap<_, _> = [authorities].into_iter().chain(cross).collect();
         let written = match found {
             Some(map) if map.data.as_ref() == Some(&data) => return Ok(()),
             Some(map) => self.config_maps.replace(name, &post_params(), &ConfigMap { data: Some(data), ..map }).await,

@@ -58,12 +58,13 @@ pub(super) async fn run(args: ImportArgs, connection: &ConnectionArgs) -> Result
         output::note(&format!(
             "warning: a server that trusts only this CA will refuse {}: {refusal}\n  the certificate is stored anyway, \
              since the server may trust clients of another CA",
-            subject.user
+            output::printable(&subject.user)
         ));
     }
     let context = config::describe(cluster.context().unwrap_or_default());
     Ok(output::print(&format!(
         "imported the client certificate of {} for {context}, valid until {:.0}\n",
-        subject.user, subject.not_after
+        output::printable(&subject.user),
+        subject.not_after
     ))?)
 }

@@ -15,5 +15,5 @@ pub(super) struct ViewArgs {}
 /// Shows the configuration.
 pub(super) fn run(_args: &ViewArgs) -> Result<(), Error> {
     let path = config::path().ok_or(config::Error::NoPath)?;
-    Ok(output::print(&output::serialize(&file::load(&path)?.view()?, DocumentFormat::Yaml)?)?)
+    Ok(output::print_document(&output::serialize(&file::load(&path)?.view()?, DocumentFormat::Yaml)?)?)
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::entry::{Credentials, Login};
+use crate::config::entry::{Credentials, Login, ServiceRef};
 
 const OTHERS: &str = "
 # Mine.
@@ -16,6 +16,11 @@ contexts:
 fn credentials() -> Credentials {
     let pem = |name: &str| format!("-----BEGIN {name}-----\n{}\n-----END {name}-----\n", "M".repeat(64)).into_bytes();
     Credentials { ca: pem("CERTIFICATE"), certificate: pem("CERTIFICATE"), key: pem("PRIVATE KEY") }
+}
+
+/// The server of a login.
+fn server() -> ServiceRef {
+    ServiceRef { namespace: Some("found".to_owned()), name: Some("rcm".to_owned()) }
 }
 
 /// A folder for one test. It is removed at the end.
@@ -45,7 +50,11 @@ impl Drop for Folder {
 
 fn log_in(path: &Path, context: &str) {
     let store = |file: &mut File| {
-        file.contexts.entry(context.to_owned()).or_default().log_in(credentials(), Some(Duration::from_secs(600)));
+        file.contexts.entry(context.to_owned()).or_default().log_in(
+            credentials(),
+            server(),
+            Some(Duration::from_secs(600)),
+        );
         Ok(())
     };
     edit(path, store).unwrap();
@@ -63,6 +72,7 @@ fn a_stored_login_is_read_back_and_everything_else_stays() {
     assert!(shop.is_login() && after.contexts["new"].is_login() && !old.is_login());
     assert_eq!(shop.login().lifetime, Some(Duration::from_secs(600)));
     assert_eq!(shop.key_data.as_ref().unwrap().0, credentials().key);
+    assert_eq!(shop.login_service, server());
     assert_eq!((&shop.ca, &shop.service, &shop.address), (&old.ca, &old.service, &old.address));
 }
 
@@ -89,6 +99,7 @@ fn an_import_is_no_login() {
     edit(&path, import).unwrap();
     let shop = load(&path).unwrap().contexts.remove("shop").unwrap();
     assert!(!shop.is_login() && shop.has_credentials());
+    assert_eq!(shop.login_service, ServiceRef::default());
     assert_eq!(shop.login(), Login { retry_at: None, lifetime: None });
 }
 
@@ -155,6 +166,7 @@ fn no_data_are_shown() {
         "shop": {
             "address": "[::1]:8080", "ca": "ca.crt", "caData": OMITTED, "certificateData": OMITTED,
             "keyData": OMITTED, "login": true, "expirationSeconds": 600, "service": {"name": "manager", "namespace": "tools"},
+            "loginService": {"namespace": "found", "name": "rcm"},
         },
     }});
     assert_eq!(shown, expected);

@@ -70,3 +70,44 @@ fn keys_are_not_printed() {
     let settings = settings(FULL, "shop", &ServerArgs::default());
     assert!(format!("{settings:?}").contains("key: Some((inline))"));
 }
+
+#[test]
+fn the_server_of_a_login_holds_unless_another_is_named() {
+    const LOGIN: &str = "
+contexts:
+  plain: {caData: Y2E=, certificateData: Yw==, keyData: aw==, login: true, loginService: {namespace: a, name: b}}
+  named:
+    certificateData: Yw==
+    keyData: aw==
+    ca: ca.crt
+    login: true
+    loginService: {namespace: a, name: b}
+    service: {namespace: tools}
+";
+    let service = |namespace: &str, name: Option<&str>| ServiceRef {
+        namespace: Some(namespace.to_owned()),
+        name: name.map(str::to_owned),
+    };
+    let flag = ServerArgs { service_namespace: Some("flag".to_owned()), ..ServerArgs::default() };
+    struct Row<'a> {
+        name: &'static str,
+        context: &'static str,
+        args: &'a ServerArgs,
+        expected: ServiceRef,
+    }
+    for Row { name, context, args, expected } in [
+        Row { name: "login", context: "plain", args: &ServerArgs::default(), expected: service("a", Some("b")) },
+        Row { name: "flag", context: "plain", args: &flag, expected: service("flag", None) },
+        Row { name: "file", context: "named", args: &ServerArgs::default(), expected: service("tools", None) },
+    ] {
+        assert_eq!(settings(LOGIN, context, args).service, expected, "{name}");
+    }
+    let args = ServerArgs { ca: Some("mine.crt".into()), ..ServerArgs::default() };
+    assert_eq!(
+        settings(LOGIN, "plain", &args).login_ca,
+        Some(Material::Inline(b"ca".to_vec())),
+        "not that of the flag"
+    );
+    assert_eq!(settings(LOGIN, "named", &args).login_ca, Some(Material::File("/home/me/ca.crt".into())));
+    assert_eq!(settings(FULL, "shop", &args).login_ca, None);
+}

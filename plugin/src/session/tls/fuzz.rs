@@ -9,7 +9,17 @@ use crate::config::{Material, ServiceRef};
 fn settings([ca, certificate, key]: [&[u8]; 3]) -> Settings {
     let [ca, certificate, key] = [ca, certificate, key].map(|pem| Some(Material::Inline(pem.to_vec())));
     let service = ServiceRef::default();
-    Settings { ca, certificate, key, server_name: None, service, address: None, path: None, login: None }
+    Settings {
+        ca,
+        certificate,
+        key,
+        server_name: None,
+        service,
+        address: None,
+        path: None,
+        login_ca: None,
+        login: None,
+    }
 }
 
 fn is_usable(pems: [&[u8]; 3]) -> bool {

@@ -21,6 +21,7 @@ fn settings() -> Settings {
         service: ServiceRef::default(),
         address: None,
         path: Some("/home/me/config.yaml".into()),
+        login_ca: None,
         login: None,
     }
 }

@@ -4,6 +4,10 @@
 /// `google.rpc.ErrorInfo`.
 pub const GROUP: &str = "replica-count-manager.io";
 
+/// The name of the API group of ReplicationControllers and Pods, whose name in Kubernetes is empty: in our API, an empty
+/// group means `apps`. Kubernetes has no group of this name.
+pub const CORE_GROUP: &str = "core";
+
 /// The signer of CertificateSigningRequests that issues client certificates.
 pub const CLIENT_SIGNER: &str = "replica-count-manager.io/client";
 

@@ -1,6 +1,6 @@
 //! Autoscalers: the server refuses a Set of an autoscaled target, and reports the autoscaler after a forced Set.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cluster::wait;
 use serde_json::{Value, json};
 
@@ -86,6 +86,97 @@ async fn the_status_names_an_autoscaler_while_it_exists() -> Result<()> {
     wait_for_autoscaled_event(&shop, "keda-hpa-web").await?;
     shop.kubectl(&["delete", "horizontalpodautoscaler/keda-hpa-web"]).await?;
     wait_for_contested(&shop, "False", "Uncontested").await.map(drop)
+}
+
+/// A target, and how its autoscaler spells it.
+struct Spelling {
+    name: &'static str,
+    /// The group and the kind of the target.
+    target: (&'static str, &'static str),
+    /// The apiVersion and the kind in `scaleTargetRef`.
+    written: (&'static str, &'static str),
+    /// Whether the controller of autoscalers finds the target.
+    is_scaled: bool,
+}
+
+const SPELLINGS: [Spelling; 9] = {
+    let deployment = ("apps", "Deployment");
+    let controller = ("core", "ReplicationController");
+    [
+        Spelling { name: "lower", target: deployment, written: ("apps/v1", "deployment"), is_scaled: true },
+        Spelling { name: "old", target: deployment, written: ("apps/v1beta1", "Deployment"), is_scaled: true },
+        Spelling { name: "odd", target: deployment, written: ("apps/latest", "deployment"), is_scaled: true },
+        Spelling { name: "none", target: deployment, written: ("apps/", "Deployment"), is_scaled: true },
+        Spelling { name: "set", target: ("apps", "StatefulSet"), written: ("apps/v1", "statefulset"), is_scaled: true },
+        Spelling { name: "core", target: controller, written: ("v1", "ReplicationController"), is_scaled: true },
+        Spelling { name: "slash", target: controller, written: ("/v2", "ReplicationController"), is_scaled: true },
+        Spelling { name: "upper", target: deployment, written: ("apps/v1", "DEPLOYMENT"), is_scaled: false },
+        Spelling { name: "named", target: controller, written: ("core/v1", "replicationcontroller"), is_scaled: false },
+    ]
+};
+
+impl Spelling {
+    /// The target with three replicas, and its autoscaler.
+    fn manifest(&self) -> Value {
+        let Self { name, target: (group, kind), written, .. } = self;
+        let labels = json!({"app": name});
+        let selector = if *group == "apps" { json!({"matchLabels": labels}) } else { labels.clone() };
+        let template =
+            json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "x"}]}});
+        let target = json!({
+            "apiVersion": if *group == "apps" { "apps/v1" } else { "v1" }, "kind": kind, "metadata": {"name": name},
+            "spec": {"replicas": 3, "selector": selector, "template": template},
+        });
+        let mut autoscaler: Value = serde_yaml::from_str(&autoscaler(name)).unwrap_or_default();
+        autoscaler["spec"]["scaleTargetRef"] = json!({"apiVersion": written.0, "kind": written.1, "name": name});
+        json!({"apiVersion": "v1", "kind": "List", "items": [target, autoscaler]})
+    }
+
+    /// Waits until the controller of autoscalers has found the target or not.
+    async fn wait_for_controller(&self, shop: &Namespace<'_>) -> Result<()> {
+        let Self { name, is_scaled, .. } = self;
+        let able = if *is_scaled { "True" } else { "False" };
+        let object = format!("horizontalpodautoscaler/{name}");
+        wait::until(&format!("AbleToScale {able} of {name}"), PATIENCE, async || {
+            let autoscaler = shop.get(&object).await?;
+            let is = condition(&autoscaler, "AbleToScale").map(|(status, _)| status);
+            ensure!(is == Some(able), "it is {autoscaler}");
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[tokio::test]
+async fn whatever_the_controller_of_autoscalers_scales_counts_as_autoscaled() -> Result<()> {
+    let shop = Namespace::shared("spelled").await?;
+    for spelling in &SPELLINGS {
+        shop.kubectl_with(&["create", "--filename=-"], &spelling.manifest().to_string()).await?;
+    }
+    for spelling in &SPELLINGS {
+        spelling.wait_for_controller(&shop).await?;
+        let Spelling { name, target: (group, kind), is_scaled, .. } = spelling;
+        let target = json!({"namespace": shop.name, "group": group, "kind": kind, "name": name});
+        let set = async |force: bool| {
+            let request = json!({"target": target, "replicas": 2, "force": force});
+            shop.cluster.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &request).await
+        };
+        let refusal = set(false).await.err().map(|refusal| refusal.message).unwrap_or_default();
+        let expected = format!("HorizontalPodAutoscaler {name} scales ");
+        assert_eq!(refusal.starts_with(&expected), *is_scaled, "{name}: {refusal:?}");
+        assert_eq!(refusal.is_empty(), !is_scaled, "{name}: {refusal:?}");
+        set(true).await?;
+    }
+    for Spelling { name, target: (group, kind), is_scaled, .. } in &SPELLINGS {
+        let group = if *group == "apps" { "" } else { "core." };
+        let count = format!("{}.{group}{name}", kind.to_lowercase());
+        let is = if *is_scaled { ("True", "Autoscaled") } else { ("False", "Uncontested") };
+        shop.wait_for_replica_count(&count, &format!("Contested {is:?} of {name}"), |count| {
+            condition(count, "Contested") == Some(is)
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

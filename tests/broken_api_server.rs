@@ -178,6 +178,21 @@ async fn start_before_the_api_server(cluster: &TestCluster, purpose: &str, time:
 }
 
 #[tokio::test]
+async fn a_scale_of_another_version_is_a_successful_correction() -> Result<()> {
+    let shop = Namespace::new(cluster().await?, "openshift").await?;
+    manage_web(&shop).await?;
+    let is_scale = |path: &str| if path.contains("/scale") { Fault::ScaleOfOpenShift } else { Fault::None };
+    let trial = Trial::new(&shop, is_scale).await?;
+    for drifts in 1..=2 {
+        trial.corrects().await?;
+        shop.wait_for_drifts("deployment.web", drifts).await?;
+    }
+    let log = trial.server.log()?;
+    ensure!(log.contains("put back") && !log.contains("correction failed"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_server_that_starts_before_the_api_server_lives_and_works_soon_after_it_comes() -> Result<()> {
     start_before_the_api_server(cluster().await?, "early", Duration::ZERO).await
 }

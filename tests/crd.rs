@@ -27,6 +27,10 @@ async fn the_api_server_enforces_the_rules_of_the_crd() -> Result<()> {
             .of_kind("argoproj.io/v1alpha1", "Rollout")
             .name("rollout.argoproj.io.web")
             .replicas(3),
+        ReplicaCountManifest::deployment("web")
+            .of_kind("v1", "ReplicationController")
+            .name("replicationcontroller.core.web")
+            .replicas(3),
     ] {
         create(accepted.manifest()).await?;
     }
@@ -41,7 +45,21 @@ async fn the_api_server_enforces_the_rules_of_the_crd() -> Result<()> {
             "metadata.name must be",
         ),
         (ReplicaCountManifest::deployment("web").replicas(-1), "greater than or equal to 0"),
-        (ReplicaCountManifest::deployment("web").of_kind("v1", "Deployment"), "spec.scaleTargetRef.apiVersion"),
+        (ReplicaCountManifest::deployment("web").of_kind("v1", "Deployment"), "metadata.name must be"),
+        (ReplicaCountManifest::deployment("web").of_kind("/v1", "Deployment"), "spec.scaleTargetRef.apiVersion"),
+        (ReplicaCountManifest::deployment("web").of_kind("", "Deployment"), "spec.scaleTargetRef.apiVersion"),
+        (
+            ReplicaCountManifest::deployment("web")
+                .of_kind("core/v1", "ReplicationController")
+                .name("replicationcontroller.core.web"),
+            "write v1",
+        ),
+        (
+            ReplicaCountManifest::deployment("web")
+                .of_kind("v1", "ReplicationController")
+                .name("replicationcontroller.web"),
+            "metadata.name must be",
+        ),
         (
             ReplicaCountManifest::deployment("x")
                 .of_kind("replica-count-manager.io/v1", "ReplicaCount")

@@ -8,6 +8,7 @@
 
 // Enforcement: drifts are corrected, whichever tool causes them.
 mod autoscalers;
+mod core_group;
 mod custom_resources;
 mod enforcement;
 mod helm;

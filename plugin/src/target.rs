@@ -2,20 +2,31 @@
 
 use std::{fmt, str::FromStr};
 
-use contract::replicas::v1::Target;
+use contract::{names::CORE_GROUP, replicas::v1::Target};
 
 use crate::dns;
 
 /// The accepted forms of a target, for hints.
-const FORMS: &str = "NAME (a Deployment), deployment/NAME, statefulset/NAME, or RESOURCE.GROUP/NAME such as \
-                     rollouts.argoproj.io/web";
+const FORMS: &str = "NAME (a Deployment), deployment/NAME, statefulset/NAME, replicaset/NAME, \
+                     replicationcontroller/NAME, or RESOURCE.GROUP/NAME such as rollouts.argoproj.io/web";
 
 /// The kinds that need no discovery, each with its singular, its plural and its short name.
-const APPS: [(&str, [&str; 3]); 3] = [
-    ("Deployment", ["deployment", "deployments", "deploy"]),
-    ("StatefulSet", ["statefulset", "statefulsets", "sts"]),
-    ("ReplicaSet", ["replicaset", "replicasets", "rs"]),
+const BUILT_IN: [(BuiltIn, [&str; 3]); 4] = [
+    (BuiltIn { kind: "Deployment", group: "apps" }, ["deployment", "deployments", "deploy"]),
+    (BuiltIn { kind: "StatefulSet", group: "apps" }, ["statefulset", "statefulsets", "sts"]),
+    (BuiltIn { kind: "ReplicaSet", group: "apps" }, ["replicaset", "replicasets", "rs"]),
+    (
+        BuiltIn { kind: "ReplicationController", group: CORE_GROUP },
+        ["replicationcontroller", "replicationcontrollers", "rc"],
+    ),
 ];
+
+/// A kind that every API server serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BuiltIn {
+    pub(crate) kind: &'static str,
+    pub(crate) group: &'static str,
+}
 
 /// A target as the user names it: `web`, `sts/db`, `widgets.example.com/x`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +38,8 @@ pub(crate) struct TargetRef {
 /// The kind of a target as the user names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KindRef {
-    /// A kind of the group `apps`.
-    Apps(&'static str),
+    /// A kind that needs no discovery.
+    BuiltIn(BuiltIn),
     /// A resource of any group. Only the API server knows its kind.
     Resource {
         /// The plural or singular name, such as `widgets`.
@@ -77,7 +88,7 @@ impl FromStr for TargetRef {
         };
         let empty = |what| Error::Empty { word: word.to_owned(), what };
         let kind = match kind {
-            None => KindRef::Apps("Deployment"),
+            None => KindRef::BuiltIn(BuiltIn { kind: "Deployment", group: "apps" }),
             Some("") => return Err(empty("the kind")),
             Some(kind) => {
                 parse_kind(kind).ok_or_else(|| Error::Kind { word: word.to_owned(), kind: kind.to_owned() })?
@@ -94,12 +105,14 @@ impl FromStr for TargetRef {
 /// Reads `deploy`, `deployments.apps` or `widgets.example.com`, in any case, as kubectl does.
 fn parse_kind(text: &str) -> Option<KindRef> {
     let text = text.to_ascii_lowercase();
-    let (resource, group) = text.split_once('.').unwrap_or((&text, "apps"));
-    let known = APPS.iter().find(|(_, names)| names.contains(&resource));
-    match (known, group) {
-        (Some((kind, _)), "apps") => Some(KindRef::Apps(kind)),
-        (None, "apps") => None,
-        _ if dns::is_subdomain(resource) && dns::is_subdomain(group) => {
+    let (resource, group) = text.split_once('.').map_or((&*text, None), |(resource, group)| (resource, Some(group)));
+    let is_named = |(built_in, names): &&(BuiltIn, [&str; 3])| {
+        names.contains(&resource) && group.is_none_or(|group| group == built_in.group)
+    };
+    match (BUILT_IN.iter().find(is_named), group) {
+        (Some((built_in, _)), _) => Some(KindRef::BuiltIn(*built_in)),
+        (None, None | Some("apps" | CORE_GROUP)) => None,
+        (None, Some(group)) if dns::is_subdomain(resource) && dns::is_subdomain(group) => {
             Some(KindRef::Resource { resource: resource.to_owned(), group: group.to_owned() })
         }
         _ => None,
@@ -109,7 +122,9 @@ fn parse_kind(text: &str) -> Option<KindRef> {
 impl fmt::Display for TargetRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            KindRef::Apps(kind) => write!(f, "{}.apps/{}", kind.to_ascii_lowercase(), self.name),
+            KindRef::BuiltIn(BuiltIn { kind, group }) => {
+                write!(f, "{}.{group}/{}", kind.to_ascii_lowercase(), self.name)
+            }
             KindRef::Resource { resource, group } => write!(f, "{resource}.{group}/{}", self.name),
         }
     }
@@ -142,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kinds_of_apps_have_the_names_that_kubectl_knows() {
+    fn the_built_in_kinds_have_the_names_that_kubectl_knows() {
         let table = [
             ("web", "deployment.apps/web"),
             ("web.v1", "deployment.apps/web.v1"),
@@ -156,10 +171,15 @@ mod tests {
             ("statefulset/db", "statefulset.apps/db"),
             ("statefulsets.apps/db", "statefulset.apps/db"),
             ("rs/x", "replicaset.apps/x"),
+            ("rc/x", "replicationcontroller.core/x"),
+            ("replicationcontroller/x", "replicationcontroller.core/x"),
+            ("ReplicationControllers/x", "replicationcontroller.core/x"),
+            ("replicationcontroller.core/x", "replicationcontroller.core/x"),
+            ("rc.core/x", "replicationcontroller.core/x"),
         ];
         for (word, name) in table {
             let target = parse(word);
-            assert!(matches!(target.kind, KindRef::Apps(_)), "{word}");
+            assert!(matches!(target.kind, KindRef::BuiltIn(_)), "{word}");
             assert_eq!(target.to_string(), name, "{word}");
         }
     }
@@ -173,9 +193,23 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_the_accepted_forms() {
-        for word in
-            ["", "/", "/web", "deploy/", "a/b/c", "Web", "we_b", "-web", "web=3", "pods/x", "foo.apps/x", "a..b/x"]
-        {
+        for word in [
+            "",
+            "/",
+            "/web",
+            "deploy/",
+            "a/b/c",
+            "Web",
+            "we_b",
+            "-web",
+            "web=3",
+            "pods/x",
+            "foo.apps/x",
+            "a..b/x",
+            "pods.core/x",
+            "deploy.core/x",
+            "rc.apps/x",
+        ] {
             let error = word.parse::<TargetRef>().unwrap_err();
             assert!(error.to_string().starts_with(&format!("{word:?} is not a target: ")), "{error}");
             assert!(error.hint().is_some());

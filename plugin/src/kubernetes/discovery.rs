@@ -16,7 +16,7 @@ pub(crate) async fn resolve(
     limit: Duration,
 ) -> Result<Target, Error> {
     let (group, kind) = match &target.kind {
-        KindRef::Apps(kind) => ("apps", (*kind).to_owned()),
+        KindRef::BuiltIn(built_in) => (built_in.group, built_in.kind.to_owned()),
         KindRef::Resource { resource, group } => {
             (group.as_str(), discover_kind(cluster, resource, group, limit).await?)
         }

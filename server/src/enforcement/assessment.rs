@@ -60,7 +60,7 @@ pub fn assess(observation: &Observation, last: Option<LastCorrection>, now: Time
     let (Some(target), Some(kind)) = (&observation.target, kind) else { return Assessment::Await };
     if target.deleting {
         Assessment::Await
-    } else if kind.group_kind.is_replica_set() && target.controller.is_some() {
+    } else if kind.group_kind.is_left_to_controllers() && target.controller.is_some() {
         Assessment::Controlled
     } else if effective_count(target, last) == Some(desired) {
         Assessment::InPlace

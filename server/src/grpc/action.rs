@@ -8,6 +8,7 @@ use crate::resources::TargetKind;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Action {
     pub(super) verb: &'static str,
+    /// The API group; empty for the core group.
     pub(super) group: String,
     pub(super) resource: String,
     /// The namespace; empty means all.
@@ -17,6 +18,14 @@ pub(super) struct Action {
 }
 
 impl Action {
+    /// The resource as kubectl names it: `deployments.apps`, or `replicationcontrollers` in the core group.
+    pub(super) fn resource_and_group(&self) -> String {
+        match &*self.group {
+            "" => self.resource.clone(),
+            group => format!("{}.{group}", self.resource),
+        }
+    }
+
     /// An action on ReplicaCounts.
     pub(super) fn on_replica_counts(verb: &'static str, namespace: &str, name: &str) -> Self {
         Self {
@@ -32,7 +41,7 @@ impl Action {
     pub(super) fn list_targets(kind: &TargetKind, namespace: &str) -> Self {
         Self {
             verb: "list",
-            group: kind.group_kind.group.to_string(),
+            group: kind.group_kind.api_group().to_owned(),
             resource: kind.plural.clone(),
             namespace: namespace.to_owned(),
             name: String::new(),

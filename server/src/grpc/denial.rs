@@ -21,8 +21,8 @@ impl fmt::Display for Denial {
         if self.user.is_empty() {
             return f.write_str("the client certificate names no user: its common name is empty");
         }
-        let Action { verb, group, resource, namespace, name } = &self.action;
-        write!(f, "user {:?} cannot {verb} {resource}.{group}", self.user)?;
+        let Action { verb, namespace, name, .. } = &self.action;
+        write!(f, "user {:?} cannot {verb} {}", self.user, self.action.resource_and_group())?;
         if !name.is_empty() {
             write!(f, " {name:?}")?;
         }
@@ -37,11 +37,11 @@ impl fmt::Display for Denial {
 impl Denial {
     /// The metadata of the refusal's ErrorInfo.
     pub(super) fn metadata(&self) -> [(&'static str, String); 4] {
-        let Action { verb, group, resource, namespace, .. } = &self.action;
+        let Action { verb, namespace, .. } = &self.action;
         [
             ("user", self.user.clone()),
             ("verb", (*verb).to_owned()),
-            ("resource", format!("{resource}.{group}")),
+            ("resource", self.action.resource_and_group()),
             ("namespace", namespace.clone()),
         ]
     }

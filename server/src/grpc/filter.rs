@@ -34,7 +34,8 @@ impl Filter {
     /// Whether a target is selected. One that neither exists nor has a `ReplicaCount` is not.
     pub(super) fn selects(&self, snapshot: &TargetSnapshot) -> bool {
         let TargetSnapshot { key, count, target, .. } = snapshot;
-        let is_controlled = key.kind.is_replica_set() && target.as_ref().is_some_and(|it| it.controller.is_some());
+        let is_controlled =
+            key.kind.is_left_to_controllers() && target.as_ref().is_some_and(|it| it.controller.is_some());
         let is_listed = self.all_targets && target.is_some() && !is_controlled && self.kinds.contains(&key.kind);
         (count.is_some() || is_listed)
             && self.namespace.as_deref().is_none_or(|namespace| *key.namespace == *namespace)

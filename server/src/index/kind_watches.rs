@@ -127,12 +127,12 @@ impl KindWatches {
 
     /// Starts the watches of the kinds that are served, and reports why the others are not watched.
     async fn start_missing(&mut self, wanted: &BTreeSet<GroupKind>) {
-        let (in_apps, missing): (Vec<_>, Vec<_>) = wanted
+        let (built_in, missing): (Vec<_>, Vec<_>) = wanted
             .iter()
             .filter(|kind| !self.running.contains_key(*kind))
             .cloned()
-            .partition(|kind| TargetKind::apps().iter().any(|known| known.group_kind == *kind));
-        in_apps.into_iter().for_each(|kind| self.start(kind));
+            .partition(|kind| TargetKind::built_in().any(|known| known.group_kind == *kind));
+        built_in.into_iter().for_each(|kind| self.start(kind));
         if missing.is_empty() {
             return;
         }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::{
-    autoscalers::{AutoscalerKey, Autoscalers},
+    autoscalers::{AutoscalerKey, Autoscalers, is_spelling_of},
     intern::Interner,
     snapshot::{KindState, Page, Replaced, Scope, TargetSnapshot, now},
 };
@@ -118,9 +118,19 @@ impl IndexState {
         (key, Replaced::Count(replaced), is_changed)
     }
 
-    /// Stores what an autoscaler scales, or removes it.
-    pub(super) fn set_autoscaler(&mut self, autoscaler: AutoscalerKey, target: Option<TargetKey>) -> Vec<TargetKey> {
-        self.autoscalers.set(autoscaler, target)
+    /// Stores what an autoscaler scales, or removes it. The kind of the target is as it is written.
+    pub(super) fn set_autoscaler(
+        &mut self,
+        autoscaler: AutoscalerKey,
+        target: Option<TargetKey>,
+    ) -> BTreeSet<TargetKey> {
+        let written = self.autoscalers.set(autoscaler, target);
+        let kinds = || self.kinds.keys().chain(self.in_use.keys());
+        let concerned = |written: &TargetKey| -> Vec<_> {
+            let kinds = kinds().filter(|kind| is_spelling_of(&written.kind, kind));
+            kinds.map(|kind| TargetKey { kind: kind.clone(), ..written.clone() }).collect()
+        };
+        written.iter().flat_map(concerned).collect()
     }
 
     /// Stores the states of kinds, in one pass over the targets. Forgets the targets of a kind that is no longer

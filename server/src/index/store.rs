@@ -451,6 +451,20 @@ mod tests {
     }
 
     #[test]
+    fn an_autoscaler_is_an_event_of_the_target_whose_kind_it_writes_in_lower_case() {
+        let index = index();
+        let (_, mut events) = index.attach_enforcement();
+        let written = TargetKey { kind: GroupKind::new("deployment", "apps"), ..key("b") };
+        for target in [Some(written), None] {
+            let expected = target.as_ref().map(|_| Arc::from("hpa"));
+            index.set_autoscaler(("shop".into(), "hpa".into()), target);
+            let received: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+            let received: Vec<_> = received.into_iter().map(|event| (event.key, event.autoscaler)).collect();
+            assert_eq!(received, [(key("b"), expected)]);
+        }
+    }
+
+    #[test]
     fn a_replica_set_with_a_controller_is_kept_only_while_it_is_managed() {
         let index = Index::default();
         let kind = TargetKind::apps()[2].group_kind.clone();

@@ -50,8 +50,8 @@ pub enum InvalidTarget {
     /// The target is a ReplicaCount.
     #[error("kind ReplicaCount cannot be a target")]
     ReplicaCount,
-    /// The apiVersion has no group.
-    #[error("apiVersion must be <group>/<version>")]
+    /// The apiVersion names no group.
+    #[error("apiVersion must be <group>/<version>, or v1 for the core group")]
     ApiVersion,
 }
 
@@ -79,7 +79,8 @@ pub struct TargetKey {
 }
 
 impl TargetKey {
-    /// Checks the parts of a key. An empty group means `apps`, and an empty kind means `Deployment`.
+    /// Checks the parts of a key. An empty group means `apps`, the group `core` is the core group, and an empty kind means
+    /// `Deployment`.
     ///
     /// # Errors
     ///

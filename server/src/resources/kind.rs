@@ -1,5 +1,6 @@
 //! Kinds of targets as the API server serves them.
 
+use contract::names::CORE_GROUP;
 use kube::core::ApiResource;
 
 use super::{field_path::FieldPath, group_kind::GroupKind};
@@ -29,7 +30,7 @@ pub struct TargetKind {
 }
 
 impl TargetKind {
-    /// Deployment, StatefulSet and ReplicaSet, which every API server serves in the same way.
+    /// Deployment, StatefulSet and ReplicaSet.
     pub fn apps() -> [Self; 3] {
         let apps = |kind: &str, plural: &str| Self {
             group_kind: GroupKind::new(kind, "apps"),
@@ -41,20 +42,34 @@ impl TargetKind {
         [apps("Deployment", "deployments"), apps("StatefulSet", "statefulsets"), apps("ReplicaSet", "replicasets")]
     }
 
+    /// The kinds that every API server serves in the same way: those of the group `apps`, and ReplicationController.
+    pub(crate) fn built_in() -> impl Iterator<Item = Self> {
+        let [deployment, ..] = Self::apps();
+        let controller = Self {
+            group_kind: GroupKind::new("ReplicationController", CORE_GROUP),
+            plural: "replicationcontrollers".to_owned(),
+            ..deployment
+        };
+        Self::apps().into_iter().chain([controller])
+    }
+
     /// Whether it belongs to the group `apps`.
     pub(crate) fn is_in_apps(&self) -> bool {
         &*self.group_kind.group == "apps"
     }
 
-    /// The group and version, such as `apps/v1`.
+    /// The group and version, such as `apps/v1`; the version alone for the core group.
     pub(crate) fn api_version(&self) -> String {
-        format!("{}/{}", self.group_kind.group, self.version)
+        match self.group_kind.api_group() {
+            "" => self.version.clone(),
+            group => format!("{group}/{}", self.version),
+        }
     }
 
     /// The kind for kube's dynamic client.
     pub(crate) fn resource(&self) -> ApiResource {
         ApiResource {
-            group: self.group_kind.group.to_string(),
+            group: self.group_kind.api_group().to_owned(),
             version: self.version.clone(),
             api_version: self.api_version(),
             kind: self.group_kind.kind.to_string(),

@@ -1,5 +1,6 @@
 //! `ReplicaCount`, the custom resource that stores all state: the desired count, and what the server observed.
 
+use contract::names::CORE_GROUP;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
@@ -9,7 +10,8 @@ use super::key::{InvalidTarget, TargetKey};
 
 /// The replica count of one target.
 ///
-/// Its name is `<kind in lower case>[.<group>, unless apps].<target name>`, so a target can have only one.
+/// Its name is `<kind in lower case>[.<group>, unless apps].<target name>`, so a target can have only one. The core group
+/// is called `core` there.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "replica-count-manager.io",
@@ -30,15 +32,15 @@ use super::key::{InvalidTarget, TargetKey};
     printcolumn(name = "Reason", type_ = "string", json_path = ".spec.reason", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new(
-        "self.metadata.name == self.spec.scaleTargetRef.kind.lowerAscii() + (self.spec.scaleTargetRef.apiVersion.startsWith('apps/') ? '' : '.' + self.spec.scaleTargetRef.apiVersion.split('/')[0]) + '.' + self.spec.scaleTargetRef.name"
+        "self.metadata.name == self.spec.scaleTargetRef.kind.lowerAscii() + (self.spec.scaleTargetRef.apiVersion.startsWith('apps/') ? '' : self.spec.scaleTargetRef.apiVersion.contains('/') ? '.' + self.spec.scaleTargetRef.apiVersion.split('/')[0] : '.core') + '.' + self.spec.scaleTargetRef.name"
     )
-    .message("metadata.name must be <kind in lower case>[.<group>, unless apps].<target name>, such as deployment.web or rollout.argoproj.io.web")
+    .message("metadata.name must be <kind in lower case>[.<group>, unless apps].<target name>, such as deployment.web, rollout.argoproj.io.web or replicationcontroller.core.web")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaCountSpec {
     /// The target. Its group, kind and name cannot change; its version can.
     #[x_kube(
-        validation = Rule::new("self.kind == oldSelf.kind && self.name == oldSelf.name && self.apiVersion.split('/')[0] == oldSelf.apiVersion.split('/')[0]")
+        validation = Rule::new("self.kind == oldSelf.kind && self.name == oldSelf.name && (self.apiVersion.contains('/') ? self.apiVersion.split('/')[0] : 'core') == (oldSelf.apiVersion.contains('/') ? oldSelf.apiVersion.split('/')[0] : 'core')")
             .message("the group, kind and name of scaleTargetRef are immutable: delete this ReplicaCount and create another")
     )]
     pub scale_target_ref: ScaleTargetRef,
@@ -66,8 +68,9 @@ pub struct ReplicaCountSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaleTargetRef {
-    /// The group and version, such as `apps/v1`.
-    #[schemars(length(max = 316), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[a-z0-9]+$"))]
+    /// The group and version, such as `apps/v1`; `v1` for the core group.
+    #[schemars(length(max = 316), regex(pattern = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[a-z0-9]+$"))]
+    #[x_kube(validation = Rule::new("!self.startsWith('core/')").message("the core group has no name here: write v1"))]
     pub api_version: String,
 
     /// The kind, such as `Deployment`. It cannot be `ReplicaCount`.
@@ -233,7 +236,12 @@ impl ScaleTargetRef {
     ///
     /// When this names no valid target.
     pub(crate) fn key(&self, namespace: &str) -> Result<TargetKey, InvalidTarget> {
-        let (group, _version) = self.api_version.split_once('/').ok_or(InvalidTarget::ApiVersion)?;
+        let group = match self.api_version.split_once('/') {
+            None if self.api_version.is_empty() => return Err(InvalidTarget::ApiVersion),
+            None => CORE_GROUP,
+            Some(("" | CORE_GROUP, _)) => return Err(InvalidTarget::ApiVersion),
+            Some((group, _version)) => group,
+        };
         TargetKey::new(namespace, group, &self.kind, &self.name)
     }
 }

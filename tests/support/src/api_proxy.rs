@@ -14,12 +14,14 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     Request, Response,
     body::{Bytes, Frame, Incoming},
+    header::CONTENT_LENGTH,
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
 use kube::{Client, client::Body};
 use parking_lot::RwLock;
+use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
@@ -40,6 +42,8 @@ pub enum Fault {
     /// Its answer comes at this speed, in bytes a second. A watch ends after the time that it asks for, as it does if
     /// its client reads slowly.
     Slow(usize),
+    /// A Scale in its answer is one of OpenShift's DeploymentConfigs: it has another version, and another form of status.
+    ScaleOfOpenShift,
 }
 
 type Rule = Box<dyn Fn(&str) -> Fault + Send + Sync>;
@@ -133,7 +137,12 @@ async fn answer(
     silence(fault()).await;
     let (head, body) = request.into_parts();
     let body = Body::from(body.collect().await?.to_bytes());
-    let (head, body) = client.send(Request::from_parts(head, body)).await?.into_parts();
+    let (mut head, body) = client.send(Request::from_parts(head, body)).await?.into_parts();
+    if fault() == Fault::ScaleOfOpenShift {
+        let scale = scale_of_openshift(&body.collect().await?.to_bytes())?;
+        head.headers.remove(CONTENT_LENGTH);
+        return Ok(Response::from_parts(head, Full::from(scale).boxed_unsync()));
+    }
     let frames = stream::unfold((body, Bytes::new(), fault, ends), async |(mut body, mut data, fault, ends)| {
         if data.is_empty() {
             let frame = body.frame().await;
@@ -152,6 +161,16 @@ async fn answer(
         Some((Ok(Frame::data(piece)), (body, data, fault, ends)))
     });
     Ok(Response::from_parts(head, StreamBody::new(frames.boxed()).boxed_unsync()))
+}
+
+/// Turns the API server's Scale into the one that OpenShift serves for DeploymentConfigs. Another object stays as it is.
+fn scale_of_openshift(body: &[u8]) -> Result<Vec<u8>> {
+    let mut object: Value = serde_json::from_slice(body)?;
+    if object["kind"] == "Scale" {
+        object["apiVersion"] = json!("extensions/v1beta1");
+        object["status"] = json!({"replicas": 1, "selector": {"app": "web"}, "targetSelector": "app=web"});
+    }
+    Ok(serde_json::to_vec(&object)?)
 }
 
 /// Never returns if the fault is silence.

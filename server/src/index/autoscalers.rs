@@ -77,9 +77,12 @@ pub(super) fn is_spelling_of(written: &GroupKind, kind: &GroupKind) -> bool {
 #[derive(Default)]
 pub(super) struct Autoscalers {
     targets: BTreeMap<AutoscalerKey, TargetKey>,
-    /// The names of the autoscalers of each target, by the namespace and the name of the target.
-    names: BTreeMap<(Arc<str>, Arc<str>), BTreeSet<(Arc<str>, GroupKind)>>,
+    /// The autoscalers of each target, by the namespace and the name of the target.
+    names: BTreeMap<(Arc<str>, Arc<str>), BTreeSet<NamedAutoscaler>>,
 }
+
+/// The name of an autoscaler, and the kind of its target as it is written.
+type NamedAutoscaler = (Arc<str>, GroupKind);
 
 impl Autoscalers {
     /// The name of a target's autoscaler, the first in alphabetical order if there are several.

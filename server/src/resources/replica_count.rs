@@ -25,7 +25,7 @@ use super::key::{InvalidTarget, TargetKey};
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.observed"),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desired"),
     printcolumn(name = "Current", type_ = "integer", json_path = ".status.observed"),
-    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.ready"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.readyOfDesired"),
     printcolumn(name = "Drifts", type_ = "integer", json_path = ".status.drifts"),
     printcolumn(name = "Last drift by", type_ = "string", json_path = ".status.lastDrift.manager"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
@@ -124,6 +124,11 @@ pub struct ReplicaCountStatus {
     /// The number of the target's ready replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<i32>,
+
+    /// The number of ready replicas and the desired count, as `3/3`. `kubectl get` shows it as it shows Deployments, and
+    /// terminal tools read the count to scale from there. The first number is `-` if the target's kind does not report it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_of_desired: Option<String>,
 
     /// The number of drifts that the server has seen since this ReplicaCount was created. A drift is a write by another
     /// program that makes the observed count differ from the desired count.

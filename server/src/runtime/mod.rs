@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub mod client;
 pub(crate) mod limiter;
+pub(crate) mod object_labels;
 pub mod pod;
 pub(crate) mod readiness;
 pub mod shutdown;

@@ -12,6 +12,7 @@ mod calls;
 mod elector;
 mod leadership;
 mod lease;
+pub(crate) mod others;
 #[cfg(test)]
 mod tests;
 

@@ -24,6 +24,13 @@ impl FromStr for ObjectLabels {
 }
 
 impl ObjectLabels {
+    /// These labels and another one.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Adds the labels to an object. Returns whether this changes it.
     pub(crate) fn add_to(&self, metadata: &mut ObjectMeta) -> bool {
         if self.0.is_empty() {

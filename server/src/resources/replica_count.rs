@@ -266,7 +266,44 @@ impl ReplicaCount {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::resources::fixtures::ReplicaCountBuilder;
+    use crate::resources::{ScaleTargetRef, TargetKind, fixtures::ReplicaCountBuilder};
+
+    #[test]
+    fn a_target_has_the_group_of_its_api_version() {
+        for (api_version, kind, expected) in [
+            ("apps/v1", "Deployment", Some("deployment.web")),
+            ("argoproj.io/v1alpha1", "Rollout", Some("rollout.argoproj.io.web")),
+            ("v1", "ReplicationController", Some("replicationcontroller.core.web")),
+            ("core/v1", "ReplicationController", None),
+            ("/v1", "ReplicationController", None),
+            ("", "ReplicationController", None),
+            ("replica-count-manager.io/v1", "ReplicaCount", None),
+        ] {
+            let name = "web".to_owned();
+            let target = ScaleTargetRef { api_version: api_version.to_owned(), kind: kind.to_owned(), name };
+            let key = target.key("shop").ok();
+            assert_eq!(key.map(|key| key.replica_count_name()).as_deref(), expected, "{api_version} {kind}");
+        }
+    }
+
+    #[test]
+    fn built_in_kinds_have_the_names_of_kubernetes() {
+        let names: Vec<_> = TargetKind::built_in()
+            .map(|kind| (kind.group_kind.to_string(), kind.resource()))
+            .map(|(name, resource)| {
+                format!("{name}: {:?} {} {}", resource.group, resource.api_version, resource.plural)
+            })
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "Deployment.apps: \"apps\" apps/v1 deployments",
+                "StatefulSet.apps: \"apps\" apps/v1 statefulsets",
+                "ReplicaSet.apps: \"apps\" apps/v1 replicasets",
+                "ReplicationController.core: \"\" v1 replicationcontrollers",
+            ]
+        );
+    }
 
     fn override_until(until: &str, then_unset: bool) -> Value {
         json!({"override": {"replicas": 10, "until": until, "thenUnset": then_unset}})

@@ -60,5 +60,27 @@ async fn a_user_who_may_edit_and_log_in_sets_counts_without_certificate_files() 
     ensure!(alice.run(&["logout"]).await?.starts_with("logged out of the context "), "logout");
     assert_eq!(alice.try_run(&["whoami"]).await?.code, Some(3));
     assert_eq!(alice.try_run(&["logout"]).await?.code, Some(3));
-    only_its_own_certificates(&cluster).await
+    only_its_own_certificates(&cluster).await?;
+    objects_of_the_server_are_removed_with_its_release(&cluster).await
+}
+
+/// Uninstalls the release, and removes what the server has made as the chart's README says.
+async fn objects_of_the_server_are_removed_with_its_release(cluster: &TestCluster) -> Result<()> {
+    const KINDS: &str = "secrets,configmaps,leases";
+    let selector =
+        format!("app.kubernetes.io/managed-by=replica-count-manager,app.kubernetes.io/instance={}", release::NAME);
+    let in_namespace = ["--namespace", release::NAME];
+    let all = async || run(cluster.kubectl().args(["get", KINDS, "--output=name"]).args(in_namespace)).await;
+    let uninstall = ["uninstall", release::NAME, "--wait", "--cascade=foreground", "--timeout=2m"];
+    run(cluster.helm().args(uninstall).args(in_namespace)).await?;
+    let left = all().await?;
+    for object in
+        ["secret/replica-count-manager-ca", "secret/replica-count-manager-check", "configmap/replica-count-manager-ca"]
+    {
+        ensure!(left.contains(object), "{object} is not in {left}");
+    }
+    ensure!(left.contains("lease.coordination.k8s.io/replica-count-manager"), "{left}");
+    run(cluster.kubectl().args(["delete", KINDS, "--selector", &selector]).args(in_namespace)).await?;
+    assert_eq!(all().await?.trim(), "configmap/kube-root-ca.crt");
+    Ok(())
 }

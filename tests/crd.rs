@@ -103,6 +103,6 @@ async fn kubectl_get_shows_the_counts() -> Result<()> {
     let table = shop.kubectl(&["get", "rcount"]).await?;
     let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     assert_eq!(lines.next().unwrap_or_default()[..4], ["NAME", "DESIRED", "CURRENT", "READY"]);
-    assert_eq!(lines.next().unwrap_or_default()[..5], ["deployment.web", "3", "3", "3", "0"]);
+    assert_eq!(lines.next().unwrap_or_default()[..5], ["deployment.web", "3", "3", "3/3", "0"]);
     Ok(())
 }

@@ -17,8 +17,12 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use support::{
-    Namespace, PATIENCE, Server, TestCluster, http,
+    CERTIFICATE_FILES, Namespace, PATIENCE, Server, TestCluster, http,
     manifests::names,
+    metric,
+    namespace::ExpectedEvent,
+    release::NAME,
+    server_flags,
     two_replicas::{client_of, create_managed, is_leader, leader_and_standby, start, target},
 };
 
@@ -223,4 +227,32 @@ async fn no_replica_leads_without_an_api_server_and_one_leads_after_its_return()
     let (next, other) = leader_and_standby(&cluster).await?;
     ensure!(next.process.pid()? != other.process.pid()?);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_server_of_another_release_that_leads_too_is_reported_until_it_is_gone() -> Result<()> {
+    let cluster = TestCluster::start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "second").await?;
+    let namespace = format!("--pod-namespace={}", shop.name);
+    let flags = server_flags(&shop, cluster.certificates(), CERTIFICATE_FILES);
+    // The first flag is the only namespace.
+    let certificates = flags.iter().skip(1).map(String::as_str);
+    let other = cluster.standalone(certificates.chain(["--lease=second", "--pod-name=second", &namespace]))?;
+    let reported = async |metrics: Result<(u16, String)>, others: u64| -> Result<()> {
+        let reported = metric(&metrics?.1, "other_servers")?;
+        ensure!(reported == others, "{reported} others are reported");
+        Ok(())
+    };
+    wait::until("the reports", 2 * PATIENCE, async || {
+        reported(cluster.http("/metrics").await, 1).await?;
+        reported(http(&other.http, "/metrics").await, 1).await
+    })
+    .await?;
+    let log = other.log()?;
+    let own = format!("that of the Lease {NAME} in the namespace {NAME} manages all namespaces");
+    ensure!(log.contains("another server manages the same targets") && log.contains(&own), "{log}");
+    let note = format!("Lease second in the namespace {}", shop.name);
+    ExpectedEvent { namespace: NAME, kind: "Pod", reason: "OtherServer", note: &note }.wait(&cluster).await?;
+    drop(other);
+    wait::until("no report", 2 * PATIENCE, async || reported(cluster.http("/metrics").await, 0).await).await
 }

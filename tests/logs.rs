@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
+use contract::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use serde_json::{Value, json};
 
-use support::{CERTIFICATE_FILES, Namespace, PATIENCE, server_flags, shared_cluster};
+use support::{CERTIFICATE_FILES, Certificate, Namespace, PATIENCE, connect, server_flags, shared_cluster};
 
 /// Parses the lines of a log, and checks the fields that every line has.
 fn lines(log: &str) -> Result<Vec<Value>> {
@@ -66,11 +67,34 @@ async fn a_failed_start_is_logged_in_json() -> Result<()> {
 
 #[tokio::test]
 async fn an_invalid_log_level_is_reported_in_plain_text() -> Result<()> {
-    let server = shared_cluster().await?.standalone(["--log-format=json", "--log-level=kube=loud"])?;
-    wait::until("the failure", PATIENCE, async || {
-        let log = server.log()?;
-        ensure!(log.contains("failed to use LOG_LEVEL"), "{log}");
-        Ok(())
-    })
-    .await
+    for level in ["kube=loud", "verbose", "info,kube", ""] {
+        let flag = format!("--log-level={level}");
+        let server = shared_cluster().await?.standalone(["--log-format=json", &flag])?;
+        wait::until("the failure", PATIENCE, async || {
+            let log = server.log()?;
+            ensure!(log.contains("failed to use LOG_LEVEL"), "{log}");
+            ensure!(log.contains("use error, warn, info, debug or trace"), "{log}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn audit_lines_are_written_at_the_level_of_errors() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let shop = Namespace::shared("audited").await?;
+    shop.deployment("web", 1).await?;
+    let flags = server_flags(&shop, cluster.certificates(), CERTIFICATE_FILES);
+    let server = cluster.standalone(flags.iter().map(String::as_str).chain(["--log-level=error"]))?;
+    let mut client =
+        ReplicasServiceClient::new(connect(server.grpc.clone(), &Certificate::load(cluster.certificates())?)?);
+    let target = v1::Target { namespace: shop.name.clone(), name: "web".to_owned(), ..Default::default() };
+    let request = v1::SetReplicaCountRequest { target: Some(target), replicas: Some(3), ..Default::default() };
+    wait::until("a Set", PATIENCE, async || Ok(client.clone().set_replica_count(request.clone()).await?)).await?;
+    client.unset_replica_count(v1::UnsetReplicaCountRequest { target: request.target, ..Default::default() }).await?;
+    let log = server.log()?;
+    ensure!(log.contains("audit: set") && log.contains("audit: unset") && !log.contains("listening"), "{log}");
+    Ok(())
 }

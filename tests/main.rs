@@ -50,6 +50,7 @@ mod chart;
 mod chart_defaults;
 mod chart_install;
 mod chart_rights;
+mod chart_values;
 
 // Operation.
 mod alerts;

@@ -37,7 +37,8 @@ pub struct Args {
     #[arg(long, env, default_value = "", value_name = "NAME")]
     pub(crate) namespace: String,
 
-    /// Log level: error, warn, info, debug, trace
+    /// Log level: error, warn, info, debug or trace; or a filter, such as info,kube=debug. Audit lines have a level of their
+    /// own: warn,audit=off leaves them out
     #[arg(long, env, default_value = "info", value_name = "LEVEL")]
     pub log_level: String,
 

@@ -37,7 +37,7 @@ pub(crate) fn from_settings(
         return Ok((PemSource::Files(args.files.clone()), ClientRules { ca, not_before }, None));
     }
     let managed = args.managed.clone();
-    let managed = Arc::new(ManagedCertificates::new(client, managed, &args.pod.pod_namespace, not_before.clone())?);
+    let managed = Arc::new(ManagedCertificates::new(client, managed, &args.pod, not_before.clone())?);
     let signer = args.signer.sign_clients.then(|| Signer::new(client.clone(), managed.clone(), args.signer.clone()));
     let source = match args.certificates {
         Files => PemSource::ManagedClients(args.files.clone(), managed),

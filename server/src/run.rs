@@ -13,10 +13,19 @@ use crate::{
     args::Args,
     certificates, enforcement, grpc,
     index::{Index, silence},
-    leader::{Elector, Leadership},
+    leader::{
+        Elector, Leadership,
+        others::{MANAGES, OtherServers},
+    },
     parts::{Parts, Stages, supervise},
     pki::signer::Signer,
-    runtime::{admin, client, listen::listen, pod::PodEvents, readiness::Readiness, thread},
+    runtime::{
+        admin, client,
+        listen::listen,
+        pod::{PodArgs, PodEvents},
+        readiness::Readiness,
+        thread,
+    },
     telemetry::Metrics,
     tls::{self, Credentials, PemSource},
 };
@@ -125,6 +134,11 @@ impl Server {
         // On the thread of enforcement: if that thread is stuck, this replica turns unready.
         parts.enforce("readiness", async move { watching.watch(watch_client, report).await });
         parts.spawn("http", admin::serve(http, readiness, metrics.clone()));
+        if elector.is_some() && args.namespace.is_empty() {
+            let (client, leadership) = (client.clone(), leadership.clone());
+            let others = OtherServers::new(client, &args.lease, &args.pod, leadership, metrics.clone());
+            parts.spawn("search for other servers", others.run());
+        }
         let (ownership, max_replicas) = (args.ownership, args.max_replicas);
         let context =
             enforcement::Context { client: enforcing.client, ownership, max_replicas, metrics: metrics.clone() };
@@ -155,7 +169,8 @@ fn election(
         metrics.leader.set(1);
         return Ok((None, Leadership::sole()));
     }
-    let (elector, leadership) =
-        Elector::new(client.clone(), &args.lease, &args.pod, metrics.clone(), index.is_blind())?;
+    let object_labels = args.pod.object_labels.clone().with(MANAGES, &args.namespace);
+    let pod = PodArgs { object_labels, ..args.pod.clone() };
+    let (elector, leadership) = Elector::new(client.clone(), &args.lease, &pod, metrics.clone(), index.is_blind())?;
     Ok((Some(elector), leadership))
 }

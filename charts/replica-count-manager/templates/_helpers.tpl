@@ -17,8 +17,8 @@
 
 {{/* The labels for selectors. They never change. */}}
 {{- define "replica-count-manager.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "replica-count-manager.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "replica-count-manager.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: server
 {{- end }}
 
@@ -26,10 +26,33 @@ app.kubernetes.io/component: server
 {{- define "replica-count-manager.labels" -}}
 {{ include "replica-count-manager.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The name of the image. The registry that a parent chart gives to all its charts replaces that of the name. */}}
+{{- define "replica-count-manager.repository" -}}
+{{- $repository := .Values.image.repository }}
+{{- with .Values.global }}
+{{- with .imageRegistry }}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "") }}
+{{- end }}
+{{- end }}
+{{- $repository }}
+{{- end }}
+
+{{/* The Secrets with credentials for the registry: those that a parent chart gives to all its charts, as names or as
+[{name: …}], and the chart's own. */}}
+{{- define "replica-count-manager.imagePullSecrets" -}}
+{{- $secrets := list }}
+{{- range concat (dig "imagePullSecrets" list (default dict .Values.global) | default list) (default list .Values.imagePullSecrets) }}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
+{{- end }}
+{{- with uniq $secrets }}
+{{- toYaml . }}
 {{- end }}
 {{- end }}
 
@@ -37,7 +60,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "replica-count-manager.image" -}}
 {{- with .Values.image }}
 {{- $tag := empty .digest | ternary (default $.Chart.AppVersion .tag) .tag }}
-{{- .repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .digest }}@{{ . }}{{ end }}
+{{- include "replica-count-manager.repository" $ }}{{ with $tag }}:{{ . }}{{ end }}{{ with .digest }}@{{ . }}{{ end }}
 {{- end }}
 {{- end }}
 
@@ -117,6 +140,12 @@ for the server, and may name its administrators. */}}
 {{- if and .Values.certificates.clients.enabled (not .Values.namespace) (include "replica-count-manager.managesCa" .) }}true{{ end }}
 {{- end }}
 
+{{/* The labels of the objects that the server makes, as its setting. Their managed-by is not Helm, which does not know
+them. */}}
+{{- define "replica-count-manager.objectLabels" -}}
+app.kubernetes.io/name={{ include "replica-count-manager.name" . }},app.kubernetes.io/instance={{ .Release.Name }},app.kubernetes.io/managed-by=replica-count-manager
+{{- end }}
+
 {{/* The Secret with the mounted certificates. Fails with instructions if none is set. */}}
 {{- define "replica-count-manager.certificatesSecret" -}}
 {{- if eq (include "replica-count-manager.certificatesMode" .) "certManager" }}
@@ -144,4 +173,66 @@ Or leave certificates.mode empty. Then the server manages its certificates itsel
 {{- $data := dig "data" (dict) $secret }}
 {{- $found := and (hasKey $data "server.crt") (not (hasKey $data "tls.crt")) | ternary "server" "tls" }}
 {{- default $found .Values.certificates.keys }}
+{{- end }}
+
+{{/* The environment variables of the server that the chart sets. */}}
+{{- define "replica-count-manager.env" -}}
+- name: GRPC_ADDRESS
+  value: "[::]:8080"
+- name: HTTP_ADDRESS
+  value: "[::]:8081"
+- name: NAMESPACE
+  value: {{ .Values.namespace | quote }}
+- name: OWNERSHIP
+  value: {{ .Values.ownership | quote }}
+- name: LOG_LEVEL
+  value: {{ .Values.logLevel | quote }}
+- name: LOG_FORMAT
+  value: {{ .Values.logFormat | quote }}
+- name: LEASE
+  value: {{ include "replica-count-manager.leaseName" . | quote }}
+- name: OBJECT_LABELS
+  value: {{ include "replica-count-manager.objectLabels" . | quote }}
+{{- range $name, $field := dict "POD_NAME" "name" "POD_NAMESPACE" "namespace" "POD_UID" "uid" }}
+- name: {{ $name | quote }}
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.{{ $field }}
+{{- end }}
+{{- if eq (include "replica-count-manager.certificatesMode" .) "managed" }}
+- name: CERTIFICATES
+  value: managed
+- name: SERVER_NAMES
+  value: {{ include "replica-count-manager.serverNames" . | quote }}
+{{- else }}
+- name: CERT_FILE
+  value: /etc/replica-count-manager/tls/tls.crt
+- name: KEY_FILE
+  value: /etc/replica-count-manager/tls/tls.key
+- name: CA_CERT_FILE
+  value: /etc/replica-count-manager/tls/ca.crt
+{{- end }}
+{{- if include "replica-count-manager.managesCa" . }}
+- name: CLIENT_CA
+  value: managed
+- name: CA_SECRET
+  value: {{ include "replica-count-manager.managedCaName" . | quote }}
+- name: CHECK_SECRET
+  value: {{ include "replica-count-manager.checkName" . | quote }}
+{{- else }}
+- name: RESERVED_NAMES
+  value: {{ include "replica-count-manager.reservedNames" . | quote }}
+{{- end }}
+{{- if include "replica-count-manager.signsClients" . }}
+- name: SIGN_CLIENTS
+  value: "true"
+- name: APPROVE_CLIENTS
+  value: {{ .Values.certificates.clients.autoApprove | quote }}
+- name: CLIENT_HOURS
+  value: {{ .Values.certificates.clients.maxHours | int64 | quote }}
+{{- end }}
+- name: CLIENTS_NOT_BEFORE_FILE
+  value: /etc/replica-count-manager/clients/notBefore
+- name: MAX_REPLICAS
+  value: {{ .Values.maxReplicas | int64 | quote }}
 {{- end }}

@@ -7,7 +7,7 @@ use super::{assessment::Assessment, memory::Memory, observation::Observation};
 use crate::{
     index::KindState,
     resources::{
-        ReplicaCountStatus,
+        ReplicaCountStatus, TargetState,
         conditions::{CONTESTED, READY, TARGET_FOUND, reasons, statuses},
     },
 };
@@ -25,12 +25,23 @@ pub fn status(
         desired: memory.desired,
         observed: target.and_then(|target| target.replicas),
         ready: target.and_then(|target| target.ready),
+        ready_of_desired: memory.desired.map(|desired| ready_of(target.map(|target| &**target), desired)),
         appliers: memory.appliers.names().map(str::to_owned).collect(),
         conditions: conditions(observation, memory, assessment, now).into(),
         ..ReplicaCountStatus::default()
     };
     memory.history.write_to(&mut status);
     status
+}
+
+/// The ready replicas and the desired count, as `kubectl get deployments` shows them. `-` if the kind does not report how
+/// many are ready.
+fn ready_of(target: Option<&TargetState>, desired: i32) -> String {
+    match target.map(|target| target.ready) {
+        Some(Some(ready)) => format!("{ready}/{desired}"),
+        Some(None) => format!("-/{desired}"),
+        None => format!("0/{desired}"),
+    }
 }
 
 /// A condition's status, its reason for programs, and its message for people.
@@ -169,6 +180,24 @@ mod tests {
             assert_eq!((&*ready.status, &*ready.reason, &*ready.message), row.expected, "{}", row.name);
             assert_eq!((&*found.status, &*found.reason), ("True", "Found"), "{}", row.name);
             assert_eq!((&*contested.status, &*contested.reason), ("False", "Uncontested"), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn ready_replicas_are_shown_with_the_desired_count() {
+        for (name, seen, expected) in [
+            ("all are ready", Some(target(5, 3).ready(Some(3))), "3/3"),
+            ("some are ready", Some(target(5, 3).ready(Some(2))), "2/3"),
+            ("more than desired", Some(target(5, 7).ready(Some(7))), "7/3"),
+            ("the kind does not say", Some(target(5, 3).ready(None)), "-/3"),
+            ("no target", None, "0/3"),
+        ] {
+            let mut managed = Managed::at(3);
+            match seen {
+                Some(seen) => drop(managed.see(0, seen)),
+                None => drop(managed.decide(0)),
+            }
+            assert_eq!(managed.status(0).ready_of_desired.as_deref(), Some(expected), "{name}");
         }
     }
 

@@ -67,6 +67,7 @@ impl Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resources::TargetKind;
 
     fn denial(user: &str, action: Action, single_namespace: bool) -> String {
         Denial { user: user.into(), action, single_namespace }.to_string()
@@ -87,5 +88,10 @@ mod tests {
              --clusterrole=replica-count-manager-viewer --user='o'\\''neil'"
         ));
         assert!(denial("", set(), false).contains("names no user"));
+        let controllers = TargetKind::built_in().find(|kind| kind.group_kind.api_group().is_empty()).unwrap();
+        assert!(
+            denial("alice", Action::list_targets(&controllers, "shop"), false)
+                .starts_with("user \"alice\" cannot list replicationcontrollers in namespace \"shop\"; to allow it: ")
+        );
     }
 }

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     index::TargetSnapshot,
     resources::{Override, ReplicaCountSpec, ReplicaCountState, ScaleTargetRef, TargetKind, TargetState},
+    telemetry::AUDIT,
     tls::Identity,
 };
 
@@ -83,7 +84,7 @@ fn audit(caller: &Identity, request: &SetRequest, stored: &Result<StoredSet, Err
         Ok(stored) => (stored.old_desired, stored.count.spec.desired(Timestamp::now())),
         Err(_) => (None, None),
     };
-    info!(user = caller.user, target = %request.key, from, to, wanted = ?request.count, reason = request.reason,
+    info!(target: AUDIT, user = caller.user, target = %request.key, from, to, wanted = ?request.count, reason = request.reason,
         dry_run = request.dry_run, outcome = outcome(stored), "audit: set");
 }
 

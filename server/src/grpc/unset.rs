@@ -23,6 +23,7 @@ use crate::{
     enforcement::writes::scale,
     index::TargetSnapshot,
     resources::{ReplicaCountState, TargetKey, Uid},
+    telemetry::AUDIT,
     tls::Identity,
 };
 
@@ -57,7 +58,7 @@ fn audit(caller: &Identity, request: &UnsetRequest, done: &Result<CheckedUnset, 
         Ok(done) => (done.count.spec.desired(Timestamp::now()), done.restored),
         Err(_) => (None, None),
     };
-    info!(user = caller.user, target = %request.key, from, to, dry_run = request.dry_run, outcome = outcome(done),
+    info!(target: AUDIT, user = caller.user, target = %request.key, from, to, dry_run = request.dry_run, outcome = outcome(done),
         "audit: unset");
 }
 

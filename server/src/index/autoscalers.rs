@@ -73,16 +73,16 @@ pub(super) fn is_spelling_of(written: &GroupKind, kind: &GroupKind) -> bool {
     written.group == kind.group && (written.kind == kind.kind || written.kind.bytes().eq(lower_case()))
 }
 
+/// The name of an autoscaler, and the kind that it scales, as it is written.
+type WrittenKind = (Arc<str>, GroupKind);
+
 /// All autoscalers, with their targets. The kinds of the targets are as they are written.
 #[derive(Default)]
 pub(super) struct Autoscalers {
     targets: BTreeMap<AutoscalerKey, TargetKey>,
-    /// The autoscalers of each target, by the namespace and the name of the target.
-    names: BTreeMap<(Arc<str>, Arc<str>), BTreeSet<NamedAutoscaler>>,
+    /// The names of the autoscalers of each target, by the namespace and the name of the target.
+    names: BTreeMap<(Arc<str>, Arc<str>), BTreeSet<WrittenKind>>,
 }
-
-/// The name of an autoscaler, and the kind of its target as it is written.
-type NamedAutoscaler = (Arc<str>, GroupKind);
 
 impl Autoscalers {
     /// The name of a target's autoscaler, the first in alphabetical order if there are several.

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     resources::api_errors,
-    runtime::{client::post_params, pod::PodArgs},
+    runtime::{client::post_params, object_labels::ObjectLabels, pod::PodArgs},
     telemetry::{self, Metrics},
 };
 
@@ -46,6 +46,7 @@ pub(crate) struct Elector {
     leases: Api<Lease>,
     name: String,
     identity: String,
+    labels: ObjectLabels,
     observed: ObservedLease,
     holding: watch::Sender<Option<Holding>>,
     terms: u64,
@@ -88,6 +89,7 @@ impl Elector {
             leases: Api::namespaced(client, namespace),
             name: args.lease.clone(),
             identity: format!("{}_{:016x}", pod.name(), fastrand::u64(..)),
+            labels: pod.object_labels.clone(),
             observed: ObservedLease::default(),
             holding: sender,
             terms: 0,
@@ -228,7 +230,8 @@ impl Elector {
 
     /// Writes the Lease as ours, unless another write came since it was observed.
     async fn put(&mut self) -> Attempt {
-        let lease = lease::held(self.observed.lease(), &self.name, &self.identity, Timestamp::now());
+        let mut lease = lease::held(self.observed.lease(), &self.name, &self.identity, Timestamp::now());
+        self.labels.add_to(&mut lease.metadata);
         let is_new = self.observed.lease().is_none();
         // The term counts from here, because the API server stores the Lease after this moment.
         let sent = Instant::now();

@@ -13,6 +13,7 @@ mod calls;
 mod elector;
 mod leadership;
 mod lease;
+pub(crate) mod others;
 #[cfg(test)]
 mod tests;
 

@@ -18,14 +18,18 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, core::ObjectMeta};
 use parking_lot::Mutex;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     authority::{Authority, DAY, Issued, period},
     ca_secret::{AUTHORITIES, CA_LIFETIME, CERTIFICATE, CROSS, CaSecret, KEY, data_of, secret, text_of},
     not_before::NotBefore,
 };
-use crate::{resources::api_errors, runtime::client::post_params};
+use crate::{
+    resources::api_errors,
+    runtime::{client::post_params, object_labels::ObjectLabels, pod::PodArgs},
+    telemetry,
+};
 
 /// How long the certificates of servers last: a stolen one is soon worthless.
 const LIFETIME: Duration = DAY;
@@ -69,22 +73,25 @@ pub(crate) struct ManagedCertificates {
     args: ManagedArgs,
     secrets: Api<Secret>,
     config_maps: Api<ConfigMap>,
+    labels: ObjectLabels,
     not_before: Arc<NotBefore>,
     /// The CA that was read last. If somebody deletes its Secret, it is created again from this.
     latest: Mutex<Option<Arc<CaSecret>>>,
 }
 
 impl ManagedCertificates {
-    /// Keeps the certificates in a namespace. Those of clients do not begin before the time in `not_before`.
+    /// Keeps the certificates in the namespace of the pod. Those of clients do not begin before the time in `not_before`.
     ///
     /// # Errors
     ///
     /// When the namespace is not given.
-    pub(crate) fn new(client: &Client, args: ManagedArgs, namespace: &str, not_before: Arc<NotBefore>) -> Result<Self> {
+    pub(crate) fn new(client: &Client, args: ManagedArgs, pod: &PodArgs, not_before: Arc<NotBefore>) -> Result<Self> {
+        let namespace = &pod.pod_namespace;
         ensure!(!namespace.is_empty(), "POD_NAMESPACE must name the namespace of the managed certificates");
         let secrets = Api::namespaced(client.clone(), namespace);
         let config_maps = Api::namespaced(client.clone(), namespace);
-        Ok(Self { args, secrets, config_maps, not_before, latest: Mutex::default() })
+        let labels = pod.object_labels.clone();
+        Ok(Self { args, secrets, config_maps, labels, not_before, latest: Mutex::default() })
     }
 
     /// The certificate to use from now on: the current one, unless it is about to end or the CA has changed.
@@ -156,21 +163,39 @@ impl ManagedCertificates {
         let ca = CaSecret::parse(secret)
             .with_context(|| format!("the Secret {name} holds no usable CA; delete it to have one made"))?;
         let ca = match ca.next(SystemTime::now())? {
-            None => ca,
-            Some(next) => match self.secrets.replace(name, &post_params(), &next).await {
-                Ok(secret) => {
-                    info!(secret = name, "the CA was renewed");
-                    CaSecret::parse(secret)?
+            None => self.label(ca).await,
+            Some(mut next) => {
+                self.labels.add_to(&mut next.metadata);
+                match self.secrets.replace(name, &post_params(), &next).await {
+                    Ok(secret) => {
+                        info!(secret = name, "the CA was renewed");
+                        CaSecret::parse(secret)?
+                    }
+                    // Another replica was faster. The next read gets what it wrote.
+                    Err(kube::Error::Api(status)) if status.is_conflict() => ca,
+                    Err(error) => return Err(error).with_context(|| format!("failed to write the Secret {name}")),
                 }
-                // Another replica was faster. The next read gets what it wrote.
-                Err(kube::Error::Api(status)) if status.is_conflict() => ca,
-                Err(error) => return Err(error).with_context(|| format!("failed to write the Secret {name}")),
-            },
+            }
         };
         let authority = ca.authority.with_clients_not_before(self.not_before.latest());
         let ca = Arc::new(CaSecret { authority, ..ca });
         *self.latest.lock() = Some(ca.clone());
         Ok(ca)
+    }
+
+    /// Labels the Secret of a CA, as one that an earlier version has made. The CA is good without labels, too.
+    async fn label(&self, ca: CaSecret) -> CaSecret {
+        let mut secret = ca.secret.clone();
+        if !self.labels.add_to(&mut secret.metadata) {
+            return ca;
+        }
+        match self.secrets.replace(&self.args.ca_secret, &post_params(), &secret).await {
+            Ok(secret) => CaSecret { secret, ..ca },
+            Err(error) => {
+                debug!(secret = self.args.ca_secret, error = telemetry::chain(&error), "the Secret was not labelled");
+                ca
+            }
+        }
     }
 
     /// Creates the Secret of a new CA. If somebody has deleted the Secret, it creates it again from the CA that was
@@ -182,7 +207,9 @@ impl ManagedCertificates {
             Some(ca) => ca.secret.data.clone().unwrap_or_default(),
             None => data_of(&Authority::new(CA_LIFETIME)?, None)?,
         };
-        match self.secrets.create(&post_params(), &secret(name, data)).await {
+        let mut secret = secret(name, data);
+        self.labels.add_to(&mut secret.metadata);
+        match self.secrets.create(&post_params(), &secret).await {
             Ok(secret) => {
                 warn!(secret = name, again = known.is_some(), "the Secret of the CA was missing and was created");
                 Ok(secret)
@@ -201,17 +228,19 @@ impl ManagedCertificates {
         let found = self.config_maps.get_opt(name).await?;
         let authorities = (AUTHORITIES.to_owned(), authorities.to_owned());
         let cross = cross.map(|cross| (CROSS.to_owned(), cross));
-        let data: BTreeMap<_, _> = [authorities].into_iter().chain(cross).collect();
-        let written = match found {
-            Some(map) if map.data.as_ref() == Some(&data) => return Ok(()),
-            Some(map) => self.config_maps.replace(name, &post_params(), &ConfigMap { data: Some(data), ..map }).await,
-            None => {
-                let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
-                let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
-                self.config_maps.create(&post_params(), &map).await
-            }
-        };
-        accept_lost_race(written)
+        let data = Some([authorities].into_iter().chain(cross).collect::<BTreeMap<_, _>>());
+        let is_new = found.is_none();
+        let new = || ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
+        let mut map = found.unwrap_or_else(|| ConfigMap { metadata: new(), ..ConfigMap::default() });
+        let is_labelled = !self.labels.add_to(&mut map.metadata);
+        if map.data == data && is_labelled {
+            return Ok(());
+        }
+        let map = ConfigMap { data, ..map };
+        accept_lost_race(match is_new {
+            true => self.config_maps.create(&post_params(), &map).await,
+            false => self.config_maps.replace(name, &post_params(), &map).await,
+        })
     }
 
     /// Renews the client certificate of the chart's test, if that is due.
@@ -222,21 +251,21 @@ impl ManagedCertificates {
         let lasts = text(CERTIFICATE).and_then(|text| period(&text).ok()).is_some_and(|(begin, end)| {
             end > SystemTime::now() + RENEW_BEFORE && self.not_before.latest().is_none_or(|earliest| begin >= earliest)
         });
-        if lasts && text(AUTHORITIES).as_deref() == Some(authorities) {
+        let is_new = found.is_none();
+        let has_authorities = text(AUTHORITIES).as_deref() == Some(authorities);
+        let mut metadata = found.map_or_else(|| secret(name, BTreeMap::new()).metadata, |before| before.metadata);
+        let is_labelled = !self.labels.add_to(&mut metadata);
+        if lasts && has_authorities && is_labelled {
             return Ok(());
         }
         let Issued { certificate, key } = ca.authority.issue_client(CHECK_USER, &[], LIFETIME)?;
         let data = [(CERTIFICATE, certificate), (KEY, key), (AUTHORITIES, authorities.to_owned())];
         let data = data.map(|(name, text)| (name.to_owned(), ByteString(text.into_bytes()))).into();
-        let written = match found {
-            Some(before) => {
-                self.secrets
-                    .replace(name, &post_params(), &Secret { metadata: before.metadata, ..secret(name, data) })
-                    .await
-            }
-            None => self.secrets.create(&post_params(), &secret(name, data)).await,
-        };
-        accept_lost_race(written)
+        let secret = Secret { metadata, ..secret(name, data) };
+        accept_lost_race(match is_new {
+            true => self.secrets.create(&post_params(), &secret).await,
+            false => self.secrets.replace(name, &post_params(), &secret).await,
+        })
     }
 }
 

@@ -183,7 +183,7 @@ impl Signer {
         };
         let subresource = if step == Step::Approve { "approval" } else { "status" };
         writes::patch(&self.requests, subresource, name, patch).await.context("failed to write the request")?;
-        info!(request = name, user, step = step.name(), "audit: certificate request");
+        info!(target: telemetry::AUDIT, request = name, user, step = step.name(), "audit: certificate request");
         Ok(step)
     }
 

@@ -25,7 +25,7 @@ use super::key::{InvalidTarget, TargetKey};
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.observed"),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desired"),
     printcolumn(name = "Current", type_ = "integer", json_path = ".status.observed"),
-    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.ready"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.readyOfDesired"),
     printcolumn(name = "Drifts", type_ = "integer", json_path = ".status.drifts"),
     printcolumn(name = "Last drift by", type_ = "string", json_path = ".status.lastDrift.manager"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
@@ -124,6 +124,11 @@ pub struct ReplicaCountStatus {
     /// The number of the target's ready replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<i32>,
+
+    /// The number of ready replicas and the desired count, as `3/3`. `kubectl get` shows it as it shows Deployments, and
+    /// terminal tools read the count to scale from there. The first number is `-` if the target's kind does not report it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_of_desired: Option<String>,
 
     /// The number of drifts that the server has seen since this ReplicaCount was created. A drift is a write by another
     /// program that makes the observed count differ from the desired count.
@@ -261,7 +266,44 @@ impl ReplicaCount {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::resources::fixtures::ReplicaCountBuilder;
+    use crate::resources::{ScaleTargetRef, TargetKind, fixtures::ReplicaCountBuilder};
+
+    #[test]
+    fn a_target_has_the_group_of_its_api_version() {
+        for (api_version, kind, expected) in [
+            ("apps/v1", "Deployment", Some("deployment.web")),
+            ("argoproj.io/v1alpha1", "Rollout", Some("rollout.argoproj.io.web")),
+            ("v1", "ReplicationController", Some("replicationcontroller.core.web")),
+            ("core/v1", "ReplicationController", None),
+            ("/v1", "ReplicationController", None),
+            ("", "ReplicationController", None),
+            ("replica-count-manager.io/v1", "ReplicaCount", None),
+        ] {
+            let name = "web".to_owned();
+            let target = ScaleTargetRef { api_version: api_version.to_owned(), kind: kind.to_owned(), name };
+            let key = target.key("shop").ok();
+            assert_eq!(key.map(|key| key.replica_count_name()).as_deref(), expected, "{api_version} {kind}");
+        }
+    }
+
+    #[test]
+    fn built_in_kinds_have_the_names_of_kubernetes() {
+        let names: Vec<_> = TargetKind::built_in()
+            .map(|kind| (kind.group_kind.to_string(), kind.resource()))
+            .map(|(name, resource)| {
+                format!("{name}: {:?} {} {}", resource.group, resource.api_version, resource.plural)
+            })
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "Deployment.apps: \"apps\" apps/v1 deployments",
+                "StatefulSet.apps: \"apps\" apps/v1 statefulsets",
+                "ReplicaSet.apps: \"apps\" apps/v1 replicasets",
+                "ReplicationController.core: \"\" v1 replicationcontrollers",
+            ]
+        );
+    }
 
     fn override_until(until: &str, then_unset: bool) -> Value {
         json!({"override": {"replicas": 10, "until": until, "thenUnset": then_unset}})

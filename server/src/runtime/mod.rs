@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub mod client;
 pub(crate) mod limiter;
 pub(crate) mod listen;
+pub(crate) mod object_labels;
 pub(crate) mod places;
 pub mod pod;
 pub(crate) mod readiness;

@@ -11,6 +11,7 @@ use kube::{
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::object_labels::ObjectLabels;
 use crate::{resources::FIELD_MANAGER, telemetry};
 
 /// The longest time that writing an Event may take. Its caller waits, so it must be short.
@@ -33,6 +34,10 @@ pub struct PodArgs {
     /// UID of this pod, by which `kubectl describe` finds its Events
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "UID")]
     pub(crate) pod_uid: String,
+
+    /// Labels of the objects that the server makes for itself: the Lease, and those of the managed certificates
+    #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME=VALUE,…")]
+    pub(crate) object_labels: ObjectLabels,
 }
 
 impl PodArgs {

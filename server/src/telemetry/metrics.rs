@@ -40,6 +40,8 @@ pub struct Metrics {
     pub(crate) leader: Gauge,
     /// Calls about the Lease that failed.
     pub(crate) lease_failures: Counter,
+    /// Servers of other releases that lead and manage the same targets.
+    pub(crate) other_servers: Gauge,
     /// 1 if the account's admission policy is known not to be in force.
     pub(crate) fence_missing: Gauge,
     /// Connections refused because there were too many, of one user or of all.
@@ -76,13 +78,6 @@ impl Default for Metrics {
         ours.register("drifts", "Drifts, by the kind of program that caused them", drifts.clone());
         let queue = Queue::default();
         ours.register_collector(Box::new(queue.clone()));
-        // From a millisecond to five seconds, the longest pause between attempts.
-        let correction_seconds = Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0]);
-        ours.register(
-            "correction_seconds",
-            "Time from the arrival of a drift's event to the stored correction",
-            correction_seconds.clone(),
-        );
         Self {
             managed: add(ours, "managed_targets", "Targets that are managed, on the replica that corrects"),
             contested: add(ours, "contested_targets", "Managed targets whose condition Contested is True"),
@@ -93,9 +88,14 @@ impl Default for Metrics {
             failing: add(ours, "failing_targets", "Managed targets whose last correction was refused or got no answer"),
             status_failures: add(ours, "status_failures", "Status writes that failed"),
             ownership_failures: add(ours, "ownership_failures", "Returns of ownership that failed"),
-            correction_seconds,
+            correction_seconds: add_correction_seconds(ours),
             leader: add(ours, "leader", "Whether this replica corrects and writes statuses"),
             lease_failures: add(ours, "lease_failures", "Calls about the Lease of the leader that failed"),
+            other_servers: add(
+                ours,
+                "other_servers",
+                "Servers of other releases that lead and manage the same targets, on the replica that corrects",
+            ),
             fence_missing: add(
                 ours,
                 "fence_missing",
@@ -125,6 +125,14 @@ impl Default for Metrics {
             registry,
         }
     }
+}
+
+fn add_correction_seconds(registry: &mut Registry) -> Histogram {
+    // From a millisecond to five seconds, the longest pause between attempts.
+    let metric = Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0]);
+    let help = "Time from the arrival of a drift's event to the stored correction";
+    registry.register("correction_seconds", help, metric.clone());
+    metric
 }
 
 /// Registers a metric that starts at 0.

@@ -14,11 +14,11 @@ mod queue;
 mod requests;
 mod watches;
 
-pub(crate) use self::log::chain;
+pub(crate) use self::log::{AUDIT, chain};
 pub use self::{
     actor::Actor,
     calls::{Calls, MethodKind},
-    log::{LogFormat, init_log},
+    log::{InvalidFilter, LogFormat, init_log},
     metrics::Metrics,
     queue::Queue,
     requests::Requests,

@@ -6,13 +6,17 @@ use serde_json::Value;
 
 use crate::{release, test_cluster::shared_cluster};
 
-/// Renders the chart as the release `other` in the server's namespace, with values in JSON.
+/// Renders the chart as the release `other` in the server's namespace, with values in JSON. Unless they say where the
+/// certificates come from, these are in an existing Secret.
 pub async fn render(values: &Value) -> Result<String> {
     let cluster = shared_cluster().await?;
+    let mut values = values.clone();
+    if values.pointer("/certificates/mode").is_none() {
+        values["certificates"]["existingSecret"] = "x".into();
+    }
     let mut helm = cluster.helm();
     helm.args(["template", "other", release::CHART, "--namespace", release::NAME]);
-    helm.args(["--set", "certificates.existingSecret=x", "--set-json", &values.to_string()]);
-    run(&mut helm).await
+    run(helm.args(["--set-json", &values.to_string()])).await
 }
 
 /// Renders the chart with values in JSON, and parses its objects.

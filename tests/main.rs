@@ -7,6 +7,7 @@
 //! chart, operation, failures, fuzzing.
 
 // Enforcement: drifts are corrected, whichever tool causes them.
+mod admission_changes;
 mod autoscalers;
 mod custom_resources;
 mod enforcement;
@@ -14,6 +15,7 @@ mod helm;
 mod kubectl_apply;
 mod managed_by_tools;
 mod ownership_rights;
+mod rollouts;
 
 // The gRPC services.
 mod authorization;

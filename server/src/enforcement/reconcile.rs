@@ -8,8 +8,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::{
     appliers::Appliers,
     assessment::{Assessment, LastCorrection, assess, effective_count},
+    changed_count::is_worth_a_try,
     contention::{Contention, contested},
     decision::{Correction, Decision, GiveBack, PendingEvents},
+    failure::{Cause, Failure},
     memory::{Memory, Started},
     observation::{Now, Observation},
 };
@@ -49,6 +51,7 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     // 3. Who applies the count, and is the state a drift or the end of one?
     if let Some(target) = &observation.target {
         let left_out = observe_appliers(target, memory, &mut decision);
+        decision.awaits_answer = is_unclear_until_answer(target, memory);
         let drift = |desired| drift(observation, target, memory, desired, left_out.as_ref());
         decision.drift = desired.and_then(drift);
         if decision.drift.is_none() && desired.is_some() && effective_count(target, memory.last_correction) == desired {
@@ -66,6 +69,8 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     let contention = decision.contention.as_ref().unwrap_or(&memory.contention);
     decision.contested = contested(observation.autoscaler.as_deref(), contention, now.wall);
     decision.requeue_after = earliest(override_ends_in(observation, now.wall), contention.ends_in(now.wall));
+
+    decision.is_scaling_down = is_scaling_down(observation, memory, assessment, desired);
 
     // 5. Which write puts the desired state in place, and when?
     let pause = correction_pause(observation, memory, contention, now);
@@ -125,9 +130,10 @@ fn drift(
 ) -> Option<Drift> {
     let (from, to) = (memory.observed?, target.replicas?);
     let last = target.owners.last();
-    let is_ours =
-        is_own_write(target, memory) || last.is_some_and(Writer::is_ours) && is_own_late_write(observation, memory, to);
-    if is_ours || to == from || to == desired {
+    let is_ours = is_own_write(target, memory)
+        || last.is_some_and(Writer::is_ours)
+            && (is_changed_write(memory, to) || is_own_late_write(observation, memory, to));
+    if is_ours || to == from || to == desired || is_unclear_until_answer(target, memory) {
         return None;
     }
     let actor = last.or(left_out);
@@ -148,6 +154,22 @@ fn is_own_write(target: &TargetState, memory: &Memory) -> bool {
     let is_last = |last: LastCorrection| last.version == target.resource_version;
     memory.last_correction.is_some_and(is_last)
         || target.replicas.is_some_and(|count| memory.correcting == Some(Started::Scale(count)))
+}
+
+/// Whether a write under our name may be one of ours of which admission changed the count: one that is under way or got
+/// no answer, or the count that was stored the last time.
+fn is_changed_write(memory: &Memory, count: i32) -> bool {
+    let is_unanswered = |failure: &Failure| matches!(failure.cause, Cause::ApiServer | Cause::NoAnswer);
+    matches!(memory.correcting, Some(Started::Scale(_)))
+        || memory.correction_failure.as_deref().is_some_and(is_unanswered)
+        || memory.changed_count.is_some_and(|changed| changed.stored == count)
+}
+
+/// Whether only the answer of the correction under way will show who wrote a state. Kubernetes records no owner for a 0
+/// written through `/scale`, and admission may have made our count a 0.
+fn is_unclear_until_answer(target: &TargetState, memory: &Memory) -> bool {
+    let is_another = matches!(memory.correcting, Some(Started::Scale(to)) if to != 0);
+    is_another && target.replicas == Some(0) && target.owners.last().is_none()
 }
 
 /// Whether a write under our name may be a late one of ours, or of the leader before. Anybody can write under our name,
@@ -174,9 +196,25 @@ fn ended_drift(memory: &Memory, now: Timestamp) -> Option<Drift> {
 ///
 /// Events of the target do not shorten a pause, or a program that writes it without end would make a storm.
 fn correction_pause(observation: &Observation, memory: &Memory, contention: &Contention, now: Now) -> Duration {
-    let failure = memory.correction_failure.as_ref().filter(|_| !memory.is_forgiven(observation));
+    let is_at_once = memory.is_forgiven(observation) || is_worth_a_try(observation, memory);
+    let failure = memory.correction_failure.as_ref().filter(|_| !is_at_once);
     let failure = failure.map(|failure| failure.pause(now.monotonic));
     failure.unwrap_or_default().max(contention.pause(now.wall))
+}
+
+/// Whether a smaller count is in place, while more replicas than desired are still ready.
+///
+/// A rolling update with surge has more ready replicas as well, but nothing lowers its count.
+fn is_scaling_down(
+    observation: &Observation,
+    memory: &Memory,
+    assessment: Assessment,
+    desired: Option<i32>,
+) -> bool {
+    let Some(target) = observation.target.as_ref().filter(|_| assessment == Assessment::InPlace) else { return false };
+    // A state of before our correction has the larger count still.
+    let is_lower = memory.observed > target.replicas || target.replicas > desired;
+    target.ready > desired && (is_lower || memory.is_scaling_down)
 }
 
 fn correction(observation: &Observation, assessment: Assessment) -> Option<Correction> {
@@ -205,7 +243,8 @@ fn give_back(observation: &Observation, memory: &Memory, decision: &Decision, no
 fn events(decision: &Decision, memory: &Memory, desired: Option<i32>) -> PendingEvents {
     let put_back = decision.ended_drift.as_ref().zip(desired).map(|(drift, to)| (drift.manager.clone(), to));
     let contested = decision.contested.clone().filter(|_| decision.contested != memory.contested);
-    PendingEvents { put_back, contested }
+    let changed_count = memory.changed_count.filter(|changed| !changed.is_announced);
+    PendingEvents { put_back, contested, changed_count }
 }
 
 /// The time until the override ends, or until the clock should be looked at again.

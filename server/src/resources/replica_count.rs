@@ -144,7 +144,7 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 
-    /// Ready: the target is at its desired count, and all of its replicas are ready. TargetFound: the target exists.
+    /// Ready: the target is at its desired count, and at least as many replicas are ready. TargetFound: the target exists.
     /// Contested: an autoscaler or another program keeps changing the count too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

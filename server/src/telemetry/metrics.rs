@@ -28,7 +28,9 @@ pub struct Metrics {
     pub(crate) corrections: Counter,
     /// Writes to targets that failed.
     pub(crate) correction_failures: Counter,
-    /// Managed targets whose last correction was refused or got no answer.
+    /// Writes to targets of which another count was stored.
+    pub(crate) corrections_changed: Counter,
+    /// Managed targets whose last correction was refused, was changed by admission, or got no answer.
     pub(crate) failing: Gauge,
     /// Status writes that failed.
     pub(crate) status_failures: Counter,
@@ -90,8 +92,21 @@ impl Default for Metrics {
             queue,
             corrections: add(ours, "corrections", "Counts written to targets"),
             correction_failures: add(ours, "correction_failures", "Writes to targets that failed"),
-            failing: add(ours, "failing_targets", "Managed targets whose last correction was refused or got no answer"),
-            status_failures: add(ours, "status_failures", "Status writes that failed"),
+            corrections_changed: add(
+                ours,
+                "corrections_changed",
+                "Writes to targets of which the API server stored another count, because admission changed it",
+            ),
+            failing: add(
+                ours,
+                "failing_targets",
+                "Managed targets whose last correction was refused, was changed by admission, or got no answer",
+            ),
+            status_failures: add(
+                ours,
+                "status_failures",
+                "Status writes that failed, or of which another status was stored",
+            ),
             ownership_failures: add(ours, "ownership_failures", "Returns of ownership that failed"),
             correction_seconds,
             leader: add(ours, "leader", "Whether this replica corrects and writes statuses"),

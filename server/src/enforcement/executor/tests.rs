@@ -70,7 +70,7 @@ async fn an_answer_for_a_deleted_replica_count_leaves_its_successor_alone() {
     let (key, (uid, _)) = executor.corrections.next().await.unwrap().unwrap();
     executor.observe(TargetSnapshot { count: None, ..event(10, 7) });
     executor.observe(of_another(event(10, 7)));
-    let status = StatusAnswer::Stored { status: Arc::default(), version: 9 };
+    let status = StatusAnswer::Stored { status: Arc::default(), version: 9, was_changed: false };
     executor.take_status((key.clone(), (uid.clone(), status)));
     executor.take_correction((key.clone(), (uid, CorrectionAnswer::Unset)));
     let memory = &executor.targets.get_mut(&key).unwrap().memory;

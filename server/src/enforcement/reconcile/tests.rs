@@ -1,5 +1,7 @@
+mod admission;
 mod contention;
 mod drifts;
+mod readiness;
 mod statuses;
 
 use std::{cell::Cell, sync::Arc, time::Duration};
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     enforcement::{
         assessment::Assessment,
-        decision::Correction,
+        decision::{Correction, Decision},
         failure::Cause,
         fixtures::{Managed, TargetFixture, at, replica_count, target},
         reconcile::earliest,

@@ -26,10 +26,12 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// What became of a correction.
 #[derive(Debug)]
 pub enum CorrectionAnswer {
-    /// The API server has stored the count.
+    /// The API server has stored a count. It is another one than was sent if admission changed it.
     Scaled {
-        /// The count, in replicas.
+        /// The count that was sent, in replicas.
         to: i32,
+        /// The count that was stored, in replicas.
+        stored: i32,
         /// The target's resource version with it.
         version: u64,
         /// Whether the write changed the target.
@@ -87,7 +89,9 @@ impl Corrector {
     ) -> Result<CorrectionAnswer, kube::Error> {
         let scale = scale::patch(&self.client, key, kind, to).await?;
         let version = resource_version(&scale.metadata);
-        Ok(CorrectionAnswer::Scaled { to, version, was_changed: version != seen })
+        // A Scale leaves a count of 0 out. An answer without a spec says nothing about what was stored.
+        let stored = scale.spec.map_or(to, |spec| spec.replicas.unwrap_or(0));
+        Ok(CorrectionAnswer::Scaled { to, stored, version, was_changed: version != seen })
     }
 
     async fn unset(&self, key: &TargetKey, count: &ReplicaCountState) -> Result<CorrectionAnswer, kube::Error> {

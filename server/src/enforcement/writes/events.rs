@@ -95,7 +95,11 @@ pub struct EventWrite {
 pub fn event_writes(events: PendingEvents, announced: &mut Announced, now: Now) -> Vec<EventWrite> {
     let put_back = events.put_back.map(|(actor, to)| put_back(&actor, to));
     let contested = events.contested.map(|one| (one.reason, CONTESTED.to_owned(), one.message));
-    let events = put_back.into_iter().chain(contested);
+    let changed = events.changed_count.map(|changed| {
+        let action = format!("SetTo{}", changed.sent);
+        (reasons::COUNT_CHANGED_BY_ADMISSION, action, changed.message())
+    });
+    let events = put_back.into_iter().chain(contested).chain(changed);
     let write = |(reason, action, note): (&'static str, String, String)| {
         let series = announced.add((reason, &action), now)?;
         Some(EventWrite { reason, action, note, series })

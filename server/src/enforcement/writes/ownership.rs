@@ -80,7 +80,7 @@ impl OwnershipPatcher {
     /// Makes the appliers the owners of a target's count.
     pub async fn give_back(&self, key: &TargetKey, give_back: &GiveBack) -> OwnershipAnswer {
         match timeout(TIMEOUT, self.patch(key, give_back)).await {
-            Ok(Ok(version)) => OwnershipAnswer::Given { version },
+            Ok(Ok(answer)) => answer,
             Ok(Err(kube::Error::Api(status))) if status.is_not_found() => OwnershipAnswer::Impossible,
             Ok(Err(kube::Error::Api(status))) if is_missing_right(&status) => {
                 self.record_denial(&key.kind, &status);
@@ -93,20 +93,25 @@ impl OwnershipPatcher {
         }
     }
 
-    async fn patch(&self, key: &TargetKey, give_back: &GiveBack) -> Result<u64, kube::Error> {
+    async fn patch(&self, key: &TargetKey, give_back: &GiveBack) -> Result<OwnershipAnswer, kube::Error> {
         let targets: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &key.namespace, &give_back.kind.resource());
         let metadata = targets.get_metadata(&key.name).await?.metadata;
         let version = resource_version(&metadata);
         let entries = metadata.managed_fields.unwrap_or_default();
         let Some(patch) = patch(&entries, &give_back.kind, &give_back.recipients) else {
-            return Ok(version);
+            return Ok(OwnershipAnswer::Given { version });
         };
         self.fence.check(&targets, key).await;
         let params = PatchParams::apply(FIELD_MANAGER);
         let patched = targets.patch_metadata(&key.name, &params, &api::Patch::<()>::Json(patch)).await?;
+        let stored = patched.metadata.managed_fields.as_deref().unwrap_or_default();
+        if self::patch(stored, &give_back.kind, &give_back.recipients).is_some() {
+            let error = "the API server stored other owners than were sent".to_owned();
+            return Ok(OwnershipAnswer::Failed { cause: Cause::Changed, error });
+        }
         debug!(target = %key, recipients = ?give_back.recipients, "ownership given back");
-        Ok(resource_version(&patched.metadata))
+        Ok(OwnershipAnswer::Given { version: resource_version(&patched.metadata) })
     }
 
     fn record_denial(&self, kind: &GroupKind, status: &Status) {

@@ -8,7 +8,7 @@ use super::{
     changed_count::ChangedCount,
     contention::{Contention, Contested},
 };
-use crate::resources::{Change, Drift, ReplicaCountState, TargetKind};
+use crate::resources::{Change, Drift, ReplicaCountState, TargetKind, Uid};
 
 /// Everything that follows from one state of a target. Its parts cannot disagree, as one function makes them.
 #[derive(Debug, Default)]
@@ -67,6 +67,8 @@ pub enum Correction {
 pub struct GiveBack {
     /// The target's kind.
     pub kind: Arc<TargetKind>,
+    /// The target's UID. Another object of the same name has other appliers.
+    pub uid: Uid,
     /// The managers.
     pub recipients: Vec<Recipient>,
     /// How long to wait, after failures.

@@ -33,8 +33,10 @@ pub struct Memory {
     /// The target's count in its latest state, in replicas. At first it is the count that was in place when the status
     /// was written.
     pub observed: Option<i32>,
-    /// The UID of the target in its latest state.
+    /// The UID of the target in its latest state, also of one that a leader before has seen.
     pub target_uid: Option<Uid>,
+    /// Whether this term has seen a state of the target.
+    pub has_seen_target: bool,
     /// The target's past.
     pub history: History,
     /// Contention for its count.
@@ -49,6 +51,8 @@ pub struct Memory {
     pub correcting: Option<Started>,
     /// Whether the API server has accepted the deletion of the `ReplicaCount`. The index shows it a moment later.
     pub is_unset: bool,
+    /// A resource version of the `ReplicaCount` that has another spec by now: its deletion waits for the newer state.
+    pub outdated_version: u64,
     /// The latest correction that the API server has stored.
     pub last_correction: Option<LastCorrection>,
     /// The latest correction, if admission changed its count.
@@ -111,7 +115,8 @@ impl Memory {
             generation: status.observed_generation,
             desired: status.desired,
             observed: status.observed,
-            target_uid: None,
+            target_uid: status.target_uid.as_deref().map(Uid::from),
+            has_seen_target: false,
             history: History::of(status),
             contention: Contention::of(status),
             contested: announced(status),
@@ -119,6 +124,7 @@ impl Memory {
             appliers: Appliers::of(status),
             correcting: None,
             is_unset: false,
+            outdated_version: 0,
             last_correction: None,
             changed_count: None,
             correction_failure: None,
@@ -152,6 +158,7 @@ impl Memory {
             self.correction_failure = None;
             self.changed_count = None;
             self.is_failing = false;
+            self.status_failure = None;
         }
         self.generation = count.generation;
         self.desired = count.spec.desired(observation.at);
@@ -163,6 +170,7 @@ impl Memory {
         }
         if let Some(target) = &observation.target {
             self.target_uid = Some(target.uid.clone());
+            self.has_seen_target = true;
             if let Some(appliers) = &decision.appliers {
                 self.appliers = appliers.clone();
             }
@@ -218,6 +226,7 @@ impl Memory {
                 }
             }
             CorrectionAnswer::Unset => self.is_unset = true,
+            CorrectionAnswer::Outdated { version } => self.outdated_version = *version,
             CorrectionAnswer::Failed { cause, error, retry_after } => {
                 let before = self.correction_failure.as_deref();
                 let mut failure = Failure::next(before, *cause, error, &CORRECTION_PAUSES, now.monotonic);

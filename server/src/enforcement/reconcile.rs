@@ -20,7 +20,7 @@ use crate::{
     resources::{Change, Drift, TargetState, Writer},
 };
 
-/// The name of an actor that left no trace.
+/// The name of an actor that left no trace, or has no name.
 const UNKNOWN: &str = "unknown";
 
 /// For how long after a change of the desired count a write of the one before may still arrive. The API server ends
@@ -74,7 +74,8 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
 
     // 5. Which write puts the desired state in place, and when?
     let pause = correction_pause(observation, memory, contention, now);
-    let is_deleted = assessment == Assessment::Unset && memory.is_unset;
+    let is_outdated = observation.count.resource_version <= memory.outdated_version;
+    let is_deleted = assessment == Assessment::Unset && (memory.is_unset || is_outdated);
     if assessment.needs_write() && memory.correcting.is_none() && !is_deleted {
         if pause.is_zero() {
             decision.correct = correction(observation, assessment);
@@ -138,7 +139,7 @@ fn drift(
     }
     let actor = last.or(left_out);
     Some(Drift {
-        manager: actor.map_or(UNKNOWN, |actor| &*actor.manager).to_owned(),
+        manager: actor.map(|actor| &*actor.manager).filter(|manager| !manager.is_empty()).unwrap_or(UNKNOWN).to_owned(),
         operation: actor.map(|actor| actor.operation.to_string()).unwrap_or_default(),
         subresource: actor.filter(|actor| actor.scale).map(|_| "scale".to_owned()).unwrap_or_default(),
         from,
@@ -176,7 +177,7 @@ fn is_unclear_until_answer(target: &TargetState, memory: &Memory) -> bool {
 /// but we write counts only that were desired a moment ago. In its first state of a term the target may have any count
 /// that the leader before wrote.
 fn is_own_late_write(observation: &Observation, memory: &Memory, count: i32) -> bool {
-    let is_first = memory.target_uid.is_none();
+    let is_first = !memory.has_seen_target;
     let since = observation.at.checked_sub(LATE_WRITE).unwrap_or(Timestamp::MIN);
     is_first || memory.desired == Some(count) || memory.history.was_desired_after(count, since)
 }
@@ -205,12 +206,7 @@ fn correction_pause(observation: &Observation, memory: &Memory, contention: &Con
 /// Whether a smaller count is in place, while more replicas than desired are still ready.
 ///
 /// A rolling update with surge has more ready replicas as well, but nothing lowers its count.
-fn is_scaling_down(
-    observation: &Observation,
-    memory: &Memory,
-    assessment: Assessment,
-    desired: Option<i32>,
-) -> bool {
+fn is_scaling_down(observation: &Observation, memory: &Memory, assessment: Assessment, desired: Option<i32>) -> bool {
     let Some(target) = observation.target.as_ref().filter(|_| assessment == Assessment::InPlace) else { return false };
     // A state of before our correction has the larger count still.
     let is_lower = memory.observed > target.replicas || target.replicas > desired;
@@ -236,8 +232,8 @@ fn give_back(observation: &Observation, memory: &Memory, decision: &Decision, no
     let is_due = decision.assessment == Assessment::InPlace
         && target.resource_version >= newest
         && appliers.are_missing_in(&target.owners);
-    let after = memory.ownership_pause(now);
-    is_due.then(|| GiveBack { kind: kind.clone(), recipients: appliers.recipients().to_vec(), after })
+    let (uid, after) = (target.uid.clone(), memory.ownership_pause(now));
+    is_due.then(|| GiveBack { kind: kind.clone(), uid, recipients: appliers.recipients().to_vec(), after })
 }
 
 fn events(decision: &Decision, memory: &Memory, desired: Option<i32>) -> PendingEvents {

@@ -7,7 +7,7 @@ use super::{assessment::Assessment, failure::Cause, memory::Memory, observation:
 use crate::{
     index::KindState,
     resources::{
-        ReplicaCountStatus,
+        ReplicaCountStatus, Uid,
         conditions::{CONTESTED, READY, TARGET_FOUND, reasons, statuses},
     },
 };
@@ -25,6 +25,7 @@ pub fn status(
         desired: memory.desired,
         observed: target.and_then(|target| target.replicas),
         ready: target.and_then(|target| target.ready),
+        target_uid: memory.target_uid.as_ref().map(Uid::to_string),
         appliers: memory.appliers.names().map(str::to_owned).collect(),
         conditions: conditions(observation, memory, assessment, now).into(),
         ..ReplicaCountStatus::default()
@@ -102,7 +103,8 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
                     no(reasons::REPLICAS_NOT_READY, &format!("{ready} of {desired} replicas are ready"))
                 }
                 (Some(ready), Some(desired)) if memory.is_scaling_down => {
-                    let message = format!("{ready} replicas are ready, more than the desired {desired}: some are ending");
+                    let message =
+                        format!("{ready} replicas are ready, more than the desired {desired}: some are ending");
                     (statuses::TRUE, reasons::SCALING_DOWN, message)
                 }
                 _ => yes,
@@ -159,7 +161,11 @@ mod tests {
                 target: target(5, 3).ready(Some(2)),
                 expected: ("False", "ReplicasNotReady", "2 of 3 replicas are ready"),
             },
-            Row { name: "a rolling update with surge", target: target(5, 3).ready(Some(4)), expected: ("True", "InPlace", "") },
+            Row {
+                name: "a rolling update with surge",
+                target: target(5, 3).ready(Some(4)),
+                expected: ("True", "InPlace", ""),
+            },
             Row { name: "the kind does not say", target: target(5, 3).ready(None), expected: ("True", "InPlace", "") },
             Row {
                 name: "another count",

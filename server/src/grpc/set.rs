@@ -133,7 +133,8 @@ fn changed(sent: &ReplicaCountSpec, stored: &ReplicaCountSpec, now: Timestamp) -
         ));
     }
     let text = |spec: &ReplicaCountSpec| serde_json::to_value(spec).ok();
-    let message = "an admission policy or a webhook changed the ReplicaCount: what is stored differs from what was sent";
+    let message =
+        "an admission policy or a webhook changed the ReplicaCount: what is stored differs from what was sent";
     (text(sent) != text(stored)).then(|| message.to_owned())
 }
 

@@ -131,6 +131,10 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_drift: Option<Drift>,
 
+    /// The UID of the target that the server saw last. Another object of the same name has a past of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_uid: Option<String>,
+
     /// The field managers that apply the target's count by server-side apply. The server gives the ownership of the
     /// count back to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -34,6 +34,8 @@ pub struct Metrics {
     pub(crate) failing: Gauge,
     /// Status writes that failed.
     pub(crate) status_failures: Counter,
+    /// Writes of a target's Events that failed.
+    pub(crate) event_failures: Counter,
     /// Patches of ownership that failed.
     pub(crate) ownership_failures: Counter,
     /// Seconds from the arrival of a drift's event to the stored correction.
@@ -107,6 +109,7 @@ impl Default for Metrics {
                 "status_failures",
                 "Status writes that failed, or of which another status was stored",
             ),
+            event_failures: add(ours, "event_failures", "Writes of a target's Events that failed"),
             ownership_failures: add(ours, "ownership_failures", "Returns of ownership that failed"),
             correction_seconds,
             leader: add(ours, "leader", "Whether this replica corrects and writes statuses"),

@@ -1,5 +1,6 @@
 //! Starts the writes that are due, and takes in their answers.
 
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{Answered, Executor};
@@ -76,7 +77,7 @@ impl Executor {
                 self.metrics.corrections.inc();
                 debug!(target = %key, to, version, "scaled");
             }
-            CorrectionAnswer::Unset => {}
+            CorrectionAnswer::Unset | CorrectionAnswer::Outdated { .. } => {}
             CorrectionAnswer::Failed { .. } => {
                 self.metrics.correction_failures.inc();
             }
@@ -165,8 +166,13 @@ impl Executor {
     }
 
     pub(super) fn take_announcement(&mut self, (key, is_written): (TargetKey, bool)) {
-        if let Some(announced) = self.targets.get_mut(&key).and_then(|target| target.announced.as_mut()) {
-            announced.is_failing = !is_written;
+        if !is_written {
+            self.metrics.event_failures.inc();
+        }
+        let Some(announced) = self.targets.get_mut(&key).and_then(|target| target.announced.as_mut()) else { return };
+        let was_failing = std::mem::replace(&mut announced.is_failing, !is_written);
+        if announced.is_failing && !was_failing && self.failures.admits(1, Instant::now()) {
+            warn!(target = %key, "events not written: they are lost, and the status shows the same");
         }
     }
 
@@ -181,6 +187,7 @@ impl Executor {
             return self.ownership.add_after(key, lane, pause);
         }
         let Some(give_back) = target.give_back.take() else { return };
+        self.is_fence_probed = true;
         let (target_key, uid) = (key.clone(), target.observation.count.uid.clone());
         let work = async move { (uid, patcher.give_back(&target_key, &give_back).await) };
         self.ownership.start(key, lane, self.term.clone().guard(work));

@@ -195,6 +195,27 @@ fn an_applier_that_leaves_the_count_out_is_the_actor_of_the_reset() {
 }
 
 #[test]
+fn another_object_of_the_same_name_has_no_appliers_after_a_restart() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3).applied_by("helm", 0, true));
+    let status = serde_json::to_value(managed.status(0)).unwrap();
+    for (name, uid, expected) in [("the same object", "u", vec!["helm"]), ("another", "v", vec![])] {
+        let mut next = Managed::with(replica_count(2, 1, json!({"replicas": 3}), status.clone()));
+        let decision = next.see(1, target(12, 3).uid(uid).scaled_by("kubectl"));
+        assert_eq!(next.status(1).appliers, expected, "{name}");
+        assert_eq!(decision.give_back, None, "{name}");
+    }
+}
+
+#[test]
+fn an_actor_without_a_name_is_unknown() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3));
+    let decision = managed.see(1, target(11, 7).scaled_by(""));
+    assert_eq!(short(decision.drift.as_ref()), Some(("unknown", "Update", "scale", 3, 7)));
+}
+
+#[test]
 fn another_object_of_the_same_name_has_no_appliers_yet() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 3).applied_by("helm", 0, true));

@@ -133,3 +133,27 @@ async fn the_status_names_the_actor_of_a_scale_after_a_count_of_zero() -> Result
     ensure!(status["lastDrift"]["manager"] == "kubectl", "{status}");
     Ok(())
 }
+
+#[tokio::test]
+async fn two_appliers_of_one_count_meet_no_conflict() -> Result<()> {
+    let shop = Namespace::shared("two-appliers").await?;
+    let apply = async |manager: &str| {
+        let manager = format!("--field-manager={manager}");
+        let apply = ["apply", "--server-side", &manager, "--filename=-"];
+        shop.kubectl_with(&apply, &Workload::deployment("web").replicas(2).manifest()).await
+    };
+    for manager in ["ci", "argocd-controller", "ci"] {
+        apply(manager).await?;
+    }
+    shop.set("web", 4).await?;
+    shop.wait_for_replicas("deployment/web", 4).await?;
+    let all_are_free = || wait_until_given_back(&shop, &["--server-side"]);
+    for (drifts, manager) in (1..).zip(["ci", "argocd-controller", "argocd-controller", "ci"]) {
+        all_are_free().await?;
+        apply(manager).await?;
+        let status = shop.wait_for_drifts("deployment.web", drifts).await?;
+        ensure!(status["lastDrift"]["manager"] == manager, "{status}");
+        ensure!(status["appliers"].as_array().is_some_and(|all| all.len() == 2), "{status}");
+    }
+    Ok(())
+}

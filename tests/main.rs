@@ -7,6 +7,7 @@
 //! chart, operation, failures, fuzzing.
 
 // Enforcement: drifts are corrected, whichever tool causes them.
+mod admission_changes;
 mod autoscalers;
 mod core_group;
 mod custom_resources;
@@ -15,6 +16,7 @@ mod helm;
 mod kubectl_apply;
 mod managed_by_tools;
 mod ownership_rights;
+mod rollouts;
 
 // The gRPC services.
 mod authorization;

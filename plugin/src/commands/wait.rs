@@ -45,7 +45,7 @@ fn state_of(count: &ReplicaCount) -> State {
         (None, _) => State::Unset,
         (Some(_), None) => State::Missing,
         // Some kinds do not report ready replicas. For them the right count is enough.
-        (Some(desired), Some(observed)) if observed == desired && count.ready.is_none_or(|ready| ready == desired) => {
+        (Some(desired), Some(observed)) if observed == desired && count.ready.is_none_or(|ready| ready >= desired) => {
             State::Ready { desired }
         }
         (Some(desired), _) => {

@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use crate::resources::{FieldOwners, ReplicaCountStatus, Writer};
 
-/// The field managers that have applied the count of one target. They get it back after a correction.
+/// The field managers that have applied the count of one target. After a correction one of them gets it back. Of several
+/// none does: each would meet a conflict with the other.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Appliers {
-    known: Vec<Recipient>,
-    /// Whether they owned the count in the latest state.
-    owned: bool,
-}
+pub struct Appliers(Vec<Recipient>);
 
 /// A field manager that has applied the count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,65 +16,82 @@ pub struct Recipient {
     pub manager: Arc<str>,
     /// When it applied last, in seconds since 1970, if that is known.
     pub time: Option<i64>,
+    /// Whether it owned the count in the latest state.
+    pub owned: bool,
 }
 
 impl Appliers {
     /// The appliers that a status names. Their times are unknown.
     pub fn of(status: &ReplicaCountStatus) -> Self {
-        let known =
-            status.appliers.iter().map(|name| Recipient { manager: name.as_str().into(), time: None }).collect();
-        Self { known, owned: false }
+        let known = |name: &String| Recipient { manager: name.as_str().into(), time: None, owned: false };
+        Self(status.appliers.iter().map(known).collect())
     }
 
     /// The appliers after a new state of the target, and the applier that has just left the count out, if one has.
     ///
-    /// An applier whose count somebody else took has not applied since, so it stays known. An applier that applied
-    /// without the count is forgotten: if it owned a count that it does not set, its next apply would reset it to 1.
+    /// An applier whose count was taken by an update has not applied since, so it stays known. An applier that applied
+    /// without the count is forgotten: if it owned a count that it does not set, its next apply would reset it to 1. An
+    /// applier whose count another applier took by force is forgotten, too, as Kubernetes does.
     pub fn after(&self, owners: &FieldOwners, replicas: Option<i32>) -> (Self, Option<Writer>) {
-        let owning: Vec<_> = owners.appliers().filter(|applier| applier.owns).collect();
-        if !owning.is_empty() {
-            let known = owning.iter().map(|one| Recipient { manager: one.manager.clone(), time: one.time }).collect();
-            return (Self { known, owned: true }, None);
-        }
-        // Times are whole seconds, too coarse to compare alone. But somebody who takes a count from its owner owns it
-        // afterwards, except after a 0 through /scale.
-        let is_given_up = self.owned && owners.last().is_none() && replicas != Some(0);
-        let mut next = Self { known: self.known.clone(), owned: false };
+        let owning = owners.appliers().filter(|applier| applier.owns);
+        let mut next: Vec<_> =
+            owning.map(|one| Recipient { manager: one.manager.clone(), time: one.time, owned: true }).collect();
         let mut left_out = None;
-        next.known.retain_mut(|known| {
-            // An applier of nothing but the count has no entry once the count is taken from it.
-            let Some(entry) = owners.appliers().find(|applier| applier.manager == known.manager) else { return true };
-            let has_applied_since = match known.time {
-                Some(_) => is_given_up || entry.time > known.time,
-                // The server did not watch then. If the count has no owner now, the applier gave it up by its own
-                // apply. A 0 through /scale looks the same: then the server stays the owner, which is the lesser evil.
-                None => owners.last().is_none(),
-            };
-            if has_applied_since && known.time.is_some() {
-                left_out = Some(entry.clone());
-            }
-            known.time = entry.time;
-            !has_applied_since
-        });
-        (next, left_out)
+        let is_taken = !next.is_empty();
+        let waiting = self.0.iter().filter(|known| next.iter().all(|one| one.manager != known.manager));
+        let waiting: Vec<_> = waiting
+            .filter_map(|known| {
+                let is_lost = is_taken && (known.owned || known.time.is_none() && self.0.len() == 1);
+                // An applier of nothing but the count has no entry once the count is taken from it.
+                let entry = owners.appliers().find(|applier| applier.manager == known.manager);
+                let has_left = entry.is_some_and(|entry| self.has_left_out(known, entry, owners, replicas));
+                if has_left && known.time.is_some() && !is_taken {
+                    left_out = entry.cloned();
+                }
+                let time = entry.map_or(known.time, |entry| entry.time);
+                (!is_lost && !has_left).then(|| Recipient { time, owned: false, ..known.clone() })
+            })
+            .collect();
+        next.extend(waiting);
+        (Self(next), left_out)
+    }
+
+    /// Whether a known applier, which does not own the count, has applied without it.
+    ///
+    /// Times are whole seconds, too coarse to compare alone. But somebody who takes a count from its owner owns it
+    /// afterwards, except after a 0 through `/scale`.
+    fn has_left_out(&self, known: &Recipient, entry: &Writer, owners: &FieldOwners, replicas: Option<i32>) -> bool {
+        // This server itself takes the owner away if there are several appliers.
+        let is_given_up = owners.last().is_none() && self.0.len() == 1;
+        match known.time {
+            Some(_) => (known.owned && is_given_up && replicas != Some(0)) || entry.time > known.time,
+            // The server did not watch then. If the count has no owner now, the applier gave it up by its own apply. A 0
+            // through /scale looks the same: then the server stays the owner, which is the lesser evil.
+            None => is_given_up,
+        }
     }
 
     /// Whether the owners are wrong once the count is in place.
     ///
-    /// The appliers alone should own it. Without appliers somebody should: with no owner at all, later writes through
-    /// `/scale` leave no trace of the writer.
+    /// A single applier should own it. Several appliers have other counts than the desired one, and server-side apply
+    /// refuses to change a field that another manager owns: so nobody should own it. Without appliers somebody should:
+    /// with no owner at all, later writes through `/scale` leave no trace of the writer.
     pub fn are_missing_in(&self, owners: &FieldOwners) -> bool {
-        owners.last().is_none() || (owners.ours() && !self.known.is_empty())
+        match self.0.len() {
+            0 => owners.last().is_none(),
+            1 => owners.last().is_none() || owners.ours(),
+            _ => owners.ours(),
+        }
     }
 
     /// The appliers as they are known.
     pub fn recipients(&self) -> &[Recipient] {
-        &self.known
+        &self.0
     }
 
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.known.iter().map(|known| &*known.manager)
+        self.0.iter().map(|known| &*known.manager)
     }
 }
 

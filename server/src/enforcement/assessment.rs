@@ -8,7 +8,7 @@ use crate::{index::KindState, resources::TargetState};
 /// A correction that the API server has stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastCorrection {
-    /// The count, in replicas.
+    /// The count that was stored, in replicas.
     pub to: i32,
     /// The target's resource version with it.
     pub version: u64,

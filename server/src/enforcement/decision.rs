@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use super::{
     appliers::{Appliers, Recipient},
     assessment::Assessment,
+    changed_count::ChangedCount,
     contention::{Contention, Contested},
 };
-use crate::resources::{Change, Drift, ReplicaCountState, TargetKind};
+use crate::resources::{Change, Drift, ReplicaCountState, TargetKind, Uid};
 
 /// Everything that follows from one state of a target. Its parts cannot disagree, as one function makes them.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Decision {
     pub change: Option<Change>,
     /// The drift that the state is.
     pub drift: Option<Drift>,
+    /// Whether the state may be the correction that is under way. Its answer will say so.
+    pub awaits_answer: bool,
     /// The drift that ended: the desired count is in place again.
     pub ended_drift: Option<Drift>,
     /// The contention from now on, if it changed.
@@ -26,6 +29,8 @@ pub struct Decision {
     pub contested: Option<Contested>,
     /// The appliers from now on, if they changed.
     pub appliers: Option<Appliers>,
+    /// Whether a smaller count is in place and more replicas than desired are still ready.
+    pub is_scaling_down: bool,
     /// The write to start now.
     pub correct: Option<Correction>,
     /// Whether the status may have changed. It is built when it is sent, from the latest state.
@@ -62,6 +67,8 @@ pub enum Correction {
 pub struct GiveBack {
     /// The target's kind.
     pub kind: Arc<TargetKind>,
+    /// The target's UID. Another object of the same name has other appliers.
+    pub uid: Uid,
     /// The managers.
     pub recipients: Vec<Recipient>,
     /// How long to wait, after failures.
@@ -75,17 +82,20 @@ pub struct PendingEvents {
     pub put_back: Option<(String, i32)>,
     /// Contention that began.
     pub contested: Option<Contested>,
+    /// A correction that admission changed.
+    pub changed_count: Option<ChangedCount>,
 }
 
 impl PendingEvents {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.put_back.is_none() && self.contested.is_none()
+        self.put_back.is_none() && self.contested.is_none() && self.changed_count.is_none()
     }
 
     /// Adds later Events, which replace earlier ones of their kind.
     pub fn merge(&mut self, later: Self) {
         self.put_back = later.put_back.or(self.put_back.take());
         self.contested = later.contested.or(self.contested.take());
+        self.changed_count = later.changed_count.or(self.changed_count.take());
     }
 }

@@ -84,6 +84,8 @@ struct Executor {
     /// `None` if this server keeps the ownership of what it corrects.
     ownership_patcher: Option<OwnershipPatcher>,
     failures: FailureLog,
+    /// Whether a give-back of this term has started: it probes the fence.
+    is_fence_probed: bool,
 }
 
 impl Executor {
@@ -106,6 +108,7 @@ impl Executor {
             ownership: WorkQueue::new(SLOW, OTHERS),
             ownership_patcher: Some(patcher).filter(|_| ownership == OwnershipMode::GiveBack),
             failures: FailureLog::default(),
+            is_fence_probed: false,
         }
     }
 
@@ -136,6 +139,8 @@ impl Executor {
         self.ownership.shutdown().await;
         self.targets.clear();
         self.metrics.queue.set(0, None);
+        // The next leader finds out for itself.
+        self.metrics.fence_missing.set(0);
     }
 
     async fn follow(
@@ -239,11 +244,17 @@ impl Executor {
         if decision.correct.is_some() {
             self.corrections.add(key.clone(), memory.correction_lane());
         }
-        if let Some(give_back) = &decision.give_back
-            && self.ownership_patcher.as_ref().is_some_and(|patcher| patcher.is_allowed(&key.kind))
-        {
-            self.ownership.add_after(key.clone(), memory.ownership_lane(), give_back.after);
+        let lane = memory.ownership_lane();
+        if self.ownership_patcher.as_ref().is_some_and(|patcher| patcher.is_allowed(&key.kind)) {
+            // A give-back probes the fence, so each term begins with one.
+            if !self.is_fence_probed && target.give_back.is_none() {
+                target.give_back = target.look_at_owners();
+            }
+            if let Some(give_back) = &target.give_back {
+                self.ownership.add_after(key.clone(), lane, give_back.after);
+            }
         }
+        let memory = &target.memory;
         if let Some(after) = decision.requeue_after {
             self.requeues.add_after(key.clone(), Lane::Healthy, after);
         }

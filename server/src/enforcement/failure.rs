@@ -13,6 +13,8 @@ pub enum Cause {
     NoAnswer,
     /// This object was refused: by RBAC, a schema, an admission policy, a quota or a webhook.
     Refused,
+    /// The write was stored otherwise than it was sent: an admission policy or a webhook changed it.
+    Changed,
 }
 
 impl Cause {
@@ -97,7 +99,7 @@ impl Pauses {
         let max = match cause {
             Cause::ApiServer => self.api_server,
             Cause::NoAnswer => self.no_answer,
-            Cause::Refused => self.refused,
+            Cause::Refused | Cause::Changed => self.refused,
         };
         let doubled = self.first.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
         let pause = doubled.min(max);

@@ -217,7 +217,14 @@ impl Managed {
     /// A correction, from its start to its answer.
     pub fn correct(&mut self, second: i64, to: i32, version: u64) -> Decision {
         self.start(second, to);
-        self.answer(second, CorrectionAnswer::Scaled { to, version, was_changed: true })
+        self.answer(second, CorrectionAnswer::Scaled { to, stored: to, version, was_changed: true })
+    }
+
+    /// A correction of which the API server stores another count, from its start to its answer.
+    pub fn correct_changed(&mut self, second: i64, to: i32, stored: i32, version: u64) -> Decision {
+        let seen = self.observation.target.as_ref().map_or(0, |target| target.resource_version);
+        self.start(second, to);
+        self.answer(second, CorrectionAnswer::Scaled { to, stored, version, was_changed: version != seen })
     }
 
     /// The answer to a correction.

@@ -50,11 +50,11 @@ fn every_state_has_a_decision_and_a_status() {
             let version = managed.observation.target.as_ref().map_or(0, |target| target.resource_version);
             managed.decide(second);
             managed.start(second, 3);
-            managed.answer(second, CorrectionAnswer::Scaled { to: 3, version, was_changed: true });
+            managed.answer(second, CorrectionAnswer::Scaled { to: 3, stored: 3, version, was_changed: true });
             let status = Arc::new(managed.status(second));
             serde_json::to_vec(&*status).unwrap();
             managed.answer_status(second, StatusAnswer::Refused { status: status.clone(), version });
-            managed.answer_status(second, StatusAnswer::Stored { status, version });
+            managed.answer_status(second, StatusAnswer::Stored { status, version, was_changed: false });
         }
         true
     });

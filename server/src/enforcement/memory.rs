@@ -7,16 +7,17 @@ use std::sync::Arc;
 use super::{
     appliers::Appliers,
     assessment::LastCorrection,
+    changed_count::ChangedCount,
     contention::{Contention, Contested},
     decision::Decision,
-    failure::{CORRECTION_PAUSES, Failure, OWNERSHIP_PAUSES, STATUS_PAUSES},
+    failure::{CORRECTION_PAUSES, Cause, Failure, OWNERSHIP_PAUSES, STATUS_PAUSES},
     history::History,
     observation::{Now, Observation},
     writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
 };
 use crate::resources::{
     ReplicaCountStatus, Uid,
-    conditions::{CONTESTED, reasons, statuses},
+    conditions::{CONTESTED, READY, reasons, statuses},
 };
 
 /// How many statuses without an answer are remembered. Retries are seconds apart and most send the same status.
@@ -32,23 +33,31 @@ pub struct Memory {
     /// The target's count in its latest state, in replicas. At first it is the count that was in place when the status
     /// was written.
     pub observed: Option<i32>,
-    /// The UID of the target in its latest state.
+    /// The UID of the target in its latest state, also of one that a leader before has seen.
     pub target_uid: Option<Uid>,
+    /// Whether this term has seen a state of the target.
+    pub has_seen_target: bool,
     /// The target's past.
     pub history: History,
     /// Contention for its count.
     pub contention: Contention,
     /// The contention that the server has announced.
     pub contested: Option<Contested>,
+    /// Whether a smaller count is in place and more replicas than desired are still ready.
+    pub is_scaling_down: bool,
     /// The managers that apply its count.
     pub appliers: Appliers,
     /// The correction that is under way.
     pub correcting: Option<Started>,
     /// Whether the API server has accepted the deletion of the `ReplicaCount`. The index shows it a moment later.
     pub is_unset: bool,
+    /// A resource version of the `ReplicaCount` that has another spec by now: its deletion waits for the newer state.
+    pub outdated_version: u64,
     /// The latest correction that the API server has stored.
     pub last_correction: Option<LastCorrection>,
-    /// The failed corrections since the last one that succeeded.
+    /// The latest correction, if admission changed its count.
+    pub changed_count: Option<ChangedCount>,
+    /// The failed corrections since the last one that succeeded. One that admission changed counts as failed.
     pub correction_failure: Option<Box<Failure>>,
     /// Whether the last correction failed because of this target. Unlike the failures, it is remembered until a
     /// correction succeeds or the spec is new, even if somebody else puts the count back.
@@ -64,8 +73,10 @@ pub struct Memory {
     pub stored: Arc<ReplicaCountStatus>,
     /// The failed status writes since the last one that succeeded.
     pub status_failure: Option<Box<Failure>>,
+    /// How many status writes in a row were stored otherwise than they were sent.
+    pub changed_statuses: u32,
     /// The status writes that met a newer object, until none did for a time.
-    status_conflict: Option<Box<Failure>>,
+    pub status_conflict: Option<Box<Failure>>,
     /// A resource version of the `ReplicaCount` with that status: the precondition of the next status write.
     pub stored_version: u64,
     /// The statuses that may have been stored: their writes got no answer. All of them have the same precondition, so
@@ -104,20 +115,25 @@ impl Memory {
             generation: status.observed_generation,
             desired: status.desired,
             observed: status.observed,
-            target_uid: None,
+            target_uid: status.target_uid.as_deref().map(Uid::from),
+            has_seen_target: false,
             history: History::of(status),
             contention: Contention::of(status),
             contested: announced(status),
+            is_scaling_down: is_scaling_down(status),
             appliers: Appliers::of(status),
             correcting: None,
             is_unset: false,
+            outdated_version: 0,
             last_correction: None,
+            changed_count: None,
             correction_failure: None,
             is_failing: false,
             drift_version: 0,
             owners_since: 0,
             ownership_failure: None,
             status_failure: None,
+            changed_statuses: 0,
             status_conflict: None,
             stored: status.clone(),
             stored_version: observation.count.resource_version,
@@ -140,7 +156,9 @@ impl Memory {
         let count = &observation.count;
         if self.is_forgiven(observation) {
             self.correction_failure = None;
+            self.changed_count = None;
             self.is_failing = false;
+            self.status_failure = None;
         }
         self.generation = count.generation;
         self.desired = count.spec.desired(observation.at);
@@ -152,10 +170,11 @@ impl Memory {
         }
         if let Some(target) = &observation.target {
             self.target_uid = Some(target.uid.clone());
+            self.has_seen_target = true;
             if let Some(appliers) = &decision.appliers {
                 self.appliers = appliers.clone();
             }
-            if self.desired.is_some() {
+            if self.desired.is_some() && !decision.awaits_answer {
                 self.observed = target.replicas;
             }
         }
@@ -167,8 +186,15 @@ impl Memory {
             self.history.end_drift(now.wall);
         }
         self.contested = decision.contested.clone();
+        self.is_scaling_down = decision.is_scaling_down;
         if !decision.assessment.needs_write() {
             self.correction_failure = None;
+            self.changed_count = None;
+        }
+        if decision.events.changed_count.is_some()
+            && let Some(changed) = &mut self.changed_count
+        {
+            changed.is_announced = true;
         }
         // The index keeps the same status: share it.
         if Arc::ptr_eq(&count.status, &self.stored) || *count.status == *self.stored {
@@ -181,15 +207,26 @@ impl Memory {
     fn record_correction(&mut self, answer: &CorrectionAnswer, now: Now) {
         self.correcting = None;
         match answer {
-            CorrectionAnswer::Scaled { to, version, was_changed } => {
-                self.last_correction = Some(LastCorrection { to: *to, version: *version });
-                self.correction_failure = None;
-                self.is_failing = false;
-                if *was_changed {
+            CorrectionAnswer::Scaled { to, stored, version, was_changed } => {
+                self.last_correction = Some(LastCorrection { to: *stored, version: *version });
+                if *was_changed || stored != to {
                     self.contention.add_correction(now.wall);
+                }
+                if stored == to {
+                    self.correction_failure = None;
+                    self.changed_count = None;
+                    self.is_failing = false;
+                } else {
+                    let changed = ChangedCount::after(self.changed_count, *to, *stored, *version);
+                    let (before, error) = (self.correction_failure.as_deref(), changed.message());
+                    let failure = Failure::next(before, Cause::Changed, &error, &CORRECTION_PAUSES, now.monotonic);
+                    self.changed_count = Some(changed);
+                    self.correction_failure = Some(failure);
+                    self.is_failing = true;
                 }
             }
             CorrectionAnswer::Unset => self.is_unset = true,
+            CorrectionAnswer::Outdated { version } => self.outdated_version = *version,
             CorrectionAnswer::Failed { cause, error, retry_after } => {
                 let before = self.correction_failure.as_deref();
                 let mut failure = Failure::next(before, *cause, error, &CORRECTION_PAUSES, now.monotonic);
@@ -206,8 +243,9 @@ impl Memory {
 
     fn record_status(&mut self, answer: StatusAnswer, now: Now) {
         match answer {
-            StatusAnswer::Stored { status, version } => {
+            StatusAnswer::Stored { status, version, was_changed } => {
                 self.status_failure = None;
+                self.changed_statuses = if was_changed { self.changed_statuses.saturating_add(1) } else { 0 };
                 self.adopt(status, version);
                 self.history.share(&self.stored);
             }
@@ -263,6 +301,10 @@ impl Memory {
             self.appliers = Appliers::of(&self.stored);
         }
     }
+}
+
+fn is_scaling_down(status: &ReplicaCountStatus) -> bool {
+    status.conditions.iter().any(|one| one.type_ == READY && one.reason == reasons::SCALING_DOWN)
 }
 
 /// The contention that a status shows.

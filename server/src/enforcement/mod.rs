@@ -11,6 +11,7 @@
 //!   * [`contention`], [`appliers`], [`history`]: who else writes the count, and who did
 //!   * [`decision`]: its result
 //! * [`memory`], [`failure`]: what is remembered between two decisions, and the pause after failed writes
+//! * [`changed_count`]: a correction that admission changed
 //! * [`announced`]: which Events were written lately
 //! * [`failure_log`]: which failures get a line in the log
 //! * [`targets`]: all of this for each managed target
@@ -21,6 +22,7 @@
 mod announced;
 mod appliers;
 mod assessment;
+mod changed_count;
 mod contention;
 mod context;
 mod decision;

@@ -8,8 +8,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::{
     appliers::Appliers,
     assessment::{Assessment, LastCorrection, assess, effective_count},
+    changed_count::is_worth_a_try,
     contention::{Contention, contested},
     decision::{Correction, Decision, GiveBack, PendingEvents},
+    failure::{Cause, Failure},
     memory::{Memory, Started},
     observation::{Now, Observation},
 };
@@ -18,7 +20,7 @@ use crate::{
     resources::{Change, Drift, TargetState, Writer},
 };
 
-/// The name of an actor that left no trace.
+/// The name of an actor that left no trace, or has no name.
 const UNKNOWN: &str = "unknown";
 
 /// For how long after a change of the desired count a write of the one before may still arrive. The API server ends
@@ -49,6 +51,7 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     // 3. Who applies the count, and is the state a drift or the end of one?
     if let Some(target) = &observation.target {
         let left_out = observe_appliers(target, memory, &mut decision);
+        decision.awaits_answer = is_unclear_until_answer(target, memory);
         let drift = |desired| drift(observation, target, memory, desired, left_out.as_ref());
         decision.drift = desired.and_then(drift);
         if decision.drift.is_none() && desired.is_some() && effective_count(target, memory.last_correction) == desired {
@@ -67,9 +70,12 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     decision.contested = contested(observation.autoscaler.as_deref(), contention, now.wall);
     decision.requeue_after = earliest(override_ends_in(observation, now.wall), contention.ends_in(now.wall));
 
+    decision.is_scaling_down = is_scaling_down(observation, memory, assessment, desired);
+
     // 5. Which write puts the desired state in place, and when?
     let pause = correction_pause(observation, memory, contention, now);
-    let is_deleted = assessment == Assessment::Unset && memory.is_unset;
+    let is_outdated = observation.count.resource_version <= memory.outdated_version;
+    let is_deleted = assessment == Assessment::Unset && (memory.is_unset || is_outdated);
     if assessment.needs_write() && memory.correcting.is_none() && !is_deleted {
         if pause.is_zero() {
             decision.correct = correction(observation, assessment);
@@ -125,14 +131,15 @@ fn drift(
 ) -> Option<Drift> {
     let (from, to) = (memory.observed?, target.replicas?);
     let last = target.owners.last();
-    let is_ours =
-        is_own_write(target, memory) || last.is_some_and(Writer::is_ours) && is_own_late_write(observation, memory, to);
-    if is_ours || to == from || to == desired {
+    let is_ours = is_own_write(target, memory)
+        || last.is_some_and(Writer::is_ours)
+            && (is_changed_write(memory, to) || is_own_late_write(observation, memory, to));
+    if is_ours || to == from || to == desired || is_unclear_until_answer(target, memory) {
         return None;
     }
     let actor = last.or(left_out);
     Some(Drift {
-        manager: actor.map_or(UNKNOWN, |actor| &*actor.manager).to_owned(),
+        manager: actor.map(|actor| &*actor.manager).filter(|manager| !manager.is_empty()).unwrap_or(UNKNOWN).to_owned(),
         operation: actor.map(|actor| actor.operation.to_string()).unwrap_or_default(),
         subresource: actor.filter(|actor| actor.scale).map(|_| "scale".to_owned()).unwrap_or_default(),
         from,
@@ -150,11 +157,27 @@ fn is_own_write(target: &TargetState, memory: &Memory) -> bool {
         || target.replicas.is_some_and(|count| memory.correcting == Some(Started::Scale(count)))
 }
 
+/// Whether a write under our name may be one of ours of which admission changed the count: one that is under way or got
+/// no answer, or the count that was stored the last time.
+fn is_changed_write(memory: &Memory, count: i32) -> bool {
+    let is_unanswered = |failure: &Failure| matches!(failure.cause, Cause::ApiServer | Cause::NoAnswer);
+    matches!(memory.correcting, Some(Started::Scale(_)))
+        || memory.correction_failure.as_deref().is_some_and(is_unanswered)
+        || memory.changed_count.is_some_and(|changed| changed.stored == count)
+}
+
+/// Whether only the answer of the correction under way will show who wrote a state. Kubernetes records no owner for a 0
+/// written through `/scale`, and admission may have made our count a 0.
+fn is_unclear_until_answer(target: &TargetState, memory: &Memory) -> bool {
+    let is_another = matches!(memory.correcting, Some(Started::Scale(to)) if to != 0);
+    is_another && target.replicas == Some(0) && target.owners.last().is_none()
+}
+
 /// Whether a write under our name may be a late one of ours, or of the leader before. Anybody can write under our name,
 /// but we write counts only that were desired a moment ago. In its first state of a term the target may have any count
 /// that the leader before wrote.
 fn is_own_late_write(observation: &Observation, memory: &Memory, count: i32) -> bool {
-    let is_first = memory.target_uid.is_none();
+    let is_first = !memory.has_seen_target;
     let since = observation.at.checked_sub(LATE_WRITE).unwrap_or(Timestamp::MIN);
     is_first || memory.desired == Some(count) || memory.history.was_desired_after(count, since)
 }
@@ -174,9 +197,20 @@ fn ended_drift(memory: &Memory, now: Timestamp) -> Option<Drift> {
 ///
 /// Events of the target do not shorten a pause, or a program that writes it without end would make a storm.
 fn correction_pause(observation: &Observation, memory: &Memory, contention: &Contention, now: Now) -> Duration {
-    let failure = memory.correction_failure.as_ref().filter(|_| !memory.is_forgiven(observation));
+    let is_at_once = memory.is_forgiven(observation) || is_worth_a_try(observation, memory);
+    let failure = memory.correction_failure.as_ref().filter(|_| !is_at_once);
     let failure = failure.map(|failure| failure.pause(now.monotonic));
     failure.unwrap_or_default().max(contention.pause(now.wall))
+}
+
+/// Whether a smaller count is in place, while more replicas than desired are still ready.
+///
+/// A rolling update with surge has more ready replicas as well, but nothing lowers its count.
+fn is_scaling_down(observation: &Observation, memory: &Memory, assessment: Assessment, desired: Option<i32>) -> bool {
+    let Some(target) = observation.target.as_ref().filter(|_| assessment == Assessment::InPlace) else { return false };
+    // A state of before our correction has the larger count still.
+    let is_lower = memory.observed > target.replicas || target.replicas > desired;
+    target.ready > desired && (is_lower || memory.is_scaling_down)
 }
 
 fn correction(observation: &Observation, assessment: Assessment) -> Option<Correction> {
@@ -198,14 +232,15 @@ fn give_back(observation: &Observation, memory: &Memory, decision: &Decision, no
     let is_due = decision.assessment == Assessment::InPlace
         && target.resource_version >= newest
         && appliers.are_missing_in(&target.owners);
-    let after = memory.ownership_pause(now);
-    is_due.then(|| GiveBack { kind: kind.clone(), recipients: appliers.recipients().to_vec(), after })
+    let (uid, after) = (target.uid.clone(), memory.ownership_pause(now));
+    is_due.then(|| GiveBack { kind: kind.clone(), uid, recipients: appliers.recipients().to_vec(), after })
 }
 
 fn events(decision: &Decision, memory: &Memory, desired: Option<i32>) -> PendingEvents {
     let put_back = decision.ended_drift.as_ref().zip(desired).map(|(drift, to)| (drift.manager.clone(), to));
     let contested = decision.contested.clone().filter(|_| decision.contested != memory.contested);
-    PendingEvents { put_back, contested }
+    let changed_count = memory.changed_count.filter(|changed| !changed.is_announced);
+    PendingEvents { put_back, contested, changed_count }
 }
 
 /// The time until the override ends, or until the clock should be looked at again.

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{assessment::Assessment, memory::Memory, observation::Observation};
+use super::{assessment::Assessment, failure::Cause, memory::Memory, observation::Observation};
 use crate::{
     index::KindState,
     resources::{
-        ReplicaCountStatus, TargetState,
+        ReplicaCountStatus, TargetState, Uid,
         conditions::{CONTESTED, READY, TARGET_FOUND, reasons, statuses},
     },
 };
@@ -26,6 +26,7 @@ pub fn status(
         observed: target.and_then(|target| target.replicas),
         ready: target.and_then(|target| target.ready),
         ready_of_desired: memory.desired.map(|desired| ready_of(target.map(|target| &**target), desired)),
+        target_uid: memory.target_uid.as_ref().map(Uid::to_string),
         appliers: memory.appliers.names().map(str::to_owned).collect(),
         conditions: conditions(observation, memory, assessment, now).into(),
         ..ReplicaCountStatus::default()
@@ -69,7 +70,8 @@ fn target_found(observation: &Observation) -> Finding {
     }
 }
 
-/// Whether the target has its desired count and all of its replicas are ready.
+/// Whether the target has its desired count and as many replicas are ready. More of them are ready during a rolling
+/// update with surge, and while the target scales down.
 fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> Finding {
     let no = |reason, message: &str| (statuses::FALSE, reason, message.to_owned());
     let yes = (statuses::TRUE, reasons::IN_PLACE, String::new());
@@ -99,14 +101,22 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
             no(reasons::TARGET_NOT_FOUND, "there is no such target: the count holds once it appears")
         }
         (Assessment::Await, _) => no(reasons::TARGET_TERMINATING, "the target is being deleted"),
+        (Assessment::Correct(_), Some(failure)) if failure.cause == Cause::Changed => {
+            no(reasons::COUNT_CHANGED_BY_ADMISSION, &failure.error)
+        }
         (Assessment::Correct(_), Some(failure)) => no(reasons::CORRECTION_FAILED, &failure.error),
         (Assessment::Correct(to), None) if is_unreadable_at(observation, memory, to) => yes,
         (Assessment::Correct(_), None) => no(reasons::CORRECTING, "the count is being put in place"),
         (Assessment::InPlace, _) => {
             let ready = observation.target.as_ref().and_then(|target| target.ready);
             match (ready, memory.desired) {
-                (Some(ready), Some(desired)) if ready != desired => {
+                (Some(ready), Some(desired)) if ready < desired => {
                     no(reasons::REPLICAS_NOT_READY, &format!("{ready} of {desired} replicas are ready"))
+                }
+                (Some(ready), Some(desired)) if memory.is_scaling_down => {
+                    let message =
+                        format!("{ready} replicas are ready, more than the desired {desired}: some are ending");
+                    (statuses::TRUE, reasons::SCALING_DOWN, message)
                 }
                 _ => yes,
             }
@@ -161,6 +171,11 @@ mod tests {
                 name: "some are ready",
                 target: target(5, 3).ready(Some(2)),
                 expected: ("False", "ReplicasNotReady", "2 of 3 replicas are ready"),
+            },
+            Row {
+                name: "a rolling update with surge",
+                target: target(5, 3).ready(Some(4)),
+                expected: ("True", "InPlace", ""),
             },
             Row { name: "the kind does not say", target: target(5, 3).ready(None), expected: ("True", "InPlace", "") },
             Row {

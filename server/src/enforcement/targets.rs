@@ -1,6 +1,6 @@
 //! The managed targets: what is known and remembered of each, and what was decided about it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use prometheus_client::metrics::gauge::Gauge;
@@ -16,7 +16,7 @@ use super::{
     writes::StatusWrite,
 };
 use crate::{
-    index::TargetSnapshot,
+    index::{KindState, TargetSnapshot},
     resources::{TargetKey, Uid},
     telemetry::Metrics,
 };
@@ -68,6 +68,16 @@ impl ManagedTarget {
             uid: count.uid.clone(),
             version: memory.stored_version,
         })
+    }
+
+    /// The give-back of a count that is in place. It only looks at the owners, if they are right.
+    pub fn look_at_owners(&self) -> Option<GiveBack> {
+        let Observation { kind: KindState::Watched(kind), target: Some(target), .. } = &self.observation else {
+            return None;
+        };
+        let recipients = self.memory.appliers.recipients().to_vec();
+        let give_back = GiveBack { kind: kind.clone(), uid: target.uid.clone(), recipients, after: Duration::ZERO };
+        Some(give_back).filter(|_| self.assessment == Assessment::InPlace)
     }
 
     fn reconcile(&mut self, now: Now) -> Decision {

@@ -40,6 +40,8 @@ struct StoredSet {
     old_desired: Option<i32>,
     /// Whether an override that still lasted was cleared.
     override_cleared: bool,
+    /// What admission changed, for people.
+    changed: Option<String>,
     target: Option<Arc<TargetState>>,
 }
 
@@ -64,10 +66,10 @@ pub(super) async fn set(
     backend.ready_to_read("").await?;
     let stored = within_timeout(store(backend, caller, &request)).await;
     audit(caller, &request, &stored);
-    let StoredSet { count, old_desired, override_cleared, target } = stored?;
+    let StoredSet { count, old_desired, override_cleared, changed, target } = stored?;
     let snapshot = TargetSnapshot { count: Some(Arc::new(count)), target, ..backend.index.get(&request.key) };
     let replica_count = Some(convert::replica_count(&snapshot, Timestamp::now()));
-    let warnings = warnings(backend, &request);
+    let warnings = changed.into_iter().chain(warnings(backend, &request)).collect();
     Ok(SetReplicaCountResponse { replica_count, old_desired, override_cleared, warnings })
 }
 
@@ -100,7 +102,7 @@ async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) 
         let write = Write { key, user: &caller.user, dry_run: request.dry_run };
         let stored = match &existing {
             Some(existing) => backend.writer.replace(write, existing, &spec).await?,
-            None => backend.writer.create(write, spec).await?,
+            None => backend.writer.create(write, spec.clone()).await?,
         };
         let Some(count) = stored else {
             let count = backend.writer.read(key).await?;
@@ -111,6 +113,7 @@ async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) 
         };
         let now = Timestamp::now();
         return Ok(StoredSet {
+            changed: changed(&spec, &count.spec, now),
             count,
             old_desired: before.and_then(|spec| spec.desired(now)),
             override_cleared: request.until.is_none() && before.is_some_and(|spec| spec.active_override(now).is_some()),
@@ -118,6 +121,22 @@ async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) 
         });
     }
     Err(Error::Contended(key.clone()))
+}
+
+/// What the API server stored otherwise than it was sent: an admission policy or a webhook changed it.
+fn changed(sent: &ReplicaCountSpec, stored: &ReplicaCountSpec, now: Timestamp) -> Option<String> {
+    let (wanted, desired) = (sent.desired(now), stored.desired(now));
+    if let (Some(wanted), Some(desired)) = (wanted, desired)
+        && wanted != desired
+    {
+        return Some(format!(
+            "admission stored {desired} replicas instead of {wanted}: an admission policy or a webhook changes ReplicaCounts"
+        ));
+    }
+    let text = |spec: &ReplicaCountSpec| serde_json::to_value(spec).ok();
+    let message =
+        "an admission policy or a webhook changed the ReplicaCount: what is stored differs from what was sent";
+    (text(sent) != text(stored)).then(|| message.to_owned())
 }
 
 /// Checks everything that can refuse a Set, before each attempt: a lost race can change the right that the write needs,
@@ -256,6 +275,32 @@ mod tests {
         let unmanaged = after(None, RequestedCount::Exactly(9), until, Some(4)).unwrap();
         assert_eq!(counts(&unmanaged), (4, Some(4), "", Some(9)));
         assert!(after(None, RequestedCount::Current, None, None).is_err());
+    }
+
+    #[test]
+    fn what_admission_changes_is_said() {
+        let now = Timestamp::UNIX_EPOCH;
+        let spec = |count, until| {
+            let kind = TargetKind::apps()[0].clone();
+            spec_after(None, &kind, &request(RequestedCount::Exactly(count), until), Some(1)).unwrap()
+        };
+        let until = Some(Timestamp::from_second(60).unwrap());
+        for (name, sent, stored, expected) in [
+            ("nothing", spec(3, None), spec(3, None), None),
+            ("the count", spec(3, None), spec(5, None), Some("admission stored 5 replicas instead of 3")),
+            ("the override", spec(3, until), spec(3, None), Some("an admission policy or a webhook changed")),
+            ("its count", spec(3, until), spec(4, until), Some("admission stored 4 replicas instead of 3")),
+            (
+                "the reason",
+                spec(3, None),
+                ReplicaCountSpec { reason: "other".into(), ..spec(3, None) },
+                Some("an admission policy or a webhook changed"),
+            ),
+        ] {
+            let said = changed(&sent, &stored, now);
+            assert_eq!(said.is_some(), expected.is_some(), "{name}: {said:?}");
+            assert!(said.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{name}");
+        }
     }
 
     #[test]

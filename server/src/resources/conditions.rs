@@ -1,7 +1,7 @@
 //! The condition types and reasons in the status of a `ReplicaCount`. They never change, because programs match on
 //! them.
 
-/// The target is at its desired count, and all of its replicas are ready.
+/// The target is at its desired count, and at least as many replicas are ready.
 pub const READY: &str = "Ready";
 
 /// The target exists.
@@ -49,7 +49,7 @@ pub mod reasons {
     /// The watch of the kind has ended, which a watch never does.
     pub const WATCH_ENDED: &str = "WatchEnded";
 
-    /// `Ready`: the target is at its desired count, and all of its replicas are ready.
+    /// `Ready`: the target is at its desired count, and at least as many replicas are ready.
     pub const IN_PLACE: &str = "InPlace";
 
     /// `Ready`: the target is not at its desired count, and the server is about to write it.
@@ -58,7 +58,13 @@ pub mod reasons {
     /// `Ready`: the last correction failed. The server tries again.
     pub const CORRECTION_FAILED: &str = "CorrectionFailed";
 
-    /// `Ready`: the target is at its desired count, but not all of its replicas are ready.
+    /// `Ready`, and an Event: admission changed the count of the last correction. The server tries again.
+    pub const COUNT_CHANGED_BY_ADMISSION: &str = "CountChangedByAdmission";
+
+    /// `Ready`: the target is at its desired count, which was lowered, and more replicas are still ready.
+    pub const SCALING_DOWN: &str = "ScalingDown";
+
+    /// `Ready`: the target is at its desired count, but fewer replicas are ready.
     pub const REPLICAS_NOT_READY: &str = "ReplicasNotReady";
 
     /// `Ready`: the desired count is above the server's maximum, so the server does not enforce it.

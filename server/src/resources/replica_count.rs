@@ -139,6 +139,10 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_drift: Option<Drift>,
 
+    /// The UID of the target that the server saw last. Another object of the same name has a past of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_uid: Option<String>,
+
     /// The field managers that apply the target's count by server-side apply. The server gives the ownership of the
     /// count back to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -152,7 +156,7 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 
-    /// Ready: the target is at its desired count, and all of its replicas are ready. TargetFound: the target exists.
+    /// Ready: the target is at its desired count, and at least as many replicas are ready. TargetFound: the target exists.
     /// Contested: an autoscaler or another program keeps changing the count too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

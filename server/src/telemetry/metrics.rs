@@ -28,10 +28,14 @@ pub struct Metrics {
     pub(crate) corrections: Counter,
     /// Writes to targets that failed.
     pub(crate) correction_failures: Counter,
-    /// Managed targets whose last correction was refused or got no answer.
+    /// Writes to targets of which another count was stored.
+    pub(crate) corrections_changed: Counter,
+    /// Managed targets whose last correction was refused, was changed by admission, or got no answer.
     pub(crate) failing: Gauge,
     /// Status writes that failed.
     pub(crate) status_failures: Counter,
+    /// Writes of a target's Events that failed.
+    pub(crate) event_failures: Counter,
     /// Patches of ownership that failed.
     pub(crate) ownership_failures: Counter,
     /// Seconds from the arrival of a drift's event to the stored correction.
@@ -85,8 +89,22 @@ impl Default for Metrics {
             queue,
             corrections: add(ours, "corrections", "Counts written to targets"),
             correction_failures: add(ours, "correction_failures", "Writes to targets that failed"),
-            failing: add(ours, "failing_targets", "Managed targets whose last correction was refused or got no answer"),
-            status_failures: add(ours, "status_failures", "Status writes that failed"),
+            corrections_changed: add(
+                ours,
+                "corrections_changed",
+                "Writes to targets of which the API server stored another count, because admission changed it",
+            ),
+            failing: add(
+                ours,
+                "failing_targets",
+                "Managed targets whose last correction was refused, was changed by admission, or got no answer",
+            ),
+            status_failures: add(
+                ours,
+                "status_failures",
+                "Status writes that failed, or of which another status was stored",
+            ),
+            event_failures: add(ours, "event_failures", "Writes of a target's Events that failed"),
             ownership_failures: add(ours, "ownership_failures", "Returns of ownership that failed"),
             correction_seconds: add_correction_seconds(ours),
             leader: add(ours, "leader", "Whether this replica corrects and writes statuses"),

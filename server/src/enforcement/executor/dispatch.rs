@@ -1,5 +1,6 @@
 //! Starts the writes that are due, and takes in their answers.
 
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{Answered, Executor};
@@ -16,6 +17,10 @@ use crate::{
     },
     resources::TargetKey,
 };
+
+/// From this many attempts on, a status that the API server does not store is more than a moment's trouble: 40 s of an
+/// API server that is away, or a minute of conflicts.
+const LASTING: u32 = 8;
 
 impl Executor {
     /// Starts as many writes as may be under way, corrections first.
@@ -65,11 +70,14 @@ impl Executor {
     pub(super) fn take_correction(&mut self, (key, (uid, answer)): (TargetKey, Answered<CorrectionAnswer>)) {
         let now = Now::read();
         match &answer {
+            CorrectionAnswer::Scaled { to, stored, .. } if to != stored => {
+                self.metrics.corrections_changed.inc();
+            }
             CorrectionAnswer::Scaled { to, version, .. } => {
                 self.metrics.corrections.inc();
                 debug!(target = %key, to, version, "scaled");
             }
-            CorrectionAnswer::Unset => {}
+            CorrectionAnswer::Unset | CorrectionAnswer::Outdated { .. } => {}
             CorrectionAnswer::Failed { .. } => {
                 self.metrics.correction_failures.inc();
             }
@@ -107,15 +115,29 @@ impl Executor {
         if let Some(failure) = &target.memory.status_failure {
             let (error, attempts, pause) = (&failure.error, failure.attempts, failure.pause(now.monotonic));
             self.metrics.status_failures.inc();
-            if failure.cause.is_of_target() && self.failures.admits(attempts, now.monotonic) {
+            let is_lasting = failure.cause.is_of_target() || failure.attempts >= LASTING;
+            if is_lasting && self.failures.admits(attempts, now.monotonic) {
                 let pause_ms = pause.as_millis() as u64;
                 warn!(target = %key, error, attempts, pause_ms, "status not stored, trying again");
             } else {
                 debug!(target = %key, error, attempts, "status not stored, trying again");
             }
             self.statuses.add_after(key, target.memory.status_lane(), pause);
-        } else if is_refused {
+            return;
+        }
+        let (changed, conflict) = (target.memory.changed_statuses, target.memory.status_conflict.as_ref());
+        if is_refused {
+            let conflicts = conflict.map_or(0, |conflict| conflict.attempts);
+            if conflicts >= LASTING && self.failures.admits(conflicts, now.monotonic) {
+                warn!(target = %key, attempts = conflicts, "status not stored, trying again: others keep writing the ReplicaCount");
+            }
             self.reconcile(key, now);
+        } else if changed > 0 {
+            self.metrics.status_failures.inc();
+            if self.failures.admits(changed, now.monotonic) {
+                warn!(target = %key, times = changed, "another status was stored than was sent: a webhook changes it, or \
+                    the CRD is older than this server");
+            }
         }
     }
 
@@ -144,8 +166,13 @@ impl Executor {
     }
 
     pub(super) fn take_announcement(&mut self, (key, is_written): (TargetKey, bool)) {
-        if let Some(announced) = self.targets.get_mut(&key).and_then(|target| target.announced.as_mut()) {
-            announced.is_failing = !is_written;
+        if !is_written {
+            self.metrics.event_failures.inc();
+        }
+        let Some(announced) = self.targets.get_mut(&key).and_then(|target| target.announced.as_mut()) else { return };
+        let was_failing = std::mem::replace(&mut announced.is_failing, !is_written);
+        if announced.is_failing && !was_failing && self.failures.admits(1, Instant::now()) {
+            warn!(target = %key, "events not written: they are lost, and the status shows the same");
         }
     }
 
@@ -160,6 +187,7 @@ impl Executor {
             return self.ownership.add_after(key, lane, pause);
         }
         let Some(give_back) = target.give_back.take() else { return };
+        self.is_fence_probed = true;
         let (target_key, uid) = (key.clone(), target.observation.count.uid.clone());
         let work = async move { (uid, patcher.give_back(&target_key, &give_back).await) };
         self.ownership.start(key, lane, self.term.clone().guard(work));

@@ -70,7 +70,7 @@ async fn an_answer_for_a_deleted_replica_count_leaves_its_successor_alone() {
     let (key, (uid, _)) = executor.corrections.next().await.unwrap().unwrap();
     executor.observe(TargetSnapshot { count: None, ..event(10, 7) });
     executor.observe(of_another(event(10, 7)));
-    let status = StatusAnswer::Stored { status: Arc::default(), version: 9 };
+    let status = StatusAnswer::Stored { status: Arc::default(), version: 9, was_changed: false };
     executor.take_status((key.clone(), (uid.clone(), status)));
     executor.take_correction((key.clone(), (uid, CorrectionAnswer::Unset)));
     let memory = &executor.targets.get_mut(&key).unwrap().memory;
@@ -86,4 +86,68 @@ async fn an_event_that_overtakes_a_queued_correction_replaces_it() {
     executor.observe(event(11, 3));
     executor.start_writes();
     assert_eq!((executor.corrections.in_flight(), requests.load(Ordering::Relaxed)), (0, 0));
+}
+
+/// An executor whose API server never answers requests of a path, and the paths of the requests.
+async fn executor_hanging_at(path: &'static str) -> (Executor, Arc<parking_lot::Mutex<Vec<String>>>) {
+    let requests: Arc<parking_lot::Mutex<Vec<String>>> = Arc::default();
+    let seen = requests.clone();
+    let answer = tower::service_fn(move |request: Request<Body>| {
+        let uri = request.uri().path().to_owned();
+        let is_hanging = uri.contains(path);
+        seen.lock().push(uri);
+        async move {
+            if is_hanging {
+                std::future::pending::<()>().await;
+            }
+            let object = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"uid": "u", "resourceVersion": "11"}});
+            Ok::<_, tower::BoxError>(Response::new(Body::from(object.to_string().into_bytes())))
+        }
+    });
+    let context = Context {
+        client: Client::new(answer, "default"),
+        ownership: OwnershipMode::GiveBack,
+        max_replicas: 100,
+        metrics: Arc::default(),
+    };
+    (Executor::new(&context, Leadership::sole().begins().await), requests)
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_a_stop_neither_statuses_nor_events_wait_for_the_other() {
+    for (hanging, expected) in [("/events", "/status"), ("/status", "/events")] {
+        let (mut executor, requests) = executor_hanging_at(hanging).await;
+        let status = json!({"observedGeneration": 1, "desired": 3, "observed": 3, "drifts": 0, "conditions": []});
+        let count = |_: usize| Some(replica_count(1, 1, json!({"replicas": 3}), status.clone()));
+        for number in 0..30 {
+            let key = TargetKey::new("shop", "", "", &format!("web-{number}")).unwrap();
+            executor.observe(TargetSnapshot { key, count: count(number), ..event(10, 7) });
+        }
+        executor.start_writes();
+        for _ in 0..30 {
+            let ended = executor.corrections.next().await.unwrap().unwrap();
+            executor.take_correction(ended);
+        }
+        let finished = timeout(LAST_WRITES, executor.finish()).await;
+        assert!(finished.is_err(), "{hanging} hangs: {:?}", requests.lock());
+        let written = requests.lock().iter().filter(|path| path.contains(expected)).count();
+        assert_eq!(written, 30, "{hanging} hangs");
+    }
+}
+
+#[tokio::test]
+async fn each_term_probes_the_fence_and_leaves_no_alert_behind() {
+    let (mut executor, requests) = executor_hanging_at("none").await;
+    executor.observe(event(10, 3));
+    executor.observe(event(11, 3));
+    executor.start_writes();
+    let ended = executor.ownership.next().await.unwrap().unwrap();
+    executor.take_ownership(ended);
+    let patched = requests.lock().iter().filter(|path| path.ends_with("/deployments/web")).count();
+    assert_eq!(patched, 3, "a read, the probe and a patch: {:?}", requests.lock());
+    executor.start_writes();
+    assert_eq!(executor.ownership.in_flight(), 0, "once is enough");
+    assert_eq!(executor.metrics.fence_missing.get(), 1, "the probe was not refused");
+    executor.give_up().await;
+    assert_eq!(executor.metrics.fence_missing.get(), 0, "the next leader finds out for itself");
 }

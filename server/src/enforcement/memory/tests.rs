@@ -29,7 +29,7 @@ fn a_stored_status_is_not_sent_again() {
     managed.see(1, target(11, 7).scaled_by("kubectl"));
     // Kubernetes stores whole seconds in conditions.
     let sent = Arc::new(managed.status(1));
-    managed.answer_status(2, StatusAnswer::Stored { status: sent.clone(), version: 5 });
+    managed.answer_status(2, StatusAnswer::Stored { status: sent.clone(), version: 5, was_changed: false });
     assert_eq!((managed.memory.stored_version, managed.status(60)), (5, (*sent).clone()), "time changes nothing");
     // The echo, which the index keeps.
     let status = serde_json::to_value(&*sent).unwrap();
@@ -72,7 +72,7 @@ fn a_refusal_after_a_change_of_the_spec_keeps_what_is_known() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 3));
     let sent = Arc::new(managed.status(0));
-    managed.answer_status(0, StatusAnswer::Stored { status: sent.clone(), version: 5 });
+    managed.answer_status(0, StatusAnswer::Stored { status: sent.clone(), version: 5, was_changed: false });
     managed.see(1, target(11, 7).scaled_by("kubectl"));
     managed.answer_status(2, StatusAnswer::Refused { status: Arc::new((*sent).clone()), version: 6 });
     assert_eq!((managed.memory.stored_version, managed.status(2).drifts), (6, 1));
@@ -160,7 +160,7 @@ fn a_status_that_is_refused_again_and_again_waits() {
     assert_eq!(pauses[..5], [0, 1000, 2000, 4000, 8000]);
     assert_eq!(pauses[11], 60_000, "and never longer");
     let stored = Arc::new(managed.status(61));
-    managed.answer_status(61, StatusAnswer::Stored { status: stored, version: 100 });
+    managed.answer_status(61, StatusAnswer::Stored { status: stored, version: 100, was_changed: false });
     assert_eq!(refused(&mut managed, 62), 60_000, "one that is stored in between proves nothing");
     assert_eq!(refused(&mut managed, 300), 0, "it was quiet for a time");
 }
@@ -183,7 +183,7 @@ fn a_status_that_the_api_server_refuses_waits_longer_each_time() {
         assert_eq!(failed(&mut managed, cause), expected, "{name}");
     }
     let stored = Arc::new(managed.status(0));
-    managed.answer_status(0, StatusAnswer::Stored { status: stored, version: 9 });
+    managed.answer_status(0, StatusAnswer::Stored { status: stored, version: 9, was_changed: false });
     assert_eq!(
         (managed.memory.status_pause(managed.now(0)).as_secs(), managed.memory.status_lane()),
         (0, Lane::Healthy)

@@ -1,5 +1,7 @@
+mod admission;
 mod contention;
 mod drifts;
+mod readiness;
 mod statuses;
 
 use std::{cell::Cell, sync::Arc, time::Duration};
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     enforcement::{
         assessment::Assessment,
-        decision::Correction,
+        decision::{Correction, Decision},
         failure::Cause,
         fixtures::{Managed, TargetFixture, at, replica_count, target},
         reconcile::earliest,
@@ -85,6 +87,13 @@ fn the_management_ends_with_an_override_that_says_so() {
     let decision = managed.see(11, target(11, 2).scaled_by("kubectl"));
     assert_eq!(decision.drift, None, "nothing is desired any more");
     assert_eq!(managed.ready(11), "OverrideEnded");
+    let version = managed.observation.count.resource_version;
+    let decision = managed.answer(11, CorrectionAnswer::Outdated { version });
+    assert_eq!(decision.correct, None, "the spec has changed, and its event comes");
+    let mut newer = (*managed.observation.count).clone();
+    newer.resource_version += 1;
+    managed.observation.count = Arc::new(newer);
+    assert!(matches!(managed.decide(11).correct, Some(Correction::Unset { .. })), "the newer state ends, too");
     let decision = managed.answer(12, CorrectionAnswer::Unset);
     assert_eq!(decision.correct, None, "one deletion is enough");
     // A finalizer keeps the object, and somebody decides about the count again.

@@ -98,7 +98,7 @@ fn failing_targets_are_counted_until_a_correction_succeeds() {
         ("the API server is away", failed(Cause::ApiServer), 0),
         ("refused", failed(Cause::Refused), 1),
         ("away again", failed(Cause::ApiServer), 1),
-        ("stored", CorrectionAnswer::Scaled { to: 3, version: 11, was_changed: true }, 0),
+        ("stored", CorrectionAnswer::Scaled { to: 3, stored: 3, version: 11, was_changed: true }, 0),
         ("no answer", failed(Cause::NoAnswer), 1),
     ] {
         let event = snapshot("a", held(), None);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::{DeleteParams, Preconditions},
 };
 use tokio::time::timeout;
@@ -13,7 +13,7 @@ use super::{
     scale,
 };
 use crate::{
-    resources::{ReplicaCount, ReplicaCountState, TargetKey, TargetKind, resource_version},
+    resources::{Lenient, ReplicaCount, ReplicaCountState, TargetKey, TargetKind, resource_version},
     telemetry,
 };
 
@@ -26,10 +26,12 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The result of a correction.
 #[derive(Debug)]
 pub enum CorrectionAnswer {
-    /// The API server has stored the count.
+    /// The API server has stored a count. It is another one than was sent if admission changed it.
     Scaled {
-        /// The count, in replicas.
+        /// The count that was sent, in replicas.
         to: i32,
+        /// The count that was stored, in replicas.
+        stored: i32,
         /// The target's resource version with it.
         version: u64,
         /// Whether the write changed the target.
@@ -37,6 +39,11 @@ pub enum CorrectionAnswer {
     },
     /// The `ReplicaCount` is deleted.
     Unset,
+    /// The `ReplicaCount` is not deleted, because its spec has changed.
+    Outdated {
+        /// The resource version that the deletion was decided from.
+        version: u64,
+    },
     /// Nothing was written, as far as is known.
     Failed {
         /// Whose fault it is.
@@ -87,21 +94,36 @@ impl Corrector {
     ) -> Result<CorrectionAnswer, kube::Error> {
         let scale = scale::patch(&self.client, key, kind, to).await?;
         let version = resource_version(&scale.metadata);
-        Ok(CorrectionAnswer::Scaled { to, version, was_changed: version != seen })
+        // A Scale leaves a count of 0 out. An answer without a spec says nothing about what was stored.
+        let stored = scale.spec.map_or(to, |spec| spec.replicas.unwrap_or(0));
+        Ok(CorrectionAnswer::Scaled { to, stored, version, was_changed: version != seen })
     }
 
     async fn unset(&self, key: &TargetKey, count: &ReplicaCountState) -> Result<CorrectionAnswer, kube::Error> {
-        let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &key.namespace);
-        let preconditions = Preconditions {
-            uid: Some(count.uid.to_string()),
-            resource_version: Some(count.resource_version.to_string()),
-        };
-        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        match counts.delete(&key.replica_count_name(), &params).await {
-            // kube reads an answer only after the API server has accepted the request.
-            Ok(_) | Err(kube::Error::SerdeError(_)) => Ok(CorrectionAnswer::Unset),
-            Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(CorrectionAnswer::Unset),
-            Err(error) => Err(error),
+        let counts: Api<Lenient<ReplicaCount>> = Api::namespaced(self.client.clone(), &key.namespace);
+        let name = key.replica_count_name();
+        let mut version = count.resource_version.to_string();
+        loop {
+            let uid = count.uid.to_string();
+            let preconditions = Preconditions { uid: Some(uid.clone()), resource_version: Some(version.clone()) };
+            let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+            match counts.delete(&name, &params).await {
+                // kube reads an answer only after the API server has accepted the request.
+                Ok(_) | Err(kube::Error::SerdeError(_)) => return Ok(CorrectionAnswer::Unset),
+                Err(kube::Error::Api(gone)) if gone.is_not_found() => return Ok(CorrectionAnswer::Unset),
+                Err(kube::Error::Api(conflict)) if conflict.is_conflict() => {}
+                Err(error) => return Err(error),
+            }
+            // The index is behind. Only another spec makes a difference, and the status is written all the time.
+            let now = counts.get_opt(&name).await?;
+            let Some(now) = now.filter(|now| now.meta().uid.as_ref() == Some(&uid)) else {
+                return Ok(CorrectionAnswer::Unset);
+            };
+            let newest = now.meta().resource_version.clone().unwrap_or_default();
+            if now.meta().generation != count.generation || newest == version {
+                return Ok(CorrectionAnswer::Outdated { version: count.resource_version });
+            }
+            version = newest;
         }
     }
 }

@@ -1,6 +1,10 @@
 //! The Events of a target, by which `kubectl describe` shows what happened to its count.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -95,7 +99,11 @@ pub struct EventWrite {
 pub fn event_writes(events: PendingEvents, announced: &mut Announced, now: Now) -> Vec<EventWrite> {
     let put_back = events.put_back.map(|(actor, to)| put_back(&actor, to));
     let contested = events.contested.map(|one| (one.reason, CONTESTED.to_owned(), one.message));
-    let events = put_back.into_iter().chain(contested);
+    let changed = events.changed_count.map(|changed| {
+        let action = format!("SetTo{}", changed.sent);
+        (reasons::COUNT_CHANGED_BY_ADMISSION, action, changed.message())
+    });
+    let events = put_back.into_iter().chain(contested).chain(changed);
     let write = |(reason, action, note): (&'static str, String, String)| {
         let series = announced.add((reason, &action), now)?;
         Some(EventWrite { reason, action, note, series })
@@ -176,14 +184,18 @@ impl Announcer {
     }
 }
 
-/// The name of an Event: the target's, as far as there is room for it, and the time.
+/// The name of an Event: the target's and the time. Of a longer name a part remains, with a hash of the whole, so that
+/// targets whose names begin alike have different Events.
 fn name(key: &TargetKey, began: i128) -> String {
     let suffix = format!(".{began:x}");
-    let mut prefix = &*key.name;
-    if let Some(short) = prefix.get(..MAX_NAME.saturating_sub(suffix.len())) {
-        prefix = short.trim_end_matches(['.', '-']);
+    if key.name.len() + suffix.len() <= MAX_NAME {
+        return format!("{}{suffix}", key.name);
     }
-    format!("{prefix}{suffix}")
+    let mut hasher = DefaultHasher::new();
+    key.name.hash(&mut hasher);
+    let suffix = format!("-{:016x}{suffix}", hasher.finish());
+    let prefix = key.name.get(..MAX_NAME.saturating_sub(suffix.len())).unwrap_or_default();
+    format!("{}{suffix}", prefix.trim_end_matches(['.', '-']))
 }
 
 #[cfg(test)]
@@ -195,7 +207,9 @@ mod tests {
         let key = |name: &str| TargetKey::new("shop", "", "", name).unwrap();
         assert_eq!(name(&key("web"), 0x1234), "web.1234");
         let long = name(&key(&format!("{}-xxx", "a".repeat(235))), 0x1234_5678_9abc_def0);
-        assert_eq!((long.len(), long.ends_with("a.123456789abcdef0")), (252, true), "{long}");
+        assert_eq!((long.len(), long.ends_with(".123456789abcdef0")), (MAX_NAME, true), "{long}");
+        let other = name(&key(&format!("{}-yyy", "a".repeat(235))), 0x1234_5678_9abc_def0);
+        assert_ne!(long, other, "they begin alike");
         let (_, action, note) = put_back(&"é".repeat(128), 3);
         assert!(action.len() <= MAX_ACTION && action.starts_with("PutBackTo3 é"), "{action}");
         assert!(note.ends_with("put back to 3"));

@@ -2,7 +2,7 @@
 //!
 //! The manager that wrote a field last owns it, and a server-side apply of another value by any other manager meets a
 //! conflict: after a correction, the next upgrade by Helm 4 would fail. A patch of the target's managedFields makes the
-//! appliers its owners again. It writes nothing else of the target, which the chart's admission policy enforces
+//! applier its owner again, or takes our ownership away if there are several. It writes nothing else of the target, which the chart's admission policy enforces
 //! ([`super::fence_probe`]).
 
 use std::{
@@ -28,7 +28,7 @@ use super::{
     fence_probe::FenceProbe,
 };
 use crate::{
-    resources::{FIELD_MANAGER, GroupKind, TargetKey, TargetKind, api_errors::is_missing_right, resource_version},
+    resources::{FIELD_MANAGER, GroupKind, TargetKey, TargetKind, Uid, api_errors::is_missing_right, resource_version},
     telemetry::{self, Metrics},
 };
 
@@ -80,7 +80,7 @@ impl OwnershipPatcher {
     /// Makes the appliers the owners of a target's count.
     pub async fn give_back(&self, key: &TargetKey, give_back: &GiveBack) -> OwnershipAnswer {
         match timeout(TIMEOUT, self.patch(key, give_back)).await {
-            Ok(Ok(version)) => OwnershipAnswer::Given { version },
+            Ok(Ok(answer)) => answer,
             Ok(Err(kube::Error::Api(status))) if status.is_not_found() => OwnershipAnswer::Impossible,
             Ok(Err(kube::Error::Api(status))) if is_missing_right(&status) => {
                 self.record_denial(&key.kind, &status);
@@ -93,20 +93,29 @@ impl OwnershipPatcher {
         }
     }
 
-    async fn patch(&self, key: &TargetKey, give_back: &GiveBack) -> Result<u64, kube::Error> {
+    async fn patch(&self, key: &TargetKey, give_back: &GiveBack) -> Result<OwnershipAnswer, kube::Error> {
         let targets: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &key.namespace, &give_back.kind.resource());
         let metadata = targets.get_metadata(&key.name).await?.metadata;
         let version = resource_version(&metadata);
+        if metadata.uid.as_deref().map(Uid::from).as_ref() != Some(&give_back.uid) {
+            // Another object has the name by now. Its event decides.
+            return Ok(OwnershipAnswer::Impossible);
+        }
         let entries = metadata.managed_fields.unwrap_or_default();
-        let Some(patch) = patch(&entries, &give_back.kind, &give_back.recipients) else {
-            return Ok(version);
-        };
         self.fence.check(&targets, key).await;
+        let Some(patch) = patch(&entries, &give_back.kind, &give_back.recipients) else {
+            return Ok(OwnershipAnswer::Given { version });
+        };
         let params = PatchParams::apply(FIELD_MANAGER);
         let patched = targets.patch_metadata(&key.name, &params, &api::Patch::<()>::Json(patch)).await?;
+        let stored = patched.metadata.managed_fields.as_deref().unwrap_or_default();
+        if self::patch(stored, &give_back.kind, &give_back.recipients).is_some() {
+            let error = "the API server stored other owners than were sent".to_owned();
+            return Ok(OwnershipAnswer::Failed { cause: Cause::Changed, error });
+        }
         debug!(target = %key, recipients = ?give_back.recipients, "ownership given back");
-        Ok(resource_version(&patched.metadata))
+        Ok(OwnershipAnswer::Given { version: resource_version(&patched.metadata) })
     }
 
     fn record_denial(&self, kind: &GroupKind, status: &Status) {
@@ -117,8 +126,8 @@ impl OwnershipPatcher {
     }
 }
 
-/// The patch that makes the recipients own the count, and this server only if there are none; `None` if it is so
-/// already.
+/// The patch that makes a single recipient own the count, and this server if there is none; `None` if it is so already.
+/// If there are several, nobody owns it afterwards: each of them would meet a conflict with the others.
 ///
 /// It addresses entries by their place, so it tests that each one that it touches is still the one that was read. It
 /// does not test the resource version, which every status write changes.
@@ -132,7 +141,7 @@ fn patch(entries: &[ManagedFieldsEntry], kind: &TargetKind, recipients: &[Recipi
         return (!entries.iter().any(owns)).then(|| Patch(vec![add_entry(entries, ours)]));
     }
     let mut operations = Vec::new();
-    for recipient in recipients {
+    for recipient in recipients.iter().filter(|_| recipients.len() == 1) {
         let Some((index, entry)) = entries.iter().enumerate().find(|(_, entry)| is_applied_by(entry, recipient)) else {
             operations.push(add_entry(entries, new_entry(kind, &recipient.manager, "Apply", None)));
             continue;

@@ -31,6 +31,8 @@ pub enum StatusAnswer {
         status: Arc<ReplicaCountStatus>,
         /// The object's resource version with it.
         version: u64,
+        /// Whether the API server stored another status: a webhook or an older CRD changed it.
+        was_changed: bool,
     },
     /// The object is newer than the one that the status was built for.
     Refused {
@@ -97,7 +99,11 @@ impl StatusWriter {
         let patch = patch(&write).map_err(kube::Error::SerdeError)?;
         let params = PatchParams::apply(FIELD_MANAGER);
         match counts.patch_status(&name, &params, &api::Patch::<()>::Json(patch)).await {
-            Ok(count) => Ok(StatusAnswer::Stored { status: write.status, version: resource_version(count.meta()) }),
+            Ok(count) => {
+                let version = resource_version(count.meta());
+                let was_changed = count.read().is_ok_and(|count| count.status.unwrap_or_default() != *write.status);
+                Ok(StatusAnswer::Stored { status: write.status, version, was_changed })
+            }
             Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(StatusAnswer::Gone),
             Err(kube::Error::Api(refused)) if is_failed_test(&refused) || refused.is_conflict() => {
                 debug!(target = %key, problem = refused.message, "status refused");

@@ -73,7 +73,7 @@ fn a_drift_goes_from_its_event_to_its_end() {
     managed.start(3, 3);
     let decision = managed.see(3, target(14, 7).scaled_by("kubectl"));
     assert_eq!(decision.correct, None, "the correction is under way");
-    let decision = managed.answer(4, CorrectionAnswer::Scaled { to: 3, version: 15, was_changed: true });
+    let decision = managed.answer(4, CorrectionAnswer::Scaled { to: 3, stored: 3, version: 15, was_changed: true });
     let ended = decision.ended_drift.unwrap();
     assert_eq!((ended.at.0, ended.corrected_at.unwrap().0), (at(2), at(4)));
     assert_eq!(decision.events.put_back, Some(("kubectl".to_owned(), 3)));
@@ -153,7 +153,7 @@ fn the_drift_of_a_target_that_was_deleted_ends_if_it_was_corrected() {
             assert_eq!(gone(&mut managed, 2).ended_drift, None, "{}", row.name);
         }
         if row.is_corrected {
-            managed.answer(3, CorrectionAnswer::Scaled { to: 3, version: 13, was_changed: true });
+            managed.answer(3, CorrectionAnswer::Scaled { to: 3, stored: 3, version: 13, was_changed: true });
         } else {
             let error = "not found".into();
             managed.answer(3, CorrectionAnswer::Failed { cause: Cause::Refused, error, retry_after: None });
@@ -172,7 +172,7 @@ fn a_correction_to_0_leaves_no_owner_and_is_no_drift() {
         managed.start(1, 0);
         // The next Set is known before the echo of the correction to 0.
         managed.set(1, json!({"replicas": 5}));
-        let answer = CorrectionAnswer::Scaled { to: 0, version: 11, was_changed: true };
+        let answer = CorrectionAnswer::Scaled { to: 0, stored: 0, version: 11, was_changed: true };
         if echo_first {
             assert_eq!(managed.see(1, target(11, 0)).drift, None, "{name}");
             managed.answer(1, answer);
@@ -192,6 +192,27 @@ fn an_applier_that_leaves_the_count_out_is_the_actor_of_the_reset() {
     let decision = managed.see(5, target(11, 1).applied_by("helm", 5, false));
     assert_eq!(short(decision.drift.as_ref()), Some(("helm", "Apply", "", 3, 1)));
     assert!(managed.status(5).appliers.is_empty());
+}
+
+#[test]
+fn another_object_of_the_same_name_has_no_appliers_after_a_restart() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3).applied_by("helm", 0, true));
+    let status = serde_json::to_value(managed.status(0)).unwrap();
+    for (name, uid, expected) in [("the same object", "u", vec!["helm"]), ("another", "v", vec![])] {
+        let mut next = Managed::with(replica_count(2, 1, json!({"replicas": 3}), status.clone()));
+        let decision = next.see(1, target(12, 3).uid(uid).scaled_by("kubectl"));
+        assert_eq!(next.status(1).appliers, expected, "{name}");
+        assert_eq!(decision.give_back, None, "{name}");
+    }
+}
+
+#[test]
+fn an_actor_without_a_name_is_unknown() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3));
+    let decision = managed.see(1, target(11, 7).scaled_by(""));
+    assert_eq!(short(decision.drift.as_ref()), Some(("unknown", "Update", "scale", 3, 7)));
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn owners(entries: &[ManagedFieldsEntry]) -> FieldOwners {
 }
 
 fn recipient(manager: &str, time: Option<i64>) -> Recipient {
-    Recipient { manager: manager.into(), time }
+    Recipient { manager: manager.into(), time, owned: false }
 }
 
 /// helm, which applied at the second 1.
@@ -81,4 +81,15 @@ fn this_server_owns_a_count_without_any_other_owner() {
     let patched = apply(&before, patch(&before, &kind(), &[]).unwrap());
     assert_eq!(owners(&patched).last().map(|last| (&*last.manager, last.scale)), Some((FIELD_MANAGER, true)));
     assert_eq!(patch(&patched, &kind(), &[]), None);
+}
+
+#[test]
+fn several_appliers_leave_the_count_without_an_owner() {
+    let before = [scaled_by(FIELD_MANAGER), applied_by("helm", 1, false), applied_by("argocd", 1, false)];
+    let both = [helm(), recipient("argocd", None)];
+    let patched = apply(&before, patch(&before, &kind(), &both).unwrap());
+    assert_eq!(patched, before[1..]);
+    assert_eq!(patch(&patched, &kind(), &both), None, "once is enough");
+    let owned = [applied_by("helm", 1, true), applied_by("argocd", 1, false)];
+    assert_eq!(patch(&owned, &kind(), &both), None, "an apply decides for itself");
 }

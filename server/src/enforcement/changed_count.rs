@@ -1,0 +1,42 @@
+//! A correction of which the API server stored another count: an admission policy or a webhook changed it.
+
+use super::{failure::Cause, memory::Memory, observation::Observation};
+
+/// A correction that admission changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangedCount {
+    /// The count that was sent, in replicas.
+    pub sent: i32,
+    /// The count that was stored instead, in replicas.
+    pub stored: i32,
+    /// The target's resource version with it.
+    pub version: u64,
+    /// Whether an Event says so.
+    pub is_announced: bool,
+}
+
+impl ChangedCount {
+    /// The same after one more answer. Equal counts are announced once.
+    pub fn after(before: Option<Self>, sent: i32, stored: i32, version: u64) -> Self {
+        let is_same = |before: &Self| (before.sent, before.stored) == (sent, stored);
+        let is_announced = before.filter(is_same).is_some_and(|before| before.is_announced);
+        Self { sent, stored, version, is_announced }
+    }
+
+    /// What happened, and what to do about it.
+    pub fn message(self) -> String {
+        let Self { sent, stored, .. } = self;
+        format!(
+            "admission stored {stored} replicas instead of {sent}: change the admission policy or webhook that changes \
+            the count of this target, or set another count"
+        )
+    }
+}
+
+/// Whether the target has changed since admission changed our last correction. Then another attempt may succeed, and it
+/// does not wait for the pause.
+pub fn is_worth_a_try(observation: &Observation, memory: &Memory) -> bool {
+    let is_changed = memory.correction_failure.as_ref().is_some_and(|failure| failure.cause == Cause::Changed);
+    let version = observation.target.as_ref().map_or(0, |target| target.resource_version);
+    is_changed && memory.changed_count.is_some_and(|changed| version > changed.version)
+}

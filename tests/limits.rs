@@ -92,7 +92,7 @@ async fn half_open(address: String, connections: usize) -> Result<()> {
 #[tokio::test]
 async fn ten_thousand_half_open_handshakes_do_not_block_other_clients() -> Result<()> {
     let shop = Namespace::shared("half-open").await?;
-    // 128 handshakes may be under way. More handshakes than that are open here at once.
+    // Of 1,024 files, 192 are for handshakes. More handshakes than that are open here at once.
     let server = server(&shop, 1024).await?;
     let (alice, address) = (user(&shop, "alice")?, server.grpc.clone());
     let before = server.memory()?;

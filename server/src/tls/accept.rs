@@ -22,11 +22,12 @@ use super::{
     files::expiry,
     limits::Limits,
     recheck::{Recheck, accepts_peer},
+    socket::Socket,
 };
 use crate::{runtime::limiter::Limiter, telemetry::Metrics};
 
-/// The connections that wait to be accepted. During a flood of half-open handshakes, 500 are accepted each second, so a
-/// client waits for two seconds.
+/// The connections that wait to be accepted. During a flood of half-open handshakes, 2,000 are accepted each second, so a
+/// client waits for half a second.
 pub(crate) const BACKLOG: u32 = 1024;
 
 /// The longest time of a handshake: a distant client needs a few round trips.
@@ -154,8 +155,10 @@ impl Handshaker {
         let mut changes = self.credentials.subscribe();
         let current = changes.borrow_and_update().clone();
         let acceptor = TlsAcceptor::from(current.config.clone());
-        let mut stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await??;
-        stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+        let mut stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(Socket::new(socket))).await??;
+        let (socket, session) = stream.get_mut();
+        socket.peer_is_known();
+        session.set_buffer_limit(Some(TLS_BUFFER));
         let session = stream.get_ref().1;
         if session.alpn_protocol() != Some(b"h2") {
             return Err(invalid("the client does not offer HTTP/2"));

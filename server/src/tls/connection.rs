@@ -10,13 +10,12 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use super::{identity::Identity, recheck::Recheck, unread::Unread};
+use super::{identity::Identity, recheck::Recheck, socket::Socket, unread::Unread};
 use crate::runtime::limiter::Permit;
 
 /// The age at which a connection takes no new calls. Its client connects again, possibly to another replica, and shows
@@ -46,7 +45,7 @@ pub(crate) struct Peer {
 }
 
 /// A connection of a client with a verified certificate.
-pub(crate) struct Connection<S = TlsStream<TcpStream>> {
+pub(crate) struct Connection<S = TlsStream<Socket>> {
     stream: S,
     peer: Peer,
     /// Fires at the end of the connection's life.

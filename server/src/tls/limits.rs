@@ -8,8 +8,9 @@ use tracing::warn;
 /// buffers in the kernel included.
 const MAX_CONNECTIONS: usize = 512;
 
-/// The most handshakes under way. Each takes at most 160 KiB: 64 for its longest message, and 96 in the kernel.
-const MAX_HANDSHAKES: usize = 128;
+/// The most handshakes under way. Each takes at most 80 KiB: 64 of what its peer may send, and its own state. A flood of
+/// half-open ones is accepted at four times this number a second.
+const MAX_HANDSHAKES: usize = 512;
 
 /// Files that are kept for everything else: connections to the API server, probes, certificates.
 const RESERVED_FILES: usize = 256;
@@ -54,8 +55,8 @@ mod tests {
     #[test]
     fn sockets_leave_files_to_everything_else() {
         for (files, limits) in [
-            (1_048_576, Limits { handshakes: 128, connections: 512, connections_per_user: 64 }),
-            (1024, Limits { handshakes: 128, connections: 512, connections_per_user: 64 }),
+            (1_048_576, Limits { handshakes: 512, connections: 512, connections_per_user: 64 }),
+            (1024, Limits { handshakes: 192, connections: 512, connections_per_user: 64 }),
             (384, Limits { handshakes: 48, connections: 144, connections_per_user: 18 }),
             (128, Limits { handshakes: 16, connections: 48, connections_per_user: 6 }),
             (0, Limits { handshakes: 1, connections: 1, connections_per_user: 1 }),

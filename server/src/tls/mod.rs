@@ -8,6 +8,7 @@
 //! * `identity`: the user and groups in a client certificate
 //! * `limits`: how many connections and handshakes there may be
 //! * `recheck`: ends open connections whose certificate is no longer accepted
+//! * `socket`: bounds the bytes of a handshake
 //! * `unread`: answers that the peer of a connection has not read
 
 mod accept;
@@ -20,6 +21,7 @@ mod fuzz;
 mod identity;
 mod limits;
 mod recheck;
+mod socket;
 mod unread;
 
 pub(crate) use self::{

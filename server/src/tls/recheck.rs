@@ -7,11 +7,11 @@ use std::{
 
 use futures::StreamExt;
 use rustls::pki_types::UnixTime;
-use tokio::{net::TcpStream, sync::watch};
+use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::WatchStream;
 
-use super::{clients::ClientVerifier, files::ServerCertificate};
+use super::{clients::ClientVerifier, files::ServerCertificate, socket::Socket};
 
 /// The check of one connection's certificate.
 pub(super) struct Recheck<S> {
@@ -39,6 +39,6 @@ impl<S> Recheck<S> {
 }
 
 /// Whether the certificate that a peer has shown is accepted now. TLS keeps it for as long as the connection lasts.
-pub(super) fn accepts_peer(stream: &TlsStream<TcpStream>, clients: &ClientVerifier) -> bool {
+pub(super) fn accepts_peer(stream: &TlsStream<Socket>, clients: &ClientVerifier) -> bool {
     clients.accepts(stream.get_ref().1.peer_certificates().unwrap_or_default(), UnixTime::now())
 }

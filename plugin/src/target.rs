@@ -8,7 +8,7 @@ use crate::dns;
 
 /// The accepted forms of a target, for hints.
 const FORMS: &str = "NAME (a Deployment), deployment/NAME, statefulset/NAME, or RESOURCE.GROUP/NAME such as \
-                     rollouts.argoproj.io/web";
+                     rollouts.argoproj.io/web; kubectl's short names are accepted too";
 
 /// The kinds that need no discovery, each with its singular, its plural and its short name.
 const APPS: [(&str, [&str; 3]); 3] = [
@@ -31,9 +31,9 @@ pub(crate) enum KindRef {
     Apps(&'static str),
     /// A resource of any group. Only the API server knows its kind.
     Resource {
-        /// The plural or singular name, such as `widgets`.
+        /// The plural, the singular, the kind or a short name, such as `widgets`, in small letters.
         resource: String,
-        /// The API group, such as `example.com`.
+        /// The API group, such as `example.com`, perhaps after a version. Empty if the word has none.
         group: String,
     },
 }
@@ -91,16 +91,17 @@ impl FromStr for TargetRef {
     }
 }
 
-/// Reads `deploy`, `deployments.apps` or `widgets.example.com`, in any case, as kubectl does.
+/// Reads `deploy`, `deployments.apps`, `deployments.v1.apps`, `widgets.example.com` or `widgets`, in any case, as kubectl
+/// does.
 fn parse_kind(text: &str) -> Option<KindRef> {
     let text = text.to_ascii_lowercase();
-    let (resource, group) = text.split_once('.').unwrap_or((&text, "apps"));
+    let (resource, group) = text.split_once('.').map_or((text.as_str(), None), |(name, group)| (name, Some(group)));
     let known = APPS.iter().find(|(_, names)| names.contains(&resource));
     match (known, group) {
-        (Some((kind, _)), "apps") => Some(KindRef::Apps(kind)),
-        (None, "apps") => None,
-        _ if dns::is_subdomain(resource) && dns::is_subdomain(group) => {
-            Some(KindRef::Resource { resource: resource.to_owned(), group: group.to_owned() })
+        (Some((kind, _)), None | Some("apps" | "v1.apps")) => Some(KindRef::Apps(kind)),
+        (None, Some("apps")) => None,
+        _ if dns::is_subdomain(resource) && group.is_none_or(dns::is_subdomain) => {
+            Some(KindRef::Resource { resource: resource.to_owned(), group: group.unwrap_or_default().to_owned() })
         }
         _ => None,
     }
@@ -110,6 +111,7 @@ impl fmt::Display for TargetRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             KindRef::Apps(kind) => write!(f, "{}.apps/{}", kind.to_ascii_lowercase(), self.name),
+            KindRef::Resource { resource, group } if group.is_empty() => write!(f, "{resource}/{}", self.name),
             KindRef::Resource { resource, group } => write!(f, "{resource}.{group}/{}", self.name),
         }
     }
@@ -151,6 +153,8 @@ mod tests {
             ("deploy/web", "deployment.apps/web"),
             ("Deployment/web", "deployment.apps/web"),
             ("deployment.apps/web", "deployment.apps/web"),
+            ("deployment.v1.apps/web", "deployment.apps/web"),
+            ("DEPLOY/web", "deployment.apps/web"),
             ("deployments.apps/web", "deployment.apps/web"),
             ("sts/db", "statefulset.apps/db"),
             ("statefulset/db", "statefulset.apps/db"),
@@ -169,12 +173,15 @@ mod tests {
         let widgets = KindRef::Resource { resource: "widgets".to_owned(), group: "example.com".to_owned() };
         assert_eq!(parse("widgets.example.com/x"), TargetRef { kind: widgets, name: "x".to_owned() });
         assert!(matches!(parse("deployments.example.com/x").kind, KindRef::Resource { .. }));
+        let short = KindRef::Resource { resource: "ro".to_owned(), group: String::new() };
+        assert_eq!(parse("RO/web"), TargetRef { kind: short, name: "web".to_owned() });
+        assert_eq!(parse("ro/web").to_string(), "ro/web");
     }
 
     #[test]
     fn anything_else_is_refused_with_the_accepted_forms() {
         for word in
-            ["", "/", "/web", "deploy/", "a/b/c", "Web", "we_b", "-web", "web=3", "pods/x", "foo.apps/x", "a..b/x"]
+            ["", "/", "/web", "deploy/", "a/b/c", "Web", "we_b", "-web", "web=3", "deploy./x", "foo.apps/x", "a..b/x"]
         {
             let error = word.parse::<TargetRef>().unwrap_err();
             assert!(error.to_string().starts_with(&format!("{word:?} is not a target: ")), "{error}");

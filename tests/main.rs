@@ -31,8 +31,10 @@ mod unset_restore;
 // The plugin.
 mod config_import;
 mod krew;
+mod kubeconfigs;
 mod plugin;
 mod plugin_errors;
+mod plugin_kinds;
 mod plugin_trust;
 
 // Certificates and login.

@@ -8,7 +8,8 @@ use crate::dns;
 
 /// The accepted forms of a target, for hints.
 const FORMS: &str = "NAME (a Deployment), deployment/NAME, statefulset/NAME, replicaset/NAME, \
-                     replicationcontroller/NAME, or RESOURCE.GROUP/NAME such as rollouts.argoproj.io/web";
+                     replicationcontroller/NAME, or RESOURCE.GROUP/NAME such as rollouts.argoproj.io/web; kubectl's \
+                     short names are accepted too";
 
 /// The kinds that need no discovery, each with its singular, its plural and its short name.
 const BUILT_IN: [(BuiltIn, [&str; 3]); 4] = [
@@ -42,9 +43,9 @@ pub(crate) enum KindRef {
     BuiltIn(BuiltIn),
     /// A resource of any group. Only the API server knows its kind.
     Resource {
-        /// The plural or singular name, such as `widgets`.
+        /// The plural, the singular, the kind or a short name, such as `widgets`, in small letters.
         resource: String,
-        /// The API group, such as `example.com`.
+        /// The API group, such as `example.com`, perhaps after a version. Empty if the word has none.
         group: String,
     },
 }
@@ -102,18 +103,20 @@ impl FromStr for TargetRef {
     }
 }
 
-/// Reads `deploy`, `deployments.apps` or `widgets.example.com`, in any case, as kubectl does.
+/// Reads `deploy`, `deployments.apps`, `deployments.v1.apps`, `widgets.example.com` or `widgets`, in any case, as kubectl
+/// does.
 fn parse_kind(text: &str) -> Option<KindRef> {
     let text = text.to_ascii_lowercase();
     let (resource, group) = text.split_once('.').map_or((&*text, None), |(resource, group)| (resource, Some(group)));
+    let is_group_of = |built_in: &BuiltIn, group: &str| group.strip_prefix("v1.").unwrap_or(group) == built_in.group;
     let is_named = |(built_in, names): &&(BuiltIn, [&str; 3])| {
-        names.contains(&resource) && group.is_none_or(|group| group == built_in.group)
+        names.contains(&resource) && group.is_none_or(|group| is_group_of(built_in, group))
     };
     match (BUILT_IN.iter().find(is_named), group) {
         (Some((built_in, _)), _) => Some(KindRef::BuiltIn(*built_in)),
-        (None, None | Some("apps" | CORE_GROUP)) => None,
-        (None, Some(group)) if dns::is_subdomain(resource) && dns::is_subdomain(group) => {
-            Some(KindRef::Resource { resource: resource.to_owned(), group: group.to_owned() })
+        (None, Some("apps" | CORE_GROUP)) => None,
+        (None, group) if dns::is_subdomain(resource) && group.is_none_or(dns::is_subdomain) => {
+            Some(KindRef::Resource { resource: resource.to_owned(), group: group.unwrap_or_default().to_owned() })
         }
         _ => None,
     }
@@ -125,6 +128,7 @@ impl fmt::Display for TargetRef {
             KindRef::BuiltIn(BuiltIn { kind, group }) => {
                 write!(f, "{}.{group}/{}", kind.to_ascii_lowercase(), self.name)
             }
+            KindRef::Resource { resource, group } if group.is_empty() => write!(f, "{resource}/{}", self.name),
             KindRef::Resource { resource, group } => write!(f, "{resource}.{group}/{}", self.name),
         }
     }
@@ -166,6 +170,8 @@ mod tests {
             ("deploy/web", "deployment.apps/web"),
             ("Deployment/web", "deployment.apps/web"),
             ("deployment.apps/web", "deployment.apps/web"),
+            ("deployment.v1.apps/web", "deployment.apps/web"),
+            ("DEPLOY/web", "deployment.apps/web"),
             ("deployments.apps/web", "deployment.apps/web"),
             ("sts/db", "statefulset.apps/db"),
             ("statefulset/db", "statefulset.apps/db"),
@@ -189,6 +195,9 @@ mod tests {
         let widgets = KindRef::Resource { resource: "widgets".to_owned(), group: "example.com".to_owned() };
         assert_eq!(parse("widgets.example.com/x"), TargetRef { kind: widgets, name: "x".to_owned() });
         assert!(matches!(parse("deployments.example.com/x").kind, KindRef::Resource { .. }));
+        let short = KindRef::Resource { resource: "ro".to_owned(), group: String::new() };
+        assert_eq!(parse("RO/web"), TargetRef { kind: short, name: "web".to_owned() });
+        assert_eq!(parse("ro/web").to_string(), "ro/web");
     }
 
     #[test]
@@ -203,7 +212,7 @@ mod tests {
             "we_b",
             "-web",
             "web=3",
-            "pods/x",
+            "deploy./x",
             "foo.apps/x",
             "a..b/x",
             "pods.core/x",

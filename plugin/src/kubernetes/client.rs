@@ -1,16 +1,35 @@
 //! The client of the Kubernetes API server.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use hyper::{
+    http::{HeaderValue, Uri},
+    rt::{Read, Write},
+};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client as HttpClient, connect::HttpConnector},
+    client::legacy::{
+        Client as HttpClient,
+        connect::{
+            Connection, HttpConnector,
+            proxy::{SocksV5, Tunnel},
+        },
+    },
     rt::TokioExecutor,
 };
+use k8s_openapi::ByteString;
 use kube::{
-    Client, Config, Error,
+    Client, Error,
     client::{Body, ClientBuilder, ConfigExt, retry::RetryPolicy},
 };
-use tower::{BoxError, ServiceBuilder, retry::RetryLayer};
+use rustls::{pki_types::ServerName, sign::SingleCertAndKey};
+use tower::{BoxError, Service, ServiceBuilder, retry::RetryLayer};
+
+use super::{
+    api_server::ApiServer,
+    proxy::{Protocol, Proxy},
+    server_certificate::Verifier,
+};
 
 /// Keepalive probes detect a vanished API server within 30 s (15 s and three probes 5 s apart). While a stream is idle,
 /// only the kernel can notice that.
@@ -27,22 +46,78 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 /// Builds a client that sends each request at once.
 ///
 /// `kube::Client::try_from` leaves Nagle's algorithm on, which delays small frames by 40 ms on a port-forward (kube-rs
-/// issue 2056). Its layers can only be replaced all together, so this function repeats those that matter here. It dials
-/// the API server directly; the caller handles proxies.
+/// issue 2056), sends no password to a SOCKS proxy, and refuses client certificates of X.509 version 1. Its layers can
+/// only be replaced all together, so this function repeats those that matter here.
 ///
 /// # Errors
 ///
 /// When the configuration's certificates, credentials or headers cannot be used.
-pub(super) fn build(config: &Config) -> Result<Client, Error> {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_keepalive(Some(KEEPALIVE_AFTER));
-    connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-    connector.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-    connector.set_connect_timeout(config.connect_timeout);
-    let connector = config.rustls_https_connector_with_connector(connector)?;
-    let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new()).build(connector);
+pub(super) fn build(server: &ApiServer) -> Result<Client, Error> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEPALIVE_AFTER));
+    tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    tcp.set_connect_timeout(server.config.connect_timeout);
+    let Some(Proxy { protocol, uri, credentials }) = server.proxy.clone() else {
+        return with_connector(server, tcp);
+    };
+    match protocol {
+        Protocol::Http => with_connector(server, tunnel(Tunnel::new(uri, tcp), credentials)),
+        // As in Go, the proxy's certificate is checked like that of the API server.
+        Protocol::Https => with_connector(server, tunnel(Tunnel::new(uri, tls(server, tcp)?), credentials)),
+        Protocol::Socks => {
+            let socks = SocksV5::new(uri, tcp);
+            match credentials {
+                Some((name, password)) => with_connector(server, socks.with_auth(name, password)),
+                None => with_connector(server, socks),
+            }
+        }
+    }
+}
+
+/// Sends the user name and the password with CONNECT.
+fn tunnel<C>(tunnel: Tunnel<C>, credentials: Option<(String, String)>) -> Tunnel<C> {
+    let encode = |(name, password): (String, String)| {
+        let text = serde_json::to_value(ByteString(format!("{name}:{password}").into_bytes())).ok()?;
+        HeaderValue::from_str(&format!("Basic {}", text.as_str()?)).ok()
+    };
+    match credentials.and_then(encode) {
+        Some(header) => tunnel.with_auth(header),
+        None => tunnel,
+    }
+}
+
+/// Adds TLS to a connector, for servers whose URL asks for it.
+fn tls<C>(server: &ApiServer, connector: C) -> Result<HttpsConnector<C>, Error> {
+    let mut config = server.config.rustls_client_config()?;
+    if let Some(trusted) = &server.config.root_cert
+        && server.config.root_cert_file.is_none()
+        && !server.config.accept_invalid_certs
+    {
+        let verifier = Verifier::new(trusted).map_err(|error| Error::Service(error.into()))?;
+        config.dangerous().set_certificate_verifier(Arc::new(verifier));
+    }
+    if let Some(identity) = &server.identity {
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity.clone()));
+    }
+    let mut builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
+    if let Some(name) = server.config.tls_server_name.clone().and_then(|name| ServerName::try_from(name).ok()) {
+        builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    Ok(builder.enable_http1().wrap_connector(connector))
+}
+
+fn with_connector<C>(server: &ApiServer, connector: C) -> Result<Client, Error>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Connection + Read + Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    let config = &server.config;
+    let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new()).build(tls(server, connector)?);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)

@@ -2,15 +2,16 @@
 
 use std::{env, sync::Arc, time::Duration};
 
-use hyper_util::client::proxy::matcher::Matcher;
-use kube::{Client, Config};
+use kube::{Client, Config, core::discovery::v2::APIGroupDiscovery};
 use tokio::sync::OnceCell;
 
 use super::{
+    api_server::ApiServer,
     client,
     error::Error,
-    exec_credential,
     kubeconfig::{self, Choice},
+    proxy::Proxy,
+    server_url::Url,
     service::Server,
 };
 use crate::{args::KubeArgs, config::ServiceRef};
@@ -18,10 +19,14 @@ use crate::{args::KubeArgs, config::ServiceRef};
 /// The kubelet sets this variable in every pod. client-go also takes it as the sign that it runs in one.
 const IN_POD: &str = "KUBERNETES_SERVICE_HOST";
 
-/// The chosen cluster. It keeps the client of its API server, and the server's Service once that was found.
+/// In a pod, kubectl prefers this variable to the namespace of the service account.
+const POD_NAMESPACE: &str = "POD_NAMESPACE";
+
+/// The chosen cluster. It keeps the client of its API server, and what a command has looked up there.
 pub(crate) struct Cluster {
     access: Access,
     client: OnceCell<Client>,
+    groups: OnceCell<Vec<APIGroupDiscovery>>,
     server: OnceCell<Server>,
 }
 
@@ -47,7 +52,7 @@ impl Cluster {
     }
 
     fn new(access: Access) -> Self {
-        Self { access, client: OnceCell::new(), server: OnceCell::new() }
+        Self { access, client: OnceCell::new(), groups: OnceCell::new(), server: OnceCell::new() }
     }
 
     /// Why there is no kubeconfig, if there is none.
@@ -70,7 +75,10 @@ impl Cluster {
     pub(crate) fn namespace(&self) -> Option<String> {
         match &self.access {
             Access::Kubeconfig(choice) => choice.namespace(),
-            Access::ServiceAccount(config) => Some(config.default_namespace.trim().to_owned()),
+            Access::ServiceAccount(config) => {
+                let of_pod = env::var(POD_NAMESPACE).ok().filter(|namespace| !namespace.is_empty());
+                Some(of_pod.unwrap_or_else(|| config.default_namespace.trim().to_owned()))
+            }
             Access::Absent(_) => None,
         }
     }
@@ -80,6 +88,11 @@ impl Cluster {
         self.client.get_or_try_init(|| self.new_client()).await.cloned()
     }
 
+    /// The kinds of the API server, once they were discovered.
+    pub(super) const fn groups(&self) -> &OnceCell<Vec<APIGroupDiscovery>> {
+        &self.groups
+    }
+
     /// The server's Service. It is looked up once, unless the look-up fails.
     pub(crate) async fn server(&self, known: &ServiceRef, limit: Duration) -> Result<Server, Error> {
         let find = async || Ok(Server::find(self.client().await?, known, limit).await?);
@@ -87,17 +100,12 @@ impl Cluster {
     }
 
     async fn new_client(&self) -> Result<Client, Error> {
-        let config = match &self.access {
-            Access::Kubeconfig(choice) => log_in(choice).await?,
-            Access::ServiceAccount(config) => Config::clone(config),
+        let server = match &self.access {
+            Access::Kubeconfig(choice) => choice.connect()?,
+            Access::ServiceAccount(config) => of_service_account(config)?,
             Access::Absent(error) => return Err(error.clone().into()),
         };
-        let client = match config.proxy_url {
-            // kube's own client delays a call by up to 40 ms, which is little beside the delay of a proxy.
-            Some(_) => Client::try_from(config),
-            None => client::build(&config),
-        };
-        client.map_err(|error| kubeconfig::Error::Client(Box::new(error)).into())
+        client::build(&server).map_err(|error| kubeconfig::Error::Client(Box::new(error)).into())
     }
 }
 
@@ -105,7 +113,7 @@ impl Access {
     fn load(args: &KubeArgs) -> Result<Self, kubeconfig::Error> {
         let is_in_pod = || env::var_os(IN_POD).is_some_and(|host| !host.is_empty());
         match Choice::load(args) {
-            Err(kubeconfig::Error::Missing { .. }) if !needs_kubeconfig(args) && is_in_pod() => {
+            Err(error) if error.is_absence() && !needs_kubeconfig(args) && is_in_pod() => {
                 let config = Config::incluster().map_err(|error| kubeconfig::Error::ServiceAccount(Box::new(error)))?;
                 Ok(Self::ServiceAccount(Box::new(config)))
             }
@@ -119,12 +127,7 @@ fn needs_kubeconfig(args: &KubeArgs) -> bool {
     args.kubeconfig.is_some() || args.context.is_some() || args.cluster.is_some() || args.user.is_some()
 }
 
-async fn log_in(choice: &Choice) -> Result<Config, kubeconfig::Error> {
-    let mut config = choice.config().await?;
-    exec_credential::log_in(&mut config.auth_info)?;
-    if !choice.has_proxy() && Matcher::from_env().intercept(&config.cluster_url).is_none() {
-        // kube applies NO_PROXY to the proxy's own address. It is meant for the address of the API server.
-        config.proxy_url = None;
-    }
-    Ok(config)
+fn of_service_account(config: &Config) -> Result<ApiServer, kubeconfig::Error> {
+    let proxy = Url::of_server(&config.cluster_url.to_string()).map(|url| Proxy::of_environment(&url)).transpose()?;
+    Ok(ApiServer { config: config.clone(), identity: None, proxy: proxy.flatten() })
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contract::replicas::v1::Target;
-use kube::discovery;
+use kube::core::discovery::v2::{APIGroupDiscovery, APIResourceDiscovery};
 
 use super::{cluster::Cluster, error::Error, request::send};
 use crate::target::{KindRef, TargetRef};
@@ -16,36 +16,122 @@ pub(crate) async fn resolve(
     limit: Duration,
 ) -> Result<Target, Error> {
     let (group, kind) = match &target.kind {
-        KindRef::BuiltIn(built_in) => (built_in.group, built_in.kind.to_owned()),
-        KindRef::Resource { resource, group } => {
-            (group.as_str(), discover_kind(cluster, resource, group, limit).await?)
-        }
+        KindRef::BuiltIn(built_in) => (built_in.group.to_owned(), built_in.kind.to_owned()),
+        KindRef::Resource { resource, group } => discover_kind(cluster, resource, group, limit).await?,
     };
-    Ok(Target { namespace: namespace.to_owned(), group: group.to_owned(), kind, name: target.name.clone() })
+    Ok(Target { namespace: namespace.to_owned(), group, kind, name: target.name.clone() })
 }
 
-async fn discover_kind(cluster: &Cluster, resource: &str, group: &str, limit: Duration) -> Result<String, Error> {
+/// Asks the API server for all kinds at once, the first time that a command needs one.
+async fn discover_kind(
+    cluster: &Cluster,
+    resource: &str,
+    group: &str,
+    limit: Duration,
+) -> Result<(String, String), Error> {
     let names = || (resource.to_owned(), group.to_owned());
     if let Some(source) = cluster.absence() {
         let (resource, group) = names();
         return Err(Error::NoDiscovery { resource, group, source: source.clone() });
     }
     let client = cluster.client().await?;
-    let action = format!("discover the kinds of the API group {group}");
-    let resources = match send(limit, action, if_exists(discovery::group(&client, group))).await? {
-        Some(group) => group.recommended_resources(),
-        None => Vec::new(),
+    let discover = async || {
+        let groups = send(limit, "discover the kinds of the API server", client.list_api_groups_aggregated()).await?;
+        Ok::<_, Error>(groups.items)
     };
-    let is_named = |kind: &str, plural: &str| plural == resource || kind.to_ascii_lowercase() == resource;
-    let found = resources.into_iter().find(|(known, _)| is_named(&known.kind, &known.plural));
+    let groups = cluster.groups().get_or_try_init(discover).await?;
     let (resource, group) = names();
-    found.map(|(known, _)| known.kind).ok_or(Error::NoResource { resource, group })
+    find(groups, &resource, &group).ok_or(Error::NoResource { resource, group })
 }
 
-/// Turns the error that an API group does not exist into None.
-async fn if_exists<T>(group: impl Future<Output = Result<T, kube::Error>>) -> Result<Option<T>, kube::Error> {
-    match group.await {
-        Err(kube::Error::Discovery(_)) => Ok(None),
-        group => group.map(Some),
+/// Finds a resource as kubectl does, and returns its group and its kind: in any version of its group, by its plural, its
+/// singular, its kind or a short name. Without a group, the first group that has it counts. A group may begin with a
+/// version, or be only the beginning of a group's name.
+fn find(groups: &[APIGroupDiscovery], resource: &str, group: &str) -> Option<(String, String)> {
+    let in_version = group
+        .split_once('.')
+        .and_then(|(version, group)| find_in(groups, resource, |name| name == group, |known| known == version));
+    let any_version = |_: &str| true;
+    in_version
+        .or_else(|| find_in(groups, resource, |name| name == group, any_version))
+        .or_else(|| find_in(groups, resource, |name| name.starts_with(group), any_version))
+}
+
+fn find_in(
+    groups: &[APIGroupDiscovery],
+    resource: &str,
+    is_group: impl Fn(&str) -> bool,
+    is_version: impl Fn(&str) -> bool,
+) -> Option<(String, String)> {
+    let named = groups.iter().filter_map(|group| Some((group.metadata.as_ref()?.name.as_deref()?, group)));
+    let resources = || {
+        let groups = named.clone().filter(|(name, _)| is_group(name));
+        let versions = groups.flat_map(|(name, group)| group.versions.iter().map(move |version| (name, version)));
+        let versions = versions.filter(|(_, version)| version.version.as_deref().is_some_and(&is_version));
+        versions.flat_map(|(name, version)| version.resources.iter().map(move |known| (name, known)))
+    };
+    let found = resources().find(|(_, known)| has_name(known, resource));
+    let found = found.or_else(|| resources().find(|(_, known)| known.short_names.iter().any(|name| name == resource)));
+    found.and_then(|(group, known)| Some((group.to_owned(), kind(known)?.to_owned())))
+}
+
+fn kind(known: &APIResourceDiscovery) -> Option<&str> {
+    known.response_kind.as_ref()?.kind.as_deref()
+}
+
+fn has_name(known: &APIResourceDiscovery, name: &str) -> bool {
+    known.resource.as_deref() == Some(name)
+        || known.singular_resource.as_deref() == Some(name)
+        || kind(known).is_some_and(|kind| kind.to_lowercase() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(name: &str, versions: &[(&str, [&str; 4])]) -> APIGroupDiscovery {
+        let versions = versions.iter().map(|(version, [plural, singular, kind, short])| {
+            serde_json::json!({"version": version, "resources": [{
+                "resource": plural, "singularResource": singular, "responseKind": {"kind": kind}, "shortNames": [short],
+            }]})
+        });
+        let versions: Vec<_> = versions.collect();
+        serde_json::from_value(serde_json::json!({"metadata": {"name": name}, "versions": versions})).unwrap()
+    }
+
+    #[test]
+    fn a_resource_is_found_in_any_version_and_by_any_of_its_names() {
+        let rollout = ["rollouts", "rollout", "Rollout", "ro"];
+        let groups = [
+            group("first.example", &[("v1", ["rollovers", "rollover", "Rollover", "rollout"])]),
+            group("argoproj.io", &[("v1alpha1", rollout)]),
+            group(
+                "mixed.example",
+                &[
+                    ("v1beta1", ["sidecars", "sidecar", "Sidecar", "sc"]),
+                    ("v1alpha1", ["clonesets", "cloneset", "CloneSet", "clone"]),
+                ],
+            ),
+            group("other.example", &[("v1", rollout)]),
+        ];
+        for (resource, name, expected) in [
+            ("rollouts", "argoproj.io", Some(("argoproj.io", "Rollout"))),
+            ("rollout", "argoproj.io", Some(("argoproj.io", "Rollout"))),
+            ("ro", "argoproj.io", Some(("argoproj.io", "Rollout"))),
+            ("ro", "", Some(("argoproj.io", "Rollout"))),
+            ("rollout", "", Some(("argoproj.io", "Rollout"))),
+            ("rollout", "other.example", Some(("other.example", "Rollout"))),
+            ("rollout", "argoproj", Some(("argoproj.io", "Rollout"))),
+            ("rollouts", "v1alpha1.argoproj.io", Some(("argoproj.io", "Rollout"))),
+            ("rollouts", "v1.argoproj.io", None),
+            ("cloneset", "mixed.example", Some(("mixed.example", "CloneSet"))),
+            ("clone", "v1alpha1.mixed.example", Some(("mixed.example", "CloneSet"))),
+            ("cloneset", "v1beta1.mixed.example", None),
+            ("pods", "", None),
+        ] {
+            let found = find(&groups, resource, name);
+            let expected = expected.map(|(group, kind)| (group.to_owned(), kind.to_owned()));
+            assert_eq!(found, expected, "{resource}.{name}");
+        }
     }
 }

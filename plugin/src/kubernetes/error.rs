@@ -13,10 +13,14 @@ pub(crate) enum Error {
     Request(#[from] request::Error),
     #[error(transparent)]
     Service(#[from] service::Error),
-    #[error("the API group {group} has no resource {resource}")]
+    #[error("{} resource {resource}", owner(group))]
     NoResource { resource: String, group: String },
-    #[error("failed to find the kind of {resource}.{group}: only the API server knows it")]
+    #[error("failed to find the kind of {resource}{}{group}: only the API server knows it", if group.is_empty() { "" } else { "." })]
     NoDiscovery { resource: String, group: String, source: Arc<kubeconfig::Error> },
+}
+
+fn owner(group: &str) -> String {
+    if group.is_empty() { "no API group has a".to_owned() } else { format!("the API group {group} has no") }
 }
 
 impl Error {
@@ -26,6 +30,9 @@ impl Error {
             Self::Kubeconfig(error) => error.hint(),
             Self::Request(error) => error.hint(),
             Self::Service(error) => error.hint(),
+            Self::NoResource { group, .. } if group.is_empty() => {
+                Some("`kubectl api-resources` lists the resources".to_owned())
+            }
             Self::NoResource { group, .. } => {
                 Some(format!("`kubectl api-resources --api-group {group}` lists the resources"))
             }

@@ -1,33 +1,44 @@
 //! The credential program of a kubeconfig's user, such as `aws eks get-token`.
 //!
-//! kube would run the program three times to build one client. This module runs it once, and puts its credentials where
-//! kube looks first.
+//! It runs once for each command, as client-go runs it: it gets the terminal only if there is one, so that it cannot
+//! read the lines of a shell's loop, and its messages are shown at once.
 
 use std::{
-    io,
+    env, io,
+    io::IsTerminal,
+    path::{MAIN_SEPARATOR, PathBuf},
     process::{Command, ExitStatus, Stdio},
 };
 
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use kube::config::{AuthInfo, ExecAuthCluster, ExecConfig, ExecInteractiveMode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::yaml::Mistake;
+use super::kubeconfig::entries::Exec;
+use crate::{terminal, yaml::Mistake};
+
+/// The kind of what a program gets and answers.
+const KIND: &str = "ExecCredential";
 
 /// Why the credential program gave no credentials.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("the kubeconfig's user names no credential program")]
-    NoCommand,
+    #[error("the credential program {command:?} asks questions (interactiveMode Always), and stdin is not a terminal")]
+    NoTerminal { command: String },
     #[error("failed to describe the cluster to the credential program {command:?}")]
     Describe { command: String, source: serde_json::Error },
     #[error("failed to start the credential program {command:?}")]
-    Start { command: String, install: Option<String>, source: io::Error },
-    #[error("the credential program {command:?} ended with {status}{}", after_colon(stderr))]
-    Ended { command: String, status: ExitStatus, stderr: String },
+    Start { command: String, install: String, source: io::Error },
+    #[error("the credential program {command:?} ended with {status}")]
+    Ended { command: String, status: ExitStatus },
     #[error("the output of the credential program {command:?} is not an ExecCredential")]
     Output { command: String, source: Mistake },
-    #[error("the credential program {command:?} gave neither a token nor a certificate")]
+    #[error(
+        "the output of the credential program {command:?} is no ExecCredential of {expected}, which the kubeconfig names"
+    )]
+    Version { command: String, expected: String },
+    #[error("the credential program {command:?} gave neither a token nor a certificate with its key")]
     Empty { command: String },
 }
 
@@ -35,108 +46,135 @@ impl Error {
     /// What the user can do.
     pub(super) fn hint(&self) -> Option<String> {
         match self {
-            Self::Start { install: Some(install), .. } => Some(install.trim().to_owned()),
+            Self::Start { install, .. } if !install.trim().is_empty() => Some(terminal::lines(install.trim())),
+            Self::NoTerminal { .. } => Some("run the command in a terminal, without a pipe into it".to_owned()),
             _ => Some("kubectl runs the same program: `kubectl auth whoami` must work".to_owned()),
         }
     }
 }
 
-fn after_colon(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!(": {text}") }
-}
-
-/// The request to a program, and its answer.
-#[derive(Deserialize, Serialize)]
+/// The request to a program.
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ExecCredential {
-    api_version: Option<String>,
-    kind: Option<String>,
-    #[serde(skip_deserializing)]
-    spec: Option<Spec>,
-    #[serde(skip_serializing)]
-    status: Option<Status>,
+struct Request<'a> {
+    kind: &'static str,
+    api_version: &'a str,
+    spec: Spec,
 }
 
 #[derive(Serialize)]
 struct Spec {
-    interactive: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cluster: Option<ExecAuthCluster>,
+    cluster: Option<ClusterInfo>,
+    interactive: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// What a program learns of the cluster.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct ClusterInfo {
+    pub(super) server: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) tls_server_name: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) insecure_skip_tls_verify: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) certificate_authority_data: Option<ByteString>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) proxy_url: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) disable_compression: bool,
+    pub(super) config: Value,
+}
+
+/// The answer of a program.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Answer {
+    api_version: String,
+    kind: String,
+    status: Option<Status>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 struct Status {
     token: Option<String>,
     client_certificate_data: Option<String>,
     client_key_data: Option<String>,
+    /// It is only checked, since a command ends before its credentials do.
+    #[serde(rename = "expirationTimestamp")]
+    _expiration: Option<Timestamp>,
 }
 
-/// Replaces the user's credential program, if there is one, by the credentials that it returns.
-pub(super) fn log_in(user: &mut AuthInfo) -> Result<(), Error> {
-    // kube prefers these too, and then does not run the program.
-    if user.token.is_some() || user.token_file.is_some() || user.password.is_some() || user.auth_provider.is_some() {
-        return Ok(());
-    }
-    let Some(exec) = user.exec.take() else { return Ok(()) };
-    let command = exec.command.clone().ok_or(Error::NoCommand)?;
-    let status = run(&exec, &command)?;
-    match (status.token, status.client_certificate_data, status.client_key_data) {
-        (token, Some(certificate), Some(key)) => {
-            user.token = token.map(Into::into);
-            user.client_certificate_data = Some(base64(certificate));
-            user.client_key_data = Some(base64(key).into());
-        }
-        (Some(token), ..) => user.token = Some(token.into()),
-        _ => return Err(Error::Empty { command }),
-    }
-    Ok(())
+/// What a program returned.
+pub(super) struct Credentials {
+    pub(super) token: Option<String>,
+    /// The certificate and its key, in PEM.
+    pub(super) pair: Option<(String, String)>,
 }
 
-/// Encodes PEM for a kubeconfig, which holds it in base64.
-fn base64(pem: String) -> String {
-    match serde_json::to_value(ByteString(pem.into_bytes())) {
-        Ok(serde_json::Value::String(text)) => text,
-        _ => String::new(),
-    }
+/// Runs the program and reads its credentials.
+pub(super) fn run(exec: &Exec, cluster: Option<ClusterInfo>) -> Result<Credentials, Error> {
+    run_with(exec, cluster, io::stdin().is_terminal())
 }
 
-fn run(exec: &ExecConfig, name: &str) -> Result<Status, Error> {
-    let command = name.to_owned();
-    let interactive = exec.interactive_mode != Some(ExecInteractiveMode::Never);
-    let request = ExecCredential {
-        api_version: exec.api_version.clone(),
-        kind: Some("ExecCredential".to_owned()),
-        spec: Some(Spec { interactive, cluster: exec.cluster.clone() }),
-        status: None,
+fn run_with(exec: &Exec, cluster: Option<ClusterInfo>, has_terminal: bool) -> Result<Credentials, Error> {
+    let command = exec.command.clone();
+    let interactive = match exec.mode() {
+        "Always" if !has_terminal => return Err(Error::NoTerminal { command }),
+        "Never" => false,
+        _ => has_terminal,
     };
+    let request = Request { kind: KIND, api_version: &exec.api_version, spec: Spec { cluster, interactive } };
     let request = match serde_json::to_string(&request) {
         Ok(request) => request,
         Err(source) => return Err(Error::Describe { command, source }),
     };
-    let variables = exec.env.iter().flatten().filter_map(|env| Some((env.get("name")?, env.get("value")?)));
-    let output = Command::new(name)
-        .args(exec.args.iter().flatten())
-        .envs(variables)
+    let output = Command::new(find(exec))
+        .args(&exec.args)
+        .envs(exec.env.iter().map(|variable| (&variable.name, &variable.value)))
         .env("KUBERNETES_EXEC_INFO", request)
         .stdin(if interactive { Stdio::inherit() } else { Stdio::null() })
-        .stderr(if interactive { Stdio::inherit() } else { Stdio::piped() })
+        .stderr(Stdio::inherit())
         .output();
     let output = match output {
         Ok(output) => output,
         Err(source) => return Err(Error::Start { command, install: exec.install_hint.clone(), source }),
     };
     if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Error::Ended { command, status: output.status, stderr });
+        return Err(Error::Ended { command, status: output.status });
     }
-    parse(command, &output.stdout)
+    parse(&output.stdout, command, &exec.api_version)
 }
 
-fn parse(command: String, output: &[u8]) -> Result<Status, Error> {
-    match serde_yaml::from_slice::<ExecCredential>(output) {
-        Ok(credential) => credential.status.ok_or(Error::Empty { command }),
-        Err(error) => Err(Error::Output { command, source: Mistake::from(&error) }),
+/// Finds a program in this process's PATH, as Go does, if the kubeconfig gives the program another one.
+fn find(exec: &Exec) -> PathBuf {
+    let name = PathBuf::from(&exec.command);
+    let has_own_path = exec.env.iter().any(|variable| variable.name == "PATH");
+    if !has_own_path || exec.command.contains(MAIN_SEPARATOR) {
+        return name;
+    }
+    let folders = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&folders).map(|folder| folder.join(&name)).find(|path| path.is_file()).unwrap_or(name)
+}
+
+fn parse(output: &[u8], command: String, api_version: &str) -> Result<Credentials, Error> {
+    let options = serde_yaml::options! { no_schema: true };
+    let answer: Answer = match serde_yaml::from_slice_with_options(output, options) {
+        Ok(answer) => answer,
+        Err(error) => return Err(Error::Output { command, source: Mistake::from(&error) }),
+    };
+    // As in client-go, the kind may be absent, and the version may not.
+    if !(answer.kind.is_empty() || answer.kind == KIND) || answer.api_version != api_version {
+        return Err(Error::Version { command, expected: api_version.to_owned() });
+    }
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let status = answer.status.unwrap_or_default();
+    match (given(status.token), given(status.client_certificate_data), given(status.client_key_data)) {
+        (token @ Some(_), None, None) => Ok(Credentials { token, pair: None }),
+        (token, Some(certificate), Some(key)) => Ok(Credentials { token, pair: Some((certificate, key)) }),
+        _ => Err(Error::Empty { command }),
     }
 }
 
@@ -149,52 +187,81 @@ mod tests {
     use super::*;
     use crate::{error::explain, kubernetes::kubeconfig};
 
-    fn user(script: &str) -> AuthInfo {
+    const VERSION: &str = "client.authentication.k8s.io/v1";
+
+    fn program(script: &str) -> Exec {
         let exec = serde_json::json!({
-            "apiVersion": "client.authentication.k8s.io/v1",
+            "apiVersion": VERSION,
             "command": "sh",
             "args": ["-c", script],
             "env": [{"name": "WHO", "value": "alice"}],
             "interactiveMode": "Never",
             "installHint": "install sh",
         });
-        AuthInfo { exec: Some(serde_json::from_value(exec).unwrap()), ..AuthInfo::default() }
+        serde_json::from_value(exec).unwrap()
+    }
+
+    /// A program that answers with this status.
+    fn answer(status: &str) -> Exec {
+        program(&format!("printf '%s' 'apiVersion: {VERSION}\nkind: ExecCredential\nstatus: {status}'"))
     }
 
     #[test]
     fn the_token_replaces_the_program() {
-        let mut user = user(r#"echo "{\"status\": {\"token\": \"$WHO\"}}""#);
-        log_in(&mut user).unwrap();
-        assert!(user.exec.is_none() && user.token.is_some());
+        let script =
+            r#"echo "{\"apiVersion\": \"$V\", \"kind\": \"ExecCredential\", \"status\": {\"token\": \"$WHO\"}}""#;
+        let credentials = run(&program(&format!("V={VERSION}; {script}")), None).unwrap();
+        assert_eq!((credentials.token.as_deref(), credentials.pair), (Some("alice"), None));
     }
 
     #[test]
     fn the_program_receives_the_request() {
-        let mut user =
-            user(r#"echo "$KUBERNETES_EXEC_INFO" | grep -q '"kind":"ExecCredential"' && echo "status: {token: t}""#);
-        log_in(&mut user).unwrap();
+        let mut exec = answer("{token: t}");
+        exec.args[1] =
+            format!(r#"echo "$KUBERNETES_EXEC_INFO" | grep -q '"kind":"ExecCredential"' && {}"#, exec.args[1]);
+        run(&exec, None).unwrap();
     }
 
     #[test]
-    fn a_certificate_is_stored_as_in_a_kubeconfig() {
-        let mut user = user("echo 'status: {clientCertificateData: PEM, clientKeyData: KEY}'");
-        log_in(&mut user).unwrap();
-        assert_eq!(user.client_certificate_data.as_deref(), Some("UEVN"));
+    fn a_program_gets_the_terminal_only_if_there_is_one_and_it_wants_it() {
+        for (mode, has_terminal, expected) in [
+            ("Never", true, Some(false)),
+            ("IfAvailable", true, Some(true)),
+            ("IfAvailable", false, Some(false)),
+            ("Always", true, Some(true)),
+            ("Always", false, None),
+        ] {
+            let mut exec = answer("{token: t}");
+            exec.interactive_mode = mode.to_owned();
+            let wanted = format!(r#"'"interactive":{}'"#, expected.unwrap_or_default());
+            exec.args[1] = format!(r#"echo "$KUBERNETES_EXEC_INFO" | grep -q {wanted} && {}"#, exec.args[1]);
+            assert_eq!(run_with(&exec, None, has_terminal).is_ok(), expected.is_some(), "{mode} {has_terminal}");
+        }
     }
 
     #[test]
-    fn the_error_of_a_program_has_its_name_and_message() {
-        let error = log_in(&mut user("echo no session >&2; exit 3")).unwrap_err();
-        assert_eq!(error.to_string(), "the credential program \"sh\" ended with exit status: 3: no session");
-        assert!(matches!(log_in(&mut user("echo '{}'")), Err(Error::Empty { .. })));
-        assert!(matches!(log_in(&mut user("echo '['")), Err(Error::Output { .. })));
+    fn a_certificate_comes_with_its_key() {
+        let credentials = run(&answer("{clientCertificateData: PEM, clientKeyData: KEY}"), None).unwrap();
+        assert_eq!(credentials.pair, Some(("PEM".to_owned(), "KEY".to_owned())));
+        assert!(matches!(run(&answer("{token: t, clientKeyData: KEY}"), None), Err(Error::Empty { .. })));
+    }
+
+    #[test]
+    fn the_error_of_a_program_has_its_name() {
+        let error = run(&program("exit 3"), None).err().unwrap();
+        assert_eq!(error.to_string(), "the credential program \"sh\" ended with exit status: 3");
+        assert!(matches!(run(&answer("{}"), None), Err(Error::Empty { .. })));
+        assert!(matches!(run(&program("echo '{}'"), None), Err(Error::Version { .. })));
+        assert!(matches!(run(&program("echo '['"), None), Err(Error::Output { .. })));
+        let missing = Exec { command: "no-such-program".to_owned(), ..program("") };
+        assert_eq!(run(&missing, None).err().unwrap().hint().as_deref(), Some("install sh"));
     }
 
     #[test]
     fn the_output_of_a_program_is_not_shown() {
         for wrong in ["s3cret", "[s3cret", "status: s3cret", "{status: {token: [s3cret]}}", "status: {token: s3cret"] {
-            let error = kubeconfig::Error::from(log_in(&mut user(&format!("echo '{wrong}'"))).unwrap_err());
-            let error = crate::error::Error::from(crate::kubernetes::Error::from(error));
+            let error = run(&program(&format!("echo '{wrong}'")), None).err().unwrap();
+            let error = crate::error::Error::from(crate::kubernetes::Error::from(kubeconfig::Error::from(error)));
             let text = explain("error", &error);
             assert!(text.contains("line 1") && !text.contains("s3cret"), "{text}");
         }

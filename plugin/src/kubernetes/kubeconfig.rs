@@ -1,159 +1,111 @@
 //! The user's kubeconfig, and the context, cluster and user that the flags choose from it.
+//!
+//! Whatever works with kubectl must work here, so this follows client-go's `tools/clientcmd` in version 0.37. kube's own
+//! reading differs in many cases, so kube gets only the result: a finished [`kube::Config`].
 
-use std::{
-    env, io,
-    path::{Path, PathBuf},
-};
+mod connection;
+pub(super) mod entries;
+mod error;
+mod file;
+mod flaw;
 
-use kube::{
-    Config,
-    config::{Context, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
-};
+use std::{env, path::PathBuf};
 
-use super::exec_credential;
-use crate::{args::KubeArgs, yaml::Mistake};
+use self::entries::{Cluster, Context, Kubeconfig, User};
+pub(crate) use self::error::Error;
+use super::api_server::ApiServer;
+use crate::args::KubeArgs;
 
-/// Why the kubeconfig cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("there is no kubeconfig: looked for {}", paths(looked))]
-    Missing { looked: Vec<PathBuf> },
-    #[error("failed to read the kubeconfig {}", path.display())]
-    Read { path: PathBuf, source: Box<KubeconfigError> },
-    #[error("the kubeconfig {} is wrong", path.display())]
-    Parse { path: PathBuf, source: Mistake },
-    #[error("there is no kubeconfig, and the service account of this pod cannot be used")]
-    ServiceAccount(#[source] Box<InClusterError>),
-    #[error("the kubeconfig has no current context")]
-    NoCurrentContext { known: Vec<String> },
-    #[error("the kubeconfig has no context {name:?}")]
-    NoContext { name: String, known: Vec<String> },
-    #[error("the kubeconfig has no {what} {name:?}")]
-    NoEntry { what: &'static str, name: String, known: Vec<String> },
-    #[error("the kubeconfig cannot be used")]
-    Invalid(#[source] Box<KubeconfigError>),
-    #[error("failed to log in to the cluster")]
-    Login(#[from] exec_credential::Error),
-    #[error("failed to prepare the connection to the API server")]
-    Client(#[source] Box<kube::Error>),
-}
+/// kubectl takes the server from this variable if the kubeconfig names none.
+const DEFAULT_SERVER: &str = "KUBERNETES_MASTER";
 
-impl Error {
-    /// Whether there is no kubeconfig. With --address, most commands work without one.
-    pub(super) fn is_absence(&self) -> bool {
-        matches!(self, Self::Missing { .. } | Self::ServiceAccount(_) | Self::NoCurrentContext { .. })
-    }
-
-    /// What the user can do.
-    pub(crate) fn hint(&self) -> Option<String> {
-        match self {
-            Self::Missing { .. } | Self::ServiceAccount(_) => Some(
-                "name one with --kubeconfig or KUBECONFIG, or connect directly with --address HOST:PORT".to_owned(),
-            ),
-            Self::NoCurrentContext { known } | Self::NoContext { known, .. } if known.is_empty() => {
-                Some("the kubeconfig has no contexts; add one with `kubectl config set-context`".to_owned())
-            }
-            Self::NoCurrentContext { known } | Self::NoContext { known, .. } => {
-                Some(format!("choose one with --context: {}", known.join(", ")))
-            }
-            Self::NoEntry { what, known, .. } if known.is_empty() => {
-                Some(format!("the kubeconfig has no {what} at all"))
-            }
-            Self::NoEntry { what, known, .. } => Some(format!("choose one with --{what}: {}", known.join(", "))),
-            Self::Login(error) => error.hint(),
-            _ => None,
-        }
-    }
-}
-
-fn paths(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-}
-
-/// The kubeconfig, and the flags that choose from it.
+/// The entries of the kubeconfig that the flags and the current context choose.
 pub(super) struct Choice {
-    kubeconfig: Kubeconfig,
-    options: KubeConfigOptions,
+    context_name: String,
+    context: Context,
+    cluster_name: String,
+    cluster: Cluster,
+    user_name: String,
+    user: User,
 }
 
 impl Choice {
     /// Reads the kubeconfig and checks that it has what the flags name.
     pub(super) fn load(args: &KubeArgs) -> Result<Self, Error> {
         let kubeconfig = match &args.kubeconfig {
-            Some(path) => read(path)?.ok_or_else(|| Error::Missing { looked: vec![path.clone()] })?,
+            Some(path) => file::read(path)?.ok_or_else(|| Error::Missing { looked: vec![path.clone()] })?,
             None => merge(&default_paths())?,
         };
-        let options =
-            KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
-        let choice = Self { kubeconfig, options };
-        choice.check()?;
-        Ok(choice)
+        let default_server = env::var(DEFAULT_SERVER).unwrap_or_default();
+        Self::choose(kubeconfig, args.context.as_ref(), args.cluster.as_ref(), args.user.as_ref(), default_server)
     }
 
-    /// Checks that the named entries exist. kube would treat a missing user as one without credentials.
-    fn check(&self) -> Result<(), Error> {
-        let known = || self.kubeconfig.contexts.iter().map(|context| context.name.clone()).collect::<Vec<_>>();
-        match self.context() {
-            None => return Err(Error::NoCurrentContext { known: known() }),
-            Some(name) if known().iter().any(|known| known == name) => {}
-            Some(name) => return Err(Error::NoContext { name: name.to_owned(), known: known() }),
+    /// Chooses the entries. As in kubectl, a user that only the context names need not exist, and neither does such a
+    /// cluster if there is a default server.
+    fn choose(
+        kubeconfig: Kubeconfig,
+        context: Option<&String>,
+        cluster: Option<&String>,
+        user: Option<&String>,
+        default_server: String,
+    ) -> Result<Self, Error> {
+        let Kubeconfig { current_context, contexts, clusters, users, .. } = kubeconfig;
+        let context_name = context.cloned().unwrap_or(current_context);
+        let known = || contexts.iter().map(|context| context.name.clone()).collect::<Vec<_>>();
+        let context = match contexts.iter().find(|context| context.name == context_name) {
+            Some(found) => found.context.clone(),
+            None if !context_name.is_empty() => {
+                return Err(Error::NoContext { name: context_name, known: known() });
+            }
+            None if default_server.is_empty() => return Err(Error::NoCurrentContext { known: known() }),
+            None => Context::default(),
+        };
+
+        let cluster_name = cluster.unwrap_or(&context.cluster).clone();
+        let known = || clusters.iter().map(|cluster| cluster.name.clone()).collect();
+        let found = clusters.iter().find(|named| named.name == cluster_name).map(|named| named.cluster.clone());
+        let is_optional = cluster.is_none() && !default_server.is_empty();
+        let mut chosen = match found {
+            None if is_optional => Cluster::default(),
+            None => return Err(Error::NoEntry { what: "cluster", name: cluster_name, known: known() }),
+            Some(found) => found,
+        };
+        if chosen.server.is_empty() {
+            chosen.server = default_server;
         }
-        let clusters = self.kubeconfig.clusters.iter().map(|cluster| &cluster.name);
-        check_entry("cluster", self.options.cluster.as_ref(), clusters)?;
-        let users = self.kubeconfig.auth_infos.iter().map(|user| &user.name);
-        check_entry("user", self.options.user.as_ref(), users)
+
+        let user_name = user.unwrap_or(&context.user).clone();
+        let known = || users.iter().map(|user| user.name.clone()).collect();
+        let found = users.iter().find(|named| named.name == user_name).map(|named| named.user.clone());
+        let user = match found {
+            None if user.is_some() => return Err(Error::NoEntry { what: "user", name: user_name, known: known() }),
+            found => found.unwrap_or_default(),
+        };
+        Ok(Self { context_name, context, cluster_name, cluster: chosen, user_name, user })
     }
 
     /// The name of the context.
     pub(super) fn context(&self) -> Option<&str> {
-        let name = self.options.context.as_deref().or(self.kubeconfig.current_context.as_deref());
-        name.filter(|name| !name.is_empty())
-    }
-
-    fn chosen(&self) -> Option<&Context> {
-        let named = self.kubeconfig.contexts.iter().find(|context| Some(context.name.as_str()) == self.context())?;
-        named.context.as_ref()
+        Some(self.context_name.as_str()).filter(|name| !name.is_empty())
     }
 
     pub(super) fn namespace(&self) -> Option<String> {
-        self.chosen()?.namespace.clone().filter(|namespace| !namespace.is_empty())
+        Some(self.context.namespace.clone()).filter(|namespace| !namespace.is_empty())
     }
 
-    /// The configuration of a kube client.
-    pub(super) async fn config(&self) -> Result<Config, Error> {
-        let config = Config::from_custom_kubeconfig(self.kubeconfig.clone(), &self.options);
-        config.await.map_err(|error| Error::Invalid(Box::new(error)))
-    }
-
-    /// Whether the kubeconfig itself names a proxy. NO_PROXY does not apply to such a proxy.
-    pub(super) fn has_proxy(&self) -> bool {
-        let context = self.chosen().map(|context| context.cluster.as_str());
-        let name = self.options.cluster.as_deref().or(context);
-        let cluster = self.kubeconfig.clusters.iter().find(|cluster| Some(cluster.name.as_str()) == name);
-        let proxy = cluster.and_then(|cluster| cluster.cluster.as_ref()?.proxy_url.as_deref());
-        proxy.is_some_and(|proxy| !proxy.is_empty())
+    /// Finds out how to reach the API server and who the user is. This runs the credential program, if there is one.
+    pub(super) fn connect(&self) -> Result<ApiServer, Error> {
+        let Self { cluster_name, cluster, user_name, user, .. } = self;
+        connection::connect((cluster_name, cluster), (user_name, user))
     }
 }
 
-fn check_entry<'a>(
-    what: &'static str,
-    name: Option<&String>,
-    known: impl Iterator<Item = &'a String> + Clone,
-) -> Result<(), Error> {
-    match name {
-        Some(name) if !known.clone().any(|known| known == name) => {
-            Err(Error::NoEntry { what, name: name.clone(), known: known.cloned().collect() })
-        }
-        _ => Ok(()),
-    }
-}
-
+/// The files that kubectl looks for. A list in the environment replaces the file in the home folder, even a list of
+/// nothing.
 fn default_paths() -> Vec<PathBuf> {
-    let listed: Vec<PathBuf> = env::var_os("KUBECONFIG").iter().flat_map(env::split_paths).collect();
-    let listed: Vec<PathBuf> = listed.into_iter().filter(|path| !path.as_os_str().is_empty()).collect();
-    match listed.is_empty() {
-        true => dirs::home_dir().map(|home| home.join(".kube").join("config")).into_iter().collect(),
-        false => listed,
+    match env::var_os("KUBECONFIG").filter(|list| !list.is_empty()) {
+        Some(list) => env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect(),
+        None => dirs::home_dir().map(|home| home.join(".kube").join("config")).into_iter().collect(),
     }
 }
 
@@ -161,24 +113,16 @@ fn default_paths() -> Vec<PathBuf> {
 fn merge(paths: &[PathBuf]) -> Result<Kubeconfig, Error> {
     let mut merged: Option<Kubeconfig> = None;
     for path in paths {
-        let Some(next) = read(path)? else { continue };
-        let both = match merged {
-            Some(before) => before.merge(next).map_err(|error| Error::Invalid(Box::new(error)))?,
+        let Some(next) = file::read(path)? else { continue };
+        merged = Some(match merged {
+            Some(before) => before.merge(next),
             None => next,
-        };
-        merged = Some(both);
+        });
     }
-    merged.ok_or_else(|| Error::Missing { looked: paths.to_vec() })
-}
-
-fn read(path: &Path) -> Result<Option<Kubeconfig>, Error> {
-    match Kubeconfig::read_from(path) {
-        Ok(kubeconfig) => Ok(Some(kubeconfig)),
-        Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(KubeconfigError::Parse(error)) => {
-            Err(Error::Parse { path: path.to_owned(), source: Mistake::from(error.as_ref()) })
-        }
-        Err(error) => Err(Error::Read { path: path.to_owned(), source: Box::new(error) }),
+    let is_optional = env::var_os(DEFAULT_SERVER).is_some_and(|server| !server.is_empty());
+    match merged {
+        None if is_optional => Ok(Kubeconfig::default()),
+        merged => merged.ok_or_else(|| Error::Missing { looked: paths.to_vec() }),
     }
 }
 
@@ -187,7 +131,7 @@ mod fuzz;
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::Path};
 
     use super::*;
     use crate::error::explain;
@@ -197,45 +141,44 @@ current-context: a
 contexts:
 - {name: a, context: {cluster: c, user: u, namespace: shop}}
 - {name: b, context: {cluster: c, user: u}}
+clusters:
+- {name: c, cluster: {server: 'https://a.test'}}
+users: [{name: u, user: {}}, {name: v, user: {}}]
 ";
 
-    fn choose(text: &str, options: KubeConfigOptions) -> Result<Choice, Error> {
-        let choice = Choice { kubeconfig: Kubeconfig::from_yaml(text).unwrap(), options };
-        choice.check()?;
-        Ok(choice)
+    fn choose(text: &str, [context, cluster, user]: [Option<&str>; 3]) -> Result<Choice, Error> {
+        let [context, cluster, user] = [context, cluster, user].map(|name| name.map(str::to_owned));
+        let kubeconfig = file::parse(text, Path::new("config"))?;
+        Choice::choose(kubeconfig, context.as_ref(), cluster.as_ref(), user.as_ref(), String::new())
     }
 
-    fn cluster(text: &str, context: Option<&str>) -> Result<Choice, Error> {
-        choose(text, KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() })
+    fn of_context(text: &str, context: Option<&str>) -> Result<Choice, Error> {
+        choose(text, [context, None, None])
     }
 
     #[test]
     fn the_namespace_is_that_of_the_context() {
-        assert_eq!(cluster(TWO, None).unwrap().namespace().as_deref(), Some("shop"));
-        assert_eq!(cluster(TWO, Some("b")).unwrap().namespace(), None);
+        assert_eq!(of_context(TWO, None).unwrap().namespace().as_deref(), Some("shop"));
+        assert_eq!(of_context(TWO, Some("b")).unwrap().namespace(), None);
     }
 
     #[test]
     fn the_hint_for_an_unknown_context_lists_the_known_ones() {
-        let error = cluster(TWO, Some("c")).err().unwrap();
+        let error = of_context(TWO, Some("c")).err().unwrap();
         assert_eq!(error.to_string(), "the kubeconfig has no context \"c\"");
         assert_eq!(error.hint().unwrap(), "choose one with --context: a, b");
-        assert!(matches!(cluster("{}", None), Err(Error::NoCurrentContext { .. })));
+        assert!(matches!(of_context("{}", None), Err(Error::NoCurrentContext { .. })));
     }
 
     #[test]
     fn the_hint_for_an_unknown_user_or_cluster_lists_the_known_ones() {
-        let text = format!("{TWO}users: [{{name: u, user: {{}}}}, {{name: v, user: {{}}}}]");
-        let named = |user: Option<&str>, cluster: Option<&str>| {
-            let [user, cluster] = [user, cluster].map(|name| name.map(str::to_owned));
-            choose(&text, KubeConfigOptions { user, cluster, ..KubeConfigOptions::default() })
-        };
-        assert!(named(Some("v"), None).is_ok());
-        let error = named(Some("w"), None).err().unwrap();
+        assert!(choose(TWO, [None, None, Some("v")]).is_ok());
+        let error = choose(TWO, [None, None, Some("w")]).err().unwrap();
         assert_eq!(error.to_string(), "the kubeconfig has no user \"w\"");
         assert_eq!(error.hint().unwrap(), "choose one with --user: u, v");
-        let error = named(None, Some("d")).err().unwrap();
+        let error = choose(TWO, [None, Some("d"), None]).err().unwrap();
         assert_eq!(error.to_string(), "the kubeconfig has no cluster \"d\"");
+        let error = choose("{contexts: [{name: a}], current-context: a}", [None, Some("d"), None]).err().unwrap();
         assert_eq!(error.hint().unwrap(), "the kubeconfig has no cluster at all");
     }
 
@@ -244,11 +187,36 @@ contexts:
         let path = env::temp_dir().join(format!("kubectl-replicas-kubeconfig-{}", std::process::id()));
         for wrong in ["users: [{name: u, user: s3cret}]", "users:\n- name: u\n  user:\n    token: [s3cret\n  x: {"] {
             fs::write(&path, wrong).unwrap();
-            let error = crate::error::Error::from(crate::kubernetes::Error::from(read(&path).unwrap_err()));
+            let error = Error::from(file::read(&path).err().unwrap());
+            let error = crate::error::Error::from(crate::kubernetes::Error::from(error));
             let text = explain("error", &error);
             assert!(text.contains(" is wrong\n  caused by: line ") && !text.contains("s3cret"), "{text}");
         }
         fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn no_secret_of_a_cluster_or_a_user_is_shown() {
+        const SERVER: &str = "https://a.test";
+        for (server, cluster, user) in [
+            ("https://me:s3cret@a b", "", ""),
+            (SERVER, "proxy-url: 'socks4://me:s3cret@b'", ""),
+            (SERVER, "proxy-url: 'me:s3cret@b'", ""),
+            (SERVER, "proxy-url: 'http://me:s3cret@b c'", ""),
+            (SERVER, "", "token: \"s3cret\\nx\""),
+            (SERVER, "", "client-certificate-data: cw==, client-key-data: s3cret"),
+            (SERVER, "", "client-certificate-data: cw==, client-key-data: czNjcmV0"),
+            (SERVER, "", "auth-provider: {name: gcp, config: {access-token: s3cret}}"),
+        ] {
+            let text = format!(
+                "current-context: a\ncontexts: [{{name: a, context: {{cluster: c, user: u}}}}]\nclusters: \
+                 [{{name: c, cluster: {{server: '{server}', {cluster}}}}}]\nusers: [{{name: u, user: {{{user}}}}}]\n"
+            );
+            let error = of_context(&text, None).and_then(|choice| choice.connect()).err().expect(&text);
+            let error = crate::error::Error::from(crate::kubernetes::Error::from(error));
+            let shown = explain("error", &error);
+            assert!(!shown.contains("s3cret"), "{text}: {shown}");
+        }
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! The API server: the kubeconfig, the client, and what the plugin reads from the cluster.
 
+mod api_server;
 mod client;
 mod cluster;
 mod discovery;
 mod error;
 mod exec_credential;
+mod identity;
 mod kubeconfig;
+mod proxy;
 pub(crate) mod request;
+mod server_certificate;
+mod server_url;
 pub(crate) mod service;
 
 pub(crate) use self::{

@@ -1,12 +1,12 @@
 //! Kubeconfigs.
 
+use std::path::Path;
+
 use fuzz::x509::fixtures;
 use k8s_openapi::ByteString;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use tokio::runtime::Builder;
 
-use super::{Choice, Error};
-use crate::{error::explain, yaml::Mistake};
+use super::{Choice, file::parse};
+use crate::error::explain;
 
 /// A kubeconfig without paths, since mutated paths could name any file of this machine.
 fn seed() -> String {
@@ -21,35 +21,34 @@ contexts:
 - {{name: b, context: {{cluster: c, user: v}}}}
 clusters:
 - name: c
-  cluster: {{server: 'https://127.0.0.1:6443', certificate-authority-data: {ca}, proxy-url: 'http://127.0.0.1:3128'}}
+  cluster: {{server: 'https://127.0.0.1:6443', certificate-authority-data: {ca}, proxy-url: 'http://me:s3cret@127.0.0.1:3128'}}
 users:
 - {{name: u, user: {{token: s3cret}}}}
-- {{name: v, user: {{exec: {{command: aws, args: [eks, get-token], env: [{{name: A, value: b}}]}}}}}}
+- {{name: v, user: {{username: me, password: s3cret, as: you, as-groups: [a], as-user-extra: {{x: [y]}}}}}}
 "
     )
 }
 
 #[test]
 fn no_kubeconfig_makes_the_plugin_panic_or_shows_a_token() {
-    let runtime = Builder::new_current_thread().build().unwrap();
     let words = ["- ", "{", "[", "&x ", "*x", "<<: *x", "~", "---\n", "!!binary ", "'", "https://", "[::1]"];
+    let hide = |error: super::Error| {
+        let error = crate::error::Error::from(crate::kubernetes::Error::from(error));
+        assert!(!explain("error", &error).contains("s3cret"), "a secret is shown");
+    };
     fuzz::target("kubeconfig").seeds([seed().as_str(), "{}", "current-context: a"]).words(words).text(|text| {
-        let kubeconfig = match Kubeconfig::from_yaml(text) {
-            Ok(kubeconfig) => kubeconfig,
-            Err(KubeconfigError::Parse(error)) => {
-                let error = Error::Parse { path: "config".into(), source: Mistake::from(error.as_ref()) };
-                let error = crate::error::Error::from(crate::kubernetes::Error::from(error));
-                assert!(!explain("error", &error).contains("s3cret"), "a token is shown");
+        let kubeconfig = match parse(text, Path::new("config")) {
+            Ok(kubeconfig) => kubeconfig.clone().merge(kubeconfig),
+            Err(error) => {
+                hide(error.into());
                 return false;
             }
-            Err(_) => return false,
         };
-        let _ = kubeconfig.clone().merge(kubeconfig.clone());
-        let choice = Choice { kubeconfig, options: KubeConfigOptions::default() };
-        let _ = (choice.has_proxy(), choice.namespace());
-        match choice.check() {
-            Ok(()) => drop(runtime.block_on(choice.config())),
-            Err(error) => drop((error.hint(), error.to_string())),
+        match Choice::choose(kubeconfig, None, None, None, String::new()) {
+            // A mutation could name a program.
+            Ok(choice) if choice.user.exec.is_some() => {}
+            Ok(choice) => drop((choice.namespace(), choice.connect().map_err(hide))),
+            Err(error) => hide(error),
         }
         true
     });

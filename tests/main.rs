@@ -29,7 +29,9 @@ mod unset_restore;
 mod config_import;
 mod krew;
 mod plugin;
+mod plugin_commands;
 mod plugin_errors;
+mod plugin_transcript;
 mod plugin_trust;
 
 // Certificates and login.

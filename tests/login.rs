@@ -19,7 +19,7 @@ use support::{TestCluster, User, presented, release};
 pub(crate) const OLD: [i64; 2] = [-23, 1];
 
 /// The cluster of these tests, where the server approves and signs requests.
-async fn shared_cluster() -> Result<&'static TestCluster> {
+pub(crate) async fn shared_cluster() -> Result<&'static TestCluster> {
     static SHARED: OnceCell<TestCluster> = OnceCell::const_new();
     let start = async || {
         let cluster = TestCluster::without_server(Options::default()).await?;

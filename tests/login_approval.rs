@@ -54,11 +54,19 @@ async fn a_login_waits_for_the_decision_of_an_administrator() -> Result<()> {
 
     // The login times out without a decision.
     let outcome = alice.try_run(&["login", "--timeout=1s"]).await?;
-    ensure!(outcome.code == Some(3) && outcome.stdout.is_empty(), "{outcome:?}");
+    ensure!(outcome.code == Some(4) && outcome.stdout.is_empty(), "{outcome:?}");
     for part in ["error: the request replica-count-manager-", " was not signed within 1s", "log in again", "--timeout"]
     {
         ensure!(outcome.stderr.contains(part), "{part:?} is missing in {}", outcome.stderr);
     }
+
+    // Ctrl-C ends it.
+    let interrupted = Waiting::start(&alice).await?;
+    let pid = interrupted.process.id().context("it has ended")?.to_string();
+    run(cluster.command("kill").args(["-INT", &pid])).await?;
+    let (success, stdout, stderr) = interrupted.end().await?;
+    ensure!(!success && stdout.is_empty(), "{stdout}{stderr}");
+    ensure!(stderr == "error: interrupted: no certificate was stored\n" && !alice.config.exists(), "{stderr}");
 
     let denied = Waiting::start(&alice).await?;
     run(cluster.kubectl().args(["certificate", "deny", &denied.request])).await?;

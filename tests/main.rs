@@ -33,8 +33,10 @@ mod config_import;
 mod krew;
 mod kubeconfigs;
 mod plugin;
+mod plugin_commands;
 mod plugin_errors;
 mod plugin_kinds;
+mod plugin_transcript;
 mod plugin_trust;
 
 // Certificates and login.

@@ -88,7 +88,7 @@ async fn set_changes_several_targets_and_waits_for_them() -> Result<()> {
         let ready = shop.get(&format!("deployment/{name}")).await?["status"]["readyReplicas"].clone();
         assert_eq!(ready, 3, "--wait ends when all replicas are ready");
     }
-    assert_eq!(done(&shop, "set --current a").await?, "deployment.apps/a set to 3 (was 3)\n");
+    assert_eq!(done(&shop, "set --current a").await?, "deployment.apps/a unchanged\n");
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use clap::{
     builder::{OsStringValueParser, TypedValueParser},
 };
 
-use crate::{address::Address, time::parse_limit};
+use crate::{address::Address, time::parse_request_limit};
 
 /// The value of a flag or variable. An empty value counts as absent, as in kubectl: scripts write `--context
 /// "$CONTEXT"`.
@@ -31,8 +31,9 @@ pub(crate) struct ConnectionArgs {
     pub(crate) kube: KubeArgs,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Give up on a single request after this time, such as 30s; 0 means no limit
-    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = parse_limit)]
+    /// Give up on a single request after this time, such as 30s, or 30 for seconds; 0 means no limit
+    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = parse_request_limit)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) request_timeout: Duration,
 }
 

@@ -1,14 +1,15 @@
 //! The command line, and the runtime that its commands run in.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use tokio::runtime::Builder;
 
 use crate::{
     args::ConnectionArgs,
     commands::{
         config::{self, ConfigArgs},
+        export::{self, ExportArgs},
         get::{self, GetArgs},
         list::{self, ListArgs},
         login::{self, LoginArgs},
@@ -20,6 +21,8 @@ use crate::{
     },
     config::{PATH_VARIABLE, default_path, example},
     error::{self, Error, Exit},
+    interrupt::{self, guard},
+    output, program, usage_error,
 };
 
 const EXAMPLES: &str = "\
@@ -34,17 +37,20 @@ Examples:
   kubectl replicas unset sts/db
 
 Exit codes:
-  0  success
-  1  the server refused, or the command was done only in part
-  2  the command line is wrong
-  3  there is no connection: configuration, cluster, certificates or network";
+    0  success
+    1  the server refused, or the command was done only in part
+    2  the command line is wrong
+    3  there is no connection: configuration, cluster, certificates or network
+    4  the targets were not ready in time, or an answer did not come in time
+  130  interrupted by Ctrl-C; the message says what was done";
 
 /// The end of the program's help, with the path of this machine's configuration file.
 fn after_help() -> String {
     let path = default_path().map(|path| path.display().to_string());
     format!(
-        "{EXAMPLES}\n\nConfiguration:\n  File:  {}\n         or the one that {PATH_VARIABLE} names\n\n  For each \
+        "{}\n\nConfiguration:\n  File:  {}\n         or the one that {PATH_VARIABLE} names\n\n  For each \
          context it says how to reach the server. Flags and environment variables override it:\n{}",
+        program::in_text(EXAMPLES),
         path.as_deref().unwrap_or("none on this machine,"),
         example("my-context")
     )
@@ -52,7 +58,7 @@ fn after_help() -> String {
 
 /// Set replica counts that stay set, and see who tried to change them
 #[derive(Debug, Parser)]
-#[command(name = "kubectl-replicas", bin_name = "kubectl replicas", version, after_help = after_help(), propagate_version = false)]
+#[command(name = "kubectl-replicas", bin_name = program::name(), version, after_help = after_help(), propagate_version = false)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -66,6 +72,7 @@ enum Command {
     Get(GetArgs),
     Set(SetArgs),
     Unset(UnsetArgs),
+    Export(ExportArgs),
     Login(LoginArgs),
     Logout(LogoutArgs),
     Whoami(WhoamiArgs),
@@ -78,12 +85,27 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Runs a command, and reports its failure.
-pub fn run(cli: Cli) -> ExitCode {
+/// Runs the command that the arguments name, and reports its failure.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return show(&error),
+    };
     match run_command(cli) {
         Ok(()) => Exit::Success.into(),
         Err(error) => error::report(&error).into(),
     }
+}
+
+/// Shows help, or what is wrong with the arguments.
+fn show(error: &clap::Error) -> ExitCode {
+    if matches!(error.exit_code(), 0) || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // A reader that has closed the output has seen enough.
+        let _ = error.print();
+        return if error.use_stderr() { Exit::Usage } else { Exit::Success }.into();
+    }
+    output::note(&usage_error::explain(&error.render().to_string()));
+    Exit::Usage.into()
 }
 
 /// Runs a command. It builds a runtime only for commands that need one, since that is most of the start-up time.
@@ -93,7 +115,7 @@ fn run_command(Cli { command, connection }: Cli) -> Result<(), Error> {
         Command::Logout(args) => logout::run(&args, &connection),
         command => {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-            let result = runtime.block_on(run_async(command, &connection));
+            let result = runtime.block_on(interrupt::listen(run_async(command, &connection)));
             // Do not wait for a host name look-up that hangs in the system.
             runtime.shutdown_background();
             result
@@ -102,16 +124,19 @@ fn run_command(Cli { command, connection }: Cli) -> Result<(), Error> {
 }
 
 async fn run_async(command: Command, connection: &ConnectionArgs) -> Result<(), Error> {
+    let unchanged = "nothing was changed";
     match command {
-        Command::List(args) => list::run(args, connection).await,
-        Command::Get(args) => get::run(args, connection).await,
+        // These change the cluster. They guard themselves, so that they can say what they have done.
         Command::Set(args) => set::run(args, connection).await,
         Command::Unset(args) => unset::run(args, connection).await,
         Command::Login(args) => login::run(args, connection).await,
+        Command::List(args) => guard(unchanged, list::run(args, connection)).await,
+        Command::Get(args) => guard(unchanged, get::run(args, connection)).await,
+        Command::Export(args) => guard(unchanged, export::run(args, connection)).await,
         Command::Logout(args) => logout::run(&args, connection),
-        Command::Whoami(args) => whoami::run(args, connection).await,
-        Command::Config(args) => config::run(args, connection).await,
-        Command::Version(args) => version::run(&args, connection).await,
+        Command::Whoami(args) => guard(unchanged, whoami::run(args, connection)).await,
+        Command::Config(args) => guard(unchanged, config::run(args, connection)).await,
+        Command::Version(args) => guard(unchanged, version::run(&args, connection)).await,
     }
 }
 

@@ -1,11 +1,11 @@
 //! The program's error, and the one place that turns it into a message and an exit code.
 
-use std::{error::Error as StdError, io, process::ExitCode, time::Duration};
+use std::{error::Error as StdError, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use crate::{
-    assignment, config, credentials, kubernetes, output,
+    assignment, config, credentials, kubernetes, output, program, refusal,
     session::{self, CallError},
-    target, terminal, time,
+    terminal, time, words,
 };
 
 /// The exit codes.
@@ -18,6 +18,10 @@ pub(crate) enum Exit {
     Usage = 2,
     /// There is no connection to the server.
     NotConnected = 3,
+    /// Something was not done in time.
+    TimedOut = 4,
+    /// The user pressed Ctrl-C: 128 and the number of SIGINT, as in every shell.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -30,7 +34,7 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
-    Target(#[from] target::Error),
+    Words(#[from] words::Error),
     #[error(transparent)]
     Assignment(#[from] assignment::Error),
     #[error(transparent)]
@@ -45,6 +49,8 @@ pub(crate) enum Error {
     Call(#[from] CallError),
     #[error(transparent)]
     Output(#[from] output::Error),
+    #[error("no client certificate is configured for {}", config::describe(context))]
+    NotLoggedIn { context: String, path: Option<PathBuf> },
     /// Some of several targets failed. Each of them was reported.
     #[error("{failed} of {all} targets could not be {done}")]
     Incomplete { failed: usize, all: usize, done: &'static str },
@@ -58,6 +64,14 @@ pub(crate) enum Error {
     NotReady { timeout: Duration, open: Vec<String>, source: Option<Box<Error>> },
     #[error("{target} may have been {done}, or not: the server's answer is missing")]
     Unsure { target: String, done: &'static str, source: CallError },
+    #[error("{target} was changed by others after its count was read, and was not set")]
+    Changed { target: String, source: CallError },
+    #[error("{target} was set to {count}, but others had changed its count after it was read")]
+    Overtaken { target: String, count: i32 },
+    #[error("{target} has no count that the new one could start from")]
+    NoCount { target: String },
+    #[error("interrupted: {account}")]
+    Interrupted { account: String },
     #[error("failed to start")]
     Runtime(#[source] io::Error),
 }
@@ -73,7 +87,12 @@ impl Error {
 
     fn exit_code(&self) -> Exit {
         match self {
-            Self::Target(_) | Self::Assignment(_) | Self::Config(config::Error::Value { .. }) => Exit::Usage,
+            Self::Words(_) | Self::Assignment(_) | Self::Config(config::Error::Value { .. }) => Exit::Usage,
+            Self::Interrupted { .. } => Exit::Interrupted,
+            Self::NotReady { .. }
+            | Self::Call(CallError::TimedOut { .. })
+            | Self::Unsure { source: CallError::TimedOut { .. }, .. }
+            | Self::Credentials(credentials::Error::NotSigned { .. }) => Exit::TimedOut,
             // There is a connection in both cases.
             Self::Kubernetes(kubernetes::Error::NoResource { .. }) | Self::Call(CallError::Refused(_)) => Exit::Failed,
             Self::Config(_)
@@ -81,6 +100,7 @@ impl Error {
             | Self::Credentials(_)
             | Self::Session(_)
             | Self::Call(_)
+            | Self::NotLoggedIn { .. }
             | Self::Unsure { .. } => Exit::NotConnected,
             // The reader of the output has seen enough, as with `| head`.
             Self::Output(output::Error::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
@@ -90,16 +110,41 @@ impl Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Target(error) => error.hint(),
+            Self::Words(error) => error.hint(),
             Self::Assignment(error) => error.hint(),
             Self::Config(error) => error.hint(),
             Self::Kubernetes(error) => error.hint(),
             Self::Credentials(error) => error.hint(),
             Self::Session(error) => error.hint(),
-            Self::Call(error) => error.hint(),
+            Self::Call(error) => refusal::hint(error).or_else(|| error.hint()),
             Self::Unsure { .. } => Some("`kubectl replicas list` shows the current counts".to_owned()),
+            Self::Changed { target, .. } => {
+                Some(format!("`kubectl replicas get {target}` shows its count; run the command again to start from it"))
+            }
+            Self::Overtaken { target, .. } => {
+                Some(format!("`kubectl replicas get {target}` shows who set which count"))
+            }
+            Self::NoCount { .. } => Some("give a plain count, such as 3".to_owned()),
+            Self::NotReady { open, .. } => match open.as_slice() {
+                [one] => one.split_once(": ").map(|(target, _)| format!("`kubectl replicas get {target}` shows more")),
+                _ => Some("`kubectl replicas list` shows the current counts".to_owned()),
+            },
+            Self::NotLoggedIn { path, .. } => Some(format!(
+                "run `kubectl replicas login`; if the server signs no certificates, ask an administrator for one, and \
+                 import it: `kubectl replicas config import --help`{}",
+                path.as_ref().map(|path| format!("\n  the configuration is {}", path.display())).unwrap_or_default()
+            )),
             _ => None,
         }
+    }
+
+    /// The failure, with the names that the command line has for the fields of requests.
+    fn message(&self) -> String {
+        let in_flags = match self {
+            Self::Call(error) => refusal::in_flags(error),
+            _ => None,
+        };
+        in_flags.unwrap_or_else(|| self.to_string())
     }
 }
 
@@ -113,9 +158,19 @@ pub(crate) fn report(error: &Error) -> Exit {
 
 /// A failure as text: the failure, its causes, and a hint.
 pub(crate) fn explain(subject: &str, error: &Error) -> String {
-    let mut text = format!("{}: {}", terminal::one_line(subject), terminal::indented(&error.to_string()));
+    describe(subject, error, "")
+}
+
+/// The failure that several targets share as text.
+pub(crate) fn explain_for(error: &Error, targets: &str) -> String {
+    describe("error", error, &format!("\n  targets: {}", terminal::one_line(targets)))
+}
+
+fn describe(subject: &str, error: &Error, targets: &str) -> String {
+    let message = error.message();
+    let mut text = format!("{}: {}", terminal::one_line(subject), terminal::indented(&message));
     let mut next = error.source();
-    let mut shown = error.to_string();
+    let mut shown = message;
     while let Some(cause) = next {
         let cause_text = cause.to_string();
         // Many libraries repeat the cause in their own text.
@@ -126,9 +181,10 @@ pub(crate) fn explain(subject: &str, error: &Error) -> String {
         }
         next = cause.source();
     }
+    text.push_str(targets);
     if let Some(hint) = error.hint() {
         text.push_str("\nhint: ");
-        text.push_str(&terminal::lines(&hint));
+        text.push_str(&program::in_text(&terminal::lines(&hint)));
     }
     text
 }
@@ -154,9 +210,27 @@ mod tests {
         let text = explain("error", &refused);
         let start = "error: the request x was refused: no [2J\n    hint: run this\nhint: `kubectl describe csr x`";
         assert!(text.starts_with(start), "text of others looks like no line of ours: {text}");
-        let error = Error::from("a/b/c".parse::<target::TargetRef>().unwrap_err());
+        let error = Error::from(words::parse_one("a/b/c").unwrap_err());
         assert_eq!(error.exit_code(), Exit::Usage);
         let text = explain("error", &error);
         assert!(text.starts_with("error: \"a/b/c\" is not a target: there is more than one slash\nhint: "), "{text}");
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_exit_code() {
+        let timed_out = || CallError::TimedOut { limit: Duration::from_millis(200) };
+        for (name, error, code) in [
+            ("words", Error::from(words::parse_one("sts").unwrap_err()), Exit::Usage),
+            ("wait", Error::NotReady { timeout: Duration::ZERO, open: Vec::new(), source: None }, Exit::TimedOut),
+            ("call", timed_out().into(), Exit::TimedOut),
+            ("write", Error::of_write(timed_out(), "web", "set"), Exit::TimedOut),
+            ("interrupt", Error::Interrupted { account: String::new() }, Exit::Interrupted),
+            ("login", Error::NotLoggedIn { context: String::new(), path: None }, Exit::NotConnected),
+            ("refusal", session::explain(tonic::Status::internal("")).into(), Exit::Failed),
+        ] {
+            assert_eq!(error.exit_code(), code, "{name}");
+        }
+        assert_eq!(Exit::Interrupted as u8, 130);
+        assert!(explain("error", &timed_out().into()).contains("no answer within 200ms"));
     }
 }

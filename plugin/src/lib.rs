@@ -9,7 +9,9 @@
 //!
 //! * `cli`: the command line, and the runtime that its commands run in
 //! * `commands`: the commands, one in each file, with the arguments of each
-//! * `error`: the program's error, with exit codes and hints
+//! * `interrupt`: Ctrl-C
+//! * `error`: the program's error, with exit codes and hints; `usage_error`: clap's errors in the same style
+//! * `refusal`: the server's refusals, in the words of the command line
 //! * `credentials`: client certificates: login, import, renewal
 //! * `session`: the connection to the server: port-forward or address, TLS, gRPC
 //! * `kubernetes`: the API server: kubeconfig, client, the server's Service and pods
@@ -17,23 +19,33 @@
 //! * `args`: the flags that all commands share
 //! * `output`: tables, descriptions, JSON and YAML
 //! * `terminal`: text of others, made safe for a terminal
-//! * `assignment`, `target`, `address`, `time`, `dns`, `yaml`: the values that users write, and how the output shows them
+//! * `assignment`, `words`, `count`, `target`, `address`, `time`, `dns`, `yaml`: the values that users write, and how the
+//!   output shows them
+//! * `certificate`: the issuer and the end of a client certificate
+//! * `program`: the name under which the user runs this program
 
 mod address;
 mod args;
 mod assignment;
+mod certificate;
 mod cli;
 mod commands;
 mod config;
+mod count;
 mod credentials;
 mod dns;
 mod error;
+mod interrupt;
 mod kubernetes;
 mod output;
+mod program;
+mod refusal;
 mod session;
 mod target;
 mod terminal;
 mod time;
+mod usage_error;
+mod words;
 mod yaml;
 
 pub use self::cli::{Cli, command, run};

@@ -1,10 +1,7 @@
 //! The program `kubectl-replicas`, which kubectl runs as `kubectl replicas`.
 
-use std::process::ExitCode;
-
-use clap::Parser;
-use kubectl_replicas::Cli;
+use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
-    kubectl_replicas::run(Cli::parse())
+    kubectl_replicas::run(env::args_os())
 }

@@ -53,13 +53,13 @@ pub(crate) enum KindRef {
 /// Why a word does not name a target.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("{word:?} is not a target: {what} must not be empty")]
+    #[error("{} is not a target: {what} must not be empty", quote(word))]
     Empty { word: String, what: &'static str },
-    #[error("{word:?} is not a target: there is more than one slash")]
+    #[error("{} is not a target: there is more than one slash", quote(word))]
     Slashes { word: String },
-    #[error("{word:?} is not a target: {name:?} is not the name of an object")]
-    Name { word: String, name: String },
-    #[error("{word:?} is not a target: the kind {kind:?} is unknown")]
+    #[error("{} is not a target: its name is not that of an object", quote(word))]
+    Name { word: String },
+    #[error("{} is not a target: the kind {} is unknown", quote(word), quote(kind))]
     Kind { word: String, kind: String },
     #[error("{target} is named twice")]
     Twice { target: String },
@@ -70,7 +70,7 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Name { .. } => {
-                Some("a name has lower-case letters, digits, '-' and '.', as kubectl shows it".to_owned())
+                Some("a name has up to 253 lower-case letters, digits, '-' and '.', as kubectl shows it".to_owned())
             }
             Self::Empty { .. } | Self::Slashes { .. } | Self::Kind { .. } => Some(format!("use {FORMS}")),
             Self::Twice { .. } => None,
@@ -95,17 +95,35 @@ impl FromStr for TargetRef {
                 parse_kind(kind).ok_or_else(|| Error::Kind { word: word.to_owned(), kind: kind.to_owned() })?
             }
         };
+        Self::new(kind, name, word)
+    }
+}
+
+impl TargetRef {
+    /// Names a target of a kind. The word is what the user wrote, for the error.
+    pub(crate) fn new(kind: KindRef, name: &str, word: &str) -> Result<Self, Error> {
         match name {
-            "" => Err(empty("the name")),
+            "" => Err(Error::Empty { word: word.to_owned(), what: "the name" }),
             name if dns::is_subdomain(name) => Ok(Self { kind, name: name.to_owned() }),
-            name => Err(Error::Name { word: word.to_owned(), name: name.to_owned() }),
+            _ => Err(Error::Name { word: word.to_owned() }),
         }
+    }
+}
+
+/// The most characters of a word that an error quotes: enough to recognise it, and a line of a terminal holds them.
+const MAX_QUOTED: usize = 60;
+
+/// Quotes a word of the user in an error, shortened.
+fn quote(word: &str) -> String {
+    match word.char_indices().nth(MAX_QUOTED) {
+        Some((end, _)) => format!("{:?}…", &word[..end]),
+        None => format!("{word:?}"),
     }
 }
 
 /// Reads `deploy`, `deployments.apps`, `deployments.v1.apps`, `widgets.example.com` or `widgets`, in any case, as kubectl
 /// does.
-fn parse_kind(text: &str) -> Option<KindRef> {
+pub(crate) fn parse_kind(text: &str) -> Option<KindRef> {
     let text = text.to_ascii_lowercase();
     let (resource, group) = text.split_once('.').map_or((&*text, None), |(resource, group)| (resource, Some(group)));
     let is_group_of = |built_in: &BuiltIn, group: &str| group.strip_prefix("v1.").unwrap_or(group) == built_in.group;
@@ -223,7 +241,8 @@ mod tests {
             assert!(error.to_string().starts_with(&format!("{word:?} is not a target: ")), "{error}");
             assert!(error.hint().is_some());
         }
-        assert!("a".repeat(254).parse::<TargetRef>().is_err());
+        let error = "a".repeat(300).parse::<TargetRef>().unwrap_err().to_string();
+        assert_eq!(error, format!("\"{}\"… is not a target: its name is not that of an object", "a".repeat(60)));
     }
 
     #[test]

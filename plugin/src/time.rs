@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use jiff::{SpanRelativeTo, Timestamp, civil::DateTime, tz::TimeZone};
 
+const UNIT: &str = "give a number and a unit, such as 90s, 5m, 2h30m or 1d";
+
 /// Reads `90s`, `5m`, `2h30m` or `1d`. A plain 0 needs no unit, as in kubectl.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    let wrong = || "give a number and a unit, such as 90s, 5m, 2h30m or 1d".to_owned();
+    let wrong = || UNIT.to_owned();
     let span: jiff::Span = text.parse().map_err(|_| wrong())?;
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
     Duration::try_from(duration).map_err(|_| "it must not be negative".to_owned())
@@ -19,6 +21,37 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 pub(crate) fn parse_limit(text: &str) -> Result<Duration, String> {
     let limit = parse_duration(text)?;
     Ok(if limit.is_zero() { Duration::MAX } else { limit })
+}
+
+/// Reads the limit of a request. A number without a unit is in seconds, as in kubectl.
+pub(crate) fn parse_request_limit(text: &str) -> Result<Duration, String> {
+    match text.parse::<u32>() {
+        Ok(0) | Err(_) => parse_limit(text),
+        Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
+    }
+}
+
+/// The shortest override. A shorter one is a typing error: its pods would end before they are ready.
+const MIN_OVERRIDE: Duration = Duration::from_secs(60);
+
+/// Reads how long an override lasts.
+pub(crate) fn parse_override(text: &str) -> Result<Duration, String> {
+    at_least(MIN_OVERRIDE, text)
+}
+
+/// The shortest lifetime of a certificate that Kubernetes accepts in a CertificateSigningRequest.
+const MIN_CERTIFICATE: Duration = Duration::from_secs(600);
+
+/// Reads how long a certificate lasts.
+pub(crate) fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    at_least(MIN_CERTIFICATE, text)
+}
+
+fn at_least(least: Duration, text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        duration if duration < least => Err(format!("it must be at least {}", describe_limit(least))),
+        duration => Ok(duration),
+    }
 }
 
 /// Reads a time such as `2026-11-23T18:00:00Z`. A time without an offset is in the local time zone.
@@ -60,8 +93,30 @@ pub(crate) fn distance(from: Timestamp, to: Timestamp) -> String {
     }
 }
 
+/// A time in the time zone of this machine, in the form that `--until` accepts.
+pub(crate) fn local(time: Timestamp) -> String {
+    in_zone(time, TimeZone::system())
+}
+
+fn in_zone(time: Timestamp, zone: TimeZone) -> String {
+    let local = time.to_zoned(zone);
+    match local.offset().is_zero() {
+        true => format!("{time:.0}"),
+        false => local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+    }
+}
+
+/// A time in the time zone of this machine, to the minute, for tables.
+pub(crate) fn local_minute(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
 /// A limit as error messages show it.
 pub(crate) fn describe_limit(limit: Duration) -> String {
+    // Whole seconds are enough for longer limits.
+    if limit < Duration::from_secs(120) {
+        return format!("{limit:?}");
+    }
     let end = i64::try_from(limit.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     end.map_or_else(|| "no limit".to_owned(), |end| distance(Timestamp::UNIX_EPOCH, end))
 }
@@ -83,6 +138,43 @@ mod tests {
             assert!(parse_duration(text).is_err(), "{text}");
         }
         assert_eq!(parse_limit("0"), Ok(Duration::MAX));
+    }
+
+    #[test]
+    fn each_flag_has_its_shortest_duration() {
+        struct Row {
+            name: &'static str,
+            parse: fn(&str) -> Result<Duration, String>,
+            text: &'static str,
+            result: Result<u64, &'static str>,
+        }
+        let row = |name, parse, text, result| Row { name, parse, text, result };
+        for Row { name, parse, text, result } in [
+            row("--for", parse_override as fn(&str) -> _, "1m", Ok(60)),
+            row("--for", parse_override, "0", Err("it must be at least 60s")),
+            row("--for", parse_override, "59s", Err("it must be at least 60s")),
+            row("--for", parse_override, "-1h", Err("it must not be negative")),
+            row("login --for", parse_lifetime, "10m", Ok(600)),
+            row("login --for", parse_lifetime, "0", Err("it must be at least 10m")),
+            row("--request-timeout", parse_request_limit, "30", Ok(30)),
+            row("--request-timeout", parse_request_limit, "1m", Ok(60)),
+            row("--request-timeout", parse_request_limit, "0", Ok(u64::MAX)),
+            row("--request-timeout", parse_request_limit, "-1", Err(UNIT)),
+            row("--timeout", parse_limit, "30", Err(UNIT)),
+        ] {
+            let parsed = parse(text).map(|duration| duration.as_secs());
+            assert_eq!(parsed, result.map_err(str::to_owned), "{name} {text}");
+        }
+    }
+
+    #[test]
+    fn times_are_shown_in_the_local_zone() {
+        let time: Timestamp = "2026-11-23T18:00:00.4Z".parse().unwrap();
+        let berlin = TimeZone::fixed(jiff::tz::offset(1));
+        let shown = in_zone(time, berlin);
+        assert_eq!(shown, "2026-11-23T19:00:00+01:00");
+        assert_eq!(parse_time(&shown).unwrap().as_second(), time.as_second(), "--until accepts it");
+        assert_eq!(in_zone(time, TimeZone::UTC), "2026-11-23T18:00:00Z");
     }
 
     #[test]
@@ -116,7 +208,9 @@ mod tests {
 
     #[test]
     fn no_limit_has_a_name() {
-        assert_eq!(describe_limit(Duration::from_secs(30)), "30s");
+        for (limit, text) in [(200, "200ms"), (1, "1ms"), (1500, "1.5s"), (30_000, "30s"), (300_000, "5m")] {
+            assert_eq!(describe_limit(Duration::from_millis(limit)), text);
+        }
         assert_eq!(describe_limit(Duration::MAX), "no limit");
     }
 }

@@ -1,51 +1,188 @@
 //! Requests for several targets. A failure of one does not stop the others.
 
-use std::cell::Cell;
+use std::{cell::Cell, pin::pin, time::Duration};
 
-use futures::{StreamExt, future, pin_mut, stream};
+use futures::{StreamExt, future, stream};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    error::{Error, explain},
+    error::{Error, explain, explain_for},
+    interrupt,
     output::{self, Lines},
 };
 
 /// The number of concurrent requests: enough to hide the round trips, and too few to overload a server.
 pub(super) const AT_ONCE: usize = 8;
 
+/// How long a command waits for the requests under way after Ctrl-C, so that its account is exact. People press Ctrl-C
+/// again after about a second.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The most targets that an account names: more do not fit on a screen.
+const MAX_NAMED: usize = 20;
+
 /// Sends the requests, prints a line for each success, reports each failure, and returns the values of the successes.
 ///
 /// The results come in the order of the requests. The error of a single request becomes the error of the command. When
-/// the connection is lost, it sends no more requests, but waits for those under way to show their results.
-pub(super) async fn run<R, T, F: Future<Output = (String, Result<(String, T), Error>)>>(
+/// the connection is lost or the user presses Ctrl-C, it sends no more requests, but waits for those under way to show
+/// their results.
+pub(super) async fn run<R, T, F: Future<Output = Result<(String, T), Error>>>(
     lines: &mut Lines,
-    requests: Vec<R>,
+    requests: Vec<(String, R)>,
     done: &'static str,
     send: impl Fn(R) -> F,
 ) -> (Vec<T>, Result<(), Error>) {
-    let all = requests.len();
-    let is_over = Cell::new(false);
+    let (names, requests): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
+    let (is_over, sent) = (Cell::new(false), Cell::new(0));
     let requests = stream::iter(requests).take_while(|_| future::ready(!is_over.get()));
-    let results = requests.map(send).buffered(AT_ONCE);
-    pin_mut!(results);
-    let mut values = Vec::with_capacity(all);
-    let (mut failed, mut end) = (0, None);
-    while let Some((name, result)) = results.next().await {
+    let send = |request| {
+        sent.set(sent.get() + 1);
+        send(request)
+    };
+    let mut results = pin!(requests.map(send).buffered(AT_ONCE).enumerate());
+    let mut values = Vec::with_capacity(names.len());
+    let (mut failures, mut end, mut answered) = (Failures::default(), None, 0);
+    let mut interrupt = Interrupt::new();
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = results.next() => next,
+            is_last = interrupt.next() => {
+                is_over.set(true);
+                if is_last { break } else { continue }
+            }
+        };
+        let Some((index, result)) = next else { break };
+        answered = index + 1;
         match result {
             Ok((line, value)) => {
                 values.push(value);
                 lines.print(&line);
             }
-            Err(error) if all == 1 || is_of_connection(&error) => {
+            Err(error) if names.len() == 1 || is_of_connection(&error) => {
                 is_over.set(true);
                 end.get_or_insert(error);
             }
-            Err(error) => {
-                report(&name, &error);
-                failed += 1;
+            Err(error) => failures.add(&names[index], error),
+        }
+    }
+    let failed = failures.report();
+    if interrupt.was_pressed() && (end.is_none() && answered < names.len()) {
+        let account = Account { names: &names, done, set: values.len(), answered, sent: sent.get() };
+        return (values, Err(Error::Interrupted { account: account.describe() }));
+    }
+    let result = end.map_or_else(|| finish(failed, names.len(), done), Err);
+    (values, result)
+}
+
+/// The first and the last Ctrl-C. The end of the grace counts as the last.
+struct Interrupt {
+    grace_ends: Option<Instant>,
+}
+
+impl Interrupt {
+    fn new() -> Self {
+        Self { grace_ends: None }
+    }
+
+    fn was_pressed(&self) -> bool {
+        self.grace_ends.is_some()
+    }
+
+    /// Waits for the next Ctrl-C, and returns whether it is the last.
+    async fn next(&mut self) -> bool {
+        match self.grace_ends {
+            None => {
+                interrupt::pressed().await;
+                self.grace_ends = Some(Instant::now() + GRACE);
+                false
+            }
+            Some(end) => {
+                tokio::select! { () = interrupt::pressed() => {} () = sleep_until(end) => {} }
+                true
             }
         }
     }
-    (values, end.map_or_else(|| finish(failed, all, done), Err))
+}
+
+/// What an interrupted command has done.
+struct Account<'a> {
+    names: &'a [String],
+    done: &'static str,
+    /// The number of successes.
+    set: usize,
+    /// The number of requests with an answer. The answers come in the order of the requests.
+    answered: usize,
+    /// The number of requests that were sent.
+    sent: usize,
+}
+
+impl Account<'_> {
+    fn describe(&self) -> String {
+        let Self { names, done, set, answered, sent } = self;
+        let mut text = format!("{set} of {} targets were {done}", names.len());
+        for (what, some) in [
+            (format!("may have been {done}, or not"), &names[*answered..*sent]),
+            (format!("not {done}"), &names[*sent..]),
+        ] {
+            if !some.is_empty() {
+                text += &format!("\n{what}: {}", enumerate(some));
+            }
+        }
+        text
+    }
+}
+
+/// Lists names, up to [`MAX_NAMED`].
+pub(super) fn enumerate(names: &[String]) -> String {
+    match names.split_at_checked(MAX_NAMED) {
+        Some((some, rest)) if !rest.is_empty() => format!("{} and {} more", some.join(", "), rest.len()),
+        _ => names.join(", "),
+    }
+}
+
+/// The failures of some of several targets. Those with the same message are reported together.
+#[derive(Default)]
+pub(super) struct Failures {
+    groups: Vec<Group>,
+}
+
+struct Group {
+    /// The message, with a placeholder for the target.
+    key: String,
+    error: Error,
+    names: Vec<String>,
+}
+
+impl Failures {
+    /// Adds the failure of a target.
+    pub(super) fn add(&mut self, name: &str, error: Error) {
+        let key = generalise(&explain("", &error), name);
+        match self.groups.iter_mut().find(|group| group.key == key) {
+            Some(group) => group.names.push(name.to_owned()),
+            None => self.groups.push(Group { key, error, names: vec![name.to_owned()] }),
+        }
+    }
+
+    /// Reports each message once, with its targets, and returns the number of targets.
+    pub(super) fn report(self) -> usize {
+        let count = self.groups.iter().map(|group| group.names.len()).sum();
+        for Group { error, names, .. } in self.groups {
+            match names.as_slice() {
+                [name] => report(name, &error),
+                names => output::note(&explain_for(&error, &enumerate(names))),
+            }
+        }
+        count
+    }
+}
+
+/// Replaces what names a target in a message: `deployment.apps/web`, `"deployment.web"`.
+fn generalise(message: &str, name: &str) -> String {
+    let (kind, object) = name.split_once('/').unwrap_or(("", name));
+    let stored = format!("\"{}.{object}\"", kind.trim_end_matches(".apps"));
+    // The kind keeps targets of different kinds apart.
+    message.replace(name, kind).replace(&stored, kind)
 }
 
 /// Reports the failure of one of several targets.
@@ -72,60 +209,4 @@ pub(super) fn finish(failed: usize, all: usize, done: &'static str) -> Result<()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tonic::Status;
-
-    use super::*;
-    use crate::session::{self, CallError, Refusal};
-
-    type Outcome = Result<(String, u8), Error>;
-
-    fn refused() -> Outcome {
-        Err(CallError::Refused(Refusal(Box::new(Status::internal("broken")))).into())
-    }
-
-    fn unanswered() -> CallError {
-        CallError::TimedOut { limit: Duration::from_secs(1) }
-    }
-
-    fn disconnected() -> Outcome {
-        Err(session::Error::ServerName { name: String::new() }.into())
-    }
-
-    async fn outcome(results: Vec<Outcome>) -> (Vec<u8>, Result<(), Error>) {
-        run(&mut Lines::default(), results, "set", |result| future::ready(("web".to_owned(), result))).await
-    }
-
-    #[tokio::test]
-    async fn one_failure_does_not_stop_the_others() {
-        for failure in [refused(), Err(unanswered().into()), Err(Error::of_write(unanswered(), "web", "set"))] {
-            let (values, end) = outcome(vec![Ok((String::new(), 1)), failure, Ok((String::new(), 3))]).await;
-            assert_eq!(values, [1, 3]);
-            assert_eq!(end.unwrap_err().to_string(), "1 of 3 targets could not be set");
-        }
-    }
-
-    #[tokio::test]
-    async fn the_failure_of_a_single_target_is_the_error_of_the_command() {
-        let (_, end) = outcome(vec![refused()]).await;
-        assert_eq!(end.unwrap_err().to_string(), "broken");
-    }
-
-    #[test]
-    fn a_write_without_an_answer_may_have_been_made() {
-        let text = explain("error", &Error::of_write(unanswered(), "deployment.apps/web", "set"));
-        assert!(text.starts_with("error: deployment.apps/web may have been set, or not"), "{text}");
-        assert!(text.contains("no answer within 1s") && text.contains("kubectl replicas list"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn without_a_connection_no_more_is_sent_but_requests_under_way_count() {
-        let mut results = vec![disconnected()];
-        results.extend((1..20).map(|value| Ok((String::new(), value))));
-        let (values, end) = outcome(results).await;
-        assert!(matches!(end, Err(Error::Session(_))));
-        assert_eq!(values, (1..u8::try_from(AT_ONCE).unwrap()).collect::<Vec<_>>());
-    }
-}
+mod tests;

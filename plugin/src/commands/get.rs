@@ -1,10 +1,10 @@
 //! `kubectl replicas get`.
 
 use clap::Args;
-use contract::replicas::v1::{GetReplicaCountRequest, ReplicaCount};
+use contract::replicas::v1::ReplicaCount;
 use jiff::Timestamp;
 
-use super::connect::connect;
+use super::{connect::connect, read};
 use crate::{
     args::ConnectionArgs,
     error::Error,
@@ -12,8 +12,8 @@ use crate::{
         self, DocumentFormat, Format, document,
         table::{self, Columns},
     },
-    session::Session,
-    target::{self, TargetRef},
+    program::in_text,
+    target, words,
 };
 
 const EXAMPLES: &str = "\
@@ -25,12 +25,14 @@ Examples:
   kubectl replicas get sts/db -o json | jq .desired";
 
 /// Show the replica count of a target, with its status and history
+///
+/// A target that is not managed is shown with the count that it has.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct GetArgs {
-    /// Show this target: web, deploy/web, sts/db
-    #[arg(value_name = "TARGET")]
-    target: String,
+    /// Show this target: web, deploy/web, sts db
+    #[arg(value_name = "TARGET", required = true, num_args = 1..=2)]
+    words: Vec<String>,
     /// Print it in this format instead of a description
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
@@ -38,10 +40,16 @@ pub(crate) struct GetArgs {
 
 /// Shows the replica count.
 pub(crate) async fn run(args: GetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let target: TargetRef = args.target.parse()?;
+    let target = match args.words.as_slice() {
+        [kind, name] => {
+            words::parse_pair(kind, name).ok_or_else(|| words::Error::TwoTargets { word: name.clone() })??
+        }
+        words => words::parse_one(&words.concat())?,
+    };
     let session = connect(connection).await?;
-    let count = get(&session, &target).await?;
-    let columns = Columns { namespace: false, wide: args.output == Some(Format::Wide) };
+    let count = read::named(&session, &target).await?;
+    let columns =
+        Columns { namespace: false, wide: args.output == Some(Format::Wide), width: output::terminal_width() };
     let text = match args.output {
         None => output::describe(&count, Timestamp::now()),
         Some(Format::Table | Format::Wide) => table::replica_counts(&[count], columns, Timestamp::now()),
@@ -54,12 +62,4 @@ pub(crate) async fn run(args: GetArgs, connection: &ConnectionArgs) -> Result<()
 
 fn print_document(count: ReplicaCount, format: DocumentFormat) -> Result<(), Error> {
     Ok(output::print_document(&output::serialize(&document::one(count), format)?)?)
-}
-
-/// Gets the replica count of a target.
-pub(super) async fn get(session: &Session, target: &TargetRef) -> Result<ReplicaCount, Error> {
-    let target = session.resolve(target).await?;
-    let request = GetReplicaCountRequest { target: Some(target), ..GetReplicaCountRequest::default() };
-    let response = session.answer(session.client.clone().get_replica_count(request)).await?;
-    Ok(response.replica_count.unwrap_or_default())
 }

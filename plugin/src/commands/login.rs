@@ -9,9 +9,10 @@ use crate::{
     config::{self, Settings},
     credentials::{LoginOptions, log_in},
     error::Error,
+    interrupt,
     kubernetes::Cluster,
     output,
-    time::{parse_duration, parse_limit},
+    time::{local, parse_lifetime, parse_limit},
 };
 
 /// Get a client certificate in your name, and use it with this context
@@ -24,11 +25,11 @@ use crate::{
 /// that you can list, name the server's at the first login, with --service-namespace and --service-name.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// Ask for a certificate that lasts this long, such as 8h; the server has its own limit
-    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    /// Ask for a certificate that lasts this long, at least 10m, such as 8h; the server has its own limit
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_lifetime, allow_hyphen_values = true)]
     lifetime: Option<Duration>,
     /// Give up waiting for the certificate after this time; 0 means no limit
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_limit)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_limit, allow_hyphen_values = true)]
     timeout: Duration,
 }
 
@@ -37,8 +38,9 @@ pub(crate) async fn run(args: LoginArgs, connection: &ConnectionArgs) -> Result<
     let cluster = Cluster::load(&connection.kube)?;
     let settings = Settings::load(cluster.context(), &connection.server)?;
     let options = LoginOptions { lifetime: args.lifetime, timeout: args.timeout, is_quiet: false };
-    let subject = log_in(&cluster, &settings, connection.request_timeout, options).await?;
+    let log_in = async { Ok(log_in(&cluster, &settings, connection.request_timeout, options).await?) };
+    let subject = interrupt::guard("no certificate was stored", log_in).await?;
     let context = config::describe(cluster.context().unwrap_or_default());
     let user = output::printable(&subject.user);
-    Ok(output::print(&format!("logged in with {context} as {user} until {:.0}\n", subject.not_after))?)
+    Ok(output::print(&format!("logged in with {context} as {user} until {}\n", local(subject.not_after)))?)
 }

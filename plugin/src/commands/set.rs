@@ -3,18 +3,25 @@
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use contract::replicas::v1::{GetServerInfoRequest, SetReplicaCountRequest, SetReplicaCountResponse};
+use contract::{
+    names::reasons,
+    replicas::v1::{GetServerInfoRequest, ReplicaCount, SetReplicaCountRequest, SetReplicaCountResponse},
+};
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
-use super::{batch, connect::connect, dry_run::DryRunArgs, wait};
+use super::{batch, connect::connect, dry_run::DryRunArgs, read, wait};
 use crate::{
     args::ConnectionArgs,
     assignment::{self, Assignment, CountSource},
+    count::{self, Count},
     error::Error,
+    interrupt,
     output::{self, Lines, printable},
+    program::in_text,
+    refusal,
     session::Session,
     target,
-    time::{from_proto, parse_duration, parse_limit, parse_time, to_proto},
+    time::{from_proto, local, parse_limit, parse_override, parse_time, to_proto},
 };
 
 const EXAMPLES: &str = "\
@@ -28,32 +35,42 @@ Examples:
   # Set several targets to the same count
   kubectl replicas set --replicas 0 web sts/db --reason maintenance
 
+  # Add two replicas to the Deployment web, and halve the StatefulSet db
+  kubectl replicas set web=+2 sts/db=50%
+
   # Hold targets at their current counts
   kubectl replicas set --current web sts/db
 
   # Hold web at 10 for two hours, and then at its lasting count again
   kubectl replicas set web 10 --for 2h --reason sale";
 
-/// Hold targets at a replica count, even if others change it
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, group(ArgGroup::new("end").args(["for", "until"])))]
-#[command(override_usage = "\
+const USAGE: &str = "\
 kubectl replicas set [OPTIONS] TARGET COUNT
+       kubectl replicas set [OPTIONS] KIND NAME COUNT
        kubectl replicas set [OPTIONS] TARGET=COUNT...
-       kubectl replicas set [OPTIONS] --replicas COUNT TARGET...
-       kubectl replicas set [OPTIONS] --current TARGET...")]
+       kubectl replicas set [OPTIONS] --replicas COUNT (TARGET... | KIND NAME...)
+       kubectl replicas set [OPTIONS] --current (TARGET... | KIND NAME...)";
+
+/// Hold targets at a replica count, even if others change it
+///
+/// A COUNT is a number, such as 3 or =3. It may start from the count that is there: +3 adds three, x2 doubles it, and
+/// 50% halves it, rounded up and never below 1. If somebody changes that count meanwhile, nothing is set.
+#[derive(Debug, Args)]
+#[command(after_help = in_text(EXAMPLES), group(ArgGroup::new("end").args(["for", "until"])))]
+#[command(override_usage = in_text(USAGE))]
 pub(crate) struct SetArgs {
-    /// Set these: web, deploy/web, sts/db, rollouts.argoproj.io/web
+    /// Set these: web, deploy/web, sts db, rollouts.argoproj.io/web
     #[arg(value_name = "TARGET", required = true, allow_negative_numbers = true)]
     words: Vec<String>,
     /// Hold all targets at this count
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = assignment::parse_count)]
-    replicas: Option<i32>,
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = count::parse)]
+    replicas: Option<Count>,
     /// Hold each target at its current count
     #[arg(long, conflicts_with_all = ["replicas", "for", "until"])]
     current: bool,
-    /// End the count after this time, such as 2h or 1d; then the lasting count holds again
-    #[arg(long, id = "for", value_name = "DURATION", value_parser = parse_duration, conflicts_with = "until")]
+    /// End the count after this time, at least a minute, such as 2h or 1d; then the lasting count holds again
+    #[arg(long, id = "for", value_name = "DURATION", value_parser = parse_override, conflicts_with = "until")]
+    #[arg(allow_hyphen_values = true)]
     for_: Option<Duration>,
     /// End the count at this time, such as 2026-11-23T18:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
@@ -65,7 +82,7 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
     /// Refuse unless this is the current count
-    #[arg(long, value_name = "COUNT", value_parser = assignment::parse_count)]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = count::parse_exact)]
     current_replicas: Option<i32>,
     /// Accept targets that do not exist yet
     #[arg(long)]
@@ -80,14 +97,15 @@ pub(crate) struct SetArgs {
     wait: bool,
     /// Give up waiting after this time; 0 means no limit
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_limit, requires = "wait")]
+    #[arg(allow_hyphen_values = true)]
     timeout: Duration,
 }
 
 impl SetArgs {
     fn count_source(&self) -> CountSource {
         match self.replicas {
-            Some(replicas) => CountSource::Flag(replicas),
-            None if self.current => CountSource::Current,
+            Some(count) => CountSource::Flag(count),
+            None if self.current => CountSource::Flag(Count::Current),
             None => CountSource::Arguments,
         }
     }
@@ -104,14 +122,19 @@ impl SetArgs {
 /// Sets the count of each target. It checks all of the input before it sends the first request.
 pub(crate) async fn run(args: SetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     let assignments = assignment::parse(&args.words, args.count_source())?;
-    let session = connect(connection).await?;
-    let requests = build_requests(&session, &args, &assignments).await?;
-    if requests.len() > 1 {
-        check_limit(&session, &requests).await?;
-    }
+    let prepare = async {
+        let session = connect(connection).await?;
+        let requests = build_requests(&session, &args, &assignments).await?;
+        if requests.len() > 1 {
+            check_limit(&session, &requests).await?;
+        }
+        Ok((session, requests))
+    };
+    let (session, requests) = interrupt::guard("nothing was set", prepare).await?;
     let mut lines = Lines::default();
     let (responses, result) = batch::run(&mut lines, requests, "set", |request| set(&session, request)).await;
-    let should_wait = args.wait && !args.dry_run.dry_run && !responses.is_empty();
+    let is_interrupted = matches!(result, Err(Error::Interrupted { .. }));
+    let should_wait = args.wait && !args.dry_run.dry_run && !responses.is_empty() && !is_interrupted;
     let waited = match should_wait {
         true => wait::until_ready(&session, &mut lines, responses, args.allow_missing, args.timeout).await,
         false => Ok(()),
@@ -119,18 +142,26 @@ pub(crate) async fn run(args: SetArgs, connection: &ConnectionArgs) -> Result<()
     lines.end(waited.and(result))
 }
 
+/// A Set whose count may depend on the one that is there.
+struct Planned {
+    count: Count,
+    request: SetReplicaCountRequest,
+}
+
 async fn build_requests(
     session: &Session,
     args: &SetArgs,
     assignments: &[Assignment],
-) -> Result<Vec<SetReplicaCountRequest>, Error> {
+) -> Result<Vec<(String, Planned)>, Error> {
     let until = args.end(Timestamp::now()).map(to_proto);
     let mut requests = Vec::with_capacity(assignments.len());
-    for Assignment { target, replicas } in assignments {
-        requests.push(SetReplicaCountRequest {
-            target: Some(session.resolve(target).await?),
-            replicas: *replicas,
-            current: replicas.is_none(),
+    for Assignment { target, count } in assignments {
+        let target = session.resolve(target).await?;
+        let name = target::name(&target);
+        let request = SetReplicaCountRequest {
+            target: Some(target),
+            replicas: if let Count::Exactly(replicas) = count { Some(*replicas) } else { None },
+            current: *count == Count::Current,
             expected_replicas: args.current_replicas,
             allow_missing: args.allow_missing,
             force: args.force,
@@ -138,20 +169,22 @@ async fn build_requests(
             until,
             then_unset: args.then_unset,
             reason: args.reason.clone(),
-        });
+        };
+        requests.push((name, Planned { count: *count, request }));
     }
     Ok(requests)
 }
 
 /// Refuses a count above the server's limit before anything is set.
-async fn check_limit(session: &Session, requests: &[SetReplicaCountRequest]) -> Result<(), Error> {
+async fn check_limit(session: &Session, requests: &[(String, Planned)]) -> Result<(), Error> {
     let info = session.answer(session.client.clone().get_server_info(GetServerInfoRequest {})).await?;
-    let too_many = requests.iter().find(|request| request.replicas.is_some_and(|count| count > info.max_replicas));
-    match too_many {
+    let is_too_many =
+        |(_, planned): &&(String, Planned)| planned.request.replicas.is_some_and(|count| count > info.max_replicas);
+    match requests.iter().find(is_too_many) {
         None => Ok(()),
-        Some(request) => Err(Error::TooMany {
-            target: target::name(&request.target.clone().unwrap_or_default()),
-            replicas: request.replicas.unwrap_or_default(),
+        Some((name, planned)) => Err(Error::TooMany {
+            target: name.clone(),
+            replicas: planned.request.replicas.unwrap_or_default(),
             most: info.max_replicas,
         }),
     }
@@ -159,35 +192,80 @@ async fn check_limit(session: &Session, requests: &[SetReplicaCountRequest]) -> 
 
 async fn set(
     session: &Session,
-    request: SetReplicaCountRequest,
-) -> (String, Result<(String, SetReplicaCountResponse), Error>) {
-    let name = target::name(&request.target.clone().unwrap_or_default());
+    Planned { count, mut request }: Planned,
+) -> Result<(String, SetReplicaCountResponse), Error> {
+    let target = request.target.clone().unwrap_or_default();
+    let name = target::name(&target);
+    let before = match count.is_relative() {
+        true => Some(start_from(read::of_target(session, &target).await?, count, &mut request, &name)?),
+        // Without the right to read, the Set says `set` even if it changes nothing.
+        false => read::managed(session, &target).await.ok(),
+    };
     let response = session.answer(session.client.clone().set_replica_count(request.clone())).await;
-    let result = match response {
+    match response {
         Ok(response) => {
-            response
-                .warnings
-                .iter()
-                .for_each(|warning| output::note(&format!("warning: {name}: {}", printable(warning))));
-            Ok((line(&name, &request, &response), response))
+            let warn = |text: &str| output::note(&format!("warning: {name}: {text}"));
+            response.warnings.iter().for_each(|warning| warn(&printable(warning)));
+            if count.is_relative() && is_overtaken(before.as_ref(), &response) {
+                return Err(Error::Overtaken { target: name, count: request.replicas.unwrap_or_default() });
+            }
+            Ok((line(&name, &request, before.as_ref(), &response), response))
+        }
+        Err(source) if count.is_relative() && refusal::is_for(&source, reasons::UNEXPECTED_COUNT) => {
+            Err(Error::Changed { target: name, source })
         }
         Err(error) if request.dry_run => Err(error.into()),
         Err(error) => Err(Error::of_write(error, &name, "set")),
-    };
-    (name, result)
+    }
 }
 
-fn line(name: &str, request: &SetReplicaCountRequest, response: &SetReplicaCountResponse) -> String {
+/// Computes a relative count from the one that was read, and guards the Set by that one.
+fn start_from(
+    before: ReplicaCount,
+    count: Count,
+    request: &mut SetReplicaCountRequest,
+    name: &str,
+) -> Result<ReplicaCount, Error> {
+    let read = before.desired.or(before.observed).ok_or_else(|| Error::NoCount { target: name.to_owned() })?;
+    request.replicas = count.beside(read);
+    request.expected_replicas = request.expected_replicas.or(before.observed);
+    Ok(before)
+}
+
+/// Whether others have set another count after it was read. The server compares only the target's own count, which
+/// follows a moment later.
+fn is_overtaken(before: Option<&ReplicaCount>, response: &SetReplicaCountResponse) -> bool {
+    before.is_some_and(|before| before.desired != response.old_desired)
+}
+
+fn line(
+    name: &str,
+    request: &SetReplicaCountRequest,
+    before: Option<&ReplicaCount>,
+    response: &SetReplicaCountResponse,
+) -> String {
+    let dry = if request.dry_run { " (server dry run)" } else { "" };
+    if before.zip(response.replica_count.as_ref()).is_some_and(|(before, after)| is_same(before, after)) {
+        return format!("{name} unchanged{dry}\n");
+    }
     let now = response.replica_count.as_ref().and_then(|count| count.desired).or(request.replicas);
     let now = now.map_or_else(|| "its count".to_owned(), |now| now.to_string());
     let was = response.old_desired.map_or_else(|| "not managed".to_owned(), |old| old.to_string());
     let cleared = if response.override_cleared { ", by an override that ends now" } else { "" };
     let until = request.until.as_ref().and_then(from_proto).map(|until| {
         let then = if request.then_unset { ", then unset and left at that count" } else { "" };
-        format!(" until {until:.0}{then}")
+        format!(" until {}{then}", local(until))
     });
-    let dry = if request.dry_run { " (server dry run)" } else { "" };
     format!("{name} set to {now}{} (was {was}{cleared}){dry}\n", until.unwrap_or_default())
+}
+
+/// Whether a Set has changed nothing that it could have changed.
+fn is_same(before: &ReplicaCount, after: &ReplicaCount) -> bool {
+    let part = |count: &ReplicaCount| {
+        let ReplicaCount { desired, replicas, reason, set_by, r#override, .. } = count.clone();
+        (desired, replicas, reason, set_by, r#override)
+    };
+    before.desired.is_some() && part(before) == part(after)
 }
 
 #[cfg(test)]

@@ -5,11 +5,7 @@ use contract::replicas::v1::{Target, UnsetReplicaCountRequest, UnsetReplicaCount
 
 use super::{batch, connect::connect, dry_run::DryRunArgs};
 use crate::{
-    args::ConnectionArgs,
-    error::Error,
-    output::Lines,
-    session::Session,
-    target::{self, TargetRef},
+    args::ConnectionArgs, error::Error, interrupt, output::Lines, program::in_text, session::Session, target, words,
 };
 
 const EXAMPLES: &str = "\
@@ -22,9 +18,9 @@ Examples:
 
 /// Stop managing targets, and leave their counts as they are
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct UnsetArgs {
-    /// Stop managing these: web, deploy/web, sts/db, rollouts.argoproj.io/web
+    /// Stop managing these: web, deploy/web, sts db, rollouts.argoproj.io/web
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<String>,
     /// Restore the count that each target had before it was managed
@@ -39,29 +35,32 @@ pub(crate) struct UnsetArgs {
 
 /// Stops managing the targets.
 pub(crate) async fn run(args: UnsetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let names = args.targets.iter().map(|word| word.parse()).collect::<Result<Vec<TargetRef>, _>>()?;
-    target::check_distinct(&names.iter().collect::<Vec<_>>())?;
-    let session = connect(connection).await?;
-    let mut targets = Vec::with_capacity(names.len());
-    for name in &names {
-        targets.push(session.resolve(name).await?);
-    }
+    let names = words::parse(&args.targets)?;
+    let prepare = async {
+        let session = connect(connection).await?;
+        let mut targets = Vec::with_capacity(names.len());
+        for name in &names {
+            let target = session.resolve(name).await?;
+            targets.push((target::name(&target), target));
+        }
+        Ok((session, targets))
+    };
+    let (session, targets) = interrupt::guard("nothing was unset", prepare).await?;
     let mut lines = Lines::default();
     let (_, result) = batch::run(&mut lines, targets, "unset", |target| unset(&session, &args, target)).await;
     lines.end(result)
 }
 
-async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> (String, Result<(String, ()), Error>) {
+async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> Result<(String, ()), Error> {
     let name = target::name(&target);
     let dry_run = args.dry_run.dry_run;
     let request = UnsetReplicaCountRequest { target: Some(target), restore: args.restore, force: args.force, dry_run };
     let response = session.answer(session.client.clone().unset_replica_count(request)).await;
-    let result = match response {
+    match response {
         Ok(response) => Ok((line(&name, &response, dry_run), ())),
         Err(error) if dry_run => Err(error.into()),
         Err(error) => Err(Error::of_write(error, &name, "unset")),
-    };
-    (name, result)
+    }
 }
 
 fn line(name: &str, response: &UnsetReplicaCountResponse, dry_run: bool) -> String {

@@ -12,6 +12,7 @@ use tonic::Status;
 use super::batch;
 use crate::{
     error::Error,
+    interrupt,
     output::{self, Lines},
     session::{Session, explain, is_temporary},
     target, terminal,
@@ -163,8 +164,17 @@ pub(super) async fn until_ready(
     };
     let names = counts.into_iter().filter_map(|count| count.target).map(|target| target::name(&target));
     let mut wait = Wait::new(lines, names, allow_missing);
-    let result = time::timeout(timeout, follow(session, request, &mut wait)).await;
+    let result = tokio::select! {
+        biased;
+        result = time::timeout(timeout, follow(session, request, &mut wait)) => Some(result),
+        () = interrupt::pressed() => None,
+    };
     wait.bar.finish_and_clear();
+    let Some(result) = result else {
+        let account =
+            format!("the counts were set, but these are not ready: {}", batch::enumerate(&wait.describe_open()));
+        return Err(Error::Interrupted { account });
+    };
     match result {
         Ok(result) => result.and(batch::finish(wait.failed, wait.all, "brought to their counts")),
         Err(_) => Err(Error::NotReady { timeout, open: wait.describe_open(), source: wait.watch_error }),

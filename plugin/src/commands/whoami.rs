@@ -2,16 +2,19 @@
 
 use clap::Args;
 use contract::replicas::v1::GetServerInfoRequest;
+use jiff::Timestamp;
 use serde::Serialize;
 
-use super::connect::connect;
+use super::connect::connect_with_certificate;
 use crate::{
     args::ConnectionArgs,
+    certificate::CertificateSummary,
     error::Error,
     output::{self, DocumentFormat},
+    time::local,
 };
 
-/// Show the user and the groups that the server sees
+/// Show the user and the groups that the server sees, and the client certificate that names them
 #[derive(Debug, Args)]
 pub(crate) struct WhoamiArgs {
     /// Print a document for programs
@@ -23,13 +26,24 @@ pub(crate) struct WhoamiArgs {
 struct Caller {
     user: String,
     groups: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<Certificate>,
+}
+
+/// The client certificate that names the user.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Certificate {
+    issuer: String,
+    not_after: Timestamp,
 }
 
 /// Asks the server for the caller.
 pub(crate) async fn run(args: WhoamiArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let session = connect(connection).await?;
+    let (session, certificate) = connect_with_certificate(connection).await?;
     let info = session.answer(session.client.clone().get_server_info(GetServerInfoRequest {})).await?;
-    let caller = Caller { user: info.user, groups: info.groups };
+    let certificate = certificate.map(|CertificateSummary { issuer, not_after, .. }| Certificate { issuer, not_after });
+    let caller = Caller { user: info.user, groups: info.groups, certificate };
     Ok(match args.output {
         Some(format) => output::print_document(&output::serialize(&caller, format)?),
         None => output::print(&lines(&caller)),
@@ -38,7 +52,11 @@ pub(crate) async fn run(args: WhoamiArgs, connection: &ConnectionArgs) -> Result
 
 fn lines(caller: &Caller) -> String {
     let groups: Vec<_> = caller.groups.iter().map(|group| output::printable(group)).collect();
-    format!("User:    {}\nGroups:  {}\n", output::printable(&caller.user), groups.join(", "))
+    let certificate = caller.certificate.as_ref().map(|Certificate { issuer, not_after }| {
+        format!("Issuer:  {}\nEnds:    {}\n", output::printable(issuer), local(*not_after))
+    });
+    let caller = format!("User:    {}\nGroups:  {}\n", output::printable(&caller.user), groups.join(", "));
+    caller + &certificate.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -47,9 +65,19 @@ mod tests {
 
     #[test]
     fn the_caller_is_shown_with_all_groups() {
-        let caller = Caller { user: "alice".to_owned(), groups: vec!["sre".to_owned(), "all".to_owned()] };
+        let caller =
+            Caller { user: "alice".to_owned(), groups: vec!["sre".to_owned(), "all".to_owned()], certificate: None };
         assert_eq!(lines(&caller), "User:    alice\nGroups:  sre, all\n");
-        let caller = Caller { user: "al\u{1b}[2Jice\nGroups:  root".to_owned(), groups: vec!["a\u{202e}b".to_owned()] };
+        let not_after: Timestamp = "2026-11-23T18:00:00Z".parse().unwrap();
+        let issuer = "a\u{1b}[2J".to_owned();
+        let caller = Caller { certificate: Some(Certificate { issuer, not_after }), ..caller };
+        let expected = format!("User:    alice\nGroups:  sre, all\nIssuer:  a [2J\nEnds:    {}\n", local(not_after));
+        assert_eq!(lines(&caller), expected);
+        let caller = Caller {
+            user: "al\u{1b}[2Jice\nGroups:  root".to_owned(),
+            groups: vec!["a\u{202e}b".to_owned()],
+            certificate: None,
+        };
         assert_eq!(lines(&caller), "User:    al [2Jice Groups:  root\nGroups:  a b\n");
     }
 }

@@ -1,6 +1,10 @@
 //! The entry of one kube context in the configuration file.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -151,6 +155,15 @@ impl Entry {
     pub(super) fn log_out(&mut self) {
         (self.ca_data, self.certificate_data, self.key_data) = (None, None, None);
         self.end_login();
+    }
+
+    /// Reads the client certificate, if there is one that can be read.
+    pub(super) fn read_certificate(&self, folder: &Path) -> Option<Vec<u8>> {
+        match (&self.certificate_data, &self.certificate) {
+            (Some(data), _) => Some(data.0.clone()),
+            (None, Some(path)) => fs::read(folder.join(path)).ok(),
+            (None, None) => None,
+        }
     }
 
     /// Removes the data, and returns for each field of them whether it was there.

@@ -9,13 +9,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{entry::Entry, error::Error};
+use super::{edit, entry::Entry, error::Error};
+use crate::certificate::CertificateSummary;
 
 /// Stands in for content that is not shown, as in `kubectl config view`.
 const OMITTED: &str = "DATA+OMITTED";
 
 /// The content of the file.
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
     /// The entries, by the names of their kube contexts.
@@ -39,14 +40,20 @@ impl File {
         }
     }
 
-    /// The content without certificates and keys.
-    pub(crate) fn view(self) -> Result<serde_json::Value, Error> {
+    /// The content without certificates and keys, but with the issuer and the end of each client certificate. The folder
+    /// is that of the file.
+    pub(crate) fn view(self, folder: &Path) -> Result<serde_json::Value, Error> {
         let mut contexts = serde_json::Map::new();
         for (name, mut entry) in self.contexts {
+            let certificate = entry.read_certificate(folder).and_then(|pem| CertificateSummary::parse(&pem));
             let omitted = entry.omit_data();
             let mut shown = serde_json::to_value(entry).map_err(|error| Error::Format(error.into()))?;
             for (field, _) in omitted.into_iter().filter(|(_, is_there)| *is_there) {
                 shown[field] = OMITTED.into();
+            }
+            if let Some(CertificateSummary { issuer, not_after, .. }) = certificate {
+                shown["certificateIssuer"] = issuer.into();
+                shown["certificateNotAfter"] = not_after.to_string().into();
             }
             contexts.insert(name, shown);
         }
@@ -56,10 +63,13 @@ impl File {
 
 /// Reads the file. A file that does not exist counts as empty.
 pub(crate) fn load(path: &Path) -> Result<File, Error> {
+    parse(path, &read(path)?)
+}
+
+fn read(path: &Path) -> Result<String, Error> {
     match fs::read_to_string(path) {
-        Ok(text) => parse(path, &text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(File::default()),
-        Err(source) => Err(Error::Read { path: path.to_owned(), source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        text => text.map_err(|source| Error::Read { path: path.to_owned(), source }),
     }
 }
 
@@ -79,14 +89,20 @@ pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
     fs::remove_file(draft).map_err(failed)
 }
 
-/// Changes the file atomically.
+/// Changes the file atomically. Its comments stay.
 pub(crate) fn edit<T>(path: &Path, change: impl FnOnce(&mut File) -> Result<T, Error>) -> Result<T, Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
     let (place, folder) = prepare(path).map_err(failed)?;
     let _lock = lock(&folder);
-    let mut file = load(path)?;
-    let result = change(&mut file)?;
-    let text = serde_yaml::to_string(&file).map_err(|error| Error::Format(error.into()))?;
+    let text = read(path)?;
+    let before = parse(path, &text)?;
+    let mut after = before.clone();
+    let result = change(&mut after)?;
+    let read = |text: &str| parse(path, text).ok().map(|file| file.contexts);
+    let text = match edit::rewrite(&text, &before.contexts, &after.contexts, read) {
+        Some(text) => text,
+        None => serde_yaml::to_string(&after).map_err(|error| Error::Format(error.into()))?,
+    };
     replace(&place, &folder, &text).map_err(failed)?;
     Ok(result)
 }

@@ -1,6 +1,7 @@
 //! The plugin's configuration: an entry for each kube context, which flags and environment variables override.
 
 mod context;
+mod edit;
 mod entry;
 mod error;
 pub(crate) mod file;

@@ -117,7 +117,8 @@ mod tests {
             assert!(error.starts_with(&format!("{invalid:?} is not a valid {}: ", setting.name())), "{error}");
             file.set("shop", setting, valid).unwrap();
             let shown = file.contexts["shop"].clone();
-            let shown = File { contexts: [("shop".to_owned(), shown)].into() }.view().unwrap();
+            let shown =
+                File { contexts: [("shop".to_owned(), shown)].into() }.view(std::path::Path::new("/nowhere")).unwrap();
             let pointer = format!("/contexts/shop/{}", setting.name().replace('.', "/"));
             assert_eq!(shown.pointer(&pointer), Some(&valid.into()), "{shown}");
             file.set("shop", setting, "").unwrap();

@@ -45,6 +45,11 @@ impl Settings {
         Ok(Self::merge(path, entry, args))
     }
 
+    /// Whether there is any certificate or key, of a login or of another source.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.ca.is_some() || self.certificate.is_some() || self.key.is_some()
+    }
+
     pub(super) fn merge(path: PathBuf, entry: Entry, args: &ServerArgs) -> Self {
         let directory = path.parent().unwrap_or(Path::new(""));
         let material = |flag: &Option<PathBuf>, data: Option<ByteString>, file: Option<PathBuf>| {

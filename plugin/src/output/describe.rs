@@ -7,7 +7,10 @@ use super::{
     table::draw,
     text::{NONE, ago, count, describe_write, override_, printable},
 };
-use crate::{target, time::from_proto};
+use crate::{
+    target,
+    time::{from_proto, local},
+};
 
 /// Describes a replica count, for people.
 pub(crate) fn describe(shown: &ReplicaCount, now: Timestamp) -> String {
@@ -26,9 +29,11 @@ fn fields(shown: &ReplicaCount, now: Timestamp) -> String {
     let fields = [
         ("Target", printable(&target::name(&target))),
         ("Namespace", printable(&target.namespace)),
-        ("Desired", count(shown.desired)),
+        ("Desired", shown.desired.map_or_else(|| format!("{NONE} (not managed)"), |desired| desired.to_string())),
         ("Current", count(shown.observed)),
         ("Ready", count(shown.ready)),
+    ];
+    let managed = [
         ("Set by", printable(&shown.set_by)),
         ("Reason", printable(&shown.reason)),
         ("Lasting count", count(shown.replicas)),
@@ -38,11 +43,13 @@ fn fields(shown: &ReplicaCount, now: Timestamp) -> String {
         ("Drifts", shown.drifts.to_string()),
         ("Last drift", or_none(shown.last_drift.as_ref().map(|drift| full_drift(drift, now)))),
     ];
-    fields.iter().map(|(name, value)| format!("{:<17}{value}\n", format!("{name}:"))).collect()
+    // Of a target that is not managed, only its count is known.
+    let managed = managed.iter().filter(|_| shown.desired.is_some());
+    fields.iter().chain(managed).map(|(name, value)| format!("{:<17}{value}\n", format!("{name}:"))).collect()
 }
 
 fn full_override(over: &Override, now: Timestamp) -> String {
-    let until = over.until.as_ref().and_then(from_proto).map(|until| format!(" (until {until})"));
+    let until = over.until.as_ref().and_then(from_proto).map(|until| format!(" (until {})", local(until)));
     let reason = (!over.reason.is_empty()).then(|| format!(": {}", printable(&over.reason)));
     format!("{}{}{}", override_(over, now), until.unwrap_or_default(), reason.unwrap_or_default())
 }
@@ -93,6 +100,20 @@ mod tests {
 
     use super::*;
     use crate::time::to_proto;
+
+    #[test]
+    fn an_unmanaged_target_is_shown_with_its_count() {
+        let target = Target { namespace: "shop".to_owned(), name: "web".to_owned(), ..Target::default() };
+        let shown = ReplicaCount { target: Some(target), observed: Some(2), ready: Some(1), ..ReplicaCount::default() };
+        let expected = "\
+Target:          deployment.apps/web
+Namespace:       shop
+Desired:         - (not managed)
+Current:         2
+Ready:           1
+";
+        assert_eq!(describe(&shown, Timestamp::UNIX_EPOCH), expected);
+    }
 
     #[test]
     fn a_description_leaves_out_empty_sections() {

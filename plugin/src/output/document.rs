@@ -1,11 +1,12 @@
 //! Replica counts for programs, as JSON and YAML. Their shape is stable and independent of the gRPC messages.
 //!
-//! `list` writes one `ReplicaCountList` with its `items`, `get` one `ReplicaCount`. Absent and unknown values are left
+//! `list` writes one `ReplicaCountViewList` with its `items`, `get` one `ReplicaCountView`. They describe targets, and
+//! are no objects of the API: `export` writes `ReplicaCount`s for `kubectl apply`. Absent and unknown values are left
 //! out. Times are RFC 3339. The API version changes when a field is removed or changes its meaning.
 //!
 //! ```yaml
 //! apiVersion: cli.replica-count-manager.io/v1
-//! kind: ReplicaCountList
+//! kind: ReplicaCountViewList
 //! items:
 //! - target: {namespace: shop, group: apps, kind: Deployment, name: web}
 //!   desired: 3
@@ -53,12 +54,12 @@ pub(crate) struct Items {
 /// The document of several replica counts.
 pub(crate) fn list(counts: Vec<v1::ReplicaCount>) -> Document<Items> {
     let items = counts.into_iter().map(ReplicaCount::from).collect();
-    Document { api_version: API_VERSION, kind: "ReplicaCountList", content: Items { items } }
+    Document { api_version: API_VERSION, kind: "ReplicaCountViewList", content: Items { items } }
 }
 
 /// The document of one replica count.
 pub(crate) fn one(count: v1::ReplicaCount) -> Document<ReplicaCount> {
-    Document { api_version: API_VERSION, kind: "ReplicaCount", content: count.into() }
+    Document { api_version: API_VERSION, kind: "ReplicaCountView", content: count.into() }
 }
 
 /// The content of one replica count.
@@ -252,7 +253,7 @@ mod tests {
         };
         let expected = json!({
             "apiVersion": "cli.replica-count-manager.io/v1",
-            "kind": "ReplicaCountList",
+            "kind": "ReplicaCountViewList",
             "items": [{
                 "target": {"namespace": "shop", "group": "apps", "kind": "Deployment", "name": "web"},
                 "desired": 0,
@@ -266,7 +267,7 @@ mod tests {
     #[test]
     fn one_count_is_its_own_document() {
         let document = serde_json::to_value(one(v1::ReplicaCount::default())).unwrap();
-        assert_eq!(document["kind"], "ReplicaCount");
+        assert_eq!(document["kind"], "ReplicaCountView");
         assert_eq!(document["drifts"], 0);
     }
 }

@@ -4,6 +4,7 @@ mod describe;
 pub(crate) mod document;
 #[cfg(test)]
 mod fuzz;
+pub(crate) mod manifest;
 pub(crate) mod table;
 mod text;
 
@@ -13,6 +14,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use console::Term;
 use serde::Serialize;
 
 use crate::terminal;
@@ -65,6 +67,12 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 pub(crate) fn print_document(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Write)
+}
+
+/// The width of the terminal on stdout, in columns, if it is one.
+pub(crate) fn terminal_width() -> Option<usize> {
+    let (_, columns) = Term::stdout().size_checked()?;
+    Some(columns.into())
 }
 
 /// The lines that a command prints while it works.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::{
     terminal,
-    time::{distance, from_proto},
+    time::{distance, from_proto, local_minute},
 };
 
 /// Stands in for an absent value, as in kubectl's tables.
@@ -44,6 +44,25 @@ pub(super) fn last_drift(shown: &ReplicaCount, now: Timestamp) -> String {
     )
 }
 
+/// An override that holds now, and its end, for tables: `10 until 2026-11-23 18:00`.
+pub(super) fn active_override(shown: &ReplicaCount, now: Timestamp) -> String {
+    let Some((over, until)) = running_override(shown, now) else { return NONE.to_owned() };
+    let then = if over.then_unset { ", then unset" } else { "" };
+    format!("{} until {}{then}", over.replicas(), local_minute(until))
+}
+
+/// Why the desired count was set: the reason of the override while it holds.
+pub(super) fn reason(shown: &ReplicaCount, now: Timestamp) -> String {
+    printable(running_override(shown, now).map_or(&shown.reason, |(over, _)| &over.reason))
+}
+
+/// The override, if it has not ended.
+fn running_override(shown: &ReplicaCount, now: Timestamp) -> Option<(&Override, Timestamp)> {
+    let over = shown.r#override.as_ref()?;
+    let until = over.until.as_ref().and_then(from_proto)?;
+    (until > now).then_some((over, until))
+}
+
 /// An override and its end: `10 for 2h`, `10 until 2h ago`.
 pub(super) fn override_(over: &Override, now: Timestamp) -> String {
     let end = match over.until.as_ref().and_then(from_proto) {
@@ -54,8 +73,12 @@ pub(super) fn override_(over: &Override, now: Timestamp) -> String {
     if over.then_unset { format!("{end}, then unset") } else { end }
 }
 
-/// The status of a count in one word: Ready, or the reason of its condition.
+/// The status of a count in one word: Contested, Ready, or the reason why it is not ready.
 pub(super) fn status(shown: &ReplicaCount) -> String {
+    let is_contested = |condition: &&Condition| condition.r#type == "Contested" && condition.status == "True";
+    if shown.conditions.iter().any(|condition| is_contested(&condition)) {
+        return "Contested".to_owned();
+    }
     match ready_condition(shown) {
         Some(ready) if ready.status == "True" => "Ready".to_owned(),
         Some(ready) => printable(&ready.reason),
@@ -97,6 +120,39 @@ mod tests {
         assert_eq!(override_(&until(7200), now), "10 for 120m");
         assert_eq!(override_(&until(-7200), now), "10 until 120m ago");
         assert_eq!(override_(&Override { then_unset: true, ..until(60) }, now), "10 for 60s, then unset");
+    }
+
+    #[test]
+    fn an_override_that_holds_has_its_end_and_its_reason_in_tables() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let shown = |seconds: i64, then_unset| {
+            let until = Some(to_proto(Timestamp::from_second(1_000_000 + seconds).unwrap()));
+            let over = Override { replicas: Some(10), until, then_unset, reason: "sale".to_owned() };
+            ReplicaCount { reason: "usual".to_owned(), r#override: Some(over), ..ReplicaCount::default() }
+        };
+        let end = local_minute(Timestamp::from_second(1_007_200).unwrap());
+        for (name, count, over, why) in [
+            ("running", shown(7200, false), format!("10 until {end}"), "sale"),
+            ("then unset", shown(7200, true), format!("10 until {end}, then unset"), "sale"),
+            ("over", shown(-1, false), NONE.to_owned(), "usual"),
+            ("none", ReplicaCount { reason: "usual".to_owned(), ..ReplicaCount::default() }, NONE.to_owned(), "usual"),
+        ] {
+            assert_eq!((active_override(&count, now), reason(&count, now).as_str()), (over, why), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_contested_target_is_not_called_ready() {
+        let condition = |r#type: &str, status: &str| Condition {
+            r#type: r#type.to_owned(),
+            status: status.to_owned(),
+            ..Condition::default()
+        };
+        let shown = |contested: &str| ReplicaCount {
+            conditions: vec![condition("Ready", "True"), condition("Contested", contested)],
+            ..ReplicaCount::default()
+        };
+        assert_eq!((status(&shown("True")).as_str(), status(&shown("False")).as_str()), ("Contested", "Ready"));
     }
 
     #[test]

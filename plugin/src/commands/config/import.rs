@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     kubernetes::Cluster,
     output,
+    time::local,
 };
 
 /// Import a client certificate from files or from a Secret, and use it with this context
@@ -63,8 +64,8 @@ pub(super) async fn run(args: ImportArgs, connection: &ConnectionArgs) -> Result
     }
     let context = config::describe(cluster.context().unwrap_or_default());
     Ok(output::print(&format!(
-        "imported the client certificate of {} for {context}, valid until {:.0}\n",
+        "imported the client certificate of {} for {context}, valid until {}\n",
         output::printable(&subject.user),
-        subject.not_after
+        local(subject.not_after)
     ))?)
 }

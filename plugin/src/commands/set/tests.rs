@@ -23,7 +23,7 @@ fn response(desired: i32, old_desired: Option<i32>) -> SetReplicaCountResponse {
 fn the_line_reads_like_one_of_kubectl() {
     let request = SetReplicaCountRequest::default();
     let line = |request: &SetReplicaCountRequest, response: &SetReplicaCountResponse| {
-        line("deployment.apps/web", request, response)
+        line("deployment.apps/web", request, None, response)
     };
     assert_eq!(line(&request, &response(3, Some(2))), "deployment.apps/web set to 3 (was 2)\n");
     assert_eq!(line(&request, &response(3, None)), "deployment.apps/web set to 3 (was not managed)\n");
@@ -31,7 +31,10 @@ fn the_line_reads_like_one_of_kubectl() {
     assert_eq!(line(&request, &cleared), "deployment.apps/web set to 3 (was 10, by an override that ends now)\n");
     let until = to_proto("2026-11-23T18:00:00Z".parse().unwrap());
     let request = SetReplicaCountRequest { until: Some(until), then_unset: true, dry_run: true, ..request.clone() };
-    let expected = "deployment.apps/web set to 9 until 2026-11-23T18:00:00Z, then unset and left at that count (was 3) (server dry run)\n";
+    let end = local("2026-11-23T18:00:00Z".parse().unwrap());
+    let expected = format!(
+        "deployment.apps/web set to 9 until {end}, then unset and left at that count (was 3) (server dry run)\n"
+    );
     assert_eq!(line(&request, &response(9, Some(3))), expected);
 }
 
@@ -59,4 +62,62 @@ fn the_count_ends_after_a_time_or_at_one() {
     assert_eq!(end("web 3"), None);
     assert_eq!(end("web 3 --for 2h").as_deref(), Some("2026-11-23T18:00:00Z"));
     assert_eq!(end("web 3 --until 2026-11-23T18:00:00Z").as_deref(), Some("2026-11-23T18:00:00Z"));
+}
+
+#[test]
+fn a_set_that_changed_nothing_says_so() {
+    let before = |reason: &str| ReplicaCount { desired: Some(3), reason: reason.to_owned(), ..ReplicaCount::default() };
+    let shown = |before: Option<ReplicaCount>, dry_run| {
+        let request = SetReplicaCountRequest { dry_run, ..SetReplicaCountRequest::default() };
+        line("web", &request, before.as_ref(), &response(3, Some(3)))
+    };
+    assert_eq!(shown(Some(before("")), false), "web unchanged\n");
+    assert_eq!(shown(Some(before("")), true), "web unchanged (server dry run)\n");
+    assert_eq!(shown(Some(before("sale")), false), "web set to 3 (was 3)\n", "the reason was removed");
+    assert_eq!(shown(None, false), "web set to 3 (was 3)\n", "what was before is not known");
+}
+
+#[test]
+fn a_relative_count_starts_from_the_desired_one_and_is_guarded_by_the_observed_one() {
+    struct Row {
+        name: &'static str,
+        desired: Option<i32>,
+        observed: Option<i32>,
+        expected: Option<i32>,
+        result: Option<(i32, Option<i32>)>,
+    }
+    for Row { name, desired, observed, expected, result } in [
+        Row { name: "managed", desired: Some(7), observed: Some(7), expected: None, result: Some((10, Some(7))) },
+        Row { name: "drifted", desired: Some(7), observed: Some(5), expected: None, result: Some((10, Some(5))) },
+        Row { name: "unmanaged", desired: None, observed: Some(5), expected: None, result: Some((8, Some(5))) },
+        Row { name: "missing", desired: Some(7), observed: None, expected: None, result: Some((10, None)) },
+        Row { name: "flag", desired: Some(7), observed: Some(7), expected: Some(6), result: Some((10, Some(6))) },
+        Row { name: "no count", desired: None, observed: None, expected: None, result: None },
+    ] {
+        let mut request = SetReplicaCountRequest { expected_replicas: expected, ..SetReplicaCountRequest::default() };
+        let before = ReplicaCount { desired, observed, ..ReplicaCount::default() };
+        let started = start_from(before, Count::More(3), &mut request, "web").ok();
+        let found = started.and(request.replicas).map(|replicas| (replicas, request.expected_replicas));
+        assert_eq!(found, result, "{name}");
+    }
+    let before = ReplicaCount { desired: Some(7), ..ReplicaCount::default() };
+    for (old, overtaken) in [(Some(9), true), (None, true), (Some(7), false)] {
+        assert_eq!(is_overtaken(Some(&before), &response(10, old)), overtaken, "{old:?}");
+    }
+}
+
+#[test]
+fn the_flags_that_take_a_duration_are_named_in_its_error() {
+    let error = |line: &str| {
+        let words = std::iter::once("set").chain(line.split_whitespace());
+        Command::try_parse_from(words).unwrap_err().to_string()
+    };
+    for (line, part) in [
+        ("web 3 --for -1h", "'--for <DURATION>': it must not be negative"),
+        ("web 3 --for 0", "'--for <DURATION>': it must be at least 60s"),
+        ("web 3 --wait --timeout -1s", "'--timeout <DURATION>': it must not be negative"),
+        ("web 3 --current-replicas -1", "'--current-replicas <COUNT>'"),
+    ] {
+        assert!(error(line).contains(part), "{line}: {}", error(line));
+    }
 }

@@ -160,7 +160,7 @@ fn a_link_stays_a_link() {
 fn no_data_are_shown() {
     let (_folder, path) = Folder::with("view", OTHERS);
     log_in(&path, "shop");
-    let shown = load(&path).unwrap().view().unwrap();
+    let shown = load(&path).unwrap().view(Path::new("/nowhere")).unwrap();
     let expected = serde_json::json!({"contexts": {
         "other": {"certificate": "c.crt", "keyData": OMITTED, "serverName": "manager.example.com"},
         "shop": {
@@ -170,4 +170,16 @@ fn no_data_are_shown() {
         },
     }});
     assert_eq!(shown, expected);
+}
+
+#[test]
+fn a_login_and_a_logout_keep_the_comments() {
+    let (_folder, path) = Folder::with("comments", OTHERS);
+    log_in(&path, "shop");
+    let text = fs::read_to_string(&path).unwrap();
+    for line in OTHERS.lines() {
+        assert!(text.lines().any(|kept| kept == line), "{line:?} is missing in {text}");
+    }
+    edit(&path, |file| file.log_out("shop")).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), OTHERS);
 }

@@ -1,0 +1,67 @@
+//! Reads the replica count of a target, whether it is managed or not.
+
+use contract::{
+    names::reasons,
+    replicas::v1::{GetReplicaCountRequest, ListReplicaCountsRequest, ReplicaCount, Target},
+};
+
+use crate::{
+    error::Error,
+    refusal,
+    session::{CallError, Session},
+    target::{self, TargetRef},
+};
+
+/// Reads the replica count of a target that the user names.
+pub(super) async fn named(session: &Session, target: &TargetRef) -> Result<ReplicaCount, Error> {
+    let target = session.resolve(target).await?;
+    Ok(of_target(session, &target).await?)
+}
+
+/// Reads the replica count of a target.
+///
+/// The target may be unmanaged, if the caller may list targets of its kind. Otherwise that is the server's refusal.
+pub(super) async fn of_target(session: &Session, target: &Target) -> Result<ReplicaCount, CallError> {
+    match managed(session, target).await {
+        Err(refused) if refusal::is_for(&refused, reasons::NOT_MANAGED) => {
+            // A server that does not list all targets refuses, and the first refusal says more.
+            unmanaged(session, target).await.ok().flatten().ok_or(refused)
+        }
+        read => read,
+    }
+}
+
+/// Reads the replica count of a managed target.
+pub(super) async fn managed(session: &Session, target: &Target) -> Result<ReplicaCount, CallError> {
+    let request = GetReplicaCountRequest { target: Some(target.clone()), ..GetReplicaCountRequest::default() };
+    let response = session.answer(session.client.clone().get_replica_count(request)).await?;
+    Ok(response.replica_count.unwrap_or_default())
+}
+
+/// Looks for a target among all of its namespace. There is no call that gets a single unmanaged one.
+async fn unmanaged(session: &Session, target: &Target) -> Result<Option<ReplicaCount>, CallError> {
+    let request = ListReplicaCountsRequest {
+        namespace: target.namespace.clone(),
+        all_targets: true,
+        ..ListReplicaCountsRequest::default()
+    };
+    let name = target::name(target);
+    let is_it = |count: &ReplicaCount| count.target.as_ref().is_some_and(|it| target::name(it) == name);
+    Ok(list(session, request).await?.into_iter().find(is_it))
+}
+
+/// Gets all pages of a list.
+pub(super) async fn list(
+    session: &Session,
+    mut request: ListReplicaCountsRequest,
+) -> Result<Vec<ReplicaCount>, CallError> {
+    let mut counts = Vec::new();
+    loop {
+        let page = session.answer(session.client.clone().list_replica_counts(request.clone())).await?;
+        counts.extend(page.replica_counts);
+        if page.next_page_token.is_empty() {
+            return Ok(counts);
+        }
+        request.page_token = page.next_page_token;
+    }
+}

@@ -1,0 +1,129 @@
+//! The targets that `list` and `export` show.
+
+use clap::Args;
+use contract::replicas::v1::{ListReplicaCountsRequest, ReplicaCount};
+use futures::{StreamExt, stream};
+
+use super::{
+    batch::{self, Failures},
+    read,
+};
+use crate::{
+    error::Error,
+    session::Session,
+    target::{self, KindRef, TargetRef},
+    words::{self, Listed},
+};
+
+/// The arguments that choose targets.
+#[derive(Debug, Args)]
+pub(super) struct SelectionArgs {
+    /// Take only these kinds (sts, or deploy,sts) or these targets (web, sts/db, sts db)
+    #[arg(value_name = "KIND|TARGET")]
+    words: Vec<String>,
+    /// Take those of all namespaces
+    #[arg(short = 'A', long)]
+    pub(super) all_namespaces: bool,
+    /// Take only targets that this label selector selects
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    selector: Option<String>,
+}
+
+/// The replica counts that were found, and the result for targets that were named.
+pub(super) struct Selected {
+    pub(super) counts: Vec<ReplicaCount>,
+    pub(super) result: Result<(), Error>,
+}
+
+impl SelectionArgs {
+    /// Reads the words. A flag that chooses targets cannot stand beside the names of targets.
+    pub(super) fn parse(&self, more_flags: &[(bool, &'static str)]) -> Result<Listed, Error> {
+        let listed = words::parse_listed(&self.words)?;
+        let flags = [(self.all_namespaces, "--all-namespaces"), (self.selector.is_some(), "--selector")];
+        let given = flags.iter().chain(more_flags).find(|(is_given, _)| *is_given);
+        match (&listed, given) {
+            (Listed::Targets(_), Some((_, flag))) => Err(words::Error::Names { flag }.into()),
+            _ => Ok(listed),
+        }
+    }
+
+    /// Reads the replica counts. Unmanaged targets are among them if `with_unmanaged`.
+    pub(super) async fn read(
+        &self,
+        session: &Session,
+        listed: Listed,
+        with_unmanaged: bool,
+        done: &'static str,
+    ) -> Result<Selected, Error> {
+        match listed {
+            Listed::Kinds(kinds) => {
+                Ok(Selected { counts: self.list(session, kinds, with_unmanaged).await?, result: Ok(()) })
+            }
+            Listed::Targets(targets) => {
+                let counts = get_each(session, &targets, with_unmanaged).await?;
+                let result = batch::finish(targets.len() - counts.len(), targets.len(), done);
+                Ok(Selected { counts, result })
+            }
+        }
+    }
+
+    /// Gets the list, with the targets of some kinds only, if there are any.
+    async fn list(
+        &self,
+        session: &Session,
+        kinds: Vec<KindRef>,
+        all_targets: bool,
+    ) -> Result<Vec<ReplicaCount>, Error> {
+        let mut wanted = Vec::with_capacity(kinds.len());
+        for kind in kinds {
+            let any = session.resolve(&TargetRef { kind, name: String::new() }).await?;
+            wanted.push(target::name(&any));
+        }
+        let request = ListReplicaCountsRequest {
+            namespace: if self.all_namespaces { String::new() } else { session.namespace.clone() },
+            label_selector: self.selector.clone().unwrap_or_default(),
+            all_targets,
+            ..ListReplicaCountsRequest::default()
+        };
+        let mut counts = read::list(session, request).await?;
+        counts.retain(|count| {
+            let name = target::name(&count.target.clone().unwrap_or_default());
+            wanted.is_empty() || wanted.iter().any(|kind| name.starts_with(kind.as_str()))
+        });
+        Ok(counts)
+    }
+
+    /// Says that there are no such targets.
+    pub(super) fn describe_empty(&self, what: &str, namespace: &str) -> String {
+        match self.all_namespaces {
+            true => format!("No {what} found."),
+            false => format!("No {what} found in namespace {namespace}."),
+        }
+    }
+}
+
+/// Gets each target, and reports those that fail. The error of a single one becomes the error of the command.
+async fn get_each(session: &Session, targets: &[TargetRef], with_unmanaged: bool) -> Result<Vec<ReplicaCount>, Error> {
+    let get = async |target: &TargetRef| {
+        let target = session.resolve(target).await?;
+        Ok::<_, Error>(match with_unmanaged {
+            true => read::of_target(session, &target).await?,
+            false => read::managed(session, &target).await?,
+        })
+    };
+    if let [target] = targets {
+        return Ok(vec![get(target).await?]);
+    }
+    let results = stream::iter(targets).map(get).buffered(batch::AT_ONCE);
+    let mut results = std::pin::pin!(results.zip(stream::iter(targets)));
+    let (mut counts, mut failures) = (Vec::new(), Failures::default());
+    while let Some((result, target)) = results.next().await {
+        match result {
+            Err(error) if batch::is_of_connection(&error) => return Err(error),
+            Err(error) => failures.add(&target.to_string(), error),
+            Ok(count) => counts.push(count),
+        }
+    }
+    failures.report();
+    Ok(counts)
+}

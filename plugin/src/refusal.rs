@@ -1,0 +1,84 @@
+//! The server's refusals, in the words of the command line.
+
+use contract::names::reasons;
+use tonic::Status;
+use tonic_types::StatusExt;
+
+use crate::{session::CallError, terminal};
+
+/// The fields of requests, and the flags or arguments that fill them.
+const FIELDS: [(&str, &str); 11] = [
+    ("namespace", "--namespace"),
+    ("target.namespace", "--namespace"),
+    ("target.name", "the name of the target"),
+    ("target.kind", "the kind of the target"),
+    ("target.group", "the group of the target"),
+    ("label_selector", "--selector"),
+    ("replicas", "the count"),
+    ("expected_replicas", "--current-replicas"),
+    ("until", "the end (--for or --until)"),
+    ("then_unset", "--then-unset"),
+    ("reason", "--reason"),
+];
+
+/// The server's status, if the server refused the call.
+fn status(error: &CallError) -> Option<&Status> {
+    match error {
+        CallError::Refused(refusal) => Some(&refusal.0),
+        _ => None,
+    }
+}
+
+/// Whether the server refused a call for this reason, one of [`reasons`].
+pub(crate) fn is_for(error: &CallError, reason: &str) -> bool {
+    status(error).and_then(StatusExt::get_details_error_info).is_some_and(|info| info.reason == reason)
+}
+
+/// What the user can do about a refusal, as a command that can be run.
+pub(crate) fn hint(error: &CallError) -> Option<String> {
+    is_for(error, reasons::NOT_MANAGED).then(|| "`kubectl replicas list` shows the managed targets".to_owned())
+}
+
+/// The message of a refusal that names a field, with the name of its flag instead.
+pub(crate) fn in_flags(error: &CallError) -> Option<String> {
+    let status = status(error)?;
+    if !is_for(error, reasons::INVALID_FIELD) {
+        return None;
+    }
+    let (field, problem) = status.message().split_once(' ')?;
+    let (_, flag) = FIELDS.iter().find(|(known, _)| *known == field)?;
+    Some(terminal::lines(&format!("{flag} {problem}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tonic::Code;
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+    use crate::session;
+
+    fn refusal(reason: &str, message: &str) -> CallError {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason, contract::names::GROUP, HashMap::new());
+        session::explain(Status::with_error_details(Code::InvalidArgument, message, details))
+    }
+
+    #[test]
+    fn a_field_of_the_wire_has_the_name_of_its_flag() {
+        for (message, shown) in [
+            ("label_selector has more than 32 requirements", Some("--selector has more than 32 requirements")),
+            ("until must be in the future", Some("the end (--for or --until) must be in the future")),
+            ("expected_replicas must not be negative", Some("--current-replicas must not be negative")),
+            ("replicas must be at most 100", Some("the count must be at most 100")),
+            ("target.name is 250 characters long", Some("the name of the target is 250 characters long")),
+            ("page_token was not issued by this server", None),
+        ] {
+            assert_eq!(in_flags(&refusal(reasons::INVALID_FIELD, message)).as_deref(), shown, "{message}");
+        }
+        assert_eq!(in_flags(&refusal(reasons::FORBIDDEN, "namespace x")), None, "only of refused fields");
+        assert!(is_for(&refusal(reasons::NOT_MANAGED, ""), reasons::NOT_MANAGED));
+    }
+}

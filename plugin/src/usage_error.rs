@@ -1,0 +1,60 @@
+//! Errors of the command line, in the style of all other errors.
+
+use crate::program;
+
+/// The tip of clap that every unknown flag brings. The flag is a typing error far more often than a value.
+const VALUE_TIP: &str = "to pass '";
+
+/// Turns the text of clap, without colours, into an error and a hint.
+pub(crate) fn explain(rendered: &str) -> String {
+    let (mut message, mut tips, mut usage) = (Vec::new(), Vec::new(), None);
+    for line in rendered.lines() {
+        let text = line.trim();
+        if let Some(tip) = text.strip_prefix("tip: ") {
+            tips.extend((!tip.starts_with(VALUE_TIP)).then(|| tip.to_owned()));
+        } else if let Some(words) = text.strip_prefix("Usage: ") {
+            usage = Some(words);
+            break;
+        } else if tips.is_empty() && !text.is_empty() {
+            message.push(line);
+        }
+    }
+    tips.push(format!("`{} --help` describes each argument", command_of(usage.unwrap_or_default())));
+    format!("{}\nhint: {}", message.join("\n"), tips.join("; "))
+}
+
+/// The command of a usage line: the words before the first placeholder.
+fn command_of(usage: &str) -> String {
+    let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    let words: Vec<_> = usage.split(' ').take_while(is_word).collect();
+    if words.len() > 1 { words.join(" ") } else { program::name().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_clap_becomes_an_error_and_a_hint() {
+        for (rendered, text) in [
+            (
+                "error: unexpected argument '-w' found\n\n  tip: to pass '-w' as a value, use '-- -w'\n\nUsage: kubectl \
+                 replicas list [OPTIONS] [TARGET]...\n\nFor more information, try '--help'.\n",
+                "error: unexpected argument '-w' found\nhint: `kubectl replicas list --help` describes each argument",
+            ),
+            (
+                "error: unexpected argument '--wiat' found\n\n  tip: a similar argument exists: '--wait'\n\nUsage: \
+                 kubectl replicas set <TARGET>\n",
+                "error: unexpected argument '--wiat' found\nhint: a similar argument exists: '--wait'; `kubectl replicas \
+                 set --help` describes each argument",
+            ),
+            (
+                "error: invalid value 'x' for '--output <FORMAT>'\n  [possible values: table]\n\nFor more information\n",
+                "error: invalid value 'x' for '--output <FORMAT>'\n  [possible values: table]\nFor more \
+                 information\nhint: `kubectl replicas --help` describes each argument",
+            ),
+        ] {
+            assert_eq!(explain(rendered), text);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The words of a command line that name targets: `web sts/db`, or a kind and names as in kubectl, `deployment web db`.
+//!
+//! A word that kubectl reads as a kind is never the name of a Deployment. Such a Deployment is `deployment/NAME`.
+
+use crate::target::{self, KindRef, TargetRef, parse_kind};
+
+/// Words that people use as kinds, though the plugin needs a group with them or cannot hold their counts. Before other
+/// words they are refused, since the command would otherwise change the Deployments that those words name.
+const OTHER_KINDS: [&str; 24] = [
+    "po",
+    "pod",
+    "pods",
+    "svc",
+    "service",
+    "services",
+    "ds",
+    "daemonset",
+    "daemonsets",
+    "job",
+    "jobs",
+    "cj",
+    "cronjob",
+    "cronjobs",
+    "hpa",
+    "horizontalpodautoscaler",
+    "horizontalpodautoscalers",
+    "ro",
+    "rollout",
+    "rollouts",
+    "replicacount",
+    "replicacounts",
+    "all",
+    "scaledobject",
+];
+
+/// Why the words cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Target(#[from] target::Error),
+    #[error("{word:?} is a kind, not the name of a target")]
+    OnlyKind { word: String },
+    #[error("{word:?} is a kind that needs its group here")]
+    OtherKind { word: String, name: String },
+    #[error("{kind:?} may be a kind or the name of a Deployment")]
+    Ambiguous { kind: String, name: String },
+    #[error("{word:?} names its kind itself, so {kind:?} must not stand before it")]
+    TwoKinds { kind: String, word: String },
+    #[error("{word:?} is a second target")]
+    TwoTargets { word: String },
+    #[error("{flag} cannot be used with the names of targets")]
+    Names { flag: &'static str },
+}
+
+impl Error {
+    /// What the user can do.
+    pub(crate) fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Target(error) => return error.hint(),
+            Self::OnlyKind { word } => format!(
+                "name a target of that kind, as {word}/NAME; a Deployment with that name is deployment/{}",
+                word.to_ascii_lowercase()
+            ),
+            Self::OtherKind { word, name } => format!(
+                "write RESOURCE.GROUP/{name}, such as rollouts.argoproj.io/{name}; a Deployment that is named {word} is \
+                 deployment/{word}"
+            ),
+            Self::Ambiguous { kind, name } => format!("write {kind}/{name}, or deployment/{kind} for the Deployment"),
+            Self::TwoKinds { kind, .. } => format!("leave out {kind}"),
+            Self::TwoTargets { .. } => "`kubectl replicas list` shows several".to_owned(),
+            Self::Names { .. } => "leave out either; a kind may stand beside it, such as deployments".to_owned(),
+        })
+    }
+}
+
+/// What a single word may be besides a target.
+enum KindWord {
+    Known(KindRef),
+    /// A resource and its group, such as `rollouts.argoproj.io`. It could also be a Deployment's name.
+    WithGroup(KindRef),
+    Other,
+}
+
+fn kind_word(word: &str) -> Option<KindWord> {
+    if word.contains('/') {
+        return None;
+    }
+    match parse_kind(word)? {
+        KindRef::Resource { resource, group } if group.is_empty() => {
+            OTHER_KINDS.contains(&resource.as_str()).then_some(KindWord::Other)
+        }
+        kind @ KindRef::Resource { .. } => Some(KindWord::WithGroup(kind)),
+        kind @ KindRef::BuiltIn(_) => Some(KindWord::Known(kind)),
+    }
+}
+
+/// Reads targets, and refuses one that is named twice.
+pub(crate) fn parse(words: &[String]) -> Result<Vec<TargetRef>, Error> {
+    let targets = parse_all(words)?;
+    target::check_distinct(&targets.iter().collect::<Vec<_>>())?;
+    Ok(targets)
+}
+
+fn parse_all(words: &[String]) -> Result<Vec<TargetRef>, Error> {
+    let Some((first, rest)) = words.split_first() else { return Ok(Vec::new()) };
+    match (kind_word(first), rest) {
+        (Some(KindWord::Known(kind)), [_, ..]) => rest.iter().map(|name| of_kind(first, &kind, name)).collect(),
+        (Some(KindWord::WithGroup(_)), [name, ..]) if !rest.iter().any(|word| word.contains('/')) => {
+            Err(Error::Ambiguous { kind: first.clone(), name: name.clone() })
+        }
+        (Some(KindWord::Other), [name, ..]) => Err(Error::OtherKind { word: first.clone(), name: name.clone() }),
+        _ => words.iter().map(|word| parse_one(word)).collect(),
+    }
+}
+
+/// Reads one word as a target.
+pub(crate) fn parse_one(word: &str) -> Result<TargetRef, Error> {
+    match kind_word(word) {
+        Some(KindWord::Known(_)) => Err(Error::OnlyKind { word: word.to_owned() }),
+        _ => Ok(word.parse()?),
+    }
+}
+
+/// Reads KIND NAME where nothing but a kind can be the first word. Returns None if it is none.
+pub(crate) fn parse_pair(first: &str, name: &str) -> Option<Result<TargetRef, Error>> {
+    match kind_word(first)? {
+        KindWord::Known(kind) | KindWord::WithGroup(kind) => Some(of_kind(first, &kind, name)),
+        KindWord::Other => Some(Err(Error::OtherKind { word: first.to_owned(), name: name.to_owned() })),
+    }
+}
+
+fn of_kind(first: &str, kind: &KindRef, name: &str) -> Result<TargetRef, Error> {
+    if name.contains('/') {
+        return Err(Error::TwoKinds { kind: first.to_owned(), word: name.to_owned() });
+    }
+    Ok(TargetRef::new(kind.clone(), name, name)?)
+}
+
+/// What `list` lists.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Listed {
+    /// All targets, or those of some kinds.
+    Kinds(Vec<KindRef>),
+    Targets(Vec<TargetRef>),
+}
+
+/// Reads the words of `list`: nothing, kinds separated by commas, or targets.
+pub(crate) fn parse_listed(words: &[String]) -> Result<Listed, Error> {
+    let known = |word: &str| match kind_word(word) {
+        Some(KindWord::Known(kind)) => Some(kind),
+        _ => None,
+    };
+    match words {
+        [] => Ok(Listed::Kinds(Vec::new())),
+        [kinds] => match kinds.split(',').map(known).collect() {
+            Some(kinds) => Ok(Listed::Kinds(kinds)),
+            None => Ok(Listed::Targets(vec![parse_one(kinds)?])),
+        },
+        words => Ok(Listed::Targets(parse(words)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn shown(targets: &[TargetRef]) -> String {
+        targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn words_are_read_as_kubectl_reads_them() {
+        for (line, targets) in [
+            ("web", "deployment.apps/web"),
+            ("web db", "deployment.apps/web deployment.apps/db"),
+            ("web sts/db", "deployment.apps/web statefulset.apps/db"),
+            ("deployment web", "deployment.apps/web"),
+            ("Deployment web", "deployment.apps/web"),
+            ("deployments.apps web", "deployment.apps/web"),
+            ("sts db other", "statefulset.apps/db statefulset.apps/other"),
+            ("deployment deployment", "deployment.apps/deployment"),
+            ("deployment/deployment", "deployment.apps/deployment"),
+            ("deployment/sts web", "deployment.apps/sts deployment.apps/web"),
+            ("rollouts.argoproj.io/web db", "rollouts.argoproj.io/web deployment.apps/db"),
+            ("web.v1", "deployment.apps/web.v1"),
+            ("web.v1 sts/db", "deployment.apps/web.v1 statefulset.apps/db"),
+            ("service", "deployment.apps/service"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(&parse(&words(line)).unwrap()), targets, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_may_mean_two_things_is_refused() {
+        for (line, error) in [
+            ("deployment", "\"deployment\" is a kind, not the name of a target"),
+            ("STS", "\"STS\" is a kind, not the name of a target"),
+            ("web deployment", "\"deployment\" is a kind, not the name of a target"),
+            ("web sts db", "\"sts\" is a kind, not the name of a target"),
+            ("deployment sts/db", "\"sts/db\" names its kind itself, so \"deployment\" must not stand before it"),
+            ("rollout web", "\"rollout\" is a kind that needs its group here"),
+            ("pods web", "\"pods\" is a kind that needs its group here"),
+            ("rollouts.argoproj.io web", "\"rollouts.argoproj.io\" may be a kind or the name of a Deployment"),
+            ("deployment web web", "deployment.apps/web is named twice"),
+            ("web deploy/web", "deployment.apps/web is named twice"),
+            ("sts Db", "\"Db\" is not a target: its name is not that of an object"),
+        ] {
+            assert_eq!(parse(&words(line)).unwrap_err().to_string(), error, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_list_takes_kinds_or_targets() {
+        let kind = |word: &str| parse_kind(word).unwrap();
+        for (line, listed) in [
+            ("", Listed::Kinds(Vec::new())),
+            ("sts", Listed::Kinds(vec![kind("sts")])),
+            ("deployments,sts", Listed::Kinds(vec![kind("deploy"), kind("sts")])),
+            ("web", Listed::Targets(parse(&words("web")).unwrap())),
+            ("sts db other", Listed::Targets(parse(&words("sts/db sts/other")).unwrap())),
+        ] {
+            assert_eq!(parse_listed(&words(line)), Ok(listed), "{line}");
+        }
+        assert!(parse_listed(&words("sts,web")).is_err());
+        assert!(parse_listed(&words("web sts")).is_err());
+    }
+
+    #[test]
+    fn a_pair_with_a_group_is_one_target() {
+        let pair = |kind: &str, name: &str| parse_pair(kind, name).map(|pair| pair.map(|it| it.to_string()));
+        assert_eq!(pair("rollouts.argoproj.io", "web"), Some(Ok("rollouts.argoproj.io/web".to_owned())));
+        assert_eq!(pair("sts", "db"), Some(Ok("statefulset.apps/db".to_owned())));
+        assert_eq!(pair("web", "db"), None);
+        assert!(pair("rollout", "web").unwrap().is_err());
+    }
+}

@@ -57,7 +57,9 @@ impl Choice {
             None if !context_name.is_empty() => {
                 return Err(Error::NoContext { name: context_name, known: known() });
             }
-            None if default_server.is_empty() => return Err(Error::NoCurrentContext { known: known() }),
+            None if cluster.is_none() && default_server.is_empty() => {
+                return Err(Error::NoCurrentContext { known: known() });
+            }
             None => Context::default(),
         };
 

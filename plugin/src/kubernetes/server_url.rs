@@ -3,8 +3,7 @@
 use hyper::http::Uri;
 use percent_encoding::percent_decode_str;
 
-/// A URL without what must not be printed.
-#[derive(Debug)]
+/// A URL without what must not be printed. It has no debug output, since it keeps the password.
 pub(super) struct Url {
     /// The scheme, the host, the port if it is given, and the path.
     pub(super) uri: Uri,

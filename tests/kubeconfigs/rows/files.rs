@@ -96,7 +96,12 @@ pub(super) fn choices() -> Vec<Row> {
         Row::new("an unknown context", Refused, alice()).flag("--context=y"),
         Row::new("an unknown cluster", Refused, alice()).flag("--cluster=d"),
         Row::new("no current context", Refused, no_context.clone()),
-        Row::new("no current context, but a flag", IS_ALICE, no_context).flag("--context=x"),
+        Row::new("no current context, but a flag", IS_ALICE, no_context.clone()).flag("--context=x"),
+        Row::new("no current context, but a cluster and a user", IS_ALICE, no_context)
+            .flag("--cluster=c")
+            .flag("--user=u"),
+        Row::new("an unquoted name that YAML 1.1 counts as a boolean", Refused, alice().replace(" x", " on")),
+        Row::new("a name with dashes and colons", IS_ALICE, alice().replace(" x", " arn:aws:eks:a/b@2024-01-01")),
         Row::new("a context without a cluster", Refused, alice().replace("cluster: c, ", "")),
         Row::new("a context without a user", Refused, alice().replace(", user: u", "")),
         Row::new("a user that does not exist", Refused, alice().replace("user: u", "user: w")),

@@ -84,6 +84,8 @@ pub(super) fn impersonation() -> Vec<Row> {
         row("a uid", User("dave"), "as: dave, as-uid: '7'"),
         row("extra fields", User("dave"), "as: dave, as-user-extra: {scopes: [a, b], acme.io/x: [c]}"),
         row("a service account", User("system:serviceaccount:a:b"), "as: 'system:serviceaccount:a:b'"),
+        row("a name that is not ASCII", User("dåve"), "as: dåve, as-groups: [größe], as-user-extra: {'a%b/ü': [ß]}"),
+        row("a name with a line break", Refused, "as: \"a\\nb\""),
         row("groups without a user", Refused, "as-groups: [a]"),
         row("a uid without a user", Refused, "as-uid: '7'"),
         row("extra fields without a user", Refused, "as-user-extra: {a: [b]}"),

@@ -1,15 +1,14 @@
 //! The connection that a cluster and a user of the kubeconfig describe.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
-};
+use std::{collections::BTreeMap, fs};
 
+use hyper::http::{HeaderName, HeaderValue};
 use k8s_openapi::ByteString;
 use kube::{
     Config,
     config::{AuthInfo, AuthProviderConfig},
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -30,6 +29,23 @@ use crate::kubernetes::{
 
 /// The extension of a cluster that credential programs get.
 const EXEC_EXTENSION: &str = "client.authentication.k8s.io/exec";
+
+/// What client-go escapes in the name of a header: all but letters, digits and these characters.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
 
 /// The only provider that client-go still has.
 const OIDC: &str = "oidc";
@@ -59,7 +75,7 @@ pub(super) fn connect(
         None => Proxy::of_environment(&url)?,
     };
     let mut server = ApiServer { config: Config::new(url.uri.clone()), identity: None, proxy };
-    server.config.auth_info = impersonation(user);
+    server.config.headers = impersonation(user).map_err(of_user)?;
     if url.uri.scheme_str() == Some("https") {
         trust(&mut server.config, cluster).map_err(of_cluster)?;
         log_in(&mut server, (user_name, user), cluster, &url)?;
@@ -84,15 +100,25 @@ fn given(text: &str) -> Option<String> {
     Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
-fn impersonation(user: &User) -> AuthInfo {
-    let extra: HashMap<_, _> = user.impersonate_extra.clone().into_iter().collect();
-    AuthInfo {
-        impersonate: given(&user.impersonate),
-        impersonate_uid: given(&user.impersonate_uid),
-        impersonate_groups: Some(user.impersonate_groups.clone()).filter(|groups| !groups.is_empty()),
-        impersonate_user_extra: Some(extra).filter(|extra| !extra.is_empty()),
-        ..AuthInfo::default()
-    }
+/// The headers that ask the API server to take the user for another one. kube's own refuse what is not ASCII.
+fn impersonation(user: &User) -> Result<Vec<(HeaderName, HeaderValue)>, Flaw> {
+    let header =
+        |name: &str, value: &String| match (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes())) {
+            (Ok(name), Ok(value)) => Ok((name, value)),
+            _ => Err(Flaw::Header(value.clone())),
+        };
+    let one = |name: &'static str, value: &String| (!value.is_empty()).then(|| header(name, value));
+    let groups = user.impersonate_groups.iter().map(|group| header("impersonate-group", group));
+    let extra = user.impersonate_extra.iter().flat_map(|(key, values)| {
+        let name = format!("impersonate-extra-{}", utf8_percent_encode(key, ESCAPED));
+        values.iter().map(move |value| header(&name, value))
+    });
+    one("impersonate-user", &user.impersonate)
+        .into_iter()
+        .chain(one("impersonate-uid", &user.impersonate_uid))
+        .chain(groups)
+        .chain(extra)
+        .collect()
 }
 
 /// Sets what the server's certificate must be. Certificates of the CA that cannot be read are skipped, as in Go.

@@ -31,6 +31,8 @@ pub(crate) enum Flaw {
     ExecMode(String),
     #[error("the auth-provider {0:?} is not supported, as in kubectl; only \"oidc\" is")]
     AuthProvider(String),
+    #[error("{0:?} cannot be sent in a header")]
+    Header(String),
     #[error("the token holds a line break or another control character")]
     Token,
     #[error("it has no credentials")]

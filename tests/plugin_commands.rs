@@ -6,9 +6,12 @@ use anyhow::{Context, Result, ensure};
 use cluster::{run, wait};
 use futures::future::join_all;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::Command,
+};
 
-use support::{Namespace, Outcome, PATIENCE, outcome};
+use support::{Namespace, Outcome, PATIENCE, outcome, release, shared_cluster};
 
 async fn plugin(shop: &Namespace<'_>, line: &str) -> Result<Outcome> {
     outcome(shop.cluster.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await
@@ -232,5 +235,17 @@ async fn a_wait_that_takes_too_long_has_its_exit_code() -> Result<()> {
     let wait = plugin(&shop, "set late 3 --allow-missing --wait --timeout 0.2s").await?;
     assert_eq!((wait.code, wait.stdout.as_str()), (Some(4), "deployment.apps/late set to 3 (was not managed)\n"));
     ensure!(wait.stderr.starts_with("error: not ready after 200ms: deployment.apps/late: "), "{wait:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn help_and_hints_name_the_program_as_it_was_started() -> Result<()> {
+    let link = shared_cluster().await?.folder().join("kubectl-hold_replicas");
+    std::os::unix::fs::symlink(release::program("kubectl-replicas")?, &link)?;
+    let help = outcome(Command::new(&link).arg("--help")).await?;
+    ensure!(help.code == Some(0) && help.stdout.contains("kubectl hold-replicas set web 3"), "{help:?}");
+    ensure!(!help.stdout.contains("kubectl replicas"), "{help:?}");
+    let wrong = outcome(Command::new(&link).args(["set", "--frobnicate"])).await?;
+    ensure!(wrong.code == Some(2) && wrong.stderr.contains("`kubectl hold-replicas set --help`"), "{wrong:?}");
     Ok(())
 }

@@ -85,6 +85,10 @@ fn without_times(line: &str) -> String {
         } else if word == "ago" || word.starts_with("ago,") || word.starts_with("ago)") {
             words.pop();
             format!("AGE {word}")
+        } else if word.len() >= 10 && word.chars().all(|c| c.is_ascii_digit()) {
+            // The number in the name of a CA.
+            words.push("NUMBER".to_owned());
+            continue;
         } else {
             words.push(word.to_owned());
             continue;

@@ -87,9 +87,10 @@ pub fn command() -> clap::Command {
 
 /// Runs the command that the arguments name, and reports its failure.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return show(&error),
+        Err(error) => return show(&error, &arguments),
     };
     match run_command(cli) {
         Ok(()) => Exit::Success.into(),
@@ -98,14 +99,26 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Shows help, or what is wrong with the arguments.
-fn show(error: &clap::Error) -> ExitCode {
+fn show(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if matches!(error.exit_code(), 0) || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         // A reader that has closed the output has seen enough.
         let _ = error.print();
         return if error.use_stderr() { Exit::Usage } else { Exit::Success }.into();
     }
-    output::note(&usage_error::explain(&error.render().to_string()));
+    output::note(&usage_error::explain(&error.render().to_string(), &named_command(arguments)));
     Exit::Usage.into()
+}
+
+/// The command that the arguments name, such as `kubectl replicas config set`.
+fn named_command(arguments: &[OsString]) -> String {
+    let (mut name, mut command) = (program::name().to_owned(), command());
+    for word in arguments.iter().skip(1).filter_map(|argument| argument.to_str()) {
+        if let Some(found) = command.find_subcommand(word).cloned() {
+            name = format!("{name} {word}");
+            command = found;
+        }
+    }
+    name
 }
 
 /// Runs a command. It builds a runtime only for commands that need one, since that is most of the start-up time.

@@ -1,12 +1,14 @@
 //! Errors of the command line, in the style of all other errors.
 
-use crate::program;
-
 /// The tip of clap that every unknown flag brings. The flag is a typing error far more often than a value.
 const VALUE_TIP: &str = "to pass '";
 
-/// Turns the text of clap, without colours, into an error and a hint.
-pub(crate) fn explain(rendered: &str) -> String {
+/// Where clap sends the reader of an error, unless it shows the usage. The hint says more.
+const HELP_TIP: &str = "For more information";
+
+/// Turns the text of clap, without colours, into an error and a hint. `command` is what the arguments name, for an error
+/// that shows no usage.
+pub(crate) fn explain(rendered: &str, command: &str) -> String {
     let (mut message, mut tips, mut usage) = (Vec::new(), Vec::new(), None);
     for line in rendered.lines() {
         let text = line.trim();
@@ -15,19 +17,19 @@ pub(crate) fn explain(rendered: &str) -> String {
         } else if let Some(words) = text.strip_prefix("Usage: ") {
             usage = Some(words);
             break;
-        } else if tips.is_empty() && !text.is_empty() {
+        } else if tips.is_empty() && !text.is_empty() && !text.starts_with(HELP_TIP) {
             message.push(line);
         }
     }
-    tips.push(format!("`{} --help` describes each argument", command_of(usage.unwrap_or_default())));
+    tips.push(format!("`{} --help` describes each argument", usage.and_then(command_of).as_deref().unwrap_or(command)));
     format!("{}\nhint: {}", message.join("\n"), tips.join("; "))
 }
 
 /// The command of a usage line: the words before the first placeholder.
-fn command_of(usage: &str) -> String {
+fn command_of(usage: &str) -> Option<String> {
     let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     let words: Vec<_> = usage.split(' ').take_while(is_word).collect();
-    if words.len() > 1 { words.join(" ") } else { program::name().to_owned() }
+    (words.len() > 1).then(|| words.join(" "))
 }
 
 #[cfg(test)]
@@ -50,11 +52,11 @@ mod tests {
             ),
             (
                 "error: invalid value 'x' for '--output <FORMAT>'\n  [possible values: table]\n\nFor more information\n",
-                "error: invalid value 'x' for '--output <FORMAT>'\n  [possible values: table]\nFor more \
-                 information\nhint: `kubectl replicas --help` describes each argument",
+                "error: invalid value 'x' for '--output <FORMAT>'\n  [possible values: table]\nhint: `kubectl replicas get \
+                 --help` describes each argument",
             ),
         ] {
-            assert_eq!(explain(rendered), text);
+            assert_eq!(explain(rendered, "kubectl replicas get"), text);
         }
     }
 }

@@ -53,7 +53,7 @@ const ROWS: [Row; 10] = [
         name: "an entry is added",
         before: "# Mine.\ncontexts:\n  shop:\n    ca: ca.crt # x\n",
         changes: &[("arn:aws:eks:x:cluster/y", Setting::ServiceNamespace, "tools")],
-        after: "# Mine.\ncontexts:\n  shop:\n    ca: ca.crt # x\n  arn:aws:eks:x:cluster/y:\n    service:\n      \
+        after: "# Mine.\ncontexts:\n  shop:\n    ca: ca.crt # x\n  \"arn:aws:eks:x:cluster/y\":\n    service:\n      \
                 namespace: tools\n",
     },
     Row {

@@ -156,7 +156,12 @@ async fn a_drift_creates_an_event_for_the_target() -> Result<()> {
 async fn a_target_with_the_longest_name_has_an_event() -> Result<()> {
     let shop = Namespace::shared("long-name").await?;
     let name = "w".repeat(242);
-    shop.create(&Workload::deployment(&name).replicas(2).without_pods()).await?;
+    // The name is too long for a label.
+    let template =
+        json!({"metadata": {"labels": {"app": "w"}}, "spec": {"containers": [{"name": "c", "image": "none"}]}});
+    let spec = json!({"replicas": 2, "paused": true, "selector": {"matchLabels": {"app": "w"}}, "template": template});
+    let manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec});
+    shop.kubectl_with(&["create", "--filename=-"], &manifest.to_string()).await?;
     shop.set(&name, 2).await?;
     let replica_count = format!("deployment.{name}");
     let in_place = |count: &Value| count["status"]["observed"] == 2;

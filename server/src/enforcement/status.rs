@@ -3,7 +3,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{assessment::Assessment, failure::Cause, memory::Memory, observation::Observation};
+use super::{
+    assessment::{Assessment, effective_count},
+    failure::Cause,
+    memory::Memory,
+    observation::Observation,
+};
 use crate::{
     index::KindState,
     resources::{
@@ -23,7 +28,10 @@ pub fn status(
     let mut status = ReplicaCountStatus {
         observed_generation: observation.count.generation,
         desired: memory.desired,
-        observed: target.and_then(|target| target.replicas),
+        // A state of before our correction has the count of before.
+        observed: target
+            .filter(|target| target.replicas.is_some())
+            .and_then(|target| effective_count(target, memory.last_correction)),
         ready: target.and_then(|target| target.ready),
         ready_of_desired: memory.desired.map(|desired| ready_of(target.map(|target| &**target), desired)),
         target_uid: memory.target_uid.as_ref().map(Uid::to_string),

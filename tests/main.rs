@@ -11,6 +11,7 @@ mod admission_changes;
 mod autoscalers;
 mod custom_resources;
 mod enforcement;
+mod event_names;
 mod helm;
 mod kubectl_apply;
 mod managed_by_tools;

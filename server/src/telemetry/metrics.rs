@@ -74,9 +74,7 @@ impl Default for Metrics {
         let ours = registry.sub_registry_with_prefix(PREFIX);
         ours.register("build", "The version of the server", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let drifts = Family::default();
-        for actor in Actor::ALL {
-            drop(drifts.get_or_create(&by(actor)));
-        }
+        Actor::ALL.into_iter().for_each(|actor| drop(drifts.get_or_create(&by(actor))));
         ours.register("drifts", "Drifts, by the kind of program that caused them", drifts.clone());
         let queue = Queue::default();
         ours.register_collector(Box::new(queue.clone()));
@@ -94,21 +92,9 @@ impl Default for Metrics {
             queue,
             corrections: add(ours, "corrections", "Counts written to targets"),
             correction_failures: add(ours, "correction_failures", "Writes to targets that failed"),
-            corrections_changed: add(
-                ours,
-                "corrections_changed",
-                "Writes to targets of which the API server stored another count, because admission changed it",
-            ),
-            failing: add(
-                ours,
-                "failing_targets",
-                "Managed targets whose last correction was refused, was changed by admission, or got no answer",
-            ),
-            status_failures: add(
-                ours,
-                "status_failures",
-                "Status writes that failed, or of which another status was stored",
-            ),
+            corrections_changed: add(ours, "corrections_changed", "Corrections of which another count was stored"),
+            failing: add(ours, "failing_targets", "Managed targets whose last correction was not stored as sent"),
+            status_failures: add(ours, "status_failures", "Status writes that failed, or were stored otherwise"),
             event_failures: add(ours, "event_failures", "Writes of a target's Events that failed"),
             ownership_failures: add(ours, "ownership_failures", "Returns of ownership that failed"),
             correction_seconds,

@@ -12,6 +12,7 @@ mod autoscalers;
 mod core_group;
 mod custom_resources;
 mod enforcement;
+mod event_names;
 mod helm;
 mod kubectl_apply;
 mod managed_by_tools;

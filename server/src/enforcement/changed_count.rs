@@ -1,7 +1,5 @@
 //! A correction of which the API server stored another count: an admission policy or a webhook changed it.
 
-use super::{failure::Cause, memory::Memory, observation::Observation};
-
 /// A correction that admission changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangedCount {
@@ -31,12 +29,4 @@ impl ChangedCount {
             the count of this target, or set another count"
         )
     }
-}
-
-/// Whether the target has changed since admission changed our last correction. Then another attempt may succeed, and it
-/// does not wait for the pause.
-pub fn is_worth_a_try(observation: &Observation, memory: &Memory) -> bool {
-    let is_changed = memory.correction_failure.as_ref().is_some_and(|failure| failure.cause == Cause::Changed);
-    let version = observation.target.as_ref().map_or(0, |target| target.resource_version);
-    is_changed && memory.changed_count.is_some_and(|changed| version > changed.version)
 }

@@ -1,5 +1,6 @@
 //! What enforcement remembers of one managed target between two decisions.
 
+mod answers;
 mod pauses;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use super::{
     changed_count::ChangedCount,
     contention::{Contention, Contested},
     decision::Decision,
-    failure::{CORRECTION_PAUSES, Cause, Failure, OWNERSHIP_PAUSES, STATUS_PAUSES},
+    failure::{CORRECTION_PAUSES, Cause, Failure},
     history::History,
     observation::{Now, Observation},
     writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
@@ -19,9 +20,6 @@ use crate::resources::{
     ReplicaCountStatus, Uid,
     conditions::{CONTESTED, READY, reasons, statuses},
 };
-
-/// How many statuses without an answer are remembered. Retries are seconds apart and most send the same status.
-const MAX_UNANSWERED: usize = 4;
 
 /// What is remembered of one managed target. [`Memory::record`] alone changes it.
 #[derive(Debug)]
@@ -239,52 +237,6 @@ impl Memory {
                 self.correction_failure = Some(failure);
             }
         }
-    }
-
-    fn record_status(&mut self, answer: StatusAnswer, now: Now) {
-        match answer {
-            StatusAnswer::Stored { status, version, was_changed } => {
-                self.status_failure = None;
-                self.changed_statuses = if was_changed { self.changed_statuses.saturating_add(1) } else { 0 };
-                self.adopt(status, version);
-                self.history.share(&self.stored);
-            }
-            StatusAnswer::Refused { status, version } => {
-                // Another server wrote, or our own write got no answer.
-                self.record_conflict(now);
-                let is_ours = self.unanswered.contains(&status);
-                let is_known = is_ours || *status == *self.stored;
-                self.adopt(status, version);
-                if is_known {
-                    self.history.share(&self.stored);
-                } else {
-                    self.take_over();
-                }
-            }
-            StatusAnswer::Failed { cause, error, status } => {
-                let before = self.status_failure.as_deref();
-                self.status_failure = Some(Failure::next(before, cause, &error, &STATUS_PAUSES, now.monotonic));
-                self.unanswered.extend(status.filter(|status| !self.unanswered.contains(status)));
-                let surplus = self.unanswered.len().saturating_sub(MAX_UNANSWERED);
-                self.unanswered.drain(..surplus);
-            }
-            StatusAnswer::Gone => {}
-        }
-    }
-
-    fn record_ownership(&mut self, answer: &OwnershipAnswer, now: Now) {
-        self.ownership_failure = match answer {
-            OwnershipAnswer::Given { version } => {
-                // This version itself shows owners for which nothing had to be done.
-                self.owners_since = version.saturating_add(1);
-                None
-            }
-            OwnershipAnswer::Impossible => None,
-            OwnershipAnswer::Failed { cause, error } => {
-                let before = self.ownership_failure.as_deref();
-                Some(Failure::next(before, *cause, error, &OWNERSHIP_PAUSES, now.monotonic))
-            }
-        };
     }
 
     fn adopt(&mut self, status: Arc<ReplicaCountStatus>, version: u64) {

@@ -8,7 +8,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::{
     appliers::Appliers,
     assessment::{Assessment, LastCorrection, assess, effective_count},
-    changed_count::is_worth_a_try,
     contention::{Contention, contested},
     decision::{Correction, Decision, GiveBack, PendingEvents},
     failure::{Cause, Failure},
@@ -197,7 +196,7 @@ fn ended_drift(memory: &Memory, now: Timestamp) -> Option<Drift> {
 ///
 /// Events of the target do not shorten a pause, or a program that writes it without end would make a storm.
 fn correction_pause(observation: &Observation, memory: &Memory, contention: &Contention, now: Now) -> Duration {
-    let is_at_once = memory.is_forgiven(observation) || is_worth_a_try(observation, memory);
+    let is_at_once = memory.is_forgiven(observation) || memory.is_worth_a_try(observation);
     let failure = memory.correction_failure.as_ref().filter(|_| !is_at_once);
     let failure = failure.map(|failure| failure.pause(now.monotonic));
     failure.unwrap_or_default().max(contention.pause(now.wall))

@@ -48,13 +48,13 @@ pub struct Metrics {
     pub(crate) other_servers: Gauge,
     /// 1 if the account's admission policy is known not to be in force.
     pub(crate) fence_missing: Gauge,
-    /// Connections refused because there were too many, of one user or of all.
+    /// Connections refused as too many, of a user or of all.
     pub(crate) connections_refused: Counter,
     /// TLS handshakes that failed.
     pub(crate) handshake_failures: Counter,
-    /// Reads of the certificate's files that found nothing usable.
+    /// Reads of certificates that found nothing usable.
     pub(crate) certificate_failures: Counter,
-    /// When the server's certificate ends, in seconds since 1970.
+    /// End of the server's certificate, in seconds since 1970.
     pub(crate) certificate_expiry: Gauge<f64, AtomicU64>,
     /// Requests to the API server.
     pub(crate) requests: Requests,
@@ -76,9 +76,7 @@ impl Default for Metrics {
         let ours = registry.sub_registry_with_prefix(PREFIX);
         ours.register("build", "The version of the server", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let drifts = Family::default();
-        for actor in Actor::ALL {
-            drop(drifts.get_or_create(&by(actor)));
-        }
+        Actor::ALL.into_iter().for_each(|actor| drop(drifts.get_or_create(&by(actor))));
         ours.register("drifts", "Drifts, by the kind of program that caused them", drifts.clone());
         let queue = Queue::default();
         ours.register_collector(Box::new(queue.clone()));
@@ -89,51 +87,31 @@ impl Default for Metrics {
             queue,
             corrections: add(ours, "corrections", "Counts written to targets"),
             correction_failures: add(ours, "correction_failures", "Writes to targets that failed"),
-            corrections_changed: add(
-                ours,
-                "corrections_changed",
-                "Writes to targets of which the API server stored another count, because admission changed it",
-            ),
-            failing: add(
-                ours,
-                "failing_targets",
-                "Managed targets whose last correction was refused, was changed by admission, or got no answer",
-            ),
-            status_failures: add(
-                ours,
-                "status_failures",
-                "Status writes that failed, or of which another status was stored",
-            ),
+            corrections_changed: add(ours, "corrections_changed", "Corrections of which another count was stored"),
+            failing: add(ours, "failing_targets", "Managed targets whose last correction was not stored as sent"),
+            status_failures: add(ours, "status_failures", "Status writes that failed, or were stored otherwise"),
             event_failures: add(ours, "event_failures", "Writes of a target's Events that failed"),
             ownership_failures: add(ours, "ownership_failures", "Returns of ownership that failed"),
             correction_seconds: add_correction_seconds(ours),
             leader: add(ours, "leader", "Whether this replica corrects and writes statuses"),
             lease_failures: add(ours, "lease_failures", "Calls about the Lease of the leader that failed"),
-            other_servers: add(
-                ours,
-                "other_servers",
-                "Servers of other releases that lead and manage the same targets, on the replica that corrects",
-            ),
-            fence_missing: add(
-                ours,
-                "fence_missing",
-                "Whether the admission policy that fences the server's account is not in force",
-            ),
+            other_servers: add(ours, "other_servers", "Leading servers of other releases with the same targets"),
+            fence_missing: add(ours, "fence_missing", "Whether the fence of the server's account is not in force"),
             connections_refused: add(
                 ours,
                 "connections_refused",
-                "Connections refused because there were too many, of one user or of all",
+                "Connections refused as too many, of a user or of all",
             ),
             handshake_failures: add(ours, "tls_handshake_failures", "TLS handshakes that failed"),
             certificate_failures: add(
                 ours,
                 "certificate_reload_failures",
-                "Reads of the certificate's files that found nothing usable",
+                "Reads of certificates that found nothing usable",
             ),
             certificate_expiry: add(
                 ours,
                 "certificate_expiry_timestamp_seconds",
-                "When the server's certificate ends, in seconds since 1970",
+                "End of the server's certificate, in seconds since 1970",
             ),
             requests: Requests::register(ours),
             watches: Watches::register(ours),

@@ -237,6 +237,26 @@ async fn the_fence_allows_corrections_and_giving_ownership_back() -> Result<()> 
     Ok(())
 }
 
+#[tokio::test]
+async fn the_fence_denies_changes_of_who_owns_other_fields() -> Result<()> {
+    let shop = fenced().await?;
+    for (target, field) in [("deployment/web", "/f:spec/f:selector"), ("odd/odd", "/f:data")] {
+        let path = format!("/metadata/managedFields/{}", entry(&shop.get(target).await?, "helm")?);
+        let thefts = [
+            json!([{"op": "remove", "path": format!("{path}/fieldsV1{field}")}]),
+            json!([{"op": "add", "path": format!("{path}/fieldsV1/f:spec/f:other"), "value": {}}]),
+            json!([{"op": "replace", "path": format!("{path}/manager"), "value": "thief"}]),
+            json!([{"op": "remove", "path": path}]),
+        ];
+        for theft in thefts {
+            let attempt = ["patch", target, "--type=json", &format!("--patch={theft}")];
+            let error = as_server(&shop, &attempt).await.err().with_context(|| format!("{theft} was let through"))?;
+            assert!(error.to_string().contains("denied request: replica-count-manager may change"), "{theft}: {error}");
+        }
+    }
+    Ok(())
+}
+
 /// The index of a field manager's entry in an object's managedFields.
 fn entry(object: &Value, manager: &str) -> Result<usize> {
     let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();

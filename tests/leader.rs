@@ -249,9 +249,9 @@ async fn a_server_of_another_release_that_leads_too_is_reported_until_it_is_gone
     })
     .await?;
     let log = other.log()?;
-    let own = format!("that of the Lease {NAME} in the namespace {NAME} manages all namespaces");
+    let own = format!("the server with the Lease {NAME}/{NAME} manages all namespaces too");
     ensure!(log.contains("another server manages the same targets") && log.contains(&own), "{log}");
-    let note = format!("Lease second in the namespace {}", shop.name);
+    let note = format!("the Lease {}/second", shop.name);
     ExpectedEvent { namespace: NAME, kind: "Pod", reason: "OtherServer", note: &note }.wait(&cluster).await?;
     drop(other);
     wait::until("no report", 2 * PATIENCE, async || reported(cluster.http("/metrics").await, 0).await).await

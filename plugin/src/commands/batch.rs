@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     error::{Error, explain, explain_for},
-    interrupt,
+    interrupt, kubernetes,
     output::{self, Lines},
 };
 
@@ -196,6 +196,8 @@ pub(super) fn report(name: &str, error: &Error) {
 pub(super) fn is_of_connection(error: &Error) -> bool {
     match error {
         Error::Call(error) => error.is_of_connection(),
+        // These are about one kind.
+        Error::Kubernetes(kubernetes::Error::NoResource { .. } | kubernetes::Error::NoDiscovery { .. }) => false,
         error => matches!(error, Error::Kubernetes(_) | Error::Credentials(_) | Error::Session(_)),
     }
 }

@@ -1,19 +1,21 @@
 //! `kubectl replicas export`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
-use contract::replicas::v1::{ReplicaCount, Target};
+use contract::{
+    names::CORE_GROUP,
+    replicas::v1::{ReplicaCount, Target},
+};
 use jiff::Timestamp;
-use kube::discovery;
 
 use super::{connect::connect, selection::SelectionArgs};
 use crate::{
     args::ConnectionArgs,
     error::Error,
-    kubernetes::{self, Cluster, request::send},
     output::{self, DocumentFormat, manifest},
     program::in_text,
+    session::Session,
 };
 
 const EXAMPLES: &str = "\
@@ -48,7 +50,7 @@ pub(crate) async fn run(args: ExportArgs, connection: &ConnectionArgs) -> Result
         output::note(&args.selection.describe_empty("replica counts", &session.namespace));
         return Ok(());
     }
-    let versions = find_versions(&selected.counts, connection).await?;
+    let versions = find_versions(&session, &selected.counts).await?;
     let now = Timestamp::now();
     let object = |count: ReplicaCount| {
         let version = versions.get(&kind_of(&count)).map_or("v1", String::as_str);
@@ -72,27 +74,16 @@ fn kind_of(count: &ReplicaCount) -> (String, String) {
     (group, kind)
 }
 
-/// Finds the versions of kinds outside the group `apps`. A ReplicaCount names one, and only the API server knows it.
+/// Finds the versions of kinds that are not built in. A ReplicaCount names one, and only the API server knows it.
 async fn find_versions(
+    session: &Session,
     counts: &[ReplicaCount],
-    connection: &ConnectionArgs,
 ) -> Result<BTreeMap<(String, String), String>, Error> {
     let mut versions = BTreeMap::new();
-    let is_custom = |(group, _): &(String, String)| !matches!(group.as_str(), "" | "apps");
-    let mut custom: Vec<_> = counts.iter().map(kind_of).filter(is_custom).collect();
-    custom.sort();
-    custom.dedup();
-    if custom.is_empty() {
-        return Ok(versions);
-    }
-    let client = Cluster::load(&connection.kube)?.client().await?;
-    for (group, kind) in custom {
-        let action = format!("discover the kinds of the API group {group}");
-        let found = send(connection.request_timeout, action, discovery::group(&client, &group)).await;
-        let found = found.map_err(kubernetes::Error::from)?.recommended_kind(&kind);
-        let missing = || kubernetes::Error::NoResource { resource: kind.clone(), group: group.clone() };
-        let (resource, _) = found.ok_or_else(missing)?;
-        versions.insert((group, kind), resource.version);
+    let is_custom = |(group, _): &(String, String)| !matches!(group.as_str(), "" | "apps" | CORE_GROUP);
+    for (group, kind) in counts.iter().map(kind_of).filter(is_custom).collect::<BTreeSet<_>>() {
+        let version = session.version(&group, &kind).await?;
+        versions.insert((group, kind), version);
     }
     Ok(versions)
 }

@@ -24,8 +24,12 @@ pub(super) async fn named(session: &Session, target: &TargetRef) -> Result<Repli
 pub(super) async fn of_target(session: &Session, target: &Target) -> Result<ReplicaCount, CallError> {
     match managed(session, target).await {
         Err(refused) if refusal::is_for(&refused, reasons::NOT_MANAGED) => {
-            // A server that does not list all targets refuses, and the first refusal says more.
-            unmanaged(session, target).await.ok().flatten().ok_or(refused)
+            match unmanaged(session, target).await {
+                Ok(Some(count)) => Ok(count),
+                // A server that does not list all targets refuses, and the first refusal says more.
+                Ok(None) | Err(CallError::Refused(_)) => Err(refused),
+                Err(error) => Err(error),
+            }
         }
         read => read,
     }

@@ -119,7 +119,10 @@ async fn get_each(session: &Session, targets: &[TargetRef], with_unmanaged: bool
     let (mut counts, mut failures) = (Vec::new(), Failures::default());
     while let Some((result, target)) = results.next().await {
         match result {
-            Err(error) if batch::is_of_connection(&error) => return Err(error),
+            Err(error) if batch::is_of_connection(&error) => {
+                failures.report();
+                return Err(error);
+            }
             Err(error) => failures.add(&target.to_string(), error),
             Ok(count) => counts.push(count),
         }

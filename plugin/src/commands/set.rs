@@ -206,7 +206,7 @@ async fn set(
         Ok(response) => {
             let warn = |text: &str| output::note(&format!("warning: {name}: {text}"));
             response.warnings.iter().for_each(|warning| warn(&printable(warning)));
-            if count.is_relative() && is_overtaken(before.as_ref(), &response) {
+            if count.is_relative() && !request.dry_run && is_overtaken(before.as_ref(), &response) {
                 return Err(Error::Overtaken { target: name, count: request.replicas.unwrap_or_default() });
             }
             Ok((line(&name, &request, before.as_ref(), &response), response))

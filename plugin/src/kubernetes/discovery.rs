@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contract::replicas::v1::Target;
-use kube::core::discovery::v2::{APIGroupDiscovery, APIResourceDiscovery};
+use kube::core::discovery::v2::{APIGroupDiscovery, APIResourceDiscovery, APIVersionDiscovery};
 
 use super::{cluster::Cluster, error::Error, request::send};
 use crate::target::{KindRef, TargetRef};
@@ -22,14 +22,20 @@ pub(crate) async fn resolve(
     Ok(Target { namespace: namespace.to_owned(), group, kind, name: target.name.clone() })
 }
 
-/// Asks the API server for all kinds at once, the first time that a command needs one.
-async fn discover_kind(
+/// The preferred version of a kind.
+pub(crate) async fn version(cluster: &Cluster, group: &str, kind: &str, limit: Duration) -> Result<String, Error> {
+    let names = || (kind.to_owned(), group.to_owned());
+    let groups = discover(cluster, limit, names).await?;
+    let (resource, group) = names();
+    preferred_version(groups, &group, kind).ok_or(Error::NoResource { resource, group })
+}
+
+/// The kinds of the API server. It is asked for all of them, the first time that a command needs one.
+async fn discover(
     cluster: &Cluster,
-    resource: &str,
-    group: &str,
     limit: Duration,
-) -> Result<(String, String), Error> {
-    let names = || (resource.to_owned(), group.to_owned());
+    names: impl Fn() -> (String, String),
+) -> Result<&Vec<APIGroupDiscovery>, Error> {
     if let Some(source) = cluster.absence() {
         let (resource, group) = names();
         return Err(Error::NoDiscovery { resource, group, source: source.clone() });
@@ -39,7 +45,17 @@ async fn discover_kind(
         let groups = send(limit, "discover the kinds of the API server", client.list_api_groups_aggregated()).await?;
         Ok::<_, Error>(groups.items)
     };
-    let groups = cluster.groups().get_or_try_init(discover).await?;
+    cluster.groups().get_or_try_init(discover).await
+}
+
+async fn discover_kind(
+    cluster: &Cluster,
+    resource: &str,
+    group: &str,
+    limit: Duration,
+) -> Result<(String, String), Error> {
+    let names = || (resource.to_owned(), group.to_owned());
+    let groups = discover(cluster, limit, names).await?;
     let (resource, group) = names();
     find(groups, &resource, &group).ok_or(Error::NoResource { resource, group })
 }
@@ -73,6 +89,15 @@ fn find_in(
     let found = resources().find(|(_, known)| has_name(known, resource));
     let found = found.or_else(|| resources().find(|(_, known)| known.short_names.iter().any(|name| name == resource)));
     found.and_then(|(group, known)| Some((group.to_owned(), kind(known)?.to_owned())))
+}
+
+/// The first version of a group that has a kind. The API server lists the preferred one first.
+fn preferred_version(groups: &[APIGroupDiscovery], group: &str, name: &str) -> Option<String> {
+    let is_group =
+        |known: &&APIGroupDiscovery| known.metadata.as_ref().and_then(|it| it.name.as_deref()) == Some(group);
+    let versions = &groups.iter().find(is_group)?.versions;
+    let has_kind = |version: &&APIVersionDiscovery| version.resources.iter().any(|known| kind(known) == Some(name));
+    versions.iter().find(has_kind)?.version.clone()
 }
 
 fn kind(known: &APIResourceDiscovery) -> Option<&str> {

@@ -16,7 +16,7 @@ pub(crate) mod service;
 
 pub(crate) use self::{
     cluster::Cluster,
-    discovery::resolve,
+    discovery::{resolve, version},
     error::Error,
     service::{PodPort, Server},
 };

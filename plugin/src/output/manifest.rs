@@ -1,6 +1,9 @@
 //! ReplicaCounts as objects of the Kubernetes API, for `kubectl apply` and `kubectl diff`: only what a user writes.
 
-use contract::{names::GROUP, replicas::v1};
+use contract::{
+    names::{CORE_GROUP, GROUP},
+    replicas::v1,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -72,7 +75,11 @@ pub(crate) fn of(count: v1::ReplicaCount, version: &str, now: Timestamp) -> Opti
         "apps" => format!("{prefix}.{name}"),
         group => format!("{prefix}.{group}.{name}"),
     };
-    let scale_target_ref = ScaleTargetRef { api_version: format!("{group}/{version}"), kind, name };
+    let api_version = match group.as_str() {
+        CORE_GROUP => version.to_owned(),
+        group => format!("{group}/{version}"),
+    };
+    let scale_target_ref = ScaleTargetRef { api_version, kind, name };
     Some(Manifest {
         api_version: format!("{GROUP}/v1"),
         kind: "ReplicaCount",
@@ -136,6 +143,16 @@ mod tests {
         assert_eq!(object(Timestamp::UNIX_EPOCH), expected);
         expected["spec"].as_object_mut().unwrap().remove("override");
         assert_eq!(object(until), expected, "it is over");
+    }
+
+    #[test]
+    fn a_target_of_the_core_group_has_an_api_version_without_a_group() {
+        let [group, kind] = [CORE_GROUP, "ReplicationController"].map(str::to_owned);
+        let target = v1::Target { namespace: "shop".to_owned(), group, kind, name: "web".to_owned() };
+        let count = v1::ReplicaCount { target: Some(target), replicas: Some(1), ..v1::ReplicaCount::default() };
+        let manifest = of(count, "v1", Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(manifest.metadata.name, "replicationcontroller.core.web");
+        assert_eq!(manifest.spec.scale_target_ref.api_version, "v1");
     }
 
     #[test]

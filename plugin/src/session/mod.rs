@@ -105,6 +105,11 @@ impl Session {
     pub(crate) async fn resolve(&self, target: &TargetRef) -> Result<Target, kubernetes::Error> {
         kubernetes::resolve(&self.cluster, target, &self.namespace, self.limit).await
     }
+
+    /// The version of a kind that the API server prefers.
+    pub(crate) async fn version(&self, group: &str, kind: &str) -> Result<String, kubernetes::Error> {
+        kubernetes::version(&self.cluster, group, kind, self.limit).await
+    }
 }
 
 /// Finds the way to the server, and the name of that host.

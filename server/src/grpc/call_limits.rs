@@ -235,9 +235,10 @@ async fn forward(mut body: Body, requests: &mpsc::Sender<Result<Frame<Bytes>, St
         let Some(data) = frame.data_ref() else { continue };
         length += data.len();
         let copy = Frame::data(Bytes::copy_from_slice(data));
-        if length > MAX_REFLECTION || requests.try_send(Ok(copy)).is_err() {
+        if length > MAX_REFLECTION {
             return Err(Refusal::TooLarge(MAX_REFLECTION));
         }
+        requests.try_send(Ok(copy)).map_err(|_| Refusal::TooManyFrames(MAX_REFLECTION_FRAMES))?;
     }
     Ok(())
 }

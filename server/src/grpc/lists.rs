@@ -1,4 +1,4 @@
-//! Lists under way: each builds a large answer, so only so many are built at once.
+//! Bounds how many lists are built at once, because each builds a large answer.
 
 use std::{sync::Arc, time::Duration};
 

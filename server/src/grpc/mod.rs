@@ -3,8 +3,8 @@
 //! # Layout
 //!
 //! * [`serve()`]: puts the services together and serves them, within limits
-//! * `call_limits`, `answer`, `refusal`, `deadline`, `lists`: what the calls of a client may take of the server before, after and instead of a
-//!   service's work
+//! * `call_limits`, `answer`, `deadline`, `lists`, `refusal`: the bounds of calls, of their requests and of their answers,
+//!   and the refusals beyond them
 //! * `service`: `ReplicasService`, which only delegates to the RPCs: `list`, `get`, `set`, `unset`, `watch`, `server_info`
 //! * `deployments`: `DeploymentsService`, which translates to the same RPCs
 //! * [`health`]: whether the services serve

@@ -14,12 +14,14 @@ use crate::runtime::limiter::Exhausted;
 pub(super) enum Refusal {
     #[error("too many calls: {0}; end one, or try again in a moment")]
     TooManyCalls(Exhausted),
-    #[error("too many bytes of requests, in bytes: {0}; send fewer requests at once, or try again in a moment")]
+    #[error("too many bytes of requests are under way: {0}; send fewer requests at once, or try again in a moment")]
     TooManyRequestBytes(Exhausted),
     #[error("too many bytes of answers are unread: a user may have {0}; read them, or ask for smaller pages")]
     TooManyAnswerBytes(usize),
     #[error("the request has more than {0} bytes, which is the limit")]
     TooLarge(usize),
+    #[error("the request has more than {0} frames, which is the limit: send it in larger ones")]
+    TooManyFrames(usize),
     #[error("the request did not arrive within {} s", .0.as_secs())]
     TooSlow(Duration),
     #[error("the request ended early")]
@@ -40,7 +42,7 @@ impl From<Refusal> for Status {
                 (Code::ResourceExhausted, reasons::TOO_MANY_BYTES)
             }
             // The code that tonic gives to a message that says itself that it is too large.
-            Refusal::TooLarge(_) => (Code::OutOfRange, reasons::REQUEST_TOO_LARGE),
+            Refusal::TooLarge(_) | Refusal::TooManyFrames(_) => (Code::OutOfRange, reasons::REQUEST_TOO_LARGE),
             Refusal::TooSlow(_) => (Code::DeadlineExceeded, reasons::REQUEST_TOO_SLOW),
             Refusal::Broken => (Code::Cancelled, reason(Code::Cancelled)),
             Refusal::Deadline => (Code::DeadlineExceeded, reason(Code::DeadlineExceeded)),

@@ -19,12 +19,18 @@ use crate::{
 /// The label of a Lease with the namespace that its holder manages. Its value is empty if the holder manages all.
 pub(crate) const MANAGES: &str = "replica-count-manager.io/manages";
 
-/// The pause between two looks. A Lease that stays the same for so long has no leader. Each look is one request, which the
-/// API server answers from its cache.
+/// The pause between two looks. A leader renews its Lease every 2 s, so a Lease without a renewal for so long has none.
 const PAUSE: Duration = LEASE_DURATION;
 
 /// The longest time of one look.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many Leases with the label one look reads. A cluster has few servers, but any user who may create Leases can label
+/// some, and each can have 1.5 MiB.
+const MOST_LEASES: u32 = 20;
+
+/// How many other servers a message names.
+const MOST_NAMED: usize = 5;
 
 /// A Lease of a leader: its namespace and its name.
 type LeaseKey = (String, String);
@@ -73,7 +79,7 @@ impl OtherServers {
     async fn look(&self) {
         let (mut before, mut reported) = (BTreeMap::new(), BTreeMap::new());
         loop {
-            let params = ListParams::default().labels(MANAGES).match_any();
+            let params = ListParams::default().labels(MANAGES).limit(MOST_LEASES);
             match timeout(TIMEOUT, self.leases.list(&params)).await {
                 Ok(Ok(leases)) => {
                     let now = held(&leases.items, &self.own);
@@ -122,14 +128,14 @@ fn renewed(before: &BTreeMap<LeaseKey, Look>, now: &BTreeMap<LeaseKey, Look>) ->
 
 fn problem(others: &BTreeMap<LeaseKey, String>) -> String {
     let one = |((namespace, name), manages): (&LeaseKey, &String)| match manages.as_str() {
-        "" => format!("that of the Lease {name} in the namespace {namespace} manages all namespaces"),
-        manages => format!("that of the Lease {name} in the namespace {namespace} manages the namespace {manages}"),
+        "" => format!("the server with the Lease {namespace}/{name} manages all namespaces too"),
+        manages => format!("the server with the Lease {namespace}/{name} manages the namespace {manages} too"),
     };
-    let all: Vec<_> = others.iter().map(one).collect();
-    format!(
-        "this server manages all namespaces, and {}: uninstall one, or give each another namespace",
-        all.join(", and ")
-    )
+    let mut named: Vec<_> = others.iter().take(MOST_NAMED).map(one).collect();
+    if others.len() > MOST_NAMED {
+        named.push(format!("so do {} more", others.len() - MOST_NAMED));
+    }
+    format!("{}: uninstall one release, or give each its own namespace", named.join(", "))
 }
 
 #[cfg(test)]
@@ -172,8 +178,8 @@ mod tests {
         let names: Vec<_> = found.iter().map(|((namespace, _), manages)| (&**namespace, &**manages)).collect();
         assert_eq!(names, [("leads", ""), ("of-one", "shop")]);
         let text = problem(&found);
-        assert!(text.contains("Lease rcm in the namespace leads manages all namespaces"), "{text}");
-        assert!(text.contains("Lease rcm in the namespace of-one manages the namespace shop"), "{text}");
+        assert!(text.contains("Lease leads/rcm manages all namespaces"), "{text}");
+        assert!(text.contains("Lease of-one/rcm manages the namespace shop"), "{text}");
         assert_eq!(renewed(&held(&now, &own), &held(&now, &own)), BTreeMap::new(), "two looks at one renewal");
     }
 }

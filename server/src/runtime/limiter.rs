@@ -33,9 +33,9 @@ pub(crate) struct Permit {
 /// The limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Exhausted {
-    #[error("all users together have {0} open, which is the limit")]
+    #[error("{0} is the limit for all users together")]
     Total(usize),
-    #[error("the user has {0} open, which is the limit per user")]
+    #[error("{0} is the limit for one user")]
     User(usize),
 }
 

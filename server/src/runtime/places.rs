@@ -27,7 +27,7 @@ pub(crate) struct Taken {
 }
 
 impl Places {
-    /// So many places for all users, and so many for one.
+    /// Makes `all` places, of which one user gets at most `of_user`.
     pub(crate) fn new(all: usize, of_user: usize) -> Arc<Self> {
         Arc::new(Self { all: Arc::new(Semaphore::new(all)), of_user, users: Mutex::default() })
     }

@@ -38,8 +38,8 @@ impl Limits {
         Self::for_files(usize::try_from(files).unwrap_or(usize::MAX))
     }
 
-    /// A quarter of the sockets is for handshakes, so that a user over the limit still gets its refusal when all other
-    /// sockets are taken. A user gets an eighth of the connections.
+    /// Handshakes get up to [`MAX_HANDSHAKES`] sockets, at most a quarter of all, so that a user over the limit still gets
+    /// its refusal when all other sockets are taken. A user gets an eighth of the connections.
     fn for_files(files: usize) -> Self {
         let sockets = files - RESERVED_FILES.min(files / 2);
         let handshakes = (sockets / 4).clamp(1, MAX_HANDSHAKES);

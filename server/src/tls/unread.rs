@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// The longest time until the peer has read an answer. The largest page of a list, 3 MiB, then needs 50 KiB/s.
+/// The longest time until the peer has read an answer. The largest answer, a list of 4 MiB without pages, then needs 70 KiB/s.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// When the unread answers of a connection were made.

@@ -107,21 +107,25 @@ impl Corrector {
             let uid = count.uid.to_string();
             let preconditions = Preconditions { uid: Some(uid.clone()), resource_version: Some(version.clone()) };
             let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-            match counts.delete(&name, &params).await {
+            let conflict = match counts.delete(&name, &params).await {
                 // kube reads an answer only after the API server has accepted the request.
                 Ok(_) | Err(kube::Error::SerdeError(_)) => return Ok(CorrectionAnswer::Unset),
                 Err(kube::Error::Api(gone)) if gone.is_not_found() => return Ok(CorrectionAnswer::Unset),
-                Err(kube::Error::Api(conflict)) if conflict.is_conflict() => {}
+                Err(kube::Error::Api(conflict)) if conflict.is_conflict() => conflict,
                 Err(error) => return Err(error),
-            }
+            };
             // The index is behind. Only another spec makes a difference, and the status is written all the time.
             let now = counts.get_opt(&name).await?;
             let Some(now) = now.filter(|now| now.meta().uid.as_ref() == Some(&uid)) else {
                 return Ok(CorrectionAnswer::Unset);
             };
             let newest = now.meta().resource_version.clone().unwrap_or_default();
-            if now.meta().generation != count.generation || newest == version {
+            if now.meta().generation != count.generation {
                 return Ok(CorrectionAnswer::Outdated { version: count.resource_version });
+            }
+            // A webhook may answer so, too. Then no event follows, and the pause after failures does.
+            if newest == version {
+                return Err(kube::Error::Api(conflict));
             }
             version = newest;
         }

@@ -241,10 +241,16 @@ async fn the_fence_allows_corrections_and_giving_ownership_back() -> Result<()> 
 async fn the_fence_denies_changes_of_who_owns_other_fields() -> Result<()> {
     let shop = fenced().await?;
     for (target, field) in [("deployment/web", "/f:spec/f:selector"), ("odd/odd", "/f:data")] {
-        let path = format!("/metadata/managedFields/{}", entry(&shop.get(target).await?, "helm")?);
+        // The API server ignores the removal of the only entry.
+        shop.kubectl(&["label", target, "a=c", "--overwrite", "--field-manager=another"]).await?;
+        let object = shop.get(target).await?;
+        let helm = entry(&object, "helm")?;
+        let path = format!("/metadata/managedFields/{helm}");
+        let mut thief = object["metadata"]["managedFields"][helm].clone();
+        thief["manager"] = "thief".into();
         let thefts = [
             json!([{"op": "remove", "path": format!("{path}/fieldsV1{field}")}]),
-            json!([{"op": "add", "path": format!("{path}/fieldsV1/f:spec/f:other"), "value": {}}]),
+            json!([{"op": "add", "path": "/metadata/managedFields/-", "value": thief}]),
             json!([{"op": "replace", "path": format!("{path}/manager"), "value": "thief"}]),
             json!([{"op": "remove", "path": path}]),
         ];

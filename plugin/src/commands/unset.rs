@@ -7,7 +7,7 @@ use super::{batch, connect::connect, dry_run::DryRunArgs};
 use crate::{
     args::ConnectionArgs,
     error::Error,
-    output::Lines,
+    output::{self, Lines, printable},
     session::Session,
     target::{self, TargetRef},
 };
@@ -57,7 +57,12 @@ async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> (String, 
     let request = UnsetReplicaCountRequest { target: Some(target), restore: args.restore, force: args.force, dry_run };
     let response = session.answer(session.client.clone().unset_replica_count(request)).await;
     let result = match response {
-        Ok(response) => Ok((line(&name, &response, dry_run), ())),
+        Ok(response) => {
+            for warning in &response.warnings {
+                output::note(&format!("warning: {name}: {}", printable(warning)));
+            }
+            Ok((line(&name, &response, dry_run), ()))
+        }
         Err(error) if dry_run => Err(error.into()),
         Err(error) => Err(Error::of_write(error, &name, "unset")),
     };

@@ -106,6 +106,7 @@ mod tests {
             to: Some(7),
             at: at(999_988),
             corrected_at: at(999_989),
+            ..Drift::default()
         };
         let change = Change { from: None, to: Some(3), by: "alice".to_owned(), at: at(999_940), ..Change::default() };
         let shown = ReplicaCount {

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use jiff::Timestamp;
 
+use super::{observation::Observation, remedies::remedy};
 use crate::resources::{
     ReplicaCountStatus,
     conditions::{CONTESTED, reasons, statuses},
@@ -115,17 +116,17 @@ pub struct Contested {
 }
 
 /// What contests the count, and what to do about it. Corrections continue in either case.
-pub fn contested(autoscaler: Option<&str>, contention: &Contention, now: Timestamp) -> Option<Contested> {
-    if let Some(autoscaler) = autoscaler {
+pub fn contested(observation: &Observation, contention: &Contention, now: Timestamp) -> Option<Contested> {
+    if let Some(autoscaler) = &observation.autoscaler {
         let message = format!(
             "HorizontalPodAutoscaler {autoscaler} scales this target too: delete either it or this ReplicaCount"
         );
         return Some(Contested { reason: reasons::AUTOSCALED, message });
     }
     let opponent = contention.opponent(now)?;
-    let message = format!(
-        "{opponent} keeps changing the count: leave it out of what {opponent} writes, or delete this ReplicaCount"
-    );
+    let remedy = remedy(opponent, observation);
+    // The next leader reads the opponent's name from the beginning.
+    let message = format!("{opponent} keeps changing the count: {remedy}; or delete this ReplicaCount");
     Some(Contested { reason: reasons::REPEATED_DRIFT, message })
 }
 

@@ -91,6 +91,15 @@ impl ManagedTarget {
     }
 }
 
+/// Whether a state is that of a managed target.
+#[derive(Debug)]
+pub enum Observed {
+    /// It is.
+    Managed,
+    /// It is not. With what was known of it, if it was managed until now.
+    Unmanaged(Option<Box<ManagedTarget>>),
+}
+
 /// All managed targets, counted in metrics.
 pub struct ManagedTargets {
     /// Boxed, so that the table is small and grows cheaply.
@@ -108,12 +117,15 @@ impl ManagedTargets {
         Self { targets: HashMap::new(), managed, contested, failing }
     }
 
-    /// Takes in a new state. Returns whether the target is managed.
-    pub fn observe(&mut self, snapshot: TargetSnapshot, max_replicas: i32) -> bool {
+    /// Takes in a new state.
+    pub fn observe(&mut self, snapshot: TargetSnapshot, max_replicas: i32) -> Observed {
         let TargetSnapshot { key, count, target, kind, autoscaler, at } = snapshot;
         let Some(count) = count else {
-            self.remove(&key);
-            return false;
+            let known = self.remove(&key);
+            return Observed::Unmanaged(known.map(|mut known| {
+                known.observation.target = target;
+                known
+            }));
         };
         let observation = Observation { count, target, kind, autoscaler, at, max_replicas };
         match self.targets.get_mut(&key) {
@@ -127,15 +139,15 @@ impl ManagedTargets {
                 self.targets.insert(key, Box::new(target));
             }
         }
-        true
+        Observed::Managed
     }
 
-    fn remove(&mut self, key: &TargetKey) {
-        if let Some(target) = self.targets.remove(key) {
-            self.managed.dec();
-            self.contested.dec_by(target.memory.contested.is_some().into());
-            self.failing.dec_by(target.is_counted_as_failing.into());
-        }
+    fn remove(&mut self, key: &TargetKey) -> Option<Box<ManagedTarget>> {
+        let target = self.targets.remove(key)?;
+        self.managed.dec();
+        self.contested.dec_by(target.memory.contested.is_some().into());
+        self.failing.dec_by(target.is_counted_as_failing.into());
+        Some(target)
     }
 
     /// A managed target.

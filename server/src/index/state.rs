@@ -97,8 +97,9 @@ impl IndexState {
             {
                 known.cloned()
             }
-            Some(count) => {
+            Some(mut count) => {
                 self.interner.intern_key(&mut key);
+                self.interner.intern_replica_count(&mut count);
                 self.replica_counts.insert(key.clone(), Arc::new(count))
             }
             None => {

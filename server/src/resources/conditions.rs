@@ -76,6 +76,9 @@ pub mod reasons {
     /// `Ready`: an override has ended, and it ends the management of the target.
     pub const OVERRIDE_ENDED: &str = "OverrideEnded";
 
+    /// `Ready`: the count from before is in place, and the management of the target ends.
+    pub const RESTORED: &str = "Restored";
+
     /// `Ready`: the target does not exist. The server holds its count once it appears.
     pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
 
@@ -100,6 +103,35 @@ pub mod reasons {
     /// Only an Event: the server has put the count back after a drift.
     pub const REPLICAS_PUT_BACK: &str = "ReplicasPutBack";
 
+    /// Only an Event: the target is no longer managed.
+    pub const UNMANAGED: &str = "Unmanaged";
+
     /// Only an Event: the server cannot read a `ReplicaCount`, so it does not enforce it.
     pub const UNREADABLE: &str = "Unreadable";
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_document_lists_each_reason() {
+        let document = include_str!("../../../docs/conditions.md");
+        let source = include_str!("conditions.rs");
+        let reasons = source.split_once("pub mod reasons").unwrap().1.split_once("#[cfg(test)]").unwrap().0;
+        let reasons: Vec<_> = reasons.lines().filter_map(|line| line.split('"').nth(1)).collect();
+        assert!(reasons.len() > 20, "{reasons:?}");
+        let rows: Vec<_> = document.lines().filter(|line| line.starts_with("| `")).collect();
+        let is_listed = |reason: &str| {
+            let name = format!("`{reason}`");
+            rows.iter().any(|row| row.split('|').nth(1).is_some_and(|cell| cell.contains(&name)))
+        };
+        for reason in &reasons {
+            assert!(is_listed(reason), "docs/conditions.md does not list {reason}");
+        }
+        for row in rows {
+            let names = row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2);
+            for name in names {
+                assert!(reasons.contains(&name), "there is no reason {name}");
+            }
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! `ReplicaCount`, the custom resource that stores all state: the desired count, and what the server observed.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
@@ -110,6 +112,10 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
+    /// The counts and reasons of that generation, with which those of the next one are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_spec: Option<ObservedSpec>,
+
     /// The desired count, in replicas: the override's while it is in force, otherwise the lasting count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<i32>,
@@ -140,11 +146,15 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub appliers: Vec<String>,
 
+    /// The drifts, the latest first. At most 20 are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent_drifts: Vec<Drift>,
+
     /// The field managers that caused drifts, the latest first. At most 5 are listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drifters: Vec<Drifter>,
 
-    /// The changes of the desired count, the latest first. At most 10 are listed.
+    /// The changes of the lasting count, of the override and of their reasons, the latest first. At most 20 are listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 
@@ -159,14 +169,17 @@ pub struct ReplicaCountStatus {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Drift {
+    /// The number of the drift: 1 is the first one since this ReplicaCount was created.
+    #[serde(default)]
+    pub number: i64,
     /// The field manager that wrote the count. It is a program, not a person.
-    pub manager: String,
+    pub manager: Arc<str>,
     /// How it wrote: `Update` or `Apply`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub operation: String,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub operation: Arc<str>,
     /// The subresource that it wrote to: `scale`, or empty for the object itself.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub subresource: String,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub subresource: Arc<str>,
     /// The count before the drift, in replicas.
     pub from: i32,
     /// The count that the field manager wrote, in replicas.
@@ -194,22 +207,50 @@ pub struct Drifter {
     pub last: MicroTime,
 }
 
-/// A change of the desired count.
+/// The counts and reasons of a spec.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObservedSpec {
+    /// The lasting count, in replicas.
+    pub replicas: i32,
+    /// Why the lasting count was set.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The override.
+    #[serde(default, rename = "override", skip_serializing_if = "Option::is_none")]
+    pub override_: Option<Override>,
+}
+
+impl From<&ReplicaCountSpec> for ObservedSpec {
+    fn from(spec: &ReplicaCountSpec) -> Self {
+        Self { replicas: spec.replicas, reason: spec.reason.clone(), override_: spec.override_.clone() }
+    }
+}
+
+/// A change of the lasting count, of the override, or of a reason.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
-    /// The desired count before the change, in replicas. Absent if the target was not managed.
+    /// The number of the change: 1 is the first one since this ReplicaCount was created.
+    #[serde(default)]
+    pub number: i64,
+    /// The field that changed: `replicas` is the lasting count, `override` its override, `reason` the reason of either.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub field: Arc<str>,
+    /// The count before the change, in replicas: the lasting count, or the desired count if the override changed. Absent
+    /// if the target was not managed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<i32>,
-    /// The desired count after the change, in replicas.
+    /// The count after the change, in replicas.
     pub to: i32,
     /// The user of the server's gRPC API who changed it, or the field manager that wrote it directly. Empty if it
-    /// changed because an override ended.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub by: String,
+    /// changed because an override ended, `unknown` if Kubernetes does not say, and `several, unseen` if it changed more
+    /// than once while no server watched.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub by: Arc<str>,
     /// Why it changed. For people only.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub reason: Arc<str>,
     /// When the server saw the change.
     pub at: MicroTime,
 }

@@ -1,0 +1,175 @@
+//! Who changed the spec, and what.
+
+use super::*;
+use crate::resources::{ReplicaCountState, SpecWriters};
+
+/// Changes in short: field, from, to, author, reason.
+fn short_changes(decision: &Decision) -> Vec<(&str, Option<i32>, i32, &str, &str)> {
+    let short = decision.changes.iter().map(|one| (&*one.field, one.from, one.to, &*one.by, &*one.reason));
+    short.collect()
+}
+
+/// A new spec by these writers of the lasting count, the override and the reason; the last one wrote last.
+fn write(managed: &mut Managed, second: i64, spec: Value, writers: [&str; 3], latest: &str) -> Decision {
+    let count = &managed.observation.count;
+    let (version, generation) = (count.resource_version + 1, count.generation.unwrap() + 1);
+    let status = serde_json::to_value(&*count.status).unwrap();
+    let count = (*replica_count(version, generation, spec, status)).clone();
+    let [replicas, override_, reason] = writers.map(Into::into);
+    let writers = SpecWriters { replicas, override_, reason, latest: (latest.into(), Some(second)) };
+    managed.observation.count = Arc::new(ReplicaCountState { writers, ..count });
+    managed.decide(second)
+}
+
+fn over(replicas: i32, second: i64, reason: &str) -> Value {
+    json!({"replicas": replicas, "until": at(second).to_string(), "reason": reason})
+}
+
+struct Row {
+    name: &'static str,
+    spec: Value,
+    writers: [&'static str; 3],
+    latest: &'static str,
+    expected: Vec<(&'static str, Option<i32>, i32, &'static str, &'static str)>,
+}
+
+fn changes_of_counts() -> [Row; 4] {
+    [
+        Row {
+            name: "another lasting count",
+            spec: json!({"replicas": 4, "reason": "load"}),
+            writers: ["argocd-controller", "", "argocd-controller"],
+            latest: "argocd-controller",
+            expected: vec![("replicas", Some(3), 4, "argocd-controller", "load")],
+        },
+        Row {
+            name: "an override by a person, of a count that Argo CD keeps",
+            spec: json!({"replicas": 4, "reason": "load", "override": over(9, 100, "sale")}),
+            writers: ["argocd-controller", "bob", "argocd-controller"],
+            latest: "bob",
+            expected: vec![("override", Some(4), 9, "bob", "sale")],
+        },
+        Row {
+            name: "the lasting count under an override",
+            spec: json!({"replicas": 5, "reason": "load", "override": over(9, 100, "sale")}),
+            writers: ["argocd-controller", "bob", "argocd-controller"],
+            latest: "argocd-controller",
+            expected: vec![("replicas", Some(4), 5, "argocd-controller", "load")],
+        },
+        Row {
+            name: "a reason alone",
+            spec: json!({"replicas": 5, "reason": "other", "override": over(9, 100, "sale")}),
+            writers: ["argocd-controller", "bob", "kubectl-edit"],
+            latest: "kubectl-edit",
+            expected: vec![("reason", Some(5), 5, "kubectl-edit", "other")],
+        },
+    ]
+}
+
+fn changes_of_reasons() -> [Row; 4] {
+    [
+        Row {
+            name: "the reason of the override",
+            spec: json!({"replicas": 5, "reason": "other", "override": over(9, 100, "party")}),
+            writers: ["argocd-controller", "carol", "kubectl-edit"],
+            latest: "carol",
+            expected: vec![("reason", Some(9), 9, "carol", "party")],
+        },
+        Row {
+            name: "a longer override",
+            spec: json!({"replicas": 5, "reason": "other", "override": over(9, 200, "party")}),
+            writers: ["argocd-controller", "carol", "kubectl-edit"],
+            latest: "carol",
+            expected: vec![("override", Some(9), 9, "carol", "party")],
+        },
+        Row {
+            name: "a lasting count that clears the override",
+            spec: json!({"replicas": 6, "reason": "new"}),
+            writers: ["alice", "", "alice"],
+            latest: "alice",
+            expected: vec![("replicas", Some(5), 6, "alice", "new"), ("override", Some(9), 6, "alice", "new")],
+        },
+        Row {
+            name: "the reason is gone",
+            spec: json!({"replicas": 6}),
+            writers: ["alice", "", ""],
+            latest: "helm",
+            expected: vec![("reason", Some(6), 6, "helm", "")],
+        },
+    ]
+}
+
+#[test]
+fn every_change_of_the_spec_names_its_field_author_and_reason() {
+    let mut managed = Managed::at(3);
+    let first = managed.see(0, target(10, 3));
+    assert_eq!(short_changes(&first), [("replicas", None, 3, "alice", "")]);
+    assert_eq!(managed.decide(1).changes, [], "nothing has changed");
+    for (second, row) in (2..).zip(changes_of_counts().into_iter().chain(changes_of_reasons())) {
+        let decision = write(&mut managed, second, row.spec, row.writers, row.latest);
+        assert_eq!(short_changes(&decision), row.expected, "{}", row.name);
+    }
+    let numbers: Vec<_> = managed.status(9).changes.iter().map(|change| change.number).collect();
+    assert_eq!(numbers, [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+}
+
+#[test]
+fn the_end_of_an_override_has_no_author() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3));
+    write(&mut managed, 1, json!({"replicas": 3, "override": over(9, 100, "")}), ["alice", "bob", ""], "bob");
+    let ended = managed.decide(100);
+    assert_eq!(short_changes(&ended), [("override", Some(9), 3, "", "the override ended")]);
+    assert_eq!(managed.decide(101).changes, []);
+    let cleared = write(&mut managed, 102, json!({"replicas": 3}), ["alice", "", ""], "alice");
+    assert_eq!(cleared.changes, [], "it had ended before");
+}
+
+#[test]
+fn an_author_who_leaves_no_trace_is_unknown() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3));
+    write(&mut managed, 1, json!({"replicas": 3, "override": over(9, 100, "")}), ["alice", "bob", ""], "bob");
+    // kubectl edit removes the override: nobody owns what is gone, and no entry changes.
+    let count = (*managed.observation.count).clone();
+    let mut spec = count.spec.clone();
+    spec.override_ = None;
+    let generation = count.generation.map(|generation| generation + 1);
+    managed.observation.count = Arc::new(ReplicaCountState { spec, generation, ..count });
+    let cleared = managed.decide(2);
+    assert_eq!(short_changes(&cleared), [("override", Some(9), 3, "unknown", "the override was cleared")]);
+}
+
+#[test]
+fn a_change_that_no_leader_saw_is_recorded_by_the_next_one() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3));
+    let status = serde_json::to_value(managed.status(0)).unwrap();
+    for (name, generation, expected) in [
+        ("no change", 1, vec![]),
+        ("one", 2, vec![("replicas", Some(3), 5, "alice", "load")]),
+        ("several", 4, vec![("replicas", Some(3), 5, "several, unseen", "load")]),
+    ] {
+        let spec = if generation == 1 { json!({"replicas": 3}) } else { json!({"replicas": 5, "reason": "load"}) };
+        let mut next = Managed::with(replica_count(5, generation, spec, status.clone()));
+        assert_eq!(short_changes(&next.see(1, target(11, 3))), expected, "{name}");
+        assert_eq!(next.status(1).changes.len(), 1 + expected.len(), "{name}");
+    }
+}
+
+#[test]
+fn the_status_of_an_older_server_is_gone_on_with() {
+    let change = |from, to| json!({"from": from, "to": to, "by": "alice", "reason": "", "at": at(0).to_string()});
+    let drift = json!({"manager": "helm", "from": 3, "to": 8, "at": at(0).to_string()});
+    let status = json!({
+        "observedGeneration": 2, "desired": 3, "observed": 3, "drifts": 4, "lastDrift": drift,
+        "changes": [change(2, 3), change(1, 2)], "conditions": [],
+    });
+    let mut managed = Managed::with(replica_count(5, 3, json!({"replicas": 6}), status));
+    assert_eq!(short_changes(&managed.see(1, target(11, 3))), [("replicas", Some(3), 6, "alice", "")]);
+    let status = managed.status(1);
+    let numbers: Vec<_> = status.changes.iter().map(|change| change.number).collect();
+    assert_eq!(numbers, [3, 2, 1]);
+    let drifts: Vec<_> = status.recent_drifts.iter().map(|drift| (drift.number, &*drift.manager)).collect();
+    assert_eq!(drifts, [(4, "helm")]);
+}

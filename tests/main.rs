@@ -63,6 +63,7 @@ mod api_server_requests;
 mod broken_api_server;
 mod crash_recovery;
 mod endurance;
+mod hostile_tenant;
 mod http2_floods;
 mod kinds;
 mod lanes;

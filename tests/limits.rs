@@ -190,7 +190,7 @@ async fn the_watches_of_one_user_are_limited() -> Result<()> {
     }
     let refusal = watch(&channels[0]).await.err().context("there is no limit")?;
     assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal}");
-    assert!(refusal.message().contains("the user has 128 open"), "{refusal}");
+    assert!(refusal.message().contains("128 is the limit for one user"), "{refusal}");
     let bob = dial(shop.cluster.grpc_address().to_owned(), user(&shop, "bob-of-watches")?);
     watch(&bob).await?;
     drop(open.pop());

@@ -5,13 +5,10 @@ use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::WeakShared};
 use parking_lot::Mutex;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use super::{action::Action, error::Error};
-use crate::tls::Identity;
+use crate::{runtime::places::Places, tls::Identity};
 
 /// The most answers that are kept, at about 400 bytes each.
 const MAX_ANSWERS: usize = 4096;
@@ -50,13 +47,13 @@ pub(super) struct Answer {
 
 /// The reviews under way, and the answers that are kept.
 pub(super) struct Reviews {
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     users: Mutex<HashMap<String, User>>,
 }
 
 /// What is known and asked about one user.
+#[derive(Default)]
 struct User {
-    places: Arc<Semaphore>,
     entries: HashMap<Question, Entry>,
 }
 
@@ -68,13 +65,7 @@ struct Entry {
 
 impl Default for Reviews {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(MAX_REVIEWS)), users: Mutex::default() }
-    }
-}
-
-impl Default for User {
-    fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(MAX_REVIEWS_OF_USER)), entries: HashMap::new() }
+        Self { places: Places::new(MAX_REVIEWS, MAX_REVIEWS_OF_USER), users: Mutex::default() }
     }
 }
 
@@ -100,8 +91,8 @@ impl Reviews {
         let (review, known) = {
             let mut users = self.users.lock();
             make_room(&mut users, name, &question, fresh);
-            let User { places, entries } = users.entry(name.to_owned()).or_default();
-            let begin = || self.review(places.clone(), ask).shared();
+            let User { entries } = users.entry(name.to_owned()).or_default();
+            let begin = || self.review(name.to_owned(), ask).shared();
             if is_kept {
                 let entry = entries.entry(question.clone()).or_default();
                 if let Some(answer) = entry.known.filter(|answer| answer.at.elapsed() < fresh) {
@@ -122,15 +113,13 @@ impl Reviews {
         Ok(answer)
     }
 
-    fn review<F>(&self, of_user: Arc<Semaphore>, ask: impl FnOnce() -> F) -> Review
+    fn review<F>(&self, user: String, ask: impl FnOnce() -> F) -> Review
     where
         F: Future<Output = Result<bool, kube::Error>> + Send + 'static,
     {
-        let (of_all, ask) = (self.places.clone(), ask());
+        let (places, ask) = (self.places.clone(), ask());
         Box::pin(async move {
-            let places = timeout(QUEUE_TIMEOUT, places(of_user, of_all)).await;
-            // Semaphores that are never closed always give a place in the end.
-            let Ok(Some(_places)) = places else { return Err(Error::TooManyReviews) };
+            let _place = places.take(&user, 1, QUEUE_TIMEOUT).await.ok_or(Error::TooManyReviews)?;
             let at = Instant::now();
             match timeout(TIMEOUT, ask).await {
                 Ok(Ok(allowed)) => Ok(Answer { allowed, at }),
@@ -139,11 +128,6 @@ impl Reviews {
             }
         })
     }
-}
-
-/// A place among the user's reviews, then one among all: a user who waits takes no place from the others.
-async fn places(of_user: Arc<Semaphore>, of_all: Arc<Semaphore>) -> Option<[OwnedSemaphorePermit; 2]> {
-    Some([of_user.acquire_owned().await.ok()?, of_all.acquire_owned().await.ok()?])
 }
 
 /// The name under which a caller's answers are counted, and whether they are kept.
@@ -176,17 +160,12 @@ fn make_room(users: &mut HashMap<String, User>, name: &str, question: &Question,
     let total = |users: &HashMap<String, User>| users.values().map(|user| user.entries.len().max(1)).sum::<usize>();
     if total(users) >= MAX_ANSWERS {
         users.values_mut().for_each(|user| user.entries.retain(is_current));
-        users.retain(|_, user| is_used(user));
+        users.retain(|_, user| !user.entries.is_empty());
     }
     if total(users) >= MAX_ANSWERS {
         users.values_mut().for_each(|user| user.entries.clear());
-        users.retain(|_, user| is_used(user));
+        users.retain(|_, user| !user.entries.is_empty());
     }
-}
-
-/// Whether a user has answers, or a review that holds one of its places or waits for one.
-fn is_used(user: &User) -> bool {
-    !user.entries.is_empty() || Arc::strong_count(&user.places) > 1
 }
 
 #[cfg(test)]

@@ -190,15 +190,20 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let (code, reason) = error.code_and_reason();
         let mut metadata = HashMap::new();
-        let mut details = ErrorDetails::new();
         match &error {
             Error::Invalid { field, .. } => drop(metadata.insert("field".to_owned(), (*field).to_owned())),
             Error::Denied(denial) => metadata.extend(denial.metadata().map(|(key, value)| (key.to_owned(), value))),
             _ => {}
         }
-        details.set_error_info(reason, GROUP, metadata);
-        Self::with_error_details(code, error.to_string(), details)
+        with_reason(code, &error.to_string(), reason, metadata)
     }
+}
+
+/// A status with an ErrorInfo.
+pub(super) fn with_reason(code: Code, message: &str, reason: &str, metadata: HashMap<String, String>) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, GROUP, metadata);
+    Status::with_error_details(code, message, details)
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use contract::names::{GROUP, reasons};
+use contract::names::reasons;
 use hyper::header::HeaderMap;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
 
+use super::error::with_reason;
 use crate::runtime::limiter::Exhausted;
 
 /// Why a call is refused.
@@ -49,7 +49,7 @@ impl From<Refusal> for Status {
             Refusal::Unbuilt(status) => (status.code(), reason(status.code())),
             Refusal::NoIdentity => (Code::Internal, reason(Code::Internal)),
         };
-        with_reason(code, &refusal.to_string(), reason)
+        with_reason(code, &refusal.to_string(), reason, HashMap::new())
     }
 }
 
@@ -57,16 +57,10 @@ impl From<Refusal> for Status {
 pub(super) fn add_error_info(headers: &mut HeaderMap) {
     let Some(status) = Status::from_header_map(headers) else { return };
     if status.code() != Code::Ok && status.details().is_empty() {
-        let status = with_reason(status.code(), status.message(), reason(status.code()));
+        let status = with_reason(status.code(), status.message(), reason(status.code()), HashMap::new());
         // Fails only for texts that no header can carry, and these came from one.
         let _ = status.add_header(headers);
     }
-}
-
-fn with_reason(code: Code, message: &str, reason: &str) -> Status {
-    let mut details = ErrorDetails::new();
-    details.set_error_info(reason, GROUP, HashMap::new());
-    Status::with_error_details(code, message, details)
 }
 
 /// The reason of an error of gRPC itself: the name of its code, as gRPC's documentation spells it.
@@ -94,6 +88,8 @@ fn reason(code: Code) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use tonic_types::StatusExt;
+
     use super::*;
 
     fn headers(status: &Status) -> HeaderMap {
@@ -104,7 +100,7 @@ mod tests {
 
     #[test]
     fn only_an_error_without_details_gets_the_name_of_its_code() {
-        let own = with_reason(Code::Aborted, "contended", "CONTENDED");
+        let own = with_reason(Code::Aborted, "contended", "CONTENDED", HashMap::new());
         for (name, status, reason) in [
             ("success", Status::new(Code::Ok, ""), None),
             ("an unknown method", Status::unimplemented(""), Some("UNIMPLEMENTED")),

@@ -8,6 +8,16 @@ pub const GROUP: &str = "replica-count-manager.io";
 /// group means `apps`. Kubernetes has no group of this name.
 pub const CORE_GROUP: &str = "core";
 
+/// The name of a target's ReplicaCount. The CRD's schema has the same rule.
+#[must_use]
+pub fn replica_count_name(kind: &str, group: &str, name: &str) -> String {
+    let kind = kind.to_ascii_lowercase();
+    match group {
+        "apps" => format!("{kind}.{name}"),
+        group => format!("{kind}.{group}.{name}"),
+    }
+}
+
 /// The signer of CertificateSigningRequests that issues client certificates.
 pub const CLIENT_SIGNER: &str = "replica-count-manager.io/client";
 

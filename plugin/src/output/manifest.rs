@@ -1,7 +1,7 @@
 //! ReplicaCounts as objects of the Kubernetes API, for `kubectl apply` and `kubectl diff`: only what a user writes.
 
 use contract::{
-    names::{CORE_GROUP, GROUP},
+    names::{CORE_GROUP, GROUP, replica_count_name},
     replicas::v1,
 };
 use jiff::Timestamp;
@@ -70,11 +70,7 @@ pub(crate) fn of(count: v1::ReplicaCount, version: &str, now: Timestamp) -> Opti
     // The server leaves neither out; these are the meanings of empty fields on the wire.
     let group = if group.is_empty() { "apps".to_owned() } else { group };
     let kind = if kind.is_empty() { "Deployment".to_owned() } else { kind };
-    let prefix = kind.to_ascii_lowercase();
-    let object = match group.as_str() {
-        "apps" => format!("{prefix}.{name}"),
-        group => format!("{prefix}.{group}.{name}"),
-    };
+    let object = replica_count_name(&kind, &group, &name);
     let api_version = match group.as_str() {
         CORE_GROUP => version.to_owned(),
         group => format!("{group}/{version}"),

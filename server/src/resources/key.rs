@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use contract::names::replica_count_name;
+
 use super::{group_kind::GroupKind, names::GROUP};
 
 /// The longest name of a Kubernetes object, in bytes (RFC 1123 subdomain).
@@ -112,13 +114,9 @@ impl TargetKey {
         Self { namespace: namespace.into(), kind: GroupKind::new("", ""), name: "".into() }
     }
 
-    /// The name of the target's `ReplicaCount`. The CRD's schema has the same rule.
+    /// The name of the target's `ReplicaCount`.
     pub fn replica_count_name(&self) -> String {
-        let kind = self.kind.kind.to_ascii_lowercase();
-        match &*self.kind.group {
-            "apps" => format!("{kind}.{}", self.name),
-            group => format!("{kind}.{group}.{}", self.name),
-        }
+        replica_count_name(&self.kind.kind, &self.kind.group, &self.name)
     }
 }
 

@@ -73,9 +73,9 @@ impl Appliers {
 
     /// Whether the owners are wrong once the count is in place.
     ///
-    /// A single applier should own it. Several appliers have other counts than the desired one, and server-side apply
-    /// refuses to change a field that another manager owns: so nobody should own it. Without appliers somebody should:
-    /// with no owner at all, later writes through `/scale` leave no trace of the writer.
+    /// A single applier should own it. Of several appliers none should: they apply other counts than the desired one, and
+    /// server-side apply refuses to change a field that another manager owns. Without appliers this server should, because
+    /// later writes through `/scale` to a count without an owner leave no trace of the writer.
     pub fn are_missing_in(&self, owners: &FieldOwners) -> bool {
         match self.0.len() {
             0 => owners.last().is_none(),

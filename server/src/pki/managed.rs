@@ -232,8 +232,8 @@ impl ManagedCertificates {
         let is_new = found.is_none();
         let new = || ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
         let mut map = found.unwrap_or_else(|| ConfigMap { metadata: new(), ..ConfigMap::default() });
-        let is_labelled = !self.labels.add_to(&mut map.metadata);
-        if map.data == data && is_labelled {
+        let is_relabelled = self.labels.add_to(&mut map.metadata);
+        if map.data == data && !is_relabelled {
             return Ok(());
         }
         let map = ConfigMap { data, ..map };
@@ -254,8 +254,8 @@ impl ManagedCertificates {
         let is_new = found.is_none();
         let has_authorities = text(AUTHORITIES).as_deref() == Some(authorities);
         let mut metadata = found.map_or_else(|| secret(name, BTreeMap::new()).metadata, |before| before.metadata);
-        let is_labelled = !self.labels.add_to(&mut metadata);
-        if lasts && has_authorities && is_labelled {
+        let is_relabelled = self.labels.add_to(&mut metadata);
+        if lasts && has_authorities && !is_relabelled {
             return Ok(());
         }
         let Issued { certificate, key } = ca.authority.issue_client(CHECK_USER, &[], LIFETIME)?;

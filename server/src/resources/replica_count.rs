@@ -143,8 +143,8 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_uid: Option<String>,
 
-    /// The field managers that apply the target's count by server-side apply. The server gives the ownership of the
-    /// count back to them.
+    /// The field managers that apply the target's count by server-side apply. A single one gets the ownership of the
+    /// count back. Of several none does, because each would meet a conflict with the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub appliers: Vec<String>,
 

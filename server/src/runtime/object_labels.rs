@@ -37,9 +37,9 @@ impl ObjectLabels {
             return false;
         }
         let annotations = ARGO_CD.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let is_labelled = add(metadata.labels.get_or_insert_default(), self.0.clone());
-        let is_annotated = add(metadata.annotations.get_or_insert_default(), annotations);
-        is_labelled || is_annotated
+        let is_relabelled = add(metadata.labels.get_or_insert_default(), self.0.clone());
+        let is_reannotated = add(metadata.annotations.get_or_insert_default(), annotations);
+        is_relabelled || is_reannotated
     }
 }
 

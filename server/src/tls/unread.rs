@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// The longest time until the peer has read an answer. The largest answer, a list of 4 MiB without pages, then needs 70 KiB/s.
+/// The longest time until the peer has read an answer. The largest answer, a list of 4 MiB without pages, then needs
+/// 70 KiB/s.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// When the unread answers of a connection were made.
@@ -26,7 +27,7 @@ pub(crate) struct UnreadAnswer {
 }
 
 impl Unread {
-    /// Notes an answer.
+    /// Records an answer.
     pub(crate) fn begin(self: &Arc<Self>) -> UnreadAnswer {
         let mut answers = self.0.lock();
         let number = answers.next;

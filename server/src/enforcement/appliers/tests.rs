@@ -177,7 +177,11 @@ fn two_appliers_are_remembered_while_one_of_them_applies() {
         expected: &'static [&'static str],
     }
     for row in [
-        Row { name: "nobody owns it", states: vec![vec![ci(1, false), argocd(2, false)]], expected: &["ci", "argocd"] },
+        Row {
+            name: "it has no owner",
+            states: vec![vec![ci(1, false), argocd(2, false)]],
+            expected: &["ci", "argocd"],
+        },
         Row {
             name: "one applies its unchanged count, and it is corrected",
             states: vec![

@@ -77,7 +77,7 @@ impl OwnershipPatcher {
         self.denied.lock().get(kind).is_none_or(|since| since.elapsed() > DENIED)
     }
 
-    /// Makes the appliers the owners of a target's count.
+    /// Makes a single applier the owner of a target's count, or takes this server's ownership away if there are several.
     pub async fn give_back(&self, key: &TargetKey, give_back: &GiveBack) -> OwnershipAnswer {
         match timeout(TIMEOUT, self.patch(key, give_back)).await {
             Ok(Ok(answer)) => answer,
@@ -127,7 +127,7 @@ impl OwnershipPatcher {
 }
 
 /// The patch that makes a single recipient own the count, and this server if there is none; `None` if it is so already.
-/// If there are several, nobody owns it afterwards: each of them would meet a conflict with the others.
+/// If there are several, none of them owns it afterwards, because each would meet a conflict with the others.
 ///
 /// It addresses entries by their place, so it tests that each one that it touches is still the one that was read. It
 /// does not test the resource version, which every status write changes.

@@ -58,15 +58,17 @@ impl Appliers {
 
     /// Whether a known applier, which does not own the count, has applied without it.
     ///
-    /// Times are whole seconds, too coarse to compare alone. But somebody who takes a count from its owner owns it
-    /// afterwards, except after a 0 through `/scale`.
+    /// The times in managedFields are whole seconds, so comparing them is not enough. If the applier owned the count
+    /// before and it has no owner now, the applier itself left it out: another writer would own it. The exception is a
+    /// write of 0 through `/scale`, which leaves no owner.
     fn has_left_out(&self, known: &Recipient, entry: &Writer, owners: &FieldOwners, replicas: Option<i32>) -> bool {
         // This server itself takes the owner away if there are several appliers.
         let is_given_up = owners.last().is_none() && self.0.len() == 1;
         match known.time {
             Some(_) => (known.owned && is_given_up && replicas != Some(0)) || entry.time > known.time,
-            // The server did not watch then. If the count has no owner now, the applier gave it up by its own apply. A 0
-            // through /scale looks the same: then the server stays the owner, which is the lesser evil.
+            // This applier comes from a status, so the time of its last apply is unknown. If the count has no owner, the
+            // applier left it out, or somebody wrote 0 through /scale: these look the same. In both cases the server
+            // becomes the owner, and at worst the next apply of another count meets a conflict.
             None => is_given_up,
         }
     }

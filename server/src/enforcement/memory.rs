@@ -62,8 +62,8 @@ pub struct Memory {
     pub is_failing: bool,
     /// The resource version of the target that showed the latest drift.
     pub drift_version: u64,
-    /// The first resource version of the target that says something new about its owners: older states predate the
-    /// latest patch of ownership.
+    /// The server gives ownership back only for states of the target from this resource version on. Older states are
+    /// from before the latest patch of ownership, or are its result.
     pub owners_since: u64,
     /// The failed patches of ownership since the last one that succeeded.
     pub ownership_failure: Option<Box<Failure>>,

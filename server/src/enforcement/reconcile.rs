@@ -22,7 +22,7 @@ use crate::{
 /// The name of an actor that left no trace, or has no name.
 const UNKNOWN: &str = "unknown";
 
-/// For how long after a change of the desired count a write of the one before may still arrive. The API server ends
+/// How long after a change of the desired count our write of the previous count may still arrive. The API server ends
 /// requests after 60 s.
 const LATE_WRITE: Duration = Duration::from_secs(2 * 60);
 
@@ -181,7 +181,8 @@ fn is_own_late_write(observation: &Observation, memory: &Memory, count: i32) -> 
     is_first || memory.desired == Some(count) || memory.history.was_desired_after(count, since)
 }
 
-/// Whether the latest drift was corrected before the target was deleted: its state with the count never arrived.
+/// Whether the API server stored the correction of the latest drift, but the target was deleted before its corrected
+/// state was seen.
 fn is_corrected_and_gone(observation: &Observation, memory: &Memory, desired: Option<i32>) -> bool {
     let is_corrected = |last: LastCorrection| last.version > memory.drift_version && Some(last.to) == desired;
     matches!(observation.kind, KindState::Watched(_)) && memory.last_correction.is_some_and(is_corrected)

@@ -99,14 +99,14 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
         (Assessment::Controlled, _) => {
             let controller = observation.target.as_ref().and_then(|target| target.controller.as_deref());
             let controller = controller.unwrap_or("another object");
-            no(reasons::CONTROLLED, &format!("its count is that of {controller}: hold that one"))
+            no(reasons::CONTROLLED, &format!("{controller} controls its count: set the count of {controller} instead"))
         }
         (Assessment::Unset, _) => no(reasons::OVERRIDE_ENDED, "the override has ended, and the management with it"),
         (Assessment::Await, _) if observation.kind == KindState::Unlisted => {
             no(reasons::KIND_NOT_LISTED, "the kind is being looked up")
         }
         (Assessment::Await, _) if observation.target.is_none() => {
-            no(reasons::TARGET_NOT_FOUND, "there is no such target: the count holds once it appears")
+            no(reasons::TARGET_NOT_FOUND, "the target does not exist: it gets this count when it is created")
         }
         (Assessment::Await, _) => no(reasons::TARGET_TERMINATING, "the target is being deleted"),
         (Assessment::Correct(_), Some(failure)) if failure.cause == Cause::Changed => {

@@ -1,6 +1,6 @@
 //! Which Events were written for a target lately, and whether one more may be.
 //!
-//! As client-go's event recorder: equal Events are one object with a count, and an object that has many Events gets few.
+//! As client-go's event recorder: equal Events are one object with a count, and the Events of one target are limited.
 //! Each target has its own small, bounded record, so the Events of one target never push out the record of another.
 
 use std::{
@@ -16,13 +16,14 @@ use super::observation::Now;
 /// How many Events of one target are written at once (client-go's `EventSourceObjectSpamFilter`).
 const BURST: u32 = 25;
 
-/// The time in which a target may have one more (the same).
+/// After this time a target may have one more Event (client-go's value, too).
 const REFILL: Duration = Duration::from_secs(5 * 60);
 
-/// How many series of a target are remembered: one for each actor, desired count and reason. Another one begins anew.
+/// How many series of a target are remembered: one for each reason, actor and desired count. A further one pushes out
+/// the series that was used least recently, which begins again at 1 if it returns.
 const MAX_SERIES: usize = 4;
 
-/// How long an Event can be counted up after its last time (client-go's `finishTime`).
+/// How long after its latest occurrence an Event can still be counted up (client-go's `finishTime`).
 const SERIES_ENDS: Duration = Duration::from_secs(6 * 60);
 
 /// The Events of one target.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::resources::{FieldOwners, ReplicaCountStatus, Writer};
 
-/// The field managers that have applied the count of one target. After a correction one of them gets it back. Of several
-/// none does: each would meet a conflict with the other.
+/// The field managers that have applied the count of one target. If there is one, it gets the count back after a
+/// correction. If there are several, none of them does: the others would meet a conflict with the owner.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Appliers(Vec<Recipient>);
 
@@ -29,9 +29,10 @@ impl Appliers {
 
     /// The appliers after a new state of the target, and the applier that has just left the count out, if one has.
     ///
-    /// An applier whose count was taken by an update has not applied since, so it stays known. An applier that applied
-    /// without the count is forgotten: if it owned a count that it does not set, its next apply would reset it to 1. An
-    /// applier whose count another applier took by force is forgotten, too, as Kubernetes does.
+    /// If an update took the count from an applier, the applier stays known, because it has not applied since. If an
+    /// applier has applied without the count, it is forgotten: as an owner it would remove the count with its next
+    /// apply, and the API server would set the default, 1. If another applier took the count by force, the applier is
+    /// forgotten, too, as Kubernetes does.
     pub fn after(&self, owners: &FieldOwners, replicas: Option<i32>) -> (Self, Option<Writer>) {
         let owning = owners.appliers().filter(|applier| applier.owns);
         let mut next: Vec<_> =
@@ -62,22 +63,22 @@ impl Appliers {
     /// before and it has no owner now, the applier itself left it out: another writer would own it. The exception is a
     /// write of 0 through `/scale`, which leaves no owner.
     fn has_left_out(&self, known: &Recipient, entry: &Writer, owners: &FieldOwners, replicas: Option<i32>) -> bool {
-        // This server itself takes the owner away if there are several appliers.
+        // With several appliers, a count without an owner proves nothing: this server removes the owner itself.
         let is_given_up = owners.last().is_none() && self.0.len() == 1;
         match known.time {
             Some(_) => (known.owned && is_given_up && replicas != Some(0)) || entry.time > known.time,
-            // This applier comes from a status, so the time of its last apply is unknown. If the count has no owner, the
-            // applier left it out, or somebody wrote 0 through /scale: these look the same. In both cases the server
-            // becomes the owner, and at worst the next apply of another count meets a conflict.
+            // This applier comes from a status, so the time of its last apply is unknown. If the count has no owner,
+            // the applier left it out, or somebody wrote 0 through /scale: these look the same. In both cases the
+            // server becomes the owner, and at worst the next apply of another count meets a conflict.
             None => is_given_up,
         }
     }
 
     /// Whether the owners are wrong once the count is in place.
     ///
-    /// A single applier should own it. Of several appliers none should: they apply other counts than the desired one, and
-    /// server-side apply refuses to change a field that another manager owns. Without appliers this server should, because
-    /// later writes through `/scale` to a count without an owner leave no trace of the writer.
+    /// A single applier should own it. Of several appliers none should: they apply other counts, and each would meet a
+    /// conflict with the owner. Without appliers this server should, because later writes through `/scale` to a count
+    /// without an owner leave no trace of the writer.
     pub fn are_missing_in(&self, owners: &FieldOwners) -> bool {
         match self.0.len() {
             0 => owners.last().is_none(),

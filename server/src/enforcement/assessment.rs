@@ -30,7 +30,7 @@ pub enum Assessment {
     KindUnavailable,
     /// Nothing: another object decides the count, as a Deployment does for its ReplicaSets.
     Controlled,
-    /// The deletion of the `ReplicaCount`: its override has ended, and the management with it.
+    /// The deletion of the `ReplicaCount`: its override, which has `thenUnset`, has ended.
     Unset,
 }
 
@@ -51,7 +51,7 @@ pub fn assess(observation: &Observation, last: Option<LastCorrection>, now: Time
     let kind = match &observation.kind {
         KindState::Unavailable(_) => return Assessment::KindUnavailable,
         KindState::Unlisted => None,
-        // The latest state that is known is held on to: a late correction is better than none.
+        // While the watch fails, the server corrects by the latest known state: a late correction is better than none.
         KindState::Watched(kind) | KindState::Failing(kind, _) => Some(kind),
     };
     if desired > observation.max_replicas {
@@ -71,9 +71,9 @@ pub fn assess(observation: &Observation, last: Option<LastCorrection>, now: Time
 
 /// The target's count as far as is known, in replicas.
 ///
-/// A state up to and including the version of our latest correction predates it or is its echo, so the correction's
-/// count is the newer one. One drift therefore costs one write. If the count itself cannot be read, each new state of
-/// the target costs one write, which changes nothing.
+/// A state up to and including the version of our latest correction is older than the correction, or shows its result.
+/// So the count of the correction is used. One drift therefore costs one write. If the count itself cannot be read,
+/// each new state of the target costs one write, which changes nothing.
 pub fn effective_count(target: &TargetState, last: Option<LastCorrection>) -> Option<i32> {
     match last {
         Some(last) if target.resource_version <= last.version => Some(last.to),

@@ -14,7 +14,7 @@ pub struct ChangedCount {
 }
 
 impl ChangedCount {
-    /// The same after one more answer. Equal counts are announced once.
+    /// The change after one more answer. If both counts are the same as before, there is no second Event.
     pub fn after(before: Option<Self>, sent: i32, stored: i32, version: u64) -> Self {
         let is_same = |before: &Self| (before.sent, before.stored) == (sent, stored);
         let is_announced = before.filter(is_same).is_some_and(|before| before.is_announced);

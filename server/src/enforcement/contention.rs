@@ -1,4 +1,4 @@
-//! What makes a target contested: an actor that keeps undoing corrections, or an autoscaler. And the pace of corrections.
+//! What makes a target contested: an actor that undoes corrections, or an autoscaler. And the pace of corrections.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -25,8 +25,8 @@ const CORRECTIONS_WINDOW: Duration = Duration::from_secs(60);
 /// See [`CORRECTIONS`].
 const PACE: Duration = Duration::from_secs(5);
 
-/// How many drifts are remembered. With only [`DRIFTS`] of them, two actors that take turns would never be found, because
-/// each would push out the drifts of the other. This many find up to six actors that take turns.
+/// How many drifts are remembered. With only [`DRIFTS`] of them, two actors that take turns would never be found,
+/// because each would push out the drifts of the other. This many find up to six actors that take turns.
 const REMEMBERED_DRIFTS: usize = 4 * DRIFTS + 1;
 
 /// The latest drifts and corrections of one target.
@@ -65,7 +65,7 @@ impl Contention {
         }
     }
 
-    /// The same with one more drift.
+    /// The contention after one more drift.
     pub fn with_drift(&self, manager: &str, at: Timestamp) -> Self {
         let mut next = self.clone();
         next.drifts.push_front((at, manager.to_owned()));

@@ -17,9 +17,9 @@ pub struct Decision {
     pub assessment: Assessment,
     /// The change of the desired count since the last decision.
     pub change: Option<Change>,
-    /// The drift that the state is.
+    /// The drift, if the state shows one.
     pub drift: Option<Drift>,
-    /// Whether the state may be the correction that is under way. Its answer will say so.
+    /// Whether the state may come from the correction that is under way. Only its answer will show that.
     pub awaits_answer: bool,
     /// The drift that ended: the desired count is in place again.
     pub ended_drift: Option<Drift>,

@@ -37,7 +37,7 @@ use crate::{
 /// How long the last writes may take when the server stops. Another replica starts only after that.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
-/// How many states are observed at once before timers are handled, so that writes start in between.
+/// The most events that are observed before writes are started again, while a timer is due.
 const STATES_AT_ONCE: usize = 64;
 
 /// Enforces whenever this replica leads and the index has synced, until the token is cancelled or a write panics: then
@@ -58,8 +58,8 @@ pub async fn run(context: Context, index: Arc<Index>, mut leadership: Leadership
     }
 }
 
-/// An answer, and the UID of the `ReplicaCount` that the write was made for. Another one of the same name may be there
-/// by the time of the answer.
+/// An answer, and the UID of the `ReplicaCount` that the write was made for. By the time of the answer, another
+/// `ReplicaCount` may have the name.
 type Answered<T> = (Uid, T);
 
 struct Executor {
@@ -177,8 +177,8 @@ impl Executor {
         }
     }
 
-    /// Decides about the targets whose timer has run. Whatever the index has taken in comes first, so that no decision is
-    /// about the past.
+    /// Decides about the targets whose timer has fired. It first observes all waiting events, so that no timer decides
+    /// by an old state.
     fn reconcile_due(&mut self, events: &mut (impl Stream<Item = TargetSnapshot> + Unpin)) {
         if self.requeues.len() == 0 {
             return;
@@ -246,7 +246,8 @@ impl Executor {
         }
         let lane = memory.ownership_lane();
         if self.ownership_patcher.as_ref().is_some_and(|patcher| patcher.is_allowed(&key.kind)) {
-            // A give-back probes the fence, so each term begins with one.
+            // Until a give-back of this term has started, a target gets one even if its owners are right, because a
+            // give-back also probes the fence.
             if !self.is_fence_probed && target.give_back.is_none() {
                 target.give_back = target.look_at_owners();
             }

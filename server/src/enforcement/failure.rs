@@ -48,15 +48,16 @@ pub struct Pauses {
     no_answer: Duration,
     /// The longest pause after a refusal.
     refused: Duration,
-    /// Whether up to the length of the pause is added again at random, so that many targets do not come back at once.
+    /// Whether each pause is lengthened at random, by up to its own length, so that many targets do not come back at
+    /// once.
     has_jitter: bool,
 }
 
 /// After a failed correction. All of them get jitter.
 ///
-/// The server uses an API server that has recovered within 5 s, and one that hung within a minute. A refusal usually
-/// lasts, and each attempt costs the API server and its webhooks a request, so the pause grows. After the cause is
-/// removed, the next attempt follows within 5 minutes. A new spec of the `ReplicaCount` does not wait.
+/// Once the API server is back, the next attempt follows within 5 s, or within a minute if requests hung. A refusal
+/// usually lasts, and each attempt costs the API server and its webhooks a request, so the pause grows. After the cause
+/// is removed, the next attempt follows within 5 minutes. A new spec of the `ReplicaCount` does not wait.
 pub const CORRECTION_PAUSES: Pauses = Pauses {
     first: Duration::from_millis(25),
     api_server: Duration::from_millis(2500),
@@ -74,8 +75,8 @@ pub const STATUS_PAUSES: Pauses = Pauses {
     has_jitter: false,
 };
 
-/// After a status write that met a newer object for the second time and more often. Somebody writes the `ReplicaCount`
-/// without end, and each attempt costs two requests.
+/// After the second and each further status write that meets a newer object. A program may be writing the
+/// `ReplicaCount` without end, and each attempt costs two requests.
 pub const CONFLICT_PAUSES: Pauses = Pauses {
     first: Duration::from_millis(500),
     api_server: Duration::from_secs(60),
@@ -112,13 +113,14 @@ impl Pauses {
 pub struct Failure {
     /// How many there were.
     pub attempts: u32,
-    /// How many of them were about this target. An outage of the API server does not lengthen their pauses.
+    /// How many of them were about this target. The pause after such a failure counts only these, so an outage of the
+    /// API server does not lengthen it.
     of_target: u32,
     /// Why the last one failed.
     pub error: String,
     /// Whose fault that was.
     pub cause: Cause,
-    /// When to try again. Watch events of the target do not make it sooner.
+    /// When to try again. A new state of the target makes a correction sooner only if admission changed the last one.
     pub retry_at: Instant,
 }
 

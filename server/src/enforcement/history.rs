@@ -15,8 +15,7 @@ const MAX_CHANGES: usize = 10;
 
 /// The past of one managed target.
 ///
-/// It is kept within a status. While nothing happens this is the stored status itself, so that the past costs no
-/// memory of its own.
+/// The past is kept as a status. As long as the stored status shows the same past, both are one object in memory.
 #[derive(Clone, Debug)]
 pub struct History(Arc<ReplicaCountStatus>);
 
@@ -49,7 +48,7 @@ impl History {
         self.0.last_drift.as_ref().filter(|drift| drift.corrected_at.is_none())
     }
 
-    /// Whether a count was desired until after a time.
+    /// Whether a change at this time or later replaced this count as the desired one.
     pub fn was_desired_after(&self, count: i32, time: Timestamp) -> bool {
         self.0.changes.iter().any(|change| change.from == Some(count) && change.at.0 >= time)
     }

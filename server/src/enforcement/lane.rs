@@ -17,13 +17,14 @@ impl Lane {
     }
 }
 
-/// A namespace may start a write while it has fewer writes under way than this many times the free places. One namespace
-/// thus gets at most four fifths of the places, and two get at most four ninths each. The rest stays free for others.
+/// A namespace may start a write while its writes under way are fewer than the free places times this number. One
+/// namespace thus gets at most four fifths of the places, and two get at most four ninths each. The rest stays free for
+/// others.
 const SHARE_AT_PACE: usize = 4;
 
-/// The same for all writes under way, slow ones included. A namespace may start a write while this many times its own
-/// writes are fewer than the free places. One namespace thus gets at most a fifth, because slow writes keep their places
-/// for long.
+/// The bound for all writes, slow ones included: a namespace may start a write while its writes under way times this
+/// number are fewer than the free places. One namespace thus gets at most a fifth, because slow writes keep their
+/// places for long.
 const FREE_IN_FLIGHT: usize = 4;
 
 /// How many writes of one lane may be under way.

@@ -31,7 +31,7 @@ pub struct Memory {
     /// The target's count in its latest state, in replicas. At first it is the count that was in place when the status
     /// was written.
     pub observed: Option<i32>,
-    /// The UID of the target in its latest state, also of one that a leader before has seen.
+    /// The UID of the target in its latest state. At first it is the UID in the status, which an earlier leader saw.
     pub target_uid: Option<Uid>,
     /// Whether this term has seen a state of the target.
     pub has_seen_target: bool,
@@ -49,7 +49,8 @@ pub struct Memory {
     pub correcting: Option<Started>,
     /// Whether the API server has accepted the deletion of the `ReplicaCount`. The index shows it a moment later.
     pub is_unset: bool,
-    /// A resource version of the `ReplicaCount` that has another spec by now: its deletion waits for the newer state.
+    /// The spec of the `ReplicaCount` has changed after this resource version. The deletion waits until the index has a
+    /// newer one.
     pub outdated_version: u64,
     /// The latest correction that the API server has stored.
     pub last_correction: Option<LastCorrection>,
@@ -57,8 +58,9 @@ pub struct Memory {
     pub changed_count: Option<ChangedCount>,
     /// The failed corrections since the last one that succeeded. One that admission changed counts as failed.
     pub correction_failure: Option<Box<Failure>>,
-    /// Whether the last correction failed because of this target. Unlike the failures, it is remembered until a
-    /// correction succeeds or the spec is new, even if somebody else puts the count back.
+    /// Whether the last correction failed because of this target. Unlike `correction_failure`, it stays when somebody
+    /// else puts the count back. It ends when a correction succeeds, and with a new spec, another desired count or
+    /// another target.
     pub is_failing: bool,
     /// The resource version of the target that showed the latest drift.
     pub drift_version: u64,

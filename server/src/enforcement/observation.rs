@@ -37,9 +37,9 @@ pub struct Observation {
     pub kind: KindState,
     /// The HorizontalPodAutoscaler that scales the target.
     pub autoscaler: Option<Arc<str>>,
-    /// The latest time at which this state is known to be current: the time of the snapshot, or, when a timer fires and
-    /// all queued events were observed, the present time. Overrides are compared with it, so the server never ends an
-    /// override while an event with a newer spec is still queued.
+    /// Until when this state is known to be current. That is the time of its snapshot. When a timer fires, all waiting
+    /// events have been observed, so it is the present time. Overrides are compared with it, so the server never ends
+    /// an override while an event with a newer spec is still queued.
     pub at: Timestamp,
     /// The largest count that the server enforces, in replicas.
     pub max_replicas: i32,

@@ -6,12 +6,14 @@ use tokio::time::Instant;
 
 use super::lane::{LaneBound, LaneBounds};
 
-/// When a write counts as slow: something hangs, such as a webhook. It then takes no place from healthy ones.
+/// When a write counts as slow: something hangs, such as a webhook. In the healthy lane it then leaves its place to
+/// another write.
 pub const SLOW: Duration = Duration::from_secs(1);
 
 /// How many corrections are under way. One namespace has 64 at pace at most, enough to keep an API server busy, and the
-/// rest are for the others. Slow ones keep a connection each, as kube's connector speaks HTTP/1.1. The first write to a
-/// target that hangs is in the healthy lane, and all further ones are in the other.
+/// rest are for the others. Slow ones are bounded, too, because each keeps a connection (kube's connector speaks
+/// HTTP/1.1). The first write to a target that hangs is in the healthy lane, and all later ones are in the failing
+/// lane.
 pub const CORRECTIONS: LaneBounds = LaneBounds {
     healthy: LaneBound { at_pace: 80, in_flight: 480 },
     failing: LaneBound { at_pace: 40, in_flight: usize::MAX },
@@ -27,15 +29,16 @@ pub const OTHERS: LaneBounds = LaneBounds {
 /// No bounds, for the queue of timers: it starts no writes.
 pub const UNBOUNDED: LaneBounds = LaneBounds { healthy: LaneBound::NONE, failing: LaneBound::NONE };
 
-/// Reports and give-backs wait while more corrections than this run at pace, that is, have not become slow. Up to this
-/// many corrections run well beside other writes, so a quiet cluster reports without delay.
+/// Reports and give-backs wait while more corrections than this are under way in the healthy lane. Slow ones do not
+/// count. Up to this many corrections run well beside other writes, so a quiet cluster reports without delay.
 const FEW_CORRECTIONS: usize = 8;
 
 /// Upper bound on holding back. After it, held-back writes go out one at a time, so sustained drift cannot starve them.
 const HELD_BACK: Duration = Duration::from_secs(60);
 
-/// How many writes that can wait may be under way. `corrections` is the number of corrections at pace, `waiting` the
-/// time since when the oldest write waits.
+/// How many writes of a queue that yields to corrections may be under way. `corrections` counts the corrections that
+/// are not slow, `waiting` is when the oldest write of the queue began to wait, and `most` is the bound while there are
+/// few corrections.
 pub fn yielding(corrections: usize, waiting: Option<Instant>, most: usize) -> usize {
     match waiting {
         Some(since) if corrections > FEW_CORRECTIONS => usize::from(since.elapsed() >= HELD_BACK),

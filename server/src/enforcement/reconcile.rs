@@ -26,8 +26,8 @@ const UNKNOWN: &str = "unknown";
 /// requests after 60 s.
 const LATE_WRITE: Duration = Duration::from_secs(2 * 60);
 
-/// How long a timer for the end of an override runs at most. The end is a time of the wall clock, and timers know
-/// nothing of it: somebody may set the clock, and the machine may sleep.
+/// The longest timer for the end of an override. The end is a wall-clock time, but timers run on the monotonic clock:
+/// somebody may set the wall clock, and the machine may sleep.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
 
 /// Decides everything that follows from the latest state of a target.
@@ -120,7 +120,8 @@ fn observe_appliers(target: &TargetState, memory: &Memory, decision: &mut Decisi
 /// The drift that a new state of a target shows: somebody else wrote another count than desired.
 ///
 /// A difference that comes from a new desired count is no drift, as the target did not change. Neither is a write of
-/// ours. An applier that leaves the count out resets it and owns it no longer. It is the actor if no owner is left.
+/// ours. If the only owner applies without the count, the API server sets the default and records no owner. Then this
+/// applier is the actor.
 fn drift(
     observation: &Observation,
     target: &TargetState,
@@ -156,8 +157,8 @@ fn is_own_write(target: &TargetState, memory: &Memory) -> bool {
         || target.replicas.is_some_and(|count| memory.correcting == Some(Started::Scale(count)))
 }
 
-/// Whether a write under our name may be one of ours of which admission changed the count: one that is under way or got
-/// no answer, or the count that was stored the last time.
+/// Whether a write under our name may be our own, with a count that admission changed. It may be if a correction is
+/// under way or got no answer, or if admission stored this count the last time.
 fn is_changed_write(memory: &Memory, count: i32) -> bool {
     let is_unanswered = |failure: &Failure| matches!(failure.cause, Cause::ApiServer | Cause::NoAnswer);
     matches!(memory.correcting, Some(Started::Scale(_)))
@@ -172,9 +173,9 @@ fn is_unclear_until_answer(target: &TargetState, memory: &Memory) -> bool {
     is_another && target.replicas == Some(0) && target.owners.last().is_none()
 }
 
-/// Whether a write under our name may be a late one of ours, or of the leader before. Anybody can write under our name,
-/// but we write counts only that were desired a moment ago. In its first state of a term the target may have any count
-/// that the leader before wrote.
+/// Whether a write under our name may be a late one of ours, or of the previous leader. Anybody can write under our
+/// name, so the count must be desired now or in the last 2 minutes. In the first state of a term any count is accepted:
+/// the previous leader may have written it.
 fn is_own_late_write(observation: &Observation, memory: &Memory, count: i32) -> bool {
     let is_first = !memory.has_seen_target;
     let since = observation.at.checked_sub(LATE_WRITE).unwrap_or(Timestamp::MIN);
@@ -195,7 +196,9 @@ fn ended_drift(memory: &Memory, now: Timestamp) -> Option<Drift> {
 
 /// How long the next correction has to wait, after failures or after many corrections within a minute.
 ///
-/// Events of the target do not shorten a pause, or a program that writes it without end would make a storm.
+/// A new state of the same target ends the pause after failures only if admission changed the last correction.
+/// Otherwise a program that writes the target without end would cause a correction for each of its writes. The pace of
+/// [`Contention`] applies in every case.
 fn correction_pause(observation: &Observation, memory: &Memory, contention: &Contention, now: Now) -> Duration {
     let is_at_once = memory.is_forgiven(observation) || memory.is_worth_a_try(observation);
     let failure = memory.correction_failure.as_ref().filter(|_| !is_at_once);
@@ -208,7 +211,7 @@ fn correction_pause(observation: &Observation, memory: &Memory, contention: &Con
 /// A rolling update with surge has more ready replicas as well, but nothing lowers its count.
 fn is_scaling_down(observation: &Observation, memory: &Memory, assessment: Assessment, desired: Option<i32>) -> bool {
     let Some(target) = observation.target.as_ref().filter(|_| assessment == Assessment::InPlace) else { return false };
-    // A state of before our correction has the larger count still.
+    // A state from before our correction still has the larger count.
     let is_lower = memory.observed > target.replicas || target.replicas > desired;
     target.ready > desired && (is_lower || memory.is_scaling_down)
 }

@@ -28,7 +28,7 @@ pub fn status(
     let mut status = ReplicaCountStatus {
         observed_generation: observation.count.generation,
         desired: memory.desired,
-        // A state of before our correction has the count of before.
+        // A state from before our correction still has the old count.
         observed: target
             .filter(|target| target.replicas.is_some())
             .and_then(|target| effective_count(target, memory.last_correction)),
@@ -43,8 +43,8 @@ pub fn status(
     status
 }
 
-/// The ready replicas and the desired count, as `kubectl get deployments` shows them. `-` if the kind does not report how
-/// many are ready.
+/// The ready replicas and the desired count, as `kubectl get deployments` shows them. `-` if the kind does not report
+/// how many are ready.
 fn ready_of(target: Option<&TargetState>, desired: i32) -> String {
     match target.map(|target| target.ready) {
         Some(Some(ready)) => format!("{ready}/{desired}"),
@@ -101,7 +101,9 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
             let controller = controller.unwrap_or("another object");
             no(reasons::CONTROLLED, &format!("{controller} controls its count: set the count of {controller} instead"))
         }
-        (Assessment::Unset, _) => no(reasons::OVERRIDE_ENDED, "the override has ended, and the management with it"),
+        (Assessment::Unset, _) => {
+            no(reasons::OVERRIDE_ENDED, "the override has ended: the server is deleting this ReplicaCount")
+        }
         (Assessment::Await, _) if observation.kind == KindState::Unlisted => {
             no(reasons::KIND_NOT_LISTED, "the kind is being looked up")
         }
@@ -132,7 +134,8 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
     }
 }
 
-/// Whether the target's count cannot be read, and our latest correction wrote this one. Then nothing suggests a change.
+/// Whether the target's count cannot be read, and our latest correction wrote this count. Then the count is taken to be
+/// in place.
 fn is_unreadable_at(observation: &Observation, memory: &Memory, count: i32) -> bool {
     let is_unreadable = observation.target.as_ref().is_some_and(|target| target.replicas.is_none());
     is_unreadable && memory.last_correction.is_some_and(|last| last.to == count)

@@ -61,8 +61,8 @@ impl ManagedTarget {
         let (count, memory) = (&self.observation.count, &self.memory);
         let is_newer = count.resource_version > memory.stored_version && *count.status != *memory.stored;
         let status = self.is_status_due.then(|| status(&self.observation, memory, self.assessment, now))?;
-        // A newer object with another status means that somebody else wrote it. The refusal of this write shows the
-        // status to go on from.
+        // If the object is newer and has another status, somebody else wrote that status. Then the write is sent in any
+        // case: the API server refuses it, and the writer reads the status to go on from.
         (is_newer || status != *memory.stored).then(|| StatusWrite {
             status: Arc::new(status),
             uid: count.uid.clone(),
@@ -70,7 +70,7 @@ impl ManagedTarget {
         })
     }
 
-    /// The give-back of a count that is in place. It only looks at the owners, if they are right.
+    /// A give-back for a count that is in place. If the owners are right, it changes nothing.
     pub fn look_at_owners(&self) -> Option<GiveBack> {
         let Observation { kind: KindState::Watched(kind), target: Some(target), .. } = &self.observation else {
             return None;
@@ -148,7 +148,8 @@ impl ManagedTargets {
         self.get_mut(key).filter(|target| target.observation.count.uid == *uid)
     }
 
-    /// Decides about a target after a timer, as [`Self::reconcile`]. All states that the index has taken in were observed.
+    /// Like [`Self::reconcile`], after a timer. The caller has observed all waiting events, so the latest state is
+    /// current.
     pub fn reconcile_in_time(&mut self, key: &TargetKey, now: Now) -> Option<Decision> {
         self.targets.get_mut(key)?.observation.at = now.wall;
         self.reconcile(key, now)

@@ -23,7 +23,8 @@ use self::due::Due;
 use super::lane::{Lane, LaneBounds};
 use crate::resources::TargetKey;
 
-/// The longest delay, far below what [`DelayQueue`] can hold. A target that is due early is only looked at once more.
+/// The longest delay, far below what [`DelayQueue`] can hold. A longer delay is cut to this, which costs one decision
+/// more.
 const MAX_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Targets to work on, and the work that is under way, which ends in a `T` for each.

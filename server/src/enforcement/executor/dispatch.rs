@@ -18,8 +18,9 @@ use crate::{
     resources::TargetKey,
 };
 
-/// From this many attempts on, a status that the API server does not store is more than a moment's trouble: 40 s of an
-/// API server that is away, or a minute of conflicts.
+/// From this many failed attempts on, a status write gets a line in the log: about 35 s after the first failure if the
+/// API server is away, and a minute after the first conflict. If the failure is about the target itself, the first
+/// attempt gets a line.
 const LASTING: u32 = 8;
 
 impl Executor {
@@ -172,7 +173,8 @@ impl Executor {
         let Some(announced) = self.targets.get_mut(&key).and_then(|target| target.announced.as_mut()) else { return };
         let was_failing = std::mem::replace(&mut announced.is_failing, !is_written);
         if announced.is_failing && !was_failing && self.failures.admits(1, Instant::now()) {
-            warn!(target = %key, "events not written: they are lost, and the status shows the same");
+            warn!(target = %key, "events not written, and not tried again: the status of the ReplicaCount holds the \
+                same facts");
         }
     }
 

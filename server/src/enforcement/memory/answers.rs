@@ -45,7 +45,7 @@ impl Memory {
     pub(super) fn record_ownership(&mut self, answer: &OwnershipAnswer, now: Now) {
         self.ownership_failure = match answer {
             OwnershipAnswer::Given { version } => {
-                // This version itself shows owners for which nothing had to be done.
+                // At this version the owners are right, so only a later one can call for a give-back.
                 self.owners_since = version.saturating_add(1);
                 None
             }

@@ -23,8 +23,8 @@ impl Memory {
             || target.zip(self.target_uid.as_ref()).is_some_and(|(now, before)| now != before)
     }
 
-    /// Whether the target has changed since admission changed our last correction. Then another attempt may succeed, and
-    /// it does not wait for the pause.
+    /// Whether the target has changed since admission changed our last correction. Then another attempt may succeed,
+    /// and it does not wait for the pause.
     pub fn is_worth_a_try(&self, observation: &Observation) -> bool {
         let is_changed = self.correction_failure.as_ref().is_some_and(|failure| failure.cause == Cause::Changed);
         let version = observation.target.as_ref().map_or(0, |target| target.resource_version);

@@ -16,11 +16,13 @@ type Place = (TargetKey, Instant);
 /// The targets that are due.
 #[derive(Default)]
 pub struct Due {
-    /// Since when each target is due, and in which lane. A place that says otherwise is left over.
+    /// Since when each target is due, and in which lane. A place that differs from this entry is left over from before,
+    /// and is skipped.
     queued: HashMap<TargetKey, (Instant, Lane)>,
     healthy: Turns,
     failing: Turns,
-    /// All places of the healthy lane, the oldest first. Those that are left over are removed when they reach the front.
+    /// All places of the healthy lane, the oldest first. A place that is left over is removed when it reaches the
+    /// front.
     arrivals: VecDeque<Place>,
     healthy_len: usize,
 }
@@ -34,8 +36,8 @@ struct Turns {
 }
 
 impl Due {
-    /// Adds a target. A target that is due already keeps its place. If its lane changes, it goes to the end of the other
-    /// lane, and still counts as due since the same time.
+    /// Adds a target. A target that is due already keeps its place. If its lane changes, it goes to the end of the
+    /// other lane, and still counts as due since the same time.
     pub fn add(&mut self, key: TargetKey, lane: Lane) {
         let since = match self.queued.get(&key) {
             Some((_, before)) if *before == lane => return,
@@ -59,7 +61,7 @@ impl Due {
         }
     }
 
-    /// Takes the next target of a lane whose namespace may start work, and which may start itself. The others keep their
+    /// Takes the next target of a lane: one that `may_start`, in a namespace that `has_room`. The others keep their
     /// places.
     pub fn take(
         &mut self,

@@ -20,13 +20,14 @@ use crate::{
 /// How long one write may take before it counts as failed: kube's client has no read timeout of its own.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest Retry-After that the server follows. So it uses an API server that has recovered within this time.
+/// The longest Retry-After that the server follows. So the next attempt follows within this time once the API server is
+/// no longer busy.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The result of a correction.
 #[derive(Debug)]
 pub enum CorrectionAnswer {
-    /// The API server has stored a count. It is another one than was sent if admission changed it.
+    /// The API server has stored a count. It differs from the count that was sent if admission changed it.
     Scaled {
         /// The count that was sent, in replicas.
         to: i32,
@@ -114,7 +115,8 @@ impl Corrector {
                 Err(kube::Error::Api(conflict)) if conflict.is_conflict() => conflict,
                 Err(error) => return Err(error),
             };
-            // The index is behind. Only another spec makes a difference, and the status is written all the time.
+            // The index is behind. That matters only if the spec has changed: a new status changes the resource
+            // version, too.
             let now = counts.get_opt(&name).await?;
             let Some(now) = now.filter(|now| now.meta().uid.as_ref() == Some(&uid)) else {
                 return Ok(CorrectionAnswer::Unset);
@@ -123,7 +125,8 @@ impl Corrector {
             if now.meta().generation != count.generation {
                 return Ok(CorrectionAnswer::Outdated { version: count.resource_version });
             }
-            // A webhook may answer so, too. Then no event follows, and the pause after failures does.
+            // A webhook may answer with a conflict, too. Then no event follows, so the deletion counts as failed and is
+            // tried again after a pause.
             if newest == version {
                 return Err(kube::Error::Api(conflict));
             }

@@ -95,7 +95,7 @@ pub struct EventWrite {
     series: Series,
 }
 
-/// The Events to write, of those that are pending. The others are counted.
+/// The pending Events that may be written now. Each of the others only raises the count of its series.
 pub fn event_writes(events: PendingEvents, announced: &mut Announced, now: Now) -> Vec<EventWrite> {
     let put_back = events.put_back.map(|(actor, to)| put_back(&actor, to));
     let contested = events.contested.map(|one| (one.reason, CONTESTED.to_owned(), one.message));
@@ -111,8 +111,8 @@ pub fn event_writes(events: PendingEvents, announced: &mut Announced, now: Now) 
     events.filter_map(write).collect()
 }
 
-/// One Event for each actor and desired count. Further ones of the same action are counted on the first, so its note
-/// names nothing that differs between them, such as the count that the actor wrote.
+/// One Event for each actor and desired count. Later ones only raise the count of the first, so its note leaves out
+/// what differs between them, such as the count that the actor wrote.
 fn put_back(actor: &str, to: i32) -> (&'static str, String, String) {
     let action = format!("PutBackTo{to} {actor}");
     // Bytes count, and a name may have any characters.
@@ -133,7 +133,8 @@ impl Announcer {
         Self { client }
     }
 
-    /// Writes Events. Returns whether all could be written. One that cannot is lost: the status shows the same.
+    /// Writes Events. Returns whether all could be written. An Event that cannot be written is not tried again: the
+    /// status of the `ReplicaCount` holds the same facts.
     pub async fn announce(&self, key: &TargetKey, regarding: &Regarding, events: Vec<EventWrite>) -> bool {
         let write = async {
             for event in events {

@@ -2,8 +2,8 @@
 //!
 //! The manager that wrote a field last owns it, and a server-side apply of another value by any other manager meets a
 //! conflict: after a correction, the next upgrade by Helm 4 would fail. A patch of the target's managedFields makes the
-//! applier its owner again, or takes our ownership away if there are several. It writes nothing else of the target, which the chart's admission policy enforces
-//! ([`super::fence_probe`]).
+//! applier its owner again. If there are several appliers, it only removes our ownership. It writes nothing else of the
+//! target, which the chart's admission policy enforces ([`super::fence_probe`]).
 
 use std::{
     collections::HashMap,
@@ -77,7 +77,8 @@ impl OwnershipPatcher {
         self.denied.lock().get(kind).is_none_or(|since| since.elapsed() > DENIED)
     }
 
-    /// Makes a single applier the owner of a target's count, or takes this server's ownership away if there are several.
+    /// Makes a single applier the owner of a target's count. If there are several, it only removes this server's
+    /// ownership.
     pub async fn give_back(&self, key: &TargetKey, give_back: &GiveBack) -> OwnershipAnswer {
         match timeout(TIMEOUT, self.patch(key, give_back)).await {
             Ok(Ok(answer)) => answer,
@@ -126,13 +127,15 @@ impl OwnershipPatcher {
     }
 }
 
-/// The patch that makes a single recipient own the count, and this server if there is none; `None` if it is so already.
-/// If there are several, none of them owns it afterwards, because each would meet a conflict with the others.
+/// The patch that gives the count its owner: the recipient if there is one, this server if there is none. If there are
+/// several, the patch only removes this server, because the others would meet a conflict with any owner. `None` if
+/// nothing has to change.
 ///
 /// It addresses entries by their place, so it tests that each one that it touches is still the one that was read. It
 /// does not test the resource version, which every status write changes.
 ///
-/// A recipient that has applied since it was last seen decides for itself: the next event shows its new state.
+/// If the recipient has applied since it was last seen, there is no patch: the next event shows whether it still sets
+/// the count.
 fn patch(entries: &[ManagedFieldsEntry], kind: &TargetKind, recipients: &[Recipient]) -> Option<Patch> {
     let owns =
         |entry: &ManagedFieldsEntry| entry.fields_v1.as_ref().is_some_and(|fields| kind.replicas.is_owned(&fields.0));

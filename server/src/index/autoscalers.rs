@@ -66,8 +66,9 @@ fn group_of(api_version: &str) -> Option<&str> {
     }
 }
 
-/// Whether the controller of autoscalers understands a written kind as this one. It knows each kind by its name and by
-/// its name in lower case, and by no other spelling (client-go's `NewDiscoveryRESTMapper`, Kubernetes 1.37).
+/// Whether the HorizontalPodAutoscaler controller takes the kind that is written in an autoscaler for this kind. It
+/// knows each kind by its name and by its name in lower case, and by no other spelling (client-go's
+/// `NewDiscoveryRESTMapper`, Kubernetes 1.37).
 pub(super) fn is_spelling_of(written: &GroupKind, kind: &GroupKind) -> bool {
     let lower_case = || kind.kind.bytes().map(|c| c.to_ascii_lowercase());
     written.group == kind.group && (written.kind == kind.kind || written.kind.bytes().eq(lower_case()))
@@ -92,8 +93,8 @@ impl Autoscalers {
         Some(name.clone())
     }
 
-    /// Stores the target of an autoscaler, or removes the autoscaler. Returns the targets that this concerns, with their
-    /// kinds as they are written.
+    /// Stores the target of an autoscaler, or removes the autoscaler. Returns the targets that this concerns, with
+    /// their kinds as they are written.
     pub(super) fn set(&mut self, autoscaler: AutoscalerKey, target: Option<TargetKey>) -> Vec<TargetKey> {
         let before = match target.clone() {
             Some(target) => self.targets.insert(autoscaler.clone(), target),

@@ -36,7 +36,8 @@ use crate::resources::{
 /// `REQUEST`, and of one `REFUSAL_PAUSE`.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long one request of a look-up can take. A conversion webhook can hang for longer; its version does not list.
+/// How long one request of a look-up can take. A conversion webhook can hang for longer. Then its version counts as one
+/// that cannot be listed.
 const REQUEST: Duration = Duration::from_secs(5);
 
 /// How long an answer is used again, so that look-ups at the same time share one.
@@ -129,8 +130,9 @@ impl Discovery {
         Self { client, namespace, latest, lookups, refused: Mutex::default() }
     }
 
-    /// Finds a kind. Its version is the first in the order of the group's preference that can be scaled and lists.
-    /// `watched` is the kind as it is watched now, if that works: then its version lists.
+    /// Finds a kind. Its version is the first, in the group's order, that can be scaled and listed. If none can be
+    /// listed, it is the preferred one. `watched` is the kind whose watch works now: its version is known to be
+    /// listable.
     ///
     /// # Errors
     ///
@@ -205,8 +207,8 @@ impl Discovery {
         Ok(TargetKind { group_kind: kind.clone(), version, plural, replicas, ready })
     }
 
-    /// Chooses the first version that lists. A conversion webhook that does not answer makes a version that the API
-    /// server prefers unusable, while others still work.
+    /// Chooses the first version that can be listed. The preferred version may be unusable because its conversion
+    /// webhook does not answer, while others still work.
     async fn choose<'a>(
         &self,
         kind: &GroupKind,

@@ -25,7 +25,8 @@ use crate::{
 /// CRD can have its count in another field.
 const REVIEW: Duration = Duration::from_secs(60);
 
-/// How often another version is looked for while the watch fails. This is the time after which it is reported.
+/// How often the server looks for another version while the watch fails. After the same time the failure is reported
+/// (`watch_health`).
 const FAILING_REVIEW: Duration = Duration::from_secs(20);
 
 /// The pauses before a kind that cannot be watched is tried again: a missing right can be granted at any time.
@@ -85,7 +86,7 @@ impl KindWatch {
                 }
                 End::Refused(problem) => self.give_up(problem),
                 End::Absent(problem) => return self.give_up(problem),
-                // Without an answer, what is known stays: it may still be so.
+                // Without an answer, the index keeps what it knows: it may still be true.
                 End::NoAnswer(problem) if self.index.kind(&self.kind).is_some() => {
                     self.index.health.record_failure(&self.source(), &problem.message);
                 }
@@ -96,7 +97,7 @@ impl KindWatch {
         }
     }
 
-    /// Watches until the kind is served in another way, or the API server refuses the watch.
+    /// Watches until the definition of the kind has changed, or the API server refuses the watch.
     async fn watch(&self, kind: Arc<TargetKind>) -> End {
         let watch = watch_targets(&self.index, &self.client, self.namespace.as_deref(), &kind);
         let refusal = tokio::select! {
@@ -110,7 +111,8 @@ impl KindWatch {
         }
     }
 
-    /// Waits until the API server serves the kind in another way, or in another version while the watch fails.
+    /// Waits until the definition of the kind has changed, or, while the watch fails, until another version can be
+    /// listed.
     async fn wait_until_redefined(&self, kind: &TargetKind) -> Arc<TargetKind> {
         let mut reviewed = Instant::now();
         loop {

@@ -155,7 +155,8 @@ impl KindWatches {
         }
     }
 
-    /// The problem of a kind, if it is to be reported now: it is new, and it is not a refusal that may soon be over.
+    /// Returns the problem of a kind if it has to be reported now: the kind has had a problem for a `REFUSAL_PAUSE`,
+    /// and this one was not reported yet.
     fn report(&mut self, kind: &GroupKind, problem: Unavailable) -> Option<Unavailable> {
         let absent = self.absent.entry(kind.clone()).or_default();
         let is_certain = absent.refusal.is_repeated(Instant::now());

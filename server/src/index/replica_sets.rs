@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Reads managed ReplicaSets that the index does not know, one at a time, for as long as it is polled.
 pub(super) async fn read_managed(index: &Index, client: &Client, kind: &Arc<TargetKind>) -> Infallible {
-    // A ReplicaSet that did not exist comes with an event of the watch when it does.
+    // A ReplicaSet that does not exist yet comes with a watch event when it is created.
     let mut tried = BTreeSet::new();
     loop {
         index.missing_replica_sets.notified().await;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::resources::GroupKind;
 
-/// The kind of the document. An API server without aggregated discovery answers with another one.
+/// The kind of the document. An API server without aggregated discovery answers with a document of another kind.
 const DOCUMENT: &str = "APIGroupDiscoveryList";
 
 /// The kinds that the API server serves, and in which versions.
@@ -15,7 +15,7 @@ pub(super) struct ServedKinds {
     /// The versions in which a kind has a scale subresource and a namespace, the preferred one first.
     scalable: BTreeMap<GroupKind, Vec<ServedVersion>>,
     others: BTreeSet<GroupKind>,
-    /// The groups with a version whose own API server does not answer: such a version may lack its kinds.
+    /// The groups with a stale version: its aggregated API server does not answer, so its kinds may be missing.
     stale: BTreeSet<Box<str>>,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum Absence {
 }
 
 impl ServedKinds {
-    /// Reads the document. `None` if it is another one.
+    /// Reads the document. `None` if it is of another kind.
     pub(super) fn read(body: &[u8]) -> Result<Option<Self>, serde_json::Error> {
         let document: Document = serde_json::from_slice(body)?;
         if document.kind != DOCUMENT {

@@ -42,7 +42,7 @@ pub(crate) struct Page {
 /// One change of the index, for its subscribers.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// What is gone since.
+    /// What the change replaced.
     pub replaced: Replaced,
     /// The target after the change.
     pub after: TargetSnapshot,

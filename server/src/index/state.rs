@@ -53,8 +53,8 @@ impl IndexState {
         self.replica_counts.contains_key(key)
     }
 
-    /// Stores a target, or removes it. Also returns what this replaces. An older state of the same object changes nothing:
-    /// a list may be behind a watch.
+    /// Stores a target, or removes it. Also returns what this replaces. An older state of the same object changes
+    /// nothing: a list may be behind a watch.
     pub(super) fn set_target(&mut self, mut key: TargetKey, target: Option<TargetState>) -> (TargetKey, Replaced) {
         let known = self.targets.get(&key);
         let replaced = match target {

@@ -26,8 +26,8 @@ use crate::{
 /// subscribers share the events: about 250 bytes each, 1 MiB in all, and the states that the events replaced.
 const SUBSCRIBER_BACKLOG: usize = 4096;
 
-/// The most keys that one hold of the lock examines for a reader: well under a millisecond, for which a correction may
-/// have to wait.
+/// The most keys that a reader examines while it holds the lock. That takes well under a millisecond, and a correction
+/// may have to wait for it.
 const MAX_EXAMINED: usize = 256;
 
 /// The index. It is shared by reference, and every method holds its lock only for a moment.

@@ -127,8 +127,8 @@ impl SyncState {
         };
     }
 
-    /// Stops waiting for the first lists of watches that fail, and returns these watches. There is no replacement for
-    /// the `ReplicaCount` objects, so it waits for them for ever.
+    /// Stops waiting for the first lists of watches that fail, and returns these watches. It never stops waiting for
+    /// the `ReplicaCount` objects, because the server cannot work without them.
     pub(super) fn give_up_failing(&self) -> Vec<WatchSource> {
         let failing = self.failing.lock();
         let lasting = failing.iter().filter(|(_, since)| since.elapsed() > STALLED).map(|(source, _)| source);

@@ -30,7 +30,7 @@ type ObjectName = (String, String);
 /// An unreadable object that is in the log.
 struct Known {
     resource_version: String,
-    /// The last list with the object, or the one before the event that brought it.
+    /// The number of the latest list when the object was last recorded.
     list: u64,
 }
 

@@ -50,7 +50,8 @@ pub(super) fn client(client: Client, health: Arc<WatchHealth>, source: WatchSour
     Client::new(service, namespace)
 }
 
-/// Reads a page with as many objects as fit, up to a limit. The next page begins where this one ends, whatever its size.
+/// Reads a page with as many objects as fit, up to a limit. The next page begins where this one ends, whatever its
+/// size.
 async fn read_page(client: &Client, request: Request<Body>, most: u32, page: &AtomicU32) -> Result<Answer, BoxError> {
     let (mut head, _) = request.into_parts();
     loop {

@@ -1,5 +1,6 @@
-//! The deadlines of one watch: a layer of its client. It bounds how long the API server may be silent, records when it
-//! was heard, and pauses before it opens a watch again that has just ended.
+//! The deadlines of one watch: its length, the longest silence, and the pause before it is opened again.
+//!
+//! They are a layer of the watch's client. The layer also records when the API server was heard.
 
 use std::{sync::Arc, time::Duration};
 
@@ -87,8 +88,8 @@ fn has_parameter(request: &Request<Body>, start: &str) -> bool {
     query.split('&').any(|parameter| parameter.starts_with(start))
 }
 
-/// Asks for a watch of this length. kube's watcher asks for its default of 290 s, and ends a stream that is silent for
-/// 5 s more without an error. This length is shorter, so the API server or the deadline above always ends the stream first.
+/// Asks for a watch of this length. kube's watcher asks for 290 s, and ends a stream without an error after 295 s of
+/// silence. Our length is shorter, so the API server or `max_silence` ends the stream first.
 fn with_timeout(mut request: Request<Body>, lasts: Duration) -> Result<Request<Body>, BoxError> {
     let parameters = request.uri().query().unwrap_or_default().split('&');
     let parameters = parameters.filter(|parameter| !parameter.starts_with("timeoutSeconds="));
@@ -143,7 +144,8 @@ impl Bounded {
                 }
                 Ok(Some(Err(error))) => Some((Err(error.into()), None)),
                 Ok(None) => {
-                    // An answer without an end of its own can come from a proxy that has lost the API server.
+                    // A watch that ends early may have been ended by a proxy that has lost the API server. So only an
+                    // end that was due counts as heard.
                     if body.ends.is_some_and(|ends| ends <= Instant::now()) {
                         body.record();
                     }

@@ -83,8 +83,8 @@ pub(crate) async fn watch_replica_counts(index: Arc<Index>, client: Client, name
     tokio::join!(watch, write_events);
 }
 
-/// Watches the autoscalers for as long as it is polled. While the API server refuses it, the index knows none. While the
-/// watch fails in another way, the index keeps those that it knows.
+/// Watches the autoscalers for as long as it is polled. While the API server refuses it, the index knows none. While
+/// the watch fails in another way, the index keeps those that it knows.
 pub(crate) async fn watch_autoscalers(index: Arc<Index>, client: Client, namespace: Option<String>) {
     let client = client_of(&index, client, &WatchSource::Autoscalers);
     let api = api_of_type(&client, namespace.as_deref());
@@ -185,7 +185,7 @@ where
     }
 
     fn fail(&mut self, error: &str) {
-        // The index keeps the targets that it knows, because a watch that works again resumes from them.
+        // The index keeps the targets that it knows: a watch that works again resumes, and sends only what has changed.
         if self.index.kind(&self.kind.group_kind).is_none() {
             let unavailable = Unavailable { reason: reasons::KIND_UNKNOWN, message: error.to_owned() };
             self.index.set_kind(&self.kind.group_kind, KindState::Unavailable(Arc::new(unavailable)));

@@ -14,8 +14,8 @@ use super::watch_source::WatchSource;
 const FAILING: Duration = Duration::from_secs(20);
 
 /// How long a watch must stay open without a failure until it counts as working. A watch that fails at its first event
-/// does not reach it. The time counts from the opening, so the pause between two attempts (at most 5 s, `watch_loop`) does
-/// not count.
+/// does not reach it. The time counts from the opening, so the pause between two attempts (at most 5 s, `watch_loop`)
+/// does not count.
 const SETTLED: Duration = Duration::from_secs(10);
 
 /// Which watches fail, and for how long.
@@ -55,7 +55,7 @@ impl WatchHealth {
     pub(super) fn record_failure(&self, source: &WatchSource, error: &str) {
         let now = Instant::now();
         let mut state = self.state.lock();
-        // Failures that are seen only now do not belong to a streak that has ended.
+        // If the watch has worked in between, this failure begins a new streak.
         state.end_settled(now);
         let new = || Streak { since: now, last: now, opened: None, error: String::new() };
         let streak = state.streaks.entry(source.clone()).or_insert_with(new);

@@ -21,8 +21,8 @@ use crate::{resources::reasons, telemetry};
 /// The first pause after a failure. It is short, because drift is not corrected during it.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 
-/// The longest pause after a failure, without its jitter, which at most doubles it. So the server uses an API server that
-/// has come back within 5 s.
+/// The longest pause after a failure, without its jitter, which at most doubles it. So the server uses the API server
+/// again within 5 s of its return.
 const BACKOFF_MAX: Duration = Duration::from_millis(2_500);
 
 /// An object that can be watched.
@@ -144,7 +144,7 @@ fn watch<K: Object>(api: &Api<K>, lists: InitialListStrategy) -> BoxStream<'stat
     watcher::watcher(api.clone(), config).backoff(ExponentialBackoff::from(backoff)).boxed()
 }
 
-/// Whether the API server does not understand the request, as one that cannot stream lists.
+/// Whether the API server refuses the request as invalid. An API server that cannot stream lists does so.
 fn is_invalid(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if matches!(status.code, 400 | 422))
 }

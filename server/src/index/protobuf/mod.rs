@@ -1,8 +1,7 @@
 //! Translates the API server's protobuf into JSON for kube's watcher, which reads only JSON.
 //!
-//! The API server writes protobuf several times faster than JSON. With 100,000 Deployments this is most of the time
-//! that a start takes. The translation skips the fields that the index does not store, so the JSON has a tenth of the
-//! size.
+//! The API server writes protobuf several times faster than JSON. A start with 100,000 Deployments mostly waits for
+//! these answers. The translation skips the fields that the index does not store, so the JSON has a tenth of the size.
 
 mod envelope;
 #[cfg(test)]

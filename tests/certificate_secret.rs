@@ -70,13 +70,13 @@ async fn a_damaged_secret_is_reported_and_the_certificate_stays_in_use() -> Resu
         namespace: release::NAME,
         kind: "Pod",
         reason: "CertificateUnusable",
-        note: "the one before stays in use",
+        note: "the previous one stays in use",
     }
     .wait(&cluster)
     .await?;
     let server = cluster.server().await?;
     let log = cluster.log(release::NAME, &server.pod)?;
-    assert_eq!(log.matches("keeping the one before").count(), 1, "{log}");
+    assert_eq!(log.matches("keeping the previous one").count(), 1, "{log}");
     let body = key.lines().nth(1).context("a key has lines")?;
     assert!(!log.contains(body), "{log}");
 

@@ -108,7 +108,7 @@ async fn a_damaged_secret_is_reported_and_changes_nothing() -> Result<()> {
         let failures = metric(&metrics, "certificate_reload_failures_total")?;
         ensure!(failures > 0, "{metrics}");
         let log = server.log()?;
-        ensure!(log.contains("keeping the one before") && log.contains("holds no usable CA"), "{log}");
+        ensure!(log.contains("keeping the previous one") && log.contains("holds no usable CA"), "{log}");
         Ok(())
     })
     .await?;

@@ -14,8 +14,8 @@ use crate::{
 /// The number of concurrent requests: enough to hide the round trips, and too few to overload a server.
 pub(super) const AT_ONCE: usize = 8;
 
-/// How long a command waits for the requests under way after Ctrl-C, so that its account is exact. People press Ctrl-C
-/// again after about a second.
+/// How long a command waits after Ctrl-C for open requests, so that it can say exactly what was done. People press
+/// Ctrl-C again after about a second.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The most targets that an account names: more do not fit on a screen.
@@ -24,8 +24,8 @@ const MAX_NAMED: usize = 20;
 /// Sends the requests, prints a line for each success, reports each failure, and returns the values of the successes.
 ///
 /// The results come in the order of the requests. The error of a single request becomes the error of the command. When
-/// the connection is lost or the user presses Ctrl-C, it sends no more requests, but waits for those under way to show
-/// their results.
+/// the connection is lost or the user presses Ctrl-C, it sends no more requests, but waits for those under way and
+/// shows their results.
 pub(super) async fn run<R, T, F: Future<Output = Result<(String, T), Error>>>(
     lines: &mut Lines,
     requests: Vec<(String, R)>,
@@ -75,7 +75,7 @@ pub(super) async fn run<R, T, F: Future<Output = Result<(String, T), Error>>>(
     (values, result)
 }
 
-/// The first and the last Ctrl-C. The end of the grace counts as the last.
+/// Waits for Ctrl-C. After the first, no request is sent. After the second, or after [`GRACE`], the command stops.
 struct Interrupt {
     grace_ends: Option<Instant>,
 }
@@ -89,7 +89,7 @@ impl Interrupt {
         self.grace_ends.is_some()
     }
 
-    /// Waits for the next Ctrl-C, and returns whether it is the last.
+    /// Waits for the next Ctrl-C, or for the end of [`GRACE`]. Returns whether the command has to stop.
     async fn next(&mut self) -> bool {
         match self.grace_ends {
             None => {

@@ -20,13 +20,14 @@ pub(super) async fn named(session: &Session, target: &TargetRef) -> Result<Repli
 
 /// Reads the replica count of a target.
 ///
-/// The target may be unmanaged, if the caller may list targets of its kind. Otherwise that is the server's refusal.
+/// An unmanaged target is read, too, if the caller may list targets of its kind. Otherwise the server's refusal is
+/// returned.
 pub(super) async fn of_target(session: &Session, target: &Target) -> Result<ReplicaCount, CallError> {
     match managed(session, target).await {
         Err(refused) if refusal::is_for(&refused, reasons::NOT_MANAGED) => {
             match unmanaged(session, target).await {
                 Ok(Some(count)) => Ok(count),
-                // A server that does not list all targets refuses, and the first refusal says more.
+                // If the list is refused or does not contain the target, the first refusal says more.
                 Ok(None) | Err(CallError::Refused(_)) => Err(refused),
                 Err(error) => Err(error),
             }
@@ -42,7 +43,7 @@ pub(super) async fn managed(session: &Session, target: &Target) -> Result<Replic
     Ok(response.replica_count.unwrap_or_default())
 }
 
-/// Looks for a target among all of its namespace. There is no call that gets a single unmanaged one.
+/// Looks for a target in the list of all targets of its namespace, because Get returns only managed ones.
 async fn unmanaged(session: &Session, target: &Target) -> Result<Option<ReplicaCount>, CallError> {
     let request = ListReplicaCountsRequest {
         namespace: target.namespace.clone(),

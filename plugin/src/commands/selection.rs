@@ -67,7 +67,7 @@ impl SelectionArgs {
         }
     }
 
-    /// Gets the list, with the targets of some kinds only, if there are any.
+    /// Gets the list. If kinds are given, it keeps only their targets.
     async fn list(
         &self,
         session: &Session,

@@ -219,7 +219,8 @@ async fn set(
     }
 }
 
-/// Computes a relative count from the one that was read, and guards the Set by that one.
+/// Computes a relative count from the desired count, or from the observed one if the target is not managed. The server
+/// refuses the Set if the observed count has changed since.
 fn start_from(
     before: ReplicaCount,
     count: Count,
@@ -232,8 +233,8 @@ fn start_from(
     Ok(before)
 }
 
-/// Whether others have set another count after it was read. The server compares only the target's own count, which
-/// follows a moment later.
+/// Whether somebody has set another desired count since it was read. `expected_replicas` does not notice that: the
+/// server compares the target's count, which changes a moment later.
 fn is_overtaken(before: Option<&ReplicaCount>, response: &SetReplicaCountResponse) -> bool {
     before.is_some_and(|before| before.desired != response.old_desired)
 }
@@ -251,7 +252,7 @@ fn line(
     let now = response.replica_count.as_ref().and_then(|count| count.desired).or(request.replicas);
     let now = now.map_or_else(|| "its count".to_owned(), |now| now.to_string());
     let was = response.old_desired.map_or_else(|| "not managed".to_owned(), |old| old.to_string());
-    let cleared = if response.override_cleared { ", by an override that ends now" } else { "" };
+    let cleared = if response.override_cleared { ", from an override that is now cleared" } else { "" };
     let until = request.until.as_ref().and_then(from_proto).map(|until| {
         let then = if request.then_unset { ", then unset and left at that count" } else { "" };
         format!(" until {}{then}", local(until))

@@ -26,7 +26,7 @@ pub(crate) struct UnsetArgs {
     /// Restore the count that each target had before it was managed
     #[arg(long)]
     restore: bool,
-    /// Unset even if another tool manages the ReplicaCount, or restore a count that an autoscaler scales
+    /// Unset even if another tool manages the ReplicaCount; with --restore, even if an autoscaler scales the target
     #[arg(long)]
     force: bool,
     #[command(flatten)]

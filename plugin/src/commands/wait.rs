@@ -85,7 +85,7 @@ impl<'a> Wait<'a> {
         self.states.is_empty()
     }
 
-    /// Forgets the states that an earlier watch has shown. That watch may have missed the end of a target.
+    /// Forgets what the last watch has shown: a target may have been unset since it ended.
     fn start_over(&mut self) {
         self.states.values_mut().for_each(|state| *state = State::Unseen);
     }

@@ -38,7 +38,7 @@ struct Certificate {
     not_after: Timestamp,
 }
 
-/// Asks the server for the caller.
+/// Asks the server who the caller is.
 pub(crate) async fn run(args: WhoamiArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     let (session, certificate) = connect_with_certificate(connection).await?;
     let info = session.answer(session.client.clone().get_server_info(GetServerInfoRequest {})).await?;

@@ -82,8 +82,8 @@ impl hyper::body::Body for OneMessage {
     }
 }
 
-/// An answer of many messages. It hands out a frame when the one before has left for the peer, so that an unread stream
-/// holds one frame, whatever windows its reader opens.
+/// An answer of many messages. It hands out a frame when the previous frame has left for the peer, so that an unread
+/// stream holds one frame, whatever windows its reader opens.
 pub(super) struct Messages {
     inner: Body,
     /// Resolves when the last frame has left.

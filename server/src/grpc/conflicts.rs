@@ -13,7 +13,8 @@ pub(super) fn check_autoscaler(key: &TargetKey, autoscaler: Option<&str>) -> Res
     Err(Error::Precondition { reason: reasons::AUTOSCALED, message })
 }
 
-/// Refuses a ReplicaSet or ReplicationController that another object controls: its controller would put its own count back at once.
+/// Refuses a ReplicaSet or ReplicationController that another object controls: its controller would put its own count
+/// back at once.
 pub(super) fn check_controller(key: &TargetKey, target: Option<&TargetState>) -> Result<(), Error> {
     match target.and_then(|target| target.controller.as_deref()) {
         Some(controller) if key.kind.is_left_to_controllers() => {

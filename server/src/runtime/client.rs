@@ -1,4 +1,4 @@
-//! Builds clients of the Kubernetes API server.
+//! Builds clients of the Kubernetes API server: how they connect, how long they wait, and what they retry.
 
 use std::time::Duration;
 

@@ -177,8 +177,8 @@ impl Credentials {
         match result {
             Err(error) if !was_failing => {
                 let error = telemetry::chain(error.as_ref());
-                warn!(error, "changed certificate cannot be used, keeping the one before");
-                let note = format!("the certificate cannot be used, the one before stays in use: {error}");
+                warn!(error, "changed certificate cannot be used, keeping the previous one");
+                let note = format!("the certificate cannot be used, the previous one stays in use: {error}");
                 self.events.record(EventType::Warning, "CertificateUnusable", "ReadCertificate", &note).await;
             }
             Ok(()) if was_failing => {

@@ -58,7 +58,7 @@ pub(super) async fn run(args: ImportArgs, connection: &ConnectionArgs) -> Result
     if let Some(refusal) = refusal {
         output::note(&format!(
             "warning: a server that trusts only this CA will refuse {}: {refusal}\n  the certificate is stored anyway, \
-             since the server may trust clients of another CA",
+             because the server may accept client certificates of another CA",
             output::printable(&subject.user)
         ));
     }

@@ -28,7 +28,10 @@ fn the_line_reads_like_one_of_kubectl() {
     assert_eq!(line(&request, &response(3, Some(2))), "deployment.apps/web set to 3 (was 2)\n");
     assert_eq!(line(&request, &response(3, None)), "deployment.apps/web set to 3 (was not managed)\n");
     let cleared = SetReplicaCountResponse { override_cleared: true, ..response(3, Some(10)) };
-    assert_eq!(line(&request, &cleared), "deployment.apps/web set to 3 (was 10, by an override that ends now)\n");
+    assert_eq!(
+        line(&request, &cleared),
+        "deployment.apps/web set to 3 (was 10, from an override that is now cleared)\n"
+    );
     let until = to_proto("2026-11-23T18:00:00Z".parse().unwrap());
     let request = SetReplicaCountRequest { until: Some(until), then_unset: true, dry_run: true, ..request.clone() };
     let end = local("2026-11-23T18:00:00Z".parse().unwrap());

@@ -129,7 +129,7 @@ async fn the_first_due_target_is_the_oldest() {
     assert_eq!(queue.len(), 1, "it was forgotten");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_panic_of_the_work_is_an_error() {
     let mut queue = queue();
     queue.start(key("a"), Healthy, async { panic!("a bug") });

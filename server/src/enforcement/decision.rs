@@ -15,8 +15,8 @@ use crate::resources::{Change, Drift, ReplicaCountState, TargetKind, Uid};
 pub struct Decision {
     /// What the state calls for.
     pub assessment: Assessment,
-    /// The change of the desired count since the last decision.
-    pub change: Option<Change>,
+    /// The changes of the spec since the last decision, the oldest first.
+    pub changes: Vec<Change>,
     /// The drift that the state is.
     pub drift: Option<Drift>,
     /// Whether the state may be the correction that is under way. Its answer will say so.

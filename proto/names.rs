@@ -84,6 +84,8 @@ pub mod reasons {
     pub const STOPPING: &str = "STOPPING";
     /// Others changed the object at the same time, at every attempt.
     pub const CONTENDED: &str = "CONTENDED";
+    /// The count from before is not put back yet. The server keeps trying, and then ends the management.
+    pub const NOT_RESTORED: &str = "NOT_RESTORED";
     /// The API server refused the object.
     pub const REFUSED_BY_API_SERVER: &str = "REFUSED_BY_API_SERVER";
     /// The namespace is being deleted.

@@ -174,6 +174,14 @@ async fn the_server_holds_a_count_at_another_path_that_is_absent_at_first() -> R
     let members = "--patch={\"status\":{\"members\":3}}";
     shop.kubectl(&["patch", &kind.object(), "--type=merge", "--subresource=status", members]).await?;
     shop.wait_for_replica_count(&kind.count_name(), "its members", |count| count["status"]["ready"] == 3).await?;
+    let fewer = "--patch={\"spec\":{\"replicas\":2}}";
+    shop.kubectl(&["patch", &format!("replicacount/{}", kind.count_name()), "--type=merge", fewer]).await?;
+    let scales_down = |count: &Value| condition(count, "Ready") == Some(("True", "ScalingDown"));
+    shop.wait_for_replica_count(&kind.count_name(), "more members than desired", scales_down).await?;
+    let members = "--patch={\"status\":{\"members\":2}}";
+    shop.kubectl(&["patch", &kind.object(), "--type=merge", "--subresource=status", members]).await?;
+    let is_in_place = |count: &Value| condition(count, "Ready") == Some(("True", "InPlace"));
+    shop.wait_for_replica_count(&kind.count_name(), "the end of the surplus", is_in_place).await?;
     kind.end().await
 }
 

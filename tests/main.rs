@@ -9,14 +9,17 @@
 // Enforcement: drifts are corrected, whichever tool causes them.
 mod admission_changes;
 mod autoscalers;
+mod conditions;
 mod core_group;
 mod custom_resources;
 mod enforcement;
 mod event_names;
 mod helm;
+mod history;
 mod kubectl_apply;
 mod managed_by_tools;
 mod ownership_rights;
+mod remedies;
 mod rollouts;
 
 // The gRPC services.

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use support::{Namespace, PATIENCE, Refusal, outcome};
+use support::{Namespace, PATIENCE, Refusal, namespace::ExpectedEvent, outcome};
 
 /// A count far above the chart's maxReplicas.
 const HUGE: i64 = 2_000_000_000;
@@ -75,4 +75,42 @@ spec:
     let done = unset(&shop, true).await?;
     assert_eq!(done["restored"], 2, "{done}");
     shop.wait_until_unmanaged("web").await
+}
+
+#[tokio::test]
+async fn a_restore_says_what_became_of_the_count() -> Result<()> {
+    let shop = Namespace::shared("gone").await?;
+    shop.deployment("web", 2).await?;
+    shop.set("web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
+    shop.kubectl(&["delete", "deployment/web"]).await?;
+    let mut plugin = shop.cluster.plugin();
+    let said = outcome(plugin.args(["unset", "web", "--restore", "--namespace", &shop.name])).await?;
+    ensure!(said.code == Some(0) && !said.stdout.contains("put back"), "{said:?}");
+    ensure!(said.stderr.contains("there is no such target, so no count was put back"), "{said:?}");
+    let left = shop.kubectl(&["get", "replicacounts", "--output=name"]).await?;
+    ensure!(left.is_empty(), "{left}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_end_of_the_management_is_an_event_of_the_target() -> Result<()> {
+    let shop = Namespace::shared("unmanaged").await?;
+    shop.deployment("web", 2).await?;
+    shop.set("web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
+    let done = unset(&shop, false).await?;
+    ensure!(
+        done["restored"] == 2 && done.get("warnings").is_none_or(|all| all.as_array().is_none_or(Vec::is_empty)),
+        "{done}"
+    );
+    ensure!(shop.replicas("deployment/web").await? == 2);
+    let (namespace, kind, reason) = (&*shop.name, "Deployment", "Unmanaged");
+    let note = "the replica count is no longer held at 3 (set by admin): put back to 2 for admin";
+    ExpectedEvent { namespace, kind, reason, note }.wait(shop.cluster).await?;
+    shop.set("web", 4).await?;
+    shop.wait_for_replicas("deployment/web", 4).await?;
+    shop.kubectl(&["delete", "replicacount/deployment.web"]).await?;
+    let note = "the replica count is no longer held at 4 (set by admin): left at 4";
+    ExpectedEvent { namespace, kind, reason, note }.wait(shop.cluster).await
 }

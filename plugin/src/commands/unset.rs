@@ -5,7 +5,13 @@ use contract::replicas::v1::{Target, UnsetReplicaCountRequest, UnsetReplicaCount
 
 use super::{batch, connect::connect, dry_run::DryRunArgs};
 use crate::{
-    args::ConnectionArgs, error::Error, interrupt, output::Lines, program::in_text, session::Session, target, words,
+    args::ConnectionArgs,
+    error::Error,
+    interrupt,
+    output::{self, Lines, printable},
+    program::in_text,
+    session::Session,
+    target, words,
 };
 
 const EXAMPLES: &str = "\
@@ -57,7 +63,12 @@ async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> Result<(S
     let request = UnsetReplicaCountRequest { target: Some(target), restore: args.restore, force: args.force, dry_run };
     let response = session.answer(session.client.clone().unset_replica_count(request)).await;
     match response {
-        Ok(response) => Ok((line(&name, &response, dry_run), ())),
+        Ok(response) => {
+            for warning in &response.warnings {
+                output::note(&format!("warning: {name}: {}", printable(warning)));
+            }
+            Ok((line(&name, &response, dry_run), ()))
+        }
         Err(error) if dry_run => Err(error.into()),
         Err(error) => Err(Error::of_write(error, &name, "unset")),
     }

@@ -16,7 +16,8 @@ use crate::{
 pub(crate) fn describe(shown: &ReplicaCount, now: Timestamp) -> String {
     let mut text = fields(shown, now);
     text += &section("Drifters", &["MANAGER", "COUNT", "LAST DRIFT"], &shown.drifters, |it| drifter(it, now));
-    text += &section("Changes", &["WHEN", "FROM", "TO", "BY", "REASON"], &shown.changes, |it| change(it, now));
+    let header = ["WHEN", "FIELD", "FROM", "TO", "BY", "REASON"];
+    text += &section("Changes", &header, &shown.changes, |it| change(it, now));
     let header = ["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"];
     text += &section("Conditions", &header, &shown.conditions, |it| condition(it, now));
     text
@@ -84,8 +85,9 @@ fn drifter(drifter: &Drifter, now: Timestamp) -> Vec<String> {
 }
 
 fn change(change: &Change, now: Timestamp) -> Vec<String> {
-    let when = ago(change.at.as_ref(), now);
-    vec![when, count(change.from), change.to().to_string(), printable(&change.by), printable(&change.reason)]
+    let Change { field, from, by, reason, at, .. } = change;
+    let (when, to) = (ago(at.as_ref(), now), change.to().to_string());
+    vec![when, printable(field), count(*from), to, printable(by), printable(reason)]
 }
 
 fn condition(condition: &Condition, now: Timestamp) -> Vec<String> {
@@ -127,8 +129,15 @@ Ready:           1
             to: Some(7),
             at: at(999_988),
             corrected_at: at(999_989),
+            ..Drift::default()
         };
-        let change = Change { from: None, to: Some(3), by: "alice".to_owned(), at: at(999_940), ..Change::default() };
+        let change = Change {
+            field: "replicas".to_owned(),
+            to: Some(3),
+            by: "alice".to_owned(),
+            at: at(999_940),
+            ..Change::default()
+        };
         let shown = ReplicaCount {
             target: Some(Target { namespace: "shop".to_owned(), name: "web".to_owned(), ..Target::default() }),
             desired: Some(3),
@@ -155,8 +164,8 @@ Applied by:      helm
 Drifts:          1
 Last drift:      kubectl 3->7, 12s ago (Update of scale), corrected 11s ago
 Changes:
-  WHEN      FROM   TO   BY      REASON
-  60s ago   -      3    alice   -
+  WHEN      FIELD      FROM   TO   BY      REASON
+  60s ago   replicas   -      3    alice   -
 ";
         assert_eq!(describe(&shown, now), expected);
     }

@@ -93,6 +93,8 @@ pub(crate) struct ReplicaCount {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<Change>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    recent_drifts: Vec<Drift>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     conditions: Vec<Condition>,
     #[serde(skip_serializing_if = "String::is_empty")]
     resource_version: String,
@@ -120,6 +122,8 @@ struct Override {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Drift {
+    #[serde(skip_serializing_if = "is_zero")]
+    number: i64,
     manager: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     operation: String,
@@ -145,6 +149,10 @@ struct Drifter {
 
 #[derive(Debug, Serialize)]
 struct Change {
+    #[serde(skip_serializing_if = "is_zero")]
+    number: i64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    field: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<i32>,
     to: Option<i32>,
@@ -165,6 +173,12 @@ struct Condition {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_transition_time: Option<Timestamp>,
+}
+
+/// An older server numbers nothing.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 fn time(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
@@ -188,6 +202,7 @@ impl From<v1::ReplicaCount> for ReplicaCount {
             appliers: count.appliers,
             drifters: count.drifters.into_iter().map(Into::into).collect(),
             changes: count.changes.into_iter().map(Into::into).collect(),
+            recent_drifts: count.recent_drifts.into_iter().map(Into::into).collect(),
             conditions: count.conditions.into_iter().map(Into::into).collect(),
             resource_version: count.resource_version,
         }
@@ -207,8 +222,8 @@ impl From<v1::Override> for Override {
 }
 
 impl From<v1::Drift> for Drift {
-    fn from(v1::Drift { manager, operation, subresource, from, to, at, corrected_at }: v1::Drift) -> Self {
-        Self { manager, operation, subresource, from, to, at: time(at), corrected_at: time(corrected_at) }
+    fn from(v1::Drift { number, manager, operation, subresource, from, to, at, corrected_at }: v1::Drift) -> Self {
+        Self { number, manager, operation, subresource, from, to, at: time(at), corrected_at: time(corrected_at) }
     }
 }
 
@@ -219,8 +234,8 @@ impl From<v1::Drifter> for Drifter {
 }
 
 impl From<v1::Change> for Change {
-    fn from(v1::Change { from, to, by, reason, at }: v1::Change) -> Self {
-        Self { from, to, by, reason, at: time(at) }
+    fn from(v1::Change { number, field, from, to, by, reason, at }: v1::Change) -> Self {
+        Self { number, field, from, to, by, reason, at: time(at) }
     }
 }
 

@@ -36,10 +36,11 @@ fn seed() -> Vec<u8> {
             to,
             at,
             corrected_at: at,
+            ..Drift::default()
         }),
         appliers: vec!["helm".into()],
         drifters: vec![Drifter { manager: manager(), count: 1, from, to, last: at }],
-        changes: vec![Change { from, to, by: "alice".into(), reason: "sale".into(), at }],
+        changes: vec![Change { from, to, by: "alice".into(), reason: "sale".into(), at, ..Change::default() }],
         conditions: vec![Condition { r#type: type_, status, reason, message, last_transition_time: at }],
         ..ReplicaCount::default()
     };

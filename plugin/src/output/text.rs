@@ -63,11 +63,12 @@ fn running_override(shown: &ReplicaCount, now: Timestamp) -> Option<(&Override, 
     (until > now).then_some((over, until))
 }
 
-/// An override and its end: `10 for 2h`, `10 until 2h ago`.
+/// An override and its end: `10 for 2h`, `10, ended 2h ago`.
 pub(super) fn override_(over: &Override, now: Timestamp) -> String {
     let end = match over.until.as_ref().and_then(from_proto) {
         Some(until) if until > now => format!("{} for {}", over.replicas(), distance(now, until)),
-        Some(until) => format!("{} until {} ago", over.replicas(), distance(until, now)),
+        // It is over, and nothing follows from it any more.
+        Some(until) => return format!("{}, ended {} ago", over.replicas(), distance(until, now)),
         None => over.replicas().to_string(),
     };
     if over.then_unset { format!("{end}, then unset") } else { end }
@@ -118,7 +119,7 @@ mod tests {
             ..Override::default()
         };
         assert_eq!(override_(&until(7200), now), "10 for 120m");
-        assert_eq!(override_(&until(-7200), now), "10 until 120m ago");
+        assert_eq!(override_(&until(-7200), now), "10, ended 120m ago");
         assert_eq!(override_(&Override { then_unset: true, ..until(60) }, now), "10 for 60s, then unset");
     }
 

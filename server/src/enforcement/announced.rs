@@ -50,6 +50,13 @@ pub struct Series {
     last: Instant,
 }
 
+impl Series {
+    /// An Event that occurs once.
+    pub fn first(now: Now) -> Self {
+        Self { content: 0, began: now.wall.as_nanosecond(), count: 1, last: now.monotonic }
+    }
+}
+
 impl Announced {
     /// Nothing was announced yet.
     pub fn new(now: Now) -> Self {

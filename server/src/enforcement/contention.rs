@@ -4,8 +4,12 @@ use std::{collections::VecDeque, time::Duration};
 
 use jiff::Timestamp;
 
+use super::{
+    observation::Observation,
+    remedies::{remedy, remedy_of_autoscaler},
+};
 use crate::resources::{
-    ReplicaCountStatus,
+    Drift, ReplicaCountStatus,
     conditions::{CONTESTED, reasons, statuses},
 };
 
@@ -114,18 +118,23 @@ pub struct Contested {
     pub message: String,
 }
 
-/// What contests the count, and what to do about it. Corrections continue in either case.
-pub fn contested(autoscaler: Option<&str>, contention: &Contention, now: Timestamp) -> Option<Contested> {
-    if let Some(autoscaler) = autoscaler {
-        let message = format!(
-            "HorizontalPodAutoscaler {autoscaler} scales this target too: delete either it or this ReplicaCount"
-        );
+/// What contests the count, and what to do about it. Corrections continue in either case. `drift_by` finds the latest
+/// drift by a manager.
+pub fn contested<'a>(
+    observation: &Observation,
+    contention: &Contention,
+    drift_by: impl Fn(&str) -> Option<&'a Drift>,
+    now: Timestamp,
+) -> Option<Contested> {
+    if let Some(autoscaler) = &observation.autoscaler {
+        let remedy = remedy_of_autoscaler(autoscaler);
+        let message = format!("HorizontalPodAutoscaler {autoscaler} scales this target too: {remedy}");
         return Some(Contested { reason: reasons::AUTOSCALED, message });
     }
     let opponent = contention.opponent(now)?;
-    let message = format!(
-        "{opponent} keeps changing the count: leave it out of what {opponent} writes, or delete this ReplicaCount"
-    );
+    let remedy = remedy(opponent, drift_by(opponent), observation);
+    // The next leader reads the opponent's name from the beginning.
+    let message = format!("{opponent} keeps changing the count: {remedy}; or delete this ReplicaCount");
     Some(Contested { reason: reasons::REPEATED_DRIFT, message })
 }
 

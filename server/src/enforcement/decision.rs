@@ -15,8 +15,8 @@ use crate::resources::{Change, Drift, ReplicaCountState, TargetKind, Uid};
 pub struct Decision {
     /// What the state calls for.
     pub assessment: Assessment,
-    /// The change of the desired count since the last decision.
-    pub change: Option<Change>,
+    /// The changes of the spec since the last decision, the oldest first.
+    pub changes: Vec<Change>,
     /// The drift, if the state shows one.
     pub drift: Option<Drift>,
     /// Whether the state may come from the correction that is under way. Only its answer will show that.

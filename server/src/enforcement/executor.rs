@@ -4,6 +4,7 @@
 //! drifts delays the next decision, and a target in trouble delays only itself.
 
 mod dispatch;
+mod report;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -23,15 +24,18 @@ use super::{
     lane::Lane,
     observation::Now,
     pace::{CORRECTIONS, OTHERS, SLOW, UNBOUNDED},
-    targets::ManagedTargets,
+    targets::{ManagedTargets, Observed},
     workqueue::WorkQueue,
-    writes::{Announcer, CorrectionAnswer, Corrector, OwnershipAnswer, OwnershipPatcher, StatusAnswer, StatusWriter},
+    writes::{
+        Announcer, CorrectionAnswer, Corrector, EventWrite, OwnershipAnswer, OwnershipPatcher, Regarding, StatusAnswer,
+        StatusWriter,
+    },
 };
 use crate::{
     index::{Index, TargetSnapshot},
     leader::{Leadership, Term},
     resources::{TargetKey, Uid},
-    telemetry::{Actor, Metrics},
+    telemetry::Metrics,
 };
 
 /// How long the last writes may take when the server stops. Another replica starts only after that.
@@ -77,6 +81,8 @@ struct Executor {
     /// The targets that have Events to write. The answer is whether all were written.
     announcements: WorkQueue<bool>,
     events: HashMap<TargetKey, PendingEvents>,
+    /// The Events about the end of the management of targets.
+    ends: HashMap<TargetKey, (Regarding, Vec<EventWrite>)>,
     announcer: Announcer,
     status_writer: StatusWriter,
     /// The targets whose owners may be wrong.
@@ -103,6 +109,7 @@ impl Executor {
             statuses: WorkQueue::new(SLOW, OTHERS),
             announcements: WorkQueue::new(SLOW, OTHERS),
             events: HashMap::new(),
+            ends: HashMap::new(),
             announcer: Announcer::new(client.clone()),
             status_writer: StatusWriter::new(client),
             ownership: WorkQueue::new(SLOW, OTHERS),
@@ -119,6 +126,7 @@ impl Executor {
     /// When a write panicked. Its target is unknown then, so the process is better restarted.
     async fn lead(&mut self, index: &Index, stop: &CancellationToken) -> Option<Result<(), JoinError>> {
         let (snapshot, events) = index.attach_enforcement();
+        self.targets.begin(index.unreported());
         info!(managed = snapshot.len(), "enforcing");
         // Snapshots are decided about one by one, so that only targets that need a write enter a queue.
         let events = stream::iter(snapshot).chain(UnboundedReceiverStream::new(events));
@@ -227,8 +235,10 @@ impl Executor {
 
     fn observe(&mut self, snapshot: TargetSnapshot) {
         let key = snapshot.key.clone();
-        if self.targets.observe(snapshot, self.max_replicas) {
-            self.reconcile(key, Now::read());
+        match self.targets.observe(snapshot, self.max_replicas) {
+            Observed::Managed => self.reconcile(key, Now::read()),
+            Observed::Unmanaged(Some(known)) => self.announce_end(key, *known),
+            Observed::Unmanaged(None) => {}
         }
     }
 
@@ -269,24 +279,6 @@ impl Executor {
         self.report(&key, &decision);
         if !decision.events.is_empty() {
             self.events.entry(key).or_default().merge(decision.events);
-        }
-    }
-
-    /// Logs and counts what was found out.
-    fn report(&self, key: &TargetKey, decision: &Decision) {
-        if let Some(drift) = &decision.drift {
-            self.metrics.drifted(Actor::of(&drift.manager, &drift.subresource));
-            info!(target = %key, manager = drift.manager, operation = drift.operation, subresource = drift.subresource,
-                from = drift.from, to = drift.to, "drift");
-        }
-        if let Some(drift) = &decision.ended_drift {
-            let took = drift.corrected_at.as_ref().map(|end| end.0.duration_since(drift.at.0)).unwrap_or_default();
-            self.metrics.correction_seconds.observe(took.as_secs_f64());
-            let to = decision.events.put_back.as_ref().map(|(_, to)| *to);
-            info!(target = %key, manager = drift.manager, from = drift.to, to, took_ms = took.as_millis_f64(), "put back");
-        }
-        if let Some(contested) = &decision.events.contested {
-            warn!(target = %key, reason = contested.reason, problem = contested.message, "contested");
         }
     }
 }

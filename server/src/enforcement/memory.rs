@@ -2,8 +2,11 @@
 
 mod answers;
 mod pauses;
+mod replay;
 
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use super::{
     appliers::Appliers,
@@ -17,7 +20,7 @@ use super::{
     writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
 };
 use crate::resources::{
-    ReplicaCountStatus, Uid,
+    ObservedSpec, ReplicaCountState, ReplicaCountStatus, Uid,
     conditions::{CONTESTED, READY, reasons, statuses},
 };
 
@@ -26,6 +29,12 @@ use crate::resources::{
 pub struct Memory {
     /// The generation of the latest reconciled spec.
     pub generation: Option<i64>,
+    /// The counts and reasons of the latest reconciled spec.
+    pub spec: Option<ObservedSpec>,
+    /// Who wrote the `ReplicaCount` last, apart from its status, and when.
+    pub latest_writer: Option<(Arc<str>, Option<i64>)>,
+    /// When the latest Set of the gRPC API was.
+    pub set_at: Option<Timestamp>,
     /// The latest desired count, in replicas.
     pub desired: Option<i32>,
     /// The target's count in its latest state, in replicas. At first it is the count that was in place when the status
@@ -113,6 +122,9 @@ impl Memory {
         let status = &observation.count.status;
         Self {
             generation: status.observed_generation,
+            spec: observed_spec(&observation.count),
+            latest_writer: None,
+            set_at: observation.count.set_at,
             desired: status.desired,
             observed: status.observed,
             target_uid: status.target_uid.as_deref().map(Uid::from),
@@ -160,12 +172,11 @@ impl Memory {
             self.is_failing = false;
             self.status_failure = None;
         }
-        self.generation = count.generation;
-        self.desired = count.spec.desired(observation.at);
+        self.record_spec(count, observation.at);
         if let Some(contention) = &decision.contention {
             self.contention = contention.clone();
         }
-        if let Some(change) = &decision.change {
+        for change in &decision.changes {
             self.history.add_change(change.clone());
         }
         if let Some(target) = &observation.target {
@@ -250,11 +261,24 @@ impl Memory {
     /// Goes on where another server stopped.
     fn take_over(&mut self) {
         self.history = History::of(&self.stored);
+        if self.stored.observed_generation.is_some() && self.stored.observed_generation != self.generation {
+            // The other server's history ends with another spec. The next decision compares with that one.
+            self.generation = self.stored.observed_generation;
+            self.spec = self.stored.observed_spec.clone();
+            self.desired = self.stored.desired;
+        }
         self.contention.take_over(&self.stored);
         if !self.stored.appliers.iter().map(String::as_str).eq(self.appliers.names()) {
             self.appliers = Appliers::of(&self.stored);
         }
     }
+}
+
+/// The spec of which a status shows the changes. The status of an older server does not have it, so it is that of now if
+/// the generation is still the same.
+fn observed_spec(count: &ReplicaCountState) -> Option<ObservedSpec> {
+    let is_current = count.status.observed_generation.is_some() && count.status.observed_generation == count.generation;
+    count.status.observed_spec.clone().or_else(|| is_current.then(|| ObservedSpec::from(&count.spec)))
 }
 
 fn is_scaling_down(status: &ReplicaCountStatus) -> bool {

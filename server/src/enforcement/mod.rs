@@ -9,6 +9,8 @@
 //! * [`reconcile`]: the one decision, a pure function
 //!   * [`assessment`]: what the state calls for
 //!   * [`contention`], [`appliers`], [`history`]: who else writes the count, and who did
+//!   * [`changes`]: who changed the spec
+//!   * [`remedies`]: what ends contention, for each known tool
 //!   * [`decision`]: its result
 //! * [`memory`], [`failure`]: what is remembered between two decisions, and the pause after failed writes
 //! * [`changed_count`]: a correction that admission changed
@@ -23,6 +25,7 @@ mod announced;
 mod appliers;
 mod assessment;
 mod changed_count;
+mod changes;
 mod contention;
 mod context;
 mod decision;
@@ -39,6 +42,7 @@ mod memory;
 mod observation;
 mod pace;
 mod reconcile;
+mod remedies;
 mod status;
 mod targets;
 mod workqueue;

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::{
     appliers::Appliers,
     assessment::{Assessment, LastCorrection, assess, effective_count},
+    changes::changes,
     contention::{Contention, contested},
     decision::{Correction, Decision, GiveBack, PendingEvents},
     failure::{Cause, Failure},
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     index::KindState,
-    resources::{Change, Drift, TargetState, Writer},
+    resources::{Drift, TargetState, Writer},
 };
 
 /// The name of an actor that left no trace, or has no name.
@@ -37,12 +38,12 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     #[cfg(test)]
     tests::count_call();
     // 1. What does the state call for?
-    let assessment = assess(observation, memory.last_correction, observation.at);
+    let assessment = after_restoring(observation, memory, assess(observation, memory.last_correction, observation.at));
     let mut decision = Decision { assessment, ..Decision::default() };
     let desired = observation.count.spec.desired(observation.at);
 
     // 2. Did the desired count or the spec change? Then forget the contention so far.
-    decision.change = change(observation, memory, desired);
+    decision.changes = changes(observation, memory, desired);
     if desired != memory.desired || observation.count.generation != memory.generation {
         decision.contention = Some(Contention::default());
     }
@@ -66,7 +67,10 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
         decision.contention = Some(before.with_drift(&drift.manager, drift.at.0));
     }
     let contention = decision.contention.as_ref().unwrap_or(&memory.contention);
-    decision.contested = contested(observation.autoscaler.as_deref(), contention, now.wall);
+    let drift = decision.drift.as_ref();
+    let drift_by =
+        |manager: &str| drift.filter(|drift| *drift.manager == *manager).or_else(|| memory.history.latest_by(manager));
+    decision.contested = contested(observation, contention, drift_by, now.wall);
     decision.requeue_after = earliest(override_ends_in(observation, now.wall), contention.ends_in(now.wall));
 
     decision.is_scaling_down = is_scaling_down(observation, memory, assessment, desired);
@@ -92,18 +96,18 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     decision
 }
 
-/// The change of the desired count, also when only time has passed.
-fn change(observation: &Observation, memory: &Memory, desired: Option<i32>) -> Option<Change> {
-    let to = desired.filter(|_| desired != memory.desired)?;
-    let count = &observation.count;
-    let is_by_time = count.generation == memory.generation;
-    let reason = match count.spec.active_override(observation.at) {
-        _ if is_by_time => "the override ended",
-        Some(over) => &over.reason,
-        None => &count.spec.reason,
+/// The end of the management, once the count from before is in place, or cannot be: the target is gone or belongs to
+/// another object, or admission has stored another count.
+fn after_restoring(observation: &Observation, memory: &Memory, assessment: Assessment) -> Assessment {
+    let is_gone = observation.target.as_ref().is_none_or(|target| target.deleting);
+    let is_done = match assessment {
+        Assessment::InPlace | Assessment::Controlled => true,
+        Assessment::Await => is_gone && matches!(observation.kind, KindState::Watched(_)),
+        Assessment::Correct(count) => memory.changed_count.is_some_and(|changed| changed.sent == count),
+        _ => false,
     };
-    let by = if is_by_time { String::new() } else { count.set_by.to_string() };
-    Some(Change { from: memory.desired, to, by, reason: reason.to_owned(), at: MicroTime(observation.at) })
+    let is_restoring = observation.count.restoring().is_some() && !observation.count.deleting;
+    if is_restoring && is_done { Assessment::Unset } else { assessment }
 }
 
 /// Decides the appliers, and returns the one that has just left the count out.
@@ -138,10 +142,12 @@ fn drift(
         return None;
     }
     let actor = last.or(left_out);
+    let named = actor.map(|actor| &actor.manager).filter(|manager| !manager.is_empty());
     Some(Drift {
-        manager: actor.map(|actor| &*actor.manager).filter(|manager| !manager.is_empty()).unwrap_or(UNKNOWN).to_owned(),
-        operation: actor.map(|actor| actor.operation.to_string()).unwrap_or_default(),
-        subresource: actor.filter(|actor| actor.scale).map(|_| "scale".to_owned()).unwrap_or_default(),
+        number: 0,
+        manager: named.cloned().unwrap_or_else(|| UNKNOWN.into()),
+        operation: actor.map(|actor| actor.operation.to_string().into()).unwrap_or_default(),
+        subresource: actor.filter(|actor| actor.scale).map(|_| "scale".into()).unwrap_or_default(),
         from,
         to,
         at: MicroTime(observation.at),
@@ -240,7 +246,7 @@ fn give_back(observation: &Observation, memory: &Memory, decision: &Decision, no
 }
 
 fn events(decision: &Decision, memory: &Memory, desired: Option<i32>) -> PendingEvents {
-    let put_back = decision.ended_drift.as_ref().zip(desired).map(|(drift, to)| (drift.manager.clone(), to));
+    let put_back = decision.ended_drift.as_ref().zip(desired).map(|(drift, to)| (drift.manager.to_string(), to));
     let contested = decision.contested.clone().filter(|_| decision.contested != memory.contested);
     let changed_count = memory.changed_count.filter(|changed| !changed.is_announced);
     PendingEvents { put_back, contested, changed_count }

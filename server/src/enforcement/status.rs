@@ -24,14 +24,13 @@ pub fn status(
     assessment: Assessment,
     now: Timestamp,
 ) -> ReplicaCountStatus {
-    let target = observation.target.as_ref();
+    let (target, last) = (observation.target.as_ref(), memory.last_correction);
     let mut status = ReplicaCountStatus {
         observed_generation: observation.count.generation,
+        observed_spec: memory.spec.clone(),
         desired: memory.desired,
         // A state from before our correction still has the old count.
-        observed: target
-            .filter(|target| target.replicas.is_some())
-            .and_then(|target| effective_count(target, memory.last_correction)),
+        observed: target.filter(|target| target.replicas.is_some()).and_then(|target| effective_count(target, last)),
         ready: target.and_then(|target| target.ready),
         ready_of_desired: memory.desired.map(|desired| ready_of(target.map(|target| &**target), desired)),
         target_uid: memory.target_uid.as_ref().map(Uid::to_string),
@@ -101,11 +100,18 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
             let controller = controller.unwrap_or("another object");
             no(reasons::CONTROLLED, &format!("{controller} controls its count: set the count of {controller} instead"))
         }
+        (Assessment::Unset, _) if observation.count.restoring().is_some() => {
+            no(reasons::RESTORED, "the previous count is in place again: the server is deleting this ReplicaCount")
+        }
         (Assessment::Unset, _) => {
             no(reasons::OVERRIDE_ENDED, "the override has ended: the server is deleting this ReplicaCount")
         }
         (Assessment::Await, _) if observation.kind == KindState::Unlisted => {
             no(reasons::KIND_NOT_LISTED, "the kind is being looked up")
+        }
+        // A finalizer keeps the ReplicaCount.
+        (Assessment::Await, _) if observation.count.deleting && memory.desired.is_none() => {
+            no(reasons::OVERRIDE_ENDED, "the override has ended: this ReplicaCount is being deleted")
         }
         (Assessment::Await, _) if observation.target.is_none() => {
             no(reasons::TARGET_NOT_FOUND, "the target does not exist: it gets this count when it is created")

@@ -1,6 +1,10 @@
 //! The managed targets: what is known and remembered of each, and what was decided about it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use prometheus_client::metrics::gauge::Gauge;
@@ -16,7 +20,7 @@ use super::{
     writes::StatusWrite,
 };
 use crate::{
-    index::{KindState, TargetSnapshot},
+    index::{KindState, TargetSnapshot, UnreportedState},
     resources::{TargetKey, Uid},
     telemetry::Metrics,
 };
@@ -42,8 +46,9 @@ pub struct ManagedTarget {
 }
 
 impl ManagedTarget {
-    fn new(observation: Observation) -> Self {
-        let memory = Memory::of(&observation);
+    fn new(observation: Observation, unreported: Vec<UnreportedState>) -> Self {
+        let mut memory = Memory::of(&observation);
+        memory.replay(&observation, unreported);
         Self {
             observation,
             memory,
@@ -91,10 +96,21 @@ impl ManagedTarget {
     }
 }
 
+/// Whether a state is that of a managed target.
+#[derive(Debug)]
+pub enum Observed {
+    /// It is.
+    Managed,
+    /// It is not. With what was known of it, if it was managed until now.
+    Unmanaged(Option<Box<ManagedTarget>>),
+}
+
 /// All managed targets, counted in metrics.
 pub struct ManagedTargets {
     /// Boxed, so that the table is small and grows cheaply.
     targets: HashMap<TargetKey, Box<ManagedTarget>>,
+    /// The changes from before this term that no status shows, until each target is observed.
+    unreported: BTreeMap<TargetKey, Vec<UnreportedState>>,
     managed: Gauge,
     contested: Gauge,
     failing: Gauge,
@@ -105,15 +121,23 @@ impl ManagedTargets {
     pub fn new(metrics: &Metrics) -> Self {
         let Metrics { managed, contested, failing, .. } = metrics;
         let [managed, contested, failing] = [managed, contested, failing].map(Clone::clone);
-        Self { targets: HashMap::new(), managed, contested, failing }
+        Self { targets: HashMap::new(), unreported: BTreeMap::new(), managed, contested, failing }
     }
 
-    /// Takes in a new state. Returns whether the target is managed.
-    pub fn observe(&mut self, snapshot: TargetSnapshot, max_replicas: i32) -> bool {
+    /// Begins a term with the changes that no status shows yet.
+    pub fn begin(&mut self, unreported: BTreeMap<TargetKey, Vec<UnreportedState>>) {
+        self.unreported = unreported;
+    }
+
+    /// Takes in a new state.
+    pub fn observe(&mut self, snapshot: TargetSnapshot, max_replicas: i32) -> Observed {
         let TargetSnapshot { key, count, target, kind, autoscaler, at } = snapshot;
         let Some(count) = count else {
-            self.remove(&key);
-            return false;
+            let known = self.remove(&key);
+            return Observed::Unmanaged(known.map(|mut known| {
+                known.observation.target = target;
+                known
+            }));
         };
         let observation = Observation { count, target, kind, autoscaler, at, max_replicas };
         match self.targets.get_mut(&key) {
@@ -121,21 +145,21 @@ impl ManagedTargets {
             _ => {
                 // Another object of the same name has another past.
                 self.remove(&key);
-                let target = ManagedTarget::new(observation);
+                let target = ManagedTarget::new(observation, self.unreported.remove(&key).unwrap_or_default());
                 self.managed.inc();
                 self.contested.inc_by(target.memory.contested.is_some().into());
                 self.targets.insert(key, Box::new(target));
             }
         }
-        true
+        Observed::Managed
     }
 
-    fn remove(&mut self, key: &TargetKey) {
-        if let Some(target) = self.targets.remove(key) {
-            self.managed.dec();
-            self.contested.dec_by(target.memory.contested.is_some().into());
-            self.failing.dec_by(target.is_counted_as_failing.into());
-        }
+    fn remove(&mut self, key: &TargetKey) -> Option<Box<ManagedTarget>> {
+        let target = self.targets.remove(key)?;
+        self.managed.dec();
+        self.contested.dec_by(target.memory.contested.is_some().into());
+        self.failing.dec_by(target.is_counted_as_failing.into());
+        Some(target)
     }
 
     /// A managed target.
@@ -170,6 +194,7 @@ impl ManagedTargets {
     /// Forgets all targets and sets the gauges to 0: only the leader counts them.
     pub fn clear(&mut self) {
         self.targets.clear();
+        self.unreported.clear();
         self.managed.set(0);
         self.contested.set(0);
         self.failing.set(0);

@@ -25,6 +25,13 @@ pub(super) fn check_controller(key: &TargetKey, target: Option<&TargetState>) ->
     }
 }
 
+/// The warning about a target that another object controls, as an operator's custom resource does. Whether that object has
+/// a count of its own is not known.
+pub(super) fn controller_warning(key: &TargetKey, target: Option<&TargetState>) -> Option<String> {
+    let controller = target.and_then(|target| target.controller.as_deref())?;
+    Some(format!("{controller} controls {key}, and may change its count: if {controller} has a count, set that one"))
+}
+
 /// Refuses a `ReplicaCount` that another tool manages: the tool's next sync would undo our write.
 pub(super) fn check_managed_by(key: &TargetKey, count: &ReplicaCountState) -> Result<(), Error> {
     let Some(managed_by) = &count.managed_by else { return Ok(()) };

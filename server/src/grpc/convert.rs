@@ -26,7 +26,7 @@ pub(super) fn replica_count(snapshot: &TargetSnapshot, now: Timestamp) -> v1::Re
         replicas: Some(count.spec.replicas),
         original_replicas: count.spec.original_replicas,
         reason: count.spec.reason.clone(),
-        set_by: count.set_by.to_string(),
+        set_by: count.writers.replicas.to_string(),
         r#override: count.spec.override_.as_ref().map(override_),
         drifts: status.drifts,
         last_drift: status.last_drift.as_ref().map(drift),
@@ -37,6 +37,12 @@ pub(super) fn replica_count(snapshot: &TargetSnapshot, now: Timestamp) -> v1::Re
         resource_version: count.resource_version.to_string(),
         ..unmanaged
     }
+}
+
+/// Converts a target and its `ReplicaCount` with all of the history that is kept. Lists and watches leave the drifts out.
+pub(super) fn with_history(snapshot: &TargetSnapshot, now: Timestamp) -> v1::ReplicaCount {
+    let drifts = snapshot.count.iter().flat_map(|count| &count.status.recent_drifts);
+    v1::ReplicaCount { recent_drifts: drifts.map(drift).collect(), ..replica_count(snapshot, now) }
 }
 
 /// Converts a target's key.
@@ -60,9 +66,10 @@ fn override_(over: &Override) -> v1::Override {
 
 fn drift(drift: &Drift) -> v1::Drift {
     v1::Drift {
-        manager: drift.manager.clone(),
-        operation: drift.operation.clone(),
-        subresource: drift.subresource.clone(),
+        number: drift.number,
+        manager: drift.manager.to_string(),
+        operation: drift.operation.to_string(),
+        subresource: drift.subresource.to_string(),
         from: Some(drift.from),
         to: Some(drift.to),
         at: Some(micro(&drift.at)),
@@ -84,9 +91,11 @@ fn change(change: &Change) -> v1::Change {
     v1::Change {
         from: change.from,
         to: Some(change.to),
-        by: change.by.clone(),
-        reason: change.reason.clone(),
+        by: change.by.to_string(),
+        reason: change.reason.to_string(),
         at: Some(micro(&change.at)),
+        number: change.number,
+        field: change.field.to_string(),
     }
 }
 

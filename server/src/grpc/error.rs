@@ -50,6 +50,8 @@ pub(super) enum Error {
     /// Another write came first in every attempt. This is not the condition `Contested`, which is about corrections.
     #[error("{0} was changed by others during every attempt; try again")]
     Contended(TargetKey),
+    #[error("the count of {0} is not put back yet: {1}; the server keeps trying, and then ends the management")]
+    NotRestored(TargetKey, String),
     #[error("the API server refused: {0}")]
     Refused(String),
     #[error("the API server does not allow this to the server: {0}")]
@@ -103,6 +105,7 @@ impl Error {
             Self::TooLongList(_) => (Code::ResourceExhausted, reasons::ANSWER_TOO_LARGE),
             Self::Stopping => (Code::Unavailable, reasons::STOPPING),
             Self::Contended(_) => (Code::Aborted, reasons::CONTENDED),
+            Self::NotRestored(..) => (Code::Unavailable, reasons::NOT_RESTORED),
             Self::Refused(_) => (Code::InvalidArgument, reasons::REFUSED_BY_API_SERVER),
             Self::NamespaceTerminating(_) => (Code::FailedPrecondition, reasons::NAMESPACE_TERMINATING),
             Self::Forbidden(_) => (Code::Internal, reasons::FORBIDDEN_TO_SERVER),

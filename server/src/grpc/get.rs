@@ -19,7 +19,7 @@ pub(super) async fn get(
     backend.ready_to_read(&request.min_resource_version).await?;
     let snapshot = backend.index.get(&key);
     if snapshot.count.is_some() {
-        let replica_count = Some(convert::replica_count(&snapshot, Timestamp::now()));
+        let replica_count = Some(convert::with_history(&snapshot, Timestamp::now()));
         return Ok(GetReplicaCountResponse { replica_count });
     }
     // Only a caller who may list unmanaged targets learns whether this one exists. The question comes before the look.

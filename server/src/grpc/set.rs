@@ -67,9 +67,10 @@ pub(super) async fn set(
     let stored = within_timeout(store(backend, caller, &request)).await;
     audit(caller, &request, &stored);
     let StoredSet { count, old_desired, override_cleared, changed, target } = stored?;
+    let owned = conflicts::controller_warning(&request.key, target.as_deref());
     let snapshot = TargetSnapshot { count: Some(Arc::new(count)), target, ..backend.index.get(&request.key) };
     let replica_count = Some(convert::replica_count(&snapshot, Timestamp::now()));
-    let warnings = changed.into_iter().chain(warnings(backend, &request)).collect();
+    let warnings = changed.into_iter().chain(owned).chain(warnings(backend, &request)).collect();
     Ok(SetReplicaCountResponse { replica_count, old_desired, override_cleared, warnings })
 }
 
@@ -99,7 +100,7 @@ async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) 
         let target = check(backend, caller, request, &snapshot, existing.as_deref(), found.take()).await?;
         let before = existing.as_ref().map(|count| &count.spec);
         let spec = spec_after(before, &target.kind, request, target.observed())?;
-        let write = Write { key, user: &caller.user, dry_run: request.dry_run };
+        let write = Write { key, user: &caller.user, is_override: request.until.is_some(), dry_run: request.dry_run };
         let stored = match &existing {
             Some(existing) => backend.writer.replace(write, existing, &spec).await?,
             None => backend.writer.create(write, spec.clone()).await?,
@@ -211,26 +212,23 @@ fn spec_after(
         kind: request.key.kind.kind.to_string(),
         name: request.key.name.to_string(),
     };
+    let is_same_override = |over: &Override| request.until.is_some() && over.replicas == replicas;
+    let is_same = |spec: &ReplicaCountSpec| request.until.is_none() && spec.replicas == replicas;
+    let of_override =
+        before.and_then(|spec| spec.active_override(Timestamp::now())).filter(|over| is_same_override(over));
+    let of_lasting = before.filter(|spec| is_same(spec)).map(|spec| &spec.reason);
+    // The same count again keeps its reason, unless there is a new one.
+    let known = of_override.map(|over| &over.reason).or(of_lasting).filter(|_| request.reason.is_empty());
+    let reason = known.unwrap_or(&request.reason).clone();
     Ok(match request.until {
-        None => ReplicaCountSpec {
-            scale_target_ref,
-            replicas,
-            original_replicas,
-            reason: request.reason.clone(),
-            override_: None,
-        },
+        None => ReplicaCountSpec { scale_target_ref, replicas, original_replicas, reason, override_: None },
         Some(until) => ReplicaCountSpec {
             scale_target_ref,
             // An unmanaged target keeps its present count as the lasting count after the override.
             replicas: before.map(|spec| spec.replicas).or(observed).ok_or_else(missing)?,
             original_replicas,
             reason: before.map(|spec| spec.reason.clone()).unwrap_or_default(),
-            override_: Some(Override {
-                replicas,
-                until: Time(until),
-                reason: request.reason.clone(),
-                then_unset: request.then_unset,
-            }),
+            override_: Some(Override { replicas, until: Time(until), reason, then_unset: request.then_unset }),
         },
     })
 }
@@ -275,6 +273,13 @@ mod tests {
         let unmanaged = after(None, RequestedCount::Exactly(9), until, Some(4)).unwrap();
         assert_eq!(counts(&unmanaged), (4, Some(4), "", Some(9)));
         assert!(after(None, RequestedCount::Current, None, None).is_err());
+        let silent = |before, count, until| {
+            let request = SetRequest { reason: String::new(), ..request(RequestedCount::Exactly(count), until) };
+            spec_after(Some(before), &kind, &request, Some(7)).unwrap()
+        };
+        assert_eq!(silent(&again, 7, None).reason, "new", "the same count keeps its reason");
+        assert_eq!(silent(&again, 8, None).reason, "", "another count has another reason, or none");
+        assert_eq!(silent(&over, 9, until).override_.unwrap().reason, "new", "so does an override");
     }
 
     #[test]

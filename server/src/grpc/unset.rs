@@ -1,12 +1,13 @@
-//! UnsetReplicaCount: stops managing a target, and puts back the count from before if asked to.
+//! UnsetReplicaCount: stops managing a target, and lets the leader put back the count from before if asked to.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use contract::{
     names::reasons,
     replicas::v1::{UnsetReplicaCountRequest, UnsetReplicaCountResponse},
 };
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::time::timeout;
 use tracing::info;
 
@@ -20,19 +21,47 @@ use super::{
     writer::within_timeout,
 };
 use crate::{
-    enforcement::writes::scale,
     index::TargetSnapshot,
-    resources::{ReplicaCountState, TargetKey, Uid},
+    resources::{
+        ReplicaCountState, TargetKey, Uid,
+        conditions::{READY, reasons::CORRECTION_FAILED},
+    },
     telemetry::AUDIT,
     tls::Identity,
 };
+
+/// How long the leader may take to put a count back. A lost leader is replaced within 15 s.
+const RESTORE: Duration = Duration::from_secs(17);
 
 /// An Unset that nothing refuses.
 struct CheckedUnset {
     snapshot: TargetSnapshot,
     count: Arc<ReplicaCountState>,
-    /// The count to put back, in replicas, if asked to.
+    /// The count to put back, if asked to.
+    restore: Option<Restore>,
+}
+
+/// The count to put back on a target.
+struct Restore {
+    /// The count from before the target was managed, in replicas.
+    original: i32,
+    /// The count that the target has afterwards, in replicas; `None` if there is no such target.
     restored: Option<i32>,
+}
+
+impl Restore {
+    /// What became of the count, if it is not the one from before.
+    fn warning(&self) -> Option<String> {
+        let original = self.original;
+        match self.restored {
+            None => Some("there is no such target, so no count was put back".to_owned()),
+            Some(restored) if restored != original => Some(format!(
+                "the target has {restored} replicas, not the {original} from before: an admission policy, a webhook or \
+                another program changed the count"
+            )),
+            Some(_) => None,
+        }
+    }
 }
 
 pub(super) async fn unset(
@@ -44,18 +73,22 @@ pub(super) async fn unset(
     backend.ready_to_read("").await?;
     let done = within_timeout(check_and_apply(backend, caller, &request)).await;
     audit(caller, &request, &done);
-    let CheckedUnset { snapshot, count, restored } = done?;
+    let CheckedUnset { snapshot, count, restore } = done?;
     let snapshot = TargetSnapshot { count: Some(count), ..snapshot };
     Ok(UnsetReplicaCountResponse {
         replica_count: Some(convert::replica_count(&snapshot, Timestamp::now())),
-        restored,
+        restored: restore.as_ref().and_then(|restore| restore.restored),
+        warnings: restore.iter().filter_map(Restore::warning).collect(),
         resource_version: backend.index.version().to_string(),
     })
 }
 
 fn audit(caller: &Identity, request: &UnsetRequest, done: &Result<CheckedUnset, Error>) {
     let (from, to) = match done {
-        Ok(done) => (done.count.spec.desired(Timestamp::now()), done.restored),
+        Ok(done) => {
+            let restored = done.restore.as_ref().and_then(|restore| restore.restored);
+            (done.count.spec.desired(Timestamp::now()), restored)
+        }
         Err(_) => (None, None),
     };
     info!(target: AUDIT, user = caller.user, target = %request.key, from, to, dry_run = request.dry_run, outcome = outcome(done),
@@ -67,9 +100,16 @@ async fn check_and_apply(
     caller: &Arc<Identity>,
     request: &UnsetRequest,
 ) -> Result<CheckedUnset, Error> {
-    let unset = check(backend, caller, request).await?;
-    if !request.dry_run {
-        apply(backend, &request.key, &unset).await?;
+    let mut unset = check(backend, caller, request).await?;
+    if request.dry_run {
+        return Ok(unset);
+    }
+    match &mut unset.restore {
+        Some(to) => to.restored = restore(backend, &request.key, &caller.user, &unset.count, to.original).await?,
+        None => {
+            backend.writer.delete(&request.key, &unset.count.uid).await?;
+            await_deletion(backend, &request.key, &unset.count.uid).await;
+        }
     }
     Ok(unset)
 }
@@ -96,8 +136,8 @@ async fn check(backend: &Backend, caller: &Arc<Identity>, request: &UnsetRequest
     if !force {
         conflicts::check_managed_by(key, &count)?;
     }
-    let restored = if *restore { Some(check_restore(backend, request, &snapshot, &count).await?) } else { None };
-    Ok(CheckedUnset { snapshot, count, restored })
+    let restore = if *restore { Some(check_restore(backend, request, &snapshot, &count).await?) } else { None };
+    Ok(CheckedUnset { snapshot, count, restore })
 }
 
 /// Checks the count to put back as a Set of it: editors of the `ReplicaCount` can write any number there.
@@ -106,7 +146,7 @@ async fn check_restore(
     request: &UnsetRequest,
     snapshot: &TargetSnapshot,
     count: &ReplicaCountState,
-) -> Result<i32, Error> {
+) -> Result<Restore, Error> {
     let key = &request.key;
     let original = count.spec.original_replicas.ok_or_else(|| {
         let message = format!("the count that {key} had before it was managed is unknown");
@@ -118,24 +158,45 @@ async fn check_restore(
     if !request.force {
         conflicts::check_autoscaler(key, snapshot.autoscaler.as_deref())?;
     }
-    Ok(original)
+    Ok(Restore { original, restored: found.target.map(|_| original) })
 }
 
-async fn apply(backend: &Backend, key: &TargetKey, unset: &CheckedUnset) -> Result<(), Error> {
-    if let Some(original) = unset.restored {
-        let kind = backend.kind(key).await?;
-        // The ReplicaCount comes first: otherwise the leader would correct the restored count.
-        backend.writer.hold_at(key, &unset.count, original).await?;
-        match scale::patch(&backend.client, key, &kind, original).await {
-            Ok(_) => {}
-            // Without a target there is nothing to restore.
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            Err(error) => return Err(error.into()),
+/// Lets the leader put a count back and end the management. Returns the count that the target has then.
+async fn restore(
+    backend: &Backend,
+    key: &TargetKey,
+    user: &str,
+    count: &ReplicaCountState,
+    original: i32,
+) -> Result<Option<i32>, Error> {
+    let kind = backend.kind(key).await?;
+    backend.writer.restore(key, count, original, user).await?;
+    let mut events = backend.index.changes();
+    let wait = async {
+        loop {
+            let now = backend.index.get(key).count.filter(|now| now.uid == count.uid);
+            let Some(now) = now else { return Ok(()) };
+            if now.generation > count.generation
+                && let Some(problem) = failed_correction(&now)
+            {
+                return Err(Error::NotRestored(key.clone(), problem));
+            }
+            if events.recv().await.is_err() {
+                // Events were missed. The index knows the result.
+                events = backend.index.changes();
+            }
         }
-    }
-    backend.writer.delete(key, &unset.count.uid).await?;
-    await_deletion(backend, key, &unset.count.uid).await;
-    Ok(())
+    };
+    let no_leader = || Error::NotRestored(key.clone(), "no replica has done it yet".to_owned());
+    timeout(RESTORE, wait).await.map_err(|_| no_leader())??;
+    Ok(backend.read_target(key, &kind).await?.and_then(|target| target.replicas))
+}
+
+/// Why the leader could not put a count in place, as the status says.
+fn failed_correction(count: &ReplicaCountState) -> Option<String> {
+    let is_failure = |one: &&Condition| one.type_ == READY && one.reason == CORRECTION_FAILED;
+    let ready = count.status.conditions.iter().find(is_failure)?;
+    (ready.observed_generation == count.generation).then(|| ready.message.clone())
 }
 
 /// Waits until the index knows of a deletion. Unlike other writes, its answer has no resource version to wait for.

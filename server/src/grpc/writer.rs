@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use json_patch::{AddOperation, PatchOperation, ReplaceOperation, TestOperation, jsonptr::PointerBuf};
+use jiff::Timestamp;
+use json_patch::{AddOperation, PatchOperation, RemoveOperation, ReplaceOperation, TestOperation, jsonptr::PointerBuf};
 use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
@@ -13,7 +14,8 @@ use tokio::time::timeout;
 use super::error::Error;
 use crate::{
     resources::{
-        FIELD_MANAGER, Lenient, ReplicaCount, ReplicaCountSpec, ReplicaCountState, SET_BY, TargetKey, Uid, api_errors,
+        FIELD_MANAGER, Lenient, OVERRIDE_SET_BY, RESTORE, ReplicaCount, ReplicaCountSpec, ReplicaCountState, SET_AT,
+        SET_BY, TargetKey, Uid, api_errors,
     },
     runtime::client::post_params,
 };
@@ -29,6 +31,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct Write<'a> {
     pub(super) key: &'a TargetKey,
     pub(super) user: &'a str,
+    /// Whether it writes the override, and leaves the lasting count as it is.
+    pub(super) is_override: bool,
     pub(super) dry_run: bool,
 }
 
@@ -55,9 +59,14 @@ impl ReplicaCountWriter {
         write: Write<'_>,
         spec: ReplicaCountSpec,
     ) -> Result<Option<ReplicaCountState>, Error> {
-        let Write { key, user, dry_run } = write;
+        let Write { key, user, is_override, dry_run } = write;
         let mut count = ReplicaCount::new(&key.replica_count_name(), spec);
-        count.metadata.annotations = Some(BTreeMap::from([(SET_BY.to_owned(), user.to_owned())]));
+        let mut annotations = BTreeMap::from([(SET_BY, user.to_owned()), (SET_AT, Timestamp::now().to_string())]);
+        if is_override {
+            annotations.insert(OVERRIDE_SET_BY, user.to_owned());
+        }
+        count.metadata.annotations =
+            Some(annotations.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
         let params = kube::api::PostParams { dry_run, ..post_params() };
         match self.counts(key).create(&params, &count.into()).await {
             Ok(stored) => Ok(Some(stored.read()?.into())),
@@ -79,13 +88,19 @@ impl ReplicaCountWriter {
         existing: &ReplicaCountState,
         spec: &ReplicaCountSpec,
     ) -> Result<Option<ReplicaCountState>, Error> {
-        let Write { key, user, dry_run } = write;
+        let Write { key, user, is_override, dry_run } = write;
         let mut operations = vec![
             test(["metadata", "uid"], existing.uid.to_string().into()),
             test(["metadata", "generation"], existing.generation.into()),
             replace_spec(spec)?,
         ];
-        operations.extend(set_by(existing.annotated, user));
+        let set_by = if is_override { OVERRIDE_SET_BY } else { SET_BY };
+        operations.extend(annotate(existing.annotated, &[(set_by, user), (SET_AT, &Timestamp::now().to_string())]));
+        if existing.restore.is_some() {
+            // Somebody asked for the count from before, and this Set is later.
+            let path = PointerBuf::from_tokens(["metadata", "annotations", RESTORE]);
+            operations.push(PatchOperation::Remove(RemoveOperation { path }));
+        }
         let patch: Patch<()> = Patch::Json(json_patch::Patch(operations));
         let params = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER) };
         match self.counts(key).patch(&key.replica_count_name(), &params, &patch).await {
@@ -95,10 +110,20 @@ impl ReplicaCountWriter {
         }
     }
 
-    /// Makes a count the lasting one, without an override.
-    pub(super) async fn hold_at(&self, key: &TargetKey, count: &ReplicaCountState, replicas: i32) -> Result<(), Error> {
+    /// Makes the count from before the lasting one, and asks the leader to put it in place and then to delete the object.
+    ///
+    /// The leader alone writes counts of targets. So neither a late correction nor one of an index that lags undoes this
+    /// one.
+    pub(super) async fn restore(
+        &self,
+        key: &TargetKey,
+        count: &ReplicaCountState,
+        replicas: i32,
+        user: &str,
+    ) -> Result<(), Error> {
         let spec = ReplicaCountSpec { replicas, override_: None, ..count.spec.clone() };
-        let operations = vec![test(["metadata", "uid"], count.uid.to_string().into()), replace_spec(&spec)?];
+        let mut operations = vec![test(["metadata", "uid"], count.uid.to_string().into()), replace_spec(&spec)?];
+        operations.extend(annotate(count.annotated, &[(RESTORE, user), (SET_AT, &Timestamp::now().to_string())]));
         let patch: Patch<()> = Patch::Json(json_patch::Patch(operations));
         let params = PatchParams::apply(FIELD_MANAGER);
         match self.counts(key).patch(&key.replica_count_name(), &params, &patch).await {
@@ -146,14 +171,13 @@ fn replace_spec(spec: &ReplicaCountSpec) -> Result<PatchOperation, Error> {
     Ok(PatchOperation::Replace(ReplaceOperation { path: PointerBuf::from_tokens(["spec"]), value }))
 }
 
-/// Adds our annotation to an object. If it had no annotations, the patch adds the whole map, and requires that there is
-/// still none.
-fn set_by(has_annotations: bool, user: &str) -> Vec<PatchOperation> {
+/// Adds annotations to an object. If it had none, the patch adds the whole map, and requires that there is still none.
+fn annotate(has_annotations: bool, added: &[(&str, &str)]) -> Vec<PatchOperation> {
     if has_annotations {
-        return vec![add(["metadata", "annotations", SET_BY], user.into())];
+        return added.iter().map(|(name, value)| add(["metadata", "annotations", name], (*value).into())).collect();
     }
     let annotations = ["metadata", "annotations"];
-    vec![test(annotations, Value::Null), add(annotations, json!({SET_BY: user}))]
+    vec![test(annotations, Value::Null), add(annotations, json!(added.iter().copied().collect::<BTreeMap<_, _>>()))]
 }
 
 #[cfg(test)]
@@ -164,11 +188,11 @@ mod tests {
     fn an_annotation_is_added_to_those_that_are_there() {
         let path = "/metadata/annotations/replica-count-manager.io~1set-by";
         let added = json!([{"op": "add", "path": path, "value": "alice"}]);
-        assert_eq!(json!(set_by(true, "alice")), added);
+        assert_eq!(json!(annotate(true, &[(SET_BY, "alice")])), added);
         let first = json!([
             {"op": "test", "path": "/metadata/annotations", "value": null},
             {"op": "add", "path": "/metadata/annotations", "value": {"replica-count-manager.io/set-by": "alice"}},
         ]);
-        assert_eq!(json!(set_by(false, "alice")), first);
+        assert_eq!(json!(annotate(false, &[(SET_BY, "alice")])), first);
     }
 }

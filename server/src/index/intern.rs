@@ -1,8 +1,8 @@
-//! Interning: equal namespaces, kinds, label keys and field managers are stored once for all targets.
+//! Interning: equal namespaces, kinds, label keys, field managers and texts of histories are stored once for all targets.
 
 use std::{collections::HashSet, hash::Hash, sync::Arc};
 
-use crate::resources::{GroupKind, TargetKey, TargetState};
+use crate::resources::{GroupKind, ReplicaCountState, TargetKey, TargetState};
 
 /// The number of texts up to which unused ones are not removed, because a search would cost more than it frees.
 const FEW: usize = 1024;
@@ -28,6 +28,30 @@ impl Interner {
     pub(super) fn intern_target(&mut self, target: &mut TargetState) {
         intern(&mut self.texts, target.labels.keys_mut());
         target.owners.managers_mut().for_each(|manager| intern(&mut self.texts, manager));
+        self.remove_unused();
+    }
+
+    /// Replaces the texts in the history of a `ReplicaCount` by the stored ones: every target of one tool has the same.
+    pub(super) fn intern_replica_count(&mut self, count: &mut ReplicaCountState) {
+        count.writers.texts_mut().for_each(|writer| intern(&mut self.texts, writer));
+        // A status that somebody else holds is one that the index has interned before.
+        let Some(status) = Arc::get_mut(&mut count.status) else { return };
+        status.recent_drifts.shrink_to_fit();
+        status.changes.shrink_to_fit();
+        for drift in status.recent_drifts.iter_mut().chain(&mut status.last_drift) {
+            for text in [&mut drift.manager, &mut drift.operation, &mut drift.subresource] {
+                intern(&mut self.texts, text);
+            }
+        }
+        for change in &mut status.changes {
+            for text in [&mut change.field, &mut change.by, &mut change.reason] {
+                intern(&mut self.texts, text);
+            }
+        }
+        self.remove_unused();
+    }
+
+    fn remove_unused(&mut self) {
         if self.texts.len() > self.limit.max(FEW) {
             self.texts.retain(|text| Arc::strong_count(text) > 1);
             self.limit = 2 * self.texts.len();

@@ -26,6 +26,7 @@ mod state;
 mod store;
 mod sync_state;
 mod unreadable;
+mod unreported;
 mod watch_client;
 mod watch_deadlines;
 pub(crate) mod watch_handlers;
@@ -37,5 +38,6 @@ pub(crate) use self::snapshot::{Scope, now};
 pub use self::{
     snapshot::{Change, KindState, Replaced, TargetSnapshot, Unavailable},
     store::Index,
+    unreported::UnreportedState,
     watch_source::WatchSource,
 };

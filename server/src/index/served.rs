@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contract::names::CORE_GROUP;
 use serde::Deserialize;
 
 use crate::resources::GroupKind;
@@ -76,7 +77,8 @@ impl ServedKinds {
             Ok((preferred, others))
         } else if self.stale.contains(&kind.group) {
             Err(Absence::Unreachable)
-        } else if self.others.contains(kind) {
+        } else if self.others.contains(kind) || &*kind.group == CORE_GROUP {
+            // The document does not list the core group, of which only ReplicationControllers can be scaled.
             Err(Absence::NotScalable)
         } else {
             Err(Absence::NotServed)
@@ -173,6 +175,7 @@ mod tests {
             Row { kind: "Old", group: "a.example", versions: Ok(&["v1"]) },
             Row { kind: "Plain", group: "a.example", versions: Err(Absence::NotScalable) },
             Row { kind: "Wide", group: "a.example", versions: Err(Absence::NotScalable) },
+            Row { kind: "ConfigMap", group: "core", versions: Err(Absence::NotScalable) },
             Row { kind: "Gone", group: "a.example", versions: Err(Absence::NotServed) },
             Row { kind: "Widget", group: "b.example", versions: Ok(&["v1"]) },
             Row { kind: "Gadget", group: "b.example", versions: Err(Absence::Unreachable) },

@@ -13,6 +13,7 @@ use super::{
     autoscalers::{AutoscalerKey, Autoscalers, is_spelling_of},
     intern::Interner,
     snapshot::{KindState, Page, Replaced, Scope, TargetSnapshot, now},
+    unreported::Unreported,
 };
 use crate::resources::{GroupKind, ReplicaCountState, TargetKey, TargetKind, TargetState, Uid};
 
@@ -32,6 +33,8 @@ pub(super) struct IndexState {
     kinds: BTreeMap<GroupKind, KindState>,
     autoscalers: Autoscalers,
     interner: Interner,
+    /// What no leader has written into a status yet.
+    pub(super) unreported: Unreported,
     /// Receives the events of managed targets, if this replica leads.
     pub(super) enforcement: Option<mpsc::UnboundedSender<TargetSnapshot>>,
 }
@@ -97,14 +100,18 @@ impl IndexState {
             {
                 known.cloned()
             }
-            Some(count) => {
+            Some(mut count) => {
                 self.interner.intern_key(&mut key);
-                self.replica_counts.insert(key.clone(), Arc::new(count))
+                self.interner.intern_replica_count(&mut count);
+                let count = Arc::new(count);
+                self.unreported.add(&key, &count, now());
+                self.replica_counts.insert(key.clone(), count)
             }
             None => {
                 if self.targets.get(&key).is_some_and(|target| is_left_out(&key, target)) {
                     self.targets.remove(&key);
                 }
+                self.unreported.remove(&key);
                 self.replica_counts.remove(&key)
             }
         };

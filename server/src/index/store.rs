@@ -14,6 +14,7 @@ use super::{
     snapshot::{Change, KindState, Page, Replaced, Scope, TargetSnapshot, now},
     state::IndexState,
     sync_state::{MAX_SILENCE, SyncState},
+    unreported::UnreportedState,
     watch_health::WatchHealth,
     watch_source::WatchSource,
 };
@@ -162,6 +163,11 @@ impl Index {
             .map(|key| state.snapshot(key, now))
             .collect();
         (snapshots, receiver)
+    }
+
+    /// The states of `ReplicaCount` objects that no status shows yet, the oldest first.
+    pub(crate) fn unreported(&self) -> BTreeMap<TargetKey, Vec<UnreportedState>> {
+        self.state.lock().unreported.all()
     }
 
     pub(super) fn set_target(&self, key: TargetKey, target: Option<TargetState>) {

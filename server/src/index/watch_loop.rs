@@ -117,6 +117,11 @@ pub(super) async fn run<K: Object, H: WatchHandler<K>>(
             }
         }
     }
+    ended()
+}
+
+/// What a watch that has ended means for its kind. kube's watcher never ends.
+fn ended() -> Unavailable {
     Unavailable { reason: reasons::WATCH_ENDED, message: "the watch has ended".to_owned() }
 }
 
@@ -164,4 +169,14 @@ fn refusal(error: &watcher::Error) -> Option<Unavailable> {
         _ => return None,
     };
     Some(Unavailable { reason, message: status.message.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_that_ends_has_a_reason() {
+        assert_eq!(ended().reason, "WatchEnded");
+    }
 }

@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(status.drifts, full_replica_count().status.unwrap().drifts);
         let state = ReplicaCountState::from(count);
         assert!(state.deleting);
-        assert_eq!(&*state.set_by, "m");
+        assert_eq!(&*state.writers.replicas, "m");
     }
 
     #[test]

@@ -17,9 +17,11 @@ mod labels;
 mod lenient;
 mod names;
 mod replica_count;
+mod replica_count_history;
 mod replica_count_state;
 mod resource_version;
 mod service_account;
+mod spec_writers;
 mod target;
 mod uid;
 
@@ -32,11 +34,11 @@ pub use self::{
     kind::{ReadyPath, TargetKind},
     labels::Labels,
     lenient::{Lenient, Repair, Unreadable},
-    names::{FIELD_MANAGER, GROUP, SET_BY},
-    replica_count::{
-        Change, Drift, Drifter, Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, ScaleTargetRef,
-    },
+    names::{FIELD_MANAGER, GROUP, OVERRIDE_SET_BY, RESTORE, SET_AT, SET_BY},
+    replica_count::{ObservedSpec, Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, ScaleTargetRef},
+    replica_count_history::{Change, Drift, Drifter},
     replica_count_state::ReplicaCountState,
+    spec_writers::{OverrideWriters, SpecWriters},
     target::{Target, TargetState, key_of},
     uid::Uid,
 };

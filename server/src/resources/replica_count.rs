@@ -2,11 +2,14 @@
 
 use contract::names::CORE_GROUP;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::key::{InvalidTarget, TargetKey};
+use super::{
+    key::{InvalidTarget, TargetKey},
+    replica_count_history::{Change, Drift, Drifter},
+};
 
 /// The replica count of one target.
 ///
@@ -113,6 +116,10 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
+    /// The counts and reasons of that generation, with which those of the next one are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_spec: Option<ObservedSpec>,
+
     /// The desired count, in replicas: the override's while it is in force, otherwise the lasting count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<i32>,
@@ -148,11 +155,15 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub appliers: Vec<String>,
 
+    /// The drifts, the latest first. At most 20 are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent_drifts: Vec<Drift>,
+
     /// The field managers that caused drifts, the latest first. At most 5 are listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drifters: Vec<Drifter>,
 
-    /// The changes of the desired count, the latest first. At most 10 are listed.
+    /// The changes of the lasting count, of the override and of their reasons, the latest first. At most 20 are listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 
@@ -163,63 +174,24 @@ pub struct ReplicaCountStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// A write by another program that makes a target's count differ from the desired count.
+/// The counts and reasons of a spec.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Drift {
-    /// The field manager that wrote the count. It is a program, not a person.
-    pub manager: String,
-    /// How it wrote: `Update` or `Apply`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub operation: String,
-    /// The subresource that it wrote to: `scale`, or empty for the object itself.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub subresource: String,
-    /// The count before the drift, in replicas.
-    pub from: i32,
-    /// The count that the field manager wrote, in replicas.
-    pub to: i32,
-    /// When the server saw the drift.
-    pub at: MicroTime,
-    /// When the target was back at its desired count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub corrected_at: Option<MicroTime>,
-}
-
-/// A field manager that caused drifts.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Drifter {
-    /// The name of the field manager.
-    pub manager: String,
-    /// The number of its drifts that the server has seen.
-    pub count: i64,
-    /// The count before its latest drift, in replicas.
-    pub from: i32,
-    /// The count that its latest drift wrote, in replicas.
-    pub to: i32,
-    /// When the server saw its latest drift.
-    pub last: MicroTime,
-}
-
-/// A change of the desired count.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Change {
-    /// The desired count before the change, in replicas. Absent if the target was not managed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<i32>,
-    /// The desired count after the change, in replicas.
-    pub to: i32,
-    /// The user of the server's gRPC API who changed it, or the field manager that wrote it directly. Empty if it
-    /// changed because an override ended.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub by: String,
-    /// Why it changed. For people only.
+pub struct ObservedSpec {
+    /// The lasting count, in replicas.
+    pub replicas: i32,
+    /// Why the lasting count was set.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// When the server saw the change.
-    pub at: MicroTime,
+    /// The override.
+    #[serde(default, rename = "override", skip_serializing_if = "Option::is_none")]
+    pub override_: Option<Override>,
+}
+
+impl From<&ReplicaCountSpec> for ObservedSpec {
+    fn from(spec: &ReplicaCountSpec) -> Self {
+        Self { replicas: spec.replicas, reason: spec.reason.clone(), override_: spec.override_.clone() }
+    }
 }
 
 impl ReplicaCountSpec {

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::core::ObjectMeta;
 
 use super::{
     field_owners::FieldOwners,
     field_path::FieldPath,
-    names::SET_BY,
+    names::{RESTORE, SET_AT},
     replica_count::{ReplicaCount, ReplicaCountSpec, ReplicaCountStatus},
     resource_version::resource_version,
+    spec_writers::SpecWriters,
     uid::Uid,
 };
 
@@ -27,9 +29,12 @@ pub struct ReplicaCountState {
     pub deleting: bool,
     /// Whether it has annotations.
     pub annotated: bool,
-    /// Who set the lasting count: a user of the gRPC API if this server was the last writer, otherwise the field
-    /// manager that was.
-    pub set_by: Box<str>,
+    /// Who wrote each field of the spec. The writer of the lasting count is who set it.
+    pub writers: SpecWriters,
+    /// When the latest Set of the gRPC API was, as its annotation says.
+    pub set_at: Option<Timestamp>,
+    /// The user who asked for the count from before, as the annotation says. See [`Self::restoring`].
+    pub restore: Option<Box<str>>,
     /// The tool that manages it and would undo the writes of others, such as `the Helm release shop`.
     pub managed_by: Option<Box<str>>,
     /// The requested counts.
@@ -48,7 +53,9 @@ impl From<ReplicaCount> for ReplicaCountState {
             generation: metadata.generation,
             deleting: metadata.deletion_timestamp.is_some(),
             annotated: metadata.annotations.is_some(),
-            set_by: set_by(&metadata, &owners),
+            writers: SpecWriters::of(&metadata),
+            set_at: set_at(&metadata),
+            restore: restore(&metadata),
             managed_by: managed_by(&metadata, &owners),
             spec,
             status: Arc::new(status.unwrap_or_default()),
@@ -56,13 +63,21 @@ impl From<ReplicaCount> for ReplicaCountState {
     }
 }
 
-fn set_by(metadata: &ObjectMeta, owners: &FieldOwners) -> Box<str> {
-    let annotation = || metadata.annotations.as_ref()?.get(SET_BY).map(String::as_str);
-    match owners.last() {
-        Some(writer) if writer.is_ours() => annotation().unwrap_or_default().into(),
-        Some(writer) => (*writer.manager).into(),
-        None => Box::default(),
+impl ReplicaCountState {
+    /// The user for whom the target gets the count from before back, before the management ends. The annotation counts
+    /// only together with that count: whoever writes another one wants to keep it.
+    pub fn restoring(&self) -> Option<&str> {
+        let is_original = self.spec.override_.is_none() && self.spec.original_replicas == Some(self.spec.replicas);
+        self.restore.as_deref().filter(|_| is_original)
     }
+}
+
+fn restore(metadata: &ObjectMeta) -> Option<Box<str>> {
+    metadata.annotations.as_ref()?.get(RESTORE).map(|user| user.as_str().into())
+}
+
+fn set_at(metadata: &ObjectMeta) -> Option<Timestamp> {
+    metadata.annotations.as_ref()?.get(SET_AT)?.parse().ok()
 }
 
 /// The tool that manages a `ReplicaCount`, according to the labels and annotations that tools put on the objects they
@@ -141,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_annotation_counts_only_while_this_server_wrote_last() {
-        let set_by = |builder: ReplicaCountBuilder| builder.state().set_by;
+        let set_by = |builder: ReplicaCountBuilder| builder.state().writers.replicas;
         let alice = || ReplicaCountBuilder::new("web").set_by("alice");
         assert_eq!(&*set_by(alice()), "alice");
         assert_eq!(&*set_by(alice().written_by("kubectl-edit", Operation::Update)), "kubectl-edit");

@@ -12,8 +12,9 @@ use crate::{
         memory::{Record, Started},
         observation::Now,
         pace::yielding,
+        targets::ManagedTarget,
         workqueue::WorkQueue,
-        writes::{CorrectionAnswer, OwnershipAnswer, Regarding, StatusAnswer, event_writes},
+        writes::{CorrectionAnswer, OwnershipAnswer, Regarding, StatusAnswer, end_event, event_writes},
     },
     resources::TargetKey,
 };
@@ -151,7 +152,27 @@ impl Executor {
         }
     }
 
+    /// Queues the Event about the end of a target's management. Without a target, there is nothing to describe.
+    pub(super) fn announce_end(&mut self, key: TargetKey, known: ManagedTarget) {
+        if known.observation.target.as_ref().is_none_or(|target| target.deleting) {
+            return;
+        }
+        let regarding = Regarding::of(&key, &known.observation);
+        let write = end_event(&known.observation, &known.memory, Now::read());
+        self.ends.insert(key.clone(), (regarding, vec![write]));
+        self.announcements.add(key, Lane::Healthy);
+    }
+
     fn start_announcement(&mut self, key: TargetKey, lane: Lane) {
+        if let Some((regarding, writes)) = self.ends.remove(&key) {
+            if self.events.contains_key(&key) {
+                // The target is managed again.
+                self.announcements.add(key.clone(), lane);
+            }
+            let (announcer, target_key) = (self.announcer.clone(), key.clone());
+            let work = async move { announcer.announce(&target_key, &regarding, writes).await };
+            return self.announcements.start(key, lane, self.term.clone().guard(work));
+        }
         let Some(events) = self.events.remove(&key) else { return };
         let Some(target) = self.targets.get_mut(&key) else { return };
         let now = Now::read();

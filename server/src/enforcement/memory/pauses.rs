@@ -13,12 +13,13 @@ use crate::enforcement::{
 const CONFLICTS_WINDOW: Duration = Duration::from_secs(2 * 60);
 
 impl Memory {
-    /// Whether a state ends the pause after failed corrections: there is a new spec, another desired count or another
-    /// target of the same name.
+    /// Whether a state ends the pause after failed corrections: there was a Set, or there is a new spec, another desired
+    /// count or another target of the same name.
     pub fn is_forgiven(&self, observation: &Observation) -> bool {
         let count = &observation.count;
         let target = observation.target.as_ref().map(|target| &target.uid);
         count.generation != self.generation
+            || count.set_at != self.set_at
             || count.spec.desired(observation.at) != self.desired
             || target.zip(self.target_uid.as_ref()).is_some_and(|(now, before)| now != before)
     }

@@ -1,4 +1,5 @@
 mod admission;
+mod changes;
 mod contention;
 mod drifts;
 mod readiness;
@@ -48,6 +49,11 @@ fn corrects_to(correction: Option<&Correction>) -> Option<i32> {
     }
 }
 
+/// The changes of a decision in short: field, from, to.
+fn changes(decision: &Decision) -> Vec<(&str, Option<i32>, i32)> {
+    decision.changes.iter().map(|change| (&*change.field, change.from, change.to)).collect()
+}
+
 #[test]
 fn a_state_that_predates_the_correction_starts_no_other() {
     let mut managed = Managed::at(3);
@@ -60,29 +66,12 @@ fn a_state_that_predates_the_correction_starts_no_other() {
 }
 
 #[test]
-fn a_change_of_the_desired_count_names_its_author_and_reason() {
-    let until = at(100).to_string();
-    let over = json!({"replicas": 9, "until": until, "reason": "sale"});
-    let mut managed = Managed::at(3);
-    let first = managed.see(0, target(10, 3)).change.unwrap();
-    assert_eq!((first.from, first.to, &*first.by, &*first.reason), (None, 3, "alice", ""));
-    assert_eq!(managed.decide(1).change, None);
-    let set = managed.set(2, json!({"replicas": 4, "reason": "load"})).change.unwrap();
-    assert_eq!((set.from, set.to, &*set.by, &*set.reason, set.at.0), (Some(3), 4, "alice", "load", at(2)));
-    let overridden = managed.set(3, json!({"replicas": 4, "reason": "load", "override": over})).change.unwrap();
-    assert_eq!((overridden.from, overridden.to, &*overridden.reason), (Some(4), 9, "sale"));
-    let ended = managed.decide(100).change.unwrap();
-    assert_eq!((ended.from, ended.to, &*ended.by, &*ended.reason), (Some(9), 4, "", "the override ended"));
-    assert_eq!(managed.set(101, json!({"replicas": 4, "reason": "other"})).change, None, "the same count");
-}
-
-#[test]
 fn the_management_ends_with_an_override_that_says_so() {
     let over = json!({"replicas": 9, "until": at(10).to_string(), "thenUnset": true});
     let mut managed = Managed::with(replica_count(1, 1, json!({"replicas": 3, "override": over}), Value::Null));
     managed.see(0, target(10, 9));
     let decision = managed.decide(10);
-    assert_eq!((decision.assessment, decision.change, decision.drift), (Assessment::Unset, None, None));
+    assert_eq!((decision.assessment, changes(&decision), decision.drift.clone()), (Assessment::Unset, vec![], None));
     assert!(matches!(decision.correct, Some(Correction::Unset { .. })));
     let decision = managed.see(11, target(11, 2).scaled_by("kubectl"));
     assert_eq!(decision.drift, None, "nothing is desired any more");
@@ -109,12 +98,12 @@ fn an_override_ends_by_the_wall_clock_and_only_once_later_specs_are_known() {
     assert_eq!(decision.requeue_after, Some(Duration::from_secs(60)), "the clock is looked at again before the end");
     // A state of before the end is handled after it, while a spec with a later end waits.
     let decision = managed.reconcile(1001);
-    assert_eq!((decision.change, decision.assessment), (None, Assessment::InPlace));
+    assert_eq!((changes(&decision), decision.assessment), (vec![], Assessment::InPlace));
     assert_eq!(decision.requeue_after, Some(Duration::ZERO), "a timer decides");
     let decision = managed.set(999, json!({"replicas": 3, "override": over(2000)}));
-    assert_eq!((decision.change, managed.status(1001).changes.len()), (None, 1), "no line of history is wrong");
-    assert_eq!(managed.decide(1001).change, None, "the timer finds the later end");
-    assert_eq!(managed.decide(2000).change.map(|change| (change.from, change.to)), Some((Some(9), 3)));
+    assert_eq!(changes(&decision), [("override", Some(9), 9)], "it was prolonged");
+    assert_eq!(managed.decide(1001).changes, [], "the timer finds the later end");
+    assert_eq!(changes(&managed.decide(2000)), [("override", Some(9), 3)]);
     // Somebody sets the clock back.
     let decision = managed.decide(1500);
     assert_eq!((decision.assessment, decision.requeue_after), (Assessment::InPlace, Some(Duration::from_secs(60))));

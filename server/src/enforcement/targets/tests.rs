@@ -89,6 +89,29 @@ fn another_replica_count_of_the_same_name_has_another_past() {
 }
 
 #[test]
+fn a_term_begins_with_the_changes_that_no_status_shows() {
+    let mut targets = ManagedTargets::new(&Metrics::default());
+    let state = |generation: i64| {
+        replica_count(generation.unsigned_abs(), generation, json!({"replicas": generation}), Value::Null)
+    };
+    let states = [1, 2, 3].map(|generation| UnreportedState { count: state(generation), at: at(generation) });
+    let event = snapshot("a", Some(state(3)), None);
+    let key = event.key.clone();
+    targets.begin(BTreeMap::from([(key.clone(), states.to_vec())]));
+    targets.observe(event.clone(), 100);
+    assert_eq!(targets.reconcile(&key, Now::read()).unwrap().changes, []);
+    let latest = |targets: &mut ManagedTargets| {
+        let change = targets.get_mut(&key).unwrap().memory.history.latest_change().cloned().unwrap();
+        (change.number, change.from, change.to, change.at.0)
+    };
+    assert_eq!(latest(&mut targets), (3, Some(2), 3, at(3)));
+    targets.observe(TargetSnapshot { count: None, ..event.clone() }, 100);
+    targets.observe(event, 100);
+    targets.reconcile(&key, Now::read());
+    assert_eq!(latest(&mut targets), (1, None, 3, at(0)), "they are recorded once");
+}
+
+#[test]
 fn failing_targets_are_counted_until_a_correction_succeeds() {
     let metrics = Metrics::default();
     let mut targets = ManagedTargets::new(&metrics);

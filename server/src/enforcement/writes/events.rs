@@ -24,7 +24,10 @@ use tracing::debug;
 
 use super::super::{
     announced::{Announced, Series},
+    assessment::effective_count,
     decision::PendingEvents,
+    history::History,
+    memory::Memory,
     observation::{Now, Observation},
 };
 use crate::{
@@ -41,6 +44,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest action of an Event, in bytes (events.k8s.io/v1).
 const MAX_ACTION: usize = 128;
+
+/// The longest note of an Event, in bytes (events.k8s.io/v1).
+const MAX_NOTE: usize = 1024;
 
 /// The longest name of an object, in bytes (RFC 1123 subdomain).
 const MAX_NAME: usize = 253;
@@ -92,6 +98,8 @@ pub struct EventWrite {
     reason: &'static str,
     action: String,
     note: String,
+    /// `Normal` or `Warning`.
+    type_: &'static str,
     series: Series,
 }
 
@@ -106,19 +114,56 @@ pub fn event_writes(events: PendingEvents, announced: &mut Announced, now: Now) 
     let events = put_back.into_iter().chain(contested).chain(changed);
     let write = |(reason, action, note): (&'static str, String, String)| {
         let series = announced.add((reason, &action), now)?;
-        Some(EventWrite { reason, action, note, series })
+        Some(EventWrite { reason, action, note, type_: "Warning", series })
     };
     events.filter_map(write).collect()
+}
+
+/// The Event about the end of a target's management: the count that was held, who set it, and whether it was restored.
+pub fn end_event(observation: &Observation, memory: &Memory, now: Now) -> EventWrite {
+    let count = &observation.count;
+    let restored = count.restoring();
+    let (held, set_by) = match (restored, &count.spec.override_) {
+        (Some(_), _) => held_before_restore(count, &memory.history),
+        (None, Some(over)) if memory.desired == Some(over.replicas) || over.then_unset => {
+            (Some(over.replicas), &*count.writers.override_.replicas)
+        }
+        _ => (Some(count.spec.replicas), &*count.writers.replicas),
+    };
+    let held = held.map(|held| format!(" at {held}")).unwrap_or_default();
+    let set_by = if set_by.is_empty() { String::new() } else { format!(" (set by {set_by})") };
+    let observed = observation.target.as_ref().and_then(|target| effective_count(target, memory.last_correction));
+    let now_at = observed.map_or_else(|| "as it is".to_owned(), |count| count.to_string());
+    let end = match restored {
+        Some(user) => format!("put back to {now_at} for {user}"),
+        None => format!("left at {now_at}"),
+    };
+    let note = format!("the replica count is no longer held{held}{set_by}: {end}");
+    let series = Series::first(now);
+    EventWrite { reason: reasons::UNMANAGED, action: "Unset".to_owned(), note, type_: "Normal", series }
+}
+
+/// The count that was held before the one from before became the lasting one, and who set it. The change to that one is
+/// later than the call that asked for it.
+fn held_before_restore<'a>(count: &ReplicaCountState, history: &'a History) -> (Option<i32>, &'a str) {
+    let asked = count.set_at.unwrap_or(Timestamp::MAX);
+    let restored = history.latest_change().filter(|change| change.at.0 >= asked);
+    let held = restored.map_or(Some(count.spec.replicas), |change| change.from);
+    let set = held.and_then(|held| history.latest_change_to(held, asked));
+    (held, set.map(|change| &*change.by).unwrap_or_default())
 }
 
 /// One Event for each actor and desired count. Later ones only raise the count of the first, so its note leaves out
 /// what differs between them, such as the count that the actor wrote.
 fn put_back(actor: &str, to: i32) -> (&'static str, String, String) {
     let action = format!("PutBackTo{to} {actor}");
-    // Bytes count, and a name may have any characters.
-    let action = action.char_indices().take_while(|(index, c)| index + c.len_utf8() <= MAX_ACTION).map(|(_, c)| c);
     let note = format!("{actor} changed the replica count; put back to {to}");
-    (reasons::REPLICAS_PUT_BACK, action.collect(), note)
+    (reasons::REPLICAS_PUT_BACK, shorten(&action, MAX_ACTION), note)
+}
+
+/// The beginning of a text. Bytes count, and a name may have any characters.
+fn shorten(text: &str, most: usize) -> String {
+    text.char_indices().take_while(|(index, c)| index + c.len_utf8() <= most).map(|(_, c)| c).collect()
 }
 
 /// Writes Events.
@@ -172,8 +217,8 @@ impl Announcer {
             metadata,
             action: Some(write.action),
             reason: Some(write.reason.to_owned()),
-            note: Some(write.note),
-            type_: Some("Warning".to_owned()),
+            note: Some(shorten(&write.note, MAX_NOTE)),
+            type_: Some(write.type_.to_owned()),
             event_time: Some(now),
             regarding: Some(regarding.target.clone()),
             related: Some(regarding.count.clone()),

@@ -9,7 +9,7 @@ mod status;
 
 pub use self::{
     correction::{CorrectionAnswer, Corrector},
-    events::{Announcer, EventWrite, Regarding, event_writes},
+    events::{Announcer, EventWrite, Regarding, end_event, event_writes},
     ownership::{OwnershipAnswer, OwnershipPatcher},
     status::{StatusAnswer, StatusWrite, StatusWriter},
 };

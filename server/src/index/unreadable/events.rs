@@ -117,7 +117,7 @@ mod tests {
             let reason = "x".repeat(5000);
             let count = Unreadable { metadata: metadata.into(), scale_target_ref: Default::default(), reason };
             let event = event(&count);
-            assert_eq!(event.metadata.name, Some(expected));
+            assert_eq!((event.metadata.name, event.reason.as_deref()), (Some(expected), Some("Unreadable")));
             assert!(event.note.is_some_and(|note| note.len() <= 1024));
         }
     }

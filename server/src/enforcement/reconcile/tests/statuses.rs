@@ -29,9 +29,9 @@ fn the_next_leader_goes_on_where_the_status_says() {
 }
 
 #[test]
-fn the_status_names_the_latest_five_actors_and_ten_changes() {
+fn the_status_names_the_latest_five_actors_and_twenty_changes_and_drifts() {
     let mut managed = Managed::at(0);
-    for step in 1..=12u64 {
+    for step in 1..=25u64 {
         let replicas = i32::try_from(step).unwrap();
         managed.set(0, json!({"replicas": replicas}));
         let manager = format!("manager-{}", step % 7);
@@ -40,10 +40,13 @@ fn the_status_names_the_latest_five_actors_and_ten_changes() {
     }
     let status: ReplicaCountStatus = managed.status(0);
     let managers: Vec<_> = status.drifters.iter().map(|drifter| drifter.manager.as_str()).collect();
-    assert_eq!(managers, ["manager-5", "manager-4", "manager-3", "manager-2", "manager-1"]);
+    assert_eq!(managers, ["manager-4", "manager-3", "manager-2", "manager-1", "manager-0"]);
     let changes: Vec<_> = status.changes.iter().map(|change| (change.from, change.to)).collect();
-    assert_eq!(changes[..2], [(Some(11), 12), (Some(10), 11)]);
-    assert_eq!((changes.len(), status.changes[0].by.as_str()), (10, "alice"));
+    assert_eq!(changes[..2], [(Some(24), 25), (Some(23), 24)]);
+    assert_eq!((changes.len(), &*status.changes[0].by), (20, "alice"));
+    let numbers: Vec<_> = status.recent_drifts.iter().map(|drift| drift.number).collect();
+    assert_eq!((numbers.len(), numbers[..2].to_vec(), status.drifts), (20, vec![49, 48], 49));
+    assert_eq!(status.last_drift.as_ref(), status.recent_drifts.first());
 }
 
 #[test]

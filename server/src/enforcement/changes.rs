@@ -1,0 +1,192 @@
+//! The changes of a `ReplicaCount`'s spec: of the lasting count, of the override, and of their reasons. Each names who
+//! wrote the field that changed.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::{memory::Memory, observation::Observation};
+use crate::resources::{Change, ObservedSpec, Override, OverrideWriters, ReplicaCountSpec};
+
+/// The fields that a change can be of.
+mod fields {
+    pub const REPLICAS: &str = "replicas";
+    pub const OVERRIDE: &str = "override";
+    pub const REASON: &str = "reason";
+    /// Several of them, of changes that were not seen one by one.
+    pub const SPEC: &str = "spec";
+}
+
+/// The author of a change that left no trace.
+const UNKNOWN: &str = "unknown";
+
+/// The author of several changes of which no server saw more than the last state.
+const SEVERAL: &str = "several, unseen";
+
+/// The changes since the last decision, also those that only time has made, the oldest first.
+pub fn changes(observation: &Observation, memory: &Memory, desired: Option<i32>) -> Vec<Change> {
+    let is_new = observation.count.generation != memory.generation || memory.generation.is_none();
+    if is_new && are_several(observation, memory) {
+        return vec![several(observation, memory, desired)];
+    }
+    let ended = ended(observation, memory, desired, is_new);
+    if !is_new {
+        return ended.into_iter().collect();
+    }
+    let spec = &observation.count.spec;
+    let replicas = change_of_replicas(observation, memory);
+    let over = change_of_override(observation, memory, replicas.is_some());
+    let is_reason_new = memory.spec.as_ref().is_some_and(|before| before.reason != spec.reason);
+    // The reason of a new count is in the line of the count.
+    let reason = (is_reason_new && replicas.is_none()).then(|| {
+        let by = Author { observation, memory }.of(&observation.count.writers.reason, &spec.reason);
+        change(observation, fields::REASON, Some(spec.replicas), spec.replicas, by, &spec.reason)
+    });
+    [ended, replicas, over, reason].into_iter().flatten().collect()
+}
+
+fn change(observation: &Observation, field: &str, from: Option<i32>, to: i32, by: Arc<str>, reason: &str) -> Change {
+    Change { number: 0, field: field.into(), from, to, by, reason: reason.into(), at: MicroTime(observation.at) }
+}
+
+/// The lasting count of before. Without the spec of before, as by a server of an older version, the desired count is all
+/// that is known.
+fn lasting_before(memory: &Memory) -> Option<i32> {
+    memory.spec.as_ref().map(|before| before.replicas).or(memory.desired)
+}
+
+fn change_of_replicas(observation: &Observation, memory: &Memory) -> Option<Change> {
+    let (spec, before) = (&observation.count.spec, lasting_before(memory));
+    if before == Some(spec.replicas) || is_only_desired_known(memory, spec) {
+        return None;
+    }
+    let by = Author { observation, memory }.of_written(&observation.count.writers.replicas);
+    Some(change(observation, fields::REPLICAS, before, spec.replicas, by, &spec.reason))
+}
+
+/// The change of the override, or of its reason alone. The counts are the desired ones.
+fn change_of_override(observation: &Observation, memory: &Memory, is_replicas_new: bool) -> Option<Change> {
+    let (spec, writers) = (&observation.count.spec, &observation.count.writers.override_);
+    let author = Author { observation, memory };
+    let before = memory.spec.as_ref().and_then(|before| before.override_.as_ref());
+    let was = before.filter(|before| before.until.0 > observation.at);
+    // If the lasting count is new as well, its change comes first.
+    let lasting = lasting_before(memory).filter(|_| !is_replicas_new).unwrap_or(spec.replicas);
+    let from = Some(was.map_or(lasting, |was| was.replicas));
+    match (before, &spec.override_) {
+        (Some(before), Some(now)) if is_same(before, now) => (before.reason != now.reason).then(|| {
+            let by = author.of(&writers.reason, &now.reason);
+            change(observation, fields::REASON, Some(now.replicas), now.replicas, by, &now.reason)
+        }),
+        (_, Some(now)) => {
+            let to = if now.until.0 > observation.at { now.replicas } else { spec.replicas };
+            let by = author.of_written(writer(writers, before, now));
+            Some(change(observation, fields::OVERRIDE, from, to, by, &now.reason))
+        }
+        (Some(_), None) if was.is_some() => {
+            let reason = if is_replicas_new { &*spec.reason } else { "the override was cleared" };
+            Some(change(observation, fields::OVERRIDE, from, spec.replicas, author.of_removal(), reason))
+        }
+        // It had ended before.
+        _ => None,
+    }
+}
+
+/// The writer of the field in which two overrides differ.
+fn writer<'a>(writers: &'a OverrideWriters, before: Option<&Override>, now: &Override) -> &'a Arc<str> {
+    match before {
+        Some(before) if before.replicas != now.replicas => &writers.replicas,
+        Some(before) if before.until != now.until => &writers.until,
+        Some(_) => &writers.then_unset,
+        None => &writers.replicas,
+    }
+}
+
+/// The end of an override by time.
+fn ended(observation: &Observation, memory: &Memory, desired: Option<i32>, is_new: bool) -> Option<Change> {
+    let over = memory.spec.as_ref().and_then(|before| before.override_.as_ref());
+    let is_over = over.is_some_and(|over| over.until.0 <= observation.at && memory.desired == Some(over.replicas));
+    // A server of an older version did not store the spec.
+    let is_over = if memory.spec.is_some() { is_over } else { !is_new };
+    let to = if is_new { memory.spec.as_ref().map(|before| before.replicas) } else { desired };
+    let to = to.filter(|to| is_over && memory.desired != Some(*to))?;
+    Some(change(observation, fields::OVERRIDE, memory.desired, to, Arc::default(), "the override ended"))
+}
+
+/// Whether the spec has changed several times since the last decision: the states between were not seen.
+fn are_several(observation: &Observation, memory: &Memory) -> bool {
+    let before = memory.generation.unwrap_or_default();
+    observation.count.generation.is_some_and(|now| now.saturating_sub(before) > 1)
+}
+
+/// One line for several changes.
+fn several(observation: &Observation, memory: &Memory, desired: Option<i32>) -> Change {
+    let (spec, now) = (&observation.count.spec, ObservedSpec::from(&observation.count.spec));
+    let is_same = memory.spec.as_ref().map(|before| {
+        (before.replicas == now.replicas, before.override_ == now.override_, before.reason == now.reason)
+    });
+    let field = match is_same {
+        // The reason of a new count is a part of its change.
+        Some((false, true, _)) => fields::REPLICAS,
+        Some((true, false, true)) => fields::OVERRIDE,
+        Some((true, true, false)) => fields::REASON,
+        _ => fields::SPEC,
+    };
+    let over = spec.active_override(observation.at).filter(|_| field != fields::REPLICAS);
+    let (from, to) = match field {
+        fields::REPLICAS => (lasting_before(memory), spec.replicas),
+        _ => (memory.desired, desired.unwrap_or(spec.replicas)),
+    };
+    let reason = over.map_or(&spec.reason, |over| &over.reason);
+    change(observation, field, from, to, SEVERAL.into(), reason)
+}
+
+/// Whether an older server stored the desired count alone, and it was that of the override that still lasts.
+fn is_only_desired_known(memory: &Memory, spec: &ReplicaCountSpec) -> bool {
+    let over = spec.override_.as_ref().map(|over| over.replicas);
+    memory.spec.is_none() && memory.desired.is_some() && over == memory.desired
+}
+
+fn is_same(one: &Override, other: &Override) -> bool {
+    let parts = |over: &Override| (over.replicas, over.until.0, over.then_unset);
+    parts(one) == parts(other)
+}
+
+/// Finds who made a change.
+struct Author<'a> {
+    observation: &'a Observation,
+    memory: &'a Memory,
+}
+
+impl Author<'_> {
+    /// The author of a text, by its writer. Nobody owns an empty text.
+    fn of(&self, writer: &Arc<str>, text: &str) -> Arc<str> {
+        if text.is_empty() { self.of_removal() } else { self.of_written(writer) }
+    }
+
+    /// The author of a field that has this writer.
+    fn of_written(&self, writer: &Arc<str>) -> Arc<str> {
+        match (self.observation.count.restoring(), &**writer) {
+            (Some(user), _) => user.into(),
+            (None, "") => UNKNOWN.into(),
+            (None, _) => writer.clone(),
+        }
+    }
+
+    /// Who removed a field. If nobody has written since, whoever removed the field left no trace.
+    fn of_removal(&self) -> Arc<str> {
+        let count = &self.observation.count;
+        let (latest, time) = &count.writers.latest;
+        // A term begins without a latest writer, and with the changes that the status shows.
+        let since = self.memory.history.latest_change().map(|change| change.at.0);
+        let (is_set, is_written) = match &self.memory.latest_writer {
+            Some(before) => (count.set_at != self.memory.set_at, *before != count.writers.latest),
+            None => (count.set_at > since, *time > since.map(|since| since.as_second())),
+        };
+        match (is_set, is_written) {
+            (true, _) => self.of_written(&count.writers.set_by),
+            (_, true) => self.of_written(latest),
+            _ => self.of_written(&Arc::default()),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Who wrote each field of a `ReplicaCount`'s spec, according to its managedFields.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+
+use super::{
+    field_path::FieldPath,
+    names::{FIELD_MANAGER, OVERRIDE_SET_BY, SET_BY},
+};
+
+/// The name of a field manager that has none.
+const UNKNOWN: &str = "unknown";
+
+/// Who wrote each field of a `ReplicaCount`'s spec: a user of the gRPC API if this server wrote it, otherwise the field
+/// manager that did. Empty if nobody owns the field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpecWriters {
+    /// Who wrote the lasting count.
+    pub replicas: Arc<str>,
+    /// Who wrote the reason of the lasting count.
+    pub reason: Arc<str>,
+    /// Who wrote each field of the override.
+    pub override_: OverrideWriters,
+    /// The user of the latest Set of the lasting count, whoever has written it since. Empty if there was none.
+    pub set_by: Arc<str>,
+    /// Who wrote the object last, apart from its status, and when, in seconds since 1970. It is who removed a field,
+    /// because nobody owns a field that is gone.
+    pub latest: (Arc<str>, Option<i64>),
+}
+
+/// Who wrote each field of an override.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OverrideWriters {
+    /// Who wrote its count.
+    pub replicas: Arc<str>,
+    /// Who wrote its end.
+    pub until: Arc<str>,
+    /// Who wrote its reason.
+    pub reason: Arc<str>,
+    /// Who wrote that it ends the management.
+    pub then_unset: Arc<str>,
+}
+
+impl SpecWriters {
+    /// All texts, for interning.
+    pub(crate) fn texts_mut(&mut self) -> impl Iterator<Item = &mut Arc<str>> {
+        let Self { replicas, reason, override_, set_by, latest } = self;
+        let OverrideWriters { replicas: count, until, reason: why, then_unset } = override_;
+        [replicas, reason, count, until, why, then_unset, set_by, &mut latest.0].into_iter()
+    }
+
+    /// Reads the metadata of a `ReplicaCount`.
+    pub(crate) fn of(metadata: &ObjectMeta) -> Self {
+        let entries = metadata.managed_fields.as_deref().unwrap_or_default();
+        let writer = |field: &str, annotation: &str| {
+            let path = FieldPath::new(field);
+            let owners =
+                entries.iter().filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| path.is_owned(&fields.0)));
+            owners.max_by_key(|entry| rank(entry)).map(|entry| name(metadata, entry, annotation)).unwrap_or_default()
+        };
+        let is_of_spec = |entry: &&ManagedFieldsEntry| entry.subresource.as_deref() != Some("status");
+        let latest = entries.iter().filter(is_of_spec).max_by_key(|entry| time(entry));
+        let set_by = metadata.annotations.as_ref().and_then(|annotations| annotations.get(SET_BY));
+        Self {
+            replicas: writer(".spec.replicas", SET_BY),
+            reason: writer(".spec.reason", SET_BY),
+            override_: OverrideWriters {
+                replicas: writer(".spec.override.replicas", OVERRIDE_SET_BY),
+                until: writer(".spec.override.until", OVERRIDE_SET_BY),
+                reason: writer(".spec.override.reason", OVERRIDE_SET_BY),
+                then_unset: writer(".spec.override.thenUnset", OVERRIDE_SET_BY),
+            },
+            set_by: set_by.map(|user| user.as_str().into()).unwrap_or_default(),
+            latest: latest.map(|entry| (name(metadata, entry, SET_BY), time(entry))).unwrap_or_default(),
+        }
+    }
+}
+
+/// Entries of `/scale` come first, because they have no time to compare, and an update takes the field from all others.
+fn rank(entry: &ManagedFieldsEntry) -> (bool, Option<i64>) {
+    (entry.subresource.as_deref() == Some("scale"), time(entry))
+}
+
+fn time(entry: &ManagedFieldsEntry) -> Option<i64> {
+    entry.time.as_ref().map(|time| time.0.as_second())
+}
+
+/// The annotation names the user of this server. Others leave it unchanged, so it is trusted only for our own entries.
+fn name(metadata: &ObjectMeta, entry: &ManagedFieldsEntry, annotation: &str) -> Arc<str> {
+    let manager = entry.manager.as_deref().filter(|manager| !manager.is_empty()).unwrap_or(UNKNOWN);
+    if manager != FIELD_MANAGER {
+        return manager.into();
+    }
+    let annotations = metadata.annotations.as_ref();
+    let value = |name: &str| annotations?.get(name).filter(|user| !user.is_empty()).map(String::as_str);
+    // Before version 0.2 there was one annotation for both counts.
+    value(annotation).or_else(|| value(SET_BY)).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn entry(manager: &str, operation: &str, subresource: &str, second: u32, fields: Value) -> Value {
+        let time = (subresource != "scale").then(|| format!("2026-01-01T00:00:{second:02}Z"));
+        json!({"manager": manager, "operation": operation, "subresource": subresource, "time": time,
+               "fieldsV1": {"f:spec": fields}})
+    }
+
+    #[test]
+    fn each_field_has_its_writer() {
+        let ours = |fields| entry(FIELD_MANAGER, "Update", "", 2, fields);
+        let argo = |fields| entry("argocd-controller", "Apply", "", 1, fields);
+        let over = || json!({"f:replicas": {}, "f:until": {}});
+        struct Row {
+            name: &'static str,
+            entries: Value,
+            /// Of the lasting count, its reason, the override's count and end, and the latest one.
+            expected: [&'static str; 5],
+        }
+        for row in [
+            Row { name: "nobody", entries: json!([]), expected: ["", "", "", "", ""] },
+            Row {
+                name: "by this API",
+                entries: json!([ours(json!({"f:replicas": {}, "f:reason": {}, "f:override": over()}))]),
+                expected: ["alice", "alice", "bob", "bob", "alice"],
+            },
+            Row {
+                name: "Argo CD keeps it, and a person sets an override",
+                entries: json!([argo(json!({"f:replicas": {}, "f:reason": {}})), ours(json!({"f:override": over()}))]),
+                expected: ["argocd-controller", "argocd-controller", "bob", "bob", "alice"],
+            },
+            Row {
+                name: "scaled since",
+                entries: json!([
+                    ours(json!({"f:reason": {}})),
+                    entry("kubectl", "Update", "scale", 0, json!({"f:replicas": {}})),
+                ]),
+                expected: ["kubectl", "alice", "", "", "alice"],
+            },
+            Row {
+                name: "an override made longer by another",
+                entries: json!([
+                    ours(json!({"f:override": {"f:replicas": {}}})),
+                    entry("kubectl-edit", "Update", "", 2, json!({"f:override": {"f:until": {}}})),
+                ]),
+                expected: ["", "", "bob", "kubectl-edit", "kubectl-edit"],
+            },
+            Row {
+                name: "a status is no write of the spec",
+                entries: json!([
+                    argo(json!({"f:replicas": {}})),
+                    entry(FIELD_MANAGER, "Update", "status", 9, json!({})),
+                ]),
+                expected: ["argocd-controller", "", "", "", "argocd-controller"],
+            },
+            Row {
+                name: "without a name",
+                entries: json!([entry("", "Update", "", 1, json!({"f:replicas": {}}))]),
+                expected: ["unknown", "", "", "", "unknown"],
+            },
+        ] {
+            let annotations = json!({SET_BY: "alice", OVERRIDE_SET_BY: "bob"});
+            let metadata = json!({"managedFields": row.entries, "annotations": annotations});
+            let writers = SpecWriters::of(&serde_json::from_value(metadata).unwrap());
+            let SpecWriters { replicas, reason, override_, set_by, latest } = &writers;
+            let found = [replicas, reason, &override_.replicas, &override_.until, &latest.0].map(|writer| &**writer);
+            assert_eq!(found, row.expected, "{}", row.name);
+            assert_eq!(&**set_by, "alice", "{}", row.name);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The conditions that need a state of their own: targets that come and go, corrections that wait, and the end of the
+//! management. `server/src/resources/conditions.rs` says where each reason is provoked.
+
+use anyhow::{Context, Result, ensure};
+use cluster::{run, wait};
+use serde_json::{Value, json};
+
+use support::{Namespace, PATIENCE, condition, manifests::ReplicaCountManifest};
+
+/// Waits until `Ready` of a Deployment's ReplicaCount has this status and reason.
+async fn wait_for_ready(shop: &Namespace<'_>, name: &str, expected: (&str, &str)) -> Result<Value> {
+    let is = |count: &Value| condition(count, "Ready") == Some(expected);
+    shop.wait_for_replica_count(&format!("deployment.{name}"), &format!("Ready {expected:?}"), is).await
+}
+
+#[tokio::test]
+async fn a_target_comes_and_goes() -> Result<()> {
+    let shop = Namespace::shared("comes").await?;
+    shop.kubectl_with(&["create", "--filename=-"], &ReplicaCountManifest::deployment("web").manifest()).await?;
+    let count = wait_for_ready(&shop, "web", ("False", "TargetNotFound")).await?;
+    assert_eq!(condition(&count, "TargetFound"), Some(("False", "NotFound")), "{count}");
+    shop.deployment("web", 2).await?;
+    let count = wait_for_ready(&shop, "web", ("True", "InPlace")).await?;
+    assert_eq!(condition(&count, "TargetFound"), Some(("True", "Found")), "{count}");
+    assert_eq!(condition(&count, "Contested"), Some(("False", "Uncontested")), "{count}");
+
+    let finalizers = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}}).to_string();
+    let patch = async |body: &str| shop.kubectl(&["patch", "deployment/web", "--type=merge", "--patch", body]).await;
+    patch(&finalizers(json!(["example.com/wait"]))).await?;
+    shop.kubectl(&["delete", "deployment/web", "--wait=false"]).await?;
+    let count = wait_for_ready(&shop, "web", ("False", "TargetTerminating")).await?;
+    assert_eq!(condition(&count, "TargetFound"), Some(("True", "Found")), "{count}");
+    patch(&finalizers(Value::Null)).await?;
+    wait_for_ready(&shop, "web", ("False", "TargetNotFound")).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_correction_that_waits_is_said() -> Result<()> {
+    let shop = Namespace::shared("waits").await?;
+    shop.deployment("web", 3).await?;
+    shop.set("web", 3).await?;
+    wait_for_ready(&shop, "web", ("True", "InPlace")).await?;
+    // From the eleventh correction in a minute on, they are 5 s apart.
+    for _ in 0..10 {
+        shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
+        shop.wait_for_replicas("deployment/web", 3).await?;
+    }
+    shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
+    let count = wait_for_ready(&shop, "web", ("False", "Correcting")).await?;
+    assert_eq!((&count["status"]["observed"], &count["status"]["desired"]), (&7.into(), &3.into()), "{count}");
+    wait_for_ready(&shop, "web", ("True", "InPlace")).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_kind_that_cannot_be_scaled_is_said() -> Result<()> {
+    let shop = Namespace::shared("unscalable").await?;
+    let count = ReplicaCountManifest::deployment("settings").name("configmap.core.settings").of_kind("v1", "ConfigMap");
+    shop.kubectl_with(&["create", "--filename=-"], &count.manifest()).await?;
+    let is = |count: &Value| condition(count, "TargetFound") == Some(("Unknown", "KindNotScalable"));
+    let count = shop.wait_for_replica_count("configmap.core.settings", "the kind", is).await?;
+    assert_eq!(condition(&count, "Ready"), Some(("False", "KindNotScalable")), "{count}");
+    Ok(())
+}
+
+/// A policy of one namespace that refuses each deletion of a ReplicaCount.
+async fn refuse_deletions(shop: &Namespace<'_>) -> Result<()> {
+    let name = &shop.name;
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": ["replica-count-manager.io"], "apiVersions": ["v1"], "operations": ["DELETE"],
+                "resources": ["replicacounts"],
+            }]},
+            "validations": [{"expression": "false", "message": "it has to stay"}],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"], "matchResources": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
+        }},
+    });
+    for object in [policy, binding] {
+        shop.kubectl_with(&["create", "--filename=-"], &object.to_string()).await?;
+    }
+    shop.kubectl_with(&["create", "--filename=-"], &ReplicaCountManifest::deployment("probe").manifest()).await?;
+    wait::until("the policy", PATIENCE, async || {
+        let deleted = shop.kubectl(&["delete", "replicacount/deployment.probe", "--dry-run=server"]).await;
+        let refusal = deleted.err().context("it is not in force")?;
+        ensure!(refusal.to_string().contains("it has to stay"), "{refusal}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_end_of_the_management_is_said_until_the_object_is_gone() -> Result<()> {
+    let shop = Namespace::shared("stays").await?;
+    for name in ["sale", "web"] {
+        shop.deployment(name, 2).await?;
+        shop.set(name, 3).await?;
+        wait_for_ready(&shop, name, ("True", "InPlace")).await?;
+    }
+    refuse_deletions(&shop).await?;
+    let until = (jiff::Timestamp::now() + std::time::Duration::from_secs(3)).to_string();
+    let target = json!({"namespace": shop.name, "name": "sale"});
+    let over = json!({"target": target, "replicas": 4, "until": until, "thenUnset": true});
+    shop.cluster.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &over).await?;
+    wait_for_ready(&shop, "sale", ("False", "OverrideEnded")).await?;
+
+    // What `unset --restore` writes.
+    let restore =
+        json!({"metadata": {"annotations": {"replica-count-manager.io/restore": "alice"}}, "spec": {"replicas": 2}});
+    let patch = ["patch", "replicacount/deployment.web", "--type=merge", "--patch"];
+    shop.kubectl(&[&patch[..], &[&restore.to_string()]].concat()).await?;
+    let count = wait_for_ready(&shop, "web", ("False", "Restored")).await?;
+    assert_eq!(count["status"]["observed"], 2, "{count}");
+    assert_eq!(count["status"]["changes"][0]["by"], "alice", "{count}");
+    for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+        run(shop.cluster.kubectl().args(["delete", kind, &shop.name])).await?;
+    }
+    Ok(())
+}

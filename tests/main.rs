@@ -71,6 +71,7 @@ mod upgrades;
 mod api_server_outages;
 mod api_server_requests;
 mod broken_api_server;
+mod connection_floods;
 mod crash_recovery;
 mod endurance;
 mod http2_floods;

@@ -3,18 +3,14 @@
 //! An honest ClientHello comes with its connection. A connection that sends none costs no cryptography, and makes room
 //! for later ones at once. So connections are accepted without a pause, at any pace that they come.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
-use futures::{
-    FutureExt, StreamExt,
-    future::{AbortHandle, BoxFuture, abortable},
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rustls::server::Acceptor;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::TcpStream,
-    time::{Instant, timeout_at},
+    sync::oneshot,
+    time::{Instant, sleep_until},
 };
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
@@ -23,9 +19,6 @@ use crate::runtime::by_address::{ByAddress, Entry};
 
 /// The longest time from a connection to the end of its handshake: a distant client needs a few round trips.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The silence after which TCP probes whether the peer still exists.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// A connection whose ClientHello has arrived.
 pub(super) struct Hello {
@@ -54,8 +47,8 @@ pub(super) struct Hellos {
     limit: usize,
     /// They are no tasks of their own: a task may wait for its turn while others take its place.
     reading: FuturesUnordered<BoxFuture<'static, Read>>,
-    /// Ends those that are read.
-    silent: ByAddress<AbortHandle>,
+    /// Ends each that is read when it is dropped.
+    silent: ByAddress<oneshot::Sender<Infallible>>,
     /// Those that wait for a place.
     waiting: ByAddress<Hello>,
 }
@@ -68,9 +61,9 @@ impl Hellos {
 
     /// Adds a connection.
     pub(super) fn add(&mut self, socket: TcpStream, peer: SocketAddr) {
-        let (read, end) = abortable(read(socket, peer));
+        let (end, ended) = oneshot::channel();
         let entry = self.silent.add(peer.ip(), end);
-        self.reading.push(read.map(move |read| (entry, read.ok())).boxed());
+        self.reading.push(read(socket, peer, ended).map(move |read| (entry, read)).boxed());
     }
 
     /// Ends connections, so that there is room for more, and returns how many: of the silent or of the waiting ones,
@@ -80,8 +73,8 @@ impl Hellos {
         for _ in 0..excess {
             if self.silent.len() < self.waiting.len() {
                 drop(self.waiting.take_of_most());
-            } else if let Some(end) = self.silent.take_of_most() {
-                end.abort();
+            } else {
+                drop(self.silent.take_of_most());
             }
         }
         excess
@@ -111,16 +104,26 @@ impl Hellos {
     }
 }
 
-async fn read(socket: TcpStream, peer: SocketAddr) -> Result<Hello, Failed> {
+/// Reads a ClientHello. `None` if the end came before it.
+async fn read(
+    socket: TcpStream,
+    peer: SocketAddr,
+    end: oneshot::Receiver<Infallible>,
+) -> Option<Result<Hello, Failed>> {
     let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
     let read = async {
-        socket.set_nodelay(true)?;
-        SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))?;
-        timeout_at(deadline, LazyConfigAcceptor::new(Acceptor::default(), Socket::new(socket))).await?
+        let mut handshake = LazyConfigAcceptor::new(Acceptor::default(), Socket::new(socket)).await?;
+        handshake.io.hello_has_arrived()?;
+        Ok(Hello { handshake, peer, deadline })
     };
-    let mut handshake = read.await.map_err(|error| Failed { peer, error })?;
-    handshake.io.hello_has_arrived();
-    Ok(Hello { handshake, peer, deadline })
+    let read = tokio::select! {
+        // What has arrived before the end counts.
+        biased;
+        read = read => read,
+        _ = end => return None,
+        () = sleep_until(deadline) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    Some(read.map_err(|error| Failed { peer, error }))
 }
 
 #[cfg(test)]
@@ -153,20 +156,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_hello_is_read_among_more_silent_connections_than_there_is_room_for() {
+    async fn a_client_hello_that_has_arrived_is_read_whatever_comes_after_it() {
         let (mut hellos, listener) = (Hellos::new(8), TcpListener::bind("127.0.0.1:0").await.unwrap());
-        let mut clients = Vec::new();
+        let mut clients = vec![connect(&mut hellos, &listener, &client_hello()).await];
+        // Meanwhile nothing is read, as when many connections come at once.
         for number in 0..50 {
             let half: &[u8] = if number % 2 == 0 { &[] } else { &[0x16, 3, 1, 2, 0, 1] };
             clients.push(connect(&mut hellos, &listener, half).await);
         }
         assert_eq!((hellos.silent.len(), hellos.has_waiting()), (8, false));
+        while !hellos.has_waiting() {
+            hellos.read().await.unwrap().unwrap();
+        }
+        assert_eq!(hellos.take_waiting().unwrap().peer, clients[0].local_addr().unwrap());
+        assert!(!hellos.has_waiting());
         clients.push(connect(&mut hellos, &listener, &client_hello()).await);
         while !hellos.has_waiting() {
             hellos.read().await.unwrap().unwrap();
         }
-        assert_eq!(hellos.take_waiting().unwrap().peer, clients[50].local_addr().unwrap());
-        assert!(!hellos.has_waiting());
+        assert_eq!(hellos.take_waiting().unwrap().peer, clients[51].local_addr().unwrap(), "and a later one");
     }
 
     #[tokio::test]

@@ -4,13 +4,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
 /// The most established connections. An eighth of them, 64, is for one user: a CI job that runs the plugin 60 times at
-/// once has room. An idle connection takes about 60 KiB, one that is used for nothing but memory about 400 KiB, its
-/// buffers in the kernel included.
+/// once has room. An idle connection takes about 32 KiB (measured), one that is used for nothing but memory at most
+/// 400 KiB (computed, its buffers in the kernel included).
 const MAX_CONNECTIONS: usize = 512;
 
 /// The most connections before their handshake: they send their ClientHello, of up to 16 KiB, or wait. At 10,000 new ones
-/// a second, each has 50 ms to send it, and an honest one sends it with its first bytes.
-const MAX_HELLOS: usize = 512;
+/// a second, each has 100 ms to send it, and an honest one sends it with its first bytes.
+const MAX_HELLOS: usize = 1024;
 
 /// The most handshakes under way. Each takes at most 80 KiB: 64 of what its peer may send, and its own state. A flood of
 /// handshakes that never finish gets four times this number of places a second.
@@ -49,9 +49,10 @@ impl Limits {
     fn for_files(files: usize) -> Self {
         let sockets = files - RESERVED_FILES.min(files / 2);
         let unknown = (sockets / 4).clamp(1, MAX_HELLOS + MAX_HANDSHAKES);
-        let handshakes = (unknown / 2).max(1);
+        let handshakes = (unknown / 2).clamp(1, MAX_HANDSHAKES);
+        let hellos = unknown.saturating_sub(handshakes).max(1);
         let connections = sockets.saturating_sub(unknown).clamp(1, MAX_CONNECTIONS);
-        Self { hellos: unknown.div_ceil(2), handshakes, connections, connections_per_user: (connections / 8).max(1) }
+        Self { hellos, handshakes, connections, connections_per_user: (connections / 8).max(1) }
     }
 }
 
@@ -62,7 +63,7 @@ mod tests {
     #[test]
     fn sockets_leave_files_to_everything_else() {
         for (files, [hellos, handshakes, connections, connections_per_user]) in [
-            (1_048_576, [512, 512, 512, 64]),
+            (1_048_576, [1024, 512, 512, 64]),
             (1024, [96, 96, 512, 64]),
             (384, [24, 24, 144, 18]),
             (128, [8, 8, 48, 6]),

@@ -81,6 +81,7 @@ mod limits;
 mod plain_port;
 mod transport_limits;
 mod unreadable_objects;
+mod unreadable_replica_counts;
 
 // Fuzzing.
 mod fuzz;

@@ -72,6 +72,7 @@ mod api_server_outages;
 mod api_server_requests;
 mod broken_api_server;
 mod connection_floods;
+mod connection_memory;
 mod crash_recovery;
 mod endurance;
 mod http2_floods;

@@ -75,6 +75,7 @@ mod connection_floods;
 mod connection_memory;
 mod crash_recovery;
 mod endurance;
+mod hostile_tenant;
 mod http2_floods;
 mod kinds;
 mod lanes;

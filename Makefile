@@ -18,6 +18,10 @@ FUZZ_SEED := $(shell date +%s)
 # must be enough to fill what is kept: with 40,000 it is.
 DRIFTS = 100000
 
+# How long `make stress` attacks the release build as a hostile tenant.
+ATTACK_SECONDS = 600
+RELEASE := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release
+
 .PHONY: help
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,7 +39,8 @@ test: ## Run every test, on a real control plane that they start
 .PHONY: stress
 stress: ## Run the tests that take minutes each, one after another
 	cargo build --workspace --bins
-	DRIFTS=$(DRIFTS) cargo test --workspace --test tests -- --ignored --nocapture --test-threads=1
+	cargo build --release -p replica-count-manager
+	DRIFTS=$(DRIFTS) ATTACK_SECONDS=$(ATTACK_SECONDS) ATTACKED_SERVER=$(RELEASE)/replica-count-manager cargo test --workspace --test tests -- --ignored --nocapture --test-threads=1
 
 .PHONY: check
 check: sizes imports ## Check the format, the sizes, the imports, the lints and the unit tests

@@ -1,11 +1,17 @@
 //! The log in JSON: every line is an object, failures included.
 
-use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
 use cluster::wait;
 use contract::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
 use serde_json::{Value, json};
+use tokio::time::timeout;
+use tonic::Code;
 
-use support::{CERTIFICATE_FILES, Certificate, Namespace, PATIENCE, connect, server_flags, shared_cluster};
+use support::{
+    ApiProxy, CERTIFICATE_FILES, Certificate, Fault, Namespace, PATIENCE, connect, server_flags, shared_cluster,
+};
 
 /// Parses the lines of a log, and checks the fields that every line has.
 fn lines(log: &str) -> Result<Vec<Value>> {
@@ -97,4 +103,39 @@ async fn audit_lines_are_written_at_the_level_of_errors() -> Result<()> {
     let log = server.log()?;
     ensure!(log.contains("audit: set") && log.contains("audit: unset") && !log.contains("listening"), "{log}");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_write_whose_caller_has_gone_is_in_the_audit_log() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let shop = Namespace::shared("gone").await?;
+    let proxy = ApiProxy::new(cluster, "127.0.0.1").await?.listen().await?;
+    let flags = server_flags(&shop, cluster.certificates(), CERTIFICATE_FILES);
+    let server = cluster.standalone_with_kubeconfig(proxy.kubeconfig(), flags)?;
+    let client = ReplicasServiceClient::new(connect(server.grpc.clone(), &Certificate::load(cluster.certificates())?)?);
+    let target = v1::Target { namespace: shop.name.clone(), name: "web".to_owned(), ..Default::default() };
+    let get = v1::GetReplicaCountRequest { target: Some(target.clone()), ..Default::default() };
+    let set = v1::SetReplicaCountRequest {
+        target: Some(target),
+        replicas: Some(3),
+        allow_missing: true,
+        ..Default::default()
+    };
+    wait::until("a server that serves", PATIENCE, async || match client.clone().get_replica_count(get.clone()).await {
+        Err(status) if status.code() == Code::NotFound => Ok(()),
+        other => bail!("{other:?}"),
+    })
+    .await?;
+    // The write is stored at once, and its answer comes within seconds.
+    let is_write = |path: &str| path.contains("/replicacounts") && path.contains("fieldManager");
+    proxy.set(move |path| if is_write(path) { Fault::Slow(400) } else { Fault::None });
+    let called = timeout(Duration::from_secs(1), client.clone().set_replica_count(set)).await;
+    ensure!(called.is_err(), "the answer came too early for this test: {called:?}");
+    shop.get("replicacount/deployment.web").await.context("nothing was written")?;
+    wait::until("the audit line", PATIENCE, async || {
+        let log = server.log()?;
+        ensure!(log.contains("audit: set"), "{log}");
+        Ok(())
+    })
+    .await
 }

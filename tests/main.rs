@@ -74,8 +74,11 @@ mod upgrades;
 mod api_server_outages;
 mod api_server_requests;
 mod broken_api_server;
+mod connection_floods;
+mod connection_memory;
 mod crash_recovery;
 mod endurance;
+mod hostile_tenant;
 mod http2_floods;
 mod kinds;
 mod lanes;
@@ -83,6 +86,7 @@ mod limits;
 mod plain_port;
 mod transport_limits;
 mod unreadable_objects;
+mod unreadable_replica_counts;
 
 // Fuzzing.
 mod fuzz;

@@ -5,7 +5,9 @@ use anyhow::{Context, Result, ensure};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use support::{Namespace, PATIENCE, StandaloneServer, http, presented::certificate_request};
+use support::{
+    Namespace, PATIENCE, StandaloneServer, condition, http, manifests::Workload, presented::certificate_request,
+};
 
 /// How many objects of each kind.
 const EACH: usize = 10;
@@ -88,10 +90,26 @@ fn autoscaler(name: &str) -> Value {
                     "minReplicas": 5, "maxReplicas": 9}})
 }
 
-/// A CRD whose schema is deeper than a JSON reader's usual limit.
-fn definition(group: &str) -> Value {
-    let leaf = json!({"type": "string"});
-    let nested = (0..50).fold(leaf, |inner, _| json!({"type": "object", "properties": {"x": inner}}));
+/// Schemas of a field, each odd in another way.
+fn odd_schemas() -> [Value; EACH] {
+    let names: Vec<_> = (0..5000).map(|number| format!("value-{number}")).collect();
+    [
+        (0..50).fold(json!({"type": "string"}), |inner, _| json!({"type": "object", "properties": {"x": inner}})),
+        (0..50).fold(json!({"type": "string"}), |inner, _| json!({"type": "array", "items": inner})),
+        json!({"type": "number", "minimum": -1e300, "maximum": 1e300}),
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "example": deep(100, json!(1))}),
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "example": [1e300, null, u64::MAX]}),
+        json!({"type": "string", "enum": names}),
+        json!({"type": "string", "description": "x".repeat(200_000)}),
+        json!({"type": "string", "format": "date-time", "default": END}),
+        json!({"type": "object", "additionalProperties": {"type": "string", "externalDocs": {"url": "x"}}}),
+        json!({"type": "object", "properties": {
+            "openAPIV3Schema": {"type": "string"}, "": {"type": "string"}, "status": {"type": "integer"}}}),
+    ]
+}
+
+/// A CRD with a schema of the field `spec.nested`.
+fn definition(group: &str, nested: &Value) -> Value {
     let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {
         "replicas": {"type": "integer"}, "nested": nested}});
     let schema = json!({"type": "object", "properties": {
@@ -139,26 +157,53 @@ async fn start(shop: &Namespace<'_>) -> Result<StandaloneServer> {
     Ok(server)
 }
 
+/// Creates a kind in each of ten groups, and their objects: all odd ones in the last group, and one in each other. Returns
+/// the groups.
+async fn create_kinds(shop: &Namespace<'_>) -> Result<Vec<String>> {
+    let groups: Vec<_> = names("g").into_iter().map(|prefix| format!("{prefix}.{}.example.com", shop.name)).collect();
+    let definitions = groups.iter().zip(&odd_schemas()).map(|(group, schema)| definition(group, schema)).collect();
+    create_odd(shop, "crd", definitions).await?;
+    for group in &groups {
+        shop.kubectl(&["wait", "--for=condition=Established", "--timeout=1m", &format!("crd/widgets.{group}")]).await?;
+    }
+    let number_of = |place: usize| if place + 1 == EACH { EACH } else { 1 };
+    let widgets =
+        groups.iter().enumerate().flat_map(|(place, group)| widgets(group).into_iter().take(number_of(place)));
+    let widgets = json!({"apiVersion": "v1", "kind": "List", "items": widgets.collect::<Vec<_>>()});
+    shop.kubectl_with(&["create", "--filename=-"], &widgets.to_string()).await?;
+    Ok(groups)
+}
+
+/// Deletes the kinds, and waits until the server says so.
+async fn delete_kinds(shop: &Namespace<'_>, groups: &[String]) -> Result<()> {
+    let definitions: Vec<_> = groups.iter().map(|group| format!("crd/widgets.{group}")).collect();
+    shop.kubectl(&[&["delete"][..], &definitions.iter().map(String::as_str).collect::<Vec<_>>()].concat()).await?;
+    for group in groups {
+        let is_gone = |count: &Value| condition(count, "TargetFound") == Some(("Unknown", "KindNotServed"));
+        shop.wait_for_replica_count(&format!("widget.{group}.w0"), "the end of its kind", is_gone).await?;
+    }
+    Ok(())
+}
+
 #[ignore = "it takes two minutes: make stress"]
 #[tokio::test]
 async fn a_server_that_starts_with_odd_objects_is_ready_enforces_and_signs() -> Result<()> {
     let shop = Namespace::shared("odd").await?;
-    let group = format!("{}.example.com", shop.name);
-    create_odd(&shop, "crd", vec![definition(&group)]).await?;
-    shop.kubectl(&["wait", "--for=condition=Established", "--timeout=1m", &format!("crd/widgets.{group}")]).await?;
+    let groups = create_kinds(&shop).await?;
+    let group = groups.last().context("no group")?;
     let requests = names(&format!("{}-r", shop.name));
     for name in &names("d") {
         shop.deployment(name, 1).await?;
     }
     let counts = names("d").iter().map(|name| replica_count("apps", "Deployment", name)).collect();
-    let widget_counts = names("w").iter().map(|name| replica_count(&group, "Widget", name)).collect();
+    let widget_counts = names("w").iter().map(|name| replica_count(group, "Widget", name)).collect();
+    let group_counts = groups[..EACH - 1].iter().map(|group| replica_count(group, "Widget", "w0")).collect();
     let csrs = requests.iter().map(|name| certificate_request(name, "replica-count-manager.io/client", "client auth"));
     create_odd(&shop, "replicacount", counts).await?;
     create_odd(&shop, "replicacount", widget_counts).await?;
+    create_odd(&shop, "replicacount", group_counts).await?;
     create_odd(&shop, "hpa", names("h").iter().map(|name| autoscaler(name)).collect()).await?;
     create_odd(&shop, "csr", csrs.collect::<Result<_>>()?).await?;
-    let widgets = json!({"apiVersion": "v1", "kind": "List", "items": widgets(&group)});
-    shop.kubectl_with(&["create", "--filename=-"], &widgets.to_string()).await?;
 
     let server = start(&shop).await?;
     for name in &requests {
@@ -170,8 +215,10 @@ async fn a_server_that_starts_with_odd_objects_is_ready_enforces_and_signs() -> 
         })
         .await?;
     }
-    for number in 0..EACH {
-        for object in [format!("deployment/d{number}"), format!("widgets.{group}/w{number}")] {
+    for (number, other) in groups.iter().enumerate() {
+        let objects =
+            [format!("deployment/d{number}"), format!("widgets.{group}/w{number}"), format!("widgets.{other}/w0")];
+        for object in objects {
             // Some of the objects are too deep for this test to read.
             wait::until(&format!("the count of {object}"), PATIENCE, async || {
                 let replicas = shop.kubectl(&["get", &object, "--output=jsonpath={.spec.replicas}"]).await?;
@@ -183,11 +230,41 @@ async fn a_server_that_starts_with_odd_objects_is_ready_enforces_and_signs() -> 
     }
     shop.kubectl(&["scale", "deployment/d9", "--replicas=7"]).await?;
     shop.wait_for_replicas("deployment/d9", 3).await?;
+    ownership_is_given_back(&shop).await?;
     let (_, metrics) = http(&server.http, "/metrics").await?;
     let failures = metrics.lines().filter(|line| line.starts_with("replica_count_manager_watch_failures_total{"));
     for line in failures {
         ensure!(line.ends_with(" 0"), "{line}\n{}", server.log()?);
     }
+    delete_kinds(&shop, &groups).await?;
     shop.kubectl(&[&["delete", "csr"][..], &requests.iter().map(String::as_str).collect::<Vec<_>>()].concat()).await?;
     Ok(())
+}
+
+/// An applier with an odd time gets the ownership of its count back.
+async fn ownership_is_given_back(shop: &Namespace<'_>) -> Result<()> {
+    let apply = ["apply", "--server-side", "--field-manager=helm", "--filename=-"];
+    shop.kubectl_with(&apply, &Workload::deployment("applied").replicas(3).manifest()).await?;
+    // The API server ignores a change of nothing but times.
+    let odd = json!([
+        {"op": "replace", "path": "/metadata/managedFields/0/time", "value": END},
+        {"op": "add", "path": "/metadata/annotations", "value": {"odd": "time"}},
+    ])
+    .to_string();
+    shop.kubectl(&["patch", "deployment/applied", "--type=json", "--patch", &odd]).await?;
+    let count = replica_count("apps", "Deployment", "applied");
+    shop.kubectl_with(&["create", "--filename=-"], &count.to_string()).await?;
+    let is_seen = |count: &Value| count.pointer("/status/appliers") == Some(&json!(["helm"]));
+    shop.wait_for_replica_count("deployment.applied", "its applier", is_seen).await?;
+    shop.kubectl(&["scale", "deployment/applied", "--replicas=7"]).await?;
+    wait::until("the ownership with its applier", PATIENCE, async || {
+        let deployment = shop.get("deployment/applied").await?;
+        let entries = deployment["metadata"]["managedFields"].as_array().context("no entries")?;
+        let owners: Vec<_> =
+            entries.iter().filter(|one| one.pointer("/fieldsV1/f:spec/f:replicas").is_some()).collect();
+        ensure!(deployment["spec"]["replicas"] == 3, "{deployment}");
+        ensure!(owners.len() == 1 && owners[0]["manager"] == "helm" && owners[0]["time"] == END, "{owners:?}");
+        Ok(())
+    })
+    .await
 }

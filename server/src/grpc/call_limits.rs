@@ -5,20 +5,20 @@
 //! has requests that go on while answers come.
 
 use std::{
+    convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, Full};
 use hyper::{
     HeaderMap, Request, Response, Version,
-    body::{Bytes, Frame},
+    body::Bytes,
     header::{CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use tokio::{sync::mpsc, time::timeout};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service, ServiceExt};
 
@@ -26,6 +26,7 @@ use super::{
     answer::{Messages, OneMessage},
     deadline::deadline,
     lists::ListPlace,
+    reflection::{self, MAX_REFLECTION},
     refusal::{Refusal, add_error_info},
 };
 use crate::{
@@ -42,12 +43,6 @@ pub(super) const MAX_MESSAGE: usize = 64 * 1024;
 
 /// The bytes before a message: whether it is compressed, and its length.
 const MESSAGE_PREFIX: usize = 5;
-
-/// The most bytes that the requests of one reflection stream may have together: a request has about 100.
-const MAX_REFLECTION: usize = 8 * 1024;
-
-/// The most frames of a reflection stream that wait for the service, which reads on when its answer has left.
-const MAX_REFLECTION_FRAMES: usize = 128;
 
 /// The longest time from a request's headers to its last byte, and the longest life of a reflection stream's requests.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,16 +84,22 @@ pub(super) struct CallLimits {
     unread_bytes: Arc<Places>,
     /// Knows the served methods.
     methods: Calls,
+    /// Held by each write until it has ended. Nothing is sent.
+    writing: mpsc::Sender<Infallible>,
 }
 
 impl CallLimits {
-    pub(super) fn new(methods: Calls) -> Self {
-        Self {
+    /// The limits, and the end of all writes: it is closed once they have ended and the limits are dropped.
+    pub(super) fn new(methods: Calls) -> (Self, mpsc::Receiver<Infallible>) {
+        let (writing, written) = mpsc::channel(1);
+        let limits = Self {
             calls: Limiter::new(MAX_CALLS, MAX_CALLS_OF_USER, Default::default()),
             request_bytes: Limiter::new(MAX_REQUEST_BYTES, MAX_REQUEST_BYTES_OF_USER, Default::default()),
             unread_bytes: Places::new(MAX_UNREAD_BYTES, MAX_UNREAD_BYTES_OF_USER),
             methods,
-        }
+            writing,
+        };
+        (limits, written)
     }
 
     /// Waits until a request has arrived.
@@ -120,7 +121,7 @@ impl CallLimits {
         let kind = self.methods.kind(request.uri().path());
         *request.body_mut() = if kind.is_request_stream {
             bytes.grow(MAX_REFLECTION).map_err(Refusal::TooManyRequestBytes)?;
-            requests_in_time(body)
+            reflection::requests_in_time(body, REQUEST_TIMEOUT)
         } else {
             let read = timeout(REQUEST_TIMEOUT, read(body, &mut bytes));
             Body::new(Full::new(read.await.map_err(|_| Refusal::TooSlow(REQUEST_TIMEOUT))??))
@@ -129,11 +130,10 @@ impl CallLimits {
     }
 
     /// Makes a call, from its request's headers to the answer's.
-    async fn call<S: Service<Request<Body>, Response = Response<Body>>>(
-        self,
-        request: Request<Body>,
-        inner: S,
-    ) -> Result<Response<Body>, S::Error> {
+    async fn call<S>(self, request: Request<Body>, inner: S) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Future: Send + 'static, Error: Send> + Send + 'static,
+    {
         let deadline = deadline(request.headers());
         let answer = self.answer(request, inner);
         let answer = match deadline {
@@ -143,16 +143,31 @@ impl CallLimits {
         Ok(answer?.unwrap_or_else(|refusal| Status::from(refusal).into_http()))
     }
 
-    async fn answer<S: Service<Request<Body>, Response = Response<Body>>>(
-        self,
-        request: Request<Body>,
-        inner: S,
-    ) -> Result<Result<Response<Body>, Refusal>, S::Error> {
+    async fn answer<S>(self, request: Request<Body>, inner: S) -> Result<Result<Response<Body>, Refusal>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Future: Send + 'static, Error: Send> + Send + 'static,
+    {
         let Admitted { request, kind, peer, call, bytes } = match self.admit(request).await {
             Ok(admitted) => admitted,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let mut response = inner.oneshot(request).await?;
+        let served = async move { (inner.oneshot(request).await, call, bytes) };
+        let (response, call, bytes) = if kind.is_write {
+            // It goes on if its caller goes away, and keeps its permits: what is written must be in the audit log.
+            let writing = self.writing.clone();
+            let write = tokio::spawn(async move {
+                let served = served.await;
+                drop(writing);
+                served
+            });
+            match write.await {
+                Ok(served) => served,
+                Err(error) => return Ok(Err(Refusal::Unbuilt(Status::internal(error.to_string())))),
+            }
+        } else {
+            served.await
+        };
+        let mut response = response?;
         add_error_info(response.headers_mut());
         if kind.is_answer_stream {
             let permits = (call, kind.is_request_stream.then_some(bytes));
@@ -211,38 +226,6 @@ async fn read(mut body: Body, permit: &mut Permit) -> Result<Bytes, Refusal> {
     Ok(request.into())
 }
 
-/// Requests of a stream, which are read when they come, whether the service waits for them or not. They end after a
-/// time.
-fn requests_in_time(body: Body) -> Body {
-    let (sender, receiver) = mpsc::channel(MAX_REFLECTION_FRAMES);
-    tokio::spawn(async move {
-        let end = tokio::select! {
-            () = sender.closed() => return,
-            end = timeout(REQUEST_TIMEOUT, forward(body, &sender)) => end,
-        };
-        if let Err(refusal) = end.unwrap_or(Err(Refusal::TooSlow(REQUEST_TIMEOUT))) {
-            // If there is no room, the stream ends without it.
-            let _ = sender.try_send(Err(Status::from(refusal)));
-        }
-    });
-    Body::new(StreamBody::new(ReceiverStream::new(receiver)))
-}
-
-async fn forward(mut body: Body, requests: &mpsc::Sender<Result<Frame<Bytes>, Status>>) -> Result<(), Refusal> {
-    let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::Broken)?;
-        let Some(data) = frame.data_ref() else { continue };
-        length += data.len();
-        let copy = Frame::data(Bytes::copy_from_slice(data));
-        if length > MAX_REFLECTION {
-            return Err(Refusal::TooLarge(MAX_REFLECTION));
-        }
-        requests.try_send(Ok(copy)).map_err(|_| Refusal::TooManyFrames(MAX_REFLECTION_FRAMES))?;
-    }
-    Ok(())
-}
-
 impl<S> Layer<S> for CallLimits {
     type Service = Limited<S>;
 
@@ -260,8 +243,7 @@ pub(super) struct Limited<S> {
 
 impl<S> Service<Request<Body>> for Limited<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
-    S::Future: Send,
+    S: Service<Request<Body>, Response = Response<Body>, Future: Send + 'static, Error: Send> + Clone + Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -274,5 +256,53 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         Box::pin(self.limits.clone().call(request, self.inner.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+    use tokio::sync::oneshot;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::{telemetry::Metrics, tls::Identity};
+
+    #[tokio::test]
+    async fn a_write_goes_on_without_its_caller_and_a_read_ends() {
+        for (path, goes_on) in [
+            ("/replicas.v1.ReplicasService/SetReplicaCount", true),
+            ("/replicas.v1.ReplicasService/UnsetReplicaCount", true),
+            ("/proto.DeploymentsService/SetDeployment", true),
+            ("/replicas.v1.ReplicasService/GetReplicaCount", false),
+        ] {
+            let (limits, mut written) = CallLimits::new(Metrics::default().calls.clone());
+            let ((begin, begun), (answer, answered), (end, ended)) =
+                (oneshot::channel(), oneshot::channel(), oneshot::channel());
+            let call = Arc::new(Mutex::new(Some((begin, answered, end))));
+            let service = service_fn(move |_: Request<Body>| {
+                let call = call.lock().take();
+                async move {
+                    let (begin, answered, end) = call.unwrap();
+                    begin.send(()).unwrap();
+                    let answered: Result<(), _> = answered.await;
+                    end.send(answered).unwrap();
+                    Ok::<_, Infallible>(Response::new(Body::empty()))
+                }
+            });
+            let mut request = Request::post(path).body(Body::empty()).unwrap();
+            let identity = Arc::new(Identity { user: "alice".to_owned(), groups: Vec::new() });
+            request.extensions_mut().insert(Peer { identity, unread: Arc::default() });
+            let caller = tokio::spawn(limits.layer(service).oneshot(request));
+            begun.await.unwrap();
+            caller.abort();
+            assert!(caller.await.unwrap_err().is_cancelled(), "{path}");
+            let all = limits.calls.acquire_many("alice", MAX_CALLS_OF_USER);
+            assert_eq!(all.is_err(), goes_on, "{path}: it counts as long as it goes on");
+            assert_eq!(answer.send(()).is_ok(), goes_on, "{path}");
+            assert_eq!(ended.await.is_ok(), goes_on, "{path}");
+            drop(limits);
+            assert!(written.recv().await.is_none(), "{path}: nothing is being written any more");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! * [`serve()`]: puts the services together and serves them, within limits
-//! * `call_limits`, `answer`, `deadline`, `lists`, `refusal`: the bounds of calls, of their requests and of their answers,
+//! * `call_limits`, `answer`, `deadline`, `lists`, `reflection`, `refusal`: the bounds of calls, of their requests and of their answers,
 //!   and the refusals beyond them
 //! * `service`: `ReplicasService`, which only delegates to the RPCs: `list`, `get`, `set`, `unset`, `watch`, `server_info`
 //! * `deployments`: `DeploymentsService`, which translates to the same RPCs
@@ -37,6 +37,7 @@ pub(crate) mod health;
 mod list;
 mod lists;
 mod page;
+mod reflection;
 mod refusal;
 mod reviews;
 mod selector;

@@ -69,7 +69,7 @@ pub(crate) struct Context {
     pub(crate) stop: CancellationToken,
 }
 
-/// Serves until `shutdown`, then until the open calls have ended.
+/// Serves until `shutdown`, then until the open calls and all writes have ended.
 ///
 /// # Errors
 ///
@@ -92,9 +92,10 @@ pub(crate) async fn serve(
         lists: Lists::default(),
         stop,
     };
+    let (limits, mut written) = CallLimits::new(metrics.calls.clone());
     Server::builder()
         .layer(metrics.calls.clone())
-        .layer(CallLimits::new(metrics.calls.clone()))
+        .layer(limits)
         .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -105,6 +106,8 @@ pub(crate) async fn serve(
         .add_routes(routes(backend, health)?)
         .serve_with_incoming_shutdown(incoming, shutdown)
         .await?;
+    // A write whose caller has gone may still wait for its answer.
+    written.recv().await;
     Ok(())
 }
 

@@ -139,6 +139,13 @@ fn repair_metadata(metadata: &mut Value) {
     retain_readable::<ObjectMeta>(metadata);
 }
 
+/// What can be read of an entry of managedFields.
+pub(crate) fn read_field_owner(entry: &Value) -> ManagedFieldsEntry {
+    let mut entry = entry.clone();
+    retain_readable::<ManagedFieldsEntry>(&mut entry);
+    ManagedFieldsEntry::deserialize(&entry).unwrap_or_default()
+}
+
 /// Repairs each entry of a list, and removes those that cannot be repaired.
 fn repair_each<T: DeserializeOwned>(metadata: &mut Value, field: &str) {
     if let Some(entries) = metadata.get_mut(field).and_then(Value::as_array_mut) {

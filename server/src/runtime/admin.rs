@@ -5,14 +5,7 @@
 //! probes' own address, as through a port-forward, does not either: each connection is read before another takes its
 //! place, and a probe's request comes with its connection.
 
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt, StreamExt,
@@ -34,7 +27,11 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::readiness::Readiness;
+use super::{
+    by_address::{ByAddress, Entry},
+    listen::accept,
+    readiness::Readiness,
+};
 use crate::telemetry::Metrics;
 
 /// The most open connections: many times what probes and scrapers need.
@@ -66,8 +63,8 @@ pub(crate) async fn serve(listener: TcpListener, readiness: Readiness, metrics: 
         tokio::select! {
             // Those that are open first: each reads what has arrived before another may take its place.
             biased;
-            Some(number) = connections.running.next() => connections.open.retain(|open| open.number != number),
-            accepted = accept(&listener) => match accepted {
+            Some(ended) = connections.running.next() => drop(connections.open.take(ended)),
+            accepted = accept(&listener, MAX_BATCH) => match accepted {
                 Ok(accepted) => {
                     connections.make_room(accepted.len());
                     for (socket, peer) in accepted {
@@ -83,62 +80,27 @@ pub(crate) async fn serve(listener: TcpListener, readiness: Readiness, metrics: 
     }
 }
 
-/// Waits for a connection, and accepts those behind it too: a flood must not fill the queue of the operating system,
-/// which would drop the probes.
-async fn accept(listener: &TcpListener) -> io::Result<Vec<(TcpStream, SocketAddr)>> {
-    let mut accepted = vec![listener.accept().await?];
-    while accepted.len() < MAX_BATCH
-        && let Some(Ok(next)) = listener.accept().now_or_never()
-    {
-        accepted.push(next);
-    }
-    Ok(accepted)
-}
-
 /// The open connections. They are no tasks of their own: a task may wait for its turn while others take its place.
 #[derive(Default)]
 struct Connections {
-    running: FuturesUnordered<BoxFuture<'static, u64>>,
-    /// The oldest first.
-    open: Vec<Open>,
-    next_number: u64,
-}
-
-struct Open {
-    number: u64,
-    address: IpAddr,
-    end: AbortHandle,
+    running: FuturesUnordered<BoxFuture<'static, Entry>>,
+    open: ByAddress<AbortHandle>,
 }
 
 impl Connections {
     fn add(&mut self, peer: SocketAddr, connection: impl Future<Output = ()> + Send + 'static) {
-        let number = self.next_number;
-        self.next_number += 1;
         let (connection, end) = abortable(connection);
-        self.open.push(Open { number, address: peer.ip().to_canonical(), end });
-        self.running.push(connection.map(move |_| number).boxed());
+        let entry = self.open.add(peer.ip(), end);
+        self.running.push(connection.map(move |_| entry).boxed());
     }
 
     /// Ends connections, so that there is room for more.
     fn make_room(&mut self, more: usize) {
-        let excess = (self.open.len() + more).saturating_sub(MAX_CONNECTIONS);
-        let mut addresses: Vec<_> = self.open.iter().map(|open| open.address).collect();
-        for _ in 0..excess {
-            let Some(place) = to_end(&addresses) else { return };
-            addresses.remove(place);
-            self.open.remove(place).end.abort();
+        for _ in 0..(self.open.len() + more).saturating_sub(MAX_CONNECTIONS) {
+            let Some(end) = self.open.take_of_most() else { return };
+            end.abort();
         }
     }
-}
-
-/// The place of the connection that makes room for another: the oldest of the address that has the most.
-fn to_end(addresses: &[IpAddr]) -> Option<usize> {
-    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-    for address in addresses {
-        *counts.entry(*address).or_default() += 1;
-    }
-    let most = counts.values().max()?;
-    addresses.iter().position(|address| counts.get(address) == Some(most))
 }
 
 async fn connection(socket: TcpStream, readiness: Readiness, metrics: Arc<Metrics>) {
@@ -179,25 +141,4 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_with_the_most_connections_loses_its_oldest() {
-        for (name, open, ended) in [
-            ("none", "", None),
-            ("one address: its oldest", "aaaa", Some(0)),
-            ("a flood beside a probe that came first", "paaaa", Some(1)),
-            ("a flood beside a probe that came last", "aaap", Some(0)),
-            ("two floods: the larger one", "abbabb", Some(1)),
-            ("equal shares: the oldest", "abab", Some(0)),
-        ] {
-            let address = |letter: u8| IpAddr::from([10, 0, 0, letter]);
-            let open: Vec<_> = open.bytes().map(address).collect();
-            assert_eq!(to_end(&open), ended, "{name}");
-        }
-    }
 }

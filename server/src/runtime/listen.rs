@@ -5,7 +5,8 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use tokio::net::{TcpListener, TcpSocket};
+use futures::FutureExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// The buffer of what a peer sends, in bytes. Linux doubles both numbers for its own needs, and charges what is in the
 /// buffers to the pod's memory. Without a bound they grow to megabytes. A request has at most 64 KiB.
@@ -28,6 +29,22 @@ pub(crate) fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListene
         }
         bound => bound,
     }
+}
+
+/// Waits for a connection, and accepts those behind it too, `most` in all: a flood must not fill the queue of the operating
+/// system, which would drop others.
+///
+/// # Errors
+///
+/// When the operating system refuses, usually because no file descriptor is left.
+pub(crate) async fn accept(listener: &TcpListener, most: usize) -> io::Result<Vec<(TcpStream, SocketAddr)>> {
+    let mut accepted = vec![listener.accept().await?];
+    while accepted.len() < most
+        && let Some(Ok(next)) = listener.accept().now_or_never()
+    {
+        accepted.push(next);
+    }
+    Ok(accepted)
 }
 
 fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {

@@ -1,6 +1,7 @@
 //! The process and its surroundings: signals, threads, the pod, readiness, the client of the API server.
 
 pub(crate) mod admin;
+pub(crate) mod by_address;
 pub mod client;
 pub(crate) mod limiter;
 pub(crate) mod listen;

@@ -28,16 +28,21 @@ const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 /// The service and method of calls to unknown methods. Callers choose those names, so they cannot be labels.
 const UNKNOWN: &str = "unknown";
 
+/// What the names of methods that write begin with.
+const WRITES: [&str; 2] = ["Set", "Unset"];
+
 /// The labels of a method, with the code once the call has ended.
 type Labels = Vec<(&'static str, Arc<str>)>;
 
-/// Which sides of a method send several messages.
+/// Which sides of a method send several messages, and whether it writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MethodKind {
     /// The caller does.
     pub is_request_stream: bool,
     /// The server does.
     pub is_answer_stream: bool,
+    /// It changes the cluster.
+    pub is_write: bool,
 }
 
 /// Counts gRPC calls. Clones share the counts.
@@ -105,6 +110,7 @@ fn methods() -> HashMap<String, (MethodKind, Labels)> {
                 let kind = MethodKind {
                     is_request_stream: method.client_streaming(),
                     is_answer_stream: method.server_streaming(),
+                    is_write: WRITES.iter().any(|verb| method.name().starts_with(verb)),
                 };
                 methods.insert(path, (kind, labels(&name, method.name(), kind)));
             }

@@ -1,18 +1,17 @@
-//! The accept loop: handshakes run concurrently, bounded in number and time.
+//! The accept loop: connections are accepted as fast as they come, and handshakes run concurrently, bounded in number and
+//! time.
 
-use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::Stream;
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    task::{AbortHandle, JoinSet},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout_at},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::StartHandshake;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
@@ -20,28 +19,26 @@ use super::{
     connection::{Connection, GRACE, MAX_AGE},
     credentials::Credentials,
     files::expiry,
+    handshakes::Handshakes,
+    hellos::{Failed, Hello, Hellos},
     limits::Limits,
     recheck::{Recheck, accepts_peer},
     socket::Socket,
 };
-use crate::{runtime::limiter::Limiter, telemetry::Metrics};
+use crate::{
+    runtime::{limiter::Limiter, listen::accept},
+    telemetry::Metrics,
+};
 
-/// The connections that wait to be accepted. During a flood of half-open handshakes, 2,000 are accepted each second, so a
-/// client waits for half a second.
-pub(crate) const BACKLOG: u32 = 1024;
+/// The connections that wait to be accepted. A client that finds no room waits for a second. They are accepted within
+/// milliseconds, whatever they send.
+pub(crate) const BACKLOG: u32 = 4096;
 
-/// The longest time of a handshake: a distant client needs a few round trips.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a handshake is safe from being ended to make room for another. An honest client is done by then, also on a
-/// busy machine. Meanwhile, new connections wait in the operating system's queue.
-const PROTECTED_TIME: Duration = Duration::from_millis(250);
+/// The most connections that are accepted before they are read.
+const MAX_BATCH: usize = 32;
 
 /// The pause after the operating system refuses to accept a connection, usually because it has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// The silence after which TCP probes whether the peer still exists.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// The most bytes that TLS holds of each direction while the peer does not read: a record.
 const TLS_BUFFER: usize = 16 * 1024;
@@ -55,20 +52,20 @@ pub(crate) fn incoming(
     let (sender, receiver) = mpsc::channel(64);
     let limits = Limits::of_process();
     let connections = Limiter::new(limits.connections, limits.connections_per_user, metrics.open_connections.clone());
-    let accept = AcceptLoop { listener, sender, handshaker: Handshaker { credentials, connections, metrics } };
+    let accept = AcceptLoop { listener, handshaker: Handshaker { sender, credentials, connections, metrics } };
     tokio::spawn(accept.run(limits));
     ReceiverStream::new(receiver)
 }
 
 struct AcceptLoop {
     listener: TcpListener,
-    sender: mpsc::Sender<io::Result<Connection>>,
     handshaker: Handshaker,
 }
 
 /// Makes the handshakes.
 #[derive(Clone)]
 struct Handshaker {
+    sender: mpsc::Sender<io::Result<Connection>>,
     credentials: Arc<Credentials>,
     connections: Arc<Limiter>,
     metrics: Arc<Metrics>,
@@ -76,86 +73,69 @@ struct Handshaker {
 
 impl AcceptLoop {
     async fn run(self, limits: Limits) {
-        let mut handshakes = Handshakes::default();
+        let (mut hellos, mut handshakes) = (Hellos::new(limits.hellos), Handshakes::new(limits.handshakes));
+        // Fewer than there is room for, so that each is read once.
+        let batch = (limits.hellos / 2).clamp(1, MAX_BATCH);
+        let (handshaker, mut accept_at) = (&self.handshaker, Instant::now());
         loop {
-            let room_at = handshakes.room_at(limits.handshakes);
+            let room_at = handshakes.room_at();
             tokio::select! {
-                () = self.sender.closed() => break,
-                Some(_) = handshakes.tasks.join_next() => {}
-                accepted = self.accept_at(room_at) => match accepted {
-                    Ok((socket, peer)) => {
-                        let (sender, handshaker) = (self.sender.clone(), self.handshaker.clone());
-                        if handshakes.make_room(limits.handshakes) {
-                            handshaker.metrics.handshake_failures.inc();
-                        }
-                        handshakes.spawn(async move {
-                            match handshaker.handshake(socket).await {
-                                // Fails only after the server has stopped.
-                                Ok(connection) => drop(sender.send(Ok(connection)).await),
-                                Err(error) => {
-                                    handshaker.metrics.handshake_failures.inc();
-                                    debug!(%peer, %error, "handshake failed");
-                                }
-                            }
-                        });
+                // What is here comes before what is new: each connection is read before another may take its place.
+                biased;
+                () = handshaker.sender.closed() => break,
+                Some(()) = handshakes.ended() => {}
+                Some(read) = hellos.read() => if let Err(failed) = read {
+                    handshaker.record_failure(&failed);
+                },
+                () = sleep_until(room_at), if hellos.has_waiting() => {
+                    handshaker.metrics.handshake_failures.inc_by(handshakes.make_room().into());
+                    if let Some(hello) = hellos.take_waiting() {
+                        handshakes.start(hello.peer.ip(), handshaker.clone().run(hello));
+                    }
+                }
+                accepted = self.accept_at(accept_at, batch) => match accepted {
+                    Ok(accepted) => {
+                        let ended = hellos.make_room(accepted.len());
+                        handshaker.metrics.handshake_failures.inc_by(u64::try_from(ended).unwrap_or(u64::MAX));
+                        accepted.into_iter().for_each(|(socket, peer)| hellos.add(socket, peer));
                     }
                     Err(error) => {
                         warn!(%error, "connection not accepted");
-                        sleep(ACCEPT_PAUSE).await;
+                        accept_at = Instant::now() + ACCEPT_PAUSE;
                     }
                 },
             }
         }
     }
 
-    async fn accept_at(&self, time: Instant) -> io::Result<(TcpStream, SocketAddr)> {
+    async fn accept_at(&self, time: Instant, most: usize) -> io::Result<Vec<(TcpStream, SocketAddr)>> {
         sleep_until(time).await;
-        self.listener.accept().await
-    }
-}
-
-/// The handshakes under way.
-#[derive(Default)]
-struct Handshakes {
-    tasks: JoinSet<()>,
-    /// When each began, the oldest first. It may hold finished ones.
-    order: VecDeque<(Instant, AbortHandle)>,
-}
-
-impl Handshakes {
-    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.order.push_back((Instant::now(), self.tasks.spawn(task)));
-    }
-
-    /// When there is room for another: now, or once the protected time of the oldest is over.
-    fn room_at(&mut self, limit: usize) -> Instant {
-        while self.tasks.try_join_next().is_some() {}
-        if self.tasks.len() < limit {
-            return Instant::now();
-        }
-        self.order.retain(|(_, handshake)| !handshake.is_finished());
-        self.order.front().map_or_else(Instant::now, |(begun, _)| *begun + PROTECTED_TIME)
-    }
-
-    /// Ends the oldest if there are too many, and returns whether it did: a flood of handshakes that never finish must
-    /// not keep others out.
-    fn make_room(&mut self, limit: usize) -> bool {
-        while self.order.front().is_some_and(|(_, handshake)| handshake.is_finished()) {
-            self.order.pop_front();
-        }
-        self.tasks.len() >= limit && self.order.pop_front().inspect(|(_, handshake)| handshake.abort()).is_some()
+        accept(&self.listener, most).await
     }
 }
 
 impl Handshaker {
-    async fn handshake(&self, socket: TcpStream) -> io::Result<Connection> {
-        socket.set_nodelay(true)?;
-        SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))?;
+    /// Completes a handshake.
+    async fn run(self, hello: Hello) {
+        let Hello { handshake, peer, deadline } = hello;
+        match timeout_at(deadline, self.handshake(handshake)).await {
+            // Fails only after the server has stopped.
+            Ok(Ok(connection)) => drop(self.sender.send(Ok(connection)).await),
+            Ok(Err(error)) => self.record_failure(&Failed { peer, error }),
+            Err(elapsed) => self.record_failure(&Failed { peer, error: elapsed.into() }),
+        }
+    }
+
+    fn record_failure(&self, Failed { peer, error }: &Failed) {
+        self.metrics.handshake_failures.inc();
+        debug!(%peer, %error, "handshake failed");
+    }
+
+    async fn handshake(&self, handshake: StartHandshake<Socket>) -> io::Result<Connection> {
         // Subscribed before the handshake, so that no change between the two is missed.
         let mut changes = self.credentials.subscribe();
         let current = changes.borrow_and_update().clone();
-        let acceptor = TlsAcceptor::from(current.config.clone());
-        let mut stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(Socket::new(socket))).await??;
+        let mut stream = handshake.into_stream(current.config.clone()).await?;
         let (socket, session) = stream.get_mut();
         socket.peer_is_known();
         session.set_buffer_limit(Some(TLS_BUFFER));

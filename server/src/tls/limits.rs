@@ -4,12 +4,16 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
 /// The most established connections. An eighth of them, 64, is for one user: a CI job that runs the plugin 60 times at
-/// once has room. An idle connection takes about 60 KiB, one that is used for nothing but memory about 400 KiB, its
-/// buffers in the kernel included.
+/// once has room. An idle connection takes about 32 KiB (measured), one that is used for nothing but memory at most
+/// 400 KiB (computed, its buffers in the kernel included).
 const MAX_CONNECTIONS: usize = 512;
 
+/// The most connections before their handshake: they send their ClientHello, of up to 16 KiB, or wait. At 10,000 new ones
+/// a second, each has 100 ms to send it, and an honest one sends it with its first bytes.
+const MAX_HELLOS: usize = 1024;
+
 /// The most handshakes under way. Each takes at most 80 KiB: 64 of what its peer may send, and its own state. A flood of
-/// half-open ones is accepted at four times this number a second.
+/// handshakes that never finish gets four times this number of places a second.
 const MAX_HANDSHAKES: usize = 512;
 
 /// Files that are kept for everything else: connections to the API server, probes, certificates.
@@ -18,6 +22,8 @@ const RESERVED_FILES: usize = 256;
 /// Limits of the accept loop, in sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
+    /// Connections before their handshake.
+    pub(super) hellos: usize,
     /// Handshakes under way.
     pub(super) handshakes: usize,
     /// Connections that are established.
@@ -38,13 +44,15 @@ impl Limits {
         Self::for_files(usize::try_from(files).unwrap_or(usize::MAX))
     }
 
-    /// Handshakes get up to [`MAX_HANDSHAKES`] sockets, at most a quarter of all, so that a user over the limit still gets
-    /// its refusal when all other sockets are taken. A user gets an eighth of the connections.
+    /// Connections of unknown users get at most a quarter of all sockets, so that a user over the limit still gets its
+    /// refusal when all other sockets are taken. A user gets an eighth of the connections.
     fn for_files(files: usize) -> Self {
         let sockets = files - RESERVED_FILES.min(files / 2);
-        let handshakes = (sockets / 4).clamp(1, MAX_HANDSHAKES);
-        let connections = sockets.saturating_sub(handshakes).clamp(1, MAX_CONNECTIONS);
-        Self { handshakes, connections, connections_per_user: (connections / 8).max(1) }
+        let unknown = (sockets / 4).clamp(1, MAX_HELLOS + MAX_HANDSHAKES);
+        let handshakes = (unknown / 2).clamp(1, MAX_HANDSHAKES);
+        let hellos = unknown.saturating_sub(handshakes).max(1);
+        let connections = sockets.saturating_sub(unknown).clamp(1, MAX_CONNECTIONS);
+        Self { hellos, handshakes, connections, connections_per_user: (connections / 8).max(1) }
     }
 }
 
@@ -54,13 +62,14 @@ mod tests {
 
     #[test]
     fn sockets_leave_files_to_everything_else() {
-        for (files, limits) in [
-            (1_048_576, Limits { handshakes: 512, connections: 512, connections_per_user: 64 }),
-            (1024, Limits { handshakes: 192, connections: 512, connections_per_user: 64 }),
-            (384, Limits { handshakes: 48, connections: 144, connections_per_user: 18 }),
-            (128, Limits { handshakes: 16, connections: 48, connections_per_user: 6 }),
-            (0, Limits { handshakes: 1, connections: 1, connections_per_user: 1 }),
+        for (files, [hellos, handshakes, connections, connections_per_user]) in [
+            (1_048_576, [1024, 512, 512, 64]),
+            (1024, [96, 96, 512, 64]),
+            (384, [24, 24, 144, 18]),
+            (128, [8, 8, 48, 6]),
+            (0, [1, 1, 1, 1]),
         ] {
+            let limits = Limits { hellos, handshakes, connections, connections_per_user };
             assert_eq!(Limits::for_files(files), limits, "{files} files");
         }
     }

@@ -5,6 +5,8 @@
 //! * `connection`: an accepted connection, which ends at an age or after silence
 //! * `credentials`: the server's certificate, renewed while connections stay open
 //! * `files`: PEM files, read and checked
+//! * `handshakes`: the handshakes under way
+//! * `hellos`: connections before their handshake
 //! * `identity`: the user and groups in a client certificate
 //! * `limits`: how many connections and handshakes there may be
 //! * `recheck`: ends open connections whose certificate is no longer accepted
@@ -18,6 +20,8 @@ mod credentials;
 mod files;
 #[cfg(test)]
 mod fuzz;
+mod handshakes;
+mod hellos;
 mod identity;
 mod limits;
 mod recheck;

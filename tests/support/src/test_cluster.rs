@@ -61,7 +61,12 @@ impl TestCluster {
 
     /// Starts a cluster for one test, with more flags of `helm install`.
     pub async fn start_with(options: Options, flags: &[&str]) -> Result<Self> {
-        let mut cluster = Self::without_server(options).await?;
+        Self::start_program(options, &release::program("replica-count-manager")?, flags).await
+    }
+
+    /// As [`start_with`](Self::start_with), with another build of the server.
+    pub async fn start_program(options: Options, server: &Path, flags: &[&str]) -> Result<Self> {
+        let mut cluster = Self::with_pods_of(options, server).await?;
         // One replica, unless a test asks for more: the replica that a test breaks is then the leader.
         let flags = [&["--set=replicaCount=1"], flags].concat();
         release::install(&cluster.control_plane, &cluster.certificates, &flags).await?;
@@ -81,10 +86,14 @@ impl TestCluster {
 
     /// Starts a cluster without a server. The test installs it.
     pub async fn without_server(options: Options) -> Result<Self> {
+        Self::with_pods_of(options, &release::program("replica-count-manager")?).await
+    }
+
+    async fn with_pods_of(options: Options, server: &Path) -> Result<Self> {
         let control_plane = Cluster::start(options).await?;
         let certificates = control_plane.folder().join("certificates");
         release::make_certificates(&certificates).await?;
-        let kubelet = release::run_pods(&control_plane, &release::program("replica-count-manager")?)?;
+        let kubelet = release::run_pods(&control_plane, server)?;
         let plugin_config = release::configure_plugin(&control_plane, &certificates).await?;
         let plugin_folder =
             release::program("kubectl-replicas")?.parent().context("the plugin has no folder")?.to_owned();

@@ -49,6 +49,11 @@ impl Memory {
                 self.owners_since = version.saturating_add(1);
                 None
             }
+            OwnershipAnswer::Outdated { version } => {
+                // What this version shows is still to be decided about.
+                self.owners_since = *version;
+                None
+            }
             OwnershipAnswer::Impossible => None,
             OwnershipAnswer::Failed { cause, error } => {
                 let before = self.ownership_failure.as_deref();

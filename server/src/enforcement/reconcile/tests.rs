@@ -172,6 +172,22 @@ fn ownership_is_given_back_once_the_count_is_in_place() {
 }
 
 #[test]
+fn an_apply_during_a_give_back_is_decided_about_once_its_state_is_seen() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3).applied_by("helm", 0, true));
+    managed.see(1, target(11, 7).applied_by("helm", 0, false).scaled_by("kubectl"));
+    managed.correct(2, 3, 12);
+    let echo = target(12, 3).applied_by("helm", 0, false).scaled_by("replica-count-manager");
+    assert!(managed.see(3, echo).give_back.is_some());
+    // Meanwhile helm has applied without the count, by force.
+    let outdated = managed.answer_ownership(4, OwnershipAnswer::Outdated { version: 13 });
+    assert_eq!(outdated.give_back, None, "the state with the apply is still to come");
+    let shown = target(13, 3).applied_by("helm", 3, false);
+    let give_back = managed.see(5, shown).give_back.unwrap();
+    assert!(give_back.recipients.is_empty(), "helm has left the count out: {give_back:?}");
+}
+
+#[test]
 fn ownership_stays_where_the_kind_is_not_watched() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 3));

@@ -8,17 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kube::{
-    Api,
-    api::{Patch, PatchParams},
-    core::DynamicObject,
-};
+use kube::api::{Patch, PatchParams};
 use parking_lot::Mutex;
 use serde_json::json;
 use tracing::{info, warn};
 
+use super::target_metadata::TargetMetadata;
 use crate::{
-    resources::{FIELD_MANAGER, GROUP, TargetKey, api_errors::is_missing_right},
+    resources::{FIELD_MANAGER, GROUP, api_errors::is_missing_right},
     telemetry::Metrics,
 };
 
@@ -45,14 +42,13 @@ impl FenceProbe {
     }
 
     /// Probes whether the fence is in force for a target, unless it was probed lately.
-    pub async fn check(&self, targets: &Api<DynamicObject>, key: &TargetKey) {
+    pub async fn check(&self, target: &TargetMetadata<'_>) {
         if !self.is_due() {
             return;
         }
         let label = json!({"metadata": {"labels": {format!("{GROUP}/fence"): "probe"}}});
-        let params = PatchParams { dry_run: true, ..PatchParams::apply(FIELD_MANAGER) };
-        match targets.patch_metadata(&key.name, &params, &Patch::Merge(label)).await {
-            Ok(_) => self.record(true),
+        match target.try_patch(PatchParams::apply(FIELD_MANAGER), &Patch::Merge(label)).await {
+            Ok(()) => self.record(true),
             Err(kube::Error::Api(status)) if status.code == 403 && !is_missing_right(&status) => self.record(false),
             // Any other failure says nothing about the fence.
             Err(_) => {}

@@ -6,6 +6,7 @@ mod fence_probe;
 mod ownership;
 pub mod scale;
 mod status;
+mod target_metadata;
 
 pub use self::{
     correction::{CorrectionAnswer, Corrector},

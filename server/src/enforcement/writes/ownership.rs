@@ -14,9 +14,9 @@ use std::{
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, TestOperation, jsonptr::PointerBuf};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::{
-    Api, Client,
+    Client,
     api::{self, PatchParams},
-    core::{DynamicObject, Status},
+    core::Status,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -26,9 +26,10 @@ use tracing::{debug, warn};
 use super::{
     super::{appliers::Recipient, decision::GiveBack, failure::Cause},
     fence_probe::FenceProbe,
+    target_metadata::TargetMetadata,
 };
 use crate::{
-    resources::{FIELD_MANAGER, GroupKind, TargetKey, TargetKind, Uid, api_errors::is_missing_right, resource_version},
+    resources::{FIELD_MANAGER, GroupKind, TargetKey, TargetKind, api_errors::is_missing_right, read_field_owner},
     telemetry::{self, Metrics},
 };
 
@@ -44,6 +45,11 @@ pub enum OwnershipAnswer {
     /// The owners are right.
     Given {
         /// The target's resource version with them.
+        version: u64,
+    },
+    /// A recipient has applied since it was last seen, and decides for itself.
+    Outdated {
+        /// The target's resource version that shows it.
         version: u64,
     },
     /// There is no such target any more, or the server may not patch it.
@@ -95,28 +101,28 @@ impl OwnershipPatcher {
     }
 
     async fn patch(&self, key: &TargetKey, give_back: &GiveBack) -> Result<OwnershipAnswer, kube::Error> {
-        let targets: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &key.namespace, &give_back.kind.resource());
-        let metadata = targets.get_metadata(&key.name).await?.metadata;
-        let version = resource_version(&metadata);
-        if metadata.uid.as_deref().map(Uid::from).as_ref() != Some(&give_back.uid) {
+        let target = TargetMetadata::new(&self.client, key, &give_back.kind);
+        let owned = target.get().await?;
+        if owned.uid() != give_back.uid {
             // Another object has the name by now. Its event decides.
             return Ok(OwnershipAnswer::Impossible);
         }
-        let entries = metadata.managed_fields.unwrap_or_default();
-        self.fence.check(&targets, key).await;
-        let Some(patch) = patch(&entries, &give_back.kind, &give_back.recipients) else {
-            return Ok(OwnershipAnswer::Given { version });
+        self.fence.check(&target).await;
+        let plan = |entries: Vec<Value>| plan(&entries.into_iter().map(Entry::new).collect::<Vec<_>>(), give_back);
+        let version = owned.version();
+        let patch = match plan(owned.managed_fields) {
+            Plan::Patch(patch) => patch,
+            Plan::Nothing => return Ok(OwnershipAnswer::Given { version }),
+            Plan::Outdated => return Ok(OwnershipAnswer::Outdated { version }),
         };
-        let params = PatchParams::apply(FIELD_MANAGER);
-        let patched = targets.patch_metadata(&key.name, &params, &api::Patch::<()>::Json(patch)).await?;
-        let stored = patched.metadata.managed_fields.as_deref().unwrap_or_default();
-        if self::patch(stored, &give_back.kind, &give_back.recipients).is_some() {
+        let stored = target.patch(&PatchParams::apply(FIELD_MANAGER), &api::Patch::Json(patch)).await?;
+        let version = stored.version();
+        if matches!(plan(stored.managed_fields), Plan::Patch(_)) {
             let error = "the API server stored other owners than were sent".to_owned();
             return Ok(OwnershipAnswer::Failed { cause: Cause::Changed, error });
         }
         debug!(target = %key, recipients = ?give_back.recipients, "ownership given back");
-        Ok(OwnershipAnswer::Given { version: resource_version(&patched.metadata) })
+        Ok(OwnershipAnswer::Given { version })
     }
 
     fn record_denial(&self, kind: &GroupKind, status: &Status) {
@@ -127,21 +133,48 @@ impl OwnershipPatcher {
     }
 }
 
-/// The patch that gives the count its owner: the recipient if there is one, this server if there is none. If there are
-/// several, the patch only removes this server, because the others would meet a conflict with any owner. `None` if
-/// nothing has to change.
+/// An entry of managedFields.
+#[derive(Clone, Debug)]
+struct Entry {
+    /// As it was sent, for the tests of a patch.
+    sent: Value,
+    /// What of it can be read.
+    read: ManagedFieldsEntry,
+}
+
+impl Entry {
+    fn new(sent: Value) -> Self {
+        Self { read: read_field_owner(&sent), sent }
+    }
+}
+
+/// What there is to do for the owners of a count.
+#[derive(Debug, PartialEq)]
+enum Plan {
+    /// They are right.
+    Nothing,
+    /// A recipient has applied since it was last seen.
+    Outdated,
+    /// They are right after this patch.
+    Patch(Patch),
+}
+
+/// Plans the patch that gives the count its owner: the recipient if there is one, this server if there is none. If there
+/// are several, the patch only removes this server, because the others would meet a conflict with any owner.
 ///
-/// It addresses entries by their place, so it tests that each one that it touches is still the one that was read. It
-/// does not test the resource version, which every status write changes.
+/// The patch addresses entries by their place, so it tests that each one that it touches is still the one that was read.
+/// It does not test the resource version, which every status write changes.
 ///
-/// If the recipient has applied since it was last seen, there is no patch: the next event shows whether it still sets
-/// the count.
-fn patch(entries: &[ManagedFieldsEntry], kind: &TargetKind, recipients: &[Recipient]) -> Option<Patch> {
-    let owns =
-        |entry: &ManagedFieldsEntry| entry.fields_v1.as_ref().is_some_and(|fields| kind.replicas.is_owned(&fields.0));
+/// If the recipient has applied since it was last seen, there is no patch: the state that was read shows whether it still
+/// sets the count.
+fn plan(entries: &[Entry], GiveBack { kind, recipients, .. }: &GiveBack) -> Plan {
+    let owns = |entry: &Entry| owned_fields(entry).is_some_and(|fields| kind.replicas.is_owned(fields));
     if recipients.is_empty() {
+        if entries.iter().any(owns) {
+            return Plan::Nothing;
+        }
         let ours = new_entry(kind, FIELD_MANAGER, "Update", Some("scale"));
-        return (!entries.iter().any(owns)).then(|| Patch(vec![add_entry(entries, ours)]));
+        return Plan::Patch(Patch(vec![add_entry(entries, ours)]));
     }
     let mut operations = Vec::new();
     for recipient in recipients.iter().filter(|_| recipients.len() == 1) {
@@ -152,29 +185,30 @@ fn patch(entries: &[ManagedFieldsEntry], kind: &TargetKind, recipients: &[Recipi
         if owns(entry) {
             continue;
         }
-        let applied_at = entry.time.as_ref().map(|time| time.0.as_second());
+        let applied_at = entry.read.time.as_ref().map(|time| time.0.as_second());
         if recipient.time.is_some() && applied_at > recipient.time {
-            return None;
+            return Plan::Outdated;
         }
-        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0).unwrap_or(&Value::Null);
-        let (below, value) = kind.replicas.to_own(fields);
+        let (below, value) = kind.replicas.to_own(owned_fields(entry).unwrap_or(&Value::Null));
         operations.extend(test_entry(index, entry));
         let mut path = entry_path(index, ["fieldsV1"]);
         path.append(&below);
         operations.push(PatchOperation::Add(AddOperation { path, value }));
     }
     operations.extend(remove_ours(entries, kind));
-    (!operations.is_empty()).then_some(Patch(operations))
+    if operations.is_empty() { Plan::Nothing } else { Plan::Patch(Patch(operations)) }
+}
+
+fn owned_fields(entry: &Entry) -> Option<&Value> {
+    entry.read.fields_v1.as_ref().map(|fields| &fields.0)
 }
 
 /// The removal of our own entries, from the last to the first, as each removal moves those behind it. What we write
 /// holds nothing but the count.
-fn remove_ours(entries: &[ManagedFieldsEntry], kind: &TargetKind) -> Vec<PatchOperation> {
+fn remove_ours(entries: &[Entry], kind: &TargetKind) -> Vec<PatchOperation> {
     let only = kind.replicas.only();
-    let is_ours = |entry: &ManagedFieldsEntry| {
-        entry.manager.as_deref() == Some(FIELD_MANAGER)
-            && entry.fields_v1.as_ref().is_some_and(|fields| fields.0 == only)
-    };
+    let is_ours =
+        |entry: &Entry| entry.read.manager.as_deref() == Some(FIELD_MANAGER) && owned_fields(entry) == Some(&only);
     let ours = entries.iter().enumerate().rev().filter(|(_, entry)| is_ours(entry));
     ours.flat_map(|(index, entry)| {
         let remove = PatchOperation::Remove(RemoveOperation { path: entry_path(index, []) });
@@ -183,7 +217,7 @@ fn remove_ours(entries: &[ManagedFieldsEntry], kind: &TargetKind) -> Vec<PatchOp
     .collect()
 }
 
-fn is_applied_by(entry: &ManagedFieldsEntry, recipient: &Recipient) -> bool {
+fn is_applied_by(Entry { read: entry, .. }: &Entry, recipient: &Recipient) -> bool {
     entry.manager.as_deref() == Some(&*recipient.manager)
         && entry.operation.as_deref() == Some("Apply")
         && entry.subresource.as_deref().unwrap_or_default().is_empty()
@@ -196,14 +230,11 @@ fn entry_path<const N: usize>(index: usize, below: [&str; N]) -> PointerBuf {
     path
 }
 
-fn test_entry(index: usize, entry: &ManagedFieldsEntry) -> [PatchOperation; 4] {
-    let fields = [
-        ("manager", json!(entry.manager)),
-        ("operation", json!(entry.operation)),
-        ("subresource", json!(entry.subresource)),
-        ("time", json!(entry.time)),
-    ];
-    fields.map(|(field, value)| PatchOperation::Test(TestOperation { path: entry_path(index, [field]), value }))
+fn test_entry(index: usize, entry: &Entry) -> [PatchOperation; 4] {
+    ["manager", "operation", "subresource", "time"].map(|field| {
+        let value = entry.sent.get(field).cloned().unwrap_or_default();
+        PatchOperation::Test(TestOperation { path: entry_path(index, [field]), value })
+    })
 }
 
 /// An entry that owns the count and no other field.
@@ -218,7 +249,7 @@ fn new_entry(kind: &TargetKind, manager: &str, operation: &str, subresource: Opt
     entry
 }
 
-fn add_entry(entries: &[ManagedFieldsEntry], entry: Value) -> PatchOperation {
+fn add_entry(entries: &[Entry], entry: Value) -> PatchOperation {
     let mut path = PointerBuf::from_tokens(["metadata", "managedFields"]);
     if entries.is_empty() {
         return PatchOperation::Add(AddOperation { path, value: vec![entry].into() });

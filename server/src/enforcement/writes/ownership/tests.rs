@@ -21,6 +21,24 @@ fn helm() -> Recipient {
     recipient("helm", applied_by("helm", 1, true).time.map(|time| time.0.as_second()))
 }
 
+/// The patch that the plan makes of these entries, if it makes one.
+fn patch(entries: &[ManagedFieldsEntry], kind: &TargetKind, recipients: &[Recipient]) -> Option<Patch> {
+    match plan_for(entries.iter().map(|entry| json!(entry)), kind, recipients) {
+        Plan::Patch(patch) => Some(patch),
+        Plan::Nothing | Plan::Outdated => None,
+    }
+}
+
+fn plan_for(entries: impl Iterator<Item = Value>, kind: &TargetKind, recipients: &[Recipient]) -> Plan {
+    let give_back = GiveBack {
+        kind: Arc::new(kind.clone()),
+        uid: "u".into(),
+        recipients: recipients.to_vec(),
+        after: Duration::ZERO,
+    };
+    plan(&entries.map(Entry::new).collect::<Vec<_>>(), &give_back)
+}
+
 /// Applies a patch as the API server does, far enough for these operations.
 fn apply(entries: &[ManagedFieldsEntry], patch: Patch) -> Vec<ManagedFieldsEntry> {
     let mut object = json!({"metadata": {"managedFields": entries}});
@@ -54,8 +72,24 @@ fn every_entry_of_ours_is_taken_away() {
 #[test]
 fn an_applier_that_has_applied_since_is_given_nothing() {
     let entries = [scaled_by(FIELD_MANAGER), applied_by("helm", 2, false)];
-    assert_eq!(patch(&entries, &kind(), &[helm()]), None);
+    assert_eq!(plan_for(entries.iter().map(|entry| json!(entry)), &kind(), &[helm()]), Plan::Outdated);
     assert!(patch(&entries, &kind(), &[recipient("helm", None)]).is_some(), "its time is not known");
+}
+
+#[test]
+fn entries_that_cannot_be_read_keep_their_places_and_are_tested_as_they_were_sent() {
+    let end = json!("9999-12-31T00:00:00Z");
+    let mut helm = json!(applied_by("helm", 1, false));
+    helm["time"] = end.clone();
+    let entries = [json!({"manager": 1, "time": end}), json!(2), helm, json!(scaled_by(FIELD_MANAGER))];
+    let plan = plan_for(entries.into_iter(), &kind(), &[recipient("helm", None)]);
+    let Plan::Patch(patch) = plan else { panic!("{plan:?}") };
+    let paths: Vec<_> = patch.0.iter().map(|one| one.path().to_string()).collect();
+    assert!(paths.contains(&"/metadata/managedFields/2/fieldsV1/f:spec/f:replicas".to_owned()), "{paths:?}");
+    assert_eq!(paths.last().map(String::as_str), Some("/metadata/managedFields/3"), "ours is removed");
+    let is_time = |one: &&PatchOperation| one.path().as_str() == "/metadata/managedFields/2/time";
+    let time = patch.0.iter().find(is_time).unwrap();
+    assert!(matches!(time, PatchOperation::Test(test) if test.value == end), "{time:?}");
 }
 
 #[test]

@@ -1,0 +1,110 @@
+//! A hostile tenant: the editor of one namespace, and a user who has no right but a certificate, use everything that a
+//! server can be made to hold or do, all at once. Others notice little of it.
+
+mod levers;
+mod observers;
+mod scene;
+
+use std::{env, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use support::release;
+use tokio::try_join;
+
+use self::{
+    levers::Attack,
+    observers::{Corrections, calls_of_others, memory, percentile, probes},
+    scene::{Scene, Size},
+};
+
+/// How long the attack lasts, unless the environment variable `ATTACK_SECONDS` sets another time.
+const ATTACK: Duration = Duration::from_secs(600);
+
+/// How long corrections are measured before the attack.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// A cluster of usual size.
+const FULL: Size = Size { deployments: 20_000, managed: 2000, missing_kinds: 3000, hanging: 700, is_full: true };
+
+/// As much as a short test can create.
+const SHORT: Size = Size { deployments: 2000, managed: 200, missing_kinds: 300, hanging: 70, is_full: false };
+
+/// A correction is fast within this time, whatever the machine. Shorter times are those of its scheduler.
+const FAST: Duration = Duration::from_millis(10);
+
+#[tokio::test]
+#[ignore = "attacks for ten minutes: make stress"]
+async fn a_hostile_tenant_harms_no_others() -> Result<()> {
+    let lasting = match env::var("ATTACK_SECONDS") {
+        Ok(seconds) => Duration::from_secs(seconds.parse().context("ATTACK_SECONDS")?),
+        Err(_) => ATTACK,
+    };
+    // The release build, as it is installed; that of the other tests if none is named.
+    let server = env::var("ATTACKED_SERVER")
+        .map_or_else(|_| release::program("replica-count-manager"), |path| Ok(path.into()))?;
+    let ratios = attack(server, FULL, QUIET, lasting).await?;
+    ensure!(ratios.to_bare <= 1.5, "corrections took {:.2} times as long as those of a bare client", ratios.to_bare);
+    ensure!(ratios.to_quiet <= 3.0, "corrections took {:.2} times as long as before", ratios.to_quiet);
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "loads the whole machine, so nothing may run beside it: make stress"]
+async fn a_short_attack_harms_no_others() -> Result<()> {
+    let server = release::program("replica-count-manager")?;
+    attack(server, SHORT, Duration::from_secs(5), Duration::from_secs(20)).await.map(drop)
+}
+
+/// How the slowest corrections during the attack compare, by their 99th percentile.
+struct Ratios {
+    /// With those of a client that only watches and patches, during the attack too.
+    to_bare: f64,
+    /// With those before the attack.
+    to_quiet: f64,
+}
+
+/// Attacks, and checks all that does not depend on the machine's speed.
+async fn attack(server: PathBuf, size: Size, quiet: Duration, lasting: Duration) -> Result<Ratios> {
+    let scene = Scene::new(&server, size).await?;
+    let corrections = Corrections::start(&scene).await?;
+    let before = corrections.measure(quiet).await?;
+    let (pid, leases) = (scene.pid().await?, scene.lease().await?);
+
+    let attack = Attack::start(&scene, lasting)?;
+    let (during, highest, probed, called) = try_join!(
+        corrections.measure(lasting),
+        memory(&scene, lasting),
+        probes(&scene.http, lasting),
+        calls_of_others(&scene, lasting),
+    )?;
+    let counts = attack.end().await?;
+
+    println!("{} s of attack on {}", lasting.as_secs(), server.display());
+    for (lever, count) in &counts {
+        println!("{lever}: {count}, {:.1} a second", *count as f64 / lasting.as_secs_f64());
+    }
+    println!("memory: at most {highest} MiB of {}", scene.limit);
+    println!("{probed} probes were answered in time");
+    let [kept, new, opened] = called;
+    for (name, latencies) in [
+        ("calls of others on a kept connection", &kept),
+        ("calls of others on new connections", &new),
+        ("connections of others without TLS", &opened),
+        ("corrections, ours, quiet", &before.ours),
+        ("corrections, bare, quiet", &before.bare),
+        ("corrections, ours, attacked", &during.ours),
+        ("corrections, bare, attacked", &during.bare),
+    ] {
+        let [p50, p99, slowest] = [50, 99, 100].map(|part| percentile(latencies, part));
+        println!("{name}: {} with a median of {p50:?}, p99 {p99:?}, at most {slowest:?}", latencies.len());
+    }
+    ensure!((scene.pid().await?, scene.lease().await?) == (pid, leases), "it restarted, or lost its Lease");
+    for (lever, least) in levers::LEAST {
+        let least = if size.is_full { least } else { 1 };
+        let count = counts.get(lever).copied().unwrap_or(0);
+        ensure!(count >= least, "{lever}: {count}, which is less than {least}");
+    }
+    let ratio = |one: Duration, other: Duration| one.max(FAST).as_secs_f64() / other.max(FAST).as_secs_f64();
+    let [ours, bare, quiet] = [&during.ours, &during.bare, &before.ours].map(|latencies| percentile(latencies, 99));
+    Ok(Ratios { to_bare: ratio(ours, bare), to_quiet: ratio(ours, quiet) })
+}

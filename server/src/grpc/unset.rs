@@ -15,8 +15,8 @@ use super::{
     backend::{Backend, CATCH_UP},
     conflicts, convert,
     error::{Error, outcome},
-    set::find_target,
-    validate::UnsetRequest,
+    set::{find_target, unexpected_version},
+    validate::{ExpectedVersion, UnsetRequest},
     writer::within_timeout,
 };
 use crate::{
@@ -69,7 +69,7 @@ async fn check_and_apply(
 ) -> Result<CheckedUnset, Error> {
     let unset = check(backend, caller, request).await?;
     if !request.dry_run {
-        apply(backend, &request.key, &unset).await?;
+        apply(backend, request, &unset).await?;
     }
     Ok(unset)
 }
@@ -85,14 +85,17 @@ async fn check(backend: &Backend, caller: &Arc<Identity>, request: &UnsetRequest
     }
     let snapshot = backend.index.get(key);
     let count = match &snapshot.count {
-        Some(count) => Some(count.clone()),
-        // The index may not know it yet.
-        None => {
+        Some(count) if request.version.admits(Some(count)) => Some(count.clone()),
+        // The index may not know it yet, or not its present version.
+        _ => {
             let stored = backend.writer.read(key).await?;
             stored.filter(|count| conflicts::check_target(key, count).is_ok()).map(|count| Arc::new(count.into()))
         }
     };
     let count = count.ok_or_else(|| Error::NotManaged(key.clone()))?;
+    if !request.version.admits(Some(&count)) {
+        return Err(unexpected_version(key, Some(&count)));
+    }
     if !force {
         conflicts::check_managed_by(key, &count)?;
     }
@@ -121,7 +124,8 @@ async fn check_restore(
     Ok(original)
 }
 
-async fn apply(backend: &Backend, key: &TargetKey, unset: &CheckedUnset) -> Result<(), Error> {
+async fn apply(backend: &Backend, request: &UnsetRequest, unset: &CheckedUnset) -> Result<(), Error> {
+    let key = &request.key;
     if let Some(original) = unset.restored {
         let kind = backend.kind(key).await?;
         // The ReplicaCount comes first: otherwise the leader would correct the restored count.
@@ -133,7 +137,9 @@ async fn apply(backend: &Backend, key: &TargetKey, unset: &CheckedUnset) -> Resu
             Err(error) => return Err(error.into()),
         }
     }
-    backend.writer.delete(key, &unset.count.uid).await?;
+    // A restore has just changed the version.
+    let version = if unset.restored.is_none() { request.version } else { ExpectedVersion::Any };
+    backend.writer.delete(key, &unset.count.uid, version.exactly()).await?;
     await_deletion(backend, key, &unset.count.uid).await;
     Ok(())
 }

@@ -109,9 +109,10 @@ impl ReplicaCountWriter {
         }
     }
 
-    /// Deletes a `ReplicaCount`, unless another has taken its place.
-    pub(super) async fn delete(&self, key: &TargetKey, uid: &Uid) -> Result<(), Error> {
-        let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version: None };
+    /// Deletes a `ReplicaCount`, unless another has taken its place or it has another version than the given one.
+    pub(super) async fn delete(&self, key: &TargetKey, uid: &Uid, version: Option<u64>) -> Result<(), Error> {
+        let resource_version = version.map(|version| version.to_string());
+        let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.counts(key).delete(&key.replica_count_name(), &params).await {
             // kube reads an answer only after the API server has accepted the request.

@@ -64,6 +64,7 @@ mod chart_values;
 
 // Operation.
 mod alerts;
+mod demo_kept;
 mod leader;
 mod lifecycle;
 mod logs;

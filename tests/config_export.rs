@@ -4,7 +4,6 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
 
 use anyhow::{Result, ensure};
 use cluster::{ports, run, wait};
-use serde_json::Value;
 use tokio::net::TcpStream;
 
 use support::{Namespace, PATIENCE, ROOT, User, documented_call, outcome, release};
@@ -52,9 +51,13 @@ async fn the_exported_files_are_those_of_the_documented_call() -> Result<()> {
     let call = documented_call()?;
     ensure!(call.contains("localhost:8080") && call.contains("my-app-namespace"), "{call}");
     let call = call.replace(":8080", &format!(":{port}")).replace("my-app-namespace", &shop.name);
-    let answer = run(cluster.command("sh").args(["-c", &call]).current_dir(&folder)).await?;
-    let answer: Value = serde_json::from_str(&answer)?;
-    ensure!(answer.to_string().contains("\"web\""), "{answer}");
+    // The server learns of the Deployment a moment later.
+    wait::until("the Deployment in the answer", PATIENCE, async || {
+        let answer = run(cluster.command("sh").args(["-c", &call]).current_dir(&folder)).await?;
+        ensure!(answer.contains("\"web\""), "{answer}");
+        Ok(())
+    })
+    .await?;
 
     // A second export replaces the files, but never those of a CA.
     run(&mut export(&["--to", "certificates"])).await?;

@@ -186,7 +186,7 @@ async fn requests_are_shown_without_secrets() -> Result<()> {
     plugin.env("KUBECONFIG", &config).args(["-v=9", "--ca", &ca, "--cert", &certificate, "--key", &key]);
     let secret = outcome(&mut plugin).await?;
     assert!(
-        secret.stderr.contains("GET https://127.0.0.1:") && secret.stderr.contains(" 401 Unauthorized in "),
+        secret.stderr.contains("GET https://127.0.0.1:") && secret.stderr.contains(" 403 Forbidden in "),
         "{secret:?}"
     );
     assert!(!secret.stderr.contains("s3cret"), "{secret:?}");

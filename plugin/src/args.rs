@@ -27,10 +27,6 @@ fn given_path() -> impl TypedValueParser<Value = Given<PathBuf>> {
 /// The flags of the connection to the server.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
-    #[command(flatten)]
-    pub(crate) kube: KubeArgs,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
     /// Give up on a single request after this time, such as 30s, or 30 for seconds; 0 means no limit
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = parse_request_limit)]
     #[arg(allow_hyphen_values = true)]
@@ -42,6 +38,10 @@ pub(crate) struct ConnectionArgs {
     /// Use colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: When,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 /// kubectl's own flags, with the same meaning: they choose the cluster and the namespace.

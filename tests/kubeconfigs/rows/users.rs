@@ -96,7 +96,7 @@ pub(super) fn impersonation() -> Vec<Row> {
             .flag("--as-group=b")
             .flag("--as-group=system:x y"),
         Row::user("--as with a uid", User("dave"), ROOT).flag("--as=dave").flag("--as-uid=7"),
-        row("--as before the kubeconfig", User("eve"), "as: dave, as-groups: [a], as-user-extra: {x: [y]}")
+        row("--as before the kubeconfig", User("eve"), "as: dave, as-groups: [a], as-user-extra: {x: [z]}")
             .flag("--as=eve"),
         row("--as-group before the kubeconfig", User("dave"), "as: dave, as-groups: [a, c]").flag("--as-group=b"),
         row("--as-uid before the kubeconfig", User("dave"), "as: dave, as-uid: '7'").flag("--as-uid=8"),

@@ -46,7 +46,7 @@ pub fn documented_call() -> Result<String> {
     let readme = std::fs::read_to_string(format!("{ROOT}/README.md"))?;
     let (_, call) = readme.split_once("\ngrpcurl ").context("there is no call")?;
     let (call, _) = call.split_once("\n```").context("the call has no end")?;
-    Ok(format!("grpcurl {}", call.replace("\\\n", " ")))
+    Ok(format!("grpcurl {}", call.replace("\\\n  ", "")))
 }
 
 impl TestCluster {

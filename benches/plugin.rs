@@ -8,12 +8,12 @@ use std::{
 use anyhow::Result;
 use cluster::{Cluster, Options, run as command};
 
-use support::release;
+use support::{RUN_PODS, release};
 
 use crate::{
     plot::{Curve, Plot},
-    report::{Section, Table},
-    stats::{Samples, format_duration, ratio},
+    report::{Promise, Section, Table},
+    stats::{Samples, format_duration, millis, ratio},
 };
 
 const NAMESPACE: &str = "shop";
@@ -24,61 +24,74 @@ const DEPLOYMENTS: usize = 10;
 /// Runs of each command, alternating.
 const RUNS: usize = 30;
 
+/// The promised median of a command that needs no connection, in milliseconds. Shell completion runs such commands at each
+/// press of a key.
+const LOCAL_MS: f64 = 10.0;
+
+const LIST: &str = "kubectl replicas list";
+const GET: &str = "kubectl get deployments";
+const LOCAL: &str = "kubectl-replicas version --client";
+
 pub(crate) async fn run() -> Result<Section> {
     let cluster = Cluster::start(Options::default()).await?;
-    let certificates = cluster.folder().join("certificates");
-    release::make_certificates(&certificates).await?;
     let _kubelet = release::run_pods(&cluster, &release::program("replica-count-manager")?)?;
-    release::install(&cluster, &certificates, &[]).await?;
-    let config = release::configure_plugin(&cluster, &certificates).await?;
+    let mut helm = cluster.helm();
+    helm.args(["install", release::NAME, release::CHART, "--namespace", release::NAME, "--create-namespace", RUN_PODS]);
+    command(helm.args(["--wait", "--timeout=2m"])).await?;
     let mut path = release::program("kubectl-replicas")?.parent().map(OsString::from).unwrap_or_default();
     path.push(":");
     path.push(cluster.path());
-    let kubectl = async |line: &str| -> Result<Duration> {
-        let mut kubectl = cluster.kubectl();
-        kubectl.env("PATH", &path).env("KUBECTL_REPLICAS_CONFIG", &config);
+    let time = async |line: &str| -> Result<Duration> {
+        let mut words = line.split(' ');
+        let mut program = cluster.command(words.next().unwrap_or_default());
+        program.env("PATH", &path).args(words);
         let start = Instant::now();
-        command(kubectl.args(line.split(' '))).await?;
+        command(&mut program).await?;
         Ok(start.elapsed())
     };
-    kubectl(&format!("create namespace {NAMESPACE}")).await?;
+    time("kubectl replicas login").await?;
+    time(&format!("kubectl create namespace {NAMESPACE}")).await?;
     for number in 0..DEPLOYMENTS {
-        kubectl(&format!("create deployment web-{number} --image=example --namespace={NAMESPACE}")).await?;
-        kubectl(&format!("replicas set web-{number} 1 --namespace={NAMESPACE}")).await?;
+        time(&format!("kubectl create deployment web-{number} --image=example --namespace={NAMESPACE}")).await?;
+        time(&format!("kubectl replicas set web-{number} 1 --namespace={NAMESPACE}")).await?;
     }
-    let (mut plugin, mut plain) = (Vec::new(), Vec::new());
+    let (mut list, mut get, mut local) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        plugin.push(kubectl(&format!("replicas list -n {NAMESPACE}")).await?);
-        plain.push(kubectl(&format!("get deployments -n {NAMESPACE}")).await?);
+        list.push(time(&format!("{LIST} --namespace={NAMESPACE}")).await?);
+        get.push(time(&format!("{GET} --namespace={NAMESPACE}")).await?);
+        local.push(time(LOCAL).await?);
     }
-    Ok(section(&Samples::new(plugin), &Samples::new(plain)))
+    Ok(section(&[Samples::new(list), Samples::new(get), Samples::new(local)]))
 }
 
-fn section(plugin: &Samples, plain: &Samples) -> Section {
-    let names = ["kubectl replicas list", "kubectl get deployments"];
-    let all = [plugin, plain];
+fn section([list, get, local]: &[Samples; 3]) -> Section {
     let row = |(name, samples): (&str, &Samples)| {
-        let times = format!("{:.2}×", ratio(samples.median(), plain.median()));
+        let times = format!("{:.2}×", ratio(samples.median(), get.median()));
         vec![format!("`{name}`"), format_duration(samples.median()), format_duration(samples.percentile(100)), times]
     };
     let curve = |(name, samples): (&str, &Samples)| Curve { name: name.to_owned(), points: samples.distribution() };
+    let compared = [(LIST, list), (GET, get)];
+    let times = ratio(list.median(), get.median());
     Section {
         title: "The plugin",
         about: format!(
             "The time that a command takes from its start to its end, {RUNS} times each, in turns, in a namespace with \
-             {DEPLOYMENTS} managed Deployments. The server runs as the chart installs it; the plugin finds its pod, \
-             opens a port-forward through the API server and the kubelet, and speaks TLS within it. kubectl starts twice \
-             as many programs then: itself and the plugin."
+             {DEPLOYMENTS} managed Deployments. The server runs as the chart installs it, and `kubectl replicas login` \
+             has got the certificate. The plugin finds the server's pod, opens a port-forward through the API server and \
+             the kubelet, and speaks TLS within it. kubectl starts twice as many programs then: itself and the plugin."
         ),
         table: Table {
             head: vec!["", "median", "longest", "median : kubectl get"],
-            rows: names.into_iter().zip(all).map(row).collect(),
+            rows: compared.into_iter().chain([(LOCAL, local)]).map(row).collect(),
         },
-        promises: Vec::new(),
+        promises: vec![
+            Promise::at_most("median of `kubectl replicas list` : `kubectl get deployments`", 1.0, "×", times),
+            Promise::at_most("median of `version --client`", LOCAL_MS, " ms", millis(local.median())),
+        ],
         plots: vec![Plot::latencies(
             "plugin",
             "Commands, from start to end",
-            names.into_iter().zip(all).map(curve).collect(),
+            compared.into_iter().map(curve).collect(),
         )],
     }
 }

@@ -42,6 +42,8 @@ pub mod reasons {
     pub const NOT_MANAGED: &str = "NOT_MANAGED";
     /// The target has another count than the caller expected.
     pub const UNEXPECTED_COUNT: &str = "UNEXPECTED_COUNT";
+    /// The replica count has another resource version than the caller expected.
+    pub const UNEXPECTED_VERSION: &str = "UNEXPECTED_VERSION";
     /// A HorizontalPodAutoscaler scales the target.
     pub const AUTOSCALED: &str = "AUTOSCALED";
     /// Another object controls the target's count, as a Deployment does for its ReplicaSets.

@@ -33,13 +33,16 @@ mod request_validation;
 mod unset_restore;
 
 // The plugin.
+mod config_export;
 mod config_import;
 mod krew;
 mod kubeconfigs;
 mod plugin;
 mod plugin_commands;
 mod plugin_errors;
+mod plugin_impersonation;
 mod plugin_kinds;
+mod plugin_terminal;
 mod plugin_transcript;
 mod plugin_trust;
 
@@ -64,6 +67,7 @@ mod chart_values;
 
 // Operation.
 mod alerts;
+mod demo_kept;
 mod leader;
 mod lifecycle;
 mod logs;

@@ -1,9 +1,9 @@
 //! `kubectl replicas`, run by the real kubectl. The plugin opens the port-forward.
 
-use std::process::Stdio;
+use std::{fs, process::Stdio};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -12,6 +12,9 @@ use tokio::{
 };
 
 use support::{Namespace, Outcome, outcome};
+
+/// The version of the protocol with credential programs.
+const EXEC_VERSION: &str = "client.authentication.k8s.io/v1";
 
 async fn plugin(shop: &Namespace<'_>, line: &str) -> Result<Outcome> {
     outcome(shop.cluster.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await
@@ -232,6 +235,42 @@ async fn a_direct_address_needs_no_port_forward() -> Result<()> {
         (Some(0), "deployment.apps/web set to 3 (was not managed)\n"),
         "{set:?}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_credential_program_runs_once_in_a_command() -> Result<()> {
+    let shop = Namespace::shared("credential").await?;
+    shop.deployment("web", 1).await?;
+    let folder = shop.cluster.folder().join("credential-program");
+    fs::create_dir(&folder)?;
+    let kubeconfig = fs::read_to_string(shop.cluster.control_plane.kubeconfig())?;
+    let mut kubeconfig: Value = serde_json::from_str(&kubeconfig)?;
+    let user = kubeconfig["users"][0]["user"].take();
+    let text = |field: &str| -> Result<String> {
+        Ok(String::from_utf8(serde_json::from_value::<k8s_openapi::ByteString>(user[field].clone())?.0)?)
+    };
+    let status = json!({
+        "clientCertificateData": text("client-certificate-data")?,
+        "clientKeyData": text("client-key-data")?,
+    });
+    let answer = json!({"apiVersion": EXEC_VERSION, "kind": "ExecCredential", "status": status});
+    let (file, runs) = (folder.join("answer.json"), folder.join("runs"));
+    fs::write(&file, answer.to_string())?;
+    let script = format!("echo run >>{}; cat {}", runs.display(), file.display());
+    kubeconfig["users"][0]["user"] = json!({"exec": {
+        "apiVersion": EXEC_VERSION, "command": "sh", "args": ["-c", script], "interactiveMode": "Never",
+    }});
+    let path = folder.join("config");
+    fs::write(&path, kubeconfig.to_string())?;
+    for line in ["list", "set web 2", "set deployments.v1.apps/web +1", "get widgets/web", "whoami", "version"] {
+        let mut plugin = shop.cluster.plugin();
+        plugin.env("KUBECONFIG", &path).args(line.split(' ')).args(["--namespace", &shop.name]);
+        let ended = outcome(&mut plugin).await?;
+        assert_eq!(ended.code == Some(0), line != "get widgets/web", "{line}: {ended:?}");
+        assert_eq!(fs::read_to_string(&runs)?, "run\n", "{line}");
+        fs::remove_file(&runs)?;
+    }
     Ok(())
 }
 

@@ -239,6 +239,38 @@ async fn a_wait_that_takes_too_long_has_its_exit_code() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_wait_says_why_pods_are_not_ready_and_who_took_over() -> Result<()> {
+    let shop = Namespace::shared("pending").await?;
+    for name in ["web", "api"] {
+        shop.deployment(name, 1).await?;
+        let nowhere = r#"{"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null},
+            "template": {"spec": {"nodeSelector": {"zone": "nowhere"}}}}}"#;
+        shop.kubectl(&["patch", &format!("deployment/{name}"), "--patch", nowhere]).await?;
+    }
+    let late = plugin(&shop, "set web 3 --wait --timeout 3s").await?;
+    assert_eq!(late.code, Some(4), "{late:?}");
+    ensure!(late.stderr.contains("pods: Unschedulable: 0/") && late.stderr.contains("node"), "{late:?}");
+
+    let mut waiting = shop.cluster.plugin();
+    waiting
+        .args(["set", "api", "3", "--wait", "--namespace", &shop.name])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut waiting = waiting.kill_on_drop(true).spawn()?;
+    let mut lines = BufReader::new(waiting.stdout.take().context("no standard output")?).lines();
+    lines.next_line().await?.context("no line")?;
+    done(&shop, "set api 5").await?;
+    let ended = waiting.wait_with_output().await?;
+    let stderr = String::from_utf8(ended.stderr)?;
+    assert_eq!(ended.status.code(), Some(1), "{stderr}");
+    ensure!(
+        stderr.contains("deployment.apps/api was set to 5 by ") && stderr.contains("before its 3 were"),
+        "{stderr}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn help_and_hints_name_the_program_as_it_was_started() -> Result<()> {
     let link = shared_cluster().await?.folder().join("kubectl-hold_replicas");
     std::os::unix::fs::symlink(release::program("kubectl-replicas")?, &link)?;

@@ -150,6 +150,50 @@ async fn an_expired_certificate_is_explained() -> Result<()> {
 }
 
 #[tokio::test]
+async fn requests_are_shown_without_secrets() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let quiet = outcome(list(cluster).args(["-A", "-v=5"])).await?;
+    assert_eq!((quiet.code, quiet.stderr.contains("/replicas.v1")), (Some(0), false), "{quiet:?}");
+    let shown = outcome(list(cluster).args(["-A", "--v=6"])).await?;
+    let lines: Vec<_> = shown.stderr.lines().collect();
+    for (start, end) in [
+        ("GET https://127.0.0.1:", " 200 OK in "),
+        ("POST https://", "/replicas.v1.ReplicasService/ListReplicaCounts Ok in "),
+    ] {
+        let is_it = |line: &&&str| line.starts_with(start) && line.contains(end) && line.ends_with(" ms");
+        assert!(lines.iter().any(|line| is_it(&line)), "{start:?} {end:?} is missing in {shown:?}");
+    }
+    assert!(
+        shown.stderr.contains("/portforward?") && shown.stderr.contains(" 101 Switching Protocols in "),
+        "{shown:?}"
+    );
+    let refused = outcome(cluster.plugin().args(["get", "nosuch", "-v", "6", "-n", "default"])).await?;
+    assert!(refused.stderr.contains("/GetReplicaCount NotFound in "), "{refused:?}");
+
+    let config = cluster.folder().join("token.kubeconfig");
+    let url = fs::read_to_string(cluster.control_plane.kubeconfig())?;
+    let url = url.split("https://").nth(1).and_then(|rest| rest.split('"').next()).context("no server")?;
+    let cluster_of = format!("{{server: 'https://me:s3cret@{url}', insecure-skip-tls-verify: true}}");
+    fs::write(
+        &config,
+        format!(
+            "current-context: x\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\nclusters: [{{name: c, \
+             cluster: {cluster_of}}}]\nusers: [{{name: u, user: {{token: s3cret}}}}]\n"
+        ),
+    )?;
+    let [ca, certificate, key] = cluster.client_files();
+    let mut plugin = list(cluster);
+    plugin.env("KUBECONFIG", &config).args(["-v=9", "--ca", &ca, "--cert", &certificate, "--key", &key]);
+    let secret = outcome(&mut plugin).await?;
+    assert!(
+        secret.stderr.contains("GET https://127.0.0.1:") && secret.stderr.contains(" 403 Forbidden in "),
+        "{secret:?}"
+    );
+    assert!(!secret.stderr.contains("s3cret"), "{secret:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_wrong_address_is_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
     let unused = format!("127.0.0.1:{}", ports::free()?);

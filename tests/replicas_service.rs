@@ -1,6 +1,7 @@
 //! `replicas.v1.ReplicasService`: pages of lists, watches, reads after writes, and Unset.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use cluster::wait;
 use contract::replicas::v1::{
     self, replicas_service_client::ReplicasServiceClient, watch_replica_counts_response::Event,
 };
@@ -11,6 +12,7 @@ use tonic_reflection::pb::v1alpha::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest,
 };
+use tonic_types::StatusExt;
 
 use support::{Namespace, PATIENCE};
 
@@ -185,6 +187,60 @@ async fn unset_keeps_the_count_or_restores_the_original() -> Result<()> {
         let again = client.unset_replica_count(request).await.err().context("should be refused")?;
         assert_eq!(again.code(), Code::NotFound, "{again}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_write_is_refused_if_others_have_changed_what_was_read() -> Result<()> {
+    let shop = Namespace::shared("versions-read").await?;
+    shop.deployment("web", 2).await?;
+    let mut client = shop.cluster.client()?;
+    let request = |version: &str| v1::SetReplicaCountRequest {
+        target: target(&shop, "web"),
+        replicas: Some(3),
+        expected_resource_version: Some(version.to_owned()),
+        ..Default::default()
+    };
+    let unset = |version: &str| v1::UnsetReplicaCountRequest {
+        target: target(&shop, "web"),
+        expected_resource_version: Some(version.to_owned()),
+        ..Default::default()
+    };
+    let missing = client.set_replica_count(request("7")).await.err().context("it is not managed")?;
+    assert_eq!(missing.code(), Code::FailedPrecondition, "{missing}");
+    let first = client.set_replica_count(request("")).await?.into_inner();
+    assert_eq!((first.unchanged, first.old_desired), (false, None));
+    let managed = client.set_replica_count(request("")).await.err().context("it is managed")?;
+    assert_eq!(managed.code(), Code::FailedPrecondition, "{managed}");
+    let read = first.replica_count.context("no count")?.resource_version;
+
+    // Others change the spec, which the server's index may learn only later.
+    shop.kubectl(&["patch", "replicacount/deployment.web", "--type=merge", r#"--patch={"spec": {"replicas": 4}}"#])
+        .await?;
+    for refusal in
+        [client.set_replica_count(request(&read)).await.err(), client.unset_replica_count(unset(&read)).await.err()]
+    {
+        let refusal = refusal.context("it was changed")?;
+        let info = refusal.get_details_error_info().context("no reason")?;
+        assert_eq!(
+            (refusal.code(), info.reason.as_str()),
+            (Code::FailedPrecondition, "UNEXPECTED_VERSION"),
+            "{refusal}"
+        );
+    }
+    assert_eq!(shop.get("replicacount/deployment.web").await?["spec"]["replicas"], 4);
+    let set = v1::SetReplicaCountRequest { original_replicas: Some(1), ..request("") };
+    let set = v1::SetReplicaCountRequest { expected_resource_version: None, ..set };
+    let stored = client.set_replica_count(set.clone()).await?.into_inner();
+    assert_eq!(stored.replica_count.context("no count")?.original_replicas, Some(1));
+    ensure!(client.set_replica_count(set).await?.into_inner().unchanged, "the same Set again changes nothing");
+    // The status changes by itself for a moment.
+    wait::until("an Unset of what was read", PATIENCE, async || {
+        let get = v1::GetReplicaCountRequest { target: target(&shop, "web"), ..Default::default() };
+        let read = client.clone().get_replica_count(get).await?.into_inner().replica_count.context("no count")?;
+        Ok(client.clone().unset_replica_count(unset(&read.resource_version)).await?)
+    })
+    .await?;
     Ok(())
 }
 

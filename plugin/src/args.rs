@@ -7,7 +7,7 @@ use clap::{
     builder::{OsStringValueParser, TypedValueParser},
 };
 
-use crate::{address::Address, time::parse_request_limit};
+use crate::{address::Address, color::When, impersonation::Impersonation, time::parse_request_limit};
 
 /// The value of a flag or variable. An empty value counts as absent, as in kubectl: scripts write `--context
 /// "$CONTEXT"`.
@@ -27,14 +27,21 @@ fn given_path() -> impl TypedValueParser<Value = Given<PathBuf>> {
 /// The flags of the connection to the server.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
-    #[command(flatten)]
-    pub(crate) kube: KubeArgs,
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
     /// Give up on a single request after this time, such as 30s, or 30 for seconds; 0 means no limit
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = parse_request_limit)]
     #[arg(allow_hyphen_values = true)]
     pub(crate) request_timeout: Duration,
+    /// Show each request on stderr, from level 6 on
+    #[arg(short, long = "v", global = true, value_name = "LEVEL", default_value_t = 0, hide_default_value = true)]
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) verbosity: i32,
+    /// Use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: When,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 /// kubectl's own flags, with the same meaning: they choose the cluster and the namespace.
@@ -61,6 +68,40 @@ pub(crate) struct KubeArgs {
     #[arg(long, global = true, value_name = "NAME")]
     #[arg(default_value = "", hide_default_value = true, value_parser = given::<String>)]
     pub(crate) user: Given<String>,
+    #[command(flatten)]
+    pub(crate) impersonation: ImpersonationArgs,
+}
+
+/// kubectl's flags that make the API server take the caller for another user.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct ImpersonationArgs {
+    /// Act as this user; calls to the server then need a certificate of that user, which `login` gets with the same flags
+    #[arg(long = "as", global = true, value_name = "USER")]
+    #[arg(default_value = "", hide_default_value = true, value_parser = given::<String>)]
+    pub(crate) as_user: Given<String>,
+    /// Act as a member of this group; may be given several times
+    #[arg(long, global = true, value_name = "GROUP")]
+    pub(crate) as_group: Vec<String>,
+    /// Act with this UID
+    #[arg(long, global = true, value_name = "UID")]
+    #[arg(default_value = "", hide_default_value = true, value_parser = given::<String>)]
+    pub(crate) as_uid: Given<String>,
+}
+
+impl ImpersonationArgs {
+    /// The identity that the flags choose, if they choose one. Each flag replaces the part of the kubeconfig's identity.
+    pub(crate) fn resolve(&self, configured: Impersonation) -> Option<Impersonation> {
+        let groups: Vec<_> = self.as_group.iter().filter(|group| !group.is_empty()).cloned().collect();
+        if self.as_user.is_none() && self.as_uid.is_none() && groups.is_empty() {
+            return None;
+        }
+        Some(Impersonation {
+            user: self.as_user.clone().unwrap_or(configured.user),
+            groups: if groups.is_empty() { configured.groups } else { groups },
+            uid: self.as_uid.clone().unwrap_or(configured.uid),
+        })
+    }
 }
 
 /// How to reach the server, and which client certificate to use. These override the plugin's configuration file.

@@ -2,11 +2,12 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use tokio::runtime::Builder;
 
 use crate::{
     args::ConnectionArgs,
+    color,
     commands::{
         config::{self, ConfigArgs},
         export::{self, ExportArgs},
@@ -14,6 +15,7 @@ use crate::{
         list::{self, ListArgs},
         login::{self, LoginArgs},
         logout::{self, LogoutArgs},
+        options::{self, OptionsArgs},
         set::{self, SetArgs},
         unset::{self, UnsetArgs},
         version::{self, VersionArgs},
@@ -21,8 +23,9 @@ use crate::{
     },
     config::{PATH_VARIABLE, default_path, example},
     error::{self, Error, Exit},
+    help,
     interrupt::{self, guard},
-    output, program, usage_error,
+    output, program, trace, usage_error,
 };
 
 const EXAMPLES: &str = "\
@@ -34,8 +37,9 @@ Examples:
   kubectl replicas list -A -o wide
 
   # Stop managing a StatefulSet
-  kubectl replicas unset sts/db
+  kubectl replicas unset sts/db";
 
+const EXIT_CODES: &str = "\
 Exit codes:
     0  success
     1  the server refused, or the command was done only in part
@@ -48,9 +52,8 @@ Exit codes:
 fn after_help() -> String {
     let path = default_path().map(|path| path.display().to_string());
     format!(
-        "{}\n\nConfiguration:\n  File:  {}\n         or the one that {PATH_VARIABLE} names\n\n  For each \
+        "{EXIT_CODES}\n\nConfiguration:\n  File:  {}\n         or the one that {PATH_VARIABLE} names\n\n  For each \
          context it says how to reach the server. Flags and environment variables override it:\n{}",
-        program::in_text(EXAMPLES),
         path.as_deref().unwrap_or("none on this machine,"),
         example("my-context")
     )
@@ -78,20 +81,27 @@ enum Command {
     Whoami(WhoamiArgs),
     Config(ConfigArgs),
     Version(VersionArgs),
+    Options(OptionsArgs),
 }
 
 /// The command line, to generate help, man pages and completion from.
 pub fn command() -> clap::Command {
-    Cli::command()
+    help::of_program(Cli::command(), EXAMPLES)
 }
 
 /// Runs the command that the arguments name, and reports its failure.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
+    let matches = command().try_get_matches_from(&arguments);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => return show(&error, &arguments),
+        Err(error) => {
+            color::choose(color::of_arguments(&arguments));
+            return show(&error, &arguments);
+        }
     };
+    color::choose(cli.connection.color);
+    trace::start(cli.connection.verbosity);
     match run_command(cli) {
         Ok(()) => Exit::Success.into(),
         Err(error) => error::report(&error).into(),
@@ -102,7 +112,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn show(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if matches!(error.exit_code(), 0) || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         // A reader that has closed the output has seen enough.
-        let _ = error.print();
+        let _ = output::print_help(&error.render(), error.use_stderr());
         return if error.use_stderr() { Exit::Usage } else { Exit::Success }.into();
     }
     output::note(&usage_error::explain(&error.render().to_string(), &named_command(arguments)));
@@ -126,6 +136,7 @@ fn run_command(Cli { command, connection }: Cli) -> Result<(), Error> {
     match command {
         Command::Version(args) if args.client => version::run_client(&args),
         Command::Logout(args) => logout::run(&args, &connection),
+        Command::Options(_) => options::run(),
         command => {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
             let result = runtime.block_on(interrupt::listen(run_async(command, &connection)));
@@ -150,6 +161,7 @@ async fn run_async(command: Command, connection: &ConnectionArgs) -> Result<(), 
         Command::Whoami(args) => guard(unchanged, whoami::run(args, connection)).await,
         Command::Config(args) => guard(unchanged, config::run(args, connection)).await,
         Command::Version(args) => guard(unchanged, version::run(&args, connection)).await,
+        Command::Options(_) => options::run(),
     }
 }
 
@@ -191,6 +203,19 @@ mod tests {
     fn a_flag_counts_before_and_after_the_command() {
         for words in [["--ca", "ca.crt", "list"], ["list", "--ca", "ca.crt"]] {
             assert_eq!(connection(words).server.ca, Some("ca.crt".into()));
+        }
+    }
+
+    #[test]
+    fn the_help_has_examples_first_and_no_shared_flags() {
+        for name in ["", "list", "set", "unset", "get", "export"] {
+            let program = command();
+            let mut command = program.find_subcommand(name).unwrap_or(&program).clone();
+            for help in [command.render_help().to_string(), command.render_long_help().to_string()] {
+                let at = |part: &str| help.find(part).unwrap_or_else(|| panic!("{part:?} is missing in {help}"));
+                assert!(at("Examples:") < at("Usage:") && at("Usage:") < at("Options:"), "{help}");
+                assert!(help.contains("kubectl replicas options") && !help.contains("--kubeconfig"), "{help}");
+            }
         }
     }
 

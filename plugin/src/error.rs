@@ -3,7 +3,9 @@
 use std::{error::Error as StdError, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use crate::{
-    assignment, config, credentials, kubernetes, output, program, refusal,
+    assignment, config, credentials,
+    impersonation::Impersonation,
+    kubernetes, output, program, refusal,
     session::{self, CallError},
     terminal, time, words,
 };
@@ -51,6 +53,8 @@ pub(crate) enum Error {
     Output(#[from] output::Error),
     #[error("no client certificate is configured for {}", config::describe(context))]
     NotLoggedIn { context: String, path: Option<PathBuf> },
+    #[error("no client certificate of {} is stored for {}", impersonation.user, config::describe(context))]
+    NotLoggedInAs { impersonation: Impersonation, context: String },
     /// Some of several targets failed. Each of them was reported.
     #[error("{failed} of {all} targets could not be {done}")]
     Incomplete { failed: usize, all: usize, done: &'static str },
@@ -58,7 +62,7 @@ pub(crate) enum Error {
     TooMany { target: String, replicas: i32, most: i32 },
     /// The target can no longer become ready.
     #[error("{target} {why}")]
-    Lost { target: String, why: &'static str },
+    Lost { target: String, why: String },
     /// The source is the failure of the last watch, if it failed.
     #[error("not ready after {}: {}", time::describe_limit(*timeout), open.join(", "))]
     NotReady { timeout: Duration, open: Vec<String>, source: Option<Box<Error>> },
@@ -66,8 +70,6 @@ pub(crate) enum Error {
     Unsure { target: String, done: &'static str, source: CallError },
     #[error("{target} was changed by others after its count was read, and was not set")]
     Changed { target: String, source: CallError },
-    #[error("{target} was set to {count}, but others had changed its count after it was read")]
-    Overtaken { target: String, count: i32 },
     #[error("{target} has no count that the new one could start from")]
     NoCount { target: String },
     #[error("interrupted: {account}")]
@@ -101,6 +103,7 @@ impl Error {
             | Self::Session(_)
             | Self::Call(_)
             | Self::NotLoggedIn { .. }
+            | Self::NotLoggedInAs { .. }
             | Self::Unsure { .. } => Exit::NotConnected,
             // The reader of the output has seen enough, as with `| head`.
             Self::Output(output::Error::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
@@ -121,9 +124,6 @@ impl Error {
             Self::Changed { target, .. } => {
                 Some(format!("`kubectl replicas get {target}` shows its count; run the command again to start from it"))
             }
-            Self::Overtaken { target, .. } => {
-                Some(format!("`kubectl replicas get {target}` shows who set which count"))
-            }
             Self::NoCount { .. } => Some("give a plain count, such as 3".to_owned()),
             Self::NotReady { open, .. } => match open.as_slice() {
                 [one] => one.split_once(": ").map(|(target, _)| format!("`kubectl replicas get {target}` shows more")),
@@ -133,6 +133,10 @@ impl Error {
                 "run `kubectl replicas login`; if the server signs no certificates, ask an administrator for one, and \
                  import it: `kubectl replicas config import --help`{}",
                 path.as_ref().map(|path| format!("\n  the configuration is {}", path.display())).unwrap_or_default()
+            )),
+            Self::NotLoggedInAs { impersonation, .. } => Some(format!(
+                "run `kubectl replicas login {}`: the server believes certificates, and only the API server knows --as",
+                impersonation.flags()
             )),
             _ => None,
         }

@@ -8,6 +8,7 @@
 //! A module uses only modules further down in this list.
 //!
 //! * `cli`: the command line, and the runtime that its commands run in
+//! * `help`: the order of the help
 //! * `commands`: the commands, one in each file, with the arguments of each
 //! * `interrupt`: Ctrl-C
 //! * `error`: the program's error, with exit codes and hints; `usage_error`: clap's errors in the same style
@@ -17,10 +18,11 @@
 //! * `kubernetes`: the API server: kubeconfig, client, the server's Service and pods
 //! * `config`: the configuration file, and the flags that override it
 //! * `args`: the flags that all commands share
+//! * `trace`: requests on stderr, for `-v=6`
 //! * `output`: tables, descriptions, JSON and YAML
-//! * `terminal`: text of others, made safe for a terminal
-//! * `assignment`, `words`, `count`, `target`, `address`, `time`, `dns`, `yaml`: the values that users write, and how the
-//!   output shows them
+//! * `terminal`: text of others, made safe for a terminal; `color`: colours
+//! * `assignment`, `words`, `count`, `target`, `address`, `impersonation`, `time`, `dns`, `yaml`: the values that users
+//!   write, and how the output shows them
 //! * `certificate`: the issuer and the end of a client certificate
 //! * `program`: the name under which the user runs this program
 
@@ -29,12 +31,15 @@ mod args;
 mod assignment;
 mod certificate;
 mod cli;
+mod color;
 mod commands;
 mod config;
 mod count;
 mod credentials;
 mod dns;
 mod error;
+mod help;
+mod impersonation;
 mod interrupt;
 mod kubernetes;
 mod output;
@@ -44,6 +49,7 @@ mod session;
 mod target;
 mod terminal;
 mod time;
+mod trace;
 mod usage_error;
 mod words;
 mod yaml;

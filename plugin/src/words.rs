@@ -4,9 +4,13 @@
 
 use crate::target::{self, KindRef, TargetRef, parse_kind};
 
-/// Words that people use as kinds, though the plugin needs a group with them or cannot hold their counts. Before other
-/// words they are refused, since the command would otherwise change the Deployments that those words name.
-const OTHER_KINDS: [&str; 24] = [
+/// Words that people use as kinds, and that only the API server knows. Before other words they are refused, since the
+/// command would otherwise change the Deployments that those words name.
+const DISCOVERED_KINDS: [&str; 3] = ["ro", "rollout", "rollouts"];
+
+/// Words that people use as kinds, though objects of these kinds have no count to hold. Before other words they are
+/// refused for the same reason.
+const OTHER_KINDS: [&str; 21] = [
     "po",
     "pod",
     "pods",
@@ -24,9 +28,6 @@ const OTHER_KINDS: [&str; 24] = [
     "hpa",
     "horizontalpodautoscaler",
     "horizontalpodautoscalers",
-    "ro",
-    "rollout",
-    "rollouts",
     "replicacount",
     "replicacounts",
     "all",
@@ -40,8 +41,8 @@ pub(crate) enum Error {
     Target(#[from] target::Error),
     #[error("{word:?} is a kind, not the name of a target")]
     OnlyKind { word: String },
-    #[error("{word:?} is a kind that needs its group here")]
-    OtherKind { word: String, name: String },
+    #[error("{word:?} is a kind whose objects have no count to hold")]
+    OtherKind { word: String },
     #[error("{kind:?} may be a kind or the name of a Deployment")]
     Ambiguous { kind: String, name: String },
     #[error("{word:?} names its kind itself, so {kind:?} must not stand before it")]
@@ -61,10 +62,7 @@ impl Error {
                 "name a target of that kind, as {word}/NAME; a Deployment with that name is deployment/{}",
                 word.to_ascii_lowercase()
             ),
-            Self::OtherKind { word, name } => format!(
-                "write RESOURCE.GROUP/{name}, such as rollouts.argoproj.io/{name}; a Deployment that is named {word} is \
-                 deployment/{word}"
-            ),
+            Self::OtherKind { word } => format!("a Deployment that is named {word} is deployment/{word}"),
             Self::Ambiguous { kind, name } => format!("write {kind}/{name}, or deployment/{kind} for the Deployment"),
             Self::TwoKinds { kind, .. } => format!("leave out {kind}"),
             Self::TwoTargets { .. } => "`kubectl replicas list` shows several".to_owned(),
@@ -76,8 +74,9 @@ impl Error {
 /// What a single word may be besides a target.
 enum KindWord {
     Known(KindRef),
-    /// A resource and its group, such as `rollouts.argoproj.io`. It could also be a Deployment's name.
-    WithGroup(KindRef),
+    /// A kind that the API server knows, such as `rollouts.argoproj.io` or `rollout`. It could also be a Deployment's
+    /// name.
+    Discovered(KindRef),
     Other,
 }
 
@@ -86,10 +85,13 @@ fn kind_word(word: &str) -> Option<KindWord> {
         return None;
     }
     match parse_kind(word)? {
-        KindRef::Resource { resource, group } if group.is_empty() => {
-            OTHER_KINDS.contains(&resource.as_str()).then_some(KindWord::Other)
+        KindRef::Resource { resource, group } if group.is_empty() && OTHER_KINDS.contains(&resource.as_str()) => {
+            Some(KindWord::Other)
         }
-        kind @ KindRef::Resource { .. } => Some(KindWord::WithGroup(kind)),
+        KindRef::Resource { resource, group } if group.is_empty() && !DISCOVERED_KINDS.contains(&resource.as_str()) => {
+            None
+        }
+        kind @ KindRef::Resource { .. } => Some(KindWord::Discovered(kind)),
         kind @ KindRef::BuiltIn(_) => Some(KindWord::Known(kind)),
     }
 }
@@ -105,10 +107,10 @@ fn parse_all(words: &[String]) -> Result<Vec<TargetRef>, Error> {
     let Some((first, rest)) = words.split_first() else { return Ok(Vec::new()) };
     match (kind_word(first), rest) {
         (Some(KindWord::Known(kind)), [_, ..]) => rest.iter().map(|name| of_kind(first, &kind, name)).collect(),
-        (Some(KindWord::WithGroup(_)), [name, ..]) if !rest.iter().any(|word| word.contains('/')) => {
+        (Some(KindWord::Discovered(_)), [name, ..]) if !rest.iter().any(|word| word.contains('/')) => {
             Err(Error::Ambiguous { kind: first.clone(), name: name.clone() })
         }
-        (Some(KindWord::Other), [name, ..]) => Err(Error::OtherKind { word: first.clone(), name: name.clone() }),
+        (Some(KindWord::Other), [_, ..]) => Err(Error::OtherKind { word: first.clone() }),
         _ => words.iter().map(|word| parse_one(word)).collect(),
     }
 }
@@ -124,8 +126,8 @@ pub(crate) fn parse_one(word: &str) -> Result<TargetRef, Error> {
 /// Reads KIND NAME where nothing but a kind can be the first word. Returns None if it is none.
 pub(crate) fn parse_pair(first: &str, name: &str) -> Option<Result<TargetRef, Error>> {
     match kind_word(first)? {
-        KindWord::Known(kind) | KindWord::WithGroup(kind) => Some(of_kind(first, &kind, name)),
-        KindWord::Other => Some(Err(Error::OtherKind { word: first.to_owned(), name: name.to_owned() })),
+        KindWord::Known(kind) | KindWord::Discovered(kind) => Some(of_kind(first, &kind, name)),
+        KindWord::Other => Some(Err(Error::OtherKind { word: first.to_owned() })),
     }
 }
 
@@ -203,8 +205,8 @@ mod tests {
             ("web deployment", "\"deployment\" is a kind, not the name of a target"),
             ("web sts db", "\"sts\" is a kind, not the name of a target"),
             ("deployment sts/db", "\"sts/db\" names its kind itself, so \"deployment\" must not stand before it"),
-            ("rollout web", "\"rollout\" is a kind that needs its group here"),
-            ("pods web", "\"pods\" is a kind that needs its group here"),
+            ("rollout web", "\"rollout\" may be a kind or the name of a Deployment"),
+            ("pods web", "\"pods\" is a kind whose objects have no count to hold"),
             ("rollouts.argoproj.io web", "\"rollouts.argoproj.io\" may be a kind or the name of a Deployment"),
             ("deployment web web", "deployment.apps/web is named twice"),
             ("web deploy/web", "deployment.apps/web is named twice"),
@@ -236,6 +238,7 @@ mod tests {
         assert_eq!(pair("rollouts.argoproj.io", "web"), Some(Ok("rollouts.argoproj.io/web".to_owned())));
         assert_eq!(pair("sts", "db"), Some(Ok("statefulset.apps/db".to_owned())));
         assert_eq!(pair("web", "db"), None);
-        assert!(pair("rollout", "web").unwrap().is_err());
+        assert_eq!(pair("rollout", "web"), Some(Ok("rollout/web".to_owned())));
+        assert!(pair("pods", "web").unwrap().is_err());
     }
 }

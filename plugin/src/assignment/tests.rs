@@ -42,6 +42,7 @@ fn each_form_says_which_count_is_for_which_target() {
     assert_eq!(one("sts 3 4", Arguments), ("statefulset.apps/3".to_owned(), Exactly(4)), "a name may be a number");
     assert_eq!(one("sts 3", Flag(Exactly(4))), ("statefulset.apps/3".to_owned(), Exactly(4)));
     assert_eq!(one("x2", Flag(Exactly(4))), ("deployment.apps/x2".to_owned(), Exactly(4)));
+    assert_eq!(one("rollout web 3", Arguments), ("rollout/web".to_owned(), Exactly(3)));
     assert_eq!(one("rollouts.argoproj.io web 2", Arguments), ("rollouts.argoproj.io/web".to_owned(), Exactly(2)));
 }
 
@@ -72,7 +73,7 @@ fn anything_else_is_refused() {
         refused("deployment", flag, "\"deployment\" is a kind, not the name of a target"),
         refused("web 3", flag, "\"3\" names a count, and so does a flag"),
         refused("web +3", current, "\"+3\" names a count, and so does a flag"),
-        refused("rollout web 3", Arguments, "\"rollout\" is a kind that needs its group here"),
+        refused("pods web 3", Arguments, "\"pods\" is a kind whose objects have no count to hold"),
         refused("web db api", Arguments, "no count is given for web, db, api"),
         refused("web 3 db", Arguments, "\"web 3 db\" is neither a TARGET and its COUNT nor TARGET=COUNT..."),
         refused("3", Arguments, "\"3\" is neither a TARGET and its COUNT nor TARGET=COUNT..."),

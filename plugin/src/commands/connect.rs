@@ -6,8 +6,9 @@ use crate::{
     args::ConnectionArgs,
     certificate::CertificateSummary,
     config::Settings,
-    credentials::{Renewal, renew_if_due},
+    credentials::{CertificateSubject, Renewal, renew_if_due},
     error::{Error, explain},
+    impersonation::Impersonation,
     kubernetes::Cluster,
     output, program,
     session::{Session, tls},
@@ -27,29 +28,53 @@ pub(super) async fn connect_with_certificate(
         Some(_) => Cluster::load_if_present(&args.kube)?,
         None => Cluster::load(&args.kube)?,
     };
-    let load_settings = || Settings::load(cluster.context(), &args.server);
-    let mut settings = load_settings()?;
-    match renew_if_due(&cluster, &settings, args.request_timeout).await? {
-        Renewal::NotDue => {}
-        Renewal::Renewed => settings = load_settings()?,
-        Renewal::Postponed(error) => {
-            output::note(&explain("warning: the client certificate was not renewed", &error.into()));
-            // Another command may have renewed it.
-            settings = load_settings()?;
-        }
-    }
-    if cluster.absence().is_none() && !settings.has_credentials() {
-        let context = cluster.context().unwrap_or_default().to_owned();
-        return Err(Error::NotLoggedIn { context, path: settings.path });
-    }
-    let certificate =
-        settings.certificate.as_ref().and_then(|certificate| tls::read(tls::CERTIFICATE, certificate).ok());
-    let certificate = certificate.and_then(|pem| CertificateSummary::parse(&pem));
+    let settings = load_settings(&cluster, args).await?;
+    let pem = settings.certificate.as_ref().and_then(|certificate| tls::read(tls::CERTIFICATE, certificate).ok());
+    let impersonation = cluster.impersonation().cloned();
     let session = Session::open(cluster, &settings, args).await?;
+    if let Some(impersonation) = impersonation {
+        check_user(&session, impersonation, pem.as_deref())?;
+    }
+    let certificate = pem.and_then(|pem| CertificateSummary::parse(&pem));
     if settings.login.is_none() {
         certificate.iter().for_each(|certificate| warn_if_ending(certificate, Timestamp::now()));
     }
     Ok((session, certificate))
+}
+
+/// Loads the settings of the connection. It renews the certificate of a login before, if that is due.
+pub(super) async fn load_settings(cluster: &Cluster, args: &ConnectionArgs) -> Result<Settings, Error> {
+    let load = || Settings::load(cluster.context(), cluster.impersonation(), &args.server);
+    let mut settings = load()?;
+    match renew_if_due(cluster, &settings, args.request_timeout).await? {
+        Renewal::NotDue => {}
+        Renewal::Renewed => settings = load()?,
+        Renewal::Postponed(error) => {
+            output::note(&explain("warning: the client certificate was not renewed", &error.into()));
+            // Another command may have renewed it.
+            settings = load()?;
+        }
+    }
+    let context = cluster.context().unwrap_or_default().to_owned();
+    match cluster.impersonation() {
+        Some(impersonation) if settings.certificate.is_none() => {
+            Err(Error::NotLoggedInAs { impersonation: impersonation.clone(), context })
+        }
+        None if cluster.absence().is_none() && !settings.has_credentials() => {
+            Err(Error::NotLoggedIn { context, path: settings.path })
+        }
+        _ => Ok(settings),
+    }
+}
+
+/// Refuses to call the server as another user than the flags choose. The API server has let the caller act as that user,
+/// but the server believes only the certificate.
+fn check_user(session: &Session, impersonation: Impersonation, certificate: Option<&[u8]>) -> Result<(), Error> {
+    let subject = certificate.and_then(CertificateSubject::parse);
+    match subject.is_some_and(|subject| subject.user == impersonation.user) {
+        true => Ok(()),
+        false => Err(Error::NotLoggedInAs { impersonation, context: session.context().unwrap_or_default().to_owned() }),
+    }
 }
 
 /// Warns of the end of a certificate that the plugin does not renew.

@@ -52,7 +52,9 @@ pub(crate) async fn run(args: GetArgs, connection: &ConnectionArgs) -> Result<()
         Columns { namespace: false, wide: args.output == Some(Format::Wide), width: output::terminal_width() };
     let text = match args.output {
         None => output::describe(&count, Timestamp::now()),
-        Some(Format::Table | Format::Wide) => table::replica_counts(&[count], columns, Timestamp::now()),
+        Some(Format::Table | Format::Wide) => {
+            return Ok(output::print_table(&table::replica_counts(&[count], columns, Timestamp::now()))?);
+        }
         Some(Format::Name) => output::printable(&target::name(&count.target.unwrap_or_default())) + "\n",
         Some(Format::Json) => return print_document(count, DocumentFormat::Json),
         Some(Format::Yaml) => return print_document(count, DocumentFormat::Yaml),

@@ -71,7 +71,7 @@ fn show(counts: Vec<ReplicaCount>, args: &ListArgs) -> Result<(), Error> {
         Format::Table | Format::Wide => {
             let namespace = args.selection.all_namespaces;
             let columns = Columns { namespace, wide: args.output == Format::Wide, width: output::terminal_width() };
-            return Ok(output::print(&table::replica_counts(&counts, columns, Timestamp::now()))?);
+            return Ok(output::print_table(&table::replica_counts(&counts, columns, Timestamp::now()))?);
         }
         Format::Name => return Ok(output::print(&names(&counts))?),
         Format::Json => output::serialize(&document::list(counts), DocumentFormat::Json)?,

@@ -6,6 +6,8 @@ use super::context_entry;
 use crate::{args::ConnectionArgs, config::file::File, error::Error, output};
 
 /// Remove the client certificate that login stored for this context
+///
+/// With --as, it removes only the one that login stored for that user.
 #[derive(Debug, Args)]
 pub(crate) struct LogoutArgs {}
 

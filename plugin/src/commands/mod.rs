@@ -10,6 +10,7 @@ pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod options;
 mod read;
 mod selection;
 pub(crate) mod set;

@@ -19,7 +19,7 @@ use crate::{
     output::{self, Lines, printable},
     program::in_text,
     refusal,
-    session::Session,
+    session::{CallError, Session},
     target,
     time::{from_proto, local, parse_limit, parse_override, parse_time, to_proto},
 };
@@ -43,6 +43,9 @@ Examples:
 
   # Hold web at 10 for two hours, and then at its lasting count again
   kubectl replicas set web 10 --for 2h --reason sale";
+
+/// How often a count is read again because its status has changed since. The status changes a few times after a Set.
+const MAX_READS: usize = 5;
 
 const USAGE: &str = "\
 kubectl replicas set [OPTIONS] TARGET COUNT
@@ -169,6 +172,7 @@ async fn build_requests(
             until,
             then_unset: args.then_unset,
             reason: args.reason.clone(),
+            ..SetReplicaCountRequest::default()
         };
         requests.push((name, Planned { count: *count, request }));
     }
@@ -192,61 +196,78 @@ async fn check_limit(session: &Session, requests: &[(String, Planned)]) -> Resul
 
 async fn set(
     session: &Session,
-    Planned { count, mut request }: Planned,
+    Planned { count, request }: Planned,
 ) -> Result<(String, SetReplicaCountResponse), Error> {
-    let target = request.target.clone().unwrap_or_default();
-    let name = target::name(&target);
-    let before = match count.is_relative() {
-        true => Some(start_from(read::of_target(session, &target).await?, count, &mut request, &name)?),
-        // Without the right to read, the Set says `set` even if it changes nothing.
-        false => read::managed(session, &target).await.ok(),
+    let name = target::name(&request.target.clone().unwrap_or_default());
+    let answer = match count.is_relative() {
+        true => set_relative(session, count, &request, &name).await?,
+        false => send(session, request.clone()).await,
     };
-    let response = session.answer(session.client.clone().set_replica_count(request.clone())).await;
-    match response {
+    match answer {
         Ok(response) => {
             let warn = |text: &str| output::note(&format!("warning: {name}: {text}"));
             response.warnings.iter().for_each(|warning| warn(&printable(warning)));
-            if count.is_relative() && !request.dry_run && is_overtaken(before.as_ref(), &response) {
-                return Err(Error::Overtaken { target: name, count: request.replicas.unwrap_or_default() });
-            }
-            Ok((line(&name, &request, before.as_ref(), &response), response))
-        }
-        Err(source) if count.is_relative() && refusal::is_for(&source, reasons::UNEXPECTED_COUNT) => {
-            Err(Error::Changed { target: name, source })
+            Ok((line(&name, &request, &response), response))
         }
         Err(error) if request.dry_run => Err(error.into()),
         Err(error) => Err(Error::of_write(error, &name, "set")),
     }
 }
 
-/// Computes a relative count from the desired count, or from the observed one if the target is not managed. The server
-/// refuses the Set if the observed count has changed since.
-fn start_from(
-    before: ReplicaCount,
+async fn send(session: &Session, request: SetReplicaCountRequest) -> Result<SetReplicaCountResponse, CallError> {
+    session.answer(session.client.clone().set_replica_count(request)).await
+}
+
+/// Sets a count that starts from the one that is there.
+///
+/// The server refuses if anything has changed since that one was read. If that was only the status, which changes by
+/// itself, the count is read again.
+async fn set_relative(
+    session: &Session,
     count: Count,
-    request: &mut SetReplicaCountRequest,
-    name: &str,
-) -> Result<ReplicaCount, Error> {
-    let read = before.desired.or(before.observed).ok_or_else(|| Error::NoCount { target: name.to_owned() })?;
-    request.replicas = count.beside(read);
-    request.expected_replicas = request.expected_replicas.or(before.observed);
-    Ok(before)
-}
-
-/// Whether somebody has set another desired count since it was read. `expected_replicas` does not notice that: the
-/// server compares the target's count, which changes a moment later.
-fn is_overtaken(before: Option<&ReplicaCount>, response: &SetReplicaCountResponse) -> bool {
-    before.is_some_and(|before| before.desired != response.old_desired)
-}
-
-fn line(
-    name: &str,
     request: &SetReplicaCountRequest,
-    before: Option<&ReplicaCount>,
-    response: &SetReplicaCountResponse,
-) -> String {
+    name: &str,
+) -> Result<Result<SetReplicaCountResponse, CallError>, Error> {
+    let target = request.target.clone().unwrap_or_default();
+    let changed = |source| Error::Changed { target: name.to_owned(), source };
+    let mut before = read::of_target(session, &target).await?;
+    for _ in 0..MAX_READS {
+        let answer = send(session, start_from(&before, count, request, name)?).await;
+        match answer {
+            Err(source) if refusal::is_for(&source, reasons::UNEXPECTED_COUNT) => return Err(changed(source)),
+            Err(source) if refusal::is_for(&source, reasons::UNEXPECTED_VERSION) => {
+                let now = read::of_target(session, &target).await?;
+                if !is_same(&before, &now) {
+                    return Err(changed(source));
+                }
+                before = now;
+            }
+            answer => return Ok(answer),
+        }
+    }
+    Ok(send(session, start_from(&before, count, request, name)?).await)
+}
+
+/// Computes a relative count from what was read, and guards the Set by that.
+fn start_from(
+    before: &ReplicaCount,
+    count: Count,
+    request: &SetReplicaCountRequest,
+    name: &str,
+) -> Result<SetReplicaCountRequest, Error> {
+    let read = before.desired.or(before.observed).ok_or_else(|| Error::NoCount { target: name.to_owned() })?;
+    Ok(SetReplicaCountRequest {
+        replicas: count.beside(read),
+        expected_replicas: request.expected_replicas.or(before.observed),
+        // It is empty if the target is not managed.
+        expected_resource_version: Some(before.resource_version.clone()),
+        ..request.clone()
+    })
+}
+
+fn line(name: &str, request: &SetReplicaCountRequest, response: &SetReplicaCountResponse) -> String {
     let dry = if request.dry_run { " (server dry run)" } else { "" };
-    if before.zip(response.replica_count.as_ref()).is_some_and(|(before, after)| is_same(before, after)) {
+    if response.unchanged {
         return format!("{name} unchanged{dry}\n");
     }
     let now = response.replica_count.as_ref().and_then(|count| count.desired).or(request.replicas);
@@ -260,13 +281,13 @@ fn line(
     format!("{name} set to {now}{} (was {was}{cleared}){dry}\n", until.unwrap_or_default())
 }
 
-/// Whether a Set has changed nothing that it could have changed.
+/// Whether two reads differ in nothing that a Set changes.
 fn is_same(before: &ReplicaCount, after: &ReplicaCount) -> bool {
     let part = |count: &ReplicaCount| {
         let ReplicaCount { desired, replicas, reason, set_by, r#override, .. } = count.clone();
         (desired, replicas, reason, set_by, r#override)
     };
-    before.desired.is_some() && part(before) == part(after)
+    part(before) == part(after)
 }
 
 #[cfg(test)]

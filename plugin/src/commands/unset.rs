@@ -60,7 +60,13 @@ pub(crate) async fn run(args: UnsetArgs, connection: &ConnectionArgs) -> Result<
 async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> Result<(String, ()), Error> {
     let name = target::name(&target);
     let dry_run = args.dry_run.dry_run;
-    let request = UnsetReplicaCountRequest { target: Some(target), restore: args.restore, force: args.force, dry_run };
+    let request = UnsetReplicaCountRequest {
+        target: Some(target),
+        restore: args.restore,
+        force: args.force,
+        dry_run,
+        ..UnsetReplicaCountRequest::default()
+    };
     let response = session.answer(session.client.clone().unset_replica_count(request)).await;
     match response {
         Ok(response) => {

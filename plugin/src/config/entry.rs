@@ -1,6 +1,7 @@
 //! The entry of one kube context in the configuration file.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -10,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use serde::{Deserialize, Serialize};
 
-use crate::address::Address;
+use crate::{address::Address, impersonation::Impersonation};
 
 /// An entry. Inline data win over the paths beside them.
 #[derive(Clone, Default, Deserialize, Serialize, PartialEq)]
@@ -47,6 +48,9 @@ pub(crate) struct Entry {
     /// The earliest time of the next renewal, after one that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_at: Option<Timestamp>,
+    /// The logins as other users, which the flag `--as` chooses.
+    #[serde(rename = "as", skip_serializing_if = "is_default")]
+    pub(super) impersonations: BTreeMap<String, Entry>,
 }
 
 /// Leaves out everything but the login, since some fields are keys.
@@ -151,10 +155,39 @@ impl Entry {
         self.retry_at = Some(time);
     }
 
+    /// The place of an identity's login: the entry itself, or the part of it for the identity that the flags choose.
+    pub(crate) fn login_entry(&mut self, impersonation: Option<&Impersonation>) -> &mut Self {
+        match impersonation {
+            Some(impersonation) => self.impersonations.entry(impersonation.to_string()).or_default(),
+            None => self,
+        }
+    }
+
+    /// The entry with the login of an identity that the flags choose, in place of its own certificate and key.
+    pub(super) fn impersonating(mut self, impersonation: &Impersonation) -> Self {
+        let Self { ca_data, certificate_data, key_data, login, login_service, expiration_seconds, retry_at, .. } =
+            self.impersonations.remove(&impersonation.to_string()).unwrap_or_default();
+        if ca_data.is_some() {
+            self.ca_data = ca_data;
+        }
+        if login_service != ServiceRef::default() {
+            self.login_service = login_service;
+        }
+        Self { certificate: None, certificate_data, key: None, key_data, login, expiration_seconds, retry_at, ..self }
+    }
+
     /// Removes the data that a login stored.
     pub(super) fn log_out(&mut self) {
         (self.ca_data, self.certificate_data, self.key_data) = (None, None, None);
         self.end_login();
+    }
+
+    /// Removes the data that all logins stored.
+    pub(super) fn log_out_of_all(&mut self) {
+        if self.is_login() {
+            self.log_out();
+        }
+        self.impersonations.clear();
     }
 
     /// Reads the client certificate, if there is one that can be read.

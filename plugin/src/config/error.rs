@@ -16,6 +16,10 @@ pub(crate) enum Error {
     Parse { path: PathBuf, source: Box<serde_yaml::Error> },
     #[error("failed to write the configuration {}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("failed to write {}", path.display())]
+    Export { path: PathBuf, source: io::Error },
+    #[error("there is the key of a CA, {}: its certificate would be replaced", key.display())]
+    HoldsCa { key: PathBuf },
     #[error("failed to show the configuration as YAML")]
     Format(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("there is no configuration file: this user has no home folder")]
@@ -32,7 +36,8 @@ impl Error {
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Read { .. } | Self::Write { .. } | Self::Format(_) => None,
+            Self::Read { .. } | Self::Write { .. } | Self::Export { .. } | Self::Format(_) => None,
+            Self::HoldsCa { .. } => Some("name another folder with --to".to_owned()),
             Self::NoPath => Some(format!("name a file with {PATH_VARIABLE}")),
             Self::NotLoggedIn { .. } => Some("`kubectl replicas config view` shows the configuration".to_owned()),
             Self::NotFromLogin { .. } => {

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{edit, entry::Entry, error::Error};
-use crate::certificate::CertificateSummary;
+use crate::{certificate::CertificateSummary, impersonation::Impersonation};
 
 /// Stands in for content that is not shown, as in `kubectl config view`.
 const OMITTED: &str = "DATA+OMITTED";
@@ -26,39 +26,53 @@ pub(crate) struct File {
 
 impl File {
     /// Removes the credentials of a context's login, and the entry if it is empty then.
-    pub(crate) fn log_out(&mut self, context: &str) -> Result<(), Error> {
-        match self.contexts.get_mut(context) {
-            Some(entry) if entry.is_login() => {
-                entry.log_out();
-                if entry.is_empty() {
-                    self.contexts.remove(context);
-                }
-                Ok(())
+    ///
+    /// With an identity that the flags choose, it removes only the login as that identity.
+    pub(crate) fn log_out(&mut self, context: &str, impersonation: Option<&Impersonation>) -> Result<(), Error> {
+        let not_logged_in = || Error::NotLoggedIn { context: context.to_owned() };
+        let entry = self.contexts.get_mut(context).ok_or_else(not_logged_in)?;
+        match impersonation {
+            Some(impersonation) => {
+                drop(entry.impersonations.remove(&impersonation.to_string()).ok_or_else(not_logged_in)?)
             }
-            Some(entry) if entry.has_credentials() => Err(Error::NotFromLogin { context: context.to_owned() }),
-            _ => Err(Error::NotLoggedIn { context: context.to_owned() }),
+            None if entry.is_login() || !entry.impersonations.is_empty() => entry.log_out_of_all(),
+            None if entry.has_credentials() => return Err(Error::NotFromLogin { context: context.to_owned() }),
+            None => return Err(not_logged_in()),
         }
+        if entry.is_empty() {
+            self.contexts.remove(context);
+        }
+        Ok(())
     }
 
     /// The content without certificates and keys, but with the issuer and the end of each client certificate. The folder
     /// is that of the file.
     pub(crate) fn view(self, folder: &Path) -> Result<serde_json::Value, Error> {
         let mut contexts = serde_json::Map::new();
-        for (name, mut entry) in self.contexts {
-            let certificate = entry.read_certificate(folder).and_then(|pem| CertificateSummary::parse(&pem));
-            let omitted = entry.omit_data();
-            let mut shown = serde_json::to_value(entry).map_err(|error| Error::Format(error.into()))?;
-            for (field, _) in omitted.into_iter().filter(|(_, is_there)| *is_there) {
-                shown[field] = OMITTED.into();
-            }
-            if let Some(CertificateSummary { issuer, not_after, .. }) = certificate {
-                shown["certificateIssuer"] = issuer.into();
-                shown["certificateNotAfter"] = not_after.to_string().into();
-            }
-            contexts.insert(name, shown);
+        for (name, entry) in self.contexts {
+            contexts.insert(name, view(entry, folder)?);
         }
         Ok(serde_json::json!({"contexts": contexts}))
     }
+}
+
+/// An entry without certificates and keys, and without those of its parts.
+fn view(mut entry: Entry, folder: &Path) -> Result<serde_json::Value, Error> {
+    let certificate = entry.read_certificate(folder).and_then(|pem| CertificateSummary::parse(&pem));
+    let omitted = entry.omit_data();
+    let impersonation = std::mem::take(&mut entry.impersonations);
+    let mut shown = serde_json::to_value(entry).map_err(|error| Error::Format(error.into()))?;
+    for (field, _) in omitted.into_iter().filter(|(_, is_there)| *is_there) {
+        shown[field] = OMITTED.into();
+    }
+    if let Some(CertificateSummary { issuer, not_after, .. }) = certificate {
+        shown["certificateIssuer"] = issuer.into();
+        shown["certificateNotAfter"] = not_after.to_string().into();
+    }
+    for (name, part) in impersonation {
+        shown["as"][name] = view(part, folder)?;
+    }
+    Ok(shown)
 }
 
 /// Reads the file. A file that does not exist counts as empty.
@@ -103,8 +117,19 @@ pub(crate) fn edit<T>(path: &Path, change: impl FnOnce(&mut File) -> Result<T, E
         Some(text) => text,
         None => serde_yaml::to_string(&after).map_err(|error| Error::Format(error.into()))?,
     };
-    replace(&place, &folder, &text).map_err(failed)?;
+    replace(&place, &folder, text.as_bytes()).map_err(failed)?;
     Ok(result)
+}
+
+/// Writes a file that only the user can read, and the folders that it needs.
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let write = || prepare(path).and_then(|(place, folder)| replace(&place, &folder, content));
+    write().map_err(|source| Error::Export { path: path.to_owned(), source })
+}
+
+/// Refuses to write files beside the key of a CA.
+pub(crate) fn check_absent(ca_key: &Path) -> Result<(), Error> {
+    if ca_key.exists() { Err(Error::HoldsCa { key: ca_key.to_owned() }) } else { Ok(()) }
 }
 
 /// Creates the file's folder, and returns the file and that folder. Follows a link, so that the link itself stays.
@@ -131,9 +156,9 @@ fn lock(folder: &Path) -> Option<fs::File> {
 }
 
 /// Writes a draft that only the user can read, and moves it to its place.
-fn replace(place: &Path, folder: &Path, text: &str) -> io::Result<()> {
+fn replace(place: &Path, folder: &Path, content: &[u8]) -> io::Result<()> {
     let (draft, mut file) = create_draft(folder)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let written = file.write_all(content).and_then(|()| file.sync_all());
     let moved = written.and_then(|()| fs::rename(&draft, place));
     if moved.is_err() {
         let _ = fs::remove_file(&draft);

@@ -11,7 +11,7 @@ use super::{
     location,
     material::Material,
 };
-use crate::{address::Address, args::ServerArgs};
+use crate::{address::Address, args::ServerArgs, impersonation::Impersonation};
 
 /// The settings of one connection.
 #[derive(Debug)]
@@ -38,11 +38,21 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Reads the file's entry for a kube context. The arguments override it.
-    pub(crate) fn load(context: Option<&str>, args: &ServerArgs) -> Result<Self, Error> {
+    ///
+    /// For an identity that the flags choose, the certificate is that of its login.
+    pub(crate) fn load(
+        context: Option<&str>,
+        impersonation: Option<&Impersonation>,
+        args: &ServerArgs,
+    ) -> Result<Self, Error> {
         let path = location::path().unwrap_or_default();
         let mut file = if path.as_os_str().is_empty() { File::default() } else { file::load(&path)? };
         let entry = file.contexts.remove(context.unwrap_or_default()).unwrap_or_default();
-        Ok(Self::merge(path, entry, args))
+        let Some(impersonation) = impersonation else { return Ok(Self::merge(path, entry, args)) };
+        let settings = Self::merge(path.clone(), entry.clone().impersonating(impersonation), args);
+        // The first login as another user trusts the CA of the context's own login.
+        let login_ca = settings.login_ca.clone().or_else(|| Self::merge(path, entry, args).login_ca);
+        Ok(Self { login_ca, ..settings })
     }
 
     /// Whether there is any certificate or key, of a login or of another source.

@@ -20,7 +20,7 @@ pub(crate) struct CertificateSubject {
 
 impl CertificateSubject {
     /// Reads a certificate in PEM.
-    pub(super) fn parse(certificate: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(certificate: &[u8]) -> Option<Self> {
         let der = CertificateDer::from_pem_slice(certificate).ok()?;
         let (_, certificate) = X509Certificate::from_der(&der).ok()?;
         let subject = certificate.subject();

@@ -20,7 +20,8 @@ pub(super) fn store_login(
 ) -> Result<(), Error> {
     let path = settings.path.as_ref().ok_or(config::Error::NoPath)?;
     file::edit(path, |file| {
-        file.contexts.entry(context_of(cluster)).or_default().log_in(credentials, server, lifetime);
+        let entry = file.contexts.entry(context_of(cluster)).or_default();
+        entry.login_entry(cluster.impersonation()).log_in(credentials, server, lifetime);
         Ok(())
     })?;
     Ok(())
@@ -40,7 +41,7 @@ pub(super) fn postpone_renewal(cluster: &Cluster, settings: &Settings, until: Ti
     let Some(path) = &settings.path else { return Ok(()) };
     file::edit(path, |file| {
         if let Some(entry) = file.contexts.get_mut(&context_of(cluster)) {
-            entry.set_retry_at(until);
+            entry.login_entry(cluster.impersonation()).set_retry_at(until);
         }
         Ok(())
     })?;

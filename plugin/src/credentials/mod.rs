@@ -11,6 +11,7 @@ mod renewal;
 
 pub(crate) use self::{
     certificate_request::LoginOptions,
+    certificate_subject::CertificateSubject,
     error::Error,
     import::{ImportSource, Imported, import},
     login::log_in,

@@ -29,6 +29,7 @@ use super::{
     api_server::ApiServer,
     proxy::{Protocol, Proxy},
     server_certificate::Verifier,
+    traced::Traced,
 };
 
 /// Keepalive probes detect a vanished API server within 30 s (15 s and three probes 5 s apart). While a stream is idle,
@@ -123,7 +124,7 @@ where
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
-        .service(http);
+        .service(Traced(http));
     let retries =
         RetryPolicy::new(RETRY_MIN, RETRY_MAX, RETRIES, true).map_err(|error| Error::Service(error.into()))?;
     Ok(ClientBuilder::new(service, config.default_namespace.clone()).with_layer(&RetryLayer::new(retries)).build())

@@ -14,7 +14,7 @@ use super::{
     server_url::Url,
     service::Server,
 };
-use crate::{args::KubeArgs, config::ServiceRef};
+use crate::{args::KubeArgs, config::ServiceRef, impersonation::Impersonation};
 
 /// The kubelet sets this variable in every pod. client-go also takes it as the sign that it runs in one.
 const IN_POD: &str = "KUBERNETES_SERVICE_HOST";
@@ -25,6 +25,7 @@ const POD_NAMESPACE: &str = "POD_NAMESPACE";
 /// The chosen cluster. It keeps the client of its API server, and what a command has looked up there.
 pub(crate) struct Cluster {
     access: Access,
+    api_server: OnceCell<ApiServer>,
     client: OnceCell<Client>,
     groups: OnceCell<Vec<APIGroupDiscovery>>,
     server: OnceCell<Server>,
@@ -32,9 +33,15 @@ pub(crate) struct Cluster {
 
 enum Access {
     Kubeconfig(Box<Choice>),
-    ServiceAccount(Box<Config>),
+    ServiceAccount {
+        config: Box<Config>,
+        impersonation: Option<Impersonation>,
+    },
     /// There is no kubeconfig, and so far the command has not needed one.
-    Absent(Arc<kubeconfig::Error>),
+    Absent {
+        error: Arc<kubeconfig::Error>,
+        impersonation: Option<Impersonation>,
+    },
 }
 
 impl Cluster {
@@ -46,20 +53,29 @@ impl Cluster {
     /// Reads the kubeconfig like [`Cluster::load`], but fails only at the first use if there is none.
     pub(crate) fn load_if_present(args: &KubeArgs) -> Result<Self, Error> {
         match Access::load(args) {
-            Err(error) if error.is_absence() => Ok(Self::new(Access::Absent(Arc::new(error)))),
+            Err(error) if error.is_absence() => {
+                let impersonation = args.impersonation.resolve(Impersonation::default());
+                Ok(Self::new(Access::Absent { error: Arc::new(error), impersonation }))
+            }
             access => Ok(Self::new(access?)),
         }
     }
 
     fn new(access: Access) -> Self {
-        Self { access, client: OnceCell::new(), groups: OnceCell::new(), server: OnceCell::new() }
+        Self {
+            access,
+            api_server: OnceCell::new(),
+            client: OnceCell::new(),
+            groups: OnceCell::new(),
+            server: OnceCell::new(),
+        }
     }
 
     /// Why there is no kubeconfig, if there is none.
     pub(crate) fn absence(&self) -> Option<&Arc<kubeconfig::Error>> {
         match &self.access {
-            Access::Absent(error) => Some(error),
-            Access::Kubeconfig(_) | Access::ServiceAccount(_) => None,
+            Access::Absent { error, .. } => Some(error),
+            Access::Kubeconfig(_) | Access::ServiceAccount { .. } => None,
         }
     }
 
@@ -67,7 +83,17 @@ impl Cluster {
     pub(crate) fn context(&self) -> Option<&str> {
         match &self.access {
             Access::Kubeconfig(choice) => choice.context(),
-            Access::ServiceAccount(_) | Access::Absent(_) => None,
+            Access::ServiceAccount { .. } | Access::Absent { .. } => None,
+        }
+    }
+
+    /// The identity that the flags choose, if they choose one.
+    pub(crate) fn impersonation(&self) -> Option<&Impersonation> {
+        match &self.access {
+            Access::Kubeconfig(choice) => choice.impersonation(),
+            Access::ServiceAccount { impersonation, .. } | Access::Absent { impersonation, .. } => {
+                impersonation.as_ref()
+            }
         }
     }
 
@@ -75,17 +101,26 @@ impl Cluster {
     pub(crate) fn namespace(&self) -> Option<String> {
         match &self.access {
             Access::Kubeconfig(choice) => choice.namespace(),
-            Access::ServiceAccount(config) => {
+            Access::ServiceAccount { config, .. } => {
                 let of_pod = env::var(POD_NAMESPACE).ok().filter(|namespace| !namespace.is_empty());
                 Some(of_pod.unwrap_or_else(|| config.default_namespace.trim().to_owned()))
             }
-            Access::Absent(_) => None,
+            Access::Absent { .. } => None,
         }
     }
 
     /// The client of the API server. The first call runs the kubeconfig's credential program, if there is one.
     pub(crate) async fn client(&self) -> Result<Client, Error> {
-        self.client.get_or_try_init(|| self.new_client()).await.cloned()
+        let connect = async || build(self.api_server().await?);
+        self.client.get_or_try_init(connect).await.cloned()
+    }
+
+    /// A client that acts as no other user than that of the credentials.
+    pub(crate) async fn own_client(&self) -> Result<Client, Error> {
+        let mut server = self.api_server().await?.clone();
+        // These are the headers of impersonation, and no others.
+        server.config.headers = Vec::new();
+        build(&server)
     }
 
     /// The kinds of the API server, once they were discovered.
@@ -99,14 +134,19 @@ impl Cluster {
         self.server.get_or_try_init(find).await.cloned()
     }
 
-    async fn new_client(&self) -> Result<Client, Error> {
-        let server = match &self.access {
-            Access::Kubeconfig(choice) => choice.connect()?,
-            Access::ServiceAccount(config) => of_service_account(config)?,
-            Access::Absent(error) => return Err(error.clone().into()),
+    /// How to reach the API server. The first call runs the kubeconfig's credential program, if there is one.
+    async fn api_server(&self) -> Result<&ApiServer, Error> {
+        let connect = async || match &self.access {
+            Access::Kubeconfig(choice) => Ok(choice.connect()?),
+            Access::ServiceAccount { config, impersonation } => Ok(of_service_account(config, impersonation.as_ref())?),
+            Access::Absent { error, .. } => Err(Error::from(error.clone())),
         };
-        client::build(&server).map_err(|error| kubeconfig::Error::Client(Box::new(error)).into())
+        self.api_server.get_or_try_init(connect).await
     }
+}
+
+fn build(server: &ApiServer) -> Result<Client, Error> {
+    client::build(server).map_err(|error| kubeconfig::Error::Client(Box::new(error)).into())
 }
 
 impl Access {
@@ -115,7 +155,8 @@ impl Access {
         match Choice::load(args) {
             Err(error) if error.is_absence() && !needs_kubeconfig(args) && is_in_pod() => {
                 let config = Config::incluster().map_err(|error| kubeconfig::Error::ServiceAccount(Box::new(error)))?;
-                Ok(Self::ServiceAccount(Box::new(config)))
+                let impersonation = args.impersonation.resolve(Impersonation::default());
+                Ok(Self::ServiceAccount { config: Box::new(config), impersonation })
             }
             choice => Ok(Self::Kubeconfig(Box::new(choice?))),
         }
@@ -127,7 +168,11 @@ fn needs_kubeconfig(args: &KubeArgs) -> bool {
     args.kubeconfig.is_some() || args.context.is_some() || args.cluster.is_some() || args.user.is_some()
 }
 
-fn of_service_account(config: &Config) -> Result<ApiServer, kubeconfig::Error> {
+fn of_service_account(config: &Config, impersonation: Option<&Impersonation>) -> Result<ApiServer, kubeconfig::Error> {
+    let mut config = config.clone();
+    if let Some(impersonation) = impersonation {
+        config.headers = kubeconfig::impersonation_headers(impersonation)?;
+    }
     let proxy = Url::of_server(&config.cluster_url.to_string()).map(|url| Proxy::of_environment(&url)).transpose()?;
-    Ok(ApiServer { config: config.clone(), identity: None, proxy: proxy.flatten() })
+    Ok(ApiServer { config, identity: None, proxy: proxy.flatten() })
 }

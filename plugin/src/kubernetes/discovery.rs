@@ -30,6 +30,17 @@ pub(crate) async fn version(cluster: &Cluster, group: &str, kind: &str, limit: D
     preferred_version(groups, &group, kind).ok_or(Error::NoResource { resource, group })
 }
 
+/// The plural of a kind, as it stands in URLs.
+pub(super) async fn plural(cluster: &Cluster, group: &str, kind: &str, limit: Duration) -> Result<String, Error> {
+    let names = || (kind.to_owned(), group.to_owned());
+    let groups = discover(cluster, limit, names).await?;
+    let (resource, group) = names();
+    let resources = groups.iter().filter(|known| is_group(known, &group)).flat_map(|group| &group.versions);
+    let mut resources = resources.flat_map(|version| &version.resources);
+    let plural = resources.find(|known| self::kind(known) == Some(kind)).and_then(|known| known.resource.clone());
+    plural.ok_or(Error::NoResource { resource, group })
+}
+
 /// The kinds of the API server. It is asked for all of them, the first time that a command needs one.
 async fn discover(
     cluster: &Cluster,
@@ -93,11 +104,13 @@ fn find_in(
 
 /// The first version of a group that has a kind. The API server lists the preferred one first.
 fn preferred_version(groups: &[APIGroupDiscovery], group: &str, name: &str) -> Option<String> {
-    let is_group =
-        |known: &&APIGroupDiscovery| known.metadata.as_ref().and_then(|it| it.name.as_deref()) == Some(group);
-    let versions = &groups.iter().find(is_group)?.versions;
+    let versions = &groups.iter().find(|known| is_group(known, group))?.versions;
     let has_kind = |version: &&APIVersionDiscovery| version.resources.iter().any(|known| kind(known) == Some(name));
     versions.iter().find(has_kind)?.version.clone()
+}
+
+fn is_group(known: &APIGroupDiscovery, group: &str) -> bool {
+    known.metadata.as_ref().and_then(|it| it.name.as_deref()) == Some(group)
 }
 
 fn kind(known: &APIResourceDiscovery) -> Option<&str> {

@@ -11,10 +11,18 @@ mod flaw;
 
 use std::{env, path::PathBuf};
 
-use self::entries::{Cluster, Context, Kubeconfig, User};
+use hyper::http::{HeaderName, HeaderValue};
+
 pub(crate) use self::error::Error;
+use self::{
+    entries::{Cluster, Context, Kubeconfig, User},
+    flaw::Flaw,
+};
 use super::api_server::ApiServer;
-use crate::args::KubeArgs;
+use crate::{
+    args::{ImpersonationArgs, KubeArgs},
+    impersonation::Impersonation,
+};
 
 /// kubectl takes the server from this variable if the kubeconfig names none.
 const DEFAULT_SERVER: &str = "KUBERNETES_MASTER";
@@ -27,6 +35,8 @@ pub(super) struct Choice {
     cluster: Cluster,
     user_name: String,
     user: User,
+    /// The identity that the flags choose, if they choose one.
+    impersonation: Option<Impersonation>,
 }
 
 impl Choice {
@@ -37,7 +47,19 @@ impl Choice {
             None => merge(&default_paths())?,
         };
         let default_server = env::var(DEFAULT_SERVER).unwrap_or_default();
-        Self::choose(kubeconfig, args.context.as_ref(), args.cluster.as_ref(), args.user.as_ref(), default_server)
+        let choice =
+            Self::choose(kubeconfig, args.context.as_ref(), args.cluster.as_ref(), args.user.as_ref(), default_server)?;
+        choice.with_impersonation(&args.impersonation)
+    }
+
+    /// Lets the flags replace the identity that the kubeconfig names.
+    fn with_impersonation(mut self, flags: &ImpersonationArgs) -> Result<Self, Error> {
+        self.impersonation = flags.resolve(self.user.impersonation());
+        if let Some(impersonation) = &self.impersonation {
+            self.user.impersonate(impersonation);
+            check_impersonation(impersonation)?;
+        }
+        Ok(self)
     }
 
     /// Chooses the entries. As in kubectl, a user that only the context names need not exist, and neither does such a
@@ -83,12 +105,17 @@ impl Choice {
             None if user.is_some() => return Err(Error::NoEntry { what: "user", name: user_name, known: known() }),
             found => found.unwrap_or_default(),
         };
-        Ok(Self { context_name, context, cluster_name, cluster: chosen, user_name, user })
+        Ok(Self { context_name, context, cluster_name, cluster: chosen, user_name, user, impersonation: None })
     }
 
     /// The name of the context.
     pub(super) fn context(&self) -> Option<&str> {
         Some(self.context_name.as_str()).filter(|name| !name.is_empty())
+    }
+
+    /// The identity that the flags choose, if they choose one.
+    pub(super) const fn impersonation(&self) -> Option<&Impersonation> {
+        self.impersonation.as_ref()
     }
 
     pub(super) fn namespace(&self) -> Option<String> {
@@ -100,6 +127,25 @@ impl Choice {
         let Self { cluster_name, cluster, user_name, user, .. } = self;
         connection::connect((cluster_name, cluster), (user_name, user))
     }
+}
+
+/// The headers with which the service account of a pod acts as the identity that the flags choose.
+pub(super) fn impersonation_headers(impersonation: &Impersonation) -> Result<Vec<(HeaderName, HeaderValue)>, Error> {
+    check_impersonation(impersonation)?;
+    let mut user = User::default();
+    user.impersonate(impersonation);
+    connection::impersonation_headers(&user).map_err(|source| of_user(impersonation, source))
+}
+
+fn check_impersonation(impersonation: &Impersonation) -> Result<(), Error> {
+    match impersonation.user.as_str() {
+        "" => Err(of_user(impersonation, Flaw::Needs("--as-group or --as-uid", "--as"))),
+        _ => Ok(()),
+    }
+}
+
+fn of_user(impersonation: &Impersonation, source: Flaw) -> Error {
+    Error::Invalid { what: "user", name: impersonation.user.clone(), source }
 }
 
 /// The files that kubectl looks for. A list in the environment replaces the file in the home folder, even a list of

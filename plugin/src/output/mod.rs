@@ -5,6 +5,7 @@ pub(crate) mod document;
 #[cfg(test)]
 mod fuzz;
 pub(crate) mod manifest;
+mod paint;
 pub(crate) mod table;
 mod text;
 
@@ -13,11 +14,11 @@ use std::{
     io::{self, Write},
 };
 
-use clap::ValueEnum;
+use clap::{ValueEnum, builder::StyledStr};
 use console::Term;
 use serde::Serialize;
 
-use crate::terminal;
+use crate::{color, terminal};
 
 pub(crate) use self::{
     describe::describe,
@@ -63,6 +64,22 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
     print_document(&terminal::lines(text))
 }
 
+/// Writes a table to stdout. Unsafe characters are replaced.
+pub(crate) fn print_table(text: &str) -> Result<(), Error> {
+    let text = terminal::lines(text);
+    print_document(&if color::on_stdout() { paint::table(&text) } else { text })
+}
+
+/// Writes help to stdout, or to stderr if it stands for an error.
+pub(crate) fn print_help(help: &StyledStr, is_error: bool) -> Result<(), Error> {
+    let has_colors = if is_error { color::on_stderr() } else { color::on_stdout() };
+    let text = if has_colors { help.ansi().to_string() } else { help.to_string() };
+    match is_error {
+        true => io::stderr().write_all(text.as_bytes()).map_err(Error::Write),
+        false => print_document(&text),
+    }
+}
+
 /// Writes a document to stdout exactly.
 pub(crate) fn print_document(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
@@ -100,7 +117,9 @@ impl Lines {
 
 /// Writes a message to stderr. Unsafe characters are replaced. The work goes on if that fails.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", terminal::lines(text));
+    let text = terminal::lines(text);
+    let text = if color::on_stderr() { paint::note(&text) } else { text };
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Writes a document as JSON or YAML, with a line break at its end.

@@ -1,13 +1,13 @@
 //! The connection to the server: a pod's forwarded port or an address, TLS, and gRPC.
 //!
 //! [`dial`] opens a stream, [`handshake`] runs TLS in it with what [`tls`] has checked, [`call`] makes one gRPC call,
-//! and [`status_details`] keeps tonic from panicking at a malformed answer.
+//! and [`checked`] keeps tonic from panicking at a malformed answer.
 
 mod call;
+mod checked;
 mod dial;
 mod error_chain;
 mod handshake;
-mod status_details;
 pub(crate) mod tls;
 
 use std::{sync::Arc, time::Duration};
@@ -22,13 +22,14 @@ use tower::service_fn;
 pub(crate) use self::call::Refusal;
 pub(crate) use self::call::{Error as CallError, explain, is_temporary};
 use self::{
+    checked::Checked,
     dial::{Dialer, Route},
     error_chain::find_cause,
 };
 use crate::{
     args::ConnectionArgs,
     config::Settings,
-    kubernetes::{self, Cluster},
+    kubernetes::{self, ApiUser, Cluster},
     target::TargetRef,
 };
 
@@ -40,7 +41,7 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 const MAX_MESSAGE: usize = 64 << 20;
 
 /// The client of the server's API.
-pub(crate) type Client = ReplicasServiceClient<status_details::Checked>;
+pub(crate) type Client = ReplicasServiceClient<Checked>;
 
 /// Why there is no connection to the server.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +107,24 @@ impl Session {
         kubernetes::resolve(&self.cluster, target, &self.namespace, self.limit).await
     }
 
+    /// The context of the kubeconfig.
+    pub(crate) fn context(&self) -> Option<&str> {
+        self.cluster.context()
+    }
+
+    /// Who acts as the identity that the flags choose, if they choose one.
+    pub(crate) async fn impersonator(&self) -> Result<Option<ApiUser>, kubernetes::Error> {
+        match self.cluster.impersonation() {
+            Some(_) if self.cluster.absence().is_none() => Ok(Some(kubernetes::own(&self.cluster, self.limit).await?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Why the pods of a target are not ready, as far as the caller may read them.
+    pub(crate) async fn why_unready(&self, target: &Target, limit: Duration) -> Result<Vec<String>, kubernetes::Error> {
+        kubernetes::why_unready(&self.cluster, target, limit.min(self.limit)).await
+    }
+
     /// The version of a kind that the API server prefers.
     pub(crate) async fn version(&self, group: &str, kind: &str) -> Result<String, kubernetes::Error> {
         kubernetes::version(&self.cluster, group, kind, self.limit).await
@@ -138,6 +157,7 @@ async fn connect(dialer: Dialer, host: &str) -> Result<Client, Error> {
         async move { dialer.dial().await.map(TokioIo::new).map_err(Arc::new) }
     });
     let endpoint = Endpoint::from_shared(format!("https://{host}")).map_err(Error::Transport)?;
+    let origin = endpoint.uri().clone();
     let channel = endpoint
         .user_agent(concat!("kubectl-replicas/", env!("CARGO_PKG_VERSION")))
         .map_err(Error::Transport)?
@@ -148,7 +168,7 @@ async fn connect(dialer: Dialer, host: &str) -> Result<Client, Error> {
             Some(dial) => Error::Dial(dial.clone()),
             None => Error::Transport(error),
         })?;
-    Ok(Client::new(status_details::check_answers(channel))
+    Ok(Client::new(Checked::new(channel, origin))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(MAX_MESSAGE))
 }

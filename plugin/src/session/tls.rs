@@ -79,15 +79,27 @@ impl Error {
 
 /// Reads and checks the certificates and the key.
 pub(super) fn client_config(settings: &Settings, context: Option<&str>) -> Result<Arc<ClientConfig>, Error> {
+    let [ca, certificate, key] = configured(settings, context)?;
+    let (_, _, config) = build(ca, certificate, key)?;
+    Ok(Arc::new(config))
+}
+
+/// Checks the CA, the client certificate and its key, and returns what they contain.
+pub(crate) fn read_configured(settings: &Settings, context: Option<&str>) -> Result<[Vec<u8>; 3], Error> {
+    let [ca, certificate, key] = configured(settings, context)?;
+    let contents = [read(CA, &ca)?, read(CERTIFICATE, &certificate)?, read(KEY, &key)?];
+    build(ca, certificate, key)?;
+    Ok(contents)
+}
+
+/// The CA, the client certificate and its key.
+fn configured(settings: &Settings, context: Option<&str>) -> Result<[Material; 3], Error> {
     let need = |what: &'static str, material: &Option<Material>| {
         let missing =
             || Error::NotConfigured { what, context: context.map(str::to_owned), path: settings.path.clone() };
         material.clone().ok_or_else(missing)
     };
-    let ca = need(CA, &settings.ca)?;
-    let certificate = need(CERTIFICATE, &settings.certificate)?;
-    let (_, _, config) = build(ca, certificate, need(KEY, &settings.key)?)?;
-    Ok(Arc::new(config))
+    Ok([need(CA, &settings.ca)?, need(CERTIFICATE, &settings.certificate)?, need(KEY, &settings.key)?])
 }
 
 /// Checks certificates and key before they are imported.

@@ -4,7 +4,7 @@
 //! 2. [`check`]: the caller's right, then everything else that can refuse the Set (reads the API server where the index
 //!    does not know the target)
 //! 3. [`spec_after`]: the spec that the Set leads to
-//! 4. write it, unless another writer was faster; after such a lost race, read and go on at 2
+//! 4. write it, unless another writer was faster or the `ReplicaCount` is not the expected one; then read, and go on at 2
 //! 5. write the audit line, and answer
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     index::TargetSnapshot,
-    resources::{Override, ReplicaCountSpec, ReplicaCountState, ScaleTargetRef, TargetKind, TargetState},
+    resources::{Override, ReplicaCountSpec, ReplicaCountState, ScaleTargetRef, TargetKey, TargetKind, TargetState},
     telemetry::AUDIT,
     tls::Identity,
 };
@@ -40,6 +40,8 @@ struct StoredSet {
     old_desired: Option<i32>,
     /// Whether an override that still lasted was cleared.
     override_cleared: bool,
+    /// Whether nothing was changed.
+    unchanged: bool,
     /// What admission changed, for people.
     changed: Option<String>,
     target: Option<Arc<TargetState>>,
@@ -66,12 +68,12 @@ pub(super) async fn set(
     backend.ready_to_read("").await?;
     let stored = within_timeout(store(backend, caller, &request)).await;
     audit(caller, &request, &stored);
-    let StoredSet { count, old_desired, override_cleared, changed, target } = stored?;
+    let StoredSet { count, old_desired, override_cleared, unchanged, changed, target } = stored?;
     let owned = conflicts::controller_warning(&request.key, target.as_deref());
     let snapshot = TargetSnapshot { count: Some(Arc::new(count)), target, ..backend.index.get(&request.key) };
     let replica_count = Some(convert::replica_count(&snapshot, Timestamp::now()));
     let warnings = changed.into_iter().chain(owned).chain(warnings(backend, &request)).collect();
-    Ok(SetReplicaCountResponse { replica_count, old_desired, override_cleared, warnings })
+    Ok(SetReplicaCountResponse { replica_count, old_desired, override_cleared, warnings, unchanged })
 }
 
 /// What could not be checked. A Set that waited for it would make Sets depend on the least important watch.
@@ -95,13 +97,20 @@ fn audit(caller: &Identity, request: &SetRequest, stored: &Result<StoredSet, Err
 async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) -> Result<StoredSet, Error> {
     let key = &request.key;
     let snapshot = backend.index.get(key);
-    let (mut existing, mut found) = (snapshot.count.clone(), None);
+    // The index may lag behind what the caller has read, so only what was read itself can be unexpected.
+    let (mut existing, mut found, mut is_read) = (snapshot.count.clone(), None, false);
     for _ in 0..MAX_ATTEMPTS {
         let target = check(backend, caller, request, &snapshot, existing.as_deref(), found.take()).await?;
         let before = existing.as_ref().map(|count| &count.spec);
         let spec = spec_after(before, &target.kind, request, target.observed())?;
         let write = Write { key, user: &caller.user, is_override: request.until.is_some(), dry_run: request.dry_run };
         let stored = match &existing {
+            existing if !request.version.admits(existing.as_deref()) => {
+                if is_read {
+                    return Err(unexpected_version(key, existing.as_deref()));
+                }
+                None
+            }
             Some(existing) => backend.writer.replace(write, existing, &spec).await?,
             None => backend.writer.create(write, spec.clone()).await?,
         };
@@ -109,11 +118,12 @@ async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) 
             let count = backend.writer.read(key).await?;
             let of_target = |count| conflicts::check_target(key, &count).map(|()| Arc::new(count.into()));
             existing = count.map(of_target).transpose()?;
-            found = Some(target);
+            (found, is_read) = (Some(target), true);
             continue;
         };
         let now = Timestamp::now();
         return Ok(StoredSet {
+            unchanged: existing.as_deref().is_some_and(|before| is_same(before, &count)),
             changed: changed(&spec, &count.spec, now),
             count,
             old_desired: before.and_then(|spec| spec.desired(now)),
@@ -122,6 +132,22 @@ async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) 
         });
     }
     Err(Error::Contended(key.clone()))
+}
+
+/// Refuses a write to another `ReplicaCount` than the caller has read.
+pub(super) fn unexpected_version(key: &TargetKey, existing: Option<&ReplicaCountState>) -> Error {
+    let message = match existing {
+        Some(existing) => {
+            format!("{key} was changed since it was read: its resource version is {} by now", existing.resource_version)
+        }
+        None => format!("{key} is not managed any more"),
+    };
+    Error::Precondition { reason: reasons::UNEXPECTED_VERSION, message }
+}
+
+/// Whether a Set has changed nothing.
+fn is_same(before: &ReplicaCountState, after: &ReplicaCountState) -> bool {
+    before.spec == after.spec && before.set_by == after.set_by
 }
 
 /// What the API server stored otherwise than it was sent: an admission policy or a webhook changed it.
@@ -206,7 +232,8 @@ fn spec_after(
         RequestedCount::Exactly(replicas) => replicas,
         RequestedCount::Current => observed.ok_or_else(missing)?,
     };
-    let original_replicas = before.map_or(observed, |spec| spec.original_replicas);
+    let known = before.map_or(observed, |spec| spec.original_replicas);
+    let original_replicas = request.original.or(known);
     let scale_target_ref = ScaleTargetRef {
         api_version: kind.api_version(),
         kind: request.key.kind.kind.to_string(),
@@ -236,13 +263,15 @@ fn spec_after(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::TargetKey;
+    use crate::{grpc::validate::ExpectedVersion, resources::fixtures::ReplicaCountBuilder};
 
     fn request(count: RequestedCount, until: Option<Timestamp>) -> SetRequest {
         SetRequest {
             key: TargetKey::new("shop", "", "", "web").unwrap(),
             count,
             expected: None,
+            version: ExpectedVersion::Any,
+            original: None,
             allow_missing: false,
             force: false,
             dry_run: false,
@@ -280,6 +309,43 @@ mod tests {
         assert_eq!(silent(&again, 7, None).reason, "new", "the same count keeps its reason");
         assert_eq!(silent(&again, 8, None).reason, "", "another count has another reason, or none");
         assert_eq!(silent(&over, 9, until).override_.unwrap().reason, "new", "so does an override");
+        let restored = SetRequest { original: Some(1), ..request(RequestedCount::Exactly(8), None) };
+        let restored = spec_after(Some(&first), &kind, &restored, Some(5)).unwrap();
+        assert_eq!(counts(&restored), (8, Some(1), "new", None));
+    }
+
+    #[test]
+    fn a_set_that_changes_nothing_is_known() {
+        let state = |by: &str| ReplicaCountBuilder::new("web").set_by(by).state();
+        let changed = |change: fn(&mut ReplicaCountSpec)| {
+            let mut state = state("alice");
+            change(&mut state.spec);
+            state
+        };
+        for (name, after, expected) in [
+            ("nothing", state("alice"), true),
+            ("the user", state("bob"), false),
+            ("the count", changed(|spec| spec.replicas += 1), false),
+            ("the reason", changed(|spec| spec.reason = "sale".into()), false),
+        ] {
+            assert_eq!(is_same(&state("alice"), &after), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_the_expected_version_is_admitted() {
+        let mut state = ReplicaCountBuilder::new("web").state();
+        state.resource_version = 7;
+        for (name, version, existing, expected) in [
+            ("any", ExpectedVersion::Any, None, true),
+            ("unmanaged", ExpectedVersion::Unmanaged, None, true),
+            ("managed", ExpectedVersion::Unmanaged, Some(&state), false),
+            ("the same", ExpectedVersion::Exactly(7), Some(&state), true),
+            ("another", ExpectedVersion::Exactly(6), Some(&state), false),
+            ("gone", ExpectedVersion::Exactly(7), None, false),
+        ] {
+            assert_eq!(version.admits(existing), expected, "{name}");
+        }
     }
 
     #[test]

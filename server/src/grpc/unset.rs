@@ -16,7 +16,7 @@ use super::{
     backend::{Backend, CATCH_UP},
     conflicts, convert,
     error::{Error, outcome},
-    set::find_target,
+    set::{find_target, unexpected_version},
     validate::UnsetRequest,
     writer::within_timeout,
 };
@@ -105,9 +105,9 @@ async fn check_and_apply(
         return Ok(unset);
     }
     match &mut unset.restore {
-        Some(to) => to.restored = restore(backend, &request.key, &caller.user, &unset.count, to.original).await?,
+        Some(to) => to.restored = restore(backend, request, &caller.user, &unset.count, to.original).await?,
         None => {
-            backend.writer.delete(&request.key, &unset.count.uid).await?;
+            backend.writer.delete(&request.key, &unset.count.uid, request.version.exactly()).await?;
             await_deletion(backend, &request.key, &unset.count.uid).await;
         }
     }
@@ -125,14 +125,17 @@ async fn check(backend: &Backend, caller: &Arc<Identity>, request: &UnsetRequest
     }
     let snapshot = backend.index.get(key);
     let count = match &snapshot.count {
-        Some(count) => Some(count.clone()),
-        // The index may not know it yet.
-        None => {
+        Some(count) if request.version.admits(Some(count)) => Some(count.clone()),
+        // The index may not know it yet, or not its present version.
+        _ => {
             let stored = backend.writer.read(key).await?;
             stored.filter(|count| conflicts::check_target(key, count).is_ok()).map(|count| Arc::new(count.into()))
         }
     };
     let count = count.ok_or_else(|| Error::NotManaged(key.clone()))?;
+    if !request.version.admits(Some(&count)) {
+        return Err(unexpected_version(key, Some(&count)));
+    }
     if !force {
         conflicts::check_managed_by(key, &count)?;
     }
@@ -164,13 +167,14 @@ async fn check_restore(
 /// Lets the leader put a count back and end the management. Returns the count that the target has then.
 async fn restore(
     backend: &Backend,
-    key: &TargetKey,
+    request: &UnsetRequest,
     user: &str,
     count: &ReplicaCountState,
     original: i32,
 ) -> Result<Option<i32>, Error> {
+    let key = &request.key;
     let kind = backend.kind(key).await?;
-    backend.writer.restore(key, count, original, user).await?;
+    backend.writer.restore(key, count, original, user, request.version.exactly()).await?;
     let mut events = backend.index.changes();
     let wait = async {
         loop {

@@ -6,7 +6,7 @@ use contract::replicas::v1;
 use jiff::Timestamp;
 
 use super::{error::Error, filter::Filter};
-use crate::resources::{TargetKey, check_namespace_name, parse_resource_version};
+use crate::resources::{ReplicaCountState, TargetKey, check_namespace_name, parse_resource_version};
 
 /// The longest reason, in bytes: the schema of ReplicaCount accepts 1,024 characters.
 const MAX_REASON: usize = 1024;
@@ -31,12 +31,48 @@ pub(super) enum RequestedCount {
     Current,
 }
 
+/// The resource version that a `ReplicaCount` must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExpectedVersion {
+    Any,
+    /// The target must not be managed.
+    Unmanaged,
+    Exactly(u64),
+}
+
+impl ExpectedVersion {
+    fn parse(version: Option<&str>) -> Result<Self, Error> {
+        let Some(version) = version else { return Ok(Self::Any) };
+        Ok(resource_version("expected_resource_version", version)?.map_or(Self::Unmanaged, Self::Exactly))
+    }
+
+    /// The only version that is expected, if there is one.
+    pub(super) const fn exactly(self) -> Option<u64> {
+        match self {
+            Self::Exactly(version) => Some(version),
+            Self::Any | Self::Unmanaged => None,
+        }
+    }
+
+    /// Whether the `ReplicaCount` of a target is the expected one.
+    pub(super) fn admits(self, existing: Option<&ReplicaCountState>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Unmanaged => existing.is_none(),
+            Self::Exactly(version) => existing.is_some_and(|count| count.resource_version == version),
+        }
+    }
+}
+
 /// A valid SetReplicaCountRequest.
 #[derive(Debug)]
 pub(super) struct SetRequest {
     pub(super) key: TargetKey,
     pub(super) count: RequestedCount,
     pub(super) expected: Option<i32>,
+    pub(super) version: ExpectedVersion,
+    /// The original count to store, in replicas.
+    pub(super) original: Option<i32>,
     pub(super) allow_missing: bool,
     pub(super) force: bool,
     pub(super) dry_run: bool,
@@ -49,6 +85,7 @@ pub(super) struct SetRequest {
 #[derive(Debug)]
 pub(super) struct UnsetRequest {
     pub(super) key: TargetKey,
+    pub(super) version: ExpectedVersion,
     pub(super) restore: bool,
     pub(super) force: bool,
     pub(super) dry_run: bool,
@@ -87,6 +124,8 @@ impl RequestValidator {
             key,
             count,
             expected,
+            version: ExpectedVersion::parse(request.expected_resource_version.as_deref())?,
+            original: request.original_replicas.map(|count| self.count("original_replicas", count)).transpose()?,
             allow_missing: request.allow_missing,
             force: request.force,
             dry_run: request.dry_run,
@@ -97,8 +136,13 @@ impl RequestValidator {
     }
 
     pub(super) fn unset(&self, request: v1::UnsetReplicaCountRequest) -> Result<UnsetRequest, Error> {
-        let v1::UnsetReplicaCountRequest { target, restore, force, dry_run } = request;
-        Ok(UnsetRequest { key: self.target(target)?, restore, force, dry_run })
+        let v1::UnsetReplicaCountRequest { target, restore, force, dry_run, expected_resource_version } = request;
+        let key = self.target(target)?;
+        match ExpectedVersion::parse(expected_resource_version.as_deref())? {
+            // What is not managed cannot be unset.
+            ExpectedVersion::Unmanaged => Err(Error::invalid("expected_resource_version", "must not be empty")),
+            version => Ok(UnsetRequest { key, version, restore, force, dry_run }),
+        }
     }
 
     /// Validates what a List or Watch selects. The kinds that the caller may list are filled in later.
@@ -136,13 +180,18 @@ impl RequestValidator {
 
 /// Validates `min_resource_version`; empty means none.
 pub(super) fn min_resource_version(version: &str) -> Result<Option<u64>, Error> {
+    resource_version("min_resource_version", version)
+}
+
+/// Validates a resource version; empty means none.
+fn resource_version(field: &'static str, version: &str) -> Result<Option<u64>, Error> {
     if version.len() > MAX_VERSION {
         let problem = format!("is {} characters long: the most is {MAX_VERSION}", version.len());
-        return Err(Error::invalid("min_resource_version", problem));
+        return Err(Error::invalid(field, problem));
     }
     match (version, parse_resource_version(version)) {
         ("", _) => Ok(None),
-        (_, 0) => Err(Error::invalid("min_resource_version", format!("{version:?} is not a resource version"))),
+        (_, 0) => Err(Error::invalid(field, format!("{version:?} is not a resource version"))),
         (_, version) => Ok(Some(version)),
     }
 }
@@ -194,6 +243,9 @@ mod tests {
             (refusal(|r| r.current = true), "current cannot be combined"),
             (refusal(|r| r.expected_replicas = Some(-2)), "expected_replicas must not be negative"),
             (refusal(|r| r.reason = "x".repeat(1025)), "reason is 1025 bytes long"),
+            (refusal(|r| r.original_replicas = Some(101)), "original_replicas must be at most 100"),
+            (refusal(|r| r.expected_resource_version = Some("x".into())), "expected_resource_version \"x\" is not"),
+            (refusal(|r| r.expected_resource_version = Some("7".repeat(41))), "expected_resource_version is 41"),
             (refusal(|r| r.then_unset = true), "then_unset needs until"),
             (refusal(|r| r.until = Some(prost_types::Timestamp::default())), "until must be in the future"),
             (refusal(|r| target(r, |t| t.name.clear())), "target.name must not be empty"),

@@ -120,9 +120,11 @@ impl ReplicaCountWriter {
         count: &ReplicaCountState,
         replicas: i32,
         user: &str,
+        version: Option<u64>,
     ) -> Result<(), Error> {
         let spec = ReplicaCountSpec { replicas, override_: None, ..count.spec.clone() };
         let mut operations = vec![test(["metadata", "uid"], count.uid.to_string().into()), replace_spec(&spec)?];
+        operations.extend(version.map(|version| test(["metadata", "resourceVersion"], version.to_string().into())));
         operations.extend(annotate(count.annotated, &[(RESTORE, user), (SET_AT, &Timestamp::now().to_string())]));
         let patch: Patch<()> = Patch::Json(json_patch::Patch(operations));
         let params = PatchParams::apply(FIELD_MANAGER);
@@ -134,9 +136,10 @@ impl ReplicaCountWriter {
         }
     }
 
-    /// Deletes a `ReplicaCount`, unless another has taken its place.
-    pub(super) async fn delete(&self, key: &TargetKey, uid: &Uid) -> Result<(), Error> {
-        let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version: None };
+    /// Deletes a `ReplicaCount`, unless another has taken its place or it has another version than the given one.
+    pub(super) async fn delete(&self, key: &TargetKey, uid: &Uid, version: Option<u64>) -> Result<(), Error> {
+        let resource_version = version.map(|version| version.to_string());
+        let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.counts(key).delete(&key.replica_count_name(), &params).await {
             // kube reads an answer only after the API server has accepted the request.

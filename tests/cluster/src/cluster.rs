@@ -15,6 +15,7 @@ use crate::client::client;
 use crate::cluster_files::{ADMIN, ClusterFiles};
 use crate::component::Component;
 use crate::options::Options;
+use crate::process;
 use crate::processes::{Handle, Processes};
 use crate::reaper::Reaper;
 use crate::tools::{Tool, Tools};
@@ -114,8 +115,23 @@ impl Cluster {
         self.processes.handle(component)
     }
 
+    /// Starts a program that ends with the cluster, and may outlive this process as the cluster may. Its output goes to
+    /// the cluster's log of this name.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub fn spawn(&self, name: &str, program: &Path, arguments: &[&Path]) -> Result<()> {
+        let files = self.files();
+        let mut command = process::command(program, &process::record(&files.run(), name), &files.log(name))?;
+        // The reaper ends it.
+        drop(command.args(arguments).envs(files.env()).spawn().with_context(|| format!("failed to start {name}"))?);
+        Ok(())
+    }
+
     /// Lets the cluster outlive this process, and returns the script that ends it. Pods of a
-    /// [`Kubelet`](crate::Kubelet) keep running too, but nothing probes or restarts them any more.
+    /// [`Kubelet`](crate::Kubelet) in this process keep running too, but nothing probes or restarts them any more. Those
+    /// of a kubelet in a program of [`Cluster::spawn`] go on as before.
     ///
     /// # Errors
     ///

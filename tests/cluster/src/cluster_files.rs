@@ -9,6 +9,7 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::ports;
 
@@ -17,8 +18,11 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// The user of the cluster's main kubeconfig.
 pub(crate) const ADMIN: &str = "admin";
 
+/// The file that holds all of this, for other processes.
+const RECORD: &str = "cluster.json";
+
 /// The files and ports of one cluster. The ports stay the same when a component restarts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ClusterFiles {
     pub(crate) folder: PathBuf,
     pub(crate) etcd: u16,
@@ -54,7 +58,7 @@ impl ClusterFiles {
         for name in ["home", "log", "pki", "pods", "run"] {
             fs::create_dir(folder.join(name))?;
         }
-        Ok(Self {
+        let files = Self {
             folder,
             etcd: ports::free()?,
             etcd_peer: ports::free()?,
@@ -62,7 +66,20 @@ impl ClusterFiles {
             controller_manager: ports::free()?,
             scheduler: ports::free()?,
             kwok: ports::free()?,
-        })
+        };
+        fs::write(files.record(), serde_json::to_vec(&files)?)?;
+        Ok(files)
+    }
+
+    /// Opens the folder of a cluster that another process has started.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        let record = folder.join(RECORD);
+        let text = fs::read(&record).with_context(|| format!("failed to read {}", record.display()))?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    fn record(&self) -> PathBuf {
+        self.folder.join(RECORD)
     }
 
     /// The API server's address.

@@ -45,6 +45,7 @@ use tokio::task::JoinSet;
 
 use crate::client::client;
 use crate::cluster::Cluster;
+use crate::cluster_files::{ADMIN, ClusterFiles};
 use crate::kwok::RUN_ANNOTATION;
 use context::Context;
 use pod::Task;
@@ -66,10 +67,22 @@ impl Kubelet {
     ///
     /// If the cluster's kubeconfig cannot be read or the thread cannot start.
     pub fn start<'a>(cluster: &Cluster, images: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Result<Self> {
+        Self::start_in(cluster.files().clone(), images)
+    }
+
+    /// Starts to run pods of a cluster that another process has started, in this folder.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Kubelet::start`], and if there is no cluster in the folder.
+    pub fn join<'a>(folder: &Path, images: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Result<Self> {
+        Self::start_in(ClusterFiles::open(folder)?, images)
+    }
+
+    fn start_in<'a>(files: ClusterFiles, images: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let images = images.into_iter().map(|(image, program)| (image.to_owned(), program.to_owned())).collect();
-        let files = cluster.files().clone();
-        let kubeconfig = cluster.kubeconfig();
+        let kubeconfig = files.kubeconfig(ADMIN);
         let (sender, receiver) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         // A client belongs to the runtime that creates it, so the kubelet's thread creates it.

@@ -90,5 +90,19 @@ pub(super) fn impersonation() -> Vec<Row> {
         row("a uid without a user", Refused, "as-uid: '7'"),
         row("extra fields without a user", Refused, "as-user-extra: {a: [b]}"),
         Row::user("a user who may not", Refused, "token: token-alice-s3cret, as: dave"),
+        Row::user("--as", User("dave"), ROOT).flag("--as=dave"),
+        Row::user("--as with groups", User("dave"), ROOT)
+            .flag("--as=dave")
+            .flag("--as-group=b")
+            .flag("--as-group=system:x y"),
+        Row::user("--as with a uid", User("dave"), ROOT).flag("--as=dave").flag("--as-uid=7"),
+        row("--as before the kubeconfig", User("eve"), "as: dave, as-groups: [a], as-user-extra: {x: [z]}")
+            .flag("--as=eve"),
+        row("--as-group before the kubeconfig", User("dave"), "as: dave, as-groups: [a, c]").flag("--as-group=b"),
+        row("--as-uid before the kubeconfig", User("dave"), "as: dave, as-uid: '7'").flag("--as-uid=8"),
+        row("an empty --as", User("dave"), "as: dave").flag("--as="),
+        Row::user("--as-group without a user", Refused, ROOT).flag("--as-group=a"),
+        Row::user("--as-uid without a user", Refused, ROOT).flag("--as-uid=7"),
+        Row::user("--as of a user who may not", Refused, "token: token-alice-s3cret").flag("--as=dave"),
     ]
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use cluster::run;
 use serde_json::Value;
 
@@ -35,6 +35,18 @@ impl Refusal {
         };
         Self { code: field("Code:"), message: field("Message:"), output }
     }
+}
+
+/// The call in the README, in one line.
+///
+/// # Errors
+///
+/// If the README has none.
+pub fn documented_call() -> Result<String> {
+    let readme = std::fs::read_to_string(format!("{ROOT}/README.md"))?;
+    let (_, call) = readme.split_once("\ngrpcurl ").context("there is no call")?;
+    let (call, _) = call.split_once("\n```").context("the call has no end")?;
+    Ok(format!("grpcurl {}", call.replace("\\\n  ", "")))
 }
 
 impl TestCluster {

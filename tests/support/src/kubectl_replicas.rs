@@ -27,6 +27,18 @@ impl TestCluster {
         kubectl
     }
 
+    /// Prepares a line of the plugin on a terminal of this many columns, with colours. The terminal is of `script`, which
+    /// ends lines as terminals do. The line is for a shell, with variables before `kubectl`.
+    pub fn on_terminal(&self, columns: u16, line: &str) -> Command {
+        let plugin = self.plugin();
+        let mut script = self.control_plane.command("script");
+        let variables = plugin.as_std().get_envs().filter_map(|(name, value)| Some((name, value?)));
+        script.envs(variables).env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        let line = format!("stty cols {columns} rows 24; {line}");
+        script.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
+        script
+    }
+
     fn path_with_plugin(&self) -> OsString {
         let mut path = self.plugin_folder().as_os_str().to_owned();
         path.push(":");

@@ -42,7 +42,7 @@ mod webhook;
 pub use api_proxy::{ApiProxy, Fault};
 pub use channel::{Certificate, connect, dial, dial_with_endpoint, handshake, served_certificate};
 pub use constants::{PATIENCE, ROOT};
-pub use grpcurl::Refusal;
+pub use grpcurl::{Refusal, documented_call};
 pub use kubectl_replicas::{Outcome, outcome};
 pub use memory::Memory;
 pub use namespace::{Namespace, condition};

@@ -11,14 +11,24 @@ use crate::{
     error::Error,
     kubernetes::Cluster,
     output,
+    program::in_text,
     time::local,
 };
+
+const EXAMPLES: &str = "\
+Examples:
+  # Import a certificate from files
+  kubectl replicas config import --client-certificate client.crt --client-key client.key --certificate-authority ca.crt
+
+  # Import one from the Secret alice of the namespace shop
+  kubectl replicas config import --from-secret alice --namespace shop";
 
 /// Import a client certificate from files or from a Secret, and use it with this context
 ///
 /// If login is not available, ask an administrator for a certificate. The certificate is validated and copied into the
 /// configuration file; you can delete the files. It is not renewed: import a new one before it expires.
 #[derive(Debug, Args)]
+#[command(after_help = in_text(EXAMPLES))]
 pub(super) struct ImportArgs {
     /// Import the client certificate from this file
     #[arg(long, value_name = "FILE", required_unless_present = "from_secret")]

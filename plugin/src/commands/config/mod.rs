@@ -1,5 +1,6 @@
 //! `kubectl replicas config`, and its commands.
 
+mod export;
 mod import;
 mod path;
 mod set;
@@ -8,7 +9,7 @@ mod view;
 
 use clap::{Args, Subcommand};
 
-use self::{import::ImportArgs, path::PathArgs, set::SetArgs, unset::UnsetArgs, view::ViewArgs};
+use self::{export::ExportArgs, import::ImportArgs, path::PathArgs, set::SetArgs, unset::UnsetArgs, view::ViewArgs};
 use crate::{args::ConnectionArgs, error::Error};
 
 /// Show or change the configuration of this program
@@ -23,6 +24,7 @@ enum Command {
     View(ViewArgs),
     Path(PathArgs),
     Import(ImportArgs),
+    Export(ExportArgs),
     Set(SetArgs),
     Unset(UnsetArgs),
 }
@@ -33,6 +35,7 @@ pub(crate) async fn run(args: ConfigArgs, connection: &ConnectionArgs) -> Result
         Command::View(args) => view::run(&args),
         Command::Path(args) => path::run(&args),
         Command::Import(args) => import::run(args, connection).await,
+        Command::Export(args) => export::run(args, connection).await,
         Command::Set(args) => set::run(&args, connection),
         Command::Unset(args) => unset::run(&args, connection),
     }

@@ -16,14 +16,14 @@ fn parse(line: &str) -> Result<SetArgs, ErrorKind> {
 
 fn response(desired: i32, old_desired: Option<i32>) -> SetReplicaCountResponse {
     let replica_count = Some(ReplicaCount { desired: Some(desired), ..ReplicaCount::default() });
-    SetReplicaCountResponse { replica_count, old_desired, override_cleared: false, warnings: Vec::new() }
+    SetReplicaCountResponse { replica_count, old_desired, ..SetReplicaCountResponse::default() }
 }
 
 #[test]
 fn the_line_reads_like_one_of_kubectl() {
     let request = SetReplicaCountRequest::default();
     let line = |request: &SetReplicaCountRequest, response: &SetReplicaCountResponse| {
-        line("deployment.apps/web", request, None, response)
+        line("deployment.apps/web", request, response)
     };
     assert_eq!(line(&request, &response(3, Some(2))), "deployment.apps/web set to 3 (was 2)\n");
     assert_eq!(line(&request, &response(3, None)), "deployment.apps/web set to 3 (was not managed)\n");
@@ -69,15 +69,13 @@ fn the_count_ends_after_a_time_or_at_one() {
 
 #[test]
 fn a_set_that_changed_nothing_says_so() {
-    let before = |reason: &str| ReplicaCount { desired: Some(3), reason: reason.to_owned(), ..ReplicaCount::default() };
-    let shown = |before: Option<ReplicaCount>, dry_run| {
+    let shown = |unchanged, dry_run| {
         let request = SetReplicaCountRequest { dry_run, ..SetReplicaCountRequest::default() };
-        line("web", &request, before.as_ref(), &response(3, Some(3)))
+        line("web", &request, &SetReplicaCountResponse { unchanged, ..response(3, Some(3)) })
     };
-    assert_eq!(shown(Some(before("")), false), "web unchanged\n");
-    assert_eq!(shown(Some(before("")), true), "web unchanged (server dry run)\n");
-    assert_eq!(shown(Some(before("sale")), false), "web set to 3 (was 3)\n", "the reason was removed");
-    assert_eq!(shown(None, false), "web set to 3 (was 3)\n", "what was before is not known");
+    assert_eq!(shown(true, false), "web unchanged\n");
+    assert_eq!(shown(true, true), "web unchanged (server dry run)\n");
+    assert_eq!(shown(false, false), "web set to 3 (was 3)\n", "the reason was changed");
 }
 
 #[test]
@@ -97,15 +95,14 @@ fn a_relative_count_starts_from_the_desired_one_and_is_guarded_by_the_observed_o
         Row { name: "flag", desired: Some(7), observed: Some(7), expected: Some(6), result: Some((10, Some(6))) },
         Row { name: "no count", desired: None, observed: None, expected: None, result: None },
     ] {
-        let mut request = SetReplicaCountRequest { expected_replicas: expected, ..SetReplicaCountRequest::default() };
-        let before = ReplicaCount { desired, observed, ..ReplicaCount::default() };
-        let started = start_from(before, Count::More(3), &mut request, "web").ok();
-        let found = started.and(request.replicas).map(|replicas| (replicas, request.expected_replicas));
+        let request = SetReplicaCountRequest { expected_replicas: expected, ..SetReplicaCountRequest::default() };
+        let resource_version = if desired.is_some() { "7" } else { "" }.to_owned();
+        let before = ReplicaCount { desired, observed, resource_version, ..ReplicaCount::default() };
+        let started = start_from(&before, Count::More(3), &request, "web").ok();
+        let version = started.as_ref().and_then(|request| request.expected_resource_version.clone());
+        assert_eq!(version, result.map(|_| before.resource_version), "{name}");
+        let found = started.and_then(|request| Some((request.replicas?, request.expected_replicas)));
         assert_eq!(found, result, "{name}");
-    }
-    let before = ReplicaCount { desired: Some(7), ..ReplicaCount::default() };
-    for (old, overtaken) in [(Some(9), true), (None, true), (Some(7), false)] {
-        assert_eq!(is_overtaken(Some(&before), &response(10, old)), overtaken, "{old:?}");
     }
 }
 

@@ -83,7 +83,7 @@ fn logging_out_undoes_a_login() {
     log_in(&path, "shop");
     log_in(&path, "new");
     for context in ["shop", "new"] {
-        edit(&path, |file| file.log_out(context)).unwrap();
+        edit(&path, |file| file.log_out(context, None)).unwrap();
     }
     assert!(load(&path).unwrap().contexts == before.contexts);
 }
@@ -116,7 +116,7 @@ fn the_check_that_the_file_can_be_written_leaves_no_trace() {
 #[test]
 fn only_a_login_can_be_logged_out() {
     let (_folder, path) = Folder::with("only", OTHERS);
-    let log_out = |context: &str| edit(&path, |file| file.log_out(context)).unwrap_err();
+    let log_out = |context: &str| edit(&path, |file| file.log_out(context, None)).unwrap_err();
     assert_eq!(log_out("shop").to_string(), "not logged in with the context shop");
     assert_eq!(log_out("unknown").to_string(), "not logged in with the context unknown");
     assert_eq!(log_out("other").to_string(), "the certificate for the context other is not from a login");
@@ -180,6 +180,50 @@ fn a_login_and_a_logout_keep_the_comments() {
     for line in OTHERS.lines() {
         assert!(text.lines().any(|kept| kept == line), "{line:?} is missing in {text}");
     }
-    edit(&path, |file| file.log_out("shop")).unwrap();
+    edit(&path, |file| file.log_out("shop", None)).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), OTHERS);
+}
+
+#[test]
+fn a_login_as_another_user_stands_beside_the_own_one() {
+    let (_folder, path) = Folder::with("as", OTHERS);
+    log_in(&path, "shop");
+    let own = fs::read_to_string(&path).unwrap();
+    let [robot, bots] = [vec![], vec!["bots".to_owned()]].map(|groups| Impersonation {
+        user: "system:serviceaccount:shop:robot".to_owned(),
+        groups,
+        ..Impersonation::default()
+    });
+    let log_in_as = |identity: &Impersonation| {
+        let store = |file: &mut File| {
+            let entry = file.contexts.get_mut("shop").unwrap().login_entry(Some(identity));
+            entry.log_in(credentials(), server(), None);
+            Ok(())
+        };
+        edit(&path, store).unwrap();
+    };
+    log_in_as(&robot);
+    log_in_as(&bots);
+    let shown = load(&path).unwrap().view(Path::new("/nowhere")).unwrap()["contexts"]["shop"]["as"].take();
+    let part = serde_json::json!({
+        "caData": OMITTED, "certificateData": OMITTED, "keyData": OMITTED, "login": true,
+        "loginService": {"namespace": "found", "name": "rcm"},
+    });
+    assert_eq!(shown, serde_json::json!({robot.to_string(): part, bots.to_string(): part}));
+    for line in own.lines() {
+        assert!(fs::read_to_string(&path).unwrap().contains(line), "{line:?} is missing");
+    }
+    let entry = load(&path).unwrap().contexts.remove("shop").unwrap();
+    assert!(entry.clone().impersonating(&robot).is_login());
+    let stranger = Impersonation { user: "x".to_owned(), ..Impersonation::default() };
+    assert!(!entry.impersonating(&stranger).has_credentials(), "another user gets no certificate of the context");
+
+    let log_out = |identity: Option<&Impersonation>| edit(&path, |file| file.log_out("shop", identity));
+    assert!(log_out(Some(&stranger)).is_err());
+    log_out(Some(&bots)).unwrap();
+    log_out(Some(&robot)).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), own);
+    log_in_as(&robot);
+    log_out(None).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), OTHERS);
 }

@@ -75,7 +75,7 @@ pub(super) fn connect(
         None => Proxy::of_environment(&url)?,
     };
     let mut server = ApiServer { config: Config::new(url.uri.clone()), identity: None, proxy };
-    server.config.headers = impersonation(user).map_err(of_user)?;
+    server.config.headers = impersonation_headers(user).map_err(of_user)?;
     if url.uri.scheme_str() == Some("https") {
         trust(&mut server.config, cluster).map_err(of_cluster)?;
         log_in(&mut server, (user_name, user), cluster, &url)?;
@@ -101,7 +101,7 @@ fn given(text: &str) -> Option<String> {
 }
 
 /// The headers that ask the API server to take the user for another one. kube's own refuse what is not ASCII.
-fn impersonation(user: &User) -> Result<Vec<(HeaderName, HeaderValue)>, Flaw> {
+pub(super) fn impersonation_headers(user: &User) -> Result<Vec<(HeaderName, HeaderValue)>, Flaw> {
     let header =
         |name: &str, value: &String| match (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes())) {
             (Ok(name), Ok(value)) => Ok((name, value)),

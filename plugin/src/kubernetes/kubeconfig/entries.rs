@@ -9,6 +9,8 @@ use k8s_openapi::ByteString;
 use serde::{Deserialize, Deserializer, de::IntoDeserializer};
 use serde_json::Value;
 
+use crate::impersonation::Impersonation;
+
 /// The content of a file.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
@@ -123,6 +125,24 @@ pub(super) struct User {
     pub(super) impersonate_extra: BTreeMap<String, Vec<String>>,
     pub(super) auth_provider: Option<AuthProvider>,
     pub(super) exec: Option<Exec>,
+}
+
+impl User {
+    /// The identity that the user takes on.
+    pub(super) fn impersonation(&self) -> Impersonation {
+        Impersonation {
+            user: self.impersonate.clone(),
+            groups: self.impersonate_groups.clone(),
+            uid: self.impersonate_uid.clone(),
+        }
+    }
+
+    /// Lets the user take on an identity.
+    pub(super) fn impersonate(&mut self, impersonation: &Impersonation) {
+        self.impersonate = impersonation.user.clone();
+        self.impersonate_groups = impersonation.groups.clone();
+        self.impersonate_uid = impersonation.uid.clone();
+    }
 }
 
 #[derive(Clone, Default, Deserialize)]

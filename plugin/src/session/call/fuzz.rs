@@ -10,7 +10,7 @@ use tonic::{
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{explain, is_temporary};
-use crate::{session::status_details, terminal::is_unsafe};
+use crate::{session::checked, terminal::is_unsafe};
 
 #[test]
 fn no_refusal_makes_the_plugin_panic() {
@@ -44,7 +44,7 @@ fn no_status_makes_the_plugin_panic() {
         let headers = names.map(|name| Some((name, HeaderValue::from_bytes(lines.next()?).ok()?)));
         let mut headers: HeaderMap =
             headers.into_iter().flatten().map(|(name, value)| (name.parse().unwrap(), value)).collect();
-        status_details::remove_malformed(&mut headers);
+        checked::remove_malformed(&mut headers);
         let Some(status) = Status::from_header_map(&headers) else { return false };
         let is_known = status.code() != Code::Unknown;
         let text = crate::error::explain("error", &explain(status).into());

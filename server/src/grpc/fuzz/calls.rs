@@ -154,7 +154,14 @@ fn set_replica_count() {
 
 #[test]
 fn unset_replica_count() {
-    let request = v1::UnsetReplicaCountRequest { target: target(), restore: true, force: true, dry_run: true };
+    let expected_resource_version = Some("7".to_owned());
+    let request = v1::UnsetReplicaCountRequest {
+        target: target(),
+        restore: true,
+        force: true,
+        dry_run: true,
+        expected_resource_version,
+    };
     let written = v1::UnsetReplicaCountRequest { dry_run: false, ..request.clone() };
     fuzz_replicas("call UnsetReplicaCount", vec![request.encode_to_vec(), written.encode_to_vec()]);
 }

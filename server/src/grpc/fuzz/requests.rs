@@ -26,6 +26,8 @@ pub(super) fn sets() -> Vec<Vec<u8>> {
         expected_replicas: Some(3),
         force: true,
         reason: "load test".into(),
+        expected_resource_version: Some("7".into()),
+        original_replicas: Some(2),
         ..Default::default()
     };
     let until = Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 999_999_999 });

@@ -1,10 +1,21 @@
-use contract::replicas::v1::{Condition, Synced, Target};
+use contract::replicas::v1::{Condition, Drift, Override, Synced, Target};
 
 use super::*;
+use crate::time::to_proto;
 
 fn count(desired: Option<i32>, observed: Option<i32>, ready: Option<i32>) -> ReplicaCount {
     let target = Target { name: "web".to_owned(), ..Target::default() };
     ReplicaCount { target: Some(target), desired, observed, ready, ..ReplicaCount::default() }
+}
+
+/// The count that a Set has stored.
+fn web() -> ReplicaCount {
+    count(Some(3), Some(1), Some(1))
+}
+
+fn db() -> ReplicaCount {
+    let target = Target { kind: "StatefulSet".to_owned(), name: "db".to_owned(), ..Target::default() };
+    ReplicaCount { target: Some(target), ..web() }
 }
 
 #[test]
@@ -26,9 +37,8 @@ fn a_target_is_ready_when_its_count_is_right_and_ready() {
 #[test]
 fn a_target_that_disappears_fails_unless_it_may_be_missing() {
     for (allow_missing, failed) in [(false, 1), (true, 0)] {
-        let names = ["deployment.apps/web", "statefulset.apps/db"].map(str::to_owned);
         let mut lines = Lines::default();
-        let mut wait = Wait::new(&mut lines, names.into_iter(), allow_missing);
+        let mut wait = Wait::new(&mut lines, &[web(), db()], allow_missing);
         wait.handle(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
         assert_eq!((wait.failed, wait.states.len()), (failed, 2 - failed));
     }
@@ -37,7 +47,7 @@ fn a_target_that_disappears_fails_unless_it_may_be_missing() {
 #[test]
 fn a_single_target_that_disappears_is_the_error() {
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, ["deployment.apps/web".to_owned()].into_iter(), false);
+    let mut wait = Wait::new(&mut lines, &[web()], false);
     let error = wait.handle(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap_err();
     assert_eq!(error.to_string(), "deployment.apps/web does not exist any more");
 }
@@ -45,23 +55,15 @@ fn a_single_target_that_disappears_is_the_error() {
 #[test]
 fn other_targets_do_not_matter() {
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, ["statefulset.apps/db".to_owned()].into_iter(), false);
+    let mut wait = Wait::new(&mut lines, &[db()], false);
     wait.handle(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
     assert_eq!(wait.describe_open(), ["statefulset.apps/db: not seen"]);
 }
 
 #[test]
-fn the_newest_version_is_the_largest_number() {
-    let version = |version: &str| ReplicaCount { resource_version: version.to_owned(), ..ReplicaCount::default() };
-    assert_eq!(newest_version(&[version("9"), version("10"), version("")]), "10");
-    assert_eq!(newest_version(&[]), "");
-}
-
-#[test]
 fn a_target_outside_the_snapshot_is_no_longer_managed() {
     let mut lines = Lines::default();
-    let names = ["deployment.apps/web", "statefulset.apps/db"].map(str::to_owned);
-    let mut wait = Wait::new(&mut lines, names.into_iter(), false);
+    let mut wait = Wait::new(&mut lines, &[web(), db()], false);
     wait.handle(Some(Event::Changed(count(Some(3), Some(3), Some(1)).into()))).unwrap();
     wait.handle(Some(Event::Synced(Synced::default()))).unwrap();
     assert_eq!((wait.failed, wait.describe_open()), (1, vec!["deployment.apps/web: 1 of 3 ready".to_owned()]));
@@ -70,7 +72,7 @@ fn a_target_outside_the_snapshot_is_no_longer_managed() {
 #[test]
 fn a_target_that_ends_between_two_watches_fails() {
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, ["deployment.apps/web".to_owned()].into_iter(), true);
+    let mut wait = Wait::new(&mut lines, &[web()], true);
     wait.handle(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
     wait.handle(Some(Event::Synced(Synced::default()))).unwrap();
     wait.start_over();
@@ -83,7 +85,50 @@ fn a_target_that_is_not_ready_says_why() {
     let [r#type, status, reason, message] = ["Ready", "False", "CorrectionFailed", "quota"].map(str::to_owned);
     let conditions = vec![Condition { r#type, status, reason, message, ..Condition::default() }];
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, ["deployment.apps/web".to_owned()].into_iter(), false);
+    let mut wait = Wait::new(&mut lines, &[web()], false);
     wait.handle(Some(Event::Changed(ReplicaCount { conditions, ..count(Some(3), Some(1), Some(1)) }.into()))).unwrap();
     assert_eq!(wait.describe_open(), ["deployment.apps/web: 1 of 3 ready (CorrectionFailed: quota)"]);
+}
+
+#[test]
+fn a_target_that_others_take_over_says_who() {
+    let now = Timestamp::from_second(1_000_000).unwrap();
+    let over = |seconds: i64| {
+        let until = Some(to_proto(Timestamp::from_second(1_000_000 + seconds).unwrap()));
+        ReplicaCount { r#override: Some(Override { until, ..Override::default() }), ..web() }
+    };
+    let seen = |desired, set_by: &str| ReplicaCount {
+        set_by: set_by.to_owned(),
+        ..count(Some(desired), Some(desired), Some(desired))
+    };
+    for (name, stored, seen, expected) in [
+        ("nobody", web(), seen(3, "bob"), None),
+        ("bob", web(), seen(5, "bob"), Some("was set to 5 by bob before its 3 were ready")),
+        ("unknown", web(), seen(5, ""), Some("was set to 5 by others before its 3 were ready")),
+        ("during an override", over(60), seen(5, "bob"), Some("was set to 5 by bob before its 3 were ready")),
+        (
+            "its end",
+            over(-1),
+            seen(2, "tess"),
+            Some("is held at 2 again: the end of the 3 has come before they were ready"),
+        ),
+    ] {
+        assert_eq!(ExpectedCount::new(&stored).describe_takeover(&seen, now).as_deref(), expected, "{name}");
+    }
+    let mut lines = Lines::default();
+    let mut wait = Wait::new(&mut lines, &[web()], false);
+    let error = wait.handle(Some(Event::Changed(seen(5, "bob").into()))).unwrap_err();
+    assert_eq!(error.to_string(), "deployment.apps/web was set to 5 by bob before its 3 were ready");
+}
+
+#[test]
+fn the_reasons_of_pods_and_of_others_are_shown() {
+    let drift = Drift { manager: "helm".to_owned(), to: Some(7), ..Drift::default() };
+    let drifted = ReplicaCount { last_drift: Some(drift), ..count(Some(3), Some(7), Some(1)) };
+    let mut lines = Lines::default();
+    let mut wait = Wait::new(&mut lines, &[web()], false);
+    wait.handle(Some(Event::Changed(drifted.into()))).unwrap();
+    wait.pods.insert("deployment.apps/web".to_owned(), vec!["2 pods: Pending: 0/2\nnodes".to_owned()]);
+    let expected = "deployment.apps/web: 1 of 3 ready (changed to 7 by helm; 2 pods: Pending: 0/2 nodes)";
+    assert_eq!(wait.describe_open(), [expected]);
 }

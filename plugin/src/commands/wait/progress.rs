@@ -1,0 +1,237 @@
+//! What is known of the targets that a command waits for.
+
+use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
+
+use contract::replicas::v1::{Condition, ReplicaCount, Target, watch_replica_counts_response::Event};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+
+use crate::{
+    commands::batch,
+    error::Error,
+    output::{self, Lines, printable},
+    session::Session,
+    target, terminal,
+    time::from_proto,
+};
+
+/// How long one look at the pods of a target may take. Changes of the counts wait for it.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// The most targets whose pods are looked at: more reasons do not fit on a screen.
+const MAX_LOOKED_AT: usize = 5;
+
+const NOT_MANAGED: &str = "is not managed any more";
+
+/// The progress of one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// This watch has not shown the target yet.
+    Unseen,
+    /// Some replicas are not ready, for the reason that the server saw last.
+    Waiting {
+        ready: i32,
+        desired: i32,
+        why: Option<String>,
+    },
+    Ready {
+        desired: i32,
+    },
+    /// The target does not exist.
+    Missing,
+    /// The target is no longer managed.
+    Unset,
+}
+
+fn state_of(count: &ReplicaCount) -> State {
+    match (count.desired, count.observed) {
+        (None, _) => State::Unset,
+        (Some(_), None) => State::Missing,
+        // Some kinds do not report ready replicas. For them the right count is enough.
+        (Some(desired), Some(observed)) if observed == desired && count.ready.is_none_or(|ready| ready >= desired) => {
+            State::Ready { desired }
+        }
+        (Some(desired), _) => State::Waiting { ready: count.ready.unwrap_or_default(), desired, why: why(count) },
+    }
+}
+
+/// Why a count is not there: what the server could not do, and who works against it.
+fn why(count: &ReplicaCount) -> Option<String> {
+    let drift =
+        count.last_drift.as_ref().filter(|drift| drift.corrected_at.is_none() && count.observed != count.desired);
+    let drift = drift.map(|drift| format!("changed to {} by {}", drift.to(), printable(&drift.manager)));
+    let is_contested = |it: &&Condition| it.r#type == "Contested" && it.status == "True";
+    let contested = count.conditions.iter().find(is_contested).map(|it| format!("contested: {}", it.message));
+    let why: Vec<_> = [output::why_not_ready(count), drift, contested].into_iter().flatten().collect();
+    (!why.is_empty()).then(|| why.join("; "))
+}
+
+/// The count to wait for.
+struct ExpectedCount {
+    target: Target,
+    /// In replicas.
+    desired: Option<i32>,
+    /// The end of the count, if it has one.
+    until: Option<Timestamp>,
+}
+
+impl ExpectedCount {
+    fn new(count: &ReplicaCount) -> Self {
+        let over = count.r#override.as_ref();
+        Self {
+            target: count.target.clone().unwrap_or_default(),
+            desired: count.desired,
+            until: over.and_then(|over| over.until.as_ref()).and_then(from_proto),
+        }
+    }
+
+    /// Describes who has set another count since.
+    fn describe_takeover(&self, count: &ReplicaCount, now: Timestamp) -> Option<String> {
+        let (Some(wanted), Some(desired)) = (self.desired, count.desired) else { return None };
+        if wanted == desired {
+            return None;
+        }
+        Some(match self.until.filter(|until| *until <= now) {
+            Some(_) => format!("is held at {desired} again: the end of the {wanted} has come before they were ready"),
+            None => {
+                let by = if count.set_by.is_empty() { "others" } else { &count.set_by };
+                format!("was set to {desired} by {} before its {wanted} were ready", printable(by))
+            }
+        })
+    }
+}
+
+/// The targets that are not ready yet.
+pub(super) struct Wait<'a> {
+    lines: &'a mut Lines,
+    states: BTreeMap<String, State>,
+    expected: BTreeMap<String, ExpectedCount>,
+    /// Why the pods of targets are not ready, as far as that was looked up.
+    pods: BTreeMap<String, Vec<String>>,
+    /// Whether the caller may read pods. After a refusal, the API server is not asked again.
+    can_look: bool,
+    allow_missing: bool,
+    pub(super) all: usize,
+    pub(super) failed: usize,
+    /// The error of the last watch, until another watch delivers its snapshot.
+    pub(super) watch_error: Option<Box<Error>>,
+    pub(super) bar: ProgressBar,
+}
+
+impl<'a> Wait<'a> {
+    pub(super) fn new(lines: &'a mut Lines, counts: &[ReplicaCount], allow_missing: bool) -> Self {
+        let expected = counts.iter().map(ExpectedCount::new).map(|count| (target::name(&count.target), count));
+        let expected: BTreeMap<_, _> = expected.collect();
+        let states: BTreeMap<_, _> = expected.keys().map(|name| (name.clone(), State::Unseen)).collect();
+        let bar = match std::io::stderr().is_terminal() {
+            true => ProgressBar::new(states.len() as u64),
+            false => ProgressBar::hidden(),
+        };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} targets ready  {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        let (all, pods) = (states.len(), BTreeMap::new());
+        Self { lines, states, expected, pods, can_look: true, allow_missing, all, failed: 0, watch_error: None, bar }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.states.is_empty()
+    }
+
+    /// Forgets the states that an earlier watch has shown. That watch may have missed the end of a target.
+    pub(super) fn start_over(&mut self) {
+        self.states.values_mut().for_each(|state| *state = State::Unseen);
+    }
+
+    pub(super) fn handle(&mut self, event: Option<Event>) -> Result<(), Error> {
+        let (target, state, taken_over) = match event {
+            Some(Event::Changed(count)) => {
+                let name = target::name(&count.target.clone().unwrap_or_default());
+                let expected = self.expected.get(&name);
+                let taken_over = expected.and_then(|expected| expected.describe_takeover(&count, Timestamp::now()));
+                (count.target.clone(), state_of(&count), taken_over)
+            }
+            Some(Event::Removed(target)) => (Some(target), State::Unset, None),
+            Some(Event::Synced(_)) => return self.handle_synced(),
+            None => return Ok(()),
+        };
+        let name = target::name(&target.unwrap_or_default());
+        if !self.states.contains_key(&name) {
+            return Ok(());
+        }
+        match (taken_over, state) {
+            (Some(why), _) => self.fail(name, why)?,
+            (None, State::Ready { desired }) => {
+                self.finish(&name, |lines| lines.print(&format!("{name} is ready ({desired}/{desired})\n")));
+            }
+            (None, State::Missing) if !self.allow_missing => self.fail(name, "does not exist any more".to_owned())?,
+            (None, State::Unset) => self.fail(name, NOT_MANAGED.to_owned())?,
+            (None, state) => drop(self.states.insert(name, state)),
+        }
+        self.show_open();
+        Ok(())
+    }
+
+    fn show_open(&self) {
+        self.bar.set_message(terminal::one_line(&self.describe_open().join(", ")));
+    }
+
+    /// Handles the end of the snapshot. A target that is not in the snapshot is no longer managed.
+    fn handle_synced(&mut self) -> Result<(), Error> {
+        self.watch_error = None;
+        let unseen = self.states.iter().filter(|(_, state)| **state == State::Unseen);
+        let unseen: Vec<_> = unseen.map(|(name, _)| name.clone()).collect();
+        unseen.into_iter().try_for_each(|name| self.fail(name, NOT_MANAGED.to_owned()))
+    }
+
+    fn finish(&mut self, name: &str, print: impl FnOnce(&mut Lines)) {
+        self.states.remove(name);
+        self.bar.inc(1);
+        self.bar.suspend(|| print(self.lines));
+    }
+
+    /// Reports a target that cannot become ready. The failure of a single target becomes the error of the command.
+    fn fail(&mut self, target: String, why: String) -> Result<(), Error> {
+        let error = Error::Lost { target: target.clone(), why };
+        if self.all == 1 {
+            return Err(error);
+        }
+        self.failed += 1;
+        self.finish(&target, |_| batch::report(&target, &error));
+        Ok(())
+    }
+
+    /// Looks up why the pods of some targets are not ready.
+    pub(super) async fn look_at_pods(&mut self, session: &Session) {
+        let is_waiting = |(_, state): &(&String, &State)| matches!(state, State::Waiting { .. });
+        let names: Vec<_> = self.states.iter().filter(is_waiting).map(|(name, _)| name.clone()).collect();
+        for name in names.into_iter().take(MAX_LOOKED_AT) {
+            let Some(expected) = self.expected.get(&name).filter(|_| self.can_look) else { return };
+            match session.why_unready(&expected.target, LOOK_LIMIT).await {
+                Ok(reasons) => drop(self.pods.insert(name, reasons)),
+                // The command waits for counts, and can do without the pods.
+                Err(_) => self.can_look = false,
+            }
+        }
+        self.show_open();
+    }
+
+    /// Describes the targets that are not ready yet.
+    pub(super) fn describe_open(&self) -> Vec<String> {
+        let describe = |(name, state): (&String, &State)| match state {
+            State::Waiting { ready, desired, why } => {
+                let pods = self.pods.get(name).into_iter().flatten();
+                let why: Vec<_> = why.iter().chain(pods).map(|why| printable(why)).collect();
+                let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join("; ")) };
+                format!("{name}: {ready} of {desired} ready{why}")
+            }
+            State::Missing => format!("{name}: does not exist"),
+            _ => format!("{name}: not seen"),
+        };
+        self.states.iter().map(describe).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

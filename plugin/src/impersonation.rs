@@ -1,0 +1,75 @@
+//! The user that the flags `--as`, `--as-group` and `--as-uid` ask the API server to take the caller for.
+
+use std::fmt;
+
+/// An identity that the caller takes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Impersonation {
+    pub(crate) user: String,
+    pub(crate) groups: Vec<String>,
+    pub(crate) uid: String,
+}
+
+impl Impersonation {
+    /// The flags that name this identity, for a shell.
+    pub(crate) fn flags(&self) -> String {
+        let groups = self.groups.iter().map(|group| ("--as-group", group));
+        let flags = [("--as", &self.user)].into_iter().chain(groups).chain([("--as-uid", &self.uid)]);
+        let given = flags.filter(|(_, value)| !value.is_empty());
+        given.map(|(flag, value)| format!("{flag}={}", quote(value))).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The name of its login in the configuration file. The order of the groups does not matter.
+impl fmt::Display for Impersonation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut groups: Vec<_> = self.groups.iter().map(String::as_str).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        f.write_str(&self.user)?;
+        if !groups.is_empty() {
+            write!(f, " groups={}", groups.join(","))?;
+        }
+        if !self.uid.is_empty() {
+            write!(f, " uid={}", self.uid)?;
+        }
+        Ok(())
+    }
+}
+
+/// Quotes a word for a shell, if it needs that.
+fn quote(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+=,".contains(c);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_has_a_name_and_its_flags() {
+        for (user, groups, uid, name, flags) in [
+            ("alice", vec![], "", "alice", "--as=alice"),
+            (
+                "alice",
+                vec!["b", "a", "b"],
+                "7",
+                "alice groups=a,b uid=7",
+                "--as=alice --as-group=b --as-group=a --as-group=b --as-uid=7",
+            ),
+            (
+                "system:serviceaccount:shop:ci",
+                vec![],
+                "",
+                "system:serviceaccount:shop:ci",
+                "--as=system:serviceaccount:shop:ci",
+            ),
+            ("a b'c", vec![], "", "a b'c", r"--as='a b'\''c'"),
+        ] {
+            let groups = groups.into_iter().map(str::to_owned).collect();
+            let identity = Impersonation { user: user.to_owned(), groups, uid: uid.to_owned() };
+            assert_eq!((identity.to_string().as_str(), identity.flags().as_str()), (name, flags));
+        }
+    }
+}

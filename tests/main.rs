@@ -75,6 +75,7 @@ mod metrics;
 mod upgrades;
 
 // Failures, overload and long runs.
+mod agreement;
 mod api_server_outages;
 mod api_server_requests;
 mod broken_api_server;

@@ -1,0 +1,214 @@
+//! Compares all places with what the walk did.
+
+use std::fmt::Debug;
+
+use anyhow::{Context, Result, ensure};
+use contract::replicas::v1;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use replica_count_manager::resources::{ReplicaCount, ReplicaCountStatus};
+use serde_json::{Value, json};
+
+use super::{
+    model::{DriftLine, Held, Line},
+    places::Seen,
+    steps::Walk,
+    target::Target,
+};
+use support::metric;
+
+impl Walk<'_> {
+    /// Checks that all places agree with each other and with the walk.
+    pub(super) fn check(&self, seen: &Seen) -> Result<()> {
+        for target in &self.targets {
+            let checked = match &target.held {
+                Some(held) => check_managed(target, held, seen),
+                None => check_unmanaged(target, seen),
+            };
+            checked.with_context(|| target.name.clone())?;
+        }
+        let number = |is: &dyn Fn(&Target) -> bool| self.targets.iter().filter(|target| is(target)).count() as u64;
+        same("managed_targets", metric(&seen.metrics, "managed_targets")?, number(&|target| target.held.is_some()))?;
+        same(
+            "failing_targets",
+            metric(&seen.metrics, "failing_targets")?,
+            number(&|target| target.trouble().is_some()),
+        )?;
+        let contested =
+            seen.counts.values().filter(|count| condition(count, "Contested").is_some_and(|(is, _)| is == "True"));
+        same("contested_targets", metric(&seen.metrics, "contested_targets")?, contested.count() as u64)
+    }
+}
+
+fn same<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Result<()> {
+    ensure!(found == expected, "{what} is {found:?} and not {expected:?}");
+    Ok(())
+}
+
+fn check_unmanaged(target: &Target, seen: &Seen) -> Result<()> {
+    ensure!(!seen.counts.contains_key(&target.name), "it has a ReplicaCount");
+    ensure!(seen.said.iter().all(|said| !said.listed.contains_key(&target.name)), "it is listed");
+    same("its count", replicas(seen.deployments.get(&target.name)), Some(target.observed))
+}
+
+fn replicas(deployment: Option<&Deployment>) -> Option<i32> {
+    deployment?.spec.as_ref()?.replicas
+}
+
+fn check_managed(target: &Target, held: &Held, seen: &Seen) -> Result<()> {
+    let count = seen.counts.get(&target.name).context("it has no ReplicaCount")?;
+    check_spec(count, held)?;
+    let status = count.status.as_ref().context("it has no status")?;
+    same("observedGeneration", status.observed_generation, count.metadata.generation)?;
+    same("status.desired", status.desired, Some(held.desired()))?;
+    same("its count", replicas(seen.deployments.get(&target.name)), Some(target.observed))?;
+    same("status.observed", status.observed, Some(target.observed))?;
+    let deployment = seen.deployments.get(&target.name).and_then(|deployment| deployment.status.as_ref());
+    let ready = deployment.and_then(|status| status.ready_replicas).unwrap_or(0);
+    same("status.ready", status.ready, Some(ready))?;
+    check_conditions(target, held, count, ready)?;
+    same("status.changes", lines(status), held.lines())?;
+    same("status.recentDrifts", drift_lines(status), held.drift_lines())?;
+    same("status.drifts", status.drifts, held.drifts)?;
+    same("status.lastDrift", status.last_drift.as_ref(), status.recent_drifts.first())?;
+    for said in &seen.said {
+        let (listed, got) = (said.listed.get(&target.name), said.got.get(&target.name));
+        check_answer(count, listed.context("it is not listed")?, status, false).context("list")?;
+        check_answer(count, got.context("it is not there")?, status, true).context("get")?;
+    }
+    check_row(status, count, seen.table.get(&target.name).context("kubectl shows no row")?).context("kubectl get")
+}
+
+fn check_spec(count: &ReplicaCount, held: &Held) -> Result<()> {
+    same("spec.replicas", count.spec.replicas, held.replicas)?;
+    same("spec.reason", &*count.spec.reason, &*held.reason)?;
+    same("spec.originalReplicas", count.spec.original_replicas, Some(held.original))?;
+    let over = count.spec.override_.as_ref().filter(|over| over.until.0 > Timestamp::now());
+    let over = over.map(|over| (over.replicas, over.until.0.as_second(), &*over.reason, over.then_unset));
+    let expected = held.over.as_ref();
+    let expected = expected.map(|over| (over.replicas, over.until.as_second(), &*over.reason, over.then_unset));
+    same("spec.override", over, expected)
+}
+
+/// The status and the reason of a condition.
+fn condition<'a>(count: &'a ReplicaCount, type_: &str) -> Option<(&'a str, &'a str)> {
+    let conditions = &count.status.as_ref()?.conditions;
+    let condition = conditions.iter().find(|condition| condition.type_ == type_)?;
+    Some((&condition.status, &condition.reason))
+}
+
+fn check_conditions(target: &Target, held: &Held, count: &ReplicaCount, ready: i32) -> Result<()> {
+    let found = condition(count, "Ready");
+    let (desired, status) = (held.desired(), count.status.as_ref().context("no status")?);
+    same("readyOfDesired", status.ready_of_desired.clone(), Some(format!("{ready}/{desired}")))?;
+    match target.trouble() {
+        Some(reason) => same("Ready", found, Some(("False", reason)))?,
+        None if ready < desired => same("Ready", found, Some(("False", "ReplicasNotReady")))?,
+        // More are ready while they end.
+        None if ready > desired => {
+            ensure!(found.is_some_and(|(is, _)| is == "True"), "{ready} of {desired} are ready: {found:?}");
+        }
+        None => same("Ready", found, Some(("True", "InPlace")))?,
+    }
+    same("TargetFound", condition(count, "TargetFound"), Some(("True", "Found")))?;
+    if held.contention.is_unsure() {
+        return Ok(());
+    }
+    let contested =
+        status.conditions.iter().find(|condition| condition.type_ == "Contested").context("no Contested")?;
+    match held.contention.opponent() {
+        Some(opponent) => {
+            same("Contested", (&*contested.status, &*contested.reason), ("True", "RepeatedDrift"))?;
+            let begin = format!("{opponent} keeps changing the count: ");
+            let message = &contested.message;
+            // Nobody knows who wrote a 0.
+            ensure!(message.starts_with(&begin), "Contested says {message:?} and not {begin:?}");
+        }
+        None => same("Contested", (&*contested.status, &*contested.reason), ("False", "Uncontested"))?,
+    }
+    Ok(())
+}
+
+fn lines(status: &ReplicaCountStatus) -> Vec<Line> {
+    let line = |change: &replica_count_manager::resources::Change| Line {
+        number: change.number,
+        field: change.field.to_string(),
+        from: change.from,
+        to: change.to,
+        by: change.by.to_string(),
+        reason: change.reason.to_string(),
+    };
+    status.changes.iter().map(line).collect()
+}
+
+fn drift_lines(status: &ReplicaCountStatus) -> Vec<DriftLine> {
+    let line = |drift: &replica_count_manager::resources::Drift| DriftLine {
+        number: drift.number,
+        manager: drift.manager.to_string(),
+        from: drift.from,
+        to: drift.to,
+        is_corrected: drift.corrected_at.is_some(),
+    };
+    status.recent_drifts.iter().map(line).collect()
+}
+
+/// Compares an answer of the server with the object. List leaves the drifts out.
+fn check_answer(
+    count: &ReplicaCount,
+    answer: &v1::ReplicaCount,
+    status: &ReplicaCountStatus,
+    is_get: bool,
+) -> Result<()> {
+    same("resource_version", Some(&answer.resource_version), count.metadata.resource_version.as_ref())?;
+    let counts = (answer.desired, answer.observed, answer.ready, answer.replicas, answer.drifts);
+    same(
+        "the counts",
+        counts,
+        (status.desired, status.observed, status.ready, Some(count.spec.replicas), status.drifts),
+    )?;
+    let said = answer.conditions.iter().map(|one| (&*one.r#type, &*one.status, &*one.reason, &*one.message));
+    let stored = status.conditions.iter().map(|one| (&*one.type_, &*one.status, &*one.reason, &*one.message));
+    same("the conditions", said.collect::<Vec<_>>(), stored.collect())?;
+    let said = answer.changes.iter().map(|one| Line {
+        number: one.number,
+        field: one.field.clone(),
+        from: one.from,
+        to: one.to(),
+        by: one.by.clone(),
+        reason: one.reason.clone(),
+    });
+    same("the changes", said.collect(), lines(status))?;
+    let said: Vec<_> = answer.recent_drifts.iter().map(drift_line).collect();
+    same("the drifts", said, if is_get { drift_lines(status) } else { Vec::new() })?;
+    same("the last drift", answer.last_drift.as_ref().map(drift_line), drift_lines(status).into_iter().next())
+}
+
+fn drift_line(drift: &v1::Drift) -> DriftLine {
+    DriftLine {
+        number: drift.number,
+        manager: drift.manager.clone(),
+        from: drift.from(),
+        to: drift.to(),
+        is_corrected: drift.corrected_at.is_some(),
+    }
+}
+
+fn check_row(
+    status: &ReplicaCountStatus,
+    count: &ReplicaCount,
+    row: &std::collections::BTreeMap<String, Value>,
+) -> Result<()> {
+    let manager = status.last_drift.as_ref().map(|drift| &*drift.manager);
+    for (column, expected) in [
+        ("Name", json!(count.metadata.name)),
+        ("Desired", json!(status.desired)),
+        ("Current", json!(status.observed)),
+        ("Ready", json!(status.ready_of_desired)),
+        ("Drifts", json!(status.drifts)),
+        ("Last drift by", json!(manager)),
+        ("Status", json!(condition(count, "Ready").map(|(_, reason)| reason))),
+    ] {
+        same(column, row.get(column), Some(&expected))?;
+    }
+    Ok(())
+}

@@ -31,6 +31,7 @@ async fn the_exported_files_are_those_of_the_documented_call() -> Result<()> {
     ensure!(early.code == Some(3) && early.stderr.contains("login"), "{early:?}");
 
     xena.run(&["login"]).await?;
+    xena.run(&["set", "web", "3", "--namespace", &shop.name]).await?;
     let exported = outcome(&mut export(&[])).await?;
     let files = ["certificates/ca/ca.crt", "certificates/client/client.crt", "certificates/client/client.key"];
     let lines = files.map(|file| format!("{file} written\n")).concat();
@@ -51,13 +52,8 @@ async fn the_exported_files_are_those_of_the_documented_call() -> Result<()> {
     let call = documented_call()?;
     ensure!(call.contains("localhost:8080") && call.contains("my-app-namespace"), "{call}");
     let call = call.replace(":8080", &format!(":{port}")).replace("my-app-namespace", &shop.name);
-    // The server learns of the Deployment a moment later.
-    wait::until("the Deployment in the answer", PATIENCE, async || {
-        let answer = run(cluster.command("sh").args(["-c", &call]).current_dir(&folder)).await?;
-        ensure!(answer.contains("\"web\""), "{answer}");
-        Ok(())
-    })
-    .await?;
+    let answer = run(cluster.command("sh").args(["-c", &call]).current_dir(&folder)).await?;
+    ensure!(answer.contains("\"web\""), "{answer}");
 
     // A second export replaces the files, but never those of a CA.
     run(&mut export(&["--to", "certificates"])).await?;

@@ -45,7 +45,7 @@ async fn main() -> Result<()> {
     let demo = Demo::start().await?;
     println!("up after {:.1} s", start.elapsed().as_secs_f64());
 
-    title("The chart, installed by helm with its default values");
+    title("The chart, installed by helm: its default values, and an annotation for this machine");
     demo.install().await?;
     title("A client certificate, from the server");
     demo.show("kubectl replicas login").await?;

@@ -25,8 +25,8 @@ const LASTING: Duration = Duration::from_secs(2);
 const KEPT: usize = 3000;
 
 /// The longest time of a call on a new connection. A client whose connection the operating system drops tries again after
-/// 1, 3 and 7 seconds. A busy machine alone can take one.
-const LIMIT: Duration = Duration::from_secs(3);
+/// a second.
+const LIMIT: Duration = Duration::from_secs(1);
 
 /// Opens connections from an address as fast as one thread can, and sends something on each. Returns their number.
 fn flood(from: &str, to: &str, bytes: Vec<u8>, kept: usize) -> Result<thread::JoinHandle<Result<u64>>> {
@@ -63,6 +63,7 @@ fn client_hello(config: &Arc<ClientConfig>) -> Result<Vec<u8>> {
 }
 
 #[tokio::test]
+#[ignore = "compares times, so nothing may run beside it: make stress"]
 async fn floods_of_connections_keep_no_new_connection_waiting() -> Result<()> {
     let shop = Namespace::shared("connection-floods").await?;
     let server = server(&shop, 8192).await?;

@@ -71,10 +71,7 @@ async fn agree_after(walk: &mut Walk<'_>, places: &Places<'_>, step: usize, done
         took = took.max(agree(walk, places, &events, end, None).await?);
     }
     if step.is_multiple_of(PLUGIN_EVERY) {
-        wait::until("the plugin to agree", PATIENCE, async || {
-            places.check_plugin(&places.read(&walk.servers).await?).await
-        })
-        .await?;
+        wait::until("the plugin to agree", PATIENCE, async || places.check_plugin(&walk.servers).await).await?;
     }
     walk.settle().await?;
     Ok(took)
@@ -93,7 +90,9 @@ async fn agree(
         if until.is_some_and(|until| until <= Instant::now()) {
             return Ok(Duration::ZERO);
         }
-        let seen = places.read(&walk.servers).await?;
+        let objects = places.objects().await?;
+        walk.check_objects(&objects)?;
+        let seen = places.read(objects, &walk.servers).await?;
         walk.check(&seen)?;
         events.iter().try_for_each(|event| seen.check_event(event))?;
         Ok(since.elapsed())

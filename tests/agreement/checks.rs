@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use contract::replicas::v1;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -11,21 +11,22 @@ use serde_json::{Value, json};
 
 use super::{
     model::{DriftLine, Held, Line},
-    places::Seen,
+    places::{Objects, Seen},
     steps::Walk,
     target::Target,
 };
 use support::metric;
 
 impl Walk<'_> {
-    /// Checks that all places agree with each other and with the walk.
+    /// Checks that the objects say what the walk did.
+    pub(super) fn check_objects(&self, objects: &Objects) -> Result<()> {
+        self.targets.iter().try_for_each(|target| check_target(target, objects).with_context(|| target.name.clone()))
+    }
+
+    /// Checks that all other places agree with the objects.
     pub(super) fn check(&self, seen: &Seen) -> Result<()> {
         for target in &self.targets {
-            let checked = match &target.held {
-                Some(held) => check_managed(target, held, seen),
-                None => check_unmanaged(target, seen),
-            };
-            checked.with_context(|| target.name.clone())?;
+            check_places(&target.name, seen).with_context(|| target.name.clone())?;
         }
         let number = |is: &dyn Fn(&Target) -> bool| self.targets.iter().filter(|target| is(target)).count() as u64;
         same("managed_targets", metric(&seen.metrics, "managed_targets")?, number(&|target| target.held.is_some()))?;
@@ -34,8 +35,11 @@ impl Walk<'_> {
             metric(&seen.metrics, "failing_targets")?,
             number(&|target| target.trouble().is_some()),
         )?;
-        let contested =
-            seen.counts.values().filter(|count| condition(count, "Contested").is_some_and(|(is, _)| is == "True"));
+        let contested = seen
+            .objects
+            .counts
+            .values()
+            .filter(|count| condition(count, "Contested").is_some_and(|(is, _)| is == "True"));
         same("contested_targets", metric(&seen.metrics, "contested_targets")?, contested.count() as u64)
     }
 }
@@ -45,38 +49,44 @@ fn same<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Result<()> {
     Ok(())
 }
 
-fn check_unmanaged(target: &Target, seen: &Seen) -> Result<()> {
-    ensure!(!seen.counts.contains_key(&target.name), "it has a ReplicaCount");
-    ensure!(seen.said.iter().all(|said| !said.listed.contains_key(&target.name)), "it is listed");
-    same("its count", replicas(seen.deployments.get(&target.name)), Some(target.observed))
-}
-
 fn replicas(deployment: Option<&Deployment>) -> Option<i32> {
     deployment?.spec.as_ref()?.replicas
 }
 
-fn check_managed(target: &Target, held: &Held, seen: &Seen) -> Result<()> {
-    let count = seen.counts.get(&target.name).context("it has no ReplicaCount")?;
+fn check_target(target: &Target, objects: &Objects) -> Result<()> {
+    let deployment = objects.deployments.get(&target.name);
+    same("its count", replicas(deployment), Some(target.observed))?;
+    let (count, held) = match (objects.counts.get(&target.name), &target.held) {
+        (Some(count), Some(held)) => (count, held),
+        (None, None) => return Ok(()),
+        (count, _) => bail!("it has a ReplicaCount: {}", count.is_some()),
+    };
     check_spec(count, held)?;
     let status = count.status.as_ref().context("it has no status")?;
     same("observedGeneration", status.observed_generation, count.metadata.generation)?;
     same("status.desired", status.desired, Some(held.desired()))?;
-    same("its count", replicas(seen.deployments.get(&target.name)), Some(target.observed))?;
     same("status.observed", status.observed, Some(target.observed))?;
-    let deployment = seen.deployments.get(&target.name).and_then(|deployment| deployment.status.as_ref());
-    let ready = deployment.and_then(|status| status.ready_replicas).unwrap_or(0);
+    let ready = deployment.and_then(|one| one.status.as_ref()?.ready_replicas).unwrap_or(0);
     same("status.ready", status.ready, Some(ready))?;
     check_conditions(target, held, count, ready)?;
     same("status.changes", lines(status), held.lines())?;
     same("status.recentDrifts", drift_lines(status), held.drift_lines())?;
     same("status.drifts", status.drifts, held.drifts)?;
-    same("status.lastDrift", status.last_drift.as_ref(), status.recent_drifts.first())?;
+    same("status.lastDrift", status.last_drift.as_ref(), status.recent_drifts.first())
+}
+
+fn check_places(target: &str, seen: &Seen) -> Result<()> {
+    let Some(count) = seen.objects.counts.get(target) else {
+        ensure!(seen.said.iter().all(|said| !said.listed.contains_key(target)), "it is listed");
+        return Ok(());
+    };
+    let status = count.status.as_ref().context("it has no status")?;
     for said in &seen.said {
-        let (listed, got) = (said.listed.get(&target.name), said.got.get(&target.name));
+        let (listed, got) = (said.listed.get(target), said.got.get(target));
         check_answer(count, listed.context("it is not listed")?, status, false).context("list")?;
         check_answer(count, got.context("it is not there")?, status, true).context("get")?;
     }
-    check_row(status, count, seen.table.get(&target.name).context("kubectl shows no row")?).context("kubectl get")
+    check_row(status, count, seen.table.get(target).context("kubectl shows no row")?).context("kubectl get")
 }
 
 fn check_spec(count: &ReplicaCount, held: &Held) -> Result<()> {

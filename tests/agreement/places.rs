@@ -33,12 +33,15 @@ pub(super) struct Said {
     pub(super) got: BTreeMap<String, v1::ReplicaCount>,
 }
 
+/// The objects in etcd, by the target.
+pub(super) struct Objects {
+    pub(super) counts: BTreeMap<String, ReplicaCount>,
+    pub(super) deployments: BTreeMap<String, Deployment>,
+}
+
 /// What all places say.
 pub(super) struct Seen {
-    /// The objects in etcd, by the target.
-    pub(super) counts: BTreeMap<String, ReplicaCount>,
-    /// The targets in etcd.
-    pub(super) deployments: BTreeMap<String, Deployment>,
+    pub(super) objects: Objects,
     /// What the leader and the other replica say.
     pub(super) said: [Said; 2],
     /// The rows of kubectl's table: each cell by its column, by the target.
@@ -76,18 +79,25 @@ impl<'a> Places<'a> {
         })
     }
 
-    /// Reads all places but the plugin.
-    pub(super) async fn read(&self, servers: &Servers) -> Result<Seen> {
+    /// Reads the objects.
+    pub(super) async fn objects(&self) -> Result<Objects> {
         let all = ListParams::default();
         let counts = self.counts.list(&all).await?.items.into_iter();
         let deployments = self.deployments.list(&all).await?.items.into_iter();
-        Ok(Seen {
+        Ok(Objects {
             counts: counts.map(|count| (count.spec.scale_target_ref.name.clone(), count)).collect(),
             deployments: deployments.filter_map(|one| Some((one.metadata.name.clone()?, one))).collect(),
+        })
+    }
+
+    /// Reads all other places but the plugin.
+    pub(super) async fn read(&self, objects: Objects, servers: &Servers) -> Result<Seen> {
+        Ok(Seen {
+            objects,
             said: [self.ask(servers, 0).await?, self.ask(servers, 1).await?],
             table: self.table().await?,
             metrics: http(&servers.leader.process.address("http")?.to_string(), "/metrics").await?.1,
-            events: self.events.list(&all).await?.items,
+            events: self.events.list(&ListParams::default()).await?.items,
         })
     }
 
@@ -124,10 +134,11 @@ impl<'a> Places<'a> {
     }
 
     /// Checks that the table of `kubectl replicas list` says the same as List.
-    pub(super) async fn check_plugin(&self, seen: &Seen) -> Result<()> {
+    pub(super) async fn check_plugin(&self, servers: &Servers) -> Result<()> {
+        let listed = self.ask(servers, 0).await?.listed;
         let list = ["list", "--namespace", &self.shop.name];
         let shown = outcome(self.shop.cluster.plugin().args(list)).await?;
-        let expected: Vec<_> = seen.said[0].listed.iter().map(|(name, count)| plugin_row(name, count)).collect();
+        let expected: Vec<_> = listed.iter().map(|(name, count)| plugin_row(name, count)).collect();
         let rows = shown.stdout.lines().skip(1).map(|line| {
             let cells = line.split("   ").map(str::trim).filter(|cell| !cell.is_empty());
             let cells: Vec<_> = cells.collect();

@@ -147,7 +147,7 @@ pub(super) fn unexpected_version(key: &TargetKey, existing: Option<&ReplicaCount
 
 /// Whether a Set has changed nothing.
 fn is_same(before: &ReplicaCountState, after: &ReplicaCountState) -> bool {
-    before.spec == after.spec && before.set_by == after.set_by
+    before.spec == after.spec && before.writers.set_by == after.writers.set_by
 }
 
 /// What the API server stored otherwise than it was sent: an admission policy or a webhook changed it.

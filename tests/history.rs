@@ -59,7 +59,7 @@ async fn each_change_of_a_field_names_who_wrote_that_field() -> Result<()> {
     wait_for_change(&shop, json!([5, "override", 9, 9, "admin", "a longer sale"])).await?;
     shop.kubectl(&["scale", "replicacount/deployment.web", "--replicas=5"]).await?;
     wait_for_change(&shop, json!([6, "replicas", 4, 5, "kubectl", "from git"])).await?;
-    // Nobody owns what is gone.
+    // A removed field has no owner.
     patch(&shop, json!({"override": null})).await?;
     wait_for_change(&shop, json!([7, "override", 9, 5, "unknown", "the override was cleared"])).await?;
     let forced = ["set", "web", "6", "--force", "--reason", "enough", "--namespace", &shop.name];

@@ -1,4 +1,4 @@
-//! The plain port: whoever holds its connections does not keep the probes out.
+//! The plain port: probes are answered while others hold its connections.
 
 use std::{
     net::SocketAddr,

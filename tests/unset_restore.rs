@@ -31,7 +31,7 @@ async fn a_restored_count_takes_the_checks_of_a_set() -> Result<()> {
     shop.set("web", 3).await?;
     shop.wait_for_replicas("deployment/web", 3).await?;
 
-    // Whoever may edit ReplicaCounts may write any number here.
+    // An editor of ReplicaCounts may write any number here.
     let patch = json!({"spec": {"originalReplicas": HUGE}}).to_string();
     let patch_count = ["patch", "replicacount/deployment.web", "--type=merge", "--patch"];
     shop.kubectl(&[&patch_count[..], &[patch.as_str()]].concat()).await?;

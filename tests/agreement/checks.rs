@@ -131,7 +131,7 @@ fn check_conditions(target: &Target, held: &Held, count: &ReplicaCount, ready: i
             same("Contested", (&*contested.status, &*contested.reason), ("True", "RepeatedDrift"))?;
             let begin = format!("{opponent} keeps changing the count: ");
             let message = &contested.message;
-            // Nobody knows who wrote a 0.
+            // A write of 0 leaves no trace of its writer.
             ensure!(message.starts_with(&begin), "Contested says {message:?} and not {begin:?}");
         }
         None => same("Contested", (&*contested.status, &*contested.reason), ("False", "Uncontested"))?,

@@ -79,7 +79,7 @@ impl Attack {
             grpc: scene.grpc.clone(),
             http: scene.http.clone(),
             mallory: scene.mallory.clone(),
-            nobody: scene.nobody.clone(),
+            stranger: scene.stranger.clone(),
             kubeconfig: scene.kubeconfig.clone(),
             tenant: scene.tenant.name.clone(),
             hanging: scene.hanging.clone(),
@@ -110,7 +110,7 @@ struct Attacker {
     mallory: Arc<ClientConfig>,
     kubeconfig: PathBuf,
     /// The user without a right.
-    nobody: Arc<ClientConfig>,
+    stranger: Arc<ClientConfig>,
     tenant: String,
     hanging: Vec<String>,
     corrected: Vec<String>,
@@ -161,7 +161,7 @@ impl Attacker {
             ("/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
         for (path, calls, length) in [(check, (1, 60), 4 << 20), (reflect, (4, 60), 64 << 10)] {
             self.count(HALF_SENT, (calls.0 * calls.1) as u64);
-            send_halves(&self.grpc, &self.nobody, path, calls, (length, 16 << 10)).await?;
+            send_halves(&self.grpc, &self.stranger, path, calls, (length, 16 << 10)).await?;
         }
         Ok(())
     }
@@ -255,7 +255,7 @@ impl Attacker {
     }
 
     async fn namespaces(self) -> Result<()> {
-        let client = ReplicasServiceClient::new(dial(self.grpc.clone(), self.nobody.clone()));
+        let client = ReplicasServiceClient::new(dial(self.grpc.clone(), self.stranger.clone()));
         let lists = (0..4096).map(|number| {
             let (mut client, attacker) = (client.clone(), self.clone());
             let namespace = if number % 2 == 0 { format!("n{number:062}") } else { format!("n{number:059999}") };

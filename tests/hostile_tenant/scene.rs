@@ -68,7 +68,7 @@ pub(super) struct Scene {
     pub(super) kubeconfig: PathBuf,
     pub(super) mallory: Arc<ClientConfig>,
     /// A user without a right.
-    pub(super) nobody: Arc<ClientConfig>,
+    pub(super) stranger: Arc<ClientConfig>,
     /// An administrator.
     pub(super) alice: Arc<ClientConfig>,
     /// Namespaces of others: managed by the server, and by the bare client.
@@ -123,7 +123,7 @@ impl Scene {
             bare,
             limit: memory_limit()?,
             mallory: user(cluster, "mallory", None)?,
-            nobody: user(cluster, "nobody", None)?,
+            stranger: user(cluster, "stranger", None)?,
             alice: user(cluster, "alice", Some("replica-count-manager:admins"))?,
             _webhook: webhook,
             cluster,

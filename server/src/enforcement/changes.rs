@@ -159,7 +159,7 @@ struct Author<'a> {
 }
 
 impl Author<'_> {
-    /// The author of a text, by its writer. Nobody owns an empty text.
+    /// The author of a text, by its writer. An empty text has no owner.
     fn of(&self, writer: &Arc<str>, text: &str) -> Arc<str> {
         if text.is_empty() { self.of_removal() } else { self.of_written(writer) }
     }
@@ -173,7 +173,7 @@ impl Author<'_> {
         }
     }
 
-    /// Who removed a field. If nobody has written since, whoever removed the field left no trace.
+    /// Who removed a field. If no later write is known, the removal left no trace.
     fn of_removal(&self) -> Arc<str> {
         let count = &self.observation.count;
         let (latest, time) = &count.writers.latest;

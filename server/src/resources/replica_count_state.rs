@@ -65,7 +65,7 @@ impl From<ReplicaCount> for ReplicaCountState {
 
 impl ReplicaCountState {
     /// The user for whom the target gets the count from before back, before the management ends. The annotation counts
-    /// only together with that count: whoever writes another one wants to keep it.
+    /// only together with that count: a writer of another count wants to keep that one.
     pub fn restoring(&self) -> Option<&str> {
         let is_original = self.spec.override_.is_none() && self.spec.original_replicas == Some(self.spec.replicas);
         self.restore.as_deref().filter(|_| is_original)

@@ -13,7 +13,7 @@ use super::{
 const UNKNOWN: &str = "unknown";
 
 /// Who wrote each field of a `ReplicaCount`'s spec: a user of the gRPC API if this server wrote it, otherwise the field
-/// manager that did. Empty if nobody owns the field.
+/// manager that did. Empty if the field has no owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpecWriters {
     /// Who wrote the lasting count.
@@ -22,10 +22,11 @@ pub struct SpecWriters {
     pub reason: Arc<str>,
     /// Who wrote each field of the override.
     pub override_: OverrideWriters,
-    /// The user of the latest Set of the lasting count, whoever has written it since. Empty if there was none.
+    /// The user of the latest Set of the lasting count, even if another writer has changed it since. Empty if there was no
+    /// Set.
     pub set_by: Arc<str>,
-    /// Who wrote the object last, apart from its status, and when, in seconds since 1970. It is who removed a field,
-    /// because nobody owns a field that is gone.
+    /// Who wrote the object last, apart from its status, and when, in seconds since 1970. This writer counts as the one who removed a
+    /// field, because a removed field has no owner.
     pub latest: (Arc<str>, Option<i64>),
 }
 

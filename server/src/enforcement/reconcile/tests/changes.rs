@@ -136,7 +136,7 @@ fn an_author_who_leaves_no_trace_is_unknown() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 3));
     write(&mut managed, 1, json!({"replicas": 3, "override": over(9, 100, "")}), ["alice", "bob", ""], "bob");
-    // kubectl edit removes the override: nobody owns what is gone, and no entry changes.
+    // kubectl edit removes the override: a removed field has no owner, and no entry changes.
     let count = (*managed.observation.count).clone();
     let mut spec = count.spec.clone();
     spec.override_ = None;
@@ -147,7 +147,7 @@ fn an_author_who_leaves_no_trace_is_unknown() {
 }
 
 #[test]
-fn whoever_removes_a_field_by_a_call_is_named_within_the_same_second() {
+fn a_user_who_removes_a_field_by_a_call_is_named_within_the_same_second() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 3));
     write(&mut managed, 1, json!({"replicas": 3, "override": over(9, 100, "")}), ["alice", "bob", ""], "alice");

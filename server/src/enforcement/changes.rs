@@ -49,8 +49,8 @@ fn change(observation: &Observation, field: &str, from: Option<i32>, to: i32, by
     Change { number: 0, field: field.into(), from, to, by, reason: reason.into(), at: MicroTime(observation.at) }
 }
 
-/// The lasting count of before. Without the spec of before, as by a server of an older version, the desired count is all
-/// that is known.
+/// The previous lasting count. If the previous spec is unknown, because a server of an older version wrote the status,
+/// only the desired count is known.
 fn lasting_before(memory: &Memory) -> Option<i32> {
     memory.spec.as_ref().map(|before| before.replicas).or(memory.desired)
 }

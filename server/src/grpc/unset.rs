@@ -50,7 +50,7 @@ struct Restore {
 }
 
 impl Restore {
-    /// What became of the count, if it is not the one from before.
+    /// Says which count the target has, if it is not the original one.
     fn warning(&self) -> Option<String> {
         let original = self.original;
         match self.restored {

@@ -110,14 +110,22 @@ async fn the_end_of_the_management_is_said_until_the_object_is_gone() -> Result<
     shop.cluster.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &over).await?;
     wait_for_ready(&shop, "sale", ("False", "OverrideEnded")).await?;
 
-    // What `unset --restore` writes.
+    // What `unset --restore` writes. The patch makes this the second generation.
     let restore =
-        json!({"metadata": {"annotations": {"replica-count-manager.io/restore": "alice"}}, "spec": {"replicas": 2}});
+        json!({"metadata": {"annotations": {"replica-count-manager.io/restore": "2 alice"}}, "spec": {"replicas": 2}});
     let patch = ["patch", "replicacount/deployment.web", "--type=merge", "--patch"];
     shop.kubectl(&[&patch[..], &[&restore.to_string()]].concat()).await?;
     let count = wait_for_ready(&shop, "web", ("False", "Restored")).await?;
     assert_eq!(count["status"]["observed"], 2, "{count}");
     assert_eq!(count["status"]["changes"][0]["by"], "alice", "{count}");
+
+    // Another count cancels the restore for good, even if the first one returns.
+    for replicas in [7, 2] {
+        let another = json!({"spec": {"replicas": replicas}}).to_string();
+        shop.kubectl(&[&patch[..], &[&another]].concat()).await?;
+        wait_for_ready(&shop, "web", ("True", "InPlace")).await?;
+        assert_eq!(shop.replicas("deployment/web").await?, replicas);
+    }
     for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
         run(shop.cluster.kubectl().args(["delete", kind, &shop.name])).await?;
     }

@@ -103,7 +103,13 @@ async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) 
         let target = check(backend, caller, request, &snapshot, existing.as_deref(), found.take()).await?;
         let before = existing.as_ref().map(|count| &count.spec);
         let spec = spec_after(before, &target.kind, request, target.observed())?;
-        let write = Write { key, user: &caller.user, is_override: request.until.is_some(), dry_run: request.dry_run };
+        let write = Write {
+            key,
+            user: &caller.user,
+            is_override: request.until.is_some(),
+            version: request.version.exactly(),
+            dry_run: request.dry_run,
+        };
         let stored = match &existing {
             existing if !request.version.admits(existing.as_deref()) => {
                 if is_read {

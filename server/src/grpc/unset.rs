@@ -18,7 +18,7 @@ use super::{
     error::{Error, outcome},
     set::{find_target, unexpected_version},
     validate::UnsetRequest,
-    writer::within_timeout,
+    writer::{MAX_ATTEMPTS, within_timeout},
 };
 use crate::{
     index::TargetSnapshot,
@@ -100,22 +100,46 @@ async fn check_and_apply(
     caller: &Arc<Identity>,
     request: &UnsetRequest,
 ) -> Result<CheckedUnset, Error> {
-    let mut unset = check(backend, caller, request).await?;
-    if request.dry_run {
-        return Ok(unset);
-    }
-    match &mut unset.restore {
-        Some(to) => to.restored = restore(backend, request, &caller.user, &unset.count, to.original).await?,
-        None => {
-            backend.writer.delete(&request.key, &unset.count.uid, request.version.exactly()).await?;
-            await_deletion(backend, &request.key, &unset.count.uid).await;
+    // The index may lag behind, so each further attempt reads the object itself.
+    for attempt in 0..MAX_ATTEMPTS {
+        let mut unset = check(backend, caller, request, attempt > 0).await?;
+        if request.dry_run || apply(backend, caller, request, &mut unset).await? {
+            return Ok(unset);
         }
     }
-    Ok(unset)
+    Err(Error::Contended(request.key.clone()))
+}
+
+/// Writes. Returns false if the object has changed since it was checked.
+async fn apply(
+    backend: &Backend,
+    caller: &Identity,
+    request: &UnsetRequest,
+    unset: &mut CheckedUnset,
+) -> Result<bool, Error> {
+    let UnsetRequest { key, version, .. } = request;
+    let Some(to) = &mut unset.restore else {
+        let is_deleted = backend.writer.delete(key, &unset.count.uid, version.exactly()).await?;
+        if is_deleted {
+            await_deletion(backend, key, &unset.count.uid).await;
+        }
+        return Ok(is_deleted);
+    };
+    let kind = backend.kind(key).await?;
+    let asked = backend.writer.restore(key, &unset.count, to.original, &caller.user, version.exactly()).await?;
+    let Some(asked) = asked else { return Ok(false) };
+    await_restore(backend, key, &asked).await?;
+    to.restored = backend.read_target(key, &kind).await?.and_then(|target| target.replicas);
+    Ok(true)
 }
 
 /// Checks everything that can refuse an Unset.
-async fn check(backend: &Backend, caller: &Arc<Identity>, request: &UnsetRequest) -> Result<CheckedUnset, Error> {
+async fn check(
+    backend: &Backend,
+    caller: &Arc<Identity>,
+    request: &UnsetRequest,
+    reads: bool,
+) -> Result<CheckedUnset, Error> {
     let UnsetRequest { key, restore, force, .. } = request;
     let name = key.replica_count_name();
     // The rights come first: a caller without them learns nothing about what exists.
@@ -125,7 +149,7 @@ async fn check(backend: &Backend, caller: &Arc<Identity>, request: &UnsetRequest
     }
     let snapshot = backend.index.get(key);
     let count = match &snapshot.count {
-        Some(count) if request.version.admits(Some(count)) => Some(count.clone()),
+        Some(count) if !reads && request.version.admits(Some(count)) => Some(count.clone()),
         // The index may not know it yet, or not its present version.
         _ => {
             let stored = backend.writer.read(key).await?;
@@ -164,25 +188,16 @@ async fn check_restore(
     Ok(Restore { original, restored: found.target.map(|_| original) })
 }
 
-/// Lets the leader put a count back and end the management. Returns the count that the target has then.
-async fn restore(
-    backend: &Backend,
-    request: &UnsetRequest,
-    user: &str,
-    count: &ReplicaCountState,
-    original: i32,
-) -> Result<Option<i32>, Error> {
-    let key = &request.key;
-    let kind = backend.kind(key).await?;
-    backend.writer.restore(key, count, original, user, request.version.exactly()).await?;
+/// Waits until the leader has put the count back and ended the management.
+async fn await_restore(backend: &Backend, key: &TargetKey, asked: &ReplicaCountState) -> Result<(), Error> {
     let mut events = backend.index.changes();
     let wait = async {
+        // An index that does not know the object yet says nothing about its end.
+        backend.index.reaches(asked.resource_version, RESTORE).await;
         loop {
-            let now = backend.index.get(key).count.filter(|now| now.uid == count.uid);
+            let now = backend.index.get(key).count.filter(|now| now.uid == asked.uid);
             let Some(now) = now else { return Ok(()) };
-            if now.generation > count.generation
-                && let Some(problem) = failed_correction(&now)
-            {
+            if let Some(problem) = failed_correction(&now) {
                 return Err(Error::NotRestored(key.clone(), problem));
             }
             if events.recv().await.is_err() {
@@ -192,8 +207,7 @@ async fn restore(
         }
     };
     let no_leader = || Error::NotRestored(key.clone(), "no replica has done it yet".to_owned());
-    timeout(RESTORE, wait).await.map_err(|_| no_leader())??;
-    Ok(backend.read_target(key, &kind).await?.and_then(|target| target.replicas))
+    timeout(RESTORE, wait).await.map_err(|_| no_leader())?
 }
 
 /// Why the leader could not put a count in place, as the status says.

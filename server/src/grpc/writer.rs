@@ -33,6 +33,8 @@ pub(super) struct Write<'a> {
     pub(super) user: &'a str,
     /// Whether it writes the override, and leaves the lasting count as it is.
     pub(super) is_override: bool,
+    /// The resource version that the stored object must have, if any is required.
+    pub(super) version: Option<u64>,
     pub(super) dry_run: bool,
 }
 
@@ -59,7 +61,7 @@ impl ReplicaCountWriter {
         write: Write<'_>,
         spec: ReplicaCountSpec,
     ) -> Result<Option<ReplicaCountState>, Error> {
-        let Write { key, user, is_override, dry_run } = write;
+        let Write { key, user, is_override, dry_run, .. } = write;
         let mut count = ReplicaCount::new(&key.replica_count_name(), spec);
         let mut annotations = BTreeMap::from([(SET_BY, user.to_owned()), (SET_AT, Timestamp::now().to_string())]);
         if is_override {
@@ -88,18 +90,18 @@ impl ReplicaCountWriter {
         existing: &ReplicaCountState,
         spec: &ReplicaCountSpec,
     ) -> Result<Option<ReplicaCountState>, Error> {
-        let Write { key, user, is_override, dry_run } = write;
-        let mut operations = vec![
-            test(["metadata", "uid"], existing.uid.to_string().into()),
-            test(["metadata", "generation"], existing.generation.into()),
-            replace_spec(spec)?,
-        ];
+        let Write { key, user, is_override, version, dry_run } = write;
+        let mut operations = unchanged_since(existing, version);
+        operations.push(replace_spec(spec)?);
         let set_by = if is_override { OVERRIDE_SET_BY } else { SET_BY };
         operations.extend(annotate(existing.annotated, &[(set_by, user), (SET_AT, &Timestamp::now().to_string())]));
+        let restore = ["metadata", "annotations", RESTORE];
         if existing.restore.is_some() {
             // Somebody asked for the count from before, and this Set is later.
-            let path = PointerBuf::from_tokens(["metadata", "annotations", RESTORE]);
-            operations.push(PatchOperation::Remove(RemoveOperation { path }));
+            operations.push(PatchOperation::Remove(RemoveOperation { path: PointerBuf::from_tokens(restore) }));
+        } else if existing.annotated {
+            // A restore that the index does not know yet would end the management that this Set wants.
+            operations.push(test(restore, Value::Null));
         }
         let patch: Patch<()> = Patch::Json(json_patch::Patch(operations));
         let params = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER) };
@@ -113,7 +115,9 @@ impl ReplicaCountWriter {
     /// Makes the count from before the lasting one, and asks the leader to put it in place and then to delete the object.
     ///
     /// The leader alone writes counts of targets. So neither a late correction nor one of an index that lags undoes this
-    /// one.
+    /// one. The annotation counts for one generation only: each later change of the spec cancels it for good.
+    ///
+    /// Returns `None` if the object has changed since it was read, or is gone.
     pub(super) async fn restore(
         &self,
         key: &TargetKey,
@@ -121,31 +125,36 @@ impl ReplicaCountWriter {
         replicas: i32,
         user: &str,
         version: Option<u64>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<ReplicaCountState>, Error> {
         let spec = ReplicaCountSpec { replicas, override_: None, ..count.spec.clone() };
-        let mut operations = vec![test(["metadata", "uid"], count.uid.to_string().into()), replace_spec(&spec)?];
-        operations.extend(version.map(|version| test(["metadata", "resourceVersion"], version.to_string().into())));
-        operations.extend(annotate(count.annotated, &[(RESTORE, user), (SET_AT, &Timestamp::now().to_string())]));
+        let mut operations = unchanged_since(count, version);
+        let mut generation = count.generation.unwrap_or_default();
+        if spec != count.spec {
+            operations.push(replace_spec(&spec)?);
+            generation = generation.saturating_add(1);
+        }
+        let restore = format!("{generation} {user}");
+        operations.extend(annotate(count.annotated, &[(RESTORE, &restore), (SET_AT, &Timestamp::now().to_string())]));
         let patch: Patch<()> = Patch::Json(json_patch::Patch(operations));
         let params = PatchParams::apply(FIELD_MANAGER);
         match self.counts(key).patch(&key.replica_count_name(), &params, &patch).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.is_not_found() => Err(Error::NotManaged(key.clone())),
-            Err(kube::Error::Api(status)) if api_errors::is_failed_test(&status) => Err(Error::Contended(key.clone())),
+            Ok(stored) => Ok(Some(stored.read()?.into())),
+            Err(kube::Error::Api(status)) if status.is_not_found() || api_errors::is_failed_test(&status) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Deletes a `ReplicaCount`, unless another has taken its place or it has another version than the given one.
-    pub(super) async fn delete(&self, key: &TargetKey, uid: &Uid, version: Option<u64>) -> Result<(), Error> {
+    /// Deletes a `ReplicaCount`. Returns false if another has taken its place, or if it has another version than the
+    /// given one.
+    pub(super) async fn delete(&self, key: &TargetKey, uid: &Uid, version: Option<u64>) -> Result<bool, Error> {
         let resource_version = version.map(|version| version.to_string());
         let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.counts(key).delete(&key.replica_count_name(), &params).await {
             // kube reads an answer only after the API server has accepted the request.
-            Ok(_) | Err(kube::Error::SerdeError(_)) => Ok(()),
+            Ok(_) | Err(kube::Error::SerdeError(_)) => Ok(true),
             Err(kube::Error::Api(status)) if status.is_not_found() => Err(Error::NotManaged(key.clone())),
-            Err(kube::Error::Api(status)) if status.is_conflict() => Err(Error::Contended(key.clone())),
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -159,6 +168,16 @@ impl ReplicaCountWriter {
 pub(super) async fn within_timeout<T>(write: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let timed_out = |_| Error::Unreachable(format!("no answer within {WRITE_TIMEOUT:?}"));
     timeout(WRITE_TIMEOUT, write).await.map_err(timed_out)?
+}
+
+/// Requires that the spec is as it was read, and, if a resource version is given, all else as well.
+fn unchanged_since(count: &ReplicaCountState, version: Option<u64>) -> Vec<PatchOperation> {
+    let mut tests = vec![
+        test(["metadata", "uid"], count.uid.to_string().into()),
+        test(["metadata", "generation"], count.generation.into()),
+    ];
+    tests.extend(version.map(|version| test(["metadata", "resourceVersion"], version.to_string().into())));
+    tests
 }
 
 fn test<const N: usize>(path: [&str; N], value: Value) -> PatchOperation {

@@ -18,6 +18,6 @@ pub const OVERRIDE_SET_BY: &str = "replica-count-manager.io/override-set-by";
 /// and the leader tries a refused correction again.
 pub const SET_AT: &str = "replica-count-manager.io/set-at";
 
-/// The annotation of a `ReplicaCount` whose target gets the count from before back. It names the gRPC user who asked for
-/// it. The leader puts that count in place and then deletes the object.
+/// The annotation of a `ReplicaCount` whose target gets the count from before back. It names the generation
+/// that this is about, and the gRPC user who asked for it. The leader puts that count in place and then deletes the object.
 pub const RESTORE: &str = "replica-count-manager.io/restore";

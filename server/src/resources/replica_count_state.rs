@@ -11,7 +11,7 @@ use super::{
     names::{RESTORE, SET_AT},
     replica_count::{ReplicaCount, ReplicaCountSpec, ReplicaCountStatus},
     resource_version::resource_version,
-    spec_writers::SpecWriters,
+    spec_writers::{SpecWriters, bounded},
     uid::Uid,
 };
 
@@ -33,8 +33,8 @@ pub struct ReplicaCountState {
     pub writers: SpecWriters,
     /// When the latest Set of the gRPC API was, as its annotation says.
     pub set_at: Option<Timestamp>,
-    /// The user who asked for the count from before, as the annotation says. See [`Self::restoring`].
-    pub restore: Option<Box<str>>,
+    /// Who asked for the count from before. See [`Self::restoring`].
+    pub restore: Option<RestoreRequest>,
     /// The tool that manages it and would undo the writes of others, such as `the Helm release shop`.
     pub managed_by: Option<Box<str>>,
     /// The requested counts.
@@ -55,7 +55,7 @@ impl From<ReplicaCount> for ReplicaCountState {
             annotated: metadata.annotations.is_some(),
             writers: SpecWriters::of(&metadata),
             set_at: set_at(&metadata),
-            restore: restore(&metadata),
+            restore: RestoreRequest::of(&metadata),
             managed_by: managed_by(&metadata, &owners),
             spec,
             status: Arc::new(status.unwrap_or_default()),
@@ -65,15 +65,30 @@ impl From<ReplicaCount> for ReplicaCountState {
 
 impl ReplicaCountState {
     /// The user for whom the target gets the count from before back, before the management ends. The annotation counts
-    /// only together with that count: a writer of another count wants to keep that one.
+    /// only for its generation, and only together with that count: a writer of another count wants to keep that one.
     pub fn restoring(&self) -> Option<&str> {
         let is_original = self.spec.override_.is_none() && self.spec.original_replicas == Some(self.spec.replicas);
-        self.restore.as_deref().filter(|_| is_original)
+        let restore = self.restore.as_ref().filter(|restore| is_original && restore.generation == self.generation);
+        restore.map(|restore| &*restore.user)
     }
 }
 
-fn restore(metadata: &ObjectMeta) -> Option<Box<str>> {
-    metadata.annotations.as_ref()?.get(RESTORE).map(|user| user.as_str().into())
+/// The request for the count from before, as its annotation has it: a generation, a space, and a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestoreRequest {
+    /// The generation that it is about. A later change of the spec cancels it for good.
+    pub generation: Option<i64>,
+    /// The user who asked for it. Empty if the annotation is malformed.
+    pub user: Box<str>,
+}
+
+impl RestoreRequest {
+    /// Reads the annotation.
+    pub(crate) fn of(metadata: &ObjectMeta) -> Option<Self> {
+        let text = metadata.annotations.as_ref()?.get(RESTORE)?;
+        let (generation, user) = text.split_once(' ').unwrap_or_default();
+        Some(Self { generation: generation.parse().ok(), user: bounded(user).into() })
+    }
 }
 
 fn set_at(metadata: &ObjectMeta) -> Option<Timestamp> {
@@ -122,6 +137,28 @@ mod tests {
 
     fn written_by(manager: &str, operation: Operation) -> Value {
         json!({"managedFields": [managed_fields_entry(manager, operation, None)]})
+    }
+
+    #[test]
+    fn a_restore_counts_for_one_generation_and_the_original_count() {
+        let long = format!("2 {}", "é".repeat(1000));
+        let shortened = "é".repeat(256);
+        for (name, annotation, generation, replicas, expected) in [
+            ("asked for", "2 alice", 2, 3, Some("alice")),
+            ("a user with a space", "2 alice smith", 2, 3, Some("alice smith")),
+            ("a later generation", "2 alice", 4, 3, None),
+            ("another count", "2 alice", 2, 7, None),
+            ("no generation", "alice", 2, 3, None),
+            ("no user", "2", 2, 3, None),
+            ("empty", "", 2, 3, None),
+            ("a long user", &long, 2, 3, Some(shortened.as_str())),
+        ] {
+            let annotations = json!({"replica-count-manager.io/restore": annotation});
+            let metadata = json!({"annotations": annotations, "generation": generation});
+            let mut state = ReplicaCountBuilder::new("web").metadata(metadata).state();
+            (state.spec.replicas, state.spec.original_replicas) = (replicas, Some(3));
+            assert_eq!(state.restoring(), expected, "{name}");
+        }
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl SpecWriters {
                 reason: writer(".spec.override.reason", OVERRIDE_SET_BY),
                 then_unset: writer(".spec.override.thenUnset", OVERRIDE_SET_BY),
             },
-            set_by: set_by.map(|user| user.as_str().into()).unwrap_or_default(),
+            set_by: set_by.map(|user| bounded(user).into()).unwrap_or_default(),
             latest: latest.map(|entry| (name(metadata, entry, SET_BY), time(entry))).unwrap_or_default(),
         }
     }
@@ -87,6 +87,16 @@ fn time(entry: &ManagedFieldsEntry) -> Option<i64> {
     entry.time.as_ref().map(|time| time.0.as_second())
 }
 
+/// The longest user that is read from an annotation, in bytes. Anybody who may write the object can store 256 KiB there,
+/// and each state and history would hold them.
+const MAX_USER: usize = 512;
+
+/// The beginning of the name of a user, as far as it is read.
+pub(super) fn bounded(user: &str) -> &str {
+    let end = user.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_USER).last();
+    user.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
 /// The annotation names the user of this server. Others leave it unchanged, so it is trusted only for our own entries.
 fn name(metadata: &ObjectMeta, entry: &ManagedFieldsEntry, annotation: &str) -> Arc<str> {
     let manager = entry.manager.as_deref().filter(|manager| !manager.is_empty()).unwrap_or(UNKNOWN);
@@ -94,7 +104,7 @@ fn name(metadata: &ObjectMeta, entry: &ManagedFieldsEntry, annotation: &str) -> 
         return manager.into();
     }
     let annotations = metadata.annotations.as_ref();
-    let value = |name: &str| annotations?.get(name).filter(|user| !user.is_empty()).map(String::as_str);
+    let value = |name: &str| annotations?.get(name).filter(|user| !user.is_empty()).map(|user| bounded(user));
     // Before version 0.2 there was one annotation for both counts.
     value(annotation).or_else(|| value(SET_BY)).unwrap_or_default().into()
 }

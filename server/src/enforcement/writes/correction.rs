@@ -13,7 +13,7 @@ use super::{
     scale,
 };
 use crate::{
-    resources::{Lenient, ReplicaCount, ReplicaCountState, TargetKey, TargetKind, resource_version},
+    resources::{Lenient, ReplicaCount, ReplicaCountState, RestoreRequest, TargetKey, TargetKind, resource_version},
     telemetry,
 };
 
@@ -115,14 +115,14 @@ impl Corrector {
                 Err(kube::Error::Api(conflict)) if conflict.is_conflict() => conflict,
                 Err(error) => return Err(error),
             };
-            // The index is behind. That matters only if the spec has changed: a new status changes the resource
-            // version, too.
+            // The index is behind. That matters only if the spec has changed, or a Set has cancelled a restore: a new
+            // status changes the resource version, too.
             let now = counts.get_opt(&name).await?;
             let Some(now) = now.filter(|now| now.meta().uid.as_ref() == Some(&uid)) else {
                 return Ok(CorrectionAnswer::Unset);
             };
             let newest = now.meta().resource_version.clone().unwrap_or_default();
-            if now.meta().generation != count.generation {
+            if now.meta().generation != count.generation || RestoreRequest::of(now.meta()) != count.restore {
                 return Ok(CorrectionAnswer::Outdated { version: count.resource_version });
             }
             // A webhook may answer with a conflict, too. Then no event follows, so the deletion counts as failed and is

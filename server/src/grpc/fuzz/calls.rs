@@ -89,8 +89,9 @@ impl Services {
     }
 }
 
-/// The end of the annotation's name that asks for a restore: a JSON pointer writes its slash in another way.
-const RESTORE_NAME: &str = "restore\"";
+/// The ends of the annotation's name that asks for a restore, with the beginning of its value: in a patch that adds it,
+/// and in one that adds all annotations.
+const RESTORE: [&str; 2] = ["restore\",\"value\":\"", "restore\":\""];
 
 /// An API server that allows everything, knows no objects, and accepts every write.
 async fn api_server(request: Request<Body>) -> Result<Response<Body>, tower::BoxError> {
@@ -99,8 +100,9 @@ async fn api_server(request: Request<Body>) -> Result<Response<Body>, tower::Box
     };
     let (parts, body) = request.into_parts();
     let (method, path) = (parts.method.as_str(), parts.uri.path());
+    let body = body.collect().await?.to_bytes();
     let is_restore =
-        method == "PATCH" && String::from_utf8_lossy(&body.collect().await?.to_bytes()).contains(RESTORE_NAME);
+        method == "PATCH" && RESTORE.iter().any(|restore| String::from_utf8_lossy(&body).contains(restore));
     let (code, answer): (u16, Value) = match (method, path) {
         // After a restore, a call would wait for the leader.
         _ if is_restore => failure(404, "NotFound"),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     index::UnreportedState,
-    resources::{OverrideWriters, ReplicaCountState, SpecWriters},
+    resources::{OverrideWriters, ReplicaCountState, RestoreRequest, SpecWriters},
 };
 
 /// Changes in short: field, from, to, author, reason.
@@ -168,7 +168,8 @@ fn a_restored_count_is_changed_by_the_user_who_asked_for_it() {
     let count = (*managed.observation.count).clone();
     let mut spec = count.spec.clone();
     spec.replicas = 2;
-    let (generation, restore) = (count.generation.map(|generation| generation + 1), Some("carol".into()));
+    let generation = count.generation.map(|generation| generation + 1);
+    let restore = Some(RestoreRequest { generation, user: "carol".into() });
     managed.observation.count = Arc::new(ReplicaCountState { spec, generation, restore, ..count });
     assert_eq!(short_changes(&managed.decide(1)), [("replicas", Some(3), 2, "carol", "")]);
 }

@@ -52,6 +52,10 @@ impl Interner {
     }
 
     fn remove_unused(&mut self) {
+        // A kind has no count of its users. Those that are in use are stored again with their next targets.
+        if self.kinds.len() > FEW {
+            self.kinds.clear();
+        }
         if self.texts.len() > self.limit.max(FEW) {
             self.texts.retain(|text| Arc::strong_count(text) > 1);
             self.limit = 2 * self.texts.len();
@@ -86,6 +90,16 @@ mod tests {
         interner.intern_target(&mut second);
         assert!(Arc::ptr_eq(first.labels.keys_mut(), second.labels.keys_mut()));
         assert_eq!(second, target("app"));
+    }
+
+    #[test]
+    fn kinds_that_no_target_names_any_more_are_removed() {
+        let mut interner = Interner::default();
+        for index in 0..10 * FEW {
+            interner.intern_key(&mut TargetKey::new("prod", "example.com", &format!("Kind{index}"), "web").unwrap());
+            interner.intern_target(&mut target("app"));
+        }
+        assert!(interner.kinds.len() <= FEW + 1, "{}", interner.kinds.len());
     }
 
     #[test]

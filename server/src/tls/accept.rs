@@ -78,6 +78,11 @@ impl AcceptLoop {
         let batch = (limits.hellos / 2).clamp(1, MAX_BATCH);
         let (handshaker, mut accept_at) = (&self.handshaker, Instant::now());
         loop {
+            while handshakes.has_room()
+                && let Some(hello) = hellos.take_waiting()
+            {
+                handshakes.start(hello.peer.ip(), handshaker.clone().run(hello));
+            }
             let room_at = handshakes.room_at();
             tokio::select! {
                 // What is here comes before what is new: each connection is read before another may take its place.
@@ -89,9 +94,6 @@ impl AcceptLoop {
                 },
                 () = sleep_until(room_at), if hellos.has_waiting() => {
                     handshaker.metrics.handshake_failures.inc_by(handshakes.make_room().into());
-                    if let Some(hello) = hellos.take_waiting() {
-                        handshakes.start(hello.peer.ip(), handshaker.clone().run(hello));
-                    }
                 }
                 accepted = self.accept_at(accept_at, batch) => match accepted {
                     Ok(accepted) => {

@@ -47,16 +47,20 @@ impl Handshakes {
         Some(())
     }
 
-    /// When there is room for another: now, or once the protected time of the one to end is over.
+    /// Whether another one may start.
+    pub(super) fn has_room(&self) -> bool {
+        self.open.len() < self.limit
+    }
+
+    /// When one may be ended to make room: after its protected time.
     pub(super) fn room_at(&self) -> Instant {
-        let to_end = if self.open.len() < self.limit { None } else { self.open.of_most() };
-        to_end.map_or_else(Instant::now, |(begun, _)| *begun + PROTECTED_TIME)
+        self.open.of_most().map_or_else(Instant::now, |(begun, _)| *begun + PROTECTED_TIME)
     }
 
     /// Ends one if there are too many, the oldest of the address that has the most, and returns whether it did: a flood of
     /// handshakes that never finish must not keep others out.
     pub(super) fn make_room(&mut self) -> bool {
-        if self.open.len() < self.limit {
+        if self.has_room() {
             return false;
         }
         self.open.take_of_most().inspect(|(_, handshake)| handshake.abort()).is_some()

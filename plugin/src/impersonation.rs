@@ -1,6 +1,6 @@
 //! The user that the flags `--as`, `--as-group` and `--as-uid` ask the API server to take the caller for.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// An identity that the caller takes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,15 +26,21 @@ impl fmt::Display for Impersonation {
         let mut groups: Vec<_> = self.groups.iter().map(String::as_str).collect();
         groups.sort_unstable();
         groups.dedup();
-        f.write_str(&self.user)?;
+        f.write_str(&part(&self.user))?;
         if !groups.is_empty() {
+            let groups: Vec<_> = groups.into_iter().map(part).collect();
             write!(f, " groups={}", groups.join(","))?;
         }
         if !self.uid.is_empty() {
-            write!(f, " uid={}", self.uid)?;
+            write!(f, " uid={}", part(&self.uid))?;
         }
         Ok(())
     }
+}
+
+/// A part of the name of a login, quoted if it could be taken for several.
+fn part(text: &str) -> Cow<'_, str> {
+    if text.contains([' ', ',', '=', '"']) { format!("{text:?}").into() } else { text.into() }
 }
 
 /// Quotes a word for a shell, if it needs that.
@@ -65,7 +71,9 @@ mod tests {
                 "system:serviceaccount:shop:ci",
                 "--as=system:serviceaccount:shop:ci",
             ),
-            ("a b'c", vec![], "", "a b'c", r"--as='a b'\''c'"),
+            ("a b'c", vec![], "", "\"a b'c\"", r"--as='a b'\''c'"),
+            ("alice", vec!["a,b"], "", "alice groups=\"a,b\"", "--as=alice --as-group=a,b"),
+            ("alice groups=a", vec![], "", "\"alice groups=a\"", "--as='alice groups=a'"),
         ] {
             let groups = groups.into_iter().map(str::to_owned).collect();
             let identity = Impersonation { user: user.to_owned(), groups, uid: uid.to_owned() };

@@ -5,7 +5,7 @@ mod progress;
 use std::time::Duration;
 
 use contract::replicas::v1::{ReplicaCount, SetReplicaCountResponse, WatchReplicaCountsRequest};
-use tokio::time::{self, Instant};
+use tokio::time::{self, Instant, error::Elapsed};
 use tonic::Status;
 
 use self::progress::Wait;
@@ -40,12 +40,9 @@ pub(super) async fn until_ready(
     let mut wait = Wait::new(lines, &counts, allow_missing);
     let result = tokio::select! {
         biased;
-        result = time::timeout(timeout, follow(session, request, &mut wait)) => Some(result),
+        result = follow_for(session, request, &mut wait, timeout) => Some(result),
         () = interrupt::pressed() => None,
     };
-    if matches!(result, Some(Err(_))) {
-        wait.look_at_pods(session).await;
-    }
     wait.bar.finish_and_clear();
     let Some(result) = result else {
         let account =
@@ -56,6 +53,20 @@ pub(super) async fn until_ready(
         Ok(result) => result.and(batch::finish(wait.failed, wait.all, "brought to their counts")),
         Err(_) => Err(Error::NotReady { timeout, open: wait.describe_open(), source: wait.watch_error }),
     }
+}
+
+/// Follows the targets until they are ready or the time is over. Then it looks for the reasons once more.
+async fn follow_for(
+    session: &Session,
+    request: WatchReplicaCountsRequest,
+    wait: &mut Wait<'_>,
+    limit: Duration,
+) -> Result<Result<(), Error>, Elapsed> {
+    let result = time::timeout(limit, follow(session, request, wait)).await;
+    if result.is_err() {
+        wait.look_at_pods(session).await;
+    }
+    result
 }
 
 /// Watches the counts, and starts again when the watch ends for a temporary reason.

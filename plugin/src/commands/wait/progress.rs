@@ -94,7 +94,9 @@ impl ExpectedCount {
         Some(match self.until.filter(|until| *until <= now) {
             Some(_) => format!("is held at {desired} again: the end of the {wanted} has come before they were ready"),
             None => {
-                let by = if count.set_by.is_empty() { "others" } else { &count.set_by };
+                // `set_by` is about the lasting count.
+                let is_override = count.r#override.is_some() && count.replicas != Some(desired);
+                let by = if count.set_by.is_empty() || is_override { "others" } else { &count.set_by };
                 format!("was set to {desired} by {} before its {wanted} were ready", printable(by))
             }
         })

@@ -104,6 +104,12 @@ fn a_target_that_others_take_over_says_who() {
     for (name, stored, seen, expected) in [
         ("nobody", web(), seen(3, "bob"), None),
         ("bob", web(), seen(5, "bob"), Some("was set to 5 by bob before its 3 were ready")),
+        (
+            "an override",
+            web(),
+            ReplicaCount { replicas: Some(2), r#override: Some(Override::default()), ..seen(5, "bob") },
+            Some("was set to 5 by others before its 3 were ready"),
+        ),
         ("unknown", web(), seen(5, ""), Some("was set to 5 by others before its 3 were ready")),
         ("during an override", over(60), seen(5, "bob"), Some("was set to 5 by bob before its 3 were ready")),
         (

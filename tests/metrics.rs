@@ -83,6 +83,9 @@ async fn calls_are_counted_by_code_and_open_watches_are_counted() -> Result<()> 
 #[tokio::test]
 async fn api_server_requests_watches_and_the_process_have_metrics() -> Result<()> {
     let cluster = shared_cluster().await?;
+    // It keeps one connection open.
+    let mut client = cluster.client()?;
+    client.get_server_info(GetServerInfoRequest {}).await?;
     for series in [
         r#"replica_count_manager_apiserver_requests_total{verb="watch",code="200"}"#,
         r#"replica_count_manager_apiserver_request_duration_seconds_count{verb="list"}"#,
@@ -94,10 +97,9 @@ async fn api_server_requests_watches_and_the_process_have_metrics() -> Result<()
         "process_resident_memory_bytes",
         "process_open_fds",
     ] {
-        // This client keeps one connection open.
-        let _client = cluster.client()?.get_server_info(GetServerInfoRequest {}).await?;
         wait_for_more_than(cluster, series, 0.0).await.with_context(|| series.to_owned())?;
     }
+    drop(client);
     Ok(())
 }
 

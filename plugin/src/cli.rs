@@ -25,7 +25,7 @@ use crate::{
     error::{self, Error, Exit},
     help,
     interrupt::{self, guard},
-    output, program, trace, usage_error,
+    output, program, session, trace, usage_error,
 };
 
 const EXAMPLES: &str = "\
@@ -140,6 +140,7 @@ fn run_command(Cli { command, connection }: Cli) -> Result<(), Error> {
         command => {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
             let result = runtime.block_on(interrupt::listen(run_async(command, &connection)));
+            runtime.block_on(session::close());
             // Do not wait for a host name look-up that hangs in the system.
             runtime.shutdown_background();
             result

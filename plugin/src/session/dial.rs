@@ -5,7 +5,10 @@ use std::{io, sync::Arc, time::Duration};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{net::TcpStream, time};
 
-use super::handshake::{self, Encrypted, Stream, shake_hands};
+use super::{
+    closing,
+    handshake::{self, Encrypted, Stream, shake_hands},
+};
 use crate::{
     address::Address,
     kubernetes::{
@@ -125,6 +128,7 @@ impl Dialer {
             return Err(Error::Pod { peer, report: "the API server opened no stream".to_owned() });
         };
         let failure = forward.take_error(*port);
+        closing::remember(forward);
         let Ok(encrypted) = time::timeout(self.limit, self.encrypt(Box::new(stream), &peer)).await else {
             return Err(self.pod_timed_out(peer));
         };

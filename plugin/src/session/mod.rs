@@ -1,10 +1,11 @@
 //! The connection to the server: a pod's forwarded port or an address, TLS, and gRPC.
 //!
 //! [`dial`] opens a stream, [`handshake`] runs TLS in it with what [`tls`] has checked, [`call`] makes one gRPC call,
-//! and [`checked`] keeps tonic from panicking at a malformed answer.
+//! [`checked`] keeps tonic from panicking at a malformed answer, and [`closing`] ends the port-forwards.
 
 mod call;
 mod checked;
+mod closing;
 mod dial;
 mod error_chain;
 mod handshake;
@@ -20,7 +21,10 @@ use tower::service_fn;
 
 #[cfg(test)]
 pub(crate) use self::call::Refusal;
-pub(crate) use self::call::{Error as CallError, explain, is_temporary};
+pub(crate) use self::{
+    call::{Error as CallError, explain, is_temporary},
+    closing::close,
+};
 use self::{
     checked::Checked,
     dial::{Dialer, Route},

@@ -93,8 +93,7 @@ const MAX_USER: usize = 512;
 
 /// The beginning of the name of a user, as far as it is read.
 pub(super) fn bounded(user: &str) -> &str {
-    let end = user.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_USER).last();
-    user.get(..end.unwrap_or(0)).unwrap_or_default()
+    user.split_at(user.floor_char_boundary(MAX_USER)).0
 }
 
 /// The annotation names the user of this server. Others leave it unchanged, so it is trusted only for our own entries.

@@ -163,7 +163,7 @@ fn put_back(actor: &str, to: i32) -> (&'static str, String, String) {
 
 /// The beginning of a text. Bytes count, and a name may have any characters.
 fn shorten(text: &str, most: usize) -> String {
-    text.char_indices().take_while(|(index, c)| index + c.len_utf8() <= most).map(|(_, c)| c).collect()
+    text.split_at(text.floor_char_boundary(most)).0.to_owned()
 }
 
 /// Writes Events.

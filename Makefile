@@ -86,6 +86,12 @@ bench: ## Measure everything beside what it is compared with, and save it in doc
 	cargo build --release -p kubectl-replicas
 	cargo bench -p benches --bench bench -- $(BENCH)
 
+.PHONY: recording
+recording: ## Run the commands of docs/recordings again, and draw them
+	cargo build --workspace --bins
+	UPDATE_TRANSCRIPT=1 cargo test --workspace --test tests -- recordings::
+	target/debug/recording docs/recordings/*.txt
+
 .PHONY: certificates
 certificates: ## Make a CA, a server certificate and a client certificate
 	cargo run --quiet -p certificates

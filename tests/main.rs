@@ -45,6 +45,8 @@ mod plugin_kinds;
 mod plugin_terminal;
 mod plugin_transcript;
 mod plugin_trust;
+mod recordings;
+mod transcript;
 
 // Certificates and login.
 mod certificate_rights;

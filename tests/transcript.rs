@@ -1,0 +1,90 @@
+//! Commands of a user, and what a terminal would show of them.
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
+
+use support::{Namespace, User, outcome};
+
+/// A user's shell.
+pub(crate) struct Shell<'a> {
+    pub(crate) user: User<'a>,
+    pub(crate) shop: Namespace<'a>,
+}
+
+impl Shell<'_> {
+    /// Prepares a command line without quotes.
+    pub(crate) fn command(&self, line: &str) -> Command {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let mut command = match words.as_slice() {
+            ["kubectl", "replicas", words @ ..] => return self.user.plugin(words),
+            ["helm", ..] => self.shop.cluster.helm(),
+            _ => self.shop.cluster.kubectl(),
+        };
+        command.env("KUBECONFIG", &self.user.kubeconfig).args(words.get(1..).unwrap_or_default());
+        command
+    }
+
+    /// Runs a command, and returns what a person would see of it. Hints that are commands are run, and must work.
+    pub(crate) async fn show(&self, line: &str) -> Result<String> {
+        let ended = outcome(&mut self.command(line)).await?;
+        let mut text = format!("$ {line}\n{}{}", ended.stdout, ended.stderr);
+        match ended.code {
+            Some(0) => {}
+            code => text += &format!("({})\n", code.context("a signal ended it")?),
+        }
+        for hint in ended.stderr.lines().filter_map(|line| line.strip_prefix("hint: ")) {
+            // Every second part is between backticks.
+            for hint in hint.split('`').skip(1).step_by(2).filter(|part| part.starts_with("kubectl ")) {
+                let ended = outcome(&mut self.command(hint)).await?;
+                ensure!(ended.code == Some(0), "the hint {hint:?} of {line:?} does not work: {ended:?}");
+            }
+        }
+        Ok(self.without_names(&text))
+    }
+
+    /// Replaces the names of this run.
+    fn without_names(&self, text: &str) -> String {
+        let folder = self.shop.cluster.folder().display().to_string();
+        text.replace(&folder, "FOLDER").replace(&self.shop.name, "shop")
+    }
+}
+
+/// Replaces what differs from run to run: times, ages, numbers of certificates, the version.
+pub(crate) fn general(text: &str) -> String {
+    text.replace(env!("CARGO_PKG_VERSION"), "VERSION").lines().map(|line| without_times(line) + "\n").collect()
+}
+
+/// Replaces times by TIME and ages by AGE. Columns then have another width, so their spaces are replaced too.
+fn without_times(line: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut is_changed = false;
+    for word in line.split(' ') {
+        let shape: String = word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        let after_date = words.last().is_some_and(|last| last.ends_with("DATE"));
+        let time = if let Some(at) = shape.find("0000-00-00T00:00:00") {
+            let end = shape[at..].find(['"', ',', ')']).map_or(word.len(), |end| at + end);
+            format!("{}TIME{}", &word[..at], &word[end..])
+        } else if shape == "0000-00-00" {
+            "DATE".to_owned()
+        } else if after_date && shape.starts_with("00:00") {
+            words.pop();
+            format!("TIME{}", &word[5..])
+        } else if word == "ago" || word.starts_with("ago,") || word.starts_with("ago)") {
+            words.pop();
+            format!("AGE {word}")
+        } else if word.len() >= 10 && word.chars().all(|c| c.is_ascii_digit()) {
+            // The number in the name of a CA.
+            words.push("NUMBER".to_owned());
+            continue;
+        } else {
+            words.push(word.to_owned());
+            continue;
+        };
+        is_changed = true;
+        words.push(time);
+    }
+    match is_changed {
+        true => words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "),
+        false => words.join(" "),
+    }
+}

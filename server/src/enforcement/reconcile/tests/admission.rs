@@ -100,6 +100,24 @@ fn a_changed_write_is_never_a_drift_by_this_server() {
 }
 
 #[test]
+fn a_late_write_of_this_server_may_have_the_count_that_admission_stored() {
+    for (name, count, expected) in [
+        ("the count that admission stored the last time", 2, None),
+        (
+            "another one, which somebody else wrote under this name",
+            4,
+            Some(("replica-count-manager", "Update", "scale", 7, 4)),
+        ),
+    ] {
+        let mut managed = changed();
+        managed.see(0, target(11, 2).scaled_by("replica-count-manager"));
+        managed.see(1, target(12, 7).scaled_by("kubectl"));
+        let drift = managed.see(2, target(13, count).scaled_by("replica-count-manager")).drift;
+        assert_eq!(short(drift.as_ref()), expected, "{name}");
+    }
+}
+
+#[test]
 fn a_0_by_somebody_else_during_a_correction_is_a_drift_once_its_answer_says_so() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 3));

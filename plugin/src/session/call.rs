@@ -42,6 +42,15 @@ impl Error {
         matches!(self, Self::TimedOut { .. } | Self::Lost { .. })
     }
 
+    /// Whether the call may succeed with newer credentials: a command that lasts outlives some certificates and tokens.
+    pub(crate) fn is_of_credentials(&self) -> bool {
+        match self {
+            Self::Certificate { .. } => true,
+            Self::Dial(error) => error.is_of_credentials(),
+            Self::Refused(_) | Self::Lost { .. } | Self::TimedOut { .. } => false,
+        }
+    }
+
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {

@@ -109,6 +109,11 @@ impl<T> Answers<T> {
         }
     }
 
+    /// Whether nothing has failed.
+    pub(super) fn is_complete(&self) -> bool {
+        self.failed.is_empty()
+    }
+
     /// Reports what failed.
     pub(super) fn finish(self) -> Result<(), Error> {
         self.failures.report();

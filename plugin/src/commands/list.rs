@@ -159,7 +159,7 @@ async fn list_contexts(
     let is_for_people = matches!(args.output, Format::Table | Format::Wide);
     if !counts.is_empty() || !is_for_people {
         contexts::show(counts, args.selection.all_namespaces, args.output)?;
-    } else {
+    } else if answers.is_complete() {
         output::note(&format!("No {} found.", args.what()));
     }
     answers.finish()

@@ -48,6 +48,9 @@ Examples:
   # List those of several clusters, with the kubeconfig's context of each
   kubectl replicas list -A --contexts 'prod-*'
 
+  # Show each of them; a name comes with the flag of its context
+  kubectl replicas list --contexts 'prod-*' -o name | xargs -L 1 kubectl replicas get
+
   # Print the names of all targets that drifted
   kubectl replicas list -o json | jq -r '.items[] | select(.drifts > 0) | .target.name'";
 

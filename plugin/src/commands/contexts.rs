@@ -72,9 +72,11 @@ pub(super) async fn ask<T>(
         (name, answer)
     };
     let all = names.len();
-    let mut results = std::pin::pin!(stream::iter(names).map(ask_one).buffered(AT_ONCE));
+    // Not in order: one that hangs must not delay the start of the next one.
+    let mut results: Vec<_> = stream::iter(names).map(ask_one).buffer_unordered(AT_ONCE).collect().await;
+    results.sort_by(|(one, _), (other, _)| one.cmp(other));
     let (mut answers, mut failures, mut failed) = (Vec::new(), Failures::of_contexts(), BTreeSet::new());
-    while let Some((name, result)) = results.next().await {
+    for (name, result) in results {
         match result {
             Ok(answer) => answers.push((name, answer)),
             Err(error) => {

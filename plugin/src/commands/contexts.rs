@@ -29,6 +29,9 @@ const AT_ONCE: usize = 32;
 /// others: all that answer are shown within 3 s.
 const LIMIT: Duration = Duration::from_millis(2500);
 
+/// How much later a cluster is given up than a single request to it, whose error says more.
+const GRACE: Duration = Duration::from_millis(250);
+
 /// The flag that chooses contexts.
 #[derive(Debug, Args)]
 pub(super) struct ContextsArgs {
@@ -68,7 +71,7 @@ pub(super) async fn ask<T>(
             ask(&connect_to(cluster, connection).await?.0).await
         };
         let timed_out = |_| Err(CallError::TimedOut { limit }.into());
-        let answer = time::timeout(limit, answer).await.unwrap_or_else(timed_out);
+        let answer = time::timeout(limit.saturating_add(GRACE), answer).await.unwrap_or_else(timed_out);
         (name, answer)
     };
     let all = names.len();

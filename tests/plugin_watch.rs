@@ -18,13 +18,13 @@ use replica_count_manager::resources::ReplicaCount;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
-    process::{Child, Command},
+    process::Child,
     task::JoinHandle,
     time::timeout,
 };
 
 use support::{
-    Namespace, PATIENCE, TestCluster,
+    Namespace, PATIENCE, TestCluster, outcome, release,
     two_replicas::{create_managed, leader_and_standby, start},
 };
 
@@ -138,12 +138,12 @@ async fn follow(changes: i64) -> Result<()> {
     };
     let third = changes / 3;
     set(2..third).await?;
-    let servers = cluster.servers_in(support::release::NAME).await?;
+    let servers = cluster.servers_in(release::NAME).await?;
     servers.iter().find(|server| server.pod == standby).context("the standby is gone")?.process.kill()?;
     set(third..third + 10).await?;
     watching.wait_for_notes(BACK, 1).await?;
     set(third + 10..2 * third).await?;
-    let delete = ["delete", "pod", &watching.pod()?, "--wait=false", "--namespace", support::release::NAME];
+    let delete = ["delete", "pod", &watching.pod()?, "--wait=false", "--namespace", release::NAME];
     run(cluster.kubectl().args(delete)).await?;
     set(2 * third..2 * third + 10).await?;
     watching.wait_for_notes(BACK, 2).await?;
@@ -267,13 +267,16 @@ async fn a_reader_that_has_seen_enough_ends_a_watch() -> Result<()> {
         lines.next_line().await?.context("no line")?;
         drop(lines);
         let mut replicas = 1;
-        let ended = wait::until("the end", PATIENCE, async || {
+        let begun = Instant::now();
+        let ended = loop {
+            ensure!(begun.elapsed() < PATIENCE, "it goes on");
             replicas += 1;
             let replicas = format!("--replicas={replicas}");
             shop.kubectl(&["scale", "replicacount/deployment.web", &replicas]).await?;
-            child.try_wait()?.context("it goes on")
-        })
-        .await?;
+            if let Some(ended) = child.try_wait()? {
+                break ended;
+            }
+        };
         let output: std::process::Output = child.wait_with_output().await?;
         assert_eq!((ended.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{format}");
     }
@@ -283,7 +286,6 @@ async fn a_reader_that_has_seen_enough_ends_a_watch() -> Result<()> {
 #[tokio::test]
 async fn a_watch_that_cannot_begin_fails_as_a_list_does() -> Result<()> {
     let shop = Namespace::shared("watch-fails").await?;
-    let run = async |plugin: &mut Command| support::outcome(plugin).await;
     for (line, code, message) in [
         ("list -w nosuch", 1, "nosuch"),
         ("get -w nosuch", 1, "nosuch"),
@@ -291,7 +293,7 @@ async fn a_watch_that_cannot_begin_fails_as_a_list_does() -> Result<()> {
         ("list -w --contexts *", 2, "--contexts"),
         ("list -w --address 127.0.0.1:1", 3, "failed to connect to 127.0.0.1:1"),
     ] {
-        let ended = run(shop.cluster.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await?;
+        let ended = outcome(shop.cluster.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await?;
         ensure!(ended.code == Some(code) && ended.stdout.is_empty(), "{line}: {ended:?}");
         ensure!(ended.stderr.starts_with("error: ") && ended.stderr.contains(message), "{line}: {ended:?}");
     }

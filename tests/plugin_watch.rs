@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use cluster::{Options, run, wait};
+use futures::future::try_join_all;
 use kube::{
     Api,
     api::{Patch, PatchParams},
@@ -104,9 +105,7 @@ impl Watching {
         let pid = self.child.id().context("it has ended")?.to_string();
         run(cluster.command("kill").args(["-INT", &pid])).await?;
         let code = timeout(PATIENCE, self.child.wait()).await??.code();
-        for reader in self.readers {
-            reader.await?;
-        }
+        try_join_all(self.readers).await?;
         Ok((code, self.stderr.lock().clone()))
     }
 }

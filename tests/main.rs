@@ -39,12 +39,14 @@ mod krew;
 mod kubeconfigs;
 mod plugin;
 mod plugin_commands;
+mod plugin_contexts;
 mod plugin_errors;
 mod plugin_impersonation;
 mod plugin_kinds;
 mod plugin_terminal;
 mod plugin_transcript;
 mod plugin_trust;
+mod plugin_watch;
 mod recordings;
 mod transcript;
 

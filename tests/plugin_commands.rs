@@ -190,7 +190,7 @@ async fn a_refusal_that_targets_share_is_printed_once() -> Result<()> {
     ensure!(set.stderr.ends_with("error: 20 of 21 targets could not be set\n"), "{set:?}");
     let long = refused(&shop, &format!("get {}", "x".repeat(300)), 2).await?;
     ensure!(long.len() < 300 && long.contains("…"), "{long}");
-    let flag = refused(&shop, "list -w", 2).await?;
+    let flag = refused(&shop, "list -x", 2).await?;
     ensure!(!flag.contains("as a value") && flag.contains("\nhint: "), "{flag}");
     Ok(())
 }

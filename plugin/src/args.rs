@@ -15,7 +15,8 @@ use crate::{address::Address, color::When, impersonation::Impersonation, time::p
 /// The alias hides the `Option` from clap, which would otherwise refuse an empty path.
 pub(crate) type Given<T> = Option<T>;
 
-fn given<T: FromStr>(text: &str) -> Result<Given<T>, T::Err> {
+/// Reads a value that is absent if it is empty.
+pub(crate) fn given<T: FromStr>(text: &str) -> Result<Given<T>, T::Err> {
     if text.is_empty() { Ok(None) } else { text.parse().map(Some) }
 }
 
@@ -25,12 +26,15 @@ fn given_path() -> impl TypedValueParser<Value = Given<PathBuf>> {
 }
 
 /// The flags of the connection to the server.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ConnectionArgs {
     /// Give up on a single request after this time, such as 30s, or 30 for seconds; 0 means no limit
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = parse_request_limit)]
     #[arg(allow_hyphen_values = true)]
     pub(crate) request_timeout: Duration,
+    /// Whether the user has chosen the limit of a request.
+    #[arg(skip)]
+    pub(crate) has_request_timeout: bool,
     /// Show each request on stderr, from level 6 on
     #[arg(short, long = "v", global = true, value_name = "LEVEL", default_value_t = 0, hide_default_value = true)]
     #[arg(allow_hyphen_values = true)]
@@ -45,7 +49,7 @@ pub(crate) struct ConnectionArgs {
 }
 
 /// kubectl's own flags, with the same meaning: they choose the cluster and the namespace.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct KubeArgs {
     /// Use this namespace instead of the context's
@@ -105,7 +109,7 @@ impl ImpersonationArgs {
 }
 
 /// How to reach the server, and which client certificate to use. These override the plugin's configuration file.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct ServerArgs {
     /// Connect to this address instead of forwarding a port of a pod

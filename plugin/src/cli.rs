@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind, parser::ValueSource};
 use tokio::runtime::Builder;
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     config::{PATH_VARIABLE, default_path, example},
     error::{self, Error, Exit},
     help,
-    interrupt::{self, guard},
+    interrupt::{self, guard, guard_watch},
     output, program, session, trace, usage_error,
 };
 
@@ -93,7 +93,7 @@ pub fn command() -> clap::Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let matches = command().try_get_matches_from(&arguments);
-    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let cli = match matches.and_then(|matches| read(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             color::choose(color::of_arguments(&arguments));
@@ -106,6 +106,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => Exit::Success.into(),
         Err(error) => error::report(&error).into(),
     }
+}
+
+/// Reads the arguments, and which of them were given.
+fn read(matches: &ArgMatches) -> Result<Cli, clap::Error> {
+    let mut cli = Cli::from_arg_matches(matches)?;
+    let source = matches.value_source("request_timeout");
+    cli.connection.has_request_timeout = source == Some(ValueSource::CommandLine);
+    Ok(cli)
 }
 
 /// Shows help, or what is wrong with the arguments.
@@ -155,7 +163,9 @@ async fn run_async(command: Command, connection: &ConnectionArgs) -> Result<(), 
         Command::Set(args) => set::run(args, connection).await,
         Command::Unset(args) => unset::run(args, connection).await,
         Command::Login(args) => login::run(args, connection).await,
+        Command::List(args) if args.watch => guard_watch(list::run(args, connection)).await,
         Command::List(args) => guard(unchanged, list::run(args, connection)).await,
+        Command::Get(args) if args.watch => guard_watch(get::run(args, connection)).await,
         Command::Get(args) => guard(unchanged, get::run(args, connection)).await,
         Command::Export(args) => guard(unchanged, export::run(args, connection)).await,
         Command::Logout(args) => logout::run(&args, connection),
@@ -189,6 +199,20 @@ mod tests {
         let connection = connection(["list", "-n", "shop", "--request-timeout", "0"]);
         assert_eq!(connection.kube.namespace.as_deref(), Some("shop"));
         assert_eq!(connection.request_timeout, Duration::MAX);
+    }
+
+    #[test]
+    fn a_limit_that_the_user_chooses_is_known_to_be_chosen() {
+        for (line, expected) in [
+            ("list", false),
+            ("list --request-timeout 30s", true),
+            ("--request-timeout 30s list", true),
+            ("get web --request-timeout=0", true),
+        ] {
+            let words = ["kubectl-replicas"].into_iter().chain(line.split(' '));
+            let cli = read(&command().try_get_matches_from(words).unwrap()).unwrap();
+            assert_eq!(cli.connection.has_request_timeout, expected, "{line}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use crate::{
-    assignment, config, credentials,
+    assignment, config, context_pattern, credentials,
     impersonation::Impersonation,
     kubernetes, output, program, refusal,
     session::{self, CallError},
@@ -40,6 +40,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Assignment(#[from] assignment::Error),
     #[error(transparent)]
+    Contexts(#[from] context_pattern::Error),
+    #[error(transparent)]
     Config(#[from] config::Error),
     #[error(transparent)]
     Kubernetes(#[from] kubernetes::Error),
@@ -58,6 +60,9 @@ pub(crate) enum Error {
     /// Some of several targets failed. Each of them was reported.
     #[error("{failed} of {all} targets could not be {done}")]
     Incomplete { failed: usize, all: usize, done: &'static str },
+    /// Some of several contexts, or targets in them, failed. Each of them was reported.
+    #[error("{failed} of {all} contexts failed")]
+    IncompleteContexts { failed: usize, all: usize },
     #[error("{target} cannot be set to {replicas}: the server accepts at most {most}")]
     TooMany { target: String, replicas: i32, most: i32 },
     /// The target can no longer become ready.
@@ -74,6 +79,9 @@ pub(crate) enum Error {
     NoCount { target: String },
     #[error("interrupted: {account}")]
     Interrupted { account: String },
+    /// Ctrl-C is the usual end of a watch.
+    #[error("interrupted")]
+    WatchInterrupted,
     #[error("failed to start")]
     Runtime(#[source] io::Error),
 }
@@ -89,8 +97,11 @@ impl Error {
 
     fn exit_code(&self) -> Exit {
         match self {
-            Self::Words(_) | Self::Assignment(_) | Self::Config(config::Error::Value { .. }) => Exit::Usage,
-            Self::Interrupted { .. } => Exit::Interrupted,
+            Self::Words(_)
+            | Self::Assignment(_)
+            | Self::Contexts(context_pattern::Error::With { .. })
+            | Self::Config(config::Error::Value { .. }) => Exit::Usage,
+            Self::Interrupted { .. } | Self::WatchInterrupted => Exit::Interrupted,
             Self::NotReady { .. }
             | Self::Call(CallError::TimedOut { .. })
             | Self::Unsure { source: CallError::TimedOut { .. }, .. }
@@ -98,6 +109,7 @@ impl Error {
             // There is a connection in both cases.
             Self::Kubernetes(kubernetes::Error::NoResource { .. }) | Self::Call(CallError::Refused(_)) => Exit::Failed,
             Self::Config(_)
+            | Self::Contexts(_)
             | Self::Kubernetes(_)
             | Self::Credentials(_)
             | Self::Session(_)
@@ -115,6 +127,7 @@ impl Error {
         match self {
             Self::Words(error) => error.hint(),
             Self::Assignment(error) => error.hint(),
+            Self::Contexts(error) => error.hint(),
             Self::Config(error) => error.hint(),
             Self::Kubernetes(error) => error.hint(),
             Self::Credentials(error) => error.hint(),
@@ -154,7 +167,7 @@ impl Error {
 
 /// Reports a failure to the user, and returns the exit code.
 pub(crate) fn report(error: &Error) -> Exit {
-    if error.exit_code() != Exit::Success {
+    if error.exit_code() != Exit::Success && !matches!(error, Error::WatchInterrupted) {
         output::note(&explain("error", error));
     }
     error.exit_code()
@@ -165,12 +178,12 @@ pub(crate) fn explain(subject: &str, error: &Error) -> String {
     describe(subject, error, "")
 }
 
-/// The failure that several targets share as text.
-pub(crate) fn explain_for(error: &Error, targets: &str) -> String {
-    describe("error", error, &format!("\n  targets: {}", terminal::one_line(targets)))
+/// The failure that several targets or contexts share as text. `what` says what the names are.
+pub(crate) fn explain_for(error: &Error, what: &str, names: &str) -> String {
+    describe("error", error, &format!("\n  {what}: {}", terminal::one_line(names)))
 }
 
-fn describe(subject: &str, error: &Error, targets: &str) -> String {
+fn describe(subject: &str, error: &Error, names: &str) -> String {
     let message = error.message();
     let mut text = format!("{}: {}", terminal::one_line(subject), terminal::indented(&message));
     let mut next = error.source();
@@ -185,7 +198,7 @@ fn describe(subject: &str, error: &Error, targets: &str) -> String {
         }
         next = cause.source();
     }
-    text.push_str(targets);
+    text.push_str(names);
     if let Some(hint) = error.hint() {
         text.push_str("\nhint: ");
         text.push_str(&program::in_text(&terminal::lines(&hint)));

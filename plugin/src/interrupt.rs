@@ -30,6 +30,15 @@ pub(crate) async fn pressed() {
     PRESSED.notified().await;
 }
 
+/// Runs a watch until Ctrl-C, which is its usual end.
+pub(crate) async fn guard_watch<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        result = work => result,
+        () = pressed() => Err(Error::WatchInterrupted),
+    }
+}
+
 /// Runs a part of a command until Ctrl-C. The account says what was done until then.
 pub(crate) async fn guard<T>(account: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::select! {

@@ -21,8 +21,8 @@
 //! * `trace`: requests on stderr, for `-v=6`
 //! * `output`: tables, descriptions, JSON and YAML
 //! * `terminal`: text of others, made safe for a terminal; `color`: colours
-//! * `assignment`, `words`, `count`, `target`, `address`, `impersonation`, `time`, `dns`, `yaml`: the values that users
-//!   write, and how the output shows them
+//! * `assignment`, `words`, `count`, `target`, `context_pattern`, `address`, `impersonation`, `time`, `dns`, `yaml`: the
+//!   values that users write, and how the output shows them
 //! * `certificate`: the issuer and the end of a client certificate
 //! * `program`: the name under which the user runs this program
 
@@ -34,6 +34,7 @@ mod cli;
 mod color;
 mod commands;
 mod config;
+mod context_pattern;
 mod count;
 mod credentials;
 mod dns;

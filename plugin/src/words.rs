@@ -139,7 +139,7 @@ fn of_kind(first: &str, kind: &KindRef, name: &str) -> Result<TargetRef, Error> 
 }
 
 /// What `list` lists.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Listed {
     /// All targets, or those of some kinds.
     Kinds(Vec<KindRef>),

@@ -141,11 +141,22 @@ pub(super) fn enumerate(names: &[String]) -> String {
     }
 }
 
-/// The failures of some of several targets. Those with the same message are reported together.
-#[derive(Default)]
+/// The failures of some of several targets or contexts. Those with the same message are reported together.
 pub(super) struct Failures {
+    /// What the names are.
+    what: &'static str,
     groups: Vec<Group>,
 }
+
+/// Failures of targets.
+impl Default for Failures {
+    fn default() -> Self {
+        Self { what: TARGETS, groups: Vec::new() }
+    }
+}
+
+/// What the names of failures usually are.
+const TARGETS: &str = "targets";
 
 struct Group {
     /// The message, with a placeholder for the target.
@@ -155,7 +166,27 @@ struct Group {
 }
 
 impl Failures {
-    /// Adds the failure of a target.
+    /// Failures of contexts, and of targets in them.
+    pub(super) const fn of_contexts() -> Self {
+        Self { what: "contexts", groups: Vec::new() }
+    }
+
+    /// Adds the failures of targets in a context.
+    pub(super) fn add_all(&mut self, context: &str, failures: Self) {
+        for Group { key, error, names } in failures.groups {
+            let names = names.into_iter().map(|name| format!("{context}: {name}"));
+            match self.groups.iter_mut().find(|group| group.key == key) {
+                Some(group) => group.names.extend(names),
+                None => self.groups.push(Group { key, error, names: names.collect() }),
+            }
+        }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Adds the failure of a target or a context.
     pub(super) fn add(&mut self, name: &str, error: Error) {
         let key = generalise(&explain("", &error), name);
         match self.groups.iter_mut().find(|group| group.key == key) {
@@ -164,13 +195,14 @@ impl Failures {
         }
     }
 
-    /// Reports each message once, with its targets, and returns the number of targets.
+    /// Reports each message once, with its names, and returns the number of names.
     pub(super) fn report(self) -> usize {
         let count = self.groups.iter().map(|group| group.names.len()).sum();
         for Group { error, names, .. } in self.groups {
             match names.as_slice() {
-                [name] => report(name, &error),
-                names => output::note(&explain_for(&error, &enumerate(names))),
+                [name] if self.what == TARGETS => report(name, &error),
+                [name] => output::note(&explain(&format!("error: {name}"), &error)),
+                names => output::note(&explain_for(&error, self.what, &enumerate(names))),
             }
         }
         count

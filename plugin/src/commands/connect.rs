@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::{
     args::ConnectionArgs,
     certificate::CertificateSummary,
-    config::Settings,
+    config::{self, Settings},
     credentials::{CertificateSubject, Renewal, renew_if_due},
     error::{Error, explain},
     impersonation::Impersonation,
@@ -28,6 +28,14 @@ pub(super) async fn connect_with_certificate(
         Some(_) => Cluster::load_if_present(&args.kube)?,
         None => Cluster::load(&args.kube)?,
     };
+    connect_to(cluster, args).await
+}
+
+/// Connects to the server of a cluster, and returns the client certificate too.
+pub(super) async fn connect_to(
+    cluster: Cluster,
+    args: &ConnectionArgs,
+) -> Result<(Session, Option<CertificateSummary>), Error> {
     let settings = load_settings(&cluster, args).await?;
     let pem = settings.certificate.as_ref().and_then(|certificate| tls::read(tls::CERTIFICATE, certificate).ok());
     let impersonation = cluster.impersonation().cloned();
@@ -37,7 +45,8 @@ pub(super) async fn connect_with_certificate(
     }
     let certificate = pem.and_then(|pem| CertificateSummary::parse(&pem));
     if settings.login.is_none() {
-        certificate.iter().for_each(|certificate| warn_if_ending(certificate, Timestamp::now()));
+        let context = session.context();
+        certificate.iter().for_each(|certificate| warn_if_ending(certificate, context, Timestamp::now()));
     }
     Ok((session, certificate))
 }
@@ -78,12 +87,13 @@ fn check_user(session: &Session, impersonation: Impersonation, certificate: Opti
 }
 
 /// Warns of the end of a certificate that the plugin does not renew.
-fn warn_if_ending(certificate: &CertificateSummary, now: Timestamp) {
+fn warn_if_ending(certificate: &CertificateSummary, context: Option<&str>, now: Timestamp) {
     if certificate.is_ending(now) {
         let left = distance(now, certificate.not_after);
         let warning = format!(
-            "warning: the client certificate ends in {left}, at {}, and nothing renews it\nhint: run `kubectl replicas \
-             login`, or ask the issuer of the certificate for a new one",
+            "warning: the client certificate of {} ends in {left}, at {}, and nothing renews it\nhint: run `kubectl \
+             replicas login`, or ask the issuer of the certificate for a new one",
+            config::describe(context.unwrap_or_default()),
             local(certificate.not_after)
         );
         output::note(&program::in_text(&warning));

@@ -1,25 +1,39 @@
 //! `kubectl replicas get`.
 
 use clap::Args;
-use contract::replicas::v1::ReplicaCount;
+use contract::replicas::v1::{ReplicaCount, WatchReplicaCountsRequest};
 use jiff::Timestamp;
 
-use super::{connect::connect, read};
+use super::{
+    connect::connect,
+    contexts::{self, ContextsArgs},
+    read,
+    watch::{self, Watch},
+};
 use crate::{
     args::ConnectionArgs,
+    context_pattern::ContextPatterns,
     error::Error,
     output::{
         self, DocumentFormat, Format, document,
         table::{self, Columns},
     },
     program::in_text,
-    target, words,
+    session::Session,
+    target::{self, TargetRef},
+    words,
 };
 
 const EXAMPLES: &str = "\
 Examples:
   # Describe the replica count of the Deployment web
   kubectl replicas get web
+
+  # Watch it, with a row for each change, as of list
+  kubectl replicas get web -w
+
+  # Compare it in several clusters
+  kubectl replicas get web -n shop --contexts 'prod-*' -o table
 
   # Print the desired count, for a script
   kubectl replicas get sts/db -o json | jq .desired";
@@ -36,6 +50,11 @@ pub(crate) struct GetArgs {
     /// Print it in this format instead of a description
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
+    /// Print a row, and another one whenever the target changes, until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    contexts: ContextsArgs,
 }
 
 /// Shows the replica count.
@@ -46,10 +65,16 @@ pub(crate) async fn run(args: GetArgs, connection: &ConnectionArgs) -> Result<()
         }
         words => words::parse_one(&words.concat())?,
     };
+    if let Some(patterns) = &args.contexts.contexts {
+        return get_contexts(&args, patterns, connection, &target).await;
+    }
     let session = connect(connection).await?;
     let count = read::named(&session, &target).await?;
+    if args.watch {
+        return watch(&session, connection, &count, args.output.unwrap_or_default()).await;
+    }
     let columns =
-        Columns { namespace: false, wide: args.output == Some(Format::Wide), width: output::terminal_width() };
+        Columns { wide: args.output == Some(Format::Wide), width: output::terminal_width(), ..Columns::default() };
     let text = match args.output {
         None => output::describe(&count, Timestamp::now()),
         Some(Format::Table | Format::Wide) => {
@@ -64,4 +89,60 @@ pub(crate) async fn run(args: GetArgs, connection: &ConnectionArgs) -> Result<()
 
 fn print_document(count: ReplicaCount, format: DocumentFormat) -> Result<(), Error> {
     Ok(output::print_document(&output::serialize(&document::one(count), format)?)?)
+}
+
+/// Watches the target, which is there now.
+async fn watch(
+    session: &Session,
+    connection: &ConnectionArgs,
+    count: &ReplicaCount,
+    format: Format,
+) -> Result<(), Error> {
+    let target = count.target.clone().unwrap_or_default();
+    let (shown, all_targets) = watch::of_named(std::slice::from_ref(count));
+    let empty = format!("{} is gone.", target::name(&target));
+    let request =
+        WatchReplicaCountsRequest { namespace: target.namespace, all_targets, ..WatchReplicaCountsRequest::default() };
+    watch::run(session, connection, Watch { request, shown, format, empty }).await
+}
+
+/// Shows the target in several clusters.
+async fn get_contexts(
+    args: &GetArgs,
+    patterns: &ContextPatterns,
+    connection: &ConnectionArgs,
+    target: &TargetRef,
+) -> Result<(), Error> {
+    let get = async |session: &Session| read::named(session, target).await;
+    let mut answers = contexts::ask(patterns, connection, get).await?;
+    let counts = std::mem::take(&mut answers.answers);
+    match args.output {
+        Some(format) if !counts.is_empty() || matches!(format, Format::Json | Format::Yaml) => {
+            contexts::show(counts, false, format)?;
+        }
+        Some(_) => {}
+        None => output::print(&describe_all(&counts, Timestamp::now()))?,
+    }
+    answers.finish()
+}
+
+/// Describes the target in each cluster.
+fn describe_all(counts: &[(String, ReplicaCount)], now: Timestamp) -> String {
+    let describe = |(context, count): &(String, ReplicaCount)| {
+        format!("Cluster:         {}\n{}", output::printable(context), output::describe(count, now))
+    };
+    counts.iter().map(describe).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_of_several_clusters_begins_with_the_cluster() {
+        let counts = ["a", "b"].map(|context| (context.to_owned(), ReplicaCount::default()));
+        let text = describe_all(&counts, Timestamp::UNIX_EPOCH);
+        assert!(text.starts_with("Cluster:         a\nTarget:          "), "{text}");
+        assert_eq!(text.matches("\n\nCluster:         b\n").count(), 1, "{text}");
+    }
 }

@@ -1,18 +1,25 @@
 //! `kubectl replicas list`.
 
 use clap::Args;
-use contract::replicas::v1::ReplicaCount;
+use contract::replicas::v1::{ReplicaCount, WatchReplicaCountsRequest};
 use jiff::Timestamp;
 
-use super::{connect::connect, selection::SelectionArgs};
+use super::{
+    connect::connect,
+    contexts::{self, ContextsArgs},
+    selection::{Found, SelectionArgs},
+    watch::{self, Shown, Watch},
+};
 use crate::{
     args::ConnectionArgs,
+    context_pattern::ContextPatterns,
     error::Error,
     output::{
         self, DocumentFormat, Format, document,
         table::{self, Columns},
     },
     program::in_text,
+    session::Session,
     target,
     words::Listed,
 };
@@ -32,6 +39,18 @@ Examples:
   # List all targets with a label, managed or not
   kubectl replicas list --all-targets -l app=shop
 
+  # Watch them, with a row for each change; a target that is unset, deleted or no longer selected has the status Gone
+  kubectl replicas list -w
+
+  # Watch them in a program, with an object a line; one that is gone has \"removed\": true
+  kubectl replicas list -w -o json | jq -c '[.target.name, .observed, .removed]'
+
+  # List those of several clusters, with the kubeconfig's context of each
+  kubectl replicas list -A --contexts 'prod-*'
+
+  # Show each of them; a name comes with the flag of its context
+  kubectl replicas list --contexts 'prod-*' -o name | xargs -L 1 kubectl replicas get
+
   # Print the names of all targets that drifted
   kubectl replicas list -o json | jq -r '.items[] | select(.drifts > 0) | .target.name'";
 
@@ -47,6 +66,18 @@ pub(crate) struct ListArgs {
     /// Print the list in this format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
+    /// Then print each target again when it changes, until Ctrl-C; a lost connection goes on by itself
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    contexts: ContextsArgs,
+}
+
+impl ListArgs {
+    /// What is listed, in messages.
+    fn what(&self) -> &'static str {
+        if self.all_targets { "targets" } else { "replica counts" }
+    }
 }
 
 /// Lists the replica counts.
@@ -54,14 +85,19 @@ pub(crate) async fn run(args: ListArgs, connection: &ConnectionArgs) -> Result<(
     let listed = args.selection.parse(&[(args.all_targets, "--all-targets")])?;
     // A target that the user names is shown, managed or not.
     let with_unmanaged = args.all_targets || matches!(listed, Listed::Targets(_));
+    if let Some(patterns) = &args.contexts.contexts {
+        return list_contexts(&args, patterns, connection, &listed, with_unmanaged).await;
+    }
     let session = connect(connection).await?;
+    if args.watch {
+        return watch(&args, &session, connection, listed).await;
+    }
     let selected = args.selection.read(&session, listed, with_unmanaged, "listed").await?;
     let is_for_people = matches!(args.output, Format::Table | Format::Wide);
     if !selected.counts.is_empty() || (selected.result.is_ok() && !is_for_people) {
         show(selected.counts, &args)?;
     } else if selected.result.is_ok() {
-        let what = if args.all_targets { "targets" } else { "replica counts" };
-        output::note(&args.selection.describe_empty(what, &session.namespace));
+        output::note(&args.selection.describe_empty(args.what(), &session.namespace));
     }
     selected.result
 }
@@ -69,8 +105,8 @@ pub(crate) async fn run(args: ListArgs, connection: &ConnectionArgs) -> Result<(
 fn show(counts: Vec<ReplicaCount>, args: &ListArgs) -> Result<(), Error> {
     let document = match args.output {
         Format::Table | Format::Wide => {
-            let namespace = args.selection.all_namespaces;
-            let columns = Columns { namespace, wide: args.output == Format::Wide, width: output::terminal_width() };
+            let (namespace, wide) = (args.selection.all_namespaces, args.output == Format::Wide);
+            let columns = Columns { namespace, wide, width: output::terminal_width(), ..Columns::default() };
             return Ok(output::print_table(&table::replica_counts(&counts, columns, Timestamp::now()))?);
         }
         Format::Name => return Ok(output::print(&names(&counts))?),
@@ -83,4 +119,51 @@ fn show(counts: Vec<ReplicaCount>, args: &ListArgs) -> Result<(), Error> {
 fn names(counts: &[ReplicaCount]) -> String {
     let targets = counts.iter().filter_map(|count| count.target.as_ref());
     targets.map(|target| output::printable(&target::name(target)) + "\n").collect()
+}
+
+/// Watches what the arguments select. Targets that the user names must be there at first.
+async fn watch(args: &ListArgs, session: &Session, connection: &ConnectionArgs, listed: Listed) -> Result<(), Error> {
+    let (shown, all_targets) = match listed {
+        Listed::Kinds(kinds) if kinds.is_empty() => (Shown::All, args.all_targets),
+        Listed::Kinds(kinds) => (Shown::Kinds(SelectionArgs::name_kinds(session, kinds).await?), args.all_targets),
+        named @ Listed::Targets(_) => {
+            let named = args.selection.read(session, named, true, "watched").await?;
+            if named.counts.is_empty() {
+                return named.result;
+            }
+            watch::of_named(&named.counts)
+        }
+    };
+    let request = WatchReplicaCountsRequest {
+        namespace: args.selection.namespace(session),
+        label_selector: args.selection.label_selector(),
+        all_targets,
+        ..WatchReplicaCountsRequest::default()
+    };
+    let empty = args.selection.describe_empty(args.what(), &session.namespace);
+    watch::run(session, connection, Watch { request, shown, format: args.output, empty }).await
+}
+
+/// Lists the replica counts of several clusters.
+async fn list_contexts(
+    args: &ListArgs,
+    patterns: &ContextPatterns,
+    connection: &ConnectionArgs,
+    listed: &Listed,
+    with_unmanaged: bool,
+) -> Result<(), Error> {
+    let find = async |session: &Session| args.selection.find(session, listed.clone(), with_unmanaged).await;
+    let mut answers = contexts::ask(patterns, connection, find).await?;
+    let mut counts = Vec::new();
+    for (context, Found { counts: found, failures }) in std::mem::take(&mut answers.answers) {
+        answers.add_failures(&context, failures);
+        counts.extend(found.into_iter().map(|count| (context.clone(), count)));
+    }
+    let is_for_people = matches!(args.output, Format::Table | Format::Wide);
+    if !counts.is_empty() || !is_for_people {
+        contexts::show(counts, args.selection.all_namespaces, args.output)?;
+    } else if answers.is_complete() {
+        output::note(&format!("No {} found.", args.what()));
+    }
+    answers.finish()
 }

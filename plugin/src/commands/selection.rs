@@ -35,6 +35,12 @@ pub(super) struct Selected {
     pub(super) result: Result<(), Error>,
 }
 
+/// The replica counts that were found, and the failures of targets that were named.
+pub(super) struct Found {
+    pub(super) counts: Vec<ReplicaCount>,
+    pub(super) failures: Failures,
+}
+
 impl SelectionArgs {
     /// Reads the words. A flag that chooses targets cannot stand beside the names of targets.
     pub(super) fn parse(&self, more_flags: &[(bool, &'static str)]) -> Result<Listed, Error> {
@@ -55,16 +61,43 @@ impl SelectionArgs {
         with_unmanaged: bool,
         done: &'static str,
     ) -> Result<Selected, Error> {
+        let all = match &listed {
+            Listed::Kinds(_) => 0,
+            Listed::Targets(targets) => targets.len(),
+        };
+        let Found { counts, failures } = self.find(session, listed, with_unmanaged).await?;
+        Ok(Selected { counts, result: batch::finish(failures.report(), all, done) })
+    }
+
+    /// Reads the replica counts as [`read`](Self::read), and leaves the failures of single targets to the caller.
+    pub(super) async fn find(&self, session: &Session, listed: Listed, with_unmanaged: bool) -> Result<Found, Error> {
         match listed {
             Listed::Kinds(kinds) => {
-                Ok(Selected { counts: self.list(session, kinds, with_unmanaged).await?, result: Ok(()) })
+                let counts = self.list(session, kinds, with_unmanaged).await?;
+                Ok(Found { counts, failures: Failures::default() })
             }
-            Listed::Targets(targets) => {
-                let counts = get_each(session, &targets, with_unmanaged).await?;
-                let result = batch::finish(targets.len() - counts.len(), targets.len(), done);
-                Ok(Selected { counts, result })
-            }
+            Listed::Targets(targets) => get_each(session, &targets, with_unmanaged).await,
         }
+    }
+
+    /// The names of kinds, up to the name of a target: `deployment.apps/`.
+    pub(super) async fn name_kinds(session: &Session, kinds: Vec<KindRef>) -> Result<Vec<String>, Error> {
+        let mut names = Vec::with_capacity(kinds.len());
+        for kind in kinds {
+            let any = session.resolve(&TargetRef { kind, name: String::new() }).await?;
+            names.push(target::name(&any));
+        }
+        Ok(names)
+    }
+
+    /// The namespace of requests. It is empty for all namespaces.
+    pub(super) fn namespace(&self, session: &Session) -> String {
+        if self.all_namespaces { String::new() } else { session.namespace.clone() }
+    }
+
+    /// The label selector of requests. It is empty if there is none.
+    pub(super) fn label_selector(&self) -> String {
+        self.selector.clone().unwrap_or_default()
     }
 
     /// Gets the list. If kinds are given, it keeps only their targets.
@@ -74,14 +107,10 @@ impl SelectionArgs {
         kinds: Vec<KindRef>,
         all_targets: bool,
     ) -> Result<Vec<ReplicaCount>, Error> {
-        let mut wanted = Vec::with_capacity(kinds.len());
-        for kind in kinds {
-            let any = session.resolve(&TargetRef { kind, name: String::new() }).await?;
-            wanted.push(target::name(&any));
-        }
+        let wanted = Self::name_kinds(session, kinds).await?;
         let request = ListReplicaCountsRequest {
-            namespace: if self.all_namespaces { String::new() } else { session.namespace.clone() },
-            label_selector: self.selector.clone().unwrap_or_default(),
+            namespace: self.namespace(session),
+            label_selector: self.label_selector(),
             all_targets,
             ..ListReplicaCountsRequest::default()
         };
@@ -102,8 +131,8 @@ impl SelectionArgs {
     }
 }
 
-/// Gets each target, and reports those that fail. The error of a single one becomes the error of the command.
-async fn get_each(session: &Session, targets: &[TargetRef], with_unmanaged: bool) -> Result<Vec<ReplicaCount>, Error> {
+/// Gets each target. The error of a single one becomes the error of the command, and so does that of the connection.
+async fn get_each(session: &Session, targets: &[TargetRef], with_unmanaged: bool) -> Result<Found, Error> {
     let get = async |target: &TargetRef| {
         let target = session.resolve(target).await?;
         Ok::<_, Error>(match with_unmanaged {
@@ -112,21 +141,17 @@ async fn get_each(session: &Session, targets: &[TargetRef], with_unmanaged: bool
         })
     };
     if let [target] = targets {
-        return Ok(vec![get(target).await?]);
+        return Ok(Found { counts: vec![get(target).await?], failures: Failures::default() });
     }
     let results = stream::iter(targets).map(get).buffered(batch::AT_ONCE);
     let mut results = std::pin::pin!(results.zip(stream::iter(targets)));
     let (mut counts, mut failures) = (Vec::new(), Failures::default());
     while let Some((result, target)) = results.next().await {
         match result {
-            Err(error) if batch::is_of_connection(&error) => {
-                failures.report();
-                return Err(error);
-            }
+            Err(error) if batch::is_of_connection(&error) => return Err(error),
             Err(error) => failures.add(&target.to_string(), error),
             Ok(count) => counts.push(count),
         }
     }
-    failures.report();
-    Ok(counts)
+    Ok(Found { counts, failures })
 }

@@ -139,7 +139,7 @@ pub(crate) async fn run(args: SetArgs, connection: &ConnectionArgs) -> Result<()
     let is_interrupted = matches!(result, Err(Error::Interrupted { .. }));
     let should_wait = args.wait && !args.dry_run.dry_run && !responses.is_empty() && !is_interrupted;
     let waited = match should_wait {
-        true => wait::until_ready(&session, &mut lines, responses, args.allow_missing, args.timeout).await,
+        true => wait::until_ready(&session, connection, &mut lines, responses, args.allow_missing, args.timeout).await,
         false => Ok(()),
     };
     lines.end(waited.and(result))

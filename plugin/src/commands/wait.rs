@@ -6,19 +6,13 @@ use std::time::Duration;
 
 use contract::replicas::v1::{ReplicaCount, SetReplicaCountResponse, WatchReplicaCountsRequest};
 use tokio::time::{self, Instant, error::Elapsed};
-use tonic::Status;
 
 use self::progress::Wait;
-use super::batch;
-use crate::{
-    error::Error,
-    interrupt,
-    output::Lines,
-    session::{Session, explain, is_temporary},
+use super::{
+    batch,
+    follow::{Follower, Step, version},
 };
-
-/// The pause before another watch, which gives a restarting server time.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+use crate::{args::ConnectionArgs, error::Error, interrupt, output::Lines, session::Session};
 
 /// How often the pods of waiting targets are looked at: rarely enough for the API server, and soon enough for people.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
@@ -26,6 +20,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Waits until the targets of the responses are ready.
 pub(super) async fn until_ready(
     session: &Session,
+    connection: &ConnectionArgs,
     lines: &mut Lines,
     responses: Vec<SetReplicaCountResponse>,
     allow_missing: bool,
@@ -37,10 +32,11 @@ pub(super) async fn until_ready(
         min_resource_version: newest_version(&counts),
         ..WatchReplicaCountsRequest::default()
     };
+    let mut follower = Follower::new(session, connection, request);
     let mut wait = Wait::new(lines, &counts, allow_missing);
     let result = tokio::select! {
         biased;
-        result = follow_for(session, request, &mut wait, timeout) => Some(result),
+        result = follow_for(session, &mut follower, &mut wait, timeout) => Some(result),
         () = interrupt::pressed() => None,
     };
     wait.bar.finish_and_clear();
@@ -58,66 +54,43 @@ pub(super) async fn until_ready(
 /// Follows the targets until they are ready or the time is over. Then it looks for the reasons once more.
 async fn follow_for(
     session: &Session,
-    request: WatchReplicaCountsRequest,
+    follower: &mut Follower<'_>,
     wait: &mut Wait<'_>,
     limit: Duration,
 ) -> Result<Result<(), Error>, Elapsed> {
-    let result = time::timeout(limit, follow(session, request, wait)).await;
+    let result = time::timeout(limit, follow(session, follower, wait)).await;
     if result.is_err() {
         wait.look_at_pods(session).await;
     }
     result
 }
 
-/// Watches the counts, and starts again when the watch ends for a temporary reason.
-async fn follow(session: &Session, request: WatchReplicaCountsRequest, wait: &mut Wait<'_>) -> Result<(), Error> {
-    loop {
-        match watch(session, request.clone(), wait).await? {
-            _ if wait.is_over() => return Ok(()),
-            Some(status) if !is_temporary(&status) => return Err(explain(status).into()),
-            status => {
-                wait.watch_error = status.map(|status| Box::new(explain(status).into()));
-                time::sleep(RETRY_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Watches the counts until all targets are ready or the stream ends. Returns the status of the end.
-async fn watch(
-    session: &Session,
-    request: WatchReplicaCountsRequest,
-    wait: &mut Wait<'_>,
-) -> Result<Option<Status>, Error> {
-    let mut stream = match session.client.clone().watch_replica_counts(request).await {
-        Ok(response) => response.into_inner(),
-        Err(status) => return Ok(Some(status)),
-    };
-    wait.start_over();
+/// Follows the counts until all targets are ready.
+async fn follow(session: &Session, follower: &mut Follower<'_>, wait: &mut Wait<'_>) -> Result<(), Error> {
     let mut next_look = Instant::now() + LOOK_INTERVAL;
     while !wait.is_over() {
-        let message = tokio::select! {
+        let step = tokio::select! {
             biased;
-            message = stream.message() => message,
+            step = follower.next() => step?,
             () = time::sleep_until(next_look) => {
                 wait.look_at_pods(session).await;
                 next_look = Instant::now() + LOOK_INTERVAL;
                 continue;
             }
         };
-        match message {
-            Ok(Some(message)) => wait.handle(message.event)?,
-            Ok(None) => return Ok(None),
-            Err(status) => return Ok(Some(status)),
+        match step {
+            Step::Started => wait.start_over(),
+            Step::Event(event) => wait.handle(event)?,
+            Step::Lost(error) => wait.watch_error = Some(Box::new(error.into())),
         }
     }
-    Ok(None)
+    Ok(())
 }
 
 /// The newest resource version. A watch from there on shows every count that was set.
 fn newest_version(counts: &[ReplicaCount]) -> String {
-    let versions = counts.iter().map(|count| &count.resource_version);
-    versions.max_by_key(|version| version.parse::<u128>().ok()).cloned().unwrap_or_default()
+    let newest = counts.iter().max_by_key(|count| version(count));
+    newest.map(|count| count.resource_version.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]

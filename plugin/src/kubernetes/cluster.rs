@@ -3,13 +3,13 @@
 use std::{env, sync::Arc, time::Duration};
 
 use kube::{Client, Config, core::discovery::v2::APIGroupDiscovery};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, task};
 
 use super::{
     api_server::ApiServer,
     client,
     error::Error,
-    kubeconfig::{self, Choice},
+    kubeconfig::{self, Choice, Contexts},
     proxy::Proxy,
     server_url::Url,
     service::Server,
@@ -32,7 +32,7 @@ pub(crate) struct Cluster {
 }
 
 enum Access {
-    Kubeconfig(Box<Choice>),
+    Kubeconfig(Arc<Choice>),
     ServiceAccount {
         config: Box<Config>,
         impersonation: Option<Impersonation>,
@@ -59,6 +59,11 @@ impl Cluster {
             }
             access => Ok(Self::new(access?)),
         }
+    }
+
+    /// Chooses a context of the kubeconfig. Its credential program may ask the user questions only if `may_ask`.
+    pub(crate) fn of_context(contexts: &Contexts<'_>, name: &str, may_ask: bool) -> Result<Self, Error> {
+        Ok(Self::new(Access::Kubeconfig(Arc::new(contexts.choose(name, may_ask)?))))
     }
 
     fn new(access: Access) -> Self {
@@ -137,12 +142,18 @@ impl Cluster {
     /// How to reach the API server. The first call runs the kubeconfig's credential program, if there is one.
     async fn api_server(&self) -> Result<&ApiServer, Error> {
         let connect = async || match &self.access {
-            Access::Kubeconfig(choice) => Ok(choice.connect()?),
+            Access::Kubeconfig(choice) => Ok(connect(choice.clone()).await?),
             Access::ServiceAccount { config, impersonation } => Ok(of_service_account(config, impersonation.as_ref())?),
             Access::Absent { error, .. } => Err(Error::from(error.clone())),
         };
         self.api_server.get_or_try_init(connect).await
     }
+}
+
+/// Connects on a thread of its own: other clusters of the command do not wait for a credential program.
+async fn connect(choice: Arc<Choice>) -> Result<ApiServer, kubeconfig::Error> {
+    let connect = task::spawn_blocking(move || choice.connect());
+    connect.await.unwrap_or_else(|error| Err(kubeconfig::Error::Client(Box::new(kube::Error::Service(error.into())))))
 }
 
 fn build(server: &ApiServer) -> Result<Client, Error> {
@@ -158,7 +169,7 @@ impl Access {
                 let impersonation = args.impersonation.resolve(Impersonation::default());
                 Ok(Self::ServiceAccount { config: Box::new(config), impersonation })
             }
-            choice => Ok(Self::Kubeconfig(Box::new(choice?))),
+            choice => Ok(Self::Kubeconfig(Arc::new(choice?))),
         }
     }
 }

@@ -26,6 +26,8 @@ const KIND: &str = "ExecCredential";
 pub(crate) enum Error {
     #[error("the credential program {command:?} asks questions (interactiveMode Always), and stdin is not a terminal")]
     NoTerminal { command: String },
+    #[error("the credential program {command:?} asks questions (interactiveMode Always), and several run at once")]
+    OneOfSeveral { command: String },
     #[error("failed to describe the cluster to the credential program {command:?}")]
     Describe { command: String, source: serde_json::Error },
     #[error("failed to start the credential program {command:?}")]
@@ -47,6 +49,7 @@ impl Error {
     pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::Start { install, .. } if !install.trim().is_empty() => Some(terminal::lines(install.trim())),
+            Self::OneOfSeveral { .. } => Some("ask this cluster alone, with --context".to_owned()),
             Self::NoTerminal { .. } => Some("run the command in a terminal, without a pipe into it".to_owned()),
             _ => Some("kubectl runs the same program: `kubectl auth whoami` must work".to_owned()),
         }
@@ -114,9 +117,12 @@ pub(super) struct Credentials {
     pub(super) pair: Option<(String, String)>,
 }
 
-/// Runs the program and reads its credentials.
-pub(super) fn run(exec: &Exec, cluster: Option<ClusterInfo>) -> Result<Credentials, Error> {
-    run_with(exec, cluster, io::stdin().is_terminal())
+/// Runs the program and reads its credentials. It may ask the user questions only if `may_ask`.
+pub(super) fn run(exec: &Exec, cluster: Option<ClusterInfo>, may_ask: bool) -> Result<Credentials, Error> {
+    if !may_ask && exec.mode() == "Always" {
+        return Err(Error::OneOfSeveral { command: exec.command.clone() });
+    }
+    run_with(exec, cluster, may_ask && io::stdin().is_terminal())
 }
 
 fn run_with(exec: &Exec, cluster: Option<ClusterInfo>, has_terminal: bool) -> Result<Credentials, Error> {
@@ -210,7 +216,7 @@ mod tests {
     fn the_token_replaces_the_program() {
         let script =
             r#"echo "{\"apiVersion\": \"$V\", \"kind\": \"ExecCredential\", \"status\": {\"token\": \"$WHO\"}}""#;
-        let credentials = run(&program(&format!("V={VERSION}; {script}")), None).unwrap();
+        let credentials = run(&program(&format!("V={VERSION}; {script}")), None, true).unwrap();
         assert_eq!((credentials.token.as_deref(), credentials.pair), (Some("alice"), None));
     }
 
@@ -219,7 +225,7 @@ mod tests {
         let mut exec = answer("{token: t}");
         exec.args[1] =
             format!(r#"echo "$KUBERNETES_EXEC_INFO" | grep -q '"kind":"ExecCredential"' && {}"#, exec.args[1]);
-        run(&exec, None).unwrap();
+        run(&exec, None, true).unwrap();
     }
 
     #[test]
@@ -240,27 +246,37 @@ mod tests {
     }
 
     #[test]
+    fn one_of_several_programs_cannot_ask() {
+        let mut exec = answer("{token: t}");
+        exec.interactive_mode = "IfAvailable".to_owned();
+        exec.args[1] = format!(r#"echo "$KUBERNETES_EXEC_INFO" | grep -q '"interactive":false' && {}"#, exec.args[1]);
+        assert!(run(&exec, None, false).is_ok());
+        exec.interactive_mode = "Always".to_owned();
+        assert!(matches!(run(&exec, None, false), Err(Error::OneOfSeveral { .. })));
+    }
+
+    #[test]
     fn a_certificate_comes_with_its_key() {
-        let credentials = run(&answer("{clientCertificateData: PEM, clientKeyData: KEY}"), None).unwrap();
+        let credentials = run(&answer("{clientCertificateData: PEM, clientKeyData: KEY}"), None, true).unwrap();
         assert_eq!(credentials.pair, Some(("PEM".to_owned(), "KEY".to_owned())));
-        assert!(matches!(run(&answer("{token: t, clientKeyData: KEY}"), None), Err(Error::Empty { .. })));
+        assert!(matches!(run(&answer("{token: t, clientKeyData: KEY}"), None, true), Err(Error::Empty { .. })));
     }
 
     #[test]
     fn the_error_of_a_program_has_its_name() {
-        let error = run(&program("exit 3"), None).err().unwrap();
+        let error = run(&program("exit 3"), None, true).err().unwrap();
         assert_eq!(error.to_string(), "the credential program \"sh\" ended with exit status: 3");
-        assert!(matches!(run(&answer("{}"), None), Err(Error::Empty { .. })));
-        assert!(matches!(run(&program("echo '{}'"), None), Err(Error::Version { .. })));
-        assert!(matches!(run(&program("echo '['"), None), Err(Error::Output { .. })));
+        assert!(matches!(run(&answer("{}"), None, true), Err(Error::Empty { .. })));
+        assert!(matches!(run(&program("echo '{}'"), None, true), Err(Error::Version { .. })));
+        assert!(matches!(run(&program("echo '['"), None, true), Err(Error::Output { .. })));
         let missing = Exec { command: "no-such-program".to_owned(), ..program("") };
-        assert_eq!(run(&missing, None).err().unwrap().hint().as_deref(), Some("install sh"));
+        assert_eq!(run(&missing, None, true).err().unwrap().hint().as_deref(), Some("install sh"));
     }
 
     #[test]
     fn the_output_of_a_program_is_not_shown() {
         for wrong in ["s3cret", "[s3cret", "status: s3cret", "{status: {token: [s3cret]}}", "status: {token: s3cret"] {
-            let error = run(&program(&format!("echo '{wrong}'")), None).err().unwrap();
+            let error = run(&program(&format!("echo '{wrong}'")), None, true).err().unwrap();
             let error = crate::error::Error::from(crate::kubernetes::Error::from(kubeconfig::Error::from(error)));
             let text = explain("error", &error);
             assert!(text.contains("line 1") && !text.contains("s3cret"), "{text}");

@@ -37,18 +37,51 @@ pub(super) struct Choice {
     user: User,
     /// The identity that the flags choose, if they choose one.
     impersonation: Option<Impersonation>,
+    /// Whether a credential program may ask the user.
+    may_ask: bool,
+}
+
+/// The contexts of the kubeconfig, for commands that use several.
+pub(crate) struct Contexts<'a> {
+    kubeconfig: Kubeconfig,
+    args: &'a KubeArgs,
+}
+
+impl<'a> Contexts<'a> {
+    /// Reads the kubeconfig.
+    pub(crate) fn load(args: &'a KubeArgs) -> Result<Self, Error> {
+        Ok(Self { kubeconfig: read(args)?, args })
+    }
+
+    /// The names of the contexts.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.kubeconfig.contexts.iter().map(|context| context.name.clone()).collect()
+    }
+
+    /// Chooses the entries of a context.
+    pub(super) fn choose(&self, context: &str, may_ask: bool) -> Result<Choice, Error> {
+        let choice = Choice::of_context(&self.kubeconfig, Some(&context.to_owned()), self.args)?;
+        Ok(Choice { may_ask, ..choice })
+    }
+}
+
+/// Reads the kubeconfig that the flags or the environment name.
+fn read(args: &KubeArgs) -> Result<Kubeconfig, Error> {
+    match &args.kubeconfig {
+        Some(path) => file::read(path)?.ok_or_else(|| Error::Missing { looked: vec![path.clone()] }),
+        None => merge(&default_paths()),
+    }
 }
 
 impl Choice {
     /// Reads the kubeconfig and checks that it has what the flags name.
     pub(super) fn load(args: &KubeArgs) -> Result<Self, Error> {
-        let kubeconfig = match &args.kubeconfig {
-            Some(path) => file::read(path)?.ok_or_else(|| Error::Missing { looked: vec![path.clone()] })?,
-            None => merge(&default_paths())?,
-        };
+        Self::of_context(&read(args)?, args.context.as_ref(), args)
+    }
+
+    fn of_context(kubeconfig: &Kubeconfig, context: Option<&String>, args: &KubeArgs) -> Result<Self, Error> {
         let default_server = env::var(DEFAULT_SERVER).unwrap_or_default();
-        let choice =
-            Self::choose(kubeconfig, args.context.as_ref(), args.cluster.as_ref(), args.user.as_ref(), default_server)?;
+        let choice = Self::choose(kubeconfig, context, args.cluster.as_ref(), args.user.as_ref(), default_server)?;
         choice.with_impersonation(&args.impersonation)
     }
 
@@ -65,14 +98,14 @@ impl Choice {
     /// Chooses the entries. As in kubectl, a user that only the context names need not exist, and neither does such a
     /// cluster if there is a default server.
     fn choose(
-        kubeconfig: Kubeconfig,
+        kubeconfig: &Kubeconfig,
         context: Option<&String>,
         cluster: Option<&String>,
         user: Option<&String>,
         default_server: String,
     ) -> Result<Self, Error> {
         let Kubeconfig { current_context, contexts, clusters, users, .. } = kubeconfig;
-        let context_name = context.cloned().unwrap_or(current_context);
+        let context_name = context.unwrap_or(current_context).clone();
         let known = || contexts.iter().map(|context| context.name.clone()).collect::<Vec<_>>();
         let context = match contexts.iter().find(|context| context.name == context_name) {
             Some(found) => found.context.clone(),
@@ -105,7 +138,16 @@ impl Choice {
             None if user.is_some() => return Err(Error::NoEntry { what: "user", name: user_name, known: known() }),
             found => found.unwrap_or_default(),
         };
-        Ok(Self { context_name, context, cluster_name, cluster: chosen, user_name, user, impersonation: None })
+        Ok(Self {
+            context_name,
+            context,
+            cluster_name,
+            cluster: chosen,
+            user_name,
+            user,
+            impersonation: None,
+            may_ask: true,
+        })
     }
 
     /// The name of the context.
@@ -124,8 +166,8 @@ impl Choice {
 
     /// Finds out how to reach the API server and who the user is. This runs the credential program, if there is one.
     pub(super) fn connect(&self) -> Result<ApiServer, Error> {
-        let Self { cluster_name, cluster, user_name, user, .. } = self;
-        connection::connect((cluster_name, cluster), (user_name, user))
+        let Self { cluster_name, cluster, user_name, user, may_ask, .. } = self;
+        connection::connect((cluster_name, cluster), (user_name, user), *may_ask)
     }
 }
 
@@ -197,7 +239,7 @@ users: [{name: u, user: {}}, {name: v, user: {}}]
     fn choose(text: &str, [context, cluster, user]: [Option<&str>; 3]) -> Result<Choice, Error> {
         let [context, cluster, user] = [context, cluster, user].map(|name| name.map(str::to_owned));
         let kubeconfig = file::parse(text, Path::new("config"))?;
-        Choice::choose(kubeconfig, context.as_ref(), cluster.as_ref(), user.as_ref(), String::new())
+        Choice::choose(&kubeconfig, context.as_ref(), cluster.as_ref(), user.as_ref(), String::new())
     }
 
     fn of_context(text: &str, context: Option<&str>) -> Result<Choice, Error> {

@@ -22,6 +22,7 @@ pub(crate) use self::{
     cluster::Cluster,
     discovery::{resolve, version},
     error::Error,
+    kubeconfig::Contexts,
     service::{PodPort, Server},
     unready::why_unready,
 };

@@ -47,6 +47,10 @@ impl Error {
         matches!(self, Self::Forbidden { .. })
     }
 
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Unauthorized { .. })
+    }
+
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { code: 404, .. })
     }

@@ -4,6 +4,13 @@
 //! are no objects of the API: `export` writes `ReplicaCount`s for `kubectl apply`. Absent and unknown values are left
 //! out. Times are RFC 3339. The API version changes when a field is removed or changes its meaning.
 //!
+//! With `--contexts`, both write a `ReplicaCountViewList`, and each item has the field `cluster`: the kubeconfig's
+//! context.
+//!
+//! With `--watch`, both write a `ReplicaCountView` for each target, and another one whenever it changes: in JSON one a
+//! line, in YAML one a document. A target that is unset, deleted or no longer selected becomes a `ReplicaCountView` with
+//! nothing but `target` and `removed: true`. `recentDrifts` is absent, as in a list.
+//!
 //! ```yaml
 //! apiVersion: cli.replica-count-manager.io/v1
 //! kind: ReplicaCountViewList
@@ -57,6 +64,27 @@ pub(crate) fn list(counts: Vec<v1::ReplicaCount>) -> Document<Items> {
     Document { api_version: API_VERSION, kind: "ReplicaCountViewList", content: Items { items } }
 }
 
+/// The document of the replica counts of several contexts, each with its context.
+pub(crate) fn of_contexts(counts: Vec<(String, v1::ReplicaCount)>) -> Document<Items> {
+    let of_context =
+        |(context, count): (String, v1::ReplicaCount)| ReplicaCount { cluster: Some(context), ..count.into() };
+    let items = counts.into_iter().map(of_context).collect();
+    Document { api_version: API_VERSION, kind: "ReplicaCountViewList", content: Items { items } }
+}
+
+/// The content of a target that a watch no longer covers.
+#[derive(Debug, Serialize)]
+pub(crate) struct Removed {
+    target: Target,
+    removed: bool,
+}
+
+/// The document of a target that a watch no longer covers.
+pub(crate) fn removed(target: v1::Target) -> Document<Removed> {
+    let content = Removed { target: target.into(), removed: true };
+    Document { api_version: API_VERSION, kind: "ReplicaCountView", content }
+}
+
 /// The document of one replica count.
 pub(crate) fn one(count: v1::ReplicaCount) -> Document<ReplicaCount> {
     Document { api_version: API_VERSION, kind: "ReplicaCountView", content: count.into() }
@@ -66,6 +94,8 @@ pub(crate) fn one(count: v1::ReplicaCount) -> Document<ReplicaCount> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReplicaCount {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
     target: Target,
     #[serde(skip_serializing_if = "Option::is_none")]
     desired: Option<i32>,
@@ -188,6 +218,7 @@ fn time(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
 impl From<v1::ReplicaCount> for ReplicaCount {
     fn from(count: v1::ReplicaCount) -> Self {
         Self {
+            cluster: None,
             target: count.target.unwrap_or_default().into(),
             desired: count.desired,
             observed: count.observed,
@@ -277,6 +308,21 @@ mod tests {
             }],
         });
         assert_eq!(serde_json::to_value(list(vec![count])).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_item_of_several_contexts_names_its_cluster() {
+        let document = of_contexts(vec![("prod-1".to_owned(), v1::ReplicaCount::default())]);
+        let document = serde_json::to_value(document).unwrap();
+        assert_eq!((&document["items"][0]["cluster"], &document["items"][0]["drifts"]), (&"prod-1".into(), &0.into()));
+    }
+
+    #[test]
+    fn a_removed_target_is_distinguishable() {
+        let target = v1::Target { name: "web".to_owned(), ..v1::Target::default() };
+        let document = serde_json::to_value(removed(target)).unwrap();
+        assert_eq!((&document["kind"], &document["removed"]), (&"ReplicaCountView".into(), &true.into()));
+        assert_eq!((&document["target"]["name"], &document["drifts"]), (&"web".into(), &json!(null)));
     }
 
     #[test]

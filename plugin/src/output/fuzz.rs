@@ -60,7 +60,11 @@ fn every_answer_of_a_server_can_be_shown() {
             assert!(text.chars().all(|c| c == '\n' || !is_unsafe(c)), "{text:?}");
             let _ = why_not_ready(count);
         }
-        let table = replica_counts(&counts, Columns { namespace: true, wide: true, width: Some(80) }, now);
+        let table = replica_counts(
+            &counts,
+            Columns { namespace: true, wide: true, width: Some(80), ..Columns::default() },
+            now,
+        );
         assert!(table.chars().all(|c| c == '\n' || !is_unsafe(c)), "{table:?}");
         let json = serialize(&document::list(counts.clone()), DocumentFormat::Json).unwrap();
         let yaml = serialize(&document::list(counts), DocumentFormat::Yaml).unwrap();

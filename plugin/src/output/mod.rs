@@ -6,6 +6,7 @@ pub(crate) mod document;
 mod fuzz;
 pub(crate) mod manifest;
 mod paint;
+pub(crate) mod rows;
 pub(crate) mod table;
 mod text;
 
@@ -20,6 +21,7 @@ use serde::Serialize;
 
 use crate::{color, terminal};
 
+use self::rows::Rows;
 pub(crate) use self::{
     describe::describe,
     text::{printable, why_not_ready},
@@ -68,6 +70,14 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 pub(crate) fn print_table(text: &str) -> Result<(), Error> {
     let text = terminal::lines(text);
     print_document(&if color::on_stdout() { paint::table(&text) } else { text })
+}
+
+/// Writes the next rows of a table that grows to stdout. Unsafe characters are replaced.
+pub(crate) fn print_rows(rows: &Rows) -> Result<(), Error> {
+    let text = terminal::lines(&rows.text);
+    let text = if color::on_stdout() { paint::table(&text) } else { text };
+    let without_header = || text.split_once('\n').map_or("", |(_, rest)| rest);
+    print_document(if rows.has_new_header { &text } else { without_header() })
 }
 
 /// Writes help to stdout, or to stderr if it stands for an error.
@@ -120,6 +130,13 @@ pub(crate) fn note(text: &str) {
     let text = terminal::lines(text);
     let text = if color::on_stderr() { paint::note(&text) } else { text };
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Writes a document as one line of JSON.
+pub(crate) fn serialize_line(document: &impl Serialize) -> Result<String, Error> {
+    let json = serde_json::to_string(document);
+    json.map(|json| terminal::escape_json(&json) + "\n")
+        .map_err(|source| Error::Format { format: "JSON", source: source.into() })
 }
 
 /// Writes a document as JSON or YAML, with a line break at its end.

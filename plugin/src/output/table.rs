@@ -1,8 +1,7 @@
 //! Tables in kubectl's style: upper-case headers, no lines, and columns that `awk` can split.
 
-use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use console::{measure_text_width, truncate_str};
-use contract::replicas::v1::ReplicaCount;
+use contract::replicas::v1::{ReplicaCount, Target};
 use jiff::Timestamp;
 
 use super::text::{NONE, active_override, count, last_drift, printable, reason, status};
@@ -11,7 +10,9 @@ use crate::target;
 /// The optional columns of a table of replica counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Columns {
-    /// The namespace, as the first column.
+    /// The kubeconfig's context, as the first column.
+    pub(crate) cluster: bool,
+    /// The namespace, before the target.
     pub(crate) namespace: bool,
     /// User and reason, as the last columns.
     pub(crate) wide: bool,
@@ -19,25 +20,54 @@ pub(crate) struct Columns {
     pub(crate) width: Option<usize>,
 }
 
+/// The column that says whether a count is in place.
+const STATUS: &str = "STATUS";
+
+/// The status of a target that a watch no longer covers.
+const GONE: &str = "Gone";
+
+/// The column that a terminal shows only if it has a value.
+pub(super) const OVERRIDE: &str = "OVERRIDE";
+
+impl Columns {
+    /// The titles of the columns.
+    pub(super) fn header(self) -> Vec<&'static str> {
+        let mut header = vec!["TARGET", "DESIRED", "CURRENT", "READY", "DRIFTS", "LAST DRIFT", STATUS, OVERRIDE];
+        if self.namespace {
+            header.insert(0, "NAMESPACE");
+        }
+        if self.cluster {
+            header.insert(0, "CLUSTER");
+        }
+        if self.wide {
+            header.extend(["SET BY", "REASON"]);
+        }
+        header
+    }
+}
+
 /// Draws a table of replica counts.
 pub(crate) fn replica_counts(counts: &[ReplicaCount], columns: Columns, now: Timestamp) -> String {
-    let mut header = vec!["TARGET", "DESIRED", "CURRENT", "READY", "DRIFTS", "LAST DRIFT", "STATUS", "OVERRIDE"];
-    if columns.namespace {
-        header.insert(0, "NAMESPACE");
-    }
-    if columns.wide {
-        header.extend(["SET BY", "REASON"]);
-    }
-    let mut rows: Vec<_> = counts.iter().map(|count| row(count, columns, now)).collect();
+    whole(counts.iter().map(|count| row(count, "", columns, now)).collect(), columns)
+}
+
+/// Draws a table of the replica counts of several contexts, each with its context.
+pub(crate) fn of_contexts(counts: &[(String, ReplicaCount)], columns: Columns, now: Timestamp) -> String {
+    whole(counts.iter().map(|(context, count)| row(count, context, columns, now)).collect(), columns)
+}
+
+fn whole(mut rows: Vec<Vec<String>>, columns: Columns) -> String {
+    let mut header = columns.header();
     if let Some(width) = columns.width {
-        remove_if_empty("OVERRIDE", &mut header, &mut rows);
-        cut(&header, &mut rows, width);
+        remove_if_empty(OVERRIDE, &mut header, &mut rows);
+        let widths = fit(&header, natural_widths(&header, &rows), width);
+        cut(&header, &mut rows, &widths);
     }
     draw(&header, rows)
 }
 
 /// Removes a column without any value. Programs, which count columns, never get such a table.
-fn remove_if_empty(title: &str, header: &mut Vec<&str>, rows: &mut [Vec<String>]) {
+pub(super) fn remove_if_empty(title: &str, header: &mut Vec<&str>, rows: &mut [Vec<String>]) {
     let Some(index) = header.iter().position(|known| *known == title) else { return };
     if rows.iter().all(|row| row[index] == NONE) {
         header.remove(index);
@@ -46,30 +76,49 @@ fn remove_if_empty(title: &str, header: &mut Vec<&str>, rows: &mut [Vec<String>]
 }
 
 /// The spaces between two columns.
-const GAP: u16 = 3;
+const GAP: usize = 3;
 
 /// The width of TARGET, in columns, that is kept while other columns can be cut: most names fit, and a name that is cut
 /// cannot be copied.
 const TARGET_WIDTH: usize = 40;
 
-/// Cuts the longest columns until the table fits the width, or until no column is longer than its header. A target keeps
-/// its end, since its kind is the same in many rows.
-fn cut(header: &[&str], rows: &mut [Vec<String>], width: usize) {
-    let mut least: Vec<_> = header.iter().map(|title| measure_text_width(title)).collect();
-    let mut widths = least.clone();
-    for row in rows.iter() {
+/// The width of each column if nothing is cut.
+pub(super) fn natural_widths(header: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
+    let mut widths: Vec<_> = header.iter().map(|title| measure_text_width(title)).collect();
+    for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = measure_text_width(cell).max(*width);
         }
     }
-    let room = width.saturating_sub(usize::from(GAP) * header.len().saturating_sub(1));
-    let target = header.iter().position(|title| *title == "TARGET").unwrap_or_default();
+    widths
+}
+
+/// Reduces the widths of the longest columns until the table fits, or until no column is longer than its header.
+pub(super) fn fit(header: &[&str], mut widths: Vec<usize>, width: usize) -> Vec<usize> {
+    let mut least = natural_widths(header, &[]);
+    let room = room(header, width);
+    let target = target_column(header);
     let shortest = std::mem::replace(&mut least[target], TARGET_WIDTH);
     shrink(&mut widths, &least, room);
     least[target] = shortest;
     shrink(&mut widths, &least, room);
+    widths
+}
+
+/// What the spaces between the columns leave of a width.
+pub(super) fn room(header: &[&str], width: usize) -> usize {
+    width.saturating_sub(GAP * header.len().saturating_sub(1))
+}
+
+fn target_column(header: &[&str]) -> usize {
+    header.iter().position(|title| *title == "TARGET").unwrap_or_default()
+}
+
+/// Cuts cells to the widths of their columns. A target keeps its end, since its kind is the same in many rows.
+pub(super) fn cut(header: &[&str], rows: &mut [Vec<String>], widths: &[usize]) {
+    let target = target_column(header);
     for row in rows {
-        for (index, (cell, width)) in row.iter_mut().zip(&widths).enumerate() {
+        for (index, (cell, width)) in row.iter_mut().zip(widths).enumerate() {
             *cell =
                 if index == target { keep_end(cell, *width) } else { truncate_str(cell, *width, "…").into_owned() };
         }
@@ -77,7 +126,7 @@ fn cut(header: &[&str], rows: &mut [Vec<String>], width: usize) {
 }
 
 /// Makes the longest columns shorter until all of them fit the room.
-fn shrink(widths: &mut [usize], least: &[usize], room: usize) {
+pub(super) fn shrink(widths: &mut [usize], least: &[usize], room: usize) {
     while widths.iter().sum::<usize>() > room {
         let longest = widths.iter_mut().zip(least).filter(|(width, least)| **width > **least);
         let Some((longest, _)) = longest.max_by_key(|(width, _)| **width) else { break };
@@ -94,7 +143,8 @@ fn keep_end(text: &str, width: usize) -> String {
     std::iter::once('…').chain(text.chars().skip(excess + 1)).collect()
 }
 
-fn row(shown: &ReplicaCount, columns: Columns, now: Timestamp) -> Vec<String> {
+/// The row of a replica count. The context is empty unless there is a column for it.
+pub(super) fn row(shown: &ReplicaCount, context: &str, columns: Columns, now: Timestamp) -> Vec<String> {
     let target = shown.target.clone().unwrap_or_default();
     let is_managed = shown.desired.is_some();
     let drifts = if is_managed { shown.drifts.to_string() } else { NONE.to_owned() };
@@ -111,21 +161,43 @@ fn row(shown: &ReplicaCount, columns: Columns, now: Timestamp) -> Vec<String> {
     if columns.namespace {
         row.insert(0, printable(&target.namespace));
     }
+    if columns.cluster {
+        row.insert(0, printable(context));
+    }
     if columns.wide {
         row.extend([printable(&shown.set_by), reason(shown, now)]);
     }
     row
 }
 
+/// The row of a target that a watch no longer covers.
+pub(super) fn gone_row(target: &Target, columns: Columns, now: Timestamp) -> Vec<String> {
+    let nothing = ReplicaCount { target: Some(target.clone()), ..ReplicaCount::default() };
+    let mut row = row(&nothing, "", columns, now);
+    if let Some(index) = columns.header().iter().position(|title| *title == STATUS) {
+        row[index] = GONE.to_owned();
+    }
+    row
+}
+
 /// Draws rows under a header. Three spaces separate the columns.
 pub(super) fn draw(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
-    table.add_rows(rows);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, GAP));
-    }
-    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    let rows: Vec<_> = rows.into_iter().collect();
+    let widths = natural_widths(header, &rows);
+    draw_with(header, &rows, &widths)
+}
+
+/// Draws rows under a header, in columns that have at least these widths.
+pub(super) fn draw_with(header: &[&str], rows: &[Vec<String>], widths: &[usize]) -> String {
+    let header: Vec<_> = header.iter().map(|title| (*title).to_owned()).collect();
+    let draw_line = |cells: &Vec<String>| {
+        let pad = |(cell, width): (&String, &usize)| {
+            let missing = (width + GAP).saturating_sub(measure_text_width(cell));
+            format!("{cell}{}", " ".repeat(missing))
+        };
+        cells.iter().zip(widths).map(pad).collect::<String>().trim_end().to_owned() + "\n"
+    };
+    std::iter::once(&header).chain(rows).map(draw_line).collect()
 }
 
 #[cfg(test)]
@@ -206,7 +278,7 @@ statefulset.apps/db   -         1         -       -        -                    
     fn the_names_of_targets_cannot_control_the_terminal() {
         let target = Target { namespace: "\u{1b}[31m".to_owned(), name: "a\nb".to_owned(), ..Target::default() };
         let count = ReplicaCount { target: Some(target), ..ReplicaCount::default() };
-        let columns = Columns { namespace: true, wide: true, width: None };
+        let columns = Columns { namespace: true, wide: true, ..Columns::default() };
         for text in
             [replica_counts(std::slice::from_ref(&count), columns, now()), crate::output::describe(&count, now())]
         {
@@ -216,7 +288,7 @@ statefulset.apps/db   -         1         -       -        -                    
 
     #[test]
     fn a_wide_table_of_all_namespaces_has_more_columns() {
-        let columns = Columns { namespace: true, wide: true, width: None };
+        let columns = Columns { namespace: true, wide: true, ..Columns::default() };
         let expected = "\
 NAMESPACE   TARGET                DESIRED   CURRENT   READY   DRIFTS   LAST DRIFT              STATUS   OVERRIDE   SET BY   REASON
 shop        deployment.apps/web   3         3         2       12       kubectl 3->7, 12s ago   -        -          alice    load test

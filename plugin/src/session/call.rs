@@ -42,6 +42,15 @@ impl Error {
         matches!(self, Self::TimedOut { .. } | Self::Lost { .. })
     }
 
+    /// Whether the call may succeed with newer credentials: a command that lasts outlives some certificates and tokens.
+    pub(crate) fn is_of_credentials(&self) -> bool {
+        match self {
+            Self::Certificate { .. } => true,
+            Self::Dial(error) => error.is_of_credentials(),
+            Self::Refused(_) | Self::Lost { .. } | Self::TimedOut { .. } => false,
+        }
+    }
+
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
@@ -113,7 +122,8 @@ pub(super) async fn wait_for_answer<T>(
     }
 }
 
-/// Whether another try may succeed: the server is stopping, or the connection broke and TLS did not refuse it.
+/// Whether another try may succeed: the server is stopping or has too many calls, or the connection broke and TLS did not
+/// refuse it.
 ///
 /// The status of a broken connection has a source and almost any code. A status from the server has no source.
 pub(crate) fn is_temporary(status: &Status) -> bool {
@@ -121,8 +131,8 @@ pub(crate) fn is_temporary(status: &Status) -> bool {
         Some(error) => error.is_refusal(),
         None => matches!(find_cause(status), Some(rustls::Error::AlertReceived(_))),
     };
-    let is_broken = status.source().is_some() || matches!(status.code(), Code::Aborted | Code::Unavailable);
-    is_broken && !is_refused
+    let is_for_now = matches!(status.code(), Code::Aborted | Code::ResourceExhausted | Code::Unavailable);
+    (status.source().is_some() || is_for_now) && !is_refused
 }
 
 /// Distinguishes refusals of the server from failures of the connection.
@@ -175,6 +185,7 @@ mod tests {
         let broken = |cause: io::Error| Status::from_error(Box::new(cause));
         assert!(is_temporary(&broken(io::ErrorKind::ConnectionReset.into())));
         assert!(is_temporary(&Status::aborted("too slow")) && is_temporary(&Status::unavailable("stopping")));
+        assert!(is_temporary(&Status::resource_exhausted("64 watches")));
         assert!(!is_temporary(&Status::permission_denied("no")) && !is_temporary(&Status::internal("broken")));
         let alert = || rustls::Error::AlertReceived(AlertDescription::UnknownCA);
         assert!(!is_temporary(&broken(io::Error::other(alert()))));
@@ -184,6 +195,21 @@ mod tests {
         assert!(!is_temporary(&shaken(alert)));
         let source = io::ErrorKind::UnexpectedEof.into();
         assert!(is_temporary(&shaken(handshake::Error::Other { peer: peer(), source })));
+    }
+
+    #[test]
+    fn newer_credentials_may_help_against_a_refused_certificate() {
+        let of_dial = |error| Error::from(Arc::new(dial::Error::Handshake(error)));
+        let peer = || "the server".to_owned();
+        let alert = AlertDescription::CertificateExpired;
+        for (name, error, expected) in [
+            ("refused in a call", Error::Certificate { alert }, true),
+            ("refused in the handshake", of_dial(handshake::Error::Alert { peer: peer(), alert }), true),
+            ("no TLS", of_dial(handshake::Error::NotGrpc { peer: peer() }), false),
+            ("no answer", Error::TimedOut { limit: Duration::ZERO }, false),
+        ] {
+            assert_eq!(error.is_of_credentials(), expected, "{name}");
+        }
     }
 
     #[test]

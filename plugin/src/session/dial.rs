@@ -62,6 +62,17 @@ impl Error {
         matches!(self, Self::Request(_) | Self::PodTimedOut { .. } | Self::Pod { .. })
     }
 
+    /// Whether newer credentials may help: a token, a client certificate, or a CA.
+    pub(super) fn is_of_credentials(&self) -> bool {
+        match self {
+            Self::Request(error) | Self::Service(service::Error::Request(error)) => error.is_unauthorized(),
+            Self::Handshake(error) => {
+                matches!(error, handshake::Error::Alert { .. } | handshake::Error::UnknownCa { .. })
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the server refused the connection and will refuse the next one too.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Handshake(handshake::Error::Alert { .. }))

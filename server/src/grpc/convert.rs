@@ -17,6 +17,11 @@ pub(super) fn replica_count(snapshot: &TargetSnapshot, now: Timestamp) -> v1::Re
         target: Some(target(&snapshot.key)),
         observed: snapshot.target.as_ref().and_then(|target| target.replicas),
         ready: snapshot.target.as_ref().and_then(|target| target.ready),
+        target_resource_version: snapshot
+            .target
+            .as_ref()
+            .map(|target| target.resource_version.to_string())
+            .unwrap_or_default(),
         ..v1::ReplicaCount::default()
     };
     let Some(count) = &snapshot.count else { return unmanaged };

@@ -6,7 +6,8 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use contract::replicas::v1::{
-    Synced, WatchReplicaCountsRequest, WatchReplicaCountsResponse as Response, watch_replica_counts_response::Event,
+    ReplicaCount, Synced, WatchReplicaCountsRequest, WatchReplicaCountsResponse as Response,
+    watch_replica_counts_response::Event,
 };
 use futures::{Stream, stream};
 use jiff::Timestamp;
@@ -191,13 +192,19 @@ fn item(filter: &Filter, change: &Change) -> Option<Item> {
     match (filter.selects(&before), filter.selects(after)) {
         (true, true) => {
             let now = Timestamp::now();
-            let is_changed = convert::replica_count(&before, now) != convert::replica_count(after, now);
-            is_changed.then(|| Item::Changed(after.clone()))
+            is_changed(&before, after, now).then(|| Item::Changed(after.clone()))
         }
         (false, true) => Some(Item::Changed(after.clone())),
         (true, false) => Some(Item::Removed(after.key.clone())),
         (false, false) => None,
     }
+}
+
+/// Whether a message changes in more than the version of the target, which changes with every field of the target.
+fn is_changed(before: &TargetSnapshot, after: &TargetSnapshot, now: Timestamp) -> bool {
+    let message =
+        |snapshot| ReplicaCount { target_resource_version: String::new(), ..convert::replica_count(snapshot, now) };
+    message(before) != message(after)
 }
 
 impl Item {

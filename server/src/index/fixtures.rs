@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Index, KindState, WatchSource};
 use crate::resources::{
-    TargetKind,
+    TargetKind, TargetState,
     fixtures::{ReplicaCountBuilder, TargetBuilder, deployment_key, full_replica_count},
 };
 
@@ -14,6 +14,12 @@ use crate::resources::{
 pub(crate) fn set_replica_count(index: &Index, name: &str, replicas: Option<i32>) {
     let count = replicas.map(|replicas| ReplicaCountBuilder::new(name).spec(json!({"replicas": replicas})).state());
     index.set_replica_count(deployment_key(name), count, 0);
+}
+
+/// Stores a new version of a Deployment, with this count.
+pub(crate) fn set_target(index: &Index, name: &str, version: u64, replicas: i32) {
+    let target = TargetBuilder::new(name).metadata(json!({"resourceVersion": version.to_string()})).state();
+    index.set_target(deployment_key(name), Some(TargetState { replicas: Some(replicas), ..target }));
 }
 
 /// Builds an index of three Deployments: `web` is managed, `db` is not, and `api` has an autoscaler.

@@ -146,17 +146,16 @@ impl<'a> Wait<'a> {
         self.states.values_mut().for_each(|state| *state = State::Unseen);
     }
 
-    pub(super) fn handle(&mut self, event: Option<Event>) -> Result<(), Error> {
+    pub(super) fn handle(&mut self, event: Event) -> Result<(), Error> {
         let (target, state, taken_over) = match event {
-            Some(Event::Changed(count)) => {
+            Event::Changed(count) => {
                 let name = target::name(&count.target.clone().unwrap_or_default());
                 let expected = self.expected.get(&name);
                 let taken_over = expected.and_then(|expected| expected.describe_takeover(&count, Timestamp::now()));
                 (count.target.clone(), state_of(&count), taken_over)
             }
-            Some(Event::Removed(target)) => (Some(target), State::Unset, None),
-            Some(Event::Synced(_)) => return self.handle_synced(),
-            None => return Ok(()),
+            Event::Removed(target) => (Some(target), State::Unset, None),
+            Event::Synced(_) => return self.handle_synced(),
         };
         let name = target::name(&target.unwrap_or_default());
         if !self.states.contains_key(&name) {

@@ -44,7 +44,7 @@ fn no_kubeconfig_makes_the_plugin_panic_or_shows_a_token() {
                 return false;
             }
         };
-        match Choice::choose(kubeconfig, None, None, None, String::new()) {
+        match Choice::choose(&kubeconfig, None, None, None, String::new()) {
             // A mutation could name a program.
             Ok(choice) if choice.user.exec.is_some() => {}
             Ok(choice) => drop((choice.namespace(), choice.connect().map_err(hide))),

@@ -181,3 +181,22 @@ async fn a_short_outage_of_the_api_server_ends_no_watch() {
         assert!(timeout(Duration::from_secs(40), events.next()).await.is_err(), "{answering:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_count_comes_with_the_version_of_its_target_which_alone_is_no_event() {
+    let backend = ApiServer::new().backend(fixtures::index());
+    let mut events = start(&backend).await;
+    for _ in 0..2 {
+        events.next().await.unwrap().unwrap();
+    }
+    for (version, replicas, expected) in [(8, 3, None), (9, 4, Some("9")), (10, 4, None), (11, 3, Some("11"))] {
+        fixtures::set_target(&backend.index, "web", version, replicas);
+        let event = timeout(Duration::from_secs(1), events.next()).await.ok();
+        let event = event.map(|event| event.unwrap().unwrap().event.unwrap());
+        let seen = event.map(|event| match event {
+            Event::Changed(count) => (count.observed, count.target_resource_version),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(seen, expected.map(|expected| (Some(replicas), expected.to_owned())), "{version}");
+    }
+}

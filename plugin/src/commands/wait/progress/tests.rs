@@ -39,7 +39,7 @@ fn a_target_that_disappears_fails_unless_it_may_be_missing() {
     for (allow_missing, failed) in [(false, 1), (true, 0)] {
         let mut lines = Lines::default();
         let mut wait = Wait::new(&mut lines, &[web(), db()], allow_missing);
-        wait.handle(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
+        wait.handle(Event::Changed(count(Some(3), None, None).into())).unwrap();
         assert_eq!((wait.failed, wait.states.len()), (failed, 2 - failed));
     }
 }
@@ -48,7 +48,7 @@ fn a_target_that_disappears_fails_unless_it_may_be_missing() {
 fn a_single_target_that_disappears_is_the_error() {
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, &[web()], false);
-    let error = wait.handle(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap_err();
+    let error = wait.handle(Event::Changed(count(Some(3), None, None).into())).unwrap_err();
     assert_eq!(error.to_string(), "deployment.apps/web does not exist any more");
 }
 
@@ -56,7 +56,7 @@ fn a_single_target_that_disappears_is_the_error() {
 fn other_targets_do_not_matter() {
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, &[db()], false);
-    wait.handle(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
+    wait.handle(Event::Changed(count(Some(3), None, None).into())).unwrap();
     assert_eq!(wait.describe_open(), ["statefulset.apps/db: not seen"]);
 }
 
@@ -64,8 +64,8 @@ fn other_targets_do_not_matter() {
 fn a_target_outside_the_snapshot_is_no_longer_managed() {
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, &[web(), db()], false);
-    wait.handle(Some(Event::Changed(count(Some(3), Some(3), Some(1)).into()))).unwrap();
-    wait.handle(Some(Event::Synced(Synced::default()))).unwrap();
+    wait.handle(Event::Changed(count(Some(3), Some(3), Some(1)).into())).unwrap();
+    wait.handle(Event::Synced(Synced::default())).unwrap();
     assert_eq!((wait.failed, wait.describe_open()), (1, vec!["deployment.apps/web: 1 of 3 ready".to_owned()]));
 }
 
@@ -73,10 +73,10 @@ fn a_target_outside_the_snapshot_is_no_longer_managed() {
 fn a_target_that_ends_between_two_watches_fails() {
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, &[web()], true);
-    wait.handle(Some(Event::Changed(count(Some(3), None, None).into()))).unwrap();
-    wait.handle(Some(Event::Synced(Synced::default()))).unwrap();
+    wait.handle(Event::Changed(count(Some(3), None, None).into())).unwrap();
+    wait.handle(Event::Synced(Synced::default())).unwrap();
     wait.start_over();
-    let error = wait.handle(Some(Event::Synced(Synced::default()))).unwrap_err();
+    let error = wait.handle(Event::Synced(Synced::default())).unwrap_err();
     assert_eq!(error.to_string(), "deployment.apps/web is not managed any more");
 }
 
@@ -86,7 +86,7 @@ fn a_target_that_is_not_ready_says_why() {
     let conditions = vec![Condition { r#type, status, reason, message, ..Condition::default() }];
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, &[web()], false);
-    wait.handle(Some(Event::Changed(ReplicaCount { conditions, ..count(Some(3), Some(1), Some(1)) }.into()))).unwrap();
+    wait.handle(Event::Changed(ReplicaCount { conditions, ..count(Some(3), Some(1), Some(1)) }.into())).unwrap();
     assert_eq!(wait.describe_open(), ["deployment.apps/web: 1 of 3 ready (CorrectionFailed: quota)"]);
 }
 
@@ -123,7 +123,7 @@ fn a_target_that_others_take_over_says_who() {
     }
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, &[web()], false);
-    let error = wait.handle(Some(Event::Changed(seen(5, "bob").into()))).unwrap_err();
+    let error = wait.handle(Event::Changed(seen(5, "bob").into())).unwrap_err();
     assert_eq!(error.to_string(), "deployment.apps/web was set to 5 by bob before its 3 were ready");
 }
 
@@ -133,7 +133,7 @@ fn the_reasons_of_pods_and_of_others_are_shown() {
     let drifted = ReplicaCount { last_drift: Some(drift), ..count(Some(3), Some(7), Some(1)) };
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, &[web()], false);
-    wait.handle(Some(Event::Changed(drifted.into()))).unwrap();
+    wait.handle(Event::Changed(drifted.into())).unwrap();
     wait.pods.insert("deployment.apps/web".to_owned(), vec!["2 pods: Pending: 0/2\nnodes".to_owned()]);
     let expected = "deployment.apps/web: 1 of 3 ready (changed to 7 by helm; 2 pods: Pending: 0/2 nodes)";
     assert_eq!(wait.describe_open(), [expected]);

@@ -14,11 +14,11 @@ pub(crate) struct Kind<'a> {
 /// The variable parts of the kind's CRD.
 pub(crate) struct Definition {
     /// The version that is served.
-    version: &'static str,
+    pub(crate) version: &'static str,
     /// The field of the spec with the count.
-    field: &'static str,
+    pub(crate) field: &'static str,
     /// The path of the observed count in the status.
-    status: &'static str,
+    pub(crate) status: &'static str,
     /// Whether the status has `readyReplicas`.
     pub(crate) has_ready: bool,
 }

@@ -76,8 +76,7 @@ impl<'a> Places<'a> {
         Ok(Self {
             shop,
             counts: Api::namespaced(client.clone(), &shop.name),
-            kinds: Form::KINDS
-                .map(|form| Api::namespaced_with(client.clone(), &shop.name, &form.resource(&shop.name))),
+            kinds: Form::KINDS.map(|form| Api::namespaced_with(client.clone(), &shop.name, &form.resource(&shop.name))),
             events: Api::namespaced(client.clone(), &shop.name),
             client,
         })

@@ -81,9 +81,8 @@ impl<'a> Walk<'a> {
             }
         }
         let client = shop.cluster.control_plane.client().await?;
-        let kinds = Form::KINDS.map(|form| {
-            Api::namespaced_with(client.clone(), &shop.name, &form.resource(&shop.name))
-        });
+        let kinds =
+            Form::KINDS.map(|form| Api::namespaced_with(client.clone(), &shop.name, &form.resource(&shop.name)));
         let walk = Self {
             shop,
             rng,

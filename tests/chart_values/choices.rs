@@ -18,9 +18,7 @@ pub(super) struct Choice {
 pub(super) fn choices() -> Vec<Choice> {
     let all = [pods(), certificates(), rights(), others()].concat();
     let list = |values: Value| values.as_array().cloned().unwrap_or_default();
-    all.into_iter()
-        .map(|(path, valid, invalid)| Choice { path, valid: list(valid), invalid: list(invalid) })
-        .collect()
+    all.into_iter().map(|(path, valid, invalid)| Choice { path, valid: list(valid), invalid: list(invalid) }).collect()
 }
 
 /// The path, a list of valid values, and a list of invalid ones.
@@ -50,7 +48,11 @@ fn pods() -> Vec<Row> {
         ),
         ("podSecurityContext", json!([{"runAsUser": 1_000_650_000, "fsGroup": null}]), json!([[], {"runAsUser": -1}])),
         ("securityContext", json!([{"readOnlyRootFilesystem": false}]), json!(["x", {"capabilities": ["ALL"]}])),
-        ("resources", json!([{"limits": {"cpu": 1}}, {"limits": {"memory": "1e9"}}]), json!([[], {"limits": {"cpu": "x"}}])),
+        (
+            "resources",
+            json!([{"limits": {"cpu": 1}}, {"limits": {"memory": "1e9"}}]),
+            json!([[], {"limits": {"cpu": "x"}}]),
+        ),
         ("livenessProbe", handlers.clone(), no_handlers.clone()),
         ("startupProbe", handlers.clone(), no_handlers.clone()),
         ("readinessProbe", handlers, no_handlers),

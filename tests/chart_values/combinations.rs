@@ -138,7 +138,8 @@ async fn try_combination(
     invalid: &BTreeSet<&'static str>,
 ) -> Result<BTreeSet<&'static str>> {
     // A Service's name cannot begin with a digit.
-    let name = if values.contains_key("fullnameOverride") && !invalid.contains("fullnameOverride") { DIGITS } else { "other" };
+    let name =
+        if values.contains_key("fullnameOverride") && !invalid.contains("fullnameOverride") { DIGITS } else { "other" };
     let release = [name, if number.is_multiple_of(2) { release::NAME } else { DIGITS }];
     let Rest { objects, refused } = render_rest(cluster, release, values, invalid).await?;
     ensure!(invalid.is_subset(&refused), "{invalid:?} is not refused");
@@ -165,7 +166,9 @@ async fn try_combinations(some: Option<usize>) -> Result<()> {
         number_of_invalid += usize::from(!invalid.is_empty());
         number_of_refused += usize::from(!refused.is_empty());
     }
-    println!("{number_of_all} combinations, {number_of_refused} with refusals, {number_of_invalid} with invalid values");
+    println!(
+        "{number_of_all} combinations, {number_of_refused} with refusals, {number_of_invalid} with invalid values"
+    );
     Ok(())
 }
 
@@ -215,6 +218,32 @@ async fn a_value_without_content_is_accepted_or_refused_by_name() -> Result<()> 
         ensure!(rest.refused.contains(needed), "{needed} may be left without content");
     }
     check(cluster, "nothing", rest.objects).await
+}
+
+#[ignore = "it takes a while: make stress"]
+#[tokio::test]
+async fn what_only_the_api_server_refuses_is_named_by_its_field() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let spread = json!({"maxSkew": 1, "topologyKey": "a", "whenUnsatisfiable": "DoNotSchedule"});
+    for (path, value, field) in [
+        ("resources", json!({"limits": {"memory": "1Mi"}}), "resources.requests"),
+        ("livenessProbe", json!({"httpGet": {"port": "a b"}}), "livenessProbe.httpGet.port"),
+        ("securityContext", json!({"privileged": true}), "securityContext"),
+        ("podSecurityContext", json!({"seccompProfile": {"type": "X"}}), "securityContext.seccompProfile"),
+        ("affinity", json!({"nodeAffinity": {"x": 1}}), "affinity.nodeAffinity"),
+        ("topologySpreadConstraints", json!([spread, spread]), "topologySpreadConstraints"),
+        ("tolerations", json!([{"operator": "Exists", "value": "x"}]), "tolerations[0]"),
+        ("extraEnv", json!([{"name": "X", "valueFrom": {}}]), "env["),
+        ("extraVolumes", json!([{"name": "x", "nothing": {}}]), "volumes[1]"),
+    ] {
+        let values = Values::from([(path, value)]);
+        let rest = render_rest(cluster, ["other", release::NAME], values, &BTreeSet::new()).await?;
+        ensure!(rest.refused.is_empty(), "Helm refuses {path}");
+        let refusal = check(cluster, "refused", rest.objects).await.err();
+        let refusal = refusal.with_context(|| format!("{path} is accepted"))?.to_string();
+        ensure!(refusal.contains(field), "{path} is not named: {refusal}");
+    }
+    Ok(())
 }
 
 #[test]

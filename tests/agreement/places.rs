@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use contract::replicas::v1;
+use futures::future::try_join_all;
 use hyper::{Request, header::ACCEPT};
 use k8s_openapi::api::events::v1::Event;
 use kube::{
@@ -85,24 +86,25 @@ impl<'a> Places<'a> {
     /// Reads the objects.
     pub(super) async fn objects(&self) -> Result<Objects> {
         let all = ListParams::default();
-        let counts = self.counts.list(&all).await?.items.into_iter();
-        let counts = counts.map(|count| (count.spec.scale_target_ref.name.clone(), count)).collect();
-        let mut targets = BTreeMap::new();
-        for kind in &self.kinds {
-            targets.extend(kind.list(&all).await?.items.into_iter().map(|target| (target.name_any(), target)));
-        }
-        Ok(Objects { counts, targets })
+        let kinds = try_join_all(self.kinds.iter().map(|kind| kind.list(&all)));
+        let (counts, kinds) = tokio::try_join!(self.counts.list(&all), kinds)?;
+        let counts = counts.items.into_iter().map(|count| (count.spec.scale_target_ref.name.clone(), count));
+        let targets = kinds.into_iter().flat_map(|kind| kind.items).map(|target| (target.name_any(), target));
+        Ok(Objects { counts: counts.collect(), targets: targets.collect() })
     }
 
     /// Reads all other places but the plugin.
     pub(super) async fn read(&self, objects: Objects, servers: &Servers) -> Result<Seen> {
-        Ok(Seen {
-            objects,
-            said: [self.ask(servers, 0).await?, self.ask(servers, 1).await?],
-            table: self.table().await?,
-            metrics: http(&servers.leader.process.address("http")?.to_string(), "/metrics").await?.1,
-            events: self.events.list(&ListParams::default()).await?.items,
-        })
+        let metrics = servers.leader.process.address("http")?.to_string();
+        let all = ListParams::default();
+        let (one, other, table, (_, metrics), events) = tokio::try_join!(
+            self.ask(servers, 0),
+            self.ask(servers, 1),
+            self.table(),
+            http(&metrics, "/metrics"),
+            async { Ok(self.events.list(&all).await?) },
+        )?;
+        Ok(Seen { objects, said: [one, other], table, metrics, events: events.items })
     }
 
     async fn ask(&self, servers: &Servers, replica: usize) -> Result<Said> {

@@ -71,10 +71,11 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Creates the targets, none of which is managed.
     pub(super) async fn new(shop: &'a Namespace<'a>, rng: Rng) -> Result<Self> {
-        policies::create(shop).await?;
+        let raises = policies::create(shop).await?;
         Form::create_widgets(shop).await?;
         let mut targets = Vec::new();
         for (prefix, number, admission, form) in TARGETS {
+            let admission = if admission == Admission::Raises && !raises { Admission::Allows } else { admission };
             for index in 0..number {
                 let resource = form.resource(&shop.name);
                 targets.push(Target::new(format!("{prefix}-{index}"), admission, form, resource, 3));

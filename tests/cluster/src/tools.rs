@@ -87,7 +87,7 @@ fn control_plane() -> Result<Module> {
     let version = env::var("KUBERNETES").unwrap_or_default();
     let is_of = |module: &Module| {
         let pinned = pinned(Tool::KubeApiserver, module.go_mod).trim_start_matches('v');
-        pinned.strip_prefix(&version).is_some_and(|rest| version.is_empty() || rest.starts_with('.'))
+        version.is_empty() || pinned == version || pinned.starts_with(&format!("{version}."))
     };
     match [Module::CLUSTER, Module::OLDEST].into_iter().find(is_of) {
         Some(module) => Ok(module),

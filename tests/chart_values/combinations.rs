@@ -1,4 +1,5 @@
-//! Combinations of all values: Helm names what it refuses, and the API server accepts all the rest.
+//! Combinations of all values: Helm names what it refuses, and the API server accepts all the rest. `VALUES_SEED` repeats
+//! them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

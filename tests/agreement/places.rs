@@ -102,7 +102,7 @@ impl<'a> Places<'a> {
             self.ask(servers, 1),
             self.table(),
             http(&metrics, "/metrics"),
-            async { Ok(self.events.list(&all).await?) },
+            async { Ok::<_, anyhow::Error>(self.events.list(&all).await?) },
         )?;
         Ok(Seen { objects, said: [one, other], table, metrics, events: events.items })
     }

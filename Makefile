@@ -22,6 +22,10 @@ DRIFTS = 100000
 ATTACK_SECONDS = 600
 RELEASE := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release
 
+# The control plane of the tests: empty is the newest Kubernetes, 1.30 the oldest one that is supported.
+KUBERNETES =
+export KUBERNETES
+
 .PHONY: help
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,7 +36,7 @@ demo: ## See it work, on a real control plane that it starts; KEEP=1 leaves it r
 	target/debug/demo
 
 .PHONY: test
-test: ## Run every test, on a real control plane that they start
+test: ## Run every test, on a real control plane that they start; KUBERNETES=1.30 takes the oldest one
 	cargo build --workspace --bins
 	cargo test --workspace
 

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use cluster::wait;
 use contract::replicas::v1;
 use futures::{TryStreamExt, stream};
+use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
 use kube::{
     Api,
@@ -14,7 +15,7 @@ use kube::{
 use replica_count_manager::resources::{FIELD_MANAGER, ReplicaCount, ReplicaCountSpec, ScaleTargetRef, TargetKey};
 use serde_json::{Value, json};
 
-use crate::{PATIENCE, bench_cluster::BenchCluster};
+use crate::{PATIENCE, bench_cluster::BenchCluster, histories};
 
 /// A Deployment as an application's chart would install it.
 const APPLICATION: &str = include_str!("application.yaml");
@@ -22,6 +23,9 @@ const APPLICATION: &str = include_str!("application.yaml");
 /// The names that each copy replaces by its own.
 const NAME: &str = "the-original";
 const NAMESPACE: &str = "the-namespace";
+
+/// Where etcd has the ReplicaCounts.
+const REPLICA_COUNTS: &str = "replica-count-manager.io/replicacounts";
 
 /// The number of namespaces of the Deployments.
 const NAMESPACES: usize = 100;
@@ -85,7 +89,16 @@ impl Deployments<'_> {
     /// Stores the ReplicaCounts of Deployments, with the status that the server would write.
     pub(crate) async fn manage(&self, indices: Range<usize>) -> Result<()> {
         let counts = indices.map(|index| copy(&self.replica_count, index));
-        self.cluster.control_plane.populate("replica-count-manager.io/replicacounts", counts).await
+        self.cluster.control_plane.populate(REPLICA_COUNTS, counts).await
+    }
+
+    /// Stores the ReplicaCounts of Deployments with full histories.
+    pub(crate) async fn manage_with_histories(&self, indices: Range<usize>) -> Result<()> {
+        let mut original: ReplicaCount = serde_json::from_str(&self.replica_count)?;
+        histories::fill(original.status.as_mut().context("the original has no status")?, NAME, Timestamp::now());
+        let original = serde_json::to_string(&original)?;
+        let counts = indices.map(|index| copy(&original, index));
+        self.cluster.control_plane.populate(REPLICA_COUNTS, counts).await
     }
 }
 

@@ -6,6 +6,7 @@ mod burst;
 mod calls;
 mod deployments;
 mod drift;
+mod histories;
 mod machine;
 mod observer;
 mod plot;

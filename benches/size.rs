@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use crate::{
     PATIENCE,
     bench_cluster::BenchCluster,
+    histories::LISTED,
     plot::{Axis, Curve, Plot},
     report::{Promise, Section, Table},
     stats::format_duration,
@@ -64,6 +65,17 @@ pub(crate) async fn run() -> Result<Section> {
         curves[1].push((size as f64, worst.peak));
         largest = worst;
     }
+    // The largest size again, with as much to remember as a status holds.
+    deployments.manage_with_histories(0..have / 10).await?;
+    wait_for_api_server(&cluster).await?;
+    let full = worst(&cluster).await?;
+    rows.push(vec![
+        format!("{have} / {}, with full histories", have / 10),
+        format!("{:.0} MiB", full.rest),
+        format!("{:.0} MiB", full.peak),
+        format_duration(full.ready),
+        String::new(),
+    ]);
     let [rest, peak] = curves;
     Ok(Section {
         title: "Memory and start-up",
@@ -71,7 +83,8 @@ pub(crate) async fn run() -> Result<Section> {
             "The server is started {STARTS} times on so many Deployments, a tenth of them managed; the worst start is \
              shown. Memory is resident: at rest {} s after it is ready, and the most that it ever was (VmHWM). It is \
              ready when /readyz says so: with a complete cache. Beside it, how long a plain client takes that fetches \
-             the same Deployments from the API server, in JSON and in pages of {PAGE}, and drops them.",
+             the same Deployments from the API server, in JSON and in pages of {PAGE}, and drops them. A full history is \
+             one of {LISTED} changes and {LISTED} drifts.",
             SETTLE.as_secs()
         ),
         table: Table {
@@ -80,6 +93,7 @@ pub(crate) async fn run() -> Result<Section> {
         },
         promises: vec![
             Promise::at_most("memory at 100000 Deployments, 10000 managed", 96.0, " MiB", largest.peak),
+            Promise::at_most("memory there with full histories", 160.0, " MiB", full.peak),
             Promise::at_most("start until ready there", 15.0, " s", largest.ready.as_secs_f64()),
         ],
         plots: vec![Plot {

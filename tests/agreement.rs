@@ -1,13 +1,16 @@
 //! All places that speak of a target agree, after every write and every failure.
 //!
-//! A random walk sets, scales, applies, unsets and recreates targets, has admission change or refuse counts, restarts
-//! the server and takes its leader away. After each step, the status, `list`, `get`, the table of kubectl, the history,
-//! Events and metrics say what the objects in etcd are and what the walk did.
+//! A random walk sets, scales, applies, unsets and recreates targets of several kinds, gives them autoscalers, has
+//! admission change or refuse counts, restarts the server and takes its leader away. After each step, the status, `list`,
+//! `get`, the table of kubectl, the history, Events, metrics and the refusal of a Set say what the objects in etcd are and
+//! what the walk did.
 //!
 //! `AGREEMENT_SEED` repeats a walk.
 
+mod autoscalers;
 mod checks;
 mod contention;
+mod forms;
 mod model;
 mod outages;
 mod places;
@@ -94,6 +97,7 @@ async fn agree(
         walk.check_objects(&objects)?;
         let seen = places.read(objects, &walk.servers).await?;
         walk.check(&seen)?;
+        walk.check_refusals().await?;
         events.iter().try_for_each(|event| seen.check_event(event))?;
         Ok(since.elapsed())
     })

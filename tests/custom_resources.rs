@@ -6,37 +6,37 @@ use serde_json::{Value, json};
 use support::{Namespace, condition, manifests::Workload};
 
 /// A custom resource of one test, in its own API group.
-struct Kind<'a> {
+pub(crate) struct Kind<'a> {
     shop: &'a Namespace<'a>,
     group: String,
 }
 
 /// The variable parts of the kind's CRD.
-struct Definition {
+pub(crate) struct Definition {
     /// The version that is served.
-    version: &'static str,
+    pub(crate) version: &'static str,
     /// The field of the spec with the count.
-    field: &'static str,
+    pub(crate) field: &'static str,
     /// The path of the observed count in the status.
-    status: &'static str,
+    pub(crate) status: &'static str,
     /// Whether the status has `readyReplicas`.
-    has_ready: bool,
+    pub(crate) has_ready: bool,
 }
 
 impl Definition {
     /// A kind whose count is at `.spec.replicas`.
-    const fn of(version: &'static str) -> Self {
+    pub(crate) const fn of(version: &'static str) -> Self {
         Self { version, field: "replicas", status: ".status.replicas", has_ready: false }
     }
 }
 
 impl<'a> Kind<'a> {
-    fn new(shop: &'a Namespace<'a>) -> Self {
+    pub(crate) fn new(shop: &'a Namespace<'a>) -> Self {
         Self { shop, group: format!("{}.example.com", shop.name) }
     }
 
     /// Creates or changes the CRD.
-    async fn define(&self, definition: Definition) -> Result<()> {
+    pub(crate) async fn define(&self, definition: Definition) -> Result<()> {
         let Definition { version, field, status, has_ready } = definition;
         let count = json!({"type": "integer"});
         let ready = if has_ready { json!({"readyReplicas": count}) } else { json!({}) };
@@ -63,7 +63,7 @@ impl<'a> Kind<'a> {
     }
 
     /// Grants the server its rights to the kind, as the installer of a kind can.
-    async fn grant(&self) -> Result<()> {
+    pub(crate) async fn grant(&self) -> Result<()> {
         let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
             "metadata": {"name": self.group, "labels": {"replica-count-manager.io/aggregate-to-server": "true"}},

@@ -5,11 +5,12 @@ use std::fmt::Debug;
 use anyhow::{Context, Result, bail, ensure};
 use contract::replicas::v1;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
+use kube::{ResourceExt, api::DynamicObject};
 use replica_count_manager::resources::{ReplicaCount, ReplicaCountStatus};
 use serde_json::{Value, json};
 
 use super::{
+    autoscalers::scales,
     model::{DriftLine, Held, Line},
     places::{Objects, Seen},
     steps::Walk,
@@ -49,13 +50,14 @@ fn same<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Result<()> {
     Ok(())
 }
 
-fn replicas(deployment: Option<&Deployment>) -> Option<i32> {
-    deployment?.spec.as_ref()?.replicas
+/// A number of an object.
+fn number(object: Option<&DynamicObject>, path: &str) -> Option<i32> {
+    object?.data.pointer(path)?.as_i64()?.try_into().ok()
 }
 
 fn check_target(target: &Target, objects: &Objects) -> Result<()> {
-    let deployment = objects.deployments.get(&target.name);
-    same("its count", replicas(deployment), Some(target.observed))?;
+    let object = objects.targets.get(&target.name);
+    same("its count", number(object, "/spec/replicas"), Some(target.observed))?;
     let (count, held) = match (objects.counts.get(&target.name), &target.held) {
         (Some(count), Some(held)) => (count, held),
         (None, None) => return Ok(()),
@@ -66,7 +68,7 @@ fn check_target(target: &Target, objects: &Objects) -> Result<()> {
     same("observedGeneration", status.observed_generation, count.metadata.generation)?;
     same("status.desired", status.desired, Some(held.desired()))?;
     same("status.observed", status.observed, Some(target.observed))?;
-    let ready = deployment.and_then(|one| one.status.as_ref()?.ready_replicas).unwrap_or(0);
+    let ready = number(object, "/status/readyReplicas").unwrap_or(0);
     same("status.ready", status.ready, Some(ready))?;
     check_conditions(target, held, count, ready)?;
     same("status.changes", lines(status), held.lines())?;
@@ -86,7 +88,7 @@ fn check_places(target: &str, seen: &Seen) -> Result<()> {
         check_answer(count, listed.context("it is not listed")?, status, false).context("list")?;
         check_answer(count, got.context("it is not there")?, status, true).context("get")?;
     }
-    check_row(status, count, seen.table.get(target).context("kubectl shows no row")?).context("kubectl get")
+    check_row(status, count, seen.table.get(&count.name_any()).context("kubectl shows no row")?).context("kubectl get")
 }
 
 fn check_spec(count: &ReplicaCount, held: &Held) -> Result<()> {
@@ -121,11 +123,16 @@ fn check_conditions(target: &Target, held: &Held, count: &ReplicaCount, ready: i
         None => same("Ready", found, Some(("True", "InPlace")))?,
     }
     same("TargetFound", condition(count, "TargetFound"), Some(("True", "Found")))?;
+    let contested =
+        status.conditions.iter().find(|condition| condition.type_ == "Contested").context("no Contested")?;
+    if let Some(autoscaler) = target.autoscaled_by() {
+        same("Contested", (&*contested.status, &*contested.reason), ("True", "Autoscaled"))?;
+        ensure!(contested.message.starts_with(&scales(autoscaler)), "Contested says {:?}", contested.message);
+        return Ok(());
+    }
     if held.contention.is_unsure() {
         return Ok(());
     }
-    let contested =
-        status.conditions.iter().find(|condition| condition.type_ == "Contested").context("no Contested")?;
     match held.contention.opponent() {
         Some(opponent) => {
             same("Contested", (&*contested.status, &*contested.reason), ("True", "RepeatedDrift"))?;

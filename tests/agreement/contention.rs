@@ -39,8 +39,12 @@ impl ExpectedContention {
         }
     }
 
-    /// The next leader knows the opponent, but not the drifts.
-    pub(super) fn lose_leader(&mut self) {
+    /// The next leader knows the opponent, but not the drifts. If there is an autoscaler, the status names it and no
+    /// opponent.
+    pub(super) fn lose_leader(&mut self, is_autoscaled: bool) {
+        if is_autoscaled {
+            self.opponent = None;
+        }
         self.drifts.clear();
         self.corrections.clear();
     }

@@ -55,10 +55,12 @@ impl Walk<'_> {
     }
 
     fn lose_contention(&mut self) {
-        self.targets
-            .iter_mut()
-            .filter_map(|target| target.held.as_mut())
-            .for_each(|held| held.contention.lose_leader());
+        for target in &mut self.targets {
+            let is_autoscaled = target.autoscaled_by().is_some();
+            if let Some(held) = &mut target.held {
+                held.contention.lose_leader(is_autoscaled);
+            }
+        }
     }
 
     /// Takes the leader away, and writes to some targets before the other replica leads, which watches.

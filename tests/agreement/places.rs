@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use contract::replicas::v1;
+use futures::future::try_join_all;
 use hyper::{Request, header::ACCEPT};
-use k8s_openapi::api::{apps::v1::Deployment, events::v1::Event};
-use kube::{Api, Client, api::ListParams};
+use k8s_openapi::api::events::v1::Event;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DynamicObject, ListParams},
+};
 use replica_count_manager::resources::ReplicaCount;
 use serde_json::Value;
 
-use super::{outages::Servers, steps::ExpectedNote};
+use super::{forms::Form, outages::Servers, steps::ExpectedNote};
 use support::{Namespace, http, outcome};
 
 /// The form in which kubectl asks for its tables.
@@ -21,7 +25,7 @@ pub(super) struct Places<'a> {
     shop: &'a Namespace<'a>,
     client: Client,
     counts: Api<ReplicaCount>,
-    deployments: Api<Deployment>,
+    kinds: [Api<DynamicObject>; 3],
     events: Api<Event>,
 }
 
@@ -36,7 +40,7 @@ pub(super) struct Said {
 /// The objects in etcd, by the target.
 pub(super) struct Objects {
     pub(super) counts: BTreeMap<String, ReplicaCount>,
-    pub(super) deployments: BTreeMap<String, Deployment>,
+    pub(super) targets: BTreeMap<String, DynamicObject>,
 }
 
 /// What all places say.
@@ -44,7 +48,7 @@ pub(super) struct Seen {
     pub(super) objects: Objects,
     /// What the leader and the other replica say.
     pub(super) said: [Said; 2],
-    /// The rows of kubectl's table: each cell by its column, by the target.
+    /// The rows of kubectl's table: each cell by its column, by the name of the ReplicaCount.
     pub(super) table: BTreeMap<String, BTreeMap<String, Value>>,
     /// The leader's metrics.
     pub(super) metrics: String,
@@ -73,7 +77,7 @@ impl<'a> Places<'a> {
         Ok(Self {
             shop,
             counts: Api::namespaced(client.clone(), &shop.name),
-            deployments: Api::namespaced(client.clone(), &shop.name),
+            kinds: Form::KINDS.map(|form| Api::namespaced_with(client.clone(), &shop.name, &form.resource(&shop.name))),
             events: Api::namespaced(client.clone(), &shop.name),
             client,
         })
@@ -82,23 +86,25 @@ impl<'a> Places<'a> {
     /// Reads the objects.
     pub(super) async fn objects(&self) -> Result<Objects> {
         let all = ListParams::default();
-        let counts = self.counts.list(&all).await?.items.into_iter();
-        let deployments = self.deployments.list(&all).await?.items.into_iter();
-        Ok(Objects {
-            counts: counts.map(|count| (count.spec.scale_target_ref.name.clone(), count)).collect(),
-            deployments: deployments.filter_map(|one| Some((one.metadata.name.clone()?, one))).collect(),
-        })
+        let kinds = try_join_all(self.kinds.iter().map(|kind| kind.list(&all)));
+        let (counts, kinds) = tokio::try_join!(self.counts.list(&all), kinds)?;
+        let counts = counts.items.into_iter().map(|count| (count.spec.scale_target_ref.name.clone(), count));
+        let targets = kinds.into_iter().flat_map(|kind| kind.items).map(|target| (target.name_any(), target));
+        Ok(Objects { counts: counts.collect(), targets: targets.collect() })
     }
 
     /// Reads all other places but the plugin.
     pub(super) async fn read(&self, objects: Objects, servers: &Servers) -> Result<Seen> {
-        Ok(Seen {
-            objects,
-            said: [self.ask(servers, 0).await?, self.ask(servers, 1).await?],
-            table: self.table().await?,
-            metrics: http(&servers.leader.process.address("http")?.to_string(), "/metrics").await?.1,
-            events: self.events.list(&ListParams::default()).await?.items,
-        })
+        let metrics = servers.leader.process.address("http")?.to_string();
+        let all = ListParams::default();
+        let (one, other, table, (_, metrics), events) = tokio::try_join!(
+            self.ask(servers, 0),
+            self.ask(servers, 1),
+            self.table(),
+            http(&metrics, "/metrics"),
+            async { Ok::<_, anyhow::Error>(self.events.list(&all).await?) },
+        )?;
+        Ok(Seen { objects, said: [one, other], table, metrics, events: events.items })
     }
 
     async fn ask(&self, servers: &Servers, replica: usize) -> Result<Said> {
@@ -126,9 +132,8 @@ impl<'a> Places<'a> {
         let rows = table["rows"].as_array().into_iter().flatten().map(|row| -> Result<_> {
             let cells = row["cells"].as_array().context("no cells")?;
             let name = row["object"]["metadata"]["name"].as_str().context("no name")?;
-            let target = name.strip_prefix("deployment.").context("another kind")?;
             let cells = names.iter().zip(cells).map(|(name, cell)| ((*name).to_owned(), cell.clone()));
-            Ok((target.to_owned(), cells.collect()))
+            Ok((name.to_owned(), cells.collect()))
         });
         rows.collect()
     }
@@ -138,21 +143,24 @@ impl<'a> Places<'a> {
         let listed = self.ask(servers, 0).await?.listed;
         let list = ["list", "--namespace", &self.shop.name];
         let shown = outcome(self.shop.cluster.plugin().args(list)).await?;
-        let expected: Vec<_> = listed.iter().map(|(name, count)| plugin_row(name, count)).collect();
+        let mut expected: Vec<_> = listed.values().map(plugin_row).collect();
+        expected.sort();
         let rows = shown.stdout.lines().skip(1).map(|line| {
             let cells = line.split("   ").map(str::trim).filter(|cell| !cell.is_empty());
             let cells: Vec<_> = cells.collect();
             // The last drift ends with its age.
             cells.iter().map(|cell| cell.split(',').next().unwrap_or_default().to_owned()).take(7).collect::<Vec<_>>()
         });
-        let rows: Vec<_> = rows.collect();
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort();
         ensure!(rows == expected, "the plugin shows {rows:?} and not {expected:?}");
         Ok(())
     }
 }
 
 /// The row of the plugin's table without the age of the last drift and without the override.
-fn plugin_row(name: &str, count: &v1::ReplicaCount) -> Vec<String> {
+fn plugin_row(count: &v1::ReplicaCount) -> Vec<String> {
+    let target = count.target.clone().unwrap_or_default();
     let number = |number: Option<i32>| number.map_or("-".to_owned(), |number| number.to_string());
     let drift = count.last_drift.as_ref();
     let drift = drift.map_or("-".to_owned(), |drift| format!("{} {}->{}", drift.manager, drift.from(), drift.to()));
@@ -164,7 +172,7 @@ fn plugin_row(name: &str, count: &v1::ReplicaCount) -> Vec<String> {
         _ => condition("Ready").map(|ready| ready.reason.clone()).unwrap_or_default(),
     };
     vec![
-        format!("deployment.apps/{name}"),
+        format!("{}.{}/{}", target.kind.to_lowercase(), target.group, target.name),
         number(count.desired),
         number(count.observed),
         number(count.ready),

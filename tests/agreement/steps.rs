@@ -4,12 +4,13 @@ use anyhow::{Context, Result, ensure};
 use contract::replicas::v1;
 use fastrand::Rng;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::Api;
+use kube::{Api, Client, api::DynamicObject};
 use replica_count_manager::resources::ReplicaCount;
 use tokio::time::Instant;
 
 use super::{
+    autoscalers::scales,
+    forms::Form,
     model::{ExpectedOverride, Held, instant},
     outages::Servers,
     policies,
@@ -20,13 +21,15 @@ use support::Namespace;
 /// The user of the tests' client certificate.
 pub(super) const USER: &str = "admin";
 
-/// The targets of each kind of admission, and those with pods. There are so many that few of them drift ten times in a
+/// The targets of each kind of admission and of each form. There are so many that few of them drift ten times in a
 /// minute.
-const TARGETS: [(&str, usize, Admission, bool); 4] = [
-    ("plain", 10, Admission::Allows, false),
-    ("pods", 2, Admission::Allows, true),
-    ("raised", 1, Admission::Raises, false),
-    ("refused", 1, Admission::Refuses, false),
+const TARGETS: [(&str, usize, Admission, Form); 6] = [
+    ("plain", 7, Admission::Allows, Form::Deployment),
+    ("pods", 2, Admission::Allows, Form::WithPods),
+    ("raised", 1, Admission::Raises, Form::Deployment),
+    ("refused", 1, Admission::Refuses, Form::Deployment),
+    ("set", 2, Admission::Allows, Form::StatefulSet),
+    ("widget", 2, Admission::Allows, Form::Widget),
 ];
 
 /// How long an override lasts at most whose end the walk waits for, in seconds.
@@ -57,8 +60,10 @@ pub(super) struct Walk<'a> {
     pub(super) rng: Rng,
     pub(super) targets: Vec<Target>,
     pub(super) servers: Servers,
+    pub(super) client: Client,
     pub(super) counts: Api<ReplicaCount>,
-    pub(super) deployments: Api<Deployment>,
+    /// The targets of each kind.
+    pub(super) kinds: Vec<Api<DynamicObject>>,
     /// How many states no replica watched.
     pub(super) unseen: usize,
 }
@@ -66,25 +71,31 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Creates the targets, none of which is managed.
     pub(super) async fn new(shop: &'a Namespace<'a>, rng: Rng) -> Result<Self> {
-        policies::create(shop).await?;
+        let raises = policies::create(shop).await?;
+        Form::create_widgets(shop).await?;
         let mut targets = Vec::new();
-        for (prefix, number, admission, has_pods) in TARGETS {
+        for (prefix, number, admission, form) in TARGETS {
+            let admission = if admission == Admission::Raises && !raises { Admission::Allows } else { admission };
             for index in 0..number {
-                targets.push(Target::new(format!("{prefix}-{index}"), admission, has_pods, 3));
+                let resource = form.resource(&shop.name);
+                targets.push(Target::new(format!("{prefix}-{index}"), admission, form, resource, 3));
             }
         }
         let client = shop.cluster.control_plane.client().await?;
+        let kinds =
+            Form::KINDS.map(|form| Api::namespaced_with(client.clone(), &shop.name, &form.resource(&shop.name)));
         let walk = Self {
             shop,
             rng,
             targets,
             servers: Servers::find(shop.cluster).await?,
             counts: Api::namespaced(client.clone(), &shop.name),
-            deployments: Api::namespaced(client, &shop.name),
+            client,
+            kinds: kinds.into(),
             unseen: 0,
         };
-        for target in &walk.targets {
-            walk.create(target, target.observed).await?;
+        for (index, target) in walk.targets.iter().enumerate() {
+            walk.create(index, target.observed).await?;
         }
         Ok(walk)
     }
@@ -103,7 +114,7 @@ impl<'a> Walk<'a> {
         loop {
             let index = self.rng.usize(..self.targets.len());
             let is_managed = self.targets[index].held.is_some();
-            let done = match self.rng.u32(..20) {
+            let done = match self.rng.u32(..21) {
                 0..=4 => self.set(index).await?,
                 5..=6 => self.set_override(index).await?,
                 7 if is_managed => self.unset(index).await?,
@@ -112,12 +123,18 @@ impl<'a> Walk<'a> {
                 16 => self.recreate(index).await?,
                 17..=18 if is_managed => self.edit(index).await?,
                 19 if is_managed => self.edit_reason(index).await?,
+                20 => self.autoscale(index).await?,
                 _ => None,
             };
             if let Some(done) = done {
                 return Ok(done);
             }
         }
+    }
+
+    /// The objects of a target's kind.
+    pub(super) fn api(&self, index: usize) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.shop.name, &self.targets[index].resource)
     }
 
     /// What the walk expects after the end of the step's override.
@@ -145,13 +162,29 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn request(&self, target: usize) -> v1::SetReplicaCountRequest {
+    pub(super) fn request(&self, target: usize) -> v1::SetReplicaCountRequest {
+        let Target { name, resource, .. } = &self.targets[target];
         let target = v1::Target {
             namespace: self.shop.name.clone(),
-            name: self.targets[target].name.clone(),
-            ..Default::default()
+            group: resource.group.clone(),
+            kind: resource.kind.clone(),
+            name: name.clone(),
         };
         v1::SetReplicaCountRequest { target: Some(target), ..Default::default() }
+    }
+
+    /// Sends a Set. It is refused if the target has an autoscaler, and then forced.
+    async fn send(&mut self, index: usize, request: v1::SetReplicaCountRequest, replica: usize) -> Result<()> {
+        let client = &mut self.servers.clients[replica];
+        let answer = client.set_replica_count(request.clone()).await;
+        let Some(autoscaler) = self.targets[index].autoscaled_by() else {
+            answer?;
+            return Ok(());
+        };
+        let refusal = answer.err().with_context(|| format!("the Set should be refused: {autoscaler} is there"))?;
+        ensure!(refusal.message().starts_with(&scales(autoscaler)), "{refusal}");
+        client.set_replica_count(v1::SetReplicaCountRequest { force: true, ..request }).await?;
+        Ok(())
     }
 
     /// Sets the lasting count, sometimes to the same again, through the leader or the other replica.
@@ -172,7 +205,7 @@ impl<'a> Walk<'a> {
     pub(super) async fn set_through(&mut self, index: usize, count: i32, reason: &str, replica: usize) -> Result<()> {
         let request =
             v1::SetReplicaCountRequest { replicas: Some(count), reason: reason.to_owned(), ..self.request(index) };
-        self.servers.clients[replica].set_replica_count(request).await?;
+        self.send(index, request, replica).await?;
         let target = &mut self.targets[index];
         let is_new = target.held.is_none();
         let held = target.held.get_or_insert_with(|| Held::new(target.observed));
@@ -208,7 +241,7 @@ impl<'a> Walk<'a> {
             ..self.request(index)
         };
         let replica = self.rng.usize(..2);
-        self.servers.clients[replica].set_replica_count(request).await?;
+        self.send(index, request, replica).await?;
         let target = &mut self.targets[index];
         let is_new = target.held.is_none();
         let held = target.held.get_or_insert_with(|| Held::new(target.observed));
@@ -227,8 +260,10 @@ impl<'a> Walk<'a> {
 
     async fn unset(&mut self, index: usize) -> Result<Option<Done>> {
         let restore = self.rng.bool();
+        // To restore the count of before is against an autoscaler.
+        let force = self.targets[index].autoscaled_by().is_some();
         let request =
-            v1::UnsetReplicaCountRequest { target: self.request(index).target, restore, ..Default::default() };
+            v1::UnsetReplicaCountRequest { target: self.request(index).target, restore, force, ..Default::default() };
         let replica = self.rng.usize(..2);
         let target = &mut self.targets[index];
         let original = target.held.as_ref().context("it is not managed")?.original;

@@ -1,6 +1,8 @@
 //! A target of the walk.
 
-use super::model::Held;
+use kube::core::ApiResource;
+
+use super::{forms::Form, model::Held};
 
 /// The count that the policy of [`Admission::Refuses`] refuses.
 pub(super) const REFUSED: i32 = 4;
@@ -19,25 +21,48 @@ pub(super) enum Admission {
     Refuses,
 }
 
-/// A Deployment, and what the walk expects of it.
+/// The HorizontalPodAutoscaler of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Autoscaler {
+    /// There is none.
+    Absent,
+    /// There is one of this name.
+    Exists(String),
+    /// The latest step has deleted it.
+    Gone,
+}
+
+/// A target, and what the walk expects of it.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) admission: Admission,
-    pub(super) has_pods: bool,
+    pub(super) form: Form,
+    pub(super) resource: ApiResource,
+    pub(super) autoscaler: Autoscaler,
     pub(super) held: Option<Held>,
     /// Its count.
     pub(super) observed: i32,
 }
 
 impl Target {
-    pub(super) fn new(name: String, admission: Admission, has_pods: bool, observed: i32) -> Self {
-        Self { name, admission, has_pods, held: None, observed }
+    pub(super) fn new(name: String, admission: Admission, form: Form, resource: ApiResource, observed: i32) -> Self {
+        Self { name, admission, form, resource, autoscaler: Autoscaler::Absent, held: None, observed }
     }
 
     /// The name of its ReplicaCount.
     pub(super) fn count_name(&self) -> String {
-        format!("deployment.{}", self.name)
+        let (kind, group) = (self.resource.kind.to_lowercase(), &self.resource.group);
+        let group = if group == "apps" { String::new() } else { format!("{group}.") };
+        format!("{kind}.{group}{}", self.name)
+    }
+
+    /// The name of its autoscaler.
+    pub(super) fn autoscaled_by(&self) -> Option<&str> {
+        match &self.autoscaler {
+            Autoscaler::Exists(name) => Some(name),
+            Autoscaler::Absent | Autoscaler::Gone => None,
+        }
     }
 
     /// Why the desired count is not in place: the reason of `Ready`.

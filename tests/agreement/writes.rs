@@ -3,13 +3,13 @@
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     steps::{Done, ExpectedNote, Walk},
     target::Target,
 };
-use support::{PATIENCE, manifests::Workload};
+use support::PATIENCE;
 
 /// The managers that scale targets.
 const SCALERS: [&str; 5] = ["amber", "blue", "coral", "denim", "ebony"];
@@ -40,7 +40,7 @@ impl Walk<'_> {
     pub(super) async fn scale_target(&self, index: usize, count: i32, manager: &str) -> Result<()> {
         let patch = Patch::Merge(json!({"spec": {"replicas": count}}));
         let name = &self.targets[index].name;
-        self.deployments.patch_scale(name, &PatchParams::apply(manager), &patch).await?;
+        self.api(index).patch_scale(name, &PatchParams::apply(manager), &patch).await?;
         Ok(())
     }
 
@@ -50,8 +50,8 @@ impl Walk<'_> {
             return Ok(None);
         }
         let name = self.targets[index].name.clone();
-        let patch = Patch::Apply(manifest(&self.targets[index], count)?);
-        self.deployments.patch(&name, &PatchParams::apply(manager).force(), &patch).await?;
+        let patch = Patch::Apply(self.targets[index].form.manifest(&self.shop.name, &name, count)?);
+        self.api(index).patch(&name, &PatchParams::apply(manager).force(), &patch).await?;
         let target = &mut self.targets[index];
         Ok(Some(drifted(target, manager, count, &format!("apply by {manager}"))))
     }
@@ -62,21 +62,23 @@ impl Walk<'_> {
             return Ok(None);
         }
         let name = self.targets[index].name.clone();
-        self.deployments.delete(&name, &DeleteParams::background()).await?;
+        let api = self.api(index);
+        api.delete(&name, &DeleteParams::background()).await?;
         wait::until("the target to be gone", PATIENCE, async || {
-            ensure!(self.deployments.get_opt(&name).await?.is_none(), "it is still there");
+            ensure!(api.get_opt(&name).await?.is_none(), "it is still there");
             Ok(())
         })
         .await?;
-        self.create(&self.targets[index], count).await?;
+        self.create(index, count).await?;
         let target = &mut self.targets[index];
         Ok(Some(drifted(target, CREATOR, count, "recreate")))
     }
 
-    pub(super) async fn create(&self, target: &Target, count: i32) -> Result<()> {
+    pub(super) async fn create(&self, index: usize, count: i32) -> Result<()> {
         let params = PostParams { field_manager: Some(CREATOR.to_owned()), ..PostParams::default() };
-        let deployment = serde_json::from_value(manifest(target, count)?)?;
-        self.deployments.create(&params, &deployment).await?;
+        let Target { form, name, .. } = &self.targets[index];
+        let object = serde_json::from_value(form.manifest(&self.shop.name, name, count)?)?;
+        self.api(index).create(&params, &object).await?;
         Ok(())
     }
 
@@ -118,13 +120,6 @@ impl Walk<'_> {
         held.change_reason(EDITOR, &reason);
         Ok(Some(Done { what: format!("edit the reason of {}", target.name), ..Done::default() }))
     }
-}
-
-/// The manifest of a target.
-fn manifest(target: &Target, count: i32) -> Result<Value> {
-    let workload = Workload::deployment(&target.name).replicas(count);
-    let workload = if target.has_pods { workload } else { workload.without_pods() };
-    Ok(serde_yaml::from_str(&workload.manifest())?)
 }
 
 /// What a write of another count leads to: a drift that is put back, unless the target is not managed.

@@ -49,7 +49,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "replica-count-manager.imagePullSecrets" -}}
 {{- $secrets := list }}
 {{- range concat (dig "imagePullSecrets" list (default dict .Values.global) | default list) (default list .Values.imagePullSecrets) }}
-{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
+{{- $name := . }}
+{{- if kindIs "map" . }}
+{{- $name = .name }}
+{{- end }}
+{{- $secrets = append $secrets (dict "name" $name) }}
 {{- end }}
 {{- with uniq $secrets }}
 {{- toYaml . }}
@@ -132,7 +136,7 @@ for the server, and may name its administrators. */}}
 {{- define "replica-count-manager.serverNames" -}}
 {{- $service := include "replica-count-manager.fullname" . }}
 {{- $names := list (printf "%s.%s.svc" $service .Release.Namespace) (printf "%s.%s" $service .Release.Namespace) $service "localhost" }}
-{{- concat $names .Values.certificates.dnsNames | uniq | join "," }}
+{{- concat $names (default list .Values.certificates.dnsNames) | uniq | join "," }}
 {{- end }}
 
 {{/* Whether the server signs client certificates. Empty means no. CertificateSigningRequests are cluster-scoped. */}}
@@ -153,11 +157,9 @@ app.kubernetes.io/name={{ include "replica-count-manager.name" . }},app.kubernet
 {{- else if .Values.certificates.existingSecret }}
 {{- .Values.certificates.existingSecret }}
 {{- else }}
-{{- fail (printf `
-
-certificates.mode is existingSecret: set certificates.existingSecret to the name of a Secret in the namespace %s
-with tls.crt, tls.key and ca.crt. To make the certificates, run this command in the project's folder. It prints
-the command that creates the Secret:
+{{- fail (printf `certificates.existingSecret: certificates.mode is existingSecret, so set this to the name of a
+Secret in the namespace %s with tls.crt, tls.key and ca.crt. To make the certificates, run this command in the
+project's folder. It prints the command that creates the Secret:
 
     cargo run --quiet -p certificates -- --namespace %s --service %s
 

@@ -10,17 +10,18 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::tool::Tool;
-use super::versions::{GO_MOD, PROMTOOL_GO_MOD, PROMTOOL_SERIES, pinned, program_fits};
+use super::versions::{GO_MOD, OLDEST_GO_MOD, PROMTOOL_GO_MOD, PROMTOOL_SERIES, pinned, program_fits};
 
 /// A Go module that tools are built from.
 #[derive(Clone, Copy)]
 pub(super) struct Module {
-    go_mod: &'static str,
+    /// It pins the versions.
+    pub(super) go_mod: &'static str,
     go_sum: &'static str,
     /// The module's own program, or an empty text.
     main_go: &'static str,
     tags: &'static str,
-    link_flags: fn() -> String,
+    link_flags: fn(&'static str) -> String,
 }
 
 impl Module {
@@ -31,6 +32,15 @@ impl Module {
         main_go: include_str!("../../tools/main.go"),
         tags: "",
         link_flags,
+    };
+
+    /// The control plane of the oldest Kubernetes that is supported.
+    pub(super) const OLDEST: Self = Self {
+        go_mod: OLDEST_GO_MOD,
+        go_sum: include_str!("../../tools/kubernetes-1.30/go.sum"),
+        main_go: include_str!("../../tools/kubernetes-1.30/main.go"),
+        tags: "",
+        link_flags: kubernetes_link_flags,
     };
 
     /// promtool, without the service discovery of Prometheus, which needs the client of every cloud.
@@ -44,7 +54,7 @@ impl Module {
 
     /// A key of the sources' state and of the machine that they are built for.
     fn key(&self) -> String {
-        let (flags, files) = ((self.link_flags)() + self.tags, KWOK_FILES.concat());
+        let (flags, files) = ((self.link_flags)(self.go_mod) + self.tags, KWOK_FILES.concat());
         fnv1a(&[self.go_mod, self.go_sum, self.main_go, &flags, &files, env::consts::OS, env::consts::ARCH])
     }
 }
@@ -64,7 +74,7 @@ const KWOK_FILES: [&str; 6] = [
 
 /// The folder of the programs that were built from one state of the sources. Each state has its own folder.
 pub(super) struct Workshop {
-    module: Module,
+    pub(super) module: Module,
     folder: PathBuf,
 }
 
@@ -140,7 +150,9 @@ impl Workshop {
         fs::create_dir_all(self.folder.join("link.partial"))?;
         let _ = fs::remove_file(&partial);
         symlink(self.folder.join(CONTROL_PLANE), &partial)?;
-        ensure!(program_fits(tool, &partial), "{} was built but does not say it is {}", tool.name(), pinned(tool));
+        let go_mod = self.module.go_mod;
+        let version = pinned(tool, go_mod);
+        ensure!(program_fits(tool, &partial, go_mod), "{} was built but does not say it is {version}", tool.name());
         fs::rename(&partial, &link)?;
         Ok(link)
     }
@@ -149,7 +161,7 @@ impl Workshop {
     fn compile(&self, package: &str, name: &str) -> Result<()> {
         let partial = self.folder.join(format!("{name}.partial"));
         let output = partial.to_str().context("the cache folder's name is not UTF-8")?;
-        let (tags, flags) = (self.module.tags, (self.module.link_flags)());
+        let (tags, flags) = (self.module.tags, (self.module.link_flags)(self.module.go_mod));
         self.go(&["build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", &flags, "-o", output, package])?;
         fs::rename(&partial, self.folder.join(name))?;
         Ok(())
@@ -193,28 +205,42 @@ fn announce(message: &str) {
     let _ = writeln!(io::stderr(), "{message}");
 }
 
-/// The linker flags that set the versions. Without them, version checks see v0.0.0 and "dev build".
-fn link_flags() -> String {
-    let kubernetes = pinned(Tool::KubeApiserver);
-    let mut parts = kubernetes.trim_start_matches('v').split('.');
-    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let variables = [
-        ("k8s.io/component-base/version.gitVersion", kubernetes),
-        ("k8s.io/component-base/version.gitMajor", major),
-        ("k8s.io/component-base/version.gitMinor", minor),
-        ("k8s.io/component-base/version.gitTreeState", "clean"),
-        ("k8s.io/client-go/pkg/version.gitVersion", kubernetes),
+/// The linker flags that set all versions. Without them, version checks see v0.0.0 and "dev build".
+fn link_flags(go_mod: &'static str) -> String {
+    let pinned = |tool| pinned(tool, go_mod);
+    let variables = settings(&[
         ("helm.sh/helm/v4/internal/version.version", pinned(Tool::Helm)),
         ("helm.sh/helm/v3/internal/version.version", pinned(Tool::Helm3)),
         ("sigs.k8s.io/krew/internal/version.gitTag", pinned(Tool::Krew)),
-    ];
-    let settings = variables.map(|(variable, value)| format!(" -X {variable}={value}")).concat();
-    format!("-s -w -X main.version={}{settings}", pinned(Tool::Grpcurl))
+    ]);
+    format!("-s -w -X main.version={}{}{variables}", pinned(Tool::Grpcurl), kubernetes_settings(go_mod))
+}
+
+/// The linker flags of a control plane alone.
+fn kubernetes_link_flags(go_mod: &'static str) -> String {
+    format!("-s -w{}", kubernetes_settings(go_mod))
+}
+
+fn kubernetes_settings(go_mod: &'static str) -> String {
+    let version = pinned(Tool::KubeApiserver, go_mod);
+    let mut parts = version.trim_start_matches('v').split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    settings(&[
+        ("k8s.io/component-base/version.gitVersion", version),
+        ("k8s.io/component-base/version.gitMajor", major),
+        ("k8s.io/component-base/version.gitMinor", minor),
+        ("k8s.io/component-base/version.gitTreeState", "clean"),
+        ("k8s.io/client-go/pkg/version.gitVersion", version),
+    ])
+}
+
+fn settings(variables: &[(&str, &str)]) -> String {
+    variables.iter().map(|(variable, value)| format!(" -X {variable}={value}")).collect()
 }
 
 /// The linker flags of promtool. The Go module v0.315.1 is Prometheus 3.15.1.
-fn promtool_link_flags() -> String {
-    let version = pinned(Tool::Promtool).trim_start_matches("v0.").replacen('3', PROMTOOL_SERIES, 1);
+fn promtool_link_flags(go_mod: &'static str) -> String {
+    let version = pinned(Tool::Promtool, go_mod).trim_start_matches("v0.").replacen('3', PROMTOOL_SERIES, 1);
     format!("-s -w -X github.com/prometheus/common/version.Version={version}")
 }
 
@@ -239,10 +265,12 @@ mod tests {
 
     #[test]
     fn link_flags_carry_the_pinned_versions() {
-        let flags = link_flags();
-        assert!(promtool_link_flags().contains("=3."), "{}", promtool_link_flags());
+        let flags = link_flags(GO_MOD);
+        let promtool = promtool_link_flags(PROMTOOL_GO_MOD);
+        assert!(promtool.contains("=3."), "{promtool}");
+        assert!(kubernetes_link_flags(OLDEST_GO_MOD).contains("gitVersion=v1.30."));
         for tool in [Tool::Kubectl, Tool::Helm, Tool::Helm3, Tool::Krew, Tool::Grpcurl] {
-            assert!(flags.contains(&format!("={}", pinned(tool))), "{flags}");
+            assert!(flags.contains(&format!("={}", pinned(tool, GO_MOD))), "{flags}");
         }
     }
 }

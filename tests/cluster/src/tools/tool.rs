@@ -43,6 +43,11 @@ impl Tool {
         Self::Promtool,
     ];
 
+    /// Whether it is a part of the control plane whose version is that of Kubernetes.
+    pub(super) const fn is_of_control_plane(self) -> bool {
+        matches!(self, Self::KubeApiserver | Self::KubeControllerManager | Self::KubeScheduler)
+    }
+
     /// The name of the executable file.
     pub const fn name(self) -> &'static str {
         match self {

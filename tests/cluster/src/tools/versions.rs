@@ -7,6 +7,9 @@ use super::tool::Tool;
 
 pub(super) const GO_MOD: &str = include_str!("../../tools/go.mod");
 
+/// Of the control plane alone, of the oldest Kubernetes that is supported.
+pub(super) const OLDEST_GO_MOD: &str = include_str!("../../tools/kubernetes-1.30/go.mod");
+
 pub(super) const PROMTOOL_GO_MOD: &str = include_str!("../../tools/promtool/go.mod");
 
 /// The start of promtool's versions. The Go module of Prometheus 3.15 has the version 0.315.
@@ -22,25 +25,24 @@ const fn arguments(tool: Tool) -> &'static [&'static str] {
     }
 }
 
-/// Whether a program is a tool of a version that fits the pinned one.
-pub(super) fn program_fits(tool: Tool, program: &Path) -> bool {
+/// Whether a program is a tool of a version that fits the one that a `go.mod` pins.
+pub(super) fn program_fits(tool: Tool, program: &Path, go_mod: &str) -> bool {
     let Ok(output) = Command::new(program).args(arguments(tool)).output() else {
         return false;
     };
     // grpcurl prints its version on standard error.
     let text = [output.stdout, output.stderr].concat();
-    fits(tool, &String::from_utf8_lossy(&text))
+    fits(&String::from_utf8_lossy(&text), &series(tool, go_mod))
 }
 
-/// Whether the version in a tool's output fits the pinned one.
-fn fits(tool: Tool, text: &str) -> bool {
-    let wanted = series(tool);
+/// Whether the version in a tool's output has this beginning.
+fn fits(text: &str, wanted: &str) -> bool {
     let is_separator = |c: char| c.is_whitespace() || matches!(c, ',' | ':' | '(' | ')' | '"');
-    text.split(is_separator).any(|word| word.strip_prefix('v').unwrap_or(word).starts_with(&wanted))
+    text.split(is_separator).any(|word| word.strip_prefix('v').unwrap_or(word).starts_with(wanted))
 }
 
-/// The pinned version of the module that a tool comes from, such as `v1.37.2`.
-pub(super) fn pinned(tool: Tool) -> &'static str {
+/// The version of the module that a tool comes from, such as `v1.37.2`, as a `go.mod` pins it.
+pub(super) fn pinned(tool: Tool, go_mod: &str) -> &str {
     let module = match tool {
         Tool::Etcd => "go.etcd.io/etcd/server/v3",
         Tool::Kwok => "sigs.k8s.io/kwok",
@@ -51,7 +53,6 @@ pub(super) fn pinned(tool: Tool) -> &'static str {
         Tool::Promtool => "github.com/prometheus/prometheus",
         _ => "k8s.io/kubernetes",
     };
-    let go_mod = if tool == Tool::Promtool { PROMTOOL_GO_MOD } else { GO_MOD };
     go_mod
         .lines()
         .filter_map(|line| line.trim().strip_prefix(module)?.strip_prefix(' '))
@@ -61,11 +62,11 @@ pub(super) fn pinned(tool: Tool) -> &'static str {
 
 /// The start of every version that fits. Kubernetes, etcd and kwok change behaviour with minor versions, the other
 /// tools only with major versions.
-fn series(tool: Tool) -> String {
+fn series(tool: Tool, go_mod: &str) -> String {
     if tool == Tool::Promtool {
         return PROMTOOL_SERIES.to_owned();
     }
-    let version = pinned(tool).trim_start_matches('v');
+    let version = pinned(tool, go_mod).trim_start_matches('v');
     let parts = if matches!(tool, Tool::Helm | Tool::Helm3 | Tool::Grpcurl | Tool::Krew) { 1 } else { 2 };
     version.split('.').take(parts).map(|part| format!("{part}.")).collect()
 }
@@ -74,16 +75,21 @@ fn series(tool: Tool) -> String {
 mod tests {
     use super::*;
 
+    fn go_mod(tool: Tool) -> &'static str {
+        if tool == Tool::Promtool { PROMTOOL_GO_MOD } else { GO_MOD }
+    }
+
     #[test]
     fn every_tool_is_pinned() {
         for tool in Tool::ALL {
-            assert!(pinned(tool).starts_with('v'), "{} is not in go.mod", tool.name());
+            assert!(pinned(tool, go_mod(tool)).starts_with('v'), "{} is not in go.mod", tool.name());
         }
+        assert!(pinned(Tool::KubeApiserver, OLDEST_GO_MOD).starts_with("v1.30."), "{OLDEST_GO_MOD}");
     }
 
     #[test]
     fn a_version_fits_within_its_series_only() {
-        let minor = series(Tool::Kubectl);
+        let minor = series(Tool::Kubectl, GO_MOD);
         let fitting = [
             (Tool::Kubectl, format!("Client Version: v{minor}99\nKustomize Version: v5.8.1")),
             (Tool::KubeApiserver, format!("Kubernetes v{minor}0")),
@@ -99,10 +105,10 @@ mod tests {
             (Tool::Promtool, "promtool, version 2.42.0+ds (branch: debian/sid)\n go version: go1.19"),
         ];
         for (tool, text) in fitting {
-            assert!(fits(tool, &text), "{text}");
+            assert!(fits(&text, &series(tool, go_mod(tool))), "{text}");
         }
         for (tool, text) in other {
-            assert!(!fits(tool, text), "{text}");
+            assert!(!fits(text, &series(tool, go_mod(tool))), "{text}");
         }
     }
 }

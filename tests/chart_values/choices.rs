@@ -1,0 +1,178 @@
+//! What each value of the chart can be.
+
+use serde_json::{Value, json};
+
+use super::DIGITS;
+
+/// A value of the chart.
+pub(super) struct Choice {
+    /// Such as `image.tag`.
+    pub(super) path: &'static str,
+    /// What it can be.
+    pub(super) valid: Vec<Value>,
+    /// What its schema refuses.
+    pub(super) invalid: Vec<Value>,
+}
+
+/// Every value of the chart.
+pub(super) fn choices() -> Vec<Choice> {
+    let all = [pods(), certificates(), rights(), others()].concat();
+    let list = |values: Value| values.as_array().cloned().unwrap_or_default();
+    all.into_iter().map(|(path, valid, invalid)| Choice { path, valid: list(valid), invalid: list(invalid) }).collect()
+}
+
+/// The path, a list of valid values, and a list of invalid ones.
+type Row = (&'static str, Value, Value);
+
+fn pods() -> Vec<Row> {
+    let handlers = json!([{"httpGet": null, "exec": {"command": ["x"]}}, {"periodSeconds": 7}]);
+    let no_handlers = json!([{"exec": {"command": ["x"]}}, {"periodSeconds": 0}, {"period": 1}]);
+    let spread = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"});
+    let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+        {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["123"]}]}]}}});
+    let digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    vec![
+        ("replicaCount", json!([0, 1, 1_000_000]), json!(["1", -1, 3_000_000_000_i64])),
+        ("image.repository", json!(["R.example:5000/x/y_z", "[::1]:5000/x"]), json!(["", "x:1", "a b", "X"])),
+        ("image.tag", json!(["123", "1.0"]), json!([1.0, "a b", "x:y"])),
+        ("image.digest", json!([digest]), json!(["latest", "sha256:0"])),
+        ("image.pullPolicy", json!(["Always", "Never"]), json!(["Sometimes"])),
+        ("imagePullSecrets", json!([[{"name": "123"}]]), json!([["x"], [{"name": "A"}]])),
+        ("global.imageRegistry", json!(["r.example", "r.example:5000/x/"]), json!([1, "https://r.example"])),
+        ("global.imagePullSecrets", json!([["123", {"name": "x", "other": 1}]]), json!([[1], ["A"], [{"name": ""}]])),
+        ("podLabels", json!([{"team": "1e3"}]), json!([{"a": "b "}, {"a b": "x"}, {"app.kubernetes.io/name": "x"}])),
+        (
+            "podAnnotations",
+            json!([{"a": "123", "kubectl.kubernetes.io/default-container": "x"}]),
+            json!([{"a": 1}, {"a b": "x"}, {"helm.sh/hook": "test"}]),
+        ),
+        ("podSecurityContext", json!([{"runAsUser": 1_000_650_000, "fsGroup": null}]), json!([[], {"runAsUser": -1}])),
+        ("securityContext", json!([{"readOnlyRootFilesystem": false}]), json!(["x", {"capabilities": ["ALL"]}])),
+        (
+            "resources",
+            json!([{"limits": {"cpu": 1}}, {"limits": {"memory": "1e9"}}]),
+            json!([[], {"limits": {"cpu": "x"}}]),
+        ),
+        ("livenessProbe", handlers.clone(), no_handlers.clone()),
+        ("startupProbe", handlers.clone(), no_handlers.clone()),
+        ("readinessProbe", handlers, no_handlers),
+        ("terminationGracePeriodSeconds", json!([0, 1_000_000]), json!([-1, "30", 1e19])),
+        ("priorityClassName", json!(["system-cluster-critical"]), json!(["A", "a..b"])),
+        ("nodeSelector", json!([{"a": "123", "b.c/d": ""}]), json!([{"a": 1}, {"a": "b c"}, {"a b": "c"}])),
+        (
+            "tolerations",
+            json!([[{"operator": "Exists"}], [{"key": "a", "value": "123", "effect": "NoExecute"}]]),
+            json!([{}, [{"operator": "Maybe"}], [{"kez": "a"}]]),
+        ),
+        ("affinity", json!([affinity]), json!([[], {"nodeAfinity": {}}])),
+        ("topologySpreadConstraints", json!([[], [spread]]), json!([{}, [{}], [{"maxSkew": 0}]])),
+        (
+            "extraEnv",
+            json!([[{"name": "X", "value": "123"}, {"name": "Y"}]]),
+            json!([[{"name": "a=b"}], [{"name": "X", "value": 1}], [{"value": "1"}]]),
+        ),
+        ("extraVolumes", json!([[{"name": "123", "emptyDir": {}}]]), json!([[{"name": "A"}], [{"emptyDir": {}}]])),
+        (
+            "extraVolumeMounts",
+            json!([[{"name": "clients", "mountPath": "/again"}]]),
+            json!([[{"name": "clients"}], [{"name": "clients", "mountPath": "a:b"}]]),
+        ),
+    ]
+}
+
+fn certificates() -> Vec<Row> {
+    vec![
+        ("certificates.mode", json!(["managed", "certManager", "existingSecret"]), json!(["none", "certmanager"])),
+        ("certificates.existingSecret", json!([DIGITS]), json!(["A", "a..b", 1])),
+        ("certificates.keys", json!(["server", "tls"]), json!(["x"])),
+        ("certificates.dnsNames", json!([["*.example.com", "10.0.0.1", "::1"]]), json!([["a b"], ["a,b"], "x"])),
+        (
+            "certificates.issuerRef",
+            json!([{"kind": "ClusterIssuer", "name": DIGITS}]),
+            json!([{"names": "x"}, {"kind": "ClusterIssuer"}]),
+        ),
+        ("certificates.clients.enabled", json!([false]), json!(["no"])),
+        ("certificates.clients.autoApprove", json!([false]), json!([1])),
+        ("certificates.clients.maxHours", json!([1, 8760]), json!([0, 8761, 1.5])),
+        ("certificates.clients.notBefore", json!(["2026-01-01T00:00:00Z"]), json!(["yesterday", "2026-01-01"])),
+        ("certificates.clients.caSecret", json!([DIGITS]), json!(["A"])),
+        ("certificates.clients.reservedNames", json!([["system:x"]]), json!([["a,b"], [""]])),
+        ("tests.certificateSecret", json!([DIGITS]), json!(["A"])),
+    ]
+}
+
+fn rights() -> Vec<Row> {
+    let account = json!({"kind": "ServiceAccount", "name": DIGITS, "namespace": DIGITS});
+    let group = json!({"kind": "Group", "name": "null", "apiGroup": "rbac.authorization.k8s.io"});
+    let subjects = json!([[account], [group, {"kind": "User", "name": "a b"}]]);
+    let others = json!([
+        [{"kind": "Robot", "name": "x"}],
+        [{"kind": "ServiceAccount", "name": "x"}],
+        [{"kind": "Group", "name": "x", "apiGroup": "v1"}],
+        [{"kind": "ServiceAccount", "name": "x", "namespace": "x", "apiGroup": "rbac.authorization.k8s.io"}],
+    ]);
+    vec![
+        ("namespace", json!([DIGITS]), json!(["a.b", "A"])),
+        (
+            "targets",
+            json!([[{"apiGroup": "123.example", "resource": "456"}]]),
+            json!([[{"apiGroup": "x"}], [{"apiGroup": "*", "resource": "pods"}], [{"apiGroup": "x", "resource": "a/scale"}]]),
+        ),
+        ("ownership", json!(["keep", "giveBack"]), json!(["take"])),
+        ("fence.enabled", json!([true, false]), json!(["maybe"])),
+        ("serviceAccount.create", json!([false]), json!(["x"])),
+        ("serviceAccount.name", json!([DIGITS]), json!(["A", "a..b"])),
+        ("serviceAccount.annotations", json!([{"a.B/c": "true"}]), json!([{"a": true}, {"a b": "x"}])),
+        ("rbac.create", json!([false]), json!(["x"])),
+        ("access.roles.create", json!([false]), json!(["x"])),
+        ("access.viewers", subjects.clone(), others.clone()),
+        ("access.editors", subjects.clone(), others.clone()),
+        ("access.admins", subjects.clone(), others.clone()),
+        ("access.connect", subjects.clone(), others.clone()),
+        ("access.login", subjects, others),
+    ]
+}
+
+fn others() -> Vec<Row> {
+    let labels = json!([{"team": "123"}, {"a.b/c": "true", "d": ""}]);
+    let no_labels = json!([{"a": "not a value"}, {"a b": "x"}, {"app.kubernetes.io/part-of": "x"}, {"a": 1}]);
+    let peers = json!([[{"podSelector": {"matchLabels": {"app": DIGITS}}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}]]);
+    let no_peers = json!([[{}], [{"podSelektor": {}}], [{"ipBlock": {"cidr": "10.0.0.1"}}]]);
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-x"}});
+    let text = "{{ if .Values.rbac.create }}{apiVersion: v1, kind: ConfigMap, metadata: {name: x-y}}{{ end }}";
+    vec![
+        ("enabled", json!([true]), json!(["x"])),
+        ("nameOverride", json!(["123", "true", "x"]), json!(["X", "x-"])),
+        ("fullnameOverride", json!(["null", "x1e3", "a".repeat(63)]), json!(["123", "x_y", "a".repeat(64)])),
+        ("commonLabels", labels.clone(), no_labels.clone()),
+        ("crds.enabled", json!([false]), json!([0])),
+        ("maxReplicas", json!([0, 2_000_000_000]), json!([-1, 3_000_000_000_i64])),
+        ("logLevel", json!(["warn", "info,kube=debug"]), json!(["verbose", "info,kube"])),
+        ("logFormat", json!(["json", "text"]), json!(["xml"])),
+        ("service.type", json!(["NodePort", "LoadBalancer"]), json!(["ExternalName"])),
+        ("service.grpc.port", json!([443, 8081]), json!([70_000, 0])),
+        ("service.http.port", json!([443, 8080]), json!([70_000, "x"])),
+        ("flowSchema.enabled", json!([true]), json!(["x"])),
+        ("flowSchema.concurrencyShares", json!([1, 1000]), json!([-1, 0, 1001])),
+        ("pdb.enabled", json!([false]), json!(["x"])),
+        ("pdb.minAvailable", json!([1, 10_000_000, "50%"]), json!(["half", "200%", -1])),
+        ("pdb.maxUnavailable", json!([0, 10_000_000, "100%"]), json!(["1", "101%", 1.5])),
+        ("podMonitor.enabled", json!([true]), json!(["x"])),
+        ("podMonitor.interval", json!(["30s", "1m30s"]), json!(["often", "1s1m"])),
+        ("podMonitor.labels", labels.clone(), no_labels.clone()),
+        ("prometheusRule.enabled", json!([true]), json!(["x"])),
+        ("prometheusRule.labels", labels.clone(), no_labels.clone()),
+        ("prometheusRule.runbookUrl", json!(["https://example.com/alerts.md"]), json!(["", "a b", "x#y"])),
+        ("dashboard.enabled", json!([true]), json!(["x"])),
+        ("dashboard.labels", labels, no_labels),
+        ("networkPolicy.enabled", json!([true]), json!(["x"])),
+        ("networkPolicy.grpcFrom", peers.clone(), no_peers.clone()),
+        ("networkPolicy.metricsFrom", peers.clone(), no_peers),
+        (
+            "networkPolicy.egress",
+            json!([[{}], [{"ports": [{"port": 443}], "to": peers[0]}]]),
+            json!([[{"from": []}], [{"to": [{}]}]]),
+        ),
+        ("extraObjects", json!([[], [object, text]]), json!([[1], [{"kind": "ConfigMap"}]])),
+    ]
+}

@@ -1,12 +1,14 @@
 //! The commands, one in each file: its arguments, and the function that runs it.
 
 mod batch;
+pub(crate) mod blame;
 pub(crate) mod config;
 mod connect;
 mod context_entry;
 mod dry_run;
 pub(crate) mod export;
 pub(crate) mod get;
+pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod logout;
@@ -16,5 +18,5 @@ mod selection;
 pub(crate) mod set;
 pub(crate) mod unset;
 pub(crate) mod version;
-mod wait;
+pub(crate) mod wait;
 pub(crate) mod whoami;

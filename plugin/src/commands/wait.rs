@@ -49,7 +49,7 @@ pub(crate) struct WaitArgs {
 }
 
 /// What a command waits for.
-pub(super) struct Goal {
+struct Goal {
     /// The counts as they were when the wait began.
     counts: Vec<ReplicaCount>,
     /// Whether targets may appear later.
@@ -80,12 +80,23 @@ pub(crate) async fn run(args: WaitArgs, connection: &ConnectionArgs) -> Result<(
     }
     let goal = Goal { counts: selected.counts, allow_missing: true, is_own: false, timeout: args.timeout };
     let mut lines = Lines::default();
-    let waited = until_ready(&session, &mut lines, goal).await;
+    let waited = reach(&session, &mut lines, goal).await;
     lines.end(waited.and(selected.result))
 }
 
-/// Waits until the targets of the goal are ready.
-pub(super) async fn until_ready(session: &Session, lines: &mut Lines, goal: Goal) -> Result<(), Error> {
+/// Waits until the targets of the responses are ready.
+pub(super) async fn until_ready(
+    session: &Session,
+    lines: &mut Lines,
+    responses: Vec<SetReplicaCountResponse>,
+    allow_missing: bool,
+    timeout: Duration,
+) -> Result<(), Error> {
+    let counts = responses.into_iter().filter_map(|response| response.replica_count).collect();
+    reach(session, lines, Goal { counts, allow_missing, is_own: true, timeout }).await
+}
+
+async fn reach(session: &Session, lines: &mut Lines, goal: Goal) -> Result<(), Error> {
     let Goal { counts, allow_missing, is_own, timeout } = goal;
     let request = WatchReplicaCountsRequest {
         namespace: common_namespace(&counts),

@@ -38,13 +38,16 @@ mod config_import;
 mod krew;
 mod kubeconfigs;
 mod plugin;
+mod plugin_blame;
 mod plugin_commands;
 mod plugin_errors;
+mod plugin_history;
 mod plugin_impersonation;
 mod plugin_kinds;
 mod plugin_terminal;
 mod plugin_transcript;
 mod plugin_trust;
+mod plugin_wait;
 
 // Certificates and login.
 mod certificate_rights;

@@ -59,7 +59,6 @@ fn seed() -> Vec<u8> {
             by: "alice".into(),
             reason: "sale".into(),
             at,
-            ..Change::default()
         }],
         conditions: vec![Condition { r#type: type_, status, reason, message, last_transition_time: at }],
         ..ReplicaCount::default()

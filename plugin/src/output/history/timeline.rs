@@ -126,77 +126,50 @@ mod tests {
         timeline.entries.iter().map(short).collect::<Vec<_>>().join(" ")
     }
 
+    /// The timeline, and how many changes and drifts are dropped.
+    fn arrange(changes: Vec<Change>, drifts: Vec<Drift>, more_drifts: i64, ends: &[i64]) -> (String, (i64, i64)) {
+        let all = more_drifts + i64::try_from(drifts.len()).unwrap();
+        let count = ReplicaCount { drifts: all, changes, recent_drifts: drifts, ..ReplicaCount::default() };
+        let end = |second| Unmanaged { at: Timestamp::from_second(second).unwrap(), note: String::new() };
+        let timeline = Timeline::new(count, ends.iter().copied().map(end).collect());
+        (shown(&timeline), (timeline.dropped.changes, timeline.dropped.drifts))
+    }
+
     #[test]
-    fn what_happened_is_in_one_order_and_what_is_gone_is_counted() {
-        struct Row {
-            name: &'static str,
-            changes: Vec<Change>,
-            drifts: Vec<Drift>,
-            ends: Vec<i64>,
-            shown: &'static str,
-            dropped: (i64, i64),
-        }
-        let broken = Change { at: None, ..change(2, 0) };
-        for Row { name, changes, drifts, ends, shown: expected, dropped } in [
-            Row { name: "nothing", changes: vec![], drifts: vec![], ends: vec![], shown: "", dropped: (0, 0) },
-            Row {
-                name: "by time",
-                changes: vec![change(2, 30), change(1, 10)],
-                drifts: vec![drift(2, 40), drift(1, 20)],
-                ends: vec![5],
-                shown: "end5 c1 d1 c2 d2",
-                dropped: (0, 0),
-            },
-            Row {
-                name: "at the same time, the change is the first",
-                changes: vec![change(1, 10)],
-                drifts: vec![drift(1, 10)],
-                ends: vec![10],
-                shown: "end10 c1 d1",
-                dropped: (0, 0),
-            },
-            Row {
-                name: "the clock of a new leader is behind",
-                changes: vec![change(3, 20), change(2, 30), change(1, 10)],
-                drifts: vec![drift(1, 25)],
-                ends: vec![],
-                shown: "c1 d1 c2 c3",
-                dropped: (0, 0),
-            },
-            Row {
-                name: "a time is missing",
-                changes: vec![broken, change(1, 10)],
-                drifts: vec![drift(1, 5)],
-                ends: vec![],
-                shown: "d1 c1 c2",
-                dropped: (0, 0),
-            },
-            Row {
-                name: "older ones are gone",
-                changes: vec![change(14, 30), change(13, 10)],
-                drifts: vec![drift(41, 20)],
-                ends: vec![],
-                shown: "c13 d41 c14",
-                dropped: (12, 40),
-            },
-            Row {
-                name: "an older server",
-                changes: vec![change(0, 10)],
-                drifts: vec![drift(0, 20)],
-                ends: vec![],
-                shown: "c0 d0",
-                dropped: (0, 40),
-            },
+    fn what_happened_is_in_the_order_of_time() {
+        let timeless = Change { at: None, ..change(2, 0) };
+        for (name, changes, drifts, ends, expected) in [
+            ("nothing", vec![], vec![], vec![], ""),
+            (
+                "by time",
+                vec![change(2, 30), change(1, 10)],
+                vec![drift(2, 40), drift(1, 20)],
+                vec![5],
+                "end5 c1 d1 c2 d2",
+            ),
+            ("at the same time", vec![change(1, 10)], vec![drift(1, 10)], vec![10], "end10 c1 d1"),
+            (
+                "the clock of a new leader is behind",
+                vec![change(3, 20), change(2, 30), change(1, 10)],
+                vec![drift(1, 25)],
+                vec![],
+                "c1 d1 c2 c3",
+            ),
+            ("a time is missing", vec![timeless, change(1, 10)], vec![drift(1, 5)], vec![], "d1 c1 c2"),
         ] {
-            let all = dropped.1 + i64::try_from(drifts.len()).unwrap();
-            let count = ReplicaCount { drifts: all, changes, recent_drifts: drifts, ..ReplicaCount::default() };
-            let ends = ends
-                .into_iter()
-                .map(|second| Unmanaged { at: Timestamp::from_second(second).unwrap(), note: String::new() });
-            let timeline = Timeline::new(count, ends.collect());
-            assert_eq!(shown(&timeline), expected, "{name}");
-            let Dropped { changes, drifts } = timeline.dropped;
-            assert_eq!((changes, drifts), dropped, "{name}");
+            assert_eq!(arrange(changes, drifts, 0, &ends).0, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_longer_kept_is_counted() {
+        for (name, changes, drifts, more_drifts, dropped) in [
+            ("all are there", vec![change(1, 10)], vec![drift(1, 20)], 0, (0, 0)),
+            ("by their numbers", vec![change(14, 30), change(13, 10)], vec![drift(41, 20)], 40, (12, 40)),
+            ("an older server has no numbers", vec![change(0, 10)], vec![drift(0, 20)], 40, (0, 40)),
+            ("numbers of an odd server", vec![change(-3, 10)], vec![drift(i64::MIN, 20)], -9, (0, 0)),
+        ] {
+            assert_eq!(arrange(changes, drifts, more_drifts, &[]).1, dropped, "{name}");
         }
     }
 

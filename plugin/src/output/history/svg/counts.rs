@@ -182,75 +182,50 @@ mod tests {
         steps.chain(spans).collect::<Vec<_>>().join(" ")
     }
 
+    fn check(rows: Vec<(&str, Vec<Entry>, ReplicaCount, &str)>) {
+        for (name, entries, now, expected) in rows {
+            assert_eq!(shown(&Counts::of(&entries, &now, at(60))), expected, "{name}");
+        }
+    }
+
+    fn without_override() -> ReplicaCount {
+        ReplicaCount { desired: Some(4), ..ReplicaCount::default() }
+    }
+
     #[test]
-    fn changes_become_steps_and_overrides() {
-        let none = ReplicaCount { desired: Some(4), ..ReplicaCount::default() };
+    fn lasting_counts_become_steps() {
+        let set = || change(10, "replicas", None, 3, "alice", "");
+        let next = || change(30, "replicas", 3, 4, "bob", "");
+        check(vec![
+            ("nothing", vec![], without_override(), "*:4"),
+            ("two counts", vec![set(), next()], without_override(), "10:3 30:4"),
+            ("older ones are gone", vec![next()], without_override(), "*:3 30:4"),
+            ("a reason", vec![set(), change(20, "reason", 3, 3, "bob", "why")], without_override(), "10:3"),
+        ]);
+    }
+
+    #[test]
+    fn overrides_become_steps_and_spans() {
         let set = || change(10, "replicas", None, 3, "alice", "");
         let over = || change(20, "override", 3, 9, "bob", "sale");
-        for (name, entries, now, expected) in [
-            ("nothing", vec![], none.clone(), "*:4"),
-            ("two counts", vec![set(), change(30, "replicas", 3, 4, "bob", "")], none.clone(), "10:3 30:4"),
-            ("older ones are gone", vec![change(30, "replicas", 3, 4, "bob", "")], none.clone(), "*:3 30:4"),
-            (
-                "an override that ended",
-                vec![set(), over(), change(40, "override", 9, 3, "", "the override ended")],
-                none.clone(),
-                "10:3 20:9 40:3 20-40",
-            ),
-            (
-                "an override that was cleared",
-                vec![set(), over(), change(40, "override", 9, 3, "bob", "the override was cleared")],
-                none.clone(),
-                "10:3 20:9 40:3 20-40",
-            ),
-            (
-                "an override that a new lasting count cleared",
-                vec![
-                    set(),
-                    over(),
-                    change(40, "replicas", 3, 5, "bob", "calm"),
-                    change(40, "override", 9, 5, "bob", "calm"),
-                ],
-                none.clone(),
-                "10:3 20:9 40:5 20-40",
-            ),
-            (
-                "a lasting count during an override",
-                vec![set(), over(), change(30, "replicas", 3, 4, "bob", "")],
-                with_override(99),
-                "10:3 20:9 20-*",
-            ),
-            (
-                "a longer override",
-                vec![set(), over(), change(30, "override", 9, 9, "bob", "")],
-                with_override(99),
-                "10:3 20:9 30:9 20-30 30-*",
-            ),
-            ("an override whose end changed nothing", vec![set(), over()], with_override(40), "10:3 20:9 20-40"),
-            ("an override from before", vec![], with_override(99), "*:9 *-*"),
-            (
-                "the end of an override from before",
-                vec![change(40, "override", 9, 3, "", "the override ended")],
-                none.clone(),
-                "*:9 40:3 *-40",
-            ),
-            ("a reason", vec![set(), change(20, "reason", 3, 3, "bob", "why")], none.clone(), "10:3"),
-            (
-                "several",
-                vec![set(), over(), change(30, "spec", 9, 4, "several, unseen", "")],
-                none,
-                "10:3 20:9 30:4 20-30",
-            ),
-            (
-                "several, and an override",
-                vec![set(), change(30, "spec", 3, 9, "several, unseen", "")],
-                with_override(99),
-                "10:3 30:9 30-*",
-            ),
-        ] {
-            let counts = Counts::of(&entries, &now, at(60));
-            assert_eq!(shown(&counts), expected, "{name}");
-        }
+        let ended = || change(40, "override", 9, 3, "", "the override ended");
+        let cleared = change(40, "override", 9, 3, "bob", "the override was cleared");
+        let [calm, calmed] = [change(40, "replicas", 3, 5, "bob", "calm"), change(40, "override", 9, 5, "bob", "calm")];
+        let lasting = change(30, "replicas", 3, 4, "bob", "");
+        let longer = change(30, "override", 9, 9, "bob", "");
+        let several = |from, to| change(30, "spec", from, to, "several, unseen", "");
+        check(vec![
+            ("ended", vec![set(), over(), ended()], without_override(), "10:3 20:9 40:3 20-40"),
+            ("cleared", vec![set(), over(), cleared], without_override(), "10:3 20:9 40:3 20-40"),
+            ("cleared by a count", vec![set(), over(), calm, calmed], without_override(), "10:3 20:9 40:5 20-40"),
+            ("a lasting count meanwhile", vec![set(), over(), lasting], with_override(99), "10:3 20:9 20-*"),
+            ("longer", vec![set(), over(), longer], with_override(99), "10:3 20:9 30:9 20-30 30-*"),
+            ("an end that changed nothing", vec![set(), over()], with_override(40), "10:3 20:9 20-40"),
+            ("from before", vec![], with_override(99), "*:9 *-*"),
+            ("from before, ended", vec![ended()], without_override(), "*:9 40:3 *-40"),
+            ("several", vec![set(), over(), several(9, 4)], without_override(), "10:3 20:9 30:4 20-30"),
+            ("several, and it holds", vec![set(), several(3, 9)], with_override(99), "10:3 30:9 30-*"),
+        ]);
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn a_picture_says_what_happened_when_and_who_did_it() {
     check_xml(&svg);
     for part in [
         "<title>Replica count of deployment.apps/web, namespace shop</title>",
-        "2026-09-21 15:33:20 to ",
+        "2026-09-21 16:13:20 to ",
         "UTC+02:00",
         "4 changes, 8 drifts by helm (6), kube-controller-manager (1), kubectl (1)",
         ">alice@example.com → 3<",

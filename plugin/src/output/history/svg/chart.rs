@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The edges of the chart, in pixels. The labels of changes are above it, and those of the axes left and below.
-pub(super) const LEFT: f64 = 80.0;
+const LEFT: f64 = 80.0;
 pub(super) const RIGHT: f64 = 976.0;
 const LABELS: f64 = 118.0;
 const TOP: f64 = 180.0;
@@ -139,10 +139,13 @@ impl Chart {
             for (x, drift) in &group {
                 elements.dot((*x, self.count.y(drift.to())), "drift-dot", &describe(drift));
             }
-            let middle = group.last().map_or(x, |(last, _)| f64::midpoint(x, *last));
-            // Labels of drifts to one count are in one line. Those that do not fit are only in the list.
+            let last = group.last().map_or(x, |(last, _)| *last);
+            let highest = group.iter().map(|(_, drift)| self.count.y(drift.to())).fold(BOTTOM, f64::min);
+            // Below the desired count, the lines of the drifts would run through a label in their middle.
+            let is_below = highest > self.count.y(first.from());
+            let middle = if is_below { last + 8.0 + half_width(&label) } else { f64::midpoint(x, last) };
+            // Labels that do not fit are only in the list.
             if let Some((line, x)) = lines.place(middle, &label) {
-                let highest = group.iter().map(|(_, drift)| self.count.y(drift.to())).fold(BOTTOM, f64::min);
                 elements.text((x, highest - 8.0 - LINE * line), Anchor::Middle, "drift-label", &label);
             }
         }
@@ -182,6 +185,11 @@ fn describe(drift: &Drift) -> String {
     format!("drift {}: {} {} → {}, {end}", drift.number, printable(&drift.manager), drift.from(), drift.to())
 }
 
+/// Half the width of a label, in pixels.
+fn half_width(label: &str) -> f64 {
+    f64::from(u16::try_from(measure_text_width(label)).unwrap_or(u16::MAX)) * LETTER / 2.0
+}
+
 /// The lines of labels, each with the end of its last label.
 #[derive(Default)]
 struct Lines([f64; LINES]);
@@ -189,8 +197,7 @@ struct Lines([f64; LINES]);
 impl Lines {
     /// Finds a line with room for a label, and the middle of the label there.
     fn place(&mut self, x: f64, label: &str) -> Option<(f64, f64)> {
-        let letters = u16::try_from(measure_text_width(label)).unwrap_or(u16::MAX);
-        let half = f64::from(letters) * LETTER / 2.0;
+        let half = half_width(label);
         let x = x.clamp(LEFT + half, (RIGHT - half).max(LEFT + half));
         let line = self.0.iter().position(|end| x - half > *end)?;
         self.0[line] = x + half + LETTER;

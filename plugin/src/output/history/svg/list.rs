@@ -17,7 +17,7 @@ const LINE: f64 = 19.0;
 
 /// The columns: where they begin, in pixels, and how many letters they have room for.
 const COLUMNS: [(&str, f64, usize); 5] =
-    [("Time", 24.0, 19), ("What", 168.0, 20), ("Count", 318.0, 24), ("Who", 400.0, 32), ("Reason, or end", 640.0, 52)];
+    [("Time", 24.0, 19), ("What", 168.0, 20), ("Count", 318.0, 24), ("Who", 400.0, 40), ("Reason, or end", 670.0, 46)];
 
 /// A line of the list.
 #[derive(Debug, PartialEq, Eq)]

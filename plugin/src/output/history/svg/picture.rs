@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    chart::{BOTTOM, LEFT, RIGHT, chart},
+    chart::{BOTTOM, RIGHT, chart},
     counts::Counts,
     list::{self, date_and_clock},
     xml::{Anchor, Elements, escape, shorten},
@@ -131,19 +131,16 @@ fn zone_name(now: Timestamp, zone: &TimeZone) -> String {
 
 fn draw_legend(elements: &mut Elements) {
     let y = 96.0;
-    elements.line([(LEFT, y - 4.0), (LEFT + 24.0, y - 4.0)], "desired");
-    elements.dot((LEFT + 12.0, y - 4.0), "change", "");
-    elements.text((LEFT + 30.0, y), Anchor::Start, "small", "desired count, and its changes by people and tools");
-    let drift = LEFT + 320.0;
+    let desired = 24.0;
+    elements.line([(desired, y - 4.0), (desired + 24.0, y - 4.0)], "desired");
+    elements.dot((desired + 12.0, y - 4.0), "change", "");
+    elements.text((desired + 30.0, y), Anchor::Start, "small", "desired count, and its changes");
+    let drift = 250.0;
     elements.line([(drift, y), (drift, y - 8.0), (drift + 12.0, y - 8.0), (drift + 12.0, y)], "drift");
     elements.dot((drift, y - 8.0), "drift-dot", "");
-    elements.text(
-        (drift + 20.0, y),
-        Anchor::Start,
-        "small",
-        "drift: a program wrote another count, until it was corrected",
-    );
-    let over = LEFT + 660.0;
+    let text = "drift: a program wrote another count, until that was corrected";
+    elements.text((drift + 20.0, y), Anchor::Start, "small", text);
+    let over = 680.0;
     elements.rectangle((over, y - 10.0), (over + 20.0, y + 1.0), "override", "");
     elements.text((over + 26.0, y), Anchor::Start, "small", "override, which ends by itself");
 }

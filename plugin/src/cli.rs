@@ -9,9 +9,11 @@ use crate::{
     args::ConnectionArgs,
     color,
     commands::{
+        blame::{self, BlameArgs},
         config::{self, ConfigArgs},
         export::{self, ExportArgs},
         get::{self, GetArgs},
+        history::{self, HistoryArgs},
         list::{self, ListArgs},
         login::{self, LoginArgs},
         logout::{self, LogoutArgs},
@@ -19,6 +21,7 @@ use crate::{
         set::{self, SetArgs},
         unset::{self, UnsetArgs},
         version::{self, VersionArgs},
+        wait::{self, WaitArgs},
         whoami::{self, WhoamiArgs},
     },
     config::{PATH_VARIABLE, default_path, example},
@@ -75,6 +78,9 @@ enum Command {
     Get(GetArgs),
     Set(SetArgs),
     Unset(UnsetArgs),
+    Wait(WaitArgs),
+    History(HistoryArgs),
+    Blame(BlameArgs),
     Export(ExportArgs),
     Login(LoginArgs),
     Logout(LogoutArgs),
@@ -164,9 +170,13 @@ async fn run_async(command: Command, connection: &ConnectionArgs) -> Result<(), 
         Command::Unset(args) => unset::run(args, connection).await,
         Command::Login(args) => login::run(args, connection).await,
         Command::List(args) if args.watch => guard_watch(list::run(args, connection)).await,
+        // It says what it waited for.
+        Command::Wait(args) => wait::run(args, connection).await,
         Command::List(args) => guard(unchanged, list::run(args, connection)).await,
         Command::Get(args) if args.watch => guard_watch(get::run(args, connection)).await,
         Command::Get(args) => guard(unchanged, get::run(args, connection)).await,
+        Command::History(args) => guard(unchanged, history::run(args, connection)).await,
+        Command::Blame(args) => guard(unchanged, blame::run(args, connection)).await,
         Command::Export(args) => guard(unchanged, export::run(args, connection)).await,
         Command::Logout(args) => logout::run(&args, connection),
         Command::Whoami(args) => guard(unchanged, whoami::run(args, connection)).await,
@@ -233,7 +243,7 @@ mod tests {
 
     #[test]
     fn the_help_has_examples_first_and_no_shared_flags() {
-        for name in ["", "list", "set", "unset", "get", "export"] {
+        for name in ["", "list", "set", "unset", "get", "wait", "history", "blame", "export"] {
             let program = command();
             let mut command = program.find_subcommand(name).unwrap_or(&program).clone();
             for help in [command.render_help().to_string(), command.render_long_help().to_string()] {

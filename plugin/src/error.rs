@@ -77,6 +77,10 @@ pub(crate) enum Error {
     Changed { target: String, source: CallError },
     #[error("{target} has no count that the new one could start from")]
     NoCount { target: String },
+    #[error("there are no replica counts to wait for{}", namespace.as_ref().map(|it| format!(" in namespace {it}")).unwrap_or_default())]
+    NothingToWaitFor { namespace: Option<String> },
+    #[error("failed to write the picture to {}", file.display())]
+    Picture { file: PathBuf, source: io::Error },
     #[error("interrupted: {account}")]
     Interrupted { account: String },
     /// Ctrl-C is the usual end of a watch.

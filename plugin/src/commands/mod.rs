@@ -1,6 +1,7 @@
 //! The commands, one in each file: its arguments, and the function that runs it.
 
 mod batch;
+pub(crate) mod blame;
 pub(crate) mod config;
 mod connect;
 mod context_entry;
@@ -9,6 +10,7 @@ mod dry_run;
 pub(crate) mod export;
 mod follow;
 pub(crate) mod get;
+pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod logout;
@@ -18,6 +20,6 @@ mod selection;
 pub(crate) mod set;
 pub(crate) mod unset;
 pub(crate) mod version;
-mod wait;
+pub(crate) mod wait;
 mod watch;
 pub(crate) mod whoami;

@@ -1,4 +1,4 @@
-//! The targets that `list` and `export` show.
+//! The targets that `list`, `export`, `blame` and `wait` are about.
 
 use clap::Args;
 use contract::replicas::v1::{ListReplicaCountsRequest, ReplicaCount};

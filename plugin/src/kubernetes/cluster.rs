@@ -114,6 +114,14 @@ impl Cluster {
         }
     }
 
+    /// Whether the first request to the API server would run a credential program, which may ask the user questions.
+    pub(crate) fn needs_program(&self) -> bool {
+        match &self.access {
+            Access::Kubeconfig(choice) => !self.api_server.initialized() && choice.has_program(),
+            Access::ServiceAccount { .. } | Access::Absent { .. } => false,
+        }
+    }
+
     /// The client of the API server. The first call runs the kubeconfig's credential program, if there is one.
     pub(crate) async fn client(&self) -> Result<Client, Error> {
         let connect = async || build(self.api_server().await?);

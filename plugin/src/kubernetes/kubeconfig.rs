@@ -164,6 +164,11 @@ impl Choice {
         Some(self.context.namespace.clone()).filter(|namespace| !namespace.is_empty())
     }
 
+    /// Whether the user has a credential program.
+    pub(super) const fn has_program(&self) -> bool {
+        self.user.exec.is_some()
+    }
+
     /// Finds out how to reach the API server and who the user is. This runs the credential program, if there is one.
     pub(super) fn connect(&self) -> Result<ApiServer, Error> {
         let Self { cluster_name, cluster, user_name, user, may_ask, .. } = self;

@@ -6,6 +6,7 @@ mod client;
 mod cluster;
 mod discovery;
 mod error;
+mod events;
 mod exec_credential;
 mod identity;
 mod kubeconfig;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     cluster::Cluster,
     discovery::{resolve, version},
     error::Error,
+    events::{TargetEvent, ends_of_management},
     kubeconfig::Contexts,
     service::{PodPort, Server},
     unready::why_unready,

@@ -52,6 +52,11 @@ pub(crate) struct Document<T> {
     content: T,
 }
 
+/// The document of another kind.
+pub(crate) const fn of_kind<T>(kind: &'static str, content: T) -> Document<T> {
+    Document { api_version: API_VERSION, kind, content }
+}
+
 /// The content of a list of replica counts.
 #[derive(Debug, Serialize)]
 pub(crate) struct Items {
@@ -131,7 +136,7 @@ pub(crate) struct ReplicaCount {
 }
 
 #[derive(Debug, Serialize)]
-struct Target {
+pub(super) struct Target {
     namespace: String,
     group: String,
     kind: String,
@@ -151,7 +156,7 @@ struct Override {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Drift {
+pub(super) struct Drift {
     #[serde(skip_serializing_if = "is_zero")]
     number: i64,
     manager: String,
@@ -178,7 +183,7 @@ struct Drifter {
 }
 
 #[derive(Debug, Serialize)]
-struct Change {
+pub(super) struct Change {
     #[serde(skip_serializing_if = "is_zero")]
     number: i64,
     #[serde(skip_serializing_if = "String::is_empty")]

@@ -3,11 +3,13 @@
 use contract::replicas::v1::{
     Change, Condition, Drift, Drifter, ListReplicaCountsResponse, Override, ReplicaCount, Target,
 };
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use prost::Message;
 
 use super::{
-    DocumentFormat, describe, document, serialize,
+    Blame, DocumentFormat, describe, document,
+    history::{self, Timeline},
+    serialize,
     table::{Columns, replica_counts},
     why_not_ready,
 };
@@ -40,11 +42,38 @@ fn seed() -> Vec<u8> {
         }),
         appliers: vec!["helm".into()],
         drifters: vec![Drifter { manager: manager(), count: 1, from, to, last: at }],
-        changes: vec![Change { from, to, by: "alice".into(), reason: "sale".into(), at, ..Change::default() }],
+        recent_drifts: vec![Drift {
+            manager: manager(),
+            number: 1,
+            from,
+            to,
+            at,
+            corrected_at: at,
+            ..Drift::default()
+        }],
+        changes: vec![Change {
+            field: "override".into(),
+            number: 1,
+            from,
+            to,
+            by: "alice".into(),
+            reason: "sale".into(),
+            at,
+        }],
         conditions: vec![Condition { r#type: type_, status, reason, message, last_transition_time: at }],
         ..ReplicaCount::default()
     };
     ListReplicaCountsResponse { replica_counts: vec![count], ..Default::default() }.encode_to_vec()
+}
+
+fn show_history(count: &ReplicaCount, now: Timestamp) {
+    let timeline = Timeline::new(count.clone(), Vec::new());
+    let table = history::table(&timeline, Some(80));
+    let svg = history::picture(&timeline, now, &TimeZone::UTC);
+    for text in [&table, &svg] {
+        assert!(text.chars().all(|c| c == '\n' || !is_unsafe(c)), "{text:?}");
+    }
+    assert!(svg.len() < 250_000 && !svg.contains("NaN"), "{}", svg.len());
 }
 
 #[test]
@@ -59,6 +88,7 @@ fn every_answer_of_a_server_can_be_shown() {
             // Text of others stays in its line and does not move the cursor.
             assert!(text.chars().all(|c| c == '\n' || !is_unsafe(c)), "{text:?}");
             let _ = why_not_ready(count);
+            show_history(count, now);
         }
         let table = replica_counts(
             &counts,
@@ -66,6 +96,8 @@ fn every_answer_of_a_server_can_be_shown() {
             now,
         );
         assert!(table.chars().all(|c| c == '\n' || !is_unsafe(c)), "{table:?}");
+        let blame = Blame::of(&counts).table(true, Some(80), now);
+        assert!(blame.chars().all(|c| c == '\n' || !is_unsafe(c)), "{blame:?}");
         let json = serialize(&document::list(counts.clone()), DocumentFormat::Json).unwrap();
         let yaml = serialize(&document::list(counts), DocumentFormat::Yaml).unwrap();
         assert!(

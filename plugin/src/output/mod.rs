@@ -1,9 +1,11 @@
 //! The output: data on stdout, everything else on stderr.
 
+mod blame;
 mod describe;
 pub(crate) mod document;
 #[cfg(test)]
 mod fuzz;
+pub(crate) mod history;
 pub(crate) mod manifest;
 mod paint;
 pub(crate) mod rows;
@@ -23,6 +25,7 @@ use crate::{color, terminal};
 
 use self::rows::Rows;
 pub(crate) use self::{
+    blame::Blame,
     describe::describe,
     text::{printable, why_not_ready},
 };
@@ -50,6 +53,20 @@ pub(crate) enum Format {
     Yaml,
     /// Only the names, as kubectl accepts them
     Name,
+}
+
+/// A format of a report, which has rows of text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// A table for people, cut to the width of a terminal
+    #[default]
+    Table,
+    /// The whole table
+    Wide,
+    /// JSON for programs
+    Json,
+    /// YAML for programs
+    Yaml,
 }
 
 /// A format of documents for programs.

@@ -4,7 +4,7 @@ use contract::replicas::v1::{ReplicaCount, Target};
 use jiff::Timestamp;
 
 use super::table::{
-    Columns, OVERRIDE, cut, draw_with, fit, gone_row, natural_widths, remove_if_empty, room, row, shrink,
+    Columns, OVERRIDE, cut_cells, draw_with, fit, gone_row, natural_widths, remove_if_empty, room, row, shrink,
 };
 
 /// A table that grows. Its columns keep the widths that they have, and become wider where later rows need it.
@@ -59,7 +59,7 @@ impl GrowingTable {
             None => self.widen(&mut widths),
         }
         if self.columns.width.is_some() {
-            cut(&self.header, &mut rows, &widths);
+            cut_cells(&self.header, &mut rows, &widths);
         }
         self.widths = widths;
         Rows { text: draw_with(&self.header, &rows, &self.widths), has_new_header }

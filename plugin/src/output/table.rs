@@ -60,8 +60,7 @@ fn whole(mut rows: Vec<Vec<String>>, columns: Columns) -> String {
     let mut header = columns.header();
     if let Some(width) = columns.width {
         remove_if_empty(OVERRIDE, &mut header, &mut rows);
-        let widths = fit(&header, natural_widths(&header, &rows), width);
-        cut(&header, &mut rows, &widths);
+        cut(&header, &mut rows, width);
     }
     draw(&header, rows)
 }
@@ -114,8 +113,14 @@ fn target_column(header: &[&str]) -> usize {
     header.iter().position(|title| *title == "TARGET").unwrap_or_default()
 }
 
+/// Cuts the longest columns until the table fits the width, or until no column is longer than its header.
+pub(super) fn cut(header: &[&str], rows: &mut [Vec<String>], width: usize) {
+    let widths = fit(header, natural_widths(header, rows), width);
+    cut_cells(header, rows, &widths);
+}
+
 /// Cuts cells to the widths of their columns. A target keeps its end, since its kind is the same in many rows.
-pub(super) fn cut(header: &[&str], rows: &mut [Vec<String>], widths: &[usize]) {
+pub(super) fn cut_cells(header: &[&str], rows: &mut [Vec<String>], widths: &[usize]) {
     let target = target_column(header);
     for row in rows {
         for (index, (cell, width)) in row.iter_mut().zip(widths).enumerate() {

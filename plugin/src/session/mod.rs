@@ -33,7 +33,7 @@ use self::{
 use crate::{
     args::ConnectionArgs,
     config::Settings,
-    kubernetes::{self, ApiUser, Cluster},
+    kubernetes::{self, ApiUser, Cluster, TargetEvent},
     target::TargetRef,
 };
 
@@ -124,9 +124,22 @@ impl Session {
         }
     }
 
-    /// Why the pods of a target are not ready, as far as the caller may read them.
+    /// Why the pods of a target are not ready, as far as the caller may read them. If the API server was not needed so
+    /// far, no credential program runs for this.
     pub(crate) async fn why_unready(&self, target: &Target, limit: Duration) -> Result<Vec<String>, kubernetes::Error> {
+        if self.cluster.needs_program() {
+            return Ok(Vec::new());
+        }
         kubernetes::why_unready(&self.cluster, target, limit.min(self.limit)).await
+    }
+
+    /// The Events about the ends of a target's management, the oldest first, as far as the caller may read them. If the
+    /// API server was not needed so far, no credential program runs for this.
+    pub(crate) async fn ends_of_management(&self, target: &Target) -> Result<Vec<TargetEvent>, kubernetes::Error> {
+        if self.cluster.needs_program() {
+            return Ok(Vec::new());
+        }
+        kubernetes::ends_of_management(&self.cluster, target, self.limit).await
     }
 
     /// The version of a kind that the API server prefers.

@@ -6,13 +6,13 @@ use contract::replicas::v1::{Condition, ReplicaCount, Target, watch_replica_coun
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
+use super::expected_count::ExpectedCount;
 use crate::{
     commands::batch,
     error::Error,
     output::{self, Lines, printable},
     session::Session,
     target, terminal,
-    time::from_proto,
 };
 
 /// How long one look at the pods of a target may take. Changes of the counts wait for it.
@@ -66,40 +66,11 @@ fn why(count: &ReplicaCount) -> Option<String> {
     (!why.is_empty()).then(|| why.join("; "))
 }
 
-/// The count to wait for.
-struct ExpectedCount {
-    target: Target,
-    /// In replicas.
-    desired: Option<i32>,
-    /// The end of the count, if it has one.
-    until: Option<Timestamp>,
-}
-
-impl ExpectedCount {
-    fn new(count: &ReplicaCount) -> Self {
-        let over = count.r#override.as_ref();
-        Self {
-            target: count.target.clone().unwrap_or_default(),
-            desired: count.desired,
-            until: over.and_then(|over| over.until.as_ref()).and_then(from_proto),
-        }
-    }
-
-    /// Describes who has set another count since.
-    fn describe_takeover(&self, count: &ReplicaCount, now: Timestamp) -> Option<String> {
-        let (Some(wanted), Some(desired)) = (self.desired, count.desired) else { return None };
-        if wanted == desired {
-            return None;
-        }
-        Some(match self.until.filter(|until| *until <= now) {
-            Some(_) => format!("is held at {desired} again: the end of the {wanted} has come before they were ready"),
-            None => {
-                // `set_by` is about the lasting count.
-                let is_override = count.r#override.is_some() && count.replicas != Some(desired);
-                let by = if count.set_by.is_empty() || is_override { "others" } else { &count.set_by };
-                format!("was set to {desired} by {} before its {wanted} were ready", printable(by))
-            }
-        })
+/// The name of a target, as commands accept it.
+fn name(target: &Target, has_namespaces: bool) -> String {
+    match has_namespaces {
+        true => format!("{} -n {}", target::name(target), target.namespace),
+        false => target::name(target),
     }
 }
 
@@ -113,6 +84,10 @@ pub(super) struct Wait<'a> {
     /// Whether the caller may read pods. After a refusal, the API server is not asked again.
     can_look: bool,
     allow_missing: bool,
+    /// Whether others may set other counts meanwhile. Then it waits for those.
+    pub(super) accepts_changes: bool,
+    /// Whether the targets are in several namespaces, and their names do not suffice.
+    has_namespaces: bool,
     pub(super) all: usize,
     pub(super) failed: usize,
     /// The error of the last watch, until another watch delivers its snapshot.
@@ -122,8 +97,12 @@ pub(super) struct Wait<'a> {
 
 impl<'a> Wait<'a> {
     pub(super) fn new(lines: &'a mut Lines, counts: &[ReplicaCount], allow_missing: bool) -> Self {
-        let expected = counts.iter().map(ExpectedCount::new).map(|count| (target::name(&count.target), count));
-        let expected: BTreeMap<_, _> = expected.collect();
+        let expected: Vec<_> = counts.iter().map(ExpectedCount::new).collect();
+        let is_elsewhere =
+            |pair: &[ExpectedCount]| matches!(pair, [one, other] if one.target.namespace != other.target.namespace);
+        let has_namespaces = expected.windows(2).any(is_elsewhere);
+        let expected: BTreeMap<_, _> =
+            expected.into_iter().map(|count| (name(&count.target, has_namespaces), count)).collect();
         let states: BTreeMap<_, _> = expected.keys().map(|name| (name.clone(), State::Unseen)).collect();
         let bar = match std::io::stderr().is_terminal() {
             true => ProgressBar::new(states.len() as u64),
@@ -134,7 +113,20 @@ impl<'a> Wait<'a> {
         }
         bar.enable_steady_tick(Duration::from_millis(100));
         let (all, pods) = (states.len(), BTreeMap::new());
-        Self { lines, states, expected, pods, can_look: true, allow_missing, all, failed: 0, watch_error: None, bar }
+        Self {
+            lines,
+            states,
+            expected,
+            pods,
+            can_look: true,
+            allow_missing,
+            accepts_changes: false,
+            has_namespaces,
+            all,
+            failed: 0,
+            watch_error: None,
+            bar,
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -149,15 +141,14 @@ impl<'a> Wait<'a> {
     pub(super) fn handle(&mut self, event: Event) -> Result<(), Error> {
         let (target, state, taken_over) = match event {
             Event::Changed(count) => {
-                let name = target::name(&count.target.clone().unwrap_or_default());
-                let expected = self.expected.get(&name);
-                let taken_over = expected.and_then(|expected| expected.describe_takeover(&count, Timestamp::now()));
-                (count.target.clone(), state_of(&count), taken_over)
+                let name = name(&count.target.clone().unwrap_or_default(), self.has_namespaces);
+                let taken_over = self.find_takeover(&name, &count, Timestamp::now());
+                (count.target.clone(), self.state_of(&name, &count), taken_over)
             }
             Event::Removed(target) => (Some(target), State::Unset, None),
             Event::Synced(_) => return self.handle_synced(),
         };
-        let name = target::name(&target.unwrap_or_default());
+        let name = name(&target.unwrap_or_default(), self.has_namespaces);
         if !self.states.contains_key(&name) {
             return Ok(());
         }
@@ -172,6 +163,31 @@ impl<'a> Wait<'a> {
         }
         self.show_open();
         Ok(())
+    }
+
+    /// Describes who has set another count. If that is accepted, it is reported once.
+    fn find_takeover(&mut self, name: &str, count: &ReplicaCount, now: Timestamp) -> Option<String> {
+        let expected = self.expected.get_mut(name)?;
+        let why = expected.describe_takeover(count, now)?;
+        if !self.accepts_changes {
+            return Some(why);
+        }
+        expected.desired = count.desired;
+        if self.states.contains_key(name) {
+            self.bar.suspend(|| output::note(&format!("{name} {why}")));
+        }
+        None
+    }
+
+    fn state_of(&self, name: &str, count: &ReplicaCount) -> State {
+        let drifts = self.expected.get(name).and_then(|expected| expected.describe_drifts(count));
+        match state_of(count) {
+            State::Waiting { ready, desired, why } => {
+                let why: Vec<_> = why.into_iter().chain(drifts).collect();
+                State::Waiting { ready, desired, why: (!why.is_empty()).then(|| why.join("; ")) }
+            }
+            state => state,
+        }
     }
 
     fn show_open(&self) {

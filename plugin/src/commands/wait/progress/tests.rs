@@ -138,3 +138,50 @@ fn the_reasons_of_pods_and_of_others_are_shown() {
     let expected = "deployment.apps/web: 1 of 3 ready (changed to 7 by helm; 2 pods: Pending: 0/2 nodes)";
     assert_eq!(wait.describe_open(), [expected]);
 }
+
+#[test]
+fn a_wait_for_the_desired_counts_follows_other_ones() {
+    let bob = ReplicaCount { set_by: "bob".to_owned(), ..count(Some(5), Some(1), Some(1)) };
+    let ready = ReplicaCount { set_by: "bob".to_owned(), ..count(Some(5), Some(5), Some(5)) };
+    let mut lines = Lines::default();
+    let mut wait = Wait::new(&mut lines, &[web()], true);
+    wait.accepts_changes = true;
+    wait.handle(Some(Event::Changed(bob.into()))).unwrap();
+    assert_eq!(wait.describe_open(), ["deployment.apps/web: 1 of 5 ready"]);
+    wait.handle(Some(Event::Changed(ready.into()))).unwrap();
+    assert!(wait.is_over() && wait.failed == 0);
+}
+
+#[test]
+fn targets_of_several_namespaces_are_told_apart() {
+    let of = |namespace: &str, ready| {
+        let target = Target { namespace: namespace.to_owned(), name: "web".to_owned(), ..Target::default() };
+        ReplicaCount { target: Some(target), ..count(Some(3), Some(3), Some(ready)) }
+    };
+    let mut lines = Lines::default();
+    let mut wait = Wait::new(&mut lines, &[of("a", 1), of("b", 1)], true);
+    wait.handle(Some(Event::Changed(of("b", 3).into()))).unwrap();
+    wait.handle(Some(Event::Changed(of("a", 2).into()))).unwrap();
+    assert_eq!(wait.describe_open(), ["deployment.apps/web -n a: 2 of 3 ready"]);
+}
+
+#[test]
+fn drifts_during_a_wait_are_shown_though_they_were_corrected() {
+    let drifted = |drifts, corrected: bool| {
+        let corrected_at = corrected.then(|| to_proto(Timestamp::UNIX_EPOCH));
+        let last = Drift { manager: "helm".to_owned(), to: Some(7), corrected_at, ..Drift::default() };
+        ReplicaCount { drifts, last_drift: Some(last), ..count(Some(3), Some(3), Some(1)) }
+    };
+    let why = |why: &str| format!("deployment.apps/web: 1 of 3 ready{why}");
+    for (name, before, seen, expected) in [
+        ("none", 2, drifted(2, true), why("")),
+        ("one", 2, drifted(3, true), why(" (a drift during the wait, the last to 7 by helm)")),
+        ("two", 0, drifted(2, true), why(" (2 drifts during the wait, the last to 7 by helm)")),
+        ("not corrected", 2, drifted(3, false), why("")),
+    ] {
+        let mut lines = Lines::default();
+        let mut wait = Wait::new(&mut lines, &[ReplicaCount { drifts: before, ..web() }], false);
+        wait.handle(Some(Event::Changed(seen.into()))).unwrap();
+        assert_eq!(wait.describe_open(), [expected], "{name}");
+    }
+}

@@ -1,0 +1,65 @@
+//! `kubectl replicas blame`.
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::{connect::connect, selection::SelectionArgs};
+use crate::{
+    args::ConnectionArgs,
+    error::Error,
+    output::{self, Blame, DocumentFormat, ReportFormat},
+    program::in_text,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Show which programs caused the drifts in the namespace
+  kubectl replicas blame
+
+  # Show those of all namespaces, with what to do about each
+  kubectl replicas blame -A -o wide
+
+  # Show who interfered with two targets
+  kubectl replicas blame web sts/db";
+
+/// Show which programs caused the most drifts
+///
+/// A program is a field manager, such as helm, and not the person who ran it. A target lists its five latest programs,
+/// so the number of a program is \"at least\" that one where older ones are no longer listed. What to do is shown about a
+/// program that contests a target now.
+#[derive(Debug, Args)]
+#[command(after_help = in_text(EXAMPLES))]
+pub(crate) struct BlameArgs {
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// Print the programs in this format
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: ReportFormat,
+}
+
+/// Shows the programs.
+pub(crate) async fn run(args: BlameArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+    let listed = args.selection.parse(&[])?;
+    let session = connect(connection).await?;
+    let selected = args.selection.read(&session, listed, false, "shown").await?;
+    let blame = Blame::of(&selected.counts);
+    let is_for_people = matches!(args.output, ReportFormat::Table | ReportFormat::Wide);
+    if !blame.is_empty() || (selected.result.is_ok() && !is_for_people) {
+        show(blame, args.output)?;
+    } else if selected.result.is_ok() {
+        output::note(&args.selection.describe_empty("drifts", &session.namespace));
+    }
+    selected.result
+}
+
+fn show(blame: Blame, format: ReportFormat) -> Result<(), Error> {
+    let format = match format {
+        ReportFormat::Table => {
+            return Ok(output::print_table(&blame.table(false, output::terminal_width(), Timestamp::now()))?);
+        }
+        ReportFormat::Wide => return Ok(output::print_table(&blame.table(true, None, Timestamp::now()))?),
+        ReportFormat::Json => DocumentFormat::Json,
+        ReportFormat::Yaml => DocumentFormat::Yaml,
+    };
+    Ok(output::print_document(&output::serialize(&blame.document(), format)?)?)
+}

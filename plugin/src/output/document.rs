@@ -45,6 +45,11 @@ pub(crate) struct Document<T> {
     content: T,
 }
 
+/// The document of another kind.
+pub(crate) const fn of_kind<T>(kind: &'static str, content: T) -> Document<T> {
+    Document { api_version: API_VERSION, kind, content }
+}
+
 /// The content of a list of replica counts.
 #[derive(Debug, Serialize)]
 pub(crate) struct Items {

@@ -70,6 +70,12 @@ pub(crate) fn print_table(text: &str) -> Result<(), Error> {
     print_document(&if color::on_stdout() { paint::table(&text) } else { text })
 }
 
+/// Writes lines that begin with marks to stdout. Unsafe characters are replaced.
+pub(crate) fn print_marked(text: &str) -> Result<(), Error> {
+    let text = terminal::lines(text);
+    print_document(&if color::on_stdout() { paint::marks(&text) } else { text })
+}
+
 /// Writes help to stdout, or to stderr if it stands for an error.
 pub(crate) fn print_help(help: &StyledStr, is_error: bool) -> Result<(), Error> {
     let has_colors = if is_error { color::on_stderr() } else { color::on_stdout() };

@@ -64,6 +64,9 @@ pub(super) async fn configuration(facts: &mut Facts<'_>) -> Verdict {
 pub(super) async fn certificate(facts: &mut Facts<'_>) -> Verdict {
     let settings = facts.settings()?;
     let cluster = facts.cluster.as_ref().ok_or_else(|| Finding::skipped("the kubeconfig cannot be used"))?;
+    if cluster.absence().is_some() && settings.address.is_none() {
+        return Err(Finding::skipped("there is no kubeconfig, whose context has it"));
+    }
     check_credentials(cluster, settings).map_err(Finding::error)?;
     let contents = tls::read_configured(settings, cluster.context());
     let [_, pem, _] = contents.map_err(|error| Finding::error(crate::session::Error::from(error)))?;

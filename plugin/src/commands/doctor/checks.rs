@@ -101,4 +101,12 @@ mod tests {
         sections.dedup();
         assert_eq!(sections, [CONFIGURATION, API_SERVER, INSTALLATION, CONNECTION, RIGHTS, TARGETS]);
     }
+
+    #[test]
+    fn the_page_lists_each_check() {
+        let page = include_str!("../../../../docs/doctor.md");
+        let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next()).collect();
+        let listed: Vec<_> = rows.iter().flat_map(|row| row.split(", ")).map(|name| name.replace('`', "")).collect();
+        assert_eq!(listed, CHECKS.map(|check| check.name));
+    }
 }

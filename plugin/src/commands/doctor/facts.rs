@@ -71,7 +71,11 @@ impl<'a> Facts<'a> {
     }
 
     pub(super) fn server(&self) -> Result<&Server, Finding> {
-        self.server.as_ref().ok_or_else(|| Finding::skipped("the server's Service was not found"))
+        let why = match self.settings.as_ref().is_some_and(|settings| settings.address.is_some()) {
+            true => "the server's address is given",
+            false => "the server's Service was not found",
+        };
+        self.server.as_ref().ok_or_else(|| Finding::skipped(why))
     }
 
     pub(super) fn session(&self) -> Result<&Session, Finding> {

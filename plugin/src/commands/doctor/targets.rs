@@ -43,7 +43,7 @@ pub(super) async fn targets(facts: &mut Facts<'_>) -> Verdict {
 pub(super) async fn found(facts: &mut Facts<'_>) -> Verdict {
     let (counts, place) = facts.counts()?;
     let lost = with_condition(counts, "TargetFound", &["False", "Unknown"]);
-    Ok(judge(lost, format!("all targets {place} exist"), "targets were not found", |one| {
+    Ok(judge(lost, format!("all targets {place} exist"), "not found", |one| {
         format!(
             "{} says why; if the target does not come back, run: kubectl replicas unset {}",
             explain(one),
@@ -57,7 +57,7 @@ pub(super) async fn ready(facts: &mut Facts<'_>) -> Verdict {
     let (counts, place) = facts.counts()?;
     let mut unready = with_condition(counts, "Ready", &["False", "Unknown"]);
     unready.retain(|count| has_condition(count, "TargetFound", &["True"]));
-    Ok(judge(unready, format!("all targets {place} that exist are ready"), "targets are not ready", |one| {
+    Ok(judge(unready, format!("all targets {place} that exist are ready"), "not ready", |one| {
         format!("{} says why", explain(one))
     }))
 }
@@ -66,7 +66,7 @@ pub(super) async fn ready(facts: &mut Facts<'_>) -> Verdict {
 pub(super) async fn contested(facts: &mut Facts<'_>) -> Verdict {
     let (counts, place) = facts.counts()?;
     let contested = with_condition(counts, "Contested", &["True"]);
-    Ok(judge(contested, format!("no target {place} is contested"), "targets are contested", |one| {
+    Ok(judge(contested, format!("no target {place} is contested"), "contested", |one| {
         format!("{} says by whom, and what to do", explain(one))
     }))
 }
@@ -132,16 +132,16 @@ mod tests {
             count("db", &[("Ready", "False"), ("Contested", "False")]),
             count("new", &[]),
         ];
-        let finding = judge(with_condition(&counts, "Ready", &["False"]), "all".to_owned(), "are bad", explain);
+        let finding = judge(with_condition(&counts, "Ready", &["False"]), "all".to_owned(), "bad", explain);
         assert_eq!(
             (finding.status, finding.message.as_str(), finding.hint.as_deref()),
             (
                 Status::Warning,
-                "1 are bad: shop/deployment.apps/db",
+                "1 bad: shop/deployment.apps/db",
                 Some("`kubectl replicas explain deployment.apps/db -n shop`")
             )
         );
-        let none = judge(with_condition(&counts, "Ready", &["Unknown"]), "all".to_owned(), "are bad", explain);
+        let none = judge(with_condition(&counts, "Ready", &["Unknown"]), "all".to_owned(), "bad", explain);
         assert_eq!((none.status, none.message.as_str()), (Status::Passed, "all"));
     }
 }

@@ -163,7 +163,8 @@ async fn a_missing_service_and_a_pod_that_is_not_ready_are_found() -> Result<()>
     shop.kubectl_with(&["create", "--filename=-"], &list.to_string()).await?;
     shop.kubectl(&["wait", "--for=condition=Ready", "pod/runs", "--timeout=1m"]).await?;
     let checkup = wait::until("the endpoint", PATIENCE, async || {
-        let json = outcome(doctor(shop.cluster).args(elsewhere).args(["--output=json", "--request-timeout=2s"])).await?;
+        let json =
+            outcome(doctor(shop.cluster).args(elsewhere).args(["--output=json", "--request-timeout=2s"])).await?;
         let checkup: Value = serde_json::from_str(&json.stdout)?;
         ensure!(found(&checkup, "pods")?.0 == "warning", "{json:?}");
         assert_eq!(json.code, Some(3), "such a pod answers nothing: {json:?}");
@@ -188,7 +189,7 @@ async fn missing_rights_and_counts_without_targets_are_found() -> Result<()> {
         .map(|file| certificates.join(file).display().to_string());
     let files = ["doctor", "--ca", &ca, "--cert", &cert, "--key", &key, "--namespace", &shop.name];
     let nothing = user.try_run(&files).await?;
-    let list = "x  list: doctor-reader cannot list ";
+    let list = "x  list: user \"doctor-reader\" cannot list ";
     check(&nothing, 1, &["ok connection: ", list, "x  get: ", "!  set: "])?;
     check(&nothing, 1, &["-  targets: skipped, since you may not list replica counts\n", "-  contested: skipped"])?;
 
@@ -210,7 +211,7 @@ async fn missing_rights_and_counts_without_targets_are_found() -> Result<()> {
         &format!("!  found: 1 not found: {name}\n    hint: `kubectl replicas explain deployment.apps/ghost -n "),
         "-  leader: skipped, since you may not get leases/replica-count-manager in the namespace ",
         "-  fence: skipped, since you may not list validatingadmissionpolicies\n",
-        "!  set: doctor-reader cannot create ",
+        "!  set: user \"doctor-reader\" cannot create ",
         " 0 failed, ",
     ];
     check(&seeing, 0, &lines)

@@ -8,8 +8,7 @@ use support::{Namespace, PATIENCE, User, condition, outcome};
 
 /// Explains a target, in sentences.
 async fn explain(shop: &Namespace<'_>, target: &str) -> Result<String> {
-    let outcome =
-        outcome(shop.cluster.plugin().args(["explain", target, "--namespace", &shop.name])).await?;
+    let outcome = outcome(shop.cluster.plugin().args(["explain", target, "--namespace", &shop.name])).await?;
     ensure!(outcome.code == Some(0) && outcome.stderr.is_empty(), "{outcome:?}");
     Ok(outcome.stdout)
 }
@@ -58,7 +57,7 @@ async fn a_managed_target_is_explained_with_its_override_and_its_drift() -> Resu
             "kubectl changed the count from 3 to 9 ",
             ", and the server put it back ",
             "admin may set it and unset it.",
-            "Whoever writes another count, the server puts 3 back at once.",
+            "If another program writes another count, the server puts 3 back at once.",
         ],
     )?;
 

@@ -64,7 +64,8 @@ pub(crate) struct DoctorArgs {
 pub(crate) async fn run(args: DoctorArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     let is_shown_at_once = args.wait.is_none() && args.output.is_none();
     let mut printer = Printer::default();
-    let mut checked = examine(connection, |checked| if is_shown_at_once { printer.print(checked) } else { Ok(()) }).await?;
+    let mut checked =
+        examine(connection, |checked| if is_shown_at_once { printer.print(checked) } else { Ok(()) }).await?;
     if let Some(timeout) = args.wait {
         wait(connection, &mut checked, timeout).await?;
     }

@@ -9,11 +9,7 @@ use k8s_openapi::api::{
     coordination::v1::Lease,
     core::v1::Pod,
 };
-use kube::{
-    Api, ResourceExt,
-    api::ListParams,
-    core::Selector,
-};
+use kube::{Api, ResourceExt, api::ListParams, core::Selector};
 
 use super::{
     cluster::Cluster,
@@ -26,10 +22,7 @@ use super::{
 const MAX_READ: u32 = 500;
 
 /// The version of the API server: the text for people, such as `v1.37.2`, and the major and the minor version.
-pub(crate) async fn api_version(
-    cluster: &Cluster,
-    limit: Duration,
-) -> Result<(String, Option<(u32, u32)>), Error> {
+pub(crate) async fn api_version(cluster: &Cluster, limit: Duration) -> Result<(String, Option<(u32, u32)>), Error> {
     let client = cluster.client().await?;
     let info = send(limit, "get the version of the API server", client.apiserver_version()).await?;
     Ok((info.git_version, parse_version(&info.major, &info.minor)))
@@ -85,9 +78,8 @@ fn describe(pod: &Pod) -> PodState {
     let status = pod.status.clone().unwrap_or_default();
     let mut conditions = status.conditions.iter().flatten();
     let containers = || status.container_statuses.iter().flatten();
-    let ends = containers().filter_map(|container| {
-        Some(container.last_state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0)
-    });
+    let ends = containers()
+        .filter_map(|container| Some(container.last_state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0));
     PodState {
         name: pod.name_any(),
         is_ready: conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True"),
@@ -123,11 +115,7 @@ fn holder(lease: Lease) -> Holder {
     // The identity is the name of the pod, an underscore and a random number.
     let pod = identity.rsplit_once('_').map_or(identity.as_str(), |(pod, _)| pod);
     let seconds = spec.lease_duration_seconds.and_then(|seconds| seconds.try_into().ok()).unwrap_or_default();
-    Holder {
-        pod: pod.to_owned(),
-        renewed: spec.renew_time.map(|time| time.0),
-        duration: Duration::from_secs(seconds),
-    }
+    Holder { pod: pod.to_owned(), renewed: spec.renew_time.map(|time| time.0), duration: Duration::from_secs(seconds) }
 }
 
 /// Finds the admission policy that limits a service account to the server's work, and is in force. Returns its name.
@@ -177,11 +165,11 @@ mod tests {
     #[test]
     fn a_pod_has_its_readiness_and_its_restarts() {
         let pod = json!({"metadata": {"name": "a"}, "spec": {"serviceAccountName": "server", "containers": []},
-            "status": {
-                "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
-                "containerStatuses": [{"name": "main", "image": "", "imageID": "", "ready": true, "restartCount": 2,
-                    "lastState": {"terminated": {"exitCode": 1, "finishedAt": "2026-01-01T00:00:00Z"}}}],
-            }});
+        "status": {
+            "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "main", "image": "", "imageID": "", "ready": true, "restartCount": 2,
+                "lastState": {"terminated": {"exitCode": 1, "finishedAt": "2026-01-01T00:00:00Z"}}}],
+        }});
         let expected = PodState {
             name: "a".to_owned(),
             is_ready: true,

@@ -6,9 +6,7 @@ use contract::{
     names::{CORE_GROUP, GROUP, replica_count_name},
     replicas::v1::Target,
 };
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::{Api, api::PostParams};
 
 use super::{cluster::Cluster, error::Error, request::send, unready};
@@ -62,7 +60,7 @@ async fn ask(cluster: &Cluster, attributes: ResourceAttributes, limit: Duration)
         spec: SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() },
         ..SelfSubjectAccessReview::default()
     };
-    let answer = reviews.create(&PostParams::default(), &review);
-    let review = send(limit, "ask the API server for your rights", answer).await?;
+    let params = PostParams::default();
+    let review = send(limit, "ask the API server for your rights", reviews.create(&params, &review)).await?;
     Ok(review.status.is_some_and(|status| status.allowed))
 }

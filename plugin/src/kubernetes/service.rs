@@ -235,9 +235,7 @@ fn ready_pods(slices: &[EndpointSlice]) -> Vec<PodPort> {
 fn describe_pods(pods: &ObjectList<Pod>) -> String {
     match pods.items.is_empty() {
         true => "it has no pods".to_owned(),
-        false => {
-            pods.iter().map(|pod| format!("{} is {}", pod.name_any(), state(pod))).collect::<Vec<_>>().join(", ")
-        }
+        false => pods.iter().map(|pod| format!("{} is {}", pod.name_any(), state(pod))).collect::<Vec<_>>().join(", "),
     }
 }
 

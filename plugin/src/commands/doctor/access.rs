@@ -49,8 +49,7 @@ pub(super) async fn configuration(facts: &mut Facts<'_>) -> Verdict {
         Some(cluster) => (cluster.context(), cluster.impersonation()),
         None => (None, None),
     };
-    let settings = Settings::load(context, impersonation, &facts.args.server)
-        .map_err(Finding::error)?;
+    let settings = Settings::load(context, impersonation, &facts.args.server).map_err(Finding::error)?;
     let message = match &settings.path {
         Some(path) if path.exists() => format!("{} can be read", path.display()),
         Some(path) => format!("there is no {}, so the defaults and the flags hold", path.display()),
@@ -89,10 +88,7 @@ fn describe_certificate(user: &str, summary: &CertificateSummary, is_login: bool
     match (summary.is_ending(now), is_login) {
         (false, true) => Finding::passed(format!("{certificate}, and is renewed before")),
         (false, false) => Finding::passed(certificate),
-        (true, true) => Finding::warning(
-            format!("{certificate}, and was not renewed"),
-            "run `kubectl replicas login`",
-        ),
+        (true, true) => Finding::warning(format!("{certificate}, and was not renewed"), "run `kubectl replicas login`"),
         (true, false) => Finding::warning(
             format!("{certificate}, and nothing renews it"),
             "run `kubectl replicas login`, or ask the issuer of the certificate for a new one",

@@ -91,7 +91,9 @@ pub(super) async fn leader(facts: &mut Facts<'_>) -> Verdict {
 
 /// Judges the Lease. A pod that is not known cannot be judged.
 fn judge_leader(holder: Option<&Holder>, pods: &[PodState], namespace: &str, now: Timestamp) -> Finding {
-    let logs = format!("`kubectl -n {namespace} logs -l app.kubernetes.io/component=server` shows why; no drift is corrected meanwhile");
+    let logs = format!(
+        "`kubectl -n {namespace} logs -l app.kubernetes.io/component=server` shows why; no drift is corrected meanwhile"
+    );
     let Some(Holder { pod, renewed, duration }) = holder else {
         return match pods {
             [] | [_] => Finding::passed("there is no Lease, and one pod needs none"),
@@ -207,7 +209,7 @@ mod tests {
             ("well", holder("a", 2), vec![pod("a"), pod("b")], Status::Passed),
             ("pods unknown", holder("a", 2), vec![], Status::Passed),
             ("a clock ahead", early, vec![pod("a")], Status::Passed),
-            ("nobody", holder("", 2), vec![pod("a")], Status::Failed),
+            ("no holder", holder("", 2), vec![pod("a")], Status::Failed),
             ("silent", holder("a", 31), vec![pod("a")], Status::Failed),
             ("unready", holder("a", 2), vec![broken("a")], Status::Warning),
             ("gone", holder("c", 2), vec![pod("a")], Status::Warning),

@@ -23,7 +23,7 @@ use crate::{
 const PLUGIN: &str = env!("CARGO_PKG_VERSION");
 
 /// The name of a target that does not exist, for calls that only ask whether they are allowed.
-const NOBODY: &str = "kubectl-replicas-doctor";
+const ABSENT: &str = "kubectl-replicas-doctor";
 
 /// The most kinds that are named.
 const MAX_KINDS: usize = 10;
@@ -111,7 +111,7 @@ pub(super) async fn list(facts: &mut Facts<'_>) -> Verdict {
 /// Whether the caller may get a replica count.
 pub(super) async fn get(facts: &mut Facts<'_>) -> Verdict {
     let session = facts.session()?;
-    let request = GetReplicaCountRequest { target: Some(nobody(session)), ..GetReplicaCountRequest::default() };
+    let request = GetReplicaCountRequest { target: Some(absent_target(session)), ..GetReplicaCountRequest::default() };
     let answer = session.answer(session.client.clone().get_replica_count(request)).await;
     judge_call(answer.map(drop), "get a replica count", session, Status::Failed)
 }
@@ -120,7 +120,7 @@ pub(super) async fn get(facts: &mut Facts<'_>) -> Verdict {
 pub(super) async fn set(facts: &mut Facts<'_>) -> Verdict {
     let session = facts.session()?;
     let request = SetReplicaCountRequest {
-        target: Some(nobody(session)),
+        target: Some(absent_target(session)),
         replicas: Some(1),
         dry_run: true,
         ..SetReplicaCountRequest::default()
@@ -129,12 +129,12 @@ pub(super) async fn set(facts: &mut Facts<'_>) -> Verdict {
     judge_call(answer.map(drop), "set a count", session, Status::Warning)
 }
 
-fn nobody(session: &Session) -> Target {
-    let [group, kind, name] = ["apps", "Deployment", NOBODY].map(str::to_owned);
+fn absent_target(session: &Session) -> Target {
+    let [group, kind, name] = ["apps", "Deployment", ABSENT].map(str::to_owned);
     Target { namespace: session.namespace.clone(), group, kind, name }
 }
 
-/// Judges a call: whoever learns that the target does not exist was allowed to make it. `status` is that of a missing
+/// Judges a call. The answer that the target does not exist means that the call is allowed. `status` is that of a missing
 /// right.
 fn judge_call(answer: Result<(), CallError>, what: &str, session: &Session, status: Status) -> Verdict {
     let namespace = printable(&session.namespace);

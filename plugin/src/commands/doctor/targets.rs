@@ -72,12 +72,7 @@ pub(super) async fn contested(facts: &mut Facts<'_>) -> Verdict {
 }
 
 /// A warning that names the targets, if there are some.
-fn judge(
-    some: Vec<&ReplicaCount>,
-    none: String,
-    what: &str,
-    hint: impl FnOnce(&ReplicaCount) -> String,
-) -> Finding {
+fn judge(some: Vec<&ReplicaCount>, none: String, what: &str, hint: impl FnOnce(&ReplicaCount) -> String) -> Finding {
     let Some(first) = some.first() else { return Finding::passed(none) };
     let names: Vec<_> = some.iter().map(|count| name(count)).collect();
     Finding::warning(format!("{} {what}: {}", some.len(), enumerate(&names)), &hint(first))

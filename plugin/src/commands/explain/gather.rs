@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Finds out everything about a target. It fails only if the server cannot answer, or if there is no such target.
-pub(in crate::commands) async fn facts(session: &Session, target: Target) -> Result<Facts, Error> {
+pub(super) async fn facts(session: &Session, target: Target) -> Result<Facts, Error> {
     let (cluster, limit) = session.api();
     let (read, object, autoscalers, keeper) = join!(
         read::of_target(session, &target),
@@ -67,7 +67,8 @@ fn known_count(
     match read {
         Ok(count) => Ok((count, None)),
         Err(error) if refusal::is_for(&error, reasons::FORBIDDEN) => {
-            let hidden = format!("You may not read the replica count of {}: {error}.", target::name(target));
+            // It ends with a command, which people copy.
+            let hidden = format!("You may not read the replica count of {}: {error}", target::name(target));
             Ok((of_object(), Some(terminal::one_line(&hidden))))
         }
         Err(error) if refusal::is_for(&error, reasons::NOT_MANAGED) && !matches!(object, Ok(None)) => {
@@ -81,8 +82,9 @@ fn known_count(
 async fn rights(session: &Session, target: &Target, is_managed: bool) -> Result<Rights, Error> {
     let (cluster, limit) = session.api();
     let may = |verb| kubernetes::may_with_replica_count(cluster, verb, target, limit);
+    let mut client = session.client.clone();
     let (info, caller, set, unset, scale) = join!(
-        session.answer(session.client.clone().get_server_info(GetServerInfoRequest {})),
+        session.answer(client.get_server_info(GetServerInfoRequest {})),
         kubernetes::caller(cluster, limit),
         may(if is_managed { "update" } else { "create" }),
         may("delete"),

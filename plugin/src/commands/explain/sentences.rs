@@ -96,9 +96,9 @@ fn override_(facts: &Facts, now: Timestamp) -> Option<String> {
         return Some(format!("An override of {} ended {} ago.", over.replicas(), distance(until, now)));
     };
     let change = latest_change(&facts.count, &["override", "spec"]);
-    let by = change.filter(|change| !change.by.is_empty()).map(|change| {
-        format!(" {} set it{}.", printable(&change.by), when(change.at.as_ref(), now))
-    });
+    let by = change
+        .filter(|change| !change.by.is_empty())
+        .map(|change| format!(" {} set it{}.", printable(&change.by), when(change.at.as_ref(), now)));
     let end = format!("{} (in {})", local_minute(until), distance(now, until));
     let reason = because(&over.reason);
     Some(format!("An override of {} holds until {end}{reason}.{}", over.replicas(), by.unwrap_or_default()))

@@ -21,7 +21,9 @@ pub(super) fn sentences(facts: &Facts, now: Timestamp) -> Vec<String> {
     if let Some(object) = facts.known_object() {
         if let Some(controller) = &object.controller {
             let controller = printable(controller);
-            sentences.push(format!("{controller} controls it, and may change its count: set the count there if it has one."));
+            sentences.push(format!(
+                "{controller} controls it, and may change its count: set the count there if it has one."
+            ));
         }
         if let Some(tool) = &object.tool {
             sentences.push(format!("It belongs to {}.", printable(tool)));

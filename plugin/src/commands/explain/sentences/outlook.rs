@@ -55,7 +55,7 @@ pub(super) fn rights(facts: &Facts) -> Vec<String> {
     sentences
 }
 
-/// What happens next, without anybody's doing and after others write.
+/// What happens next: at the end of the override, and after others write the count.
 pub(super) fn next(facts: &Facts, now: Timestamp) -> Vec<String> {
     if facts.is_unmanaged() {
         return hold(facts);
@@ -76,9 +76,13 @@ pub(super) fn next(facts: &Facts, now: Timestamp) -> Vec<String> {
     }
     match (facts.appliers(), &facts.autoscalers) {
         (_, Ok(autoscalers)) if !autoscalers.is_empty() => {
-            sentences.push(format!("The autoscaler writes its own count again and again, and the server undoes it with {desired}."));
+            sentences.push(format!(
+                "The autoscaler writes its own count again and again, and the server undoes it with {desired}."
+            ));
         }
-        ([], _) => sentences.push(format!("Whoever writes another count, the server puts {desired} back at once.")),
+        ([], _) => {
+            sentences.push(format!("If another program writes another count, the server puts {desired} back at once."))
+        }
         (appliers, _) => {
             let names = list(appliers);
             sentences.push(format!(

@@ -116,26 +116,45 @@ What happens next:
     assert_eq!(text(&unmanaged(), now()), expected);
 }
 
+/// Checks that each explanation has its sentence.
+fn check(rows: &[(&str, String, &str)]) {
+    for (name, text, sentence) in rows {
+        assert!(text.contains(sentence), "{name}: {sentence:?} is missing in {text}");
+    }
+}
+
+/// The explanation of the managed Deployment after a change.
+fn changed(change: fn(&mut Facts)) -> String {
+    let mut facts = managed();
+    change(&mut facts);
+    text(&facts, now())
+}
+
+fn object(facts: &mut Facts) -> &mut TargetObject {
+    facts.object.as_mut().unwrap().as_mut().unwrap()
+}
+
 #[test]
-fn each_fact_has_its_sentence() {
-    let changed = |change: fn(&mut Facts)| {
-        let mut facts = managed();
-        change(&mut facts);
-        text(&facts, now())
-    };
+fn an_override_is_explained_with_its_end() {
     let end = local_minute(now() + std::time::Duration::from_secs(7200));
-    let over = |then_unset| Override {
-        replicas: Some(10),
-        until: at(7200),
-        reason: "sale".to_owned(),
-        then_unset,
-    };
     let with_override = |then_unset| {
         let mut facts = managed();
-        (facts.count.desired, facts.count.r#override) = (Some(10), Some(over(then_unset)));
+        let over = Override { replicas: Some(10), until: at(7200), reason: "sale".to_owned(), then_unset };
+        (facts.count.desired, facts.count.r#override) = (Some(10), Some(over));
         text(&facts, now())
     };
     let ended = changed(|facts| facts.count.r#override = Some(Override { until: at(-7200), ..Override::default() }));
+    check(&[
+        ("why", with_override(false), &format!("An override of 10 holds until {end} (in 2h): sale.")),
+        ("next", with_override(false), &format!("At {end} the override ends, and 3 holds again.")),
+        ("unset", with_override(true), &format!("At {end} the override ends, and it is no longer managed.")),
+        ("not in place", with_override(false), "should have 10 replicas, but its spec has 3, and all are ready."),
+        ("ended", ended, "An override of 0 ended 2h ago."),
+    ]);
+}
+
+#[test]
+fn others_are_named_with_what_they_do() {
     let drifted = changed(|facts| {
         facts.count.last_drift = Some(Drift {
             manager: "kubectl".to_owned(),
@@ -149,10 +168,27 @@ fn each_fact_has_its_sentence() {
     });
     let scaled = changed(|facts| facts.autoscalers = Ok(vec!["web-cpu".to_owned()]));
     let owned = changed(|facts| {
-        let object = facts.object.as_mut().unwrap().as_mut().unwrap();
-        (object.controller, object.tool) = (Some("Kafka events".to_owned()), Some("the Helm release shop/web".to_owned()));
+        object(facts).controller = Some("Kafka events".to_owned());
+        object(facts).tool = Some("the Helm release shop/web".to_owned());
         facts.keeper = Ok(Some("the Argo CD application shop".to_owned()));
     });
+    check(&[
+        (
+            "drift",
+            drifted.clone(),
+            "kubectl changed the count from 3 to 9 12s ago, and the server put it back 11s ago.",
+        ),
+        ("drifts", drifted, "There were 4 such drifts."),
+        ("autoscaler", scaled.clone(), "HorizontalPodAutoscaler web-cpu scales it."),
+        ("and next", scaled, "writes its own count again and again, and the server undoes it with 3."),
+        ("controller", owned.clone(), "Kafka events controls it, and may change its count"),
+        ("tool", owned.clone(), "It belongs to the Helm release shop/web."),
+        ("keeper", owned, "Its ReplicaCount belongs to the Argo CD application shop"),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
     let contested = changed(|facts| {
         facts.count.conditions = vec![
             condition("Ready", "False", "ReplicasNotReady", "1 of 3 replicas are ready"),
@@ -162,66 +198,36 @@ fn each_fact_has_its_sentence() {
         facts.pods = Ok(vec!["2 pods: ImagePullBackOff".to_owned()]);
     });
     let missing = changed(|facts| (facts.object, facts.count.observed) = (Ok(None), None));
-    for (name, text, sentence) in [
-        ("override", with_override(false), format!("An override of 10 holds until {end} (in 2h): sale.")),
-        ("its end", with_override(false), format!("At {end} the override ends, and 3 holds again.")),
-        ("unset", with_override(true), format!("At {end} the override ends, and it is no longer managed.")),
-        ("another count", with_override(false), "should have 10 replicas, but its spec has 3, and all".to_owned()),
-        ("ended", ended, "An override of 0 ended 2h ago.".to_owned()),
-        (
-            "drift",
-            drifted,
-            "kubectl changed the count from 3 to 9 12s ago, and the server put it back 11s ago. There were 4 such drifts."
-                .to_owned(),
-        ),
-        ("autoscaler", scaled.clone(), "HorizontalPodAutoscaler web-cpu scales it.".to_owned()),
-        ("and next", scaled, "writes its own count again and again, and the server undoes it with 3.".to_owned()),
-        ("controller", owned.clone(), "Kafka events controls it, and may change its count".to_owned()),
-        ("tool", owned.clone(), "It belongs to the Helm release shop/web.".to_owned()),
-        ("keeper", owned, "Its ReplicaCount belongs to the Argo CD application shop".to_owned()),
-        ("not ready", contested.clone(), "It is not ready: ReplicasNotReady: 1 of 3 replicas are ready.".to_owned()),
-        ("count", contested.clone(), "its spec has them, and 1 is ready.".to_owned()),
-        ("pods", contested.clone(), "  2 pods: ImagePullBackOff.\n".to_owned()),
-        ("contested", contested, "It is contested: kubectl keeps changing the count.".to_owned()),
-        ("no target", missing.clone(), "should have 3 replicas, but does not exist.".to_owned()),
-        ("once it is there", missing, "Once the target is created, it gets 3 replicas.".to_owned()),
-    ] {
-        assert!(text.contains(&sentence), "{name}: {sentence:?} is missing in {text}");
-    }
+    check(&[
+        ("not ready", contested.clone(), "It is not ready: ReplicasNotReady: 1 of 3 replicas are ready."),
+        ("count", contested.clone(), "its spec has them, and 1 is ready."),
+        ("pods", contested.clone(), "  2 pods: ImagePullBackOff.\n"),
+        ("contested", contested, "It is contested: kubectl keeps changing the count."),
+        ("no target", missing.clone(), "should have 3 replicas, but does not exist."),
+        ("once it is there", missing, "Once the target is created, it gets 3 replicas."),
+    ]);
 }
 
 #[test]
 fn what_speaks_against_holding_a_target_is_said() {
-    for (name, change, sentence) in [
-        (
-            "an autoscaler",
-            (|facts| facts.autoscalers = Ok(vec!["web-cpu".to_owned()])) as fn(&mut Facts),
-            "is refused because of HorizontalPodAutoscaler web-cpu: delete it first.",
-        ),
-        (
-            "an operator",
-            |facts| facts.object.as_mut().unwrap().as_mut().unwrap().controller = Some("Kafka events".to_owned()),
-            "If Kafka events then changes it, the server puts it back.",
-        ),
-        (
-            "a Deployment",
-            |facts| {
-                facts.target.kind = "ReplicaSet".to_owned();
-                facts.object.as_mut().unwrap().as_mut().unwrap().controller = Some("Deployment web".to_owned());
-            },
-            "is refused: set the count of Deployment web instead.",
-        ),
-        (
-            "nobody known",
-            |facts| facts.object.as_mut().unwrap().as_mut().unwrap().last_writer = None,
-            "Kubernetes does not record who wrote the count last.",
-        ),
-    ] {
+    let changed = |change: fn(&mut Facts)| {
         let mut facts = unmanaged();
         change(&mut facts);
-        let text = text(&facts, now());
-        assert!(text.contains(sentence), "{name}: {sentence:?} is missing in {text}");
-    }
+        text(&facts, now())
+    };
+    let scaled = changed(|facts| facts.autoscalers = Ok(vec!["web-cpu".to_owned()]));
+    let operated = changed(|facts| object(facts).controller = Some("Kafka events".to_owned()));
+    let of_deployment = changed(|facts| {
+        facts.target.kind = "ReplicaSet".to_owned();
+        object(facts).controller = Some("Deployment web".to_owned());
+    });
+    let unknown = changed(|facts| object(facts).last_writer = None);
+    check(&[
+        ("an autoscaler", scaled, "is refused because of HorizontalPodAutoscaler web-cpu: delete it first."),
+        ("an operator", operated, "If Kafka events then changes it, the server puts it back."),
+        ("a Deployment", of_deployment, "is refused: set the count of Deployment web instead."),
+        ("an unknown writer", unknown, "Kubernetes does not record who wrote the count last."),
+    ]);
 }
 
 #[test]

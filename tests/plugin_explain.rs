@@ -147,7 +147,8 @@ async fn what_speaks_against_holding_an_unmanaged_target_is_explained() -> Resul
         &text,
         &[
             "is not managed. Its spec has 2 replicas",
-            "helm wrote the count last, by server-side apply ",
+            "helm wrote the count last ",
+            " ago, by server-side apply.",
             "helm applies the count, and writes it again at its next run.",
             "ConfigMap events controls it, and may change its count",
             &format!("It belongs to the Helm release {}/app.", shop.name),
@@ -161,8 +162,11 @@ async fn what_speaks_against_holding_an_unmanaged_target_is_explained() -> Resul
         (&json!(false), &json!("helm"), &json!("ConfigMap events"))
     );
     shop.kubectl(&["scale", "deployment/web", "--replicas=1"]).await?;
-    let scaled = explain(&shop, "web").await?;
-    check(&scaled, &["Its spec has 1 replica", "kubectl wrote the count last, by scaling."])?;
+    wait::until("the new count", PATIENCE, async || {
+        let scaled = explain(&shop, "web").await?;
+        check(&scaled, &["Its spec has 1 replica", "kubectl wrote the count last, by scaling."])
+    })
+    .await?;
 
     let missing = outcome(shop.cluster.plugin().args(["explain", "nosuch", "--namespace", &shop.name])).await?;
     ensure!(missing.code == Some(1) && missing.stderr.contains("nosuch"), "{missing:?}");

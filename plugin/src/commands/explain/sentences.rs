@@ -119,7 +119,7 @@ fn last_writer(facts: &Facts, now: Timestamp) -> Option<String> {
     let has_ownership_back = facts.is_managed() && facts.count.appliers.contains(&writer.manager);
     (!has_ownership_back).then(|| match writer.manager.as_str() {
         SERVER => "The server wrote the count last.".to_owned(),
-        _ => format!("{} wrote the count last{}{}.", printable(&writer.manager), how(writer), ago(writer.at, now)),
+        _ => format!("{} wrote the count last{}{}.", printable(&writer.manager), ago(writer.at, now), how(writer)),
     })
 }
 

@@ -20,7 +20,7 @@ fn unmanaged() -> Facts {
         manager: "helm".to_owned(),
         operation: "Apply".to_owned(),
         subresource: String::new(),
-        at: Some(now() - std::time::Duration::from_secs(7200)),
+        at: Some(now() - std::time::Duration::from_secs(14_400)),
     };
     let object = TargetObject {
         replicas: Some(3),
@@ -99,7 +99,7 @@ fn an_unmanaged_target_is_explained() {
 deployment.apps/web in the namespace shop is not managed. Its spec has 3 replicas, and all are ready.
 
 Why this count:
-  helm wrote the count last, by server-side apply 2h ago.
+  helm wrote the count last 4h ago, by server-side apply.
 
 Who else writes it:
   helm applies the count, and writes it again at its next run.
@@ -136,20 +136,20 @@ fn object(facts: &mut Facts) -> &mut TargetObject {
 
 #[test]
 fn an_override_is_explained_with_its_end() {
-    let end = local_minute(now() + std::time::Duration::from_secs(7200));
+    let end = local_minute(now() + std::time::Duration::from_secs(14_400));
     let with_override = |then_unset| {
         let mut facts = managed();
-        let over = Override { replicas: Some(10), until: at(7200), reason: "sale".to_owned(), then_unset };
+        let over = Override { replicas: Some(10), until: at(14_400), reason: "sale".to_owned(), then_unset };
         (facts.count.desired, facts.count.r#override) = (Some(10), Some(over));
         text(&facts, now())
     };
-    let ended = changed(|facts| facts.count.r#override = Some(Override { until: at(-7200), ..Override::default() }));
+    let ended = changed(|facts| facts.count.r#override = Some(Override { until: at(-14_400), ..Override::default() }));
     check(&[
-        ("why", with_override(false), &format!("An override of 10 holds until {end} (in 2h): sale.")),
+        ("why", with_override(false), &format!("An override of 10 holds until {end} (in 4h): sale.")),
         ("next", with_override(false), &format!("At {end} the override ends, and 3 holds again.")),
         ("unset", with_override(true), &format!("At {end} the override ends, and it is no longer managed.")),
         ("not in place", with_override(false), "should have 10 replicas, but its spec has 3, and all are ready."),
-        ("ended", ended, "An override of 0 ended 2h ago."),
+        ("ended", ended, "An override of 0 ended 4h ago."),
     ]);
 }
 

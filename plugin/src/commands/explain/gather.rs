@@ -71,14 +71,18 @@ fn known_count(
             let hidden = format!("You may not read the replica count of {}: {error}", target::name(target));
             Ok((of_object(), Some(terminal::one_line(&hidden))))
         }
-        Err(error) if is_unmanaged(&error) && !matches!(object, Ok(None)) => Ok((of_object(), None)),
+        Err(error) if is_unmanaged(&error, object) => Ok((of_object(), None)),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether the target is not managed. The server may not have seen the target yet.
-fn is_unmanaged(error: &CallError) -> bool {
-    [reasons::NOT_MANAGED, reasons::TARGET_NOT_FOUND].iter().any(|reason| refusal::is_for(error, reason))
+/// Whether the target exists and is not managed. The server may not have seen it yet.
+fn is_unmanaged(error: &CallError, object: &Found<Option<TargetObject>>) -> bool {
+    match object {
+        Ok(None) => false,
+        Ok(Some(_)) if refusal::is_for(error, reasons::TARGET_NOT_FOUND) => true,
+        _ => refusal::is_for(error, reasons::NOT_MANAGED),
+    }
 }
 
 /// Asks what the caller may do.

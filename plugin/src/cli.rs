@@ -11,6 +11,8 @@ use crate::{
     commands::{
         blame::{self, BlameArgs},
         config::{self, ConfigArgs},
+        doctor::{self, DoctorArgs},
+        explain::{self, ExplainArgs},
         export::{self, ExportArgs},
         get::{self, GetArgs},
         history::{self, HistoryArgs},
@@ -38,6 +40,9 @@ Examples:
 
   # List the managed targets of all namespaces, and who tried to change them
   kubectl replicas list -A -o wide
+
+  # Explain why a target has its count, and who else writes it
+  kubectl replicas explain web
 
   # Stop managing a StatefulSet
   kubectl replicas unset sts/db";
@@ -81,11 +86,13 @@ enum Command {
     Wait(WaitArgs),
     History(HistoryArgs),
     Blame(BlameArgs),
+    Explain(ExplainArgs),
     Export(ExportArgs),
     Login(LoginArgs),
     Logout(LogoutArgs),
     Whoami(WhoamiArgs),
     Config(ConfigArgs),
+    Doctor(DoctorArgs),
     Version(VersionArgs),
     Options(OptionsArgs),
 }
@@ -177,10 +184,12 @@ async fn run_async(command: Command, connection: &ConnectionArgs) -> Result<(), 
         Command::Get(args) => guard(unchanged, get::run(args, connection)).await,
         Command::History(args) => guard(unchanged, history::run(args, connection)).await,
         Command::Blame(args) => guard(unchanged, blame::run(args, connection)).await,
+        Command::Explain(args) => guard(unchanged, explain::run(args, connection)).await,
         Command::Export(args) => guard(unchanged, export::run(args, connection)).await,
         Command::Logout(args) => logout::run(&args, connection),
         Command::Whoami(args) => guard(unchanged, whoami::run(args, connection)).await,
         Command::Config(args) => guard(unchanged, config::run(args, connection)).await,
+        Command::Doctor(args) => guard(unchanged, doctor::run(args, connection)).await,
         Command::Version(args) => guard(unchanged, version::run(&args, connection)).await,
         Command::Options(_) => options::run(),
     }
@@ -243,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_help_has_examples_first_and_no_shared_flags() {
-        for name in ["", "list", "set", "unset", "get", "wait", "history", "blame", "export"] {
+        for name in ["", "list", "set", "unset", "get", "wait", "history", "blame", "explain", "export", "doctor"] {
             let program = command();
             let mut command = program.find_subcommand(name).unwrap_or(&program).clone();
             for help in [command.render_help().to_string(), command.render_long_help().to_string()] {

@@ -51,6 +51,18 @@ pub(crate) fn on_stderr() -> bool {
     is_on(io::stderr().is_terminal())
 }
 
+/// Whether text may have characters beyond ASCII, according to the locale of the environment.
+pub(crate) fn is_unicode() -> bool {
+    let variables = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| env::var(name).unwrap_or_default());
+    names_utf8(&variables)
+}
+
+/// Whether the first locale that is set is one of UTF-8.
+fn names_utf8(locales: &[String]) -> bool {
+    let locale = locales.iter().find(|locale| !locale.is_empty()).map(|locale| locale.to_ascii_lowercase());
+    locale.is_some_and(|locale| locale.contains("utf-8") || locale.contains("utf8"))
+}
+
 fn is_on(is_terminal: bool) -> bool {
     let is_wanted = || {
         let is_plain = env::var_os("TERM").is_some_and(|name| name == "dumb");
@@ -66,6 +78,19 @@ fn is_on(is_terminal: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_locale_decides_about_characters() {
+        for (locales, expected) in [
+            (["", "", ""], false),
+            (["", "", "en_US.UTF-8"], true),
+            (["", "de_DE.utf8", "C"], true),
+            (["C", "", "en_US.UTF-8"], false),
+            (["POSIX", "", ""], false),
+        ] {
+            assert_eq!(names_utf8(&locales.map(str::to_owned)), expected, "{locales:?}");
+        }
+    }
 
     #[test]
     fn the_choice_is_found_in_wrong_arguments() {

@@ -63,6 +63,11 @@ pub(crate) enum Error {
     /// Some of several contexts, or targets in them, failed. Each of them was reported.
     #[error("{failed} of {all} contexts failed")]
     IncompleteContexts { failed: usize, all: usize },
+    /// Checks of `doctor` failed. Each of them was shown. There may be no connection to the server.
+    #[error("{failed} of {all} checks failed")]
+    Unhealthy { failed: usize, all: usize, is_connected: bool },
+    #[error("after {}, {failed} of {all} checks still fail", time::describe_limit(*timeout))]
+    StillUnhealthy { failed: usize, all: usize, timeout: Duration },
     #[error("{target} cannot be set to {replicas}: the server accepts at most {most}")]
     TooMany { target: String, replicas: i32, most: i32 },
     /// The target can no longer become ready.
@@ -107,6 +112,7 @@ impl Error {
             | Self::Config(config::Error::Value { .. }) => Exit::Usage,
             Self::Interrupted { .. } | Self::WatchInterrupted => Exit::Interrupted,
             Self::NotReady { .. }
+            | Self::StillUnhealthy { .. }
             | Self::Call(CallError::TimedOut { .. })
             | Self::Unsure { source: CallError::TimedOut { .. }, .. }
             | Self::Credentials(credentials::Error::NotSigned { .. }) => Exit::TimedOut,
@@ -120,6 +126,7 @@ impl Error {
             | Self::Call(_)
             | Self::NotLoggedIn { .. }
             | Self::NotLoggedInAs { .. }
+            | Self::Unhealthy { is_connected: false, .. }
             | Self::Unsure { .. } => Exit::NotConnected,
             // The reader of the output has seen enough, as with `| head`.
             Self::Output(output::Error::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
@@ -188,8 +195,18 @@ pub(crate) fn explain_for(error: &Error, what: &str, names: &str) -> String {
 }
 
 fn describe(subject: &str, error: &Error, names: &str) -> String {
+    let mut text = format!("{}: {}{names}", terminal::one_line(subject), with_causes(error));
+    if let Some(hint) = shown_hint(error) {
+        text.push_str("\nhint: ");
+        text.push_str(&hint);
+    }
+    text
+}
+
+/// A failure and its causes.
+pub(crate) fn with_causes(error: &Error) -> String {
     let message = error.message();
-    let mut text = format!("{}: {}", terminal::one_line(subject), terminal::indented(&message));
+    let mut text = terminal::indented(&message);
     let mut next = error.source();
     let mut shown = message;
     while let Some(cause) = next {
@@ -202,12 +219,12 @@ fn describe(subject: &str, error: &Error, names: &str) -> String {
         }
         next = cause.source();
     }
-    text.push_str(names);
-    if let Some(hint) = error.hint() {
-        text.push_str("\nhint: ");
-        text.push_str(&program::in_text(&terminal::lines(&hint)));
-    }
     text
+}
+
+/// What the user can do about a failure.
+pub(crate) fn shown_hint(error: &Error) -> Option<String> {
+    error.hint().map(|hint| program::in_text(&terminal::lines(&hint)))
 }
 
 #[cfg(test)]
@@ -245,6 +262,9 @@ mod tests {
             ("wait", Error::NotReady { timeout: Duration::ZERO, open: Vec::new(), source: None }, Exit::TimedOut),
             ("call", timed_out().into(), Exit::TimedOut),
             ("write", Error::of_write(timed_out(), "web", "set"), Exit::TimedOut),
+            ("doctor", Error::Unhealthy { failed: 1, all: 2, is_connected: true }, Exit::Failed),
+            ("doctor alone", Error::Unhealthy { failed: 1, all: 2, is_connected: false }, Exit::NotConnected),
+            ("its wait", Error::StillUnhealthy { failed: 1, all: 2, timeout: Duration::ZERO }, Exit::TimedOut),
             ("interrupt", Error::Interrupted { account: String::new() }, Exit::Interrupted),
             ("login", Error::NotLoggedIn { context: String::new(), path: None }, Exit::NotConnected),
             ("refusal", session::explain(tonic::Status::internal("")).into(), Exit::Failed),

@@ -64,21 +64,31 @@ pub(super) async fn load_settings(cluster: &Cluster, args: &ConnectionArgs) -> R
             settings = load()?;
         }
     }
+    check_credentials(cluster, &settings)?;
+    Ok(settings)
+}
+
+/// Refuses to go on without a client certificate. It says how to get one.
+pub(super) fn check_credentials(cluster: &Cluster, settings: &Settings) -> Result<(), Error> {
     let context = cluster.context().unwrap_or_default().to_owned();
     match cluster.impersonation() {
         Some(impersonation) if settings.certificate.is_none() => {
             Err(Error::NotLoggedInAs { impersonation: impersonation.clone(), context })
         }
         None if cluster.absence().is_none() && !settings.has_credentials() => {
-            Err(Error::NotLoggedIn { context, path: settings.path })
+            Err(Error::NotLoggedIn { context, path: settings.path.clone() })
         }
-        _ => Ok(settings),
+        _ => Ok(()),
     }
 }
 
 /// Refuses to call the server as another user than the flags choose. The API server has let the caller act as that user,
 /// but the server believes only the certificate.
-fn check_user(session: &Session, impersonation: Impersonation, certificate: Option<&[u8]>) -> Result<(), Error> {
+pub(super) fn check_user(
+    session: &Session,
+    impersonation: Impersonation,
+    certificate: Option<&[u8]>,
+) -> Result<(), Error> {
     let subject = certificate.and_then(CertificateSubject::parse);
     match subject.is_some_and(|subject| subject.user == impersonation.user) {
         true => Ok(()),

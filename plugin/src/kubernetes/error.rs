@@ -24,6 +24,14 @@ fn owner(group: &str) -> String {
 }
 
 impl Error {
+    /// What the caller may not do, if the API server's rights are the reason.
+    pub(crate) fn forbidden_action(&self) -> Option<&str> {
+        match self {
+            Self::Request(request::Error::Forbidden { action, .. }) => Some(action),
+            _ => None,
+        }
+    }
+
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {

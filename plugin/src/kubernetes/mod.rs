@@ -2,6 +2,7 @@
 
 mod api_server;
 mod api_user;
+mod autoscalers;
 mod client;
 mod cluster;
 mod discovery;
@@ -9,22 +10,29 @@ mod error;
 mod events;
 mod exec_credential;
 mod identity;
+mod installation;
 mod kubeconfig;
 mod proxy;
 pub(crate) mod request;
+mod rights;
 mod server_certificate;
 mod server_url;
 pub(crate) mod service;
+mod target_object;
 mod traced;
 mod unready;
 
 pub(crate) use self::{
-    api_user::{ApiUser, own},
+    api_user::{ApiUser, caller, own},
+    autoscalers::autoscalers,
     cluster::Cluster,
     discovery::{resolve, version},
     error::Error,
     events::{TargetEvent, ends_of_management},
     kubeconfig::Contexts,
+    installation::{Holder, PodState, api_version, fence, is_replica_count_served, leader, server_pods},
+    rights::{may_scale, may_with_replica_count},
     service::{PodPort, Server},
+    target_object::{TargetObject, Writer, replica_count_tool, target_object},
     unready::why_unready,
 };

@@ -98,9 +98,25 @@ impl Server {
         Ok(Self { client, namespace, name })
     }
 
+    /// The client that has found it.
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// The pods of the Service's namespace.
     pub(crate) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Checks that the Service exists. A name that is known need not be right.
+    pub(crate) async fn check(&self, limit: Duration) -> Result<(), Error> {
+        let action = format!("get the service {} in the namespace {}", self.name, self.namespace);
+        match send(limit, action, self.services().get(&self.name)).await {
+            Err(error) if error.is_not_found() => {
+                Err(Error::NoSuchService { namespace: self.namespace.clone(), name: self.name.clone() })
+            }
+            found => Ok(found.map(drop)?),
+        }
     }
 
     /// Reads the CA that the server manages, if it manages one. The Service names its ConfigMap.
@@ -117,7 +133,8 @@ impl Server {
             .map(|certificates| ManagedCa { certificates, cross: data.remove("cross.crt").unwrap_or_default() }))
     }
 
-    fn services(&self) -> Api<Service> {
+    /// The Services of the Service's namespace.
+    pub(super) fn services(&self) -> Api<Service> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
@@ -216,20 +233,21 @@ fn ready_pods(slices: &[EndpointSlice]) -> Vec<PodPort> {
 
 /// Lists the pods with the state of each.
 fn describe_pods(pods: &ObjectList<Pod>) -> String {
-    let state = |pod: &Pod| {
-        let status = pod.status.clone().unwrap_or_default();
-        let waiting = status
-            .container_statuses
-            .iter()
-            .flatten()
-            .find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone());
-        let state = waiting.or(status.reason).or(status.phase).unwrap_or_else(|| "unknown".to_owned());
-        format!("{} is {state}", pod.name_any())
-    };
     match pods.items.is_empty() {
         true => "it has no pods".to_owned(),
-        false => pods.iter().map(state).collect::<Vec<_>>().join(", "),
+        false => pods.iter().map(|pod| format!("{} is {}", pod.name_any(), state(pod))).collect::<Vec<_>>().join(", "),
     }
+}
+
+/// The state of a pod in a word: what a container waits for, or else the pod's reason or its phase.
+pub(super) fn state(pod: &Pod) -> String {
+    let status = pod.status.clone().unwrap_or_default();
+    let waiting = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone());
+    waiting.or(status.reason).or(status.phase).unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[cfg(test)]

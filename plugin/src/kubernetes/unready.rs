@@ -39,7 +39,8 @@ pub(crate) async fn why_unready(cluster: &Cluster, target: &Target, limit: Durat
     Ok(reasons)
 }
 
-async fn resource(cluster: &Cluster, target: &Target, limit: Duration) -> Result<ApiResource, Error> {
+/// The resource of a target in the API.
+pub(super) async fn resource(cluster: &Cluster, target: &Target, limit: Duration) -> Result<ApiResource, Error> {
     let group = match target.group.as_str() {
         "" => "apps",
         CORE_GROUP => "",

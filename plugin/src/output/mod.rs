@@ -97,6 +97,12 @@ pub(crate) fn print_rows(rows: &Rows) -> Result<(), Error> {
     print_document(if rows.has_new_header { &text } else { without_header() })
 }
 
+/// Writes lines that begin with marks to stdout. Unsafe characters are replaced.
+pub(crate) fn print_marked(text: &str) -> Result<(), Error> {
+    let text = terminal::lines(text);
+    print_document(&if color::on_stdout() { paint::marks(&text) } else { text })
+}
+
 /// Writes help to stdout, or to stderr if it stands for an error.
 pub(crate) fn print_help(help: &StyledStr, is_error: bool) -> Result<(), Error> {
     let has_colors = if is_error { color::on_stderr() } else { color::on_stdout() };

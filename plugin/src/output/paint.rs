@@ -23,6 +23,23 @@ pub(super) fn note(text: &str) -> String {
     text.split('\n').map(paint_line).collect::<Vec<_>>().join("\n")
 }
 
+/// Paints the marks with which lines begin, and the words of hints below them.
+pub(super) fn marks(text: &str) -> String {
+    let marks = [
+        ("✓ ", Style::new().green()),
+        ("ok ", Style::new().green()),
+        ("✗ ", Style::new().red().bold()),
+        ("x ", Style::new().red().bold()),
+        ("! ", Style::new().yellow().bold()),
+        ("    hint:", Style::new().cyan().bold()),
+    ];
+    let paint_line = |line: &str| {
+        let found = marks.iter().find_map(|(mark, style)| Some((mark, style, line.strip_prefix(mark)?)));
+        found.map_or_else(|| line.to_owned(), |(mark, style, rest)| paint(style.clone(), mark) + rest)
+    };
+    text.split('\n').map(paint_line).collect::<Vec<_>>().join("\n")
+}
+
 /// Paints the header and the statuses of a table.
 pub(super) fn table(text: &str) -> String {
     let header = text.lines().next().unwrap_or_default();
@@ -74,6 +91,12 @@ mod tests {
         let text = "error: no error: here\n  caused by: x\n    hint: of others\nhint: y";
         let painted = "\u{1b}[31m\u{1b}[1merror:\u{1b}[0m no error: here\n  caused by: x\n    hint: of others\n\u{1b}[36m\u{1b}[1mhint:\u{1b}[0m y";
         assert_eq!(note(text), painted);
+    }
+
+    #[test]
+    fn the_marks_of_lines_are_painted() {
+        let painted = "\u{1b}[32m✓ \u{1b}[0ma ✗ b\n\u{1b}[31m\u{1b}[1mx \u{1b}[0mc\n- d";
+        assert_eq!(marks("✓ a ✗ b\nx c\n- d"), painted);
     }
 
     #[test]

@@ -111,6 +111,11 @@ impl Session {
         kubernetes::resolve(&self.cluster, target, &self.namespace, self.limit).await
     }
 
+    /// The cluster, and the time limit of each request to its API server.
+    pub(crate) const fn api(&self) -> (&Cluster, Duration) {
+        (&self.cluster, self.limit)
+    }
+
     /// The context of the kubeconfig.
     pub(crate) fn context(&self) -> Option<&str> {
         self.cluster.context()

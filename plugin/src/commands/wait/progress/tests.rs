@@ -146,9 +146,9 @@ fn a_wait_for_the_desired_counts_follows_other_ones() {
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, &[web()], true);
     wait.accepts_changes = true;
-    wait.handle(Some(Event::Changed(bob.into()))).unwrap();
+    wait.handle(Event::Changed(bob.into())).unwrap();
     assert_eq!(wait.describe_open(), ["deployment.apps/web: 1 of 5 ready"]);
-    wait.handle(Some(Event::Changed(ready.into()))).unwrap();
+    wait.handle(Event::Changed(ready.into())).unwrap();
     assert!(wait.is_over() && wait.failed == 0);
 }
 
@@ -160,8 +160,8 @@ fn targets_of_several_namespaces_are_told_apart() {
     };
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, &[of("a", 1), of("b", 1)], true);
-    wait.handle(Some(Event::Changed(of("b", 3).into()))).unwrap();
-    wait.handle(Some(Event::Changed(of("a", 2).into()))).unwrap();
+    wait.handle(Event::Changed(of("b", 3).into())).unwrap();
+    wait.handle(Event::Changed(of("a", 2).into())).unwrap();
     assert_eq!(wait.describe_open(), ["deployment.apps/web -n a: 2 of 3 ready"]);
 }
 
@@ -181,7 +181,7 @@ fn drifts_during_a_wait_are_shown_though_they_were_corrected() {
     ] {
         let mut lines = Lines::default();
         let mut wait = Wait::new(&mut lines, &[ReplicaCount { drifts: before, ..web() }], false);
-        wait.handle(Some(Event::Changed(seen.into()))).unwrap();
+        wait.handle(Event::Changed(seen.into())).unwrap();
         assert_eq!(wait.describe_open(), [expected], "{name}");
     }
 }

@@ -1,0 +1,57 @@
+//! `kubectl replicas explain`.
+
+mod document;
+mod facts;
+mod gather;
+mod sentences;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::connect::connect;
+use crate::{
+    args::ConnectionArgs,
+    error::Error,
+    output::{self, DocumentFormat},
+    program::in_text,
+    words,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Explain why the Deployment web has the count that it has
+  kubectl replicas explain web
+
+  # Find out what would speak against holding a StatefulSet that is not managed yet
+  kubectl replicas explain sts/db
+
+  # Print the autoscalers of a target, for a script
+  kubectl replicas explain web -o json | jq '.autoscalers'";
+
+/// Explain why a target has its count, who else writes it, and what happens next
+///
+/// Reads the replica count from the server, and the target, its autoscalers and its pods from the API server, with the
+/// rights of the kubeconfig. What you may not read is left out, and a line says so. A target that is not managed is
+/// explained, too.
+#[derive(Debug, Args)]
+#[command(after_help = in_text(EXAMPLES))]
+pub(crate) struct ExplainArgs {
+    /// Explain this target: web, deploy/web, sts db
+    #[arg(value_name = "TARGET", required = true, num_args = 1..=2)]
+    words: Vec<String>,
+    /// Print a document for programs
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<DocumentFormat>,
+}
+
+/// Explains the count.
+pub(crate) async fn run(args: ExplainArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+    let target = words::parse_single(&args.words)?;
+    let session = connect(connection).await?;
+    let target = session.resolve(&target).await?;
+    let facts = gather::facts(&session, target).await?;
+    Ok(match args.output {
+        Some(format) => output::print_document(&output::serialize(&document::of(facts), format)?),
+        None => output::print(&in_text(&sentences::text(&facts, Timestamp::now()))),
+    }?)
+}

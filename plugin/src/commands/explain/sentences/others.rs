@@ -1,0 +1,64 @@
+//! Who else writes the count, or may write it.
+
+use jiff::Timestamp;
+
+use super::words::{list, when};
+use crate::{commands::explain::facts::Facts, output::printable};
+
+/// The drifts, the appliers, the autoscalers, and what the target belongs to.
+pub(super) fn sentences(facts: &Facts, now: Timestamp) -> Vec<String> {
+    let mut sentences = Vec::new();
+    sentences.extend(drift(facts, now));
+    sentences.extend(appliers(facts));
+    if let Ok(autoscalers) = &facts.autoscalers
+        && !autoscalers.is_empty()
+    {
+        sentences.push(match autoscalers.as_slice() {
+            [one] => format!("HorizontalPodAutoscaler {} scales it.", printable(one)),
+            several => format!("HorizontalPodAutoscalers {} scale it.", list(several)),
+        });
+    }
+    if let Some(object) = facts.known_object() {
+        if let Some(controller) = &object.controller {
+            let controller = printable(controller);
+            sentences.push(format!(
+                "{controller} controls it, and may change its count: set the count there if it has one."
+            ));
+        }
+        if let Some(tool) = &object.tool {
+            sentences.push(format!("It belongs to {}.", printable(tool)));
+        }
+    }
+    if let Ok(Some(keeper)) = &facts.keeper {
+        let keeper = printable(keeper);
+        sentences.push(format!("Its ReplicaCount belongs to {keeper}: change the count there, or use --force."));
+    }
+    sentences
+}
+
+fn drift(facts: &Facts, now: Timestamp) -> Option<String> {
+    let drift = facts.count.last_drift.as_ref()?;
+    let corrected = match &drift.corrected_at {
+        Some(at) => format!(", and the server put it back{}", when(Some(at), now)),
+        None => ", and it is not put back yet".to_owned(),
+    };
+    let all = match facts.count.drifts {
+        0 | 1 => String::new(),
+        drifts => format!(" There were {drifts} such drifts."),
+    };
+    let at = when(drift.at.as_ref(), now);
+    let manager = printable(&drift.manager);
+    Some(format!("{manager} changed the count from {} to {}{at}{corrected}.{all}", drift.from(), drift.to()))
+}
+
+fn appliers(facts: &Facts) -> Option<String> {
+    let appliers = facts.appliers();
+    let names = list(appliers);
+    match (appliers, facts.is_managed()) {
+        ([], _) => None,
+        ([_], true) => Some(format!("{names} applies the count, and gets its ownership back after each correction.")),
+        (_, true) => Some(format!("{names} apply the count. None of them gets its ownership back after a correction.")),
+        ([_], false) => Some(format!("{names} applies the count, and writes it again at its next run.")),
+        (_, false) => Some(format!("{names} apply the count, and write it again at their next runs.")),
+    }
+}

@@ -1,0 +1,122 @@
+//! What is wrong, what the caller may do about it, and what happens next.
+
+use jiff::Timestamp;
+
+use super::words::{list, replicas};
+use crate::{
+    commands::explain::facts::{Facts, Rights},
+    output::{printable, why_not_ready},
+    target,
+    time::local_minute,
+};
+
+/// The kinds whose controller, such as a Deployment, decides about the count. The server refuses to manage such a target.
+const LEFT_TO_CONTROLLERS: [&str; 2] = ["ReplicaSet", "ReplicationController"];
+
+/// Why the target is not as it should be, and what to do.
+pub(super) fn problems(facts: &Facts) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Some(why) = why_not_ready(&facts.count) {
+        problems.push(format!("It is not ready: {}.", without_end(&why)));
+    }
+    problems.extend(facts.pods.iter().flatten().map(|why| format!("{}.", without_end(&printable(why)))));
+    if let Some(contested) = facts.condition("Contested").filter(|condition| condition.status == "True") {
+        problems.push(format!("It is contested: {}.", without_end(&printable(&contested.message))));
+    }
+    problems
+}
+
+fn without_end(text: &str) -> &str {
+    text.trim_end_matches('.')
+}
+
+/// What the caller may do.
+pub(super) fn rights(facts: &Facts) -> Vec<String> {
+    let Ok(Rights { user, server_user, set, unset, scale }) = &facts.rights else { return Vec::new() };
+    let user = printable(user);
+    let may = |is_allowed: bool| if is_allowed { "may" } else { "may not" };
+    let mut sentences = Vec::new();
+    if facts.is_managed() {
+        sentences.push(match (set, unset) {
+            (true, true) => format!("{user} may set it and unset it."),
+            (true, false) => format!("{user} may set it, and may not unset it."),
+            (false, true) => format!("{user} may not set it, and may unset it."),
+            (false, false) => format!("{user} may neither set it nor unset it."),
+        });
+    } else {
+        sentences.push(format!("{user} {} set it.", may(*set)));
+    }
+    let undone = if *scale && facts.is_managed() { ", but the server undoes that" } else { "" };
+    sentences.push(format!("{user} {} scale the target itself{undone}.", may(*scale)));
+    if *server_user != *user {
+        let server_user = printable(server_user);
+        sentences.push(format!("{user} is the user of the kubeconfig. The server knows you as {server_user}."));
+    }
+    sentences
+}
+
+/// What happens next: at the end of the override, and after others write the count.
+pub(super) fn next(facts: &Facts, now: Timestamp) -> Vec<String> {
+    if facts.is_unmanaged() {
+        return hold(facts);
+    }
+    let mut sentences = Vec::new();
+    let Some(desired) = facts.count.desired else { return sentences };
+    if let Some((over, until)) = facts.running_override(now) {
+        let then = match facts.count.replicas {
+            _ if over.then_unset => "it is no longer managed".to_owned(),
+            Some(lasting) => format!("{lasting} holds again"),
+            None => "it has no effect any more".to_owned(),
+        };
+        sentences.push(format!("At {} the override ends, and {then}.", local_minute(until)));
+    }
+    if matches!(facts.object, Ok(None)) {
+        sentences.push(format!("Once the target is created, it gets {}.", replicas(desired)));
+        return sentences;
+    }
+    match (facts.appliers(), &facts.autoscalers) {
+        (_, Ok(autoscalers)) if !autoscalers.is_empty() => {
+            sentences.push(format!(
+                "The autoscaler writes its own count again and again, and the server undoes it with {desired}."
+            ));
+        }
+        ([], _) => {
+            sentences.push(format!("If another program writes another count, the server puts {desired} back at once."))
+        }
+        (appliers, _) => {
+            let names = list(appliers);
+            sentences.push(format!(
+                "If the next run of {names} brings another count, the server puts {desired} back at once."
+            ));
+        }
+    }
+    sentences
+}
+
+/// How to hold an unmanaged target, and what would undo it.
+fn hold(facts: &Facts) -> Vec<String> {
+    let name = target::name(&facts.target);
+    let count = facts.count.observed.map_or_else(|| "COUNT".to_owned(), |observed| observed.to_string());
+    let set = format!("`kubectl replicas set {name} {count} -n {}`", facts.target.namespace);
+    let controller = facts.known_object().and_then(|object| object.controller.as_deref()).map(printable);
+    let is_left_to_controllers = LEFT_TO_CONTROLLERS.contains(&facts.target.kind.as_str());
+    let mut sentences = vec!["Each writer may change the count, and nothing puts it back.".to_owned()];
+    match (&facts.autoscalers, controller) {
+        (_, Some(controller)) if is_left_to_controllers => {
+            sentences.push(format!("{set} is refused: set the count of {controller} instead."));
+        }
+        (Ok(autoscalers), _) if !autoscalers.is_empty() => {
+            let names = list(autoscalers);
+            sentences.push(format!("{set} is refused because of HorizontalPodAutoscaler {names}: delete it first."));
+        }
+        (_, controller) => {
+            sentences.push(format!("{set} holds it at this count."));
+            sentences.extend(controller.map(|it| format!("If {it} then changes it, the server puts it back.")));
+        }
+    }
+    if !facts.appliers().is_empty() {
+        let names = list(facts.appliers());
+        sentences.push(format!("Before that, leave the count out of what {names} applies, or the two contend."));
+    }
+    sentences
+}

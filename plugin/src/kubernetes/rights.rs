@@ -1,0 +1,66 @@
+//! What the API server allows the caller to do.
+
+use std::time::Duration;
+
+use contract::{
+    names::{CORE_GROUP, GROUP, replica_count_name},
+    replicas::v1::Target,
+};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use kube::{Api, api::PostParams};
+
+use super::{cluster::Cluster, error::Error, request::send, unready};
+
+/// Whether the caller may do something with the target's ReplicaCount.
+pub(crate) async fn may_with_replica_count(
+    cluster: &Cluster,
+    verb: &str,
+    target: &Target,
+    limit: Duration,
+) -> Result<bool, Error> {
+    // RBAC cannot restrict create by name.
+    let name = (verb != "create").then(|| replica_count_name(&target.kind, &target.group, &target.name));
+    let attributes = ResourceAttributes {
+        group: Some(GROUP.to_owned()),
+        resource: Some("replicacounts".to_owned()),
+        name,
+        ..of_target(verb, target)
+    };
+    ask(cluster, attributes, limit).await
+}
+
+/// Whether the caller may scale the target itself, as `kubectl scale` does.
+pub(crate) async fn may_scale(cluster: &Cluster, target: &Target, limit: Duration) -> Result<bool, Error> {
+    let resource = unready::resource(cluster, target, limit).await?;
+    let group = match target.group.as_str() {
+        CORE_GROUP => "",
+        group => group,
+    };
+    let attributes = ResourceAttributes {
+        group: Some(group.to_owned()),
+        resource: Some(resource.plural),
+        subresource: Some("scale".to_owned()),
+        name: Some(target.name.clone()),
+        ..of_target("patch", target)
+    };
+    ask(cluster, attributes, limit).await
+}
+
+fn of_target(verb: &str, target: &Target) -> ResourceAttributes {
+    ResourceAttributes {
+        verb: Some(verb.to_owned()),
+        namespace: Some(target.namespace.clone()),
+        ..ResourceAttributes::default()
+    }
+}
+
+async fn ask(cluster: &Cluster, attributes: ResourceAttributes, limit: Duration) -> Result<bool, Error> {
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(cluster.client().await?);
+    let review = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() },
+        ..SelfSubjectAccessReview::default()
+    };
+    let params = PostParams::default();
+    let review = send(limit, "ask the API server for your rights", reviews.create(&params, &review)).await?;
+    Ok(review.status.is_some_and(|status| status.allowed))
+}

@@ -24,22 +24,44 @@ pub(super) async fn connect(args: &ConnectionArgs) -> Result<Session, Error> {
 pub(super) async fn connect_with_certificate(
     args: &ConnectionArgs,
 ) -> Result<(Session, Option<CertificateSummary>), Error> {
-    let cluster = match args.server.address {
-        Some(_) => Cluster::load_if_present(&args.kube)?,
-        None => Cluster::load(&args.kube)?,
-    };
+    let cluster = load_cluster(args)?;
     let settings = load_settings(&cluster, args).await?;
-    let pem = settings.certificate.as_ref().and_then(|certificate| tls::read(tls::CERTIFICATE, certificate).ok());
-    let impersonation = cluster.impersonation().cloned();
-    let session = Session::open(cluster, &settings, args).await?;
-    if let Some(impersonation) = impersonation {
-        check_user(&session, impersonation, pem.as_deref())?;
-    }
+    let (session, pem) = open(cluster, &settings, args).await?;
     let certificate = pem.and_then(|pem| CertificateSummary::parse(&pem));
     if settings.login.is_none() {
         certificate.iter().for_each(|certificate| warn_if_ending(certificate, Timestamp::now()));
     }
     Ok((session, certificate))
+}
+
+/// Connects to the server within the request timeout, without a question, a renewal or a message.
+pub(crate) async fn connect_silently(args: &ConnectionArgs) -> Result<Session, Error> {
+    let cluster = load_cluster(args)?.silent(args.request_timeout);
+    let settings = Settings::load(cluster.context(), cluster.impersonation(), &args.server)?;
+    let settings = check_credentials(&cluster, settings)?;
+    Ok(open(cluster, &settings, args).await?.0)
+}
+
+fn load_cluster(args: &ConnectionArgs) -> Result<Cluster, Error> {
+    Ok(match args.server.address {
+        Some(_) => Cluster::load_if_present(&args.kube)?,
+        None => Cluster::load(&args.kube)?,
+    })
+}
+
+/// Opens the connection. Returns it with the client certificate, in PEM.
+async fn open(
+    cluster: Cluster,
+    settings: &Settings,
+    args: &ConnectionArgs,
+) -> Result<(Session, Option<Vec<u8>>), Error> {
+    let pem = settings.certificate.as_ref().and_then(|certificate| tls::read(tls::CERTIFICATE, certificate).ok());
+    let impersonation = cluster.impersonation().cloned();
+    let session = Session::open(cluster, settings, args).await?;
+    if let Some(impersonation) = impersonation {
+        check_user(&session, impersonation, pem.as_deref())?;
+    }
+    Ok((session, pem))
 }
 
 /// Loads the settings of the connection. It renews the certificate of a login before, if that is due.
@@ -55,6 +77,11 @@ pub(super) async fn load_settings(cluster: &Cluster, args: &ConnectionArgs) -> R
             settings = load()?;
         }
     }
+    check_credentials(cluster, settings)
+}
+
+/// Refuses settings without a client certificate, where one is needed.
+fn check_credentials(cluster: &Cluster, settings: Settings) -> Result<Settings, Error> {
     let context = cluster.context().unwrap_or_default().to_owned();
     match cluster.impersonation() {
         Some(impersonation) if settings.certificate.is_none() => {

@@ -1,8 +1,9 @@
 //! The commands, one in each file: its arguments, and the function that runs it.
 
 mod batch;
+pub(crate) mod completion;
 pub(crate) mod config;
-mod connect;
+pub(crate) mod connect;
 mod context_entry;
 mod dry_run;
 pub(crate) mod export;
@@ -14,6 +15,7 @@ pub(crate) mod options;
 mod read;
 mod selection;
 pub(crate) mod set;
+mod stored;
 pub(crate) mod unset;
 pub(crate) mod version;
 mod wait;

@@ -9,6 +9,7 @@ use super::{
     api_server::ApiServer,
     client,
     error::Error,
+    exec_credential::Manners,
     kubeconfig::{self, Choice},
     proxy::Proxy,
     server_url::Url,
@@ -25,6 +26,7 @@ const POD_NAMESPACE: &str = "POD_NAMESPACE";
 /// The chosen cluster. It keeps the client of its API server, and what a command has looked up there.
 pub(crate) struct Cluster {
     access: Access,
+    manners: Manners,
     api_server: OnceCell<ApiServer>,
     client: OnceCell<Client>,
     groups: OnceCell<Vec<APIGroupDiscovery>>,
@@ -64,11 +66,18 @@ impl Cluster {
     fn new(access: Access) -> Self {
         Self {
             access,
+            manners: Manners::Open,
             api_server: OnceCell::new(),
             client: OnceCell::new(),
             groups: OnceCell::new(),
             server: OnceCell::new(),
         }
+    }
+
+    /// Lets a credential program ask nothing, show nothing, and run for this time at most.
+    pub(crate) fn silent(mut self, limit: Duration) -> Self {
+        self.manners = Manners::Silent(limit);
+        self
     }
 
     /// Why there is no kubeconfig, if there is none.
@@ -137,7 +146,7 @@ impl Cluster {
     /// How to reach the API server. The first call runs the kubeconfig's credential program, if there is one.
     async fn api_server(&self) -> Result<&ApiServer, Error> {
         let connect = async || match &self.access {
-            Access::Kubeconfig(choice) => Ok(choice.connect()?),
+            Access::Kubeconfig(choice) => Ok(choice.connect(self.manners)?),
             Access::ServiceAccount { config, impersonation } => Ok(of_service_account(config, impersonation.as_ref())?),
             Access::Absent { error, .. } => Err(Error::from(error.clone())),
         };

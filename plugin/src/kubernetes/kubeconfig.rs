@@ -18,7 +18,7 @@ use self::{
     entries::{Cluster, Context, Kubeconfig, User},
     flaw::Flaw,
 };
-use super::api_server::ApiServer;
+use super::{api_server::ApiServer, exec_credential::Manners};
 use crate::{
     args::{ImpersonationArgs, KubeArgs},
     impersonation::Impersonation,
@@ -42,10 +42,7 @@ pub(super) struct Choice {
 impl Choice {
     /// Reads the kubeconfig and checks that it has what the flags name.
     pub(super) fn load(args: &KubeArgs) -> Result<Self, Error> {
-        let kubeconfig = match &args.kubeconfig {
-            Some(path) => file::read(path)?.ok_or_else(|| Error::Missing { looked: vec![path.clone()] })?,
-            None => merge(&default_paths())?,
-        };
+        let kubeconfig = read(args)?;
         let default_server = env::var(DEFAULT_SERVER).unwrap_or_default();
         let choice =
             Self::choose(kubeconfig, args.context.as_ref(), args.cluster.as_ref(), args.user.as_ref(), default_server)?;
@@ -123,9 +120,21 @@ impl Choice {
     }
 
     /// Finds out how to reach the API server and who the user is. This runs the credential program, if there is one.
-    pub(super) fn connect(&self) -> Result<ApiServer, Error> {
+    pub(super) fn connect(&self, manners: Manners) -> Result<ApiServer, Error> {
         let Self { cluster_name, cluster, user_name, user, .. } = self;
-        connection::connect((cluster_name, cluster), (user_name, user))
+        connection::connect((cluster_name, cluster), (user_name, user), manners)
+    }
+}
+
+/// The names of the contexts of the kubeconfig.
+pub(crate) fn context_names(args: &KubeArgs) -> Result<Vec<String>, Error> {
+    Ok(read(args)?.contexts.into_iter().map(|context| context.name).collect())
+}
+
+fn read(args: &KubeArgs) -> Result<Kubeconfig, Error> {
+    match &args.kubeconfig {
+        Some(path) => file::read(path)?.ok_or_else(|| Error::Missing { looked: vec![path.clone()] }),
+        None => merge(&default_paths()),
     }
 }
 
@@ -260,7 +269,7 @@ users: [{name: u, user: {}}, {name: v, user: {}}]
                 "current-context: a\ncontexts: [{{name: a, context: {{cluster: c, user: u}}}}]\nclusters: \
                  [{{name: c, cluster: {{server: '{server}', {cluster}}}}}]\nusers: [{{name: u, user: {{{user}}}}}]\n"
             );
-            let error = of_context(&text, None).and_then(|choice| choice.connect()).err().expect(&text);
+            let error = of_context(&text, None).and_then(|choice| choice.connect(Manners::Open)).err().expect(&text);
             let error = crate::error::Error::from(crate::kubernetes::Error::from(error));
             let shown = explain("error", &error);
             assert!(!shown.contains("s3cret"), "{text}: {shown}");

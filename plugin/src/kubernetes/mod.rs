@@ -9,6 +9,7 @@ mod error;
 mod exec_credential;
 mod identity;
 mod kubeconfig;
+mod namespaces;
 mod proxy;
 pub(crate) mod request;
 mod server_certificate;
@@ -22,6 +23,8 @@ pub(crate) use self::{
     cluster::Cluster,
     discovery::{resolve, version},
     error::Error,
+    kubeconfig::context_names,
+    namespaces::namespaces,
     service::{PodPort, Server},
     unready::why_unready,
 };

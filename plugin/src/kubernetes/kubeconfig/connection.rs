@@ -21,7 +21,7 @@ use super::{
 };
 use crate::kubernetes::{
     api_server::ApiServer,
-    exec_credential::{self, ClusterInfo},
+    exec_credential::{self, ClusterInfo, Manners},
     identity,
     proxy::Proxy,
     server_url::Url,
@@ -56,6 +56,7 @@ const OIDC: &str = "oidc";
 pub(super) fn connect(
     (cluster_name, cluster): (&str, &Cluster),
     (user_name, user): (&str, &User),
+    manners: Manners,
 ) -> Result<ApiServer, Error> {
     let of_cluster = |source| Error::Invalid { what: "cluster", name: cluster_name.to_owned(), source };
     let of_user = |source| Error::Invalid { what: "user", name: user_name.to_owned(), source };
@@ -78,7 +79,7 @@ pub(super) fn connect(
     server.config.headers = impersonation_headers(user).map_err(of_user)?;
     if url.uri.scheme_str() == Some("https") {
         trust(&mut server.config, cluster).map_err(of_cluster)?;
-        log_in(&mut server, (user_name, user), cluster, &url)?;
+        log_in(&mut server, (user_name, user), (cluster, &url), manners)?;
     }
     if let Some((name, password)) = url.credentials {
         // Go puts them into each request before client-go could put in others.
@@ -159,7 +160,12 @@ fn content(what: &'static str, data: &[u8], path: &str) -> Result<Option<Vec<u8>
 
 /// Finds the user's credentials, in the order of client-go: a token, a password and a certificate come before a
 /// provider and a program.
-fn log_in(server: &mut ApiServer, (name, user): (&str, &User), cluster: &Cluster, url: &Url) -> Result<(), Error> {
+fn log_in(
+    server: &mut ApiServer,
+    (name, user): (&str, &User),
+    (cluster, url): (&Cluster, &Url),
+    manners: Manners,
+) -> Result<(), Error> {
     let invalid = |source| Error::Invalid { what: "user", name: name.to_owned(), source };
     let unusable = |source| Error::Identity { name: name.to_owned(), source };
     if let Some(exec) = &user.exec {
@@ -188,7 +194,7 @@ fn log_in(server: &mut ApiServer, (name, user): (&str, &User), cluster: &Cluster
         }
         (_, Some(exec)) if !has_header && server.identity.is_none() => {
             let info = exec.provide_cluster_info.then(|| describe(cluster, url)).transpose().map_err(invalid)?;
-            let credentials = exec_credential::run(exec, info)?;
+            let credentials = exec_credential::run(exec, info, manners)?;
             login.token = credentials.token.map(Into::into);
             if let Some((certificate, key)) = credentials.pair {
                 server.identity = Some(identity::read(certificate.as_bytes(), key.as_bytes()).map_err(unusable)?);

@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// The width of the help, as on a terminal that is wide enough for a table.
-const WIDTH: usize = 100;
+pub const WIDTH: usize = 100;
 
 /// The help of a command.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Help {
 impl Help {
     /// Renders the long help of a command, and takes it apart.
     pub fn of(command: &Command) -> Self {
-        let help = command.clone().render_long_help().to_string();
+        let help = render(command.clone());
         let (before, usage) = help.split_once("\n\nUsage: ").unwrap_or((&help, ""));
         let (about, examples) = before.split_once("\n\nExamples:\n").unwrap_or((before, ""));
         // The rest says where the shared flags are.
@@ -31,6 +31,12 @@ impl Help {
             usage: format!("Usage: {}", usage.trim_end()),
         }
     }
+}
+
+/// Renders the long help, without spaces at the ends of lines.
+pub fn render(mut command: Command) -> String {
+    let help = command.render_long_help().to_string();
+    help.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
 /// The plugin's description of its commands, with nothing of this machine.

@@ -2,7 +2,7 @@
 
 use clap::{Arg, Command};
 
-use crate::help::{Help, exit_codes, for_each, program};
+use crate::help::{Help, WIDTH, exit_codes, for_each, program, render};
 
 /// Writes the page.
 pub fn write() -> String {
@@ -70,9 +70,8 @@ fn shared(program: &Command) -> impl Iterator<Item = &Arg> {
 
 fn shared_flags(program: &Command) -> String {
     let flags = shared(program).map(|arg| arg.clone().hide(false));
-    let mut command = Command::new("options").disable_help_flag(true).args(flags).term_width(100);
-    command = command.help_template("{all-args}");
-    command.render_long_help().to_string().trim_end().to_owned()
+    let command = Command::new("options").disable_help_flag(true).args(flags).term_width(WIDTH);
+    render(command.help_template("{all-args}")).trim_end().to_owned()
 }
 
 fn environment(program: &Command) -> String {

@@ -129,8 +129,10 @@ impl<'a> Line<'a> {
         };
         let shared = self.flags.iter().filter(|(flag, _)| flag.is_global_set());
         let shared = shared.filter_map(|(flag, value)| Some(format!("--{}={}", flag.get_long()?, value.as_ref()?)));
-        let shared: Vec<_> = shared.filter(|flag| read(std::slice::from_ref(flag)).is_some()).collect();
-        ConnectionArgs::from_arg_matches(&read(&shared)?).ok()
+        let shared: Vec<_> = shared.collect();
+        let readable = || shared.iter().filter(|flag| read(std::slice::from_ref(*flag)).is_some()).cloned();
+        let matches = read(&shared).or_else(|| read(&readable().collect::<Vec<_>>()))?;
+        ConnectionArgs::from_arg_matches(&matches).ok()
     }
 }
 

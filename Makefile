@@ -107,6 +107,17 @@ chart: ## Write what follows from the Rust types and values.yaml: the chart's CR
 	mv $(CHART)/files/crd.yaml.new $(CHART)/files/crd.yaml
 	target/debug/values $(CHART)
 
+.PHONY: docs
+docs: ## Write what follows from the plugin's help: docs/plugin.md
+	cargo build --workspace --bins
+	target/debug/docs page >docs/plugin.md.new
+	mv docs/plugin.md.new docs/plugin.md
+
+.PHONY: man
+man: ## Write the man pages of the plugin, in dist/man
+	cargo build --workspace --bins
+	target/debug/docs man dist/man
+
 .PHONY: lint-chart
 lint-chart: ## Check the chart; needs helm
 	helm lint --strict $(CHART) --set certificates.existingSecret=certificates

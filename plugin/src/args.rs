@@ -53,7 +53,7 @@ pub(crate) struct ConnectionArgs {
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct KubeArgs {
     /// Use this namespace instead of the context's
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(short, long, global = true, value_name = "NAMESPACE")]
     #[arg(default_value = "", hide_default_value = true, value_parser = given::<String>)]
     pub(crate) namespace: Given<String>,
     /// Use this kubeconfig file
@@ -61,7 +61,7 @@ pub(crate) struct KubeArgs {
     #[arg(default_value = "", hide_default_value = true, value_parser = given_path())]
     pub(crate) kubeconfig: Given<PathBuf>,
     /// Use this context of the kubeconfig
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "CONTEXT")]
     #[arg(default_value = "", hide_default_value = true, value_parser = given::<String>)]
     pub(crate) context: Given<String>,
     /// Use this cluster of the kubeconfig
@@ -133,7 +133,7 @@ pub(crate) struct ServerArgs {
     #[arg(default_value = "", hide_default_value = true, value_parser = given::<String>)]
     pub(crate) server_name: Given<String>,
     /// Look for the server's Service in this namespace
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAMESPACE")]
     #[arg(default_value = "", hide_default_value = true, value_parser = given::<String>)]
     pub(crate) service_namespace: Given<String>,
     /// Use the server's Service with this name

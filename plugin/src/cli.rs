@@ -10,6 +10,7 @@ use crate::{
     color,
     commands::{
         blame::{self, BlameArgs},
+        completion::{self as completion_command, CompletionArgs},
         config::{self, ConfigArgs},
         doctor::{self, DoctorArgs},
         explain::{self, ExplainArgs},
@@ -26,6 +27,7 @@ use crate::{
         wait::{self, WaitArgs},
         whoami::{self, WhoamiArgs},
     },
+    completion,
     config::{PATH_VARIABLE, default_path, example},
     error::{self, Error, Exit},
     help,
@@ -47,7 +49,8 @@ Examples:
   # Stop managing a StatefulSet
   kubectl replicas unset sts/db";
 
-const EXIT_CODES: &str = "\
+/// The exit codes, as the help shows them.
+pub const EXIT_CODES: &str = "\
 Exit codes:
     0  success
     1  the server refused, or the command was done only in part
@@ -55,6 +58,9 @@ Exit codes:
     3  there is no connection: configuration, cluster, certificates or network
     4  the targets were not ready in time, or an answer did not come in time
   130  interrupted by Ctrl-C; the message says what was done";
+
+/// The hidden command with which the scripts of shells ask for a completion, as in programs that use cobra.
+const COMPLETE: &str = "__complete";
 
 /// The end of the program's help, with the path of this machine's configuration file.
 fn after_help() -> String {
@@ -93,6 +99,7 @@ enum Command {
     Whoami(WhoamiArgs),
     Config(ConfigArgs),
     Doctor(DoctorArgs),
+    Completion(CompletionArgs),
     Version(VersionArgs),
     Options(OptionsArgs),
 }
@@ -105,6 +112,11 @@ pub fn command() -> clap::Command {
 /// Runs the command that the arguments name, and reports its failure.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
+    if let Some(words) = words_to_complete(&arguments) {
+        // The shell shows nothing if this fails.
+        let _ = output::print_document(&completion::answer(command(), words));
+        return Exit::Success.into();
+    }
     let matches = command().try_get_matches_from(&arguments);
     let cli = match matches.and_then(|matches| read(&matches)) {
         Ok(cli) => cli,
@@ -127,6 +139,15 @@ fn read(matches: &ArgMatches) -> Result<Cli, clap::Error> {
     let source = matches.value_source("request_timeout");
     cli.connection.has_request_timeout = source == Some(ValueSource::CommandLine);
     Ok(cli)
+}
+
+/// The words up to the cursor, if kubectl or the script of a shell asks for a completion.
+fn words_to_complete(arguments: &[OsString]) -> Option<&[OsString]> {
+    match arguments {
+        [_, words @ ..] if program::is_completer() => Some(words),
+        [_, command, words @ ..] if command == COMPLETE => Some(words),
+        _ => None,
+    }
 }
 
 /// Shows help, or what is wrong with the arguments.
@@ -157,6 +178,7 @@ fn run_command(Cli { command, connection }: Cli) -> Result<(), Error> {
     match command {
         Command::Version(args) if args.client => version::run_client(&args),
         Command::Logout(args) => logout::run(&args, &connection),
+        Command::Completion(args) => completion_command::run(&args),
         Command::Options(_) => options::run(),
         command => {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
@@ -191,6 +213,7 @@ async fn run_async(command: Command, connection: &ConnectionArgs) -> Result<(), 
         Command::Config(args) => guard(unchanged, config::run(args, connection)).await,
         Command::Doctor(args) => guard(unchanged, doctor::run(args, connection)).await,
         Command::Version(args) => guard(unchanged, version::run(&args, connection)).await,
+        Command::Completion(args) => completion_command::run(&args),
         Command::Options(_) => options::run(),
     }
 }

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use crate::{
-    assignment, config, context_pattern, credentials,
+    assignment, completer, config, context_pattern, credentials,
     impersonation::Impersonation,
     kubernetes, output, program, refusal,
     session::{self, CallError},
@@ -53,6 +53,8 @@ pub(crate) enum Error {
     Call(#[from] CallError),
     #[error(transparent)]
     Output(#[from] output::Error),
+    #[error(transparent)]
+    Completer(#[from] completer::Error),
     #[error("no client certificate is configured for {}", config::describe(context))]
     NotLoggedIn { context: String, path: Option<PathBuf> },
     #[error("no client certificate of {} is stored for {}", impersonation.user, config::describe(context))]
@@ -144,6 +146,7 @@ impl Error {
             Self::Credentials(error) => error.hint(),
             Self::Session(error) => error.hint(),
             Self::Call(error) => refusal::hint(error).or_else(|| error.hint()),
+            Self::Completer(error) => error.hint(),
             Self::Unsure { .. } => Some("`kubectl replicas list` shows the current counts".to_owned()),
             Self::Changed { target, .. } => {
                 Some(format!("`kubectl replicas get {target}` shows its count; run the command again to start from it"))

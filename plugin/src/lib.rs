@@ -8,6 +8,7 @@
 //! A module uses only modules further down in this list.
 //!
 //! * `cli`: the command line, and the runtime that its commands run in
+//! * `completion`: completion of a command line in a shell
 //! * `help`: the order of the help
 //! * `commands`: the commands, one in each file, with the arguments of each
 //! * `interrupt`: Ctrl-C
@@ -24,6 +25,7 @@
 //! * `assignment`, `words`, `count`, `target`, `context_pattern`, `address`, `impersonation`, `time`, `dns`, `yaml`: the
 //!   values that users write, and how the output shows them
 //! * `certificate`: the issuer and the end of a client certificate
+//! * `completer`: the file with which kubectl finds the completion
 //! * `program`: the name under which the user runs this program
 
 mod address;
@@ -33,6 +35,8 @@ mod certificate;
 mod cli;
 mod color;
 mod commands;
+mod completer;
+mod completion;
 mod config;
 mod context_pattern;
 mod count;
@@ -55,4 +59,4 @@ mod usage_error;
 mod words;
 mod yaml;
 
-pub use self::cli::{Cli, command, run};
+pub use self::cli::{Cli, EXIT_CODES, command, run};

@@ -1,25 +1,68 @@
 //! The name under which the user runs this program. Help and hints show commands that can be run as they stand.
 
-use std::{env, path::Path, sync::OnceLock};
+use std::{
+    env, io,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 /// The name in the texts of this program.
 const DEFAULT: &str = "kubectl replicas";
 
+/// The start of the file name of a plugin.
+const PLUGIN: &str = "kubectl-";
+
+/// The start of the file name of the program that kubectl asks for the completions of a plugin.
+const COMPLETER: &str = "kubectl_complete-";
+
 /// The name of this run, such as `kubectl replicas`, or `kubectl hold-replicas` for `kubectl-hold_replicas`.
 pub(crate) fn name() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| {
-        let program = env::args_os().next().unwrap_or_default();
-        plugin_name(Path::new(&program)).unwrap_or_else(|| DEFAULT.to_owned())
-    })
+    NAME.get_or_init(|| plugin_name(&first_argument()).unwrap_or_else(|| DEFAULT.to_owned()))
+}
+
+/// Whether kubectl runs this program for the completions of the plugin.
+pub(crate) fn is_completer() -> bool {
+    first_argument().file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(COMPLETER))
+}
+
+/// The name of the file of this program, such as `kubectl-replicas`.
+pub(crate) fn file_name() -> String {
+    let name = first_argument().file_stem().and_then(|name| name.to_str()).map(str::to_owned);
+    name.filter(|name| is_plain(name)).unwrap_or_else(|| "kubectl-replicas".to_owned())
+}
+
+/// The name of the completer of a plugin: `kubectl_complete-replicas` for `kubectl-replicas`.
+pub(crate) fn completer_name(plugin: &Path) -> String {
+    let name = plugin.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(PLUGIN));
+    format!("{COMPLETER}{}", name.unwrap_or("replicas"))
+}
+
+/// The file of this program, where the shell or kubectl has found it. It may be a link, as those of krew are.
+pub(crate) fn path() -> io::Result<PathBuf> {
+    let program = first_argument();
+    if program.components().count() > 1 {
+        return std::path::absolute(program);
+    }
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&folders).map(|folder| folder.join(&program)).find(|path| path.is_file());
+    found.map_or_else(env::current_exe, Ok)
+}
+
+fn first_argument() -> PathBuf {
+    env::args_os().next().unwrap_or_default().into()
 }
 
 /// The words with which kubectl runs a plugin: dashes separate words, and an underscore is a dash.
 fn plugin_name(program: &Path) -> Option<String> {
-    let plugin = program.file_stem()?.to_str()?.strip_prefix("kubectl-")?;
+    let file = program.file_stem()?.to_str()?;
+    let plugin = file.strip_prefix(PLUGIN).or_else(|| file.strip_prefix(COMPLETER))?;
+    is_plain(plugin).then(|| format!("kubectl {}", plugin.replace('-', " ").replace('_', "-")))
+}
+
+fn is_plain(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    let is_plugin = !plugin.is_empty() && plugin.chars().all(is_plain);
-    is_plugin.then(|| format!("kubectl {}", plugin.replace('-', " ").replace('_', "-")))
+    !name.is_empty() && name.chars().all(is_plain)
 }
 
 /// Writes the name of this run into a text that names commands of this program.
@@ -36,6 +79,7 @@ mod tests {
         for (program, name) in [
             ("/usr/bin/kubectl-replicas", Some("kubectl replicas")),
             ("kubectl-hold_replicas", Some("kubectl hold-replicas")),
+            ("/usr/bin/kubectl_complete-hold_replicas", Some("kubectl hold-replicas")),
             ("kubectl-replicas.exe", Some("kubectl replicas")),
             ("kubectl-replicas-v2", Some("kubectl replicas v2")),
             ("/opt/replicas", None),
@@ -46,5 +90,17 @@ mod tests {
             assert_eq!(plugin_name(Path::new(program)).as_deref(), name, "{program}");
         }
         assert_eq!(in_text("run `kubectl replicas login`"), "run `kubectl replicas login`");
+    }
+
+    #[test]
+    fn the_completer_has_the_name_that_kubectl_looks_for() {
+        for (plugin, completer) in [
+            ("/usr/bin/kubectl-replicas", "kubectl_complete-replicas"),
+            ("kubectl-hold_replicas", "kubectl_complete-hold_replicas"),
+            ("kubectl-replicas.exe", "kubectl_complete-replicas.exe"),
+            ("/opt/replicas", "kubectl_complete-replicas"),
+        ] {
+            assert_eq!(completer_name(Path::new(plugin)), completer, "{plugin}");
+        }
     }
 }

@@ -152,6 +152,11 @@ impl fmt::Display for TargetRef {
     }
 }
 
+/// The short names of the kinds that need no discovery, and their names.
+pub(crate) fn kinds() -> impl Iterator<Item = (&'static str, &'static str)> {
+    BUILT_IN.iter().map(|(built_in, [_, _, short])| (*short, built_in.kind))
+}
+
 /// Refuses a target that is named twice, since two requests for it could contradict each other.
 pub(crate) fn check_distinct(targets: &[&TargetRef]) -> Result<(), Error> {
     let again = |(index, target): &(usize, &&TargetRef)| targets[..*index].contains(target);

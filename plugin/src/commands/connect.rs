@@ -24,11 +24,7 @@ pub(super) async fn connect(args: &ConnectionArgs) -> Result<Session, Error> {
 pub(super) async fn connect_with_certificate(
     args: &ConnectionArgs,
 ) -> Result<(Session, Option<CertificateSummary>), Error> {
-    let cluster = match args.server.address {
-        Some(_) => Cluster::load_if_present(&args.kube)?,
-        None => Cluster::load(&args.kube)?,
-    };
-    connect_to(cluster, args).await
+    connect_to(load_cluster(args)?, args).await
 }
 
 /// Connects to the server of a cluster, and returns the client certificate too.
@@ -37,18 +33,43 @@ pub(super) async fn connect_to(
     args: &ConnectionArgs,
 ) -> Result<(Session, Option<CertificateSummary>), Error> {
     let settings = load_settings(&cluster, args).await?;
-    let pem = settings.certificate.as_ref().and_then(|certificate| tls::read(tls::CERTIFICATE, certificate).ok());
-    let impersonation = cluster.impersonation().cloned();
-    let session = Session::open(cluster, &settings, args).await?;
-    if let Some(impersonation) = impersonation {
-        check_user(&session, impersonation, pem.as_deref())?;
-    }
+    let (session, pem) = open(cluster, &settings, args).await?;
     let certificate = pem.and_then(|pem| CertificateSummary::parse(&pem));
     if settings.login.is_none() {
         let context = session.context();
         certificate.iter().for_each(|certificate| warn_if_ending(certificate, context, Timestamp::now()));
     }
     Ok((session, certificate))
+}
+
+/// Connects to the server within the request timeout, without a question, a renewal or a message.
+pub(crate) async fn connect_silently(args: &ConnectionArgs) -> Result<Session, Error> {
+    let cluster = load_cluster(args)?.silent(args.request_timeout);
+    let settings = Settings::load(cluster.context(), cluster.impersonation(), &args.server)?;
+    check_credentials(&cluster, &settings)?;
+    Ok(open(cluster, &settings, args).await?.0)
+}
+
+fn load_cluster(args: &ConnectionArgs) -> Result<Cluster, Error> {
+    Ok(match args.server.address {
+        Some(_) => Cluster::load_if_present(&args.kube)?,
+        None => Cluster::load(&args.kube)?,
+    })
+}
+
+/// Opens the connection. Returns it with the client certificate, in PEM.
+async fn open(
+    cluster: Cluster,
+    settings: &Settings,
+    args: &ConnectionArgs,
+) -> Result<(Session, Option<Vec<u8>>), Error> {
+    let pem = settings.certificate.as_ref().and_then(|certificate| tls::read(tls::CERTIFICATE, certificate).ok());
+    let impersonation = cluster.impersonation().cloned();
+    let session = Session::open(cluster, settings, args).await?;
+    if let Some(impersonation) = impersonation {
+        check_user(&session, impersonation, pem.as_deref())?;
+    }
+    Ok((session, pem))
 }
 
 /// Loads the settings of the connection. It renews the certificate of a login before, if that is due.

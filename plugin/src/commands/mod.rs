@@ -2,8 +2,9 @@
 
 mod batch;
 pub(crate) mod blame;
+pub(crate) mod completion;
 pub(crate) mod config;
-mod connect;
+pub(crate) mod connect;
 mod context_entry;
 mod contexts;
 pub(crate) mod doctor;
@@ -20,6 +21,7 @@ pub(crate) mod options;
 mod read;
 mod selection;
 pub(crate) mod set;
+mod stored;
 pub(crate) mod unset;
 pub(crate) mod version;
 pub(crate) mod wait;

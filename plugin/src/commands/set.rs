@@ -9,14 +9,14 @@ use contract::{
 };
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
-use super::{batch, connect::connect, dry_run::DryRunArgs, read, wait};
+use super::{batch, connect::connect, dry_run::DryRunArgs, read, stored::StoredArgs, wait};
 use crate::{
     args::ConnectionArgs,
     assignment::{self, Assignment, CountSource},
     count::{self, Count},
     error::Error,
     interrupt,
-    output::{self, Lines, printable},
+    output::{self, printable},
     program::in_text,
     refusal,
     session::{CallError, Session},
@@ -95,6 +95,8 @@ pub(crate) struct SetArgs {
     force: bool,
     #[command(flatten)]
     dry_run: DryRunArgs,
+    #[command(flatten)]
+    stored: StoredArgs,
     /// Wait until the replicas are ready; a dry run does not wait
     #[arg(long)]
     wait: bool,
@@ -134,8 +136,10 @@ pub(crate) async fn run(args: SetArgs, connection: &ConnectionArgs) -> Result<()
         Ok((session, requests))
     };
     let (session, requests) = interrupt::guard("nothing was set", prepare).await?;
-    let mut lines = Lines::default();
+    let (mut lines, requested) = (args.stored.lines(), requests.len());
     let (responses, result) = batch::run(&mut lines, requests, "set", |request| set(&session, request)).await;
+    let stored = responses.iter().filter_map(|response| response.replica_count.clone()).collect();
+    args.stored.print(&mut lines, stored, requested);
     let is_interrupted = matches!(result, Err(Error::Interrupted { .. }));
     let should_wait = args.wait && !args.dry_run.dry_run && !responses.is_empty() && !is_interrupted;
     let waited = match should_wait {

@@ -1,14 +1,14 @@
 //! `kubectl replicas unset`.
 
 use clap::Args;
-use contract::replicas::v1::{Target, UnsetReplicaCountRequest, UnsetReplicaCountResponse};
+use contract::replicas::v1::{ReplicaCount, Target, UnsetReplicaCountRequest, UnsetReplicaCountResponse};
 
-use super::{batch, connect::connect, dry_run::DryRunArgs};
+use super::{batch, connect::connect, dry_run::DryRunArgs, stored::StoredArgs};
 use crate::{
     args::ConnectionArgs,
     error::Error,
     interrupt,
-    output::{self, Lines, printable},
+    output::{self, printable},
     program::in_text,
     session::Session,
     target, words,
@@ -37,6 +37,8 @@ pub(crate) struct UnsetArgs {
     force: bool,
     #[command(flatten)]
     dry_run: DryRunArgs,
+    #[command(flatten)]
+    stored: StoredArgs,
 }
 
 /// Stops managing the targets.
@@ -52,12 +54,13 @@ pub(crate) async fn run(args: UnsetArgs, connection: &ConnectionArgs) -> Result<
         Ok((session, targets))
     };
     let (session, targets) = interrupt::guard("nothing was unset", prepare).await?;
-    let mut lines = Lines::default();
-    let (_, result) = batch::run(&mut lines, targets, "unset", |target| unset(&session, &args, target)).await;
+    let (mut lines, requested) = (args.stored.lines(), targets.len());
+    let (unset, result) = batch::run(&mut lines, targets, "unset", |target| unset(&session, &args, target)).await;
+    args.stored.print(&mut lines, unset.into_iter().flatten().collect(), requested);
     lines.end(result)
 }
 
-async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> Result<(String, ()), Error> {
+async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> Result<(String, Option<ReplicaCount>), Error> {
     let name = target::name(&target);
     let dry_run = args.dry_run.dry_run;
     let request = UnsetReplicaCountRequest {
@@ -73,7 +76,7 @@ async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> Result<(S
             for warning in &response.warnings {
                 output::note(&format!("warning: {name}: {}", printable(warning)));
             }
-            Ok((line(&name, &response, dry_run), ()))
+            Ok((line(&name, &response, dry_run), response.replica_count))
         }
         Err(error) if dry_run => Err(error.into()),
         Err(error) => Err(Error::of_write(error, &name, "unset")),
@@ -90,8 +93,6 @@ fn line(name: &str, response: &UnsetReplicaCountResponse, dry_run: bool) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use contract::replicas::v1::ReplicaCount;
-
     use super::*;
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     api_server::ApiServer,
     client,
     error::Error,
+    exec_credential::Manners,
     kubeconfig::{self, Choice, Contexts},
     proxy::Proxy,
     server_url::Url,
@@ -25,6 +26,7 @@ const POD_NAMESPACE: &str = "POD_NAMESPACE";
 /// The chosen cluster. It keeps the client of its API server, and what a command has looked up there.
 pub(crate) struct Cluster {
     access: Access,
+    manners: Manners,
     api_server: OnceCell<ApiServer>,
     client: OnceCell<Client>,
     groups: OnceCell<Vec<APIGroupDiscovery>>,
@@ -63,17 +65,25 @@ impl Cluster {
 
     /// Chooses a context of the kubeconfig. Its credential program may ask the user questions only if `may_ask`.
     pub(crate) fn of_context(contexts: &Contexts<'_>, name: &str, may_ask: bool) -> Result<Self, Error> {
-        Ok(Self::new(Access::Kubeconfig(Arc::new(contexts.choose(name, may_ask)?))))
+        let manners = if may_ask { Manners::Open } else { Manners::NoQuestions };
+        Ok(Self { manners, ..Self::new(Access::Kubeconfig(Arc::new(contexts.choose(name)?))) })
     }
 
     fn new(access: Access) -> Self {
         Self {
             access,
+            manners: Manners::Open,
             api_server: OnceCell::new(),
             client: OnceCell::new(),
             groups: OnceCell::new(),
             server: OnceCell::new(),
         }
+    }
+
+    /// Lets a credential program ask nothing, show nothing, and run for this time at most.
+    pub(crate) fn silent(mut self, limit: Duration) -> Self {
+        self.manners = Manners::Silent(limit);
+        self
     }
 
     /// Why there is no kubeconfig, if there is none.
@@ -150,7 +160,7 @@ impl Cluster {
     /// How to reach the API server. The first call runs the kubeconfig's credential program, if there is one.
     async fn api_server(&self) -> Result<&ApiServer, Error> {
         let connect = async || match &self.access {
-            Access::Kubeconfig(choice) => Ok(connect(choice.clone()).await?),
+            Access::Kubeconfig(choice) => Ok(connect(choice.clone(), self.manners).await?),
             Access::ServiceAccount { config, impersonation } => Ok(of_service_account(config, impersonation.as_ref())?),
             Access::Absent { error, .. } => Err(Error::from(error.clone())),
         };
@@ -159,8 +169,8 @@ impl Cluster {
 }
 
 /// Connects on a thread of its own: other clusters of the command do not wait for a credential program.
-async fn connect(choice: Arc<Choice>) -> Result<ApiServer, kubeconfig::Error> {
-    let connect = task::spawn_blocking(move || choice.connect());
+async fn connect(choice: Arc<Choice>, manners: Manners) -> Result<ApiServer, kubeconfig::Error> {
+    let connect = task::spawn_blocking(move || choice.connect(manners));
     connect.await.unwrap_or_else(|error| Err(kubeconfig::Error::Client(Box::new(kube::Error::Service(error.into())))))
 }
 

@@ -4,10 +4,13 @@
 //! read the lines of a shell's loop, and its messages are shown at once.
 
 use std::{
-    env, io,
-    io::IsTerminal,
+    env,
+    io::{self, IsTerminal, Read},
     path::{MAIN_SEPARATOR, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -20,6 +23,12 @@ use crate::{terminal, yaml::Mistake};
 
 /// The kind of what a program gets and answers.
 const KIND: &str = "ExecCredential";
+
+/// The most output of a silent program that is read: many times a token or a certificate.
+const MAX_OUTPUT: u64 = 1 << 20;
+
+/// How often the end of a silent program is looked for, after it has closed its output.
+const POLL: Duration = Duration::from_millis(1);
 
 /// Why the credential program gave no credentials.
 #[derive(Debug, thiserror::Error)]
@@ -117,15 +126,31 @@ pub(super) struct Credentials {
     pub(super) pair: Option<(String, String)>,
 }
 
-/// Runs the program and reads its credentials. It may ask the user questions only if `may_ask`.
-pub(super) fn run(exec: &Exec, cluster: Option<ClusterInfo>, may_ask: bool) -> Result<Credentials, Error> {
-    if !may_ask && exec.mode() == "Always" {
-        return Err(Error::OneOfSeveral { command: exec.command.clone() });
-    }
-    run_with(exec, cluster, may_ask && io::stdin().is_terminal())
+/// How a program may behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manners {
+    /// It gets the terminal, if there is one, and its messages are shown.
+    Open,
+    /// It gets no terminal, since several programs run at once. Its messages are shown.
+    NoQuestions,
+    /// It gets no terminal, its messages are not shown, and it is ended after this time.
+    Silent(Duration),
 }
 
-fn run_with(exec: &Exec, cluster: Option<ClusterInfo>, has_terminal: bool) -> Result<Credentials, Error> {
+/// Runs the program and reads its credentials.
+pub(super) fn run(exec: &Exec, cluster: Option<ClusterInfo>, manners: Manners) -> Result<Credentials, Error> {
+    if manners == Manners::NoQuestions && exec.mode() == "Always" {
+        return Err(Error::OneOfSeveral { command: exec.command.clone() });
+    }
+    run_with(exec, cluster, manners, manners == Manners::Open && io::stdin().is_terminal())
+}
+
+fn run_with(
+    exec: &Exec,
+    cluster: Option<ClusterInfo>,
+    manners: Manners,
+    has_terminal: bool,
+) -> Result<Credentials, Error> {
     let command = exec.command.clone();
     let interactive = match exec.mode() {
         "Always" if !has_terminal => return Err(Error::NoTerminal { command }),
@@ -137,13 +162,16 @@ fn run_with(exec: &Exec, cluster: Option<ClusterInfo>, has_terminal: bool) -> Re
         Ok(request) => request,
         Err(source) => return Err(Error::Describe { command, source }),
     };
-    let output = Command::new(find(exec))
+    let mut program = Command::new(find(exec));
+    program
         .args(&exec.args)
         .envs(exec.env.iter().map(|variable| (&variable.name, &variable.value)))
         .env("KUBERNETES_EXEC_INFO", request)
-        .stdin(if interactive { Stdio::inherit() } else { Stdio::null() })
-        .stderr(Stdio::inherit())
-        .output();
+        .stdin(if interactive { Stdio::inherit() } else { Stdio::null() });
+    let output = match manners {
+        Manners::Open | Manners::NoQuestions => program.stderr(Stdio::inherit()).output(),
+        Manners::Silent(limit) => output_within(program.stdout(Stdio::piped()).stderr(Stdio::null()), limit),
+    };
     let output = match output {
         Ok(output) => output,
         Err(source) => return Err(Error::Start { command, install: exec.install_hint.clone(), source }),
@@ -152,6 +180,31 @@ fn run_with(exec: &Exec, cluster: Option<ClusterInfo>, has_terminal: bool) -> Re
         return Err(Error::Ended { command, status: output.status });
     }
     parse(&output.stdout, command, &exec.api_version)
+}
+
+/// Runs a program to its end, and ends it after the limit.
+fn output_within(program: &mut Command, limit: Duration) -> io::Result<Output> {
+    let end = Instant::now() + limit;
+    let mut child = program.spawn()?;
+    let stdout = child.stdout.take();
+    let (sender, receiver) = mpsc::channel();
+    // A descendant of the program may keep the output open, so this thread may only end with the process.
+    thread::spawn(move || {
+        let mut output = Vec::new();
+        let read = stdout.map_or(Ok(0), |stdout| stdout.take(MAX_OUTPUT).read_to_end(&mut output));
+        sender.send(read.map(|_| output))
+    });
+    let stdout = receiver.recv_timeout(limit);
+    while child.try_wait()?.is_none() && stdout.is_ok() && Instant::now() < end {
+        thread::sleep(POLL);
+    }
+    match (child.try_wait()?, stdout) {
+        (Some(status), Ok(stdout)) => Ok(Output { status, stdout: stdout?, stderr: Vec::new() }),
+        _ => {
+            child.kill().and_then(|()| child.wait())?;
+            Err(io::ErrorKind::TimedOut.into())
+        }
+    }
 }
 
 /// Finds a program in this process's PATH, as Go does, if the kubeconfig gives the program another one.
@@ -207,6 +260,10 @@ mod tests {
         serde_json::from_value(exec).unwrap()
     }
 
+    fn open(exec: &Exec) -> Result<Credentials, Error> {
+        run(exec, None, Manners::Open)
+    }
+
     /// A program that answers with this status.
     fn answer(status: &str) -> Exec {
         program(&format!("printf '%s' 'apiVersion: {VERSION}\nkind: ExecCredential\nstatus: {status}'"))
@@ -216,7 +273,7 @@ mod tests {
     fn the_token_replaces_the_program() {
         let script =
             r#"echo "{\"apiVersion\": \"$V\", \"kind\": \"ExecCredential\", \"status\": {\"token\": \"$WHO\"}}""#;
-        let credentials = run(&program(&format!("V={VERSION}; {script}")), None, true).unwrap();
+        let credentials = open(&program(&format!("V={VERSION}; {script}"))).unwrap();
         assert_eq!((credentials.token.as_deref(), credentials.pair), (Some("alice"), None));
     }
 
@@ -225,7 +282,7 @@ mod tests {
         let mut exec = answer("{token: t}");
         exec.args[1] =
             format!(r#"echo "$KUBERNETES_EXEC_INFO" | grep -q '"kind":"ExecCredential"' && {}"#, exec.args[1]);
-        run(&exec, None, true).unwrap();
+        open(&exec).unwrap();
     }
 
     #[test]
@@ -241,7 +298,27 @@ mod tests {
             exec.interactive_mode = mode.to_owned();
             let wanted = format!(r#"'"interactive":{}'"#, expected.unwrap_or_default());
             exec.args[1] = format!(r#"echo "$KUBERNETES_EXEC_INFO" | grep -q {wanted} && {}"#, exec.args[1]);
-            assert_eq!(run_with(&exec, None, has_terminal).is_ok(), expected.is_some(), "{mode} {has_terminal}");
+            assert_eq!(
+                run_with(&exec, None, Manners::Open, has_terminal).is_ok(),
+                expected.is_some(),
+                "{mode} {has_terminal}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_silent_program_has_no_terminal_and_a_limit() {
+        let long = Duration::from_secs(60);
+        let silent = |exec: &Exec, limit| run(exec, None, Manners::Silent(limit));
+        assert_eq!(silent(&answer("{token: t}"), long).unwrap().token.as_deref(), Some("t"));
+        assert!(matches!(silent(&program("exit 3"), long), Err(Error::Ended { .. })));
+        let asking = Exec { interactive_mode: "Always".to_owned(), ..answer("{token: t}") };
+        assert!(matches!(silent(&asking, long), Err(Error::NoTerminal { .. })));
+        for hanging in ["exec sleep 30", "exec >&-; exec sleep 30", "sleep 30 & wait"] {
+            let start = Instant::now();
+            let error = silent(&program(hanging), Duration::from_millis(50)).err().unwrap();
+            let is_timeout = matches!(&error, Error::Start { source, .. } if source.kind() == io::ErrorKind::TimedOut);
+            assert!(is_timeout && start.elapsed() < Duration::from_secs(20), "{hanging}: {error}");
         }
     }
 
@@ -250,33 +327,33 @@ mod tests {
         let mut exec = answer("{token: t}");
         exec.interactive_mode = "IfAvailable".to_owned();
         exec.args[1] = format!(r#"echo "$KUBERNETES_EXEC_INFO" | grep -q '"interactive":false' && {}"#, exec.args[1]);
-        assert!(run(&exec, None, false).is_ok());
+        assert!(run(&exec, None, Manners::NoQuestions).is_ok());
         exec.interactive_mode = "Always".to_owned();
-        assert!(matches!(run(&exec, None, false), Err(Error::OneOfSeveral { .. })));
+        assert!(matches!(run(&exec, None, Manners::NoQuestions), Err(Error::OneOfSeveral { .. })));
     }
 
     #[test]
     fn a_certificate_comes_with_its_key() {
-        let credentials = run(&answer("{clientCertificateData: PEM, clientKeyData: KEY}"), None, true).unwrap();
+        let credentials = open(&answer("{clientCertificateData: PEM, clientKeyData: KEY}")).unwrap();
         assert_eq!(credentials.pair, Some(("PEM".to_owned(), "KEY".to_owned())));
-        assert!(matches!(run(&answer("{token: t, clientKeyData: KEY}"), None, true), Err(Error::Empty { .. })));
+        assert!(matches!(open(&answer("{token: t, clientKeyData: KEY}")), Err(Error::Empty { .. })));
     }
 
     #[test]
     fn the_error_of_a_program_has_its_name() {
-        let error = run(&program("exit 3"), None, true).err().unwrap();
+        let error = open(&program("exit 3")).err().unwrap();
         assert_eq!(error.to_string(), "the credential program \"sh\" ended with exit status: 3");
-        assert!(matches!(run(&answer("{}"), None, true), Err(Error::Empty { .. })));
-        assert!(matches!(run(&program("echo '{}'"), None, true), Err(Error::Version { .. })));
-        assert!(matches!(run(&program("echo '['"), None, true), Err(Error::Output { .. })));
+        assert!(matches!(open(&answer("{}")), Err(Error::Empty { .. })));
+        assert!(matches!(open(&program("echo '{}'")), Err(Error::Version { .. })));
+        assert!(matches!(open(&program("echo '['")), Err(Error::Output { .. })));
         let missing = Exec { command: "no-such-program".to_owned(), ..program("") };
-        assert_eq!(run(&missing, None, true).err().unwrap().hint().as_deref(), Some("install sh"));
+        assert_eq!(open(&missing).err().unwrap().hint().as_deref(), Some("install sh"));
     }
 
     #[test]
     fn the_output_of_a_program_is_not_shown() {
         for wrong in ["s3cret", "[s3cret", "status: s3cret", "{status: {token: [s3cret]}}", "status: {token: s3cret"] {
-            let error = run(&program(&format!("echo '{wrong}'")), None, true).err().unwrap();
+            let error = open(&program(&format!("echo '{wrong}'"))).err().unwrap();
             let error = crate::error::Error::from(crate::kubernetes::Error::from(kubeconfig::Error::from(error)));
             let text = explain("error", &error);
             assert!(text.contains("line 1") && !text.contains("s3cret"), "{text}");

@@ -18,7 +18,7 @@ use self::{
     entries::{Cluster, Context, Kubeconfig, User},
     flaw::Flaw,
 };
-use super::api_server::ApiServer;
+use super::{api_server::ApiServer, exec_credential::Manners};
 use crate::{
     args::{ImpersonationArgs, KubeArgs},
     impersonation::Impersonation,
@@ -37,8 +37,6 @@ pub(super) struct Choice {
     user: User,
     /// The identity that the flags choose, if they choose one.
     impersonation: Option<Impersonation>,
-    /// Whether a credential program may ask the user.
-    may_ask: bool,
 }
 
 /// The contexts of the kubeconfig, for commands that use several.
@@ -59,9 +57,8 @@ impl<'a> Contexts<'a> {
     }
 
     /// Chooses the entries of a context.
-    pub(super) fn choose(&self, context: &str, may_ask: bool) -> Result<Choice, Error> {
-        let choice = Choice::of_context(&self.kubeconfig, Some(&context.to_owned()), self.args)?;
-        Ok(Choice { may_ask, ..choice })
+    pub(super) fn choose(&self, context: &str) -> Result<Choice, Error> {
+        Choice::of_context(&self.kubeconfig, Some(&context.to_owned()), self.args)
     }
 }
 
@@ -146,7 +143,6 @@ impl Choice {
             user_name,
             user,
             impersonation: None,
-            may_ask: true,
         })
     }
 
@@ -170,9 +166,9 @@ impl Choice {
     }
 
     /// Finds out how to reach the API server and who the user is. This runs the credential program, if there is one.
-    pub(super) fn connect(&self) -> Result<ApiServer, Error> {
-        let Self { cluster_name, cluster, user_name, user, may_ask, .. } = self;
-        connection::connect((cluster_name, cluster), (user_name, user), *may_ask)
+    pub(super) fn connect(&self, manners: Manners) -> Result<ApiServer, Error> {
+        let Self { cluster_name, cluster, user_name, user, .. } = self;
+        connection::connect((cluster_name, cluster), (user_name, user), manners)
     }
 }
 
@@ -307,7 +303,7 @@ users: [{name: u, user: {}}, {name: v, user: {}}]
                 "current-context: a\ncontexts: [{{name: a, context: {{cluster: c, user: u}}}}]\nclusters: \
                  [{{name: c, cluster: {{server: '{server}', {cluster}}}}}]\nusers: [{{name: u, user: {{{user}}}}}]\n"
             );
-            let error = of_context(&text, None).and_then(|choice| choice.connect()).err().expect(&text);
+            let error = of_context(&text, None).and_then(|choice| choice.connect(Manners::Open)).err().expect(&text);
             let error = crate::error::Error::from(crate::kubernetes::Error::from(error));
             let shown = explain("error", &error);
             assert!(!shown.contains("s3cret"), "{text}: {shown}");

@@ -12,6 +12,7 @@ mod exec_credential;
 mod identity;
 mod installation;
 mod kubeconfig;
+mod namespaces;
 mod proxy;
 pub(crate) mod request;
 mod rights;
@@ -32,6 +33,7 @@ pub(crate) use self::{
     kubeconfig::Contexts,
     installation::{Holder, PodState, api_version, fence, is_replica_count_served, leader, server_pods},
     rights::{may_scale, may_with_replica_count},
+    namespaces::namespaces,
     service::{PodPort, Server},
     target_object::{TargetObject, Writer, replica_count_tool, target_object},
     unready::why_unready,

@@ -27,7 +27,7 @@ use self::rows::Rows;
 pub(crate) use self::{
     blame::Blame,
     describe::describe,
-    text::{printable, why_not_ready},
+    text::{printable, status, why_not_ready},
 };
 
 /// Why the output cannot be written.
@@ -131,14 +131,27 @@ pub(crate) fn terminal_width() -> Option<usize> {
 /// the work continues without output.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
+    is_silent: bool,
     error: Option<Error>,
 }
 
 impl Lines {
+    /// Prints no lines, but the document at the end.
+    pub(crate) fn silent() -> Self {
+        Self { is_silent: true, error: None }
+    }
+
     /// Prints a line, unless an earlier one could not be written. A line break at its end is optional.
     pub(crate) fn print(&mut self, line: &str) {
-        if self.error.is_none() {
+        if self.error.is_none() && !self.is_silent {
             self.error = print(&(terminal::one_line(line.trim_end()) + "\n")).err();
+        }
+    }
+
+    /// Prints a document, unless something earlier could not be written.
+    pub(crate) fn print_document(&mut self, document: Result<String, Error>) {
+        if self.error.is_none() {
+            self.error = document.and_then(|document| print_document(&document)).err();
         }
     }
 

@@ -75,7 +75,7 @@ pub(super) fn override_(over: &Override, now: Timestamp) -> String {
 }
 
 /// The status of a count in one word: Contested, Ready, or the reason why it is not ready.
-pub(super) fn status(shown: &ReplicaCount) -> String {
+pub(crate) fn status(shown: &ReplicaCount) -> String {
     let is_contested = |condition: &&Condition| condition.r#type == "Contested" && condition.status == "True";
     if shown.conditions.iter().any(|condition| is_contested(&condition)) {
         return "Contested".to_owned();

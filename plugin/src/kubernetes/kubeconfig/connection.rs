@@ -21,7 +21,7 @@ use super::{
 };
 use crate::kubernetes::{
     api_server::ApiServer,
-    exec_credential::{self, ClusterInfo},
+    exec_credential::{self, ClusterInfo, Manners},
     identity,
     proxy::Proxy,
     server_url::Url,
@@ -51,13 +51,13 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 const OIDC: &str = "oidc";
 
 /// Checks the cluster and the user as kubectl does, and runs the credential program, if there is one. The program may ask
-/// the user questions only if `may_ask`.
+/// the user questions only if its manners let it.
 ///
 /// As in client-go, a server that is reached without TLS gets no credentials.
 pub(super) fn connect(
     (cluster_name, cluster): (&str, &Cluster),
     (user_name, user): (&str, &User),
-    may_ask: bool,
+    manners: Manners,
 ) -> Result<ApiServer, Error> {
     let of_cluster = |source| Error::Invalid { what: "cluster", name: cluster_name.to_owned(), source };
     let of_user = |source| Error::Invalid { what: "user", name: user_name.to_owned(), source };
@@ -80,7 +80,7 @@ pub(super) fn connect(
     server.config.headers = impersonation_headers(user).map_err(of_user)?;
     if url.uri.scheme_str() == Some("https") {
         trust(&mut server.config, cluster).map_err(of_cluster)?;
-        log_in(&mut server, (user_name, user), (cluster, &url), may_ask)?;
+        log_in(&mut server, (user_name, user), (cluster, &url), manners)?;
     }
     if let Some((name, password)) = url.credentials {
         // Go puts them into each request before client-go could put in others.
@@ -165,7 +165,7 @@ fn log_in(
     server: &mut ApiServer,
     (name, user): (&str, &User),
     (cluster, url): (&Cluster, &Url),
-    may_ask: bool,
+    manners: Manners,
 ) -> Result<(), Error> {
     let invalid = |source| Error::Invalid { what: "user", name: name.to_owned(), source };
     let unusable = |source| Error::Identity { name: name.to_owned(), source };
@@ -195,7 +195,7 @@ fn log_in(
         }
         (_, Some(exec)) if !has_header && server.identity.is_none() => {
             let info = exec.provide_cluster_info.then(|| describe(cluster, url)).transpose().map_err(invalid)?;
-            let credentials = exec_credential::run(exec, info, may_ask)?;
+            let credentials = exec_credential::run(exec, info, manners)?;
             login.token = credentials.token.map(Into::into);
             if let Some((certificate, key)) = credentials.pair {
                 server.identity = Some(identity::read(certificate.as_bytes(), key.as_bytes()).map_err(unusable)?);

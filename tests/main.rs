@@ -38,6 +38,8 @@ mod config_import;
 mod krew;
 mod kubeconfigs;
 mod plugin;
+mod plugin_adopt;
+mod plugin_bulk;
 mod plugin_commands;
 mod plugin_errors;
 mod plugin_impersonation;
@@ -45,6 +47,7 @@ mod plugin_kinds;
 mod plugin_terminal;
 mod plugin_transcript;
 mod plugin_trust;
+mod plugin_undo;
 
 // Certificates and login.
 mod certificate_rights;

@@ -1,6 +1,6 @@
 //! The command line, and the runtime that its commands run in.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use tokio::runtime::Builder;
@@ -9,6 +9,7 @@ use crate::{
     args::ConnectionArgs,
     color,
     commands::{
+        adopt::{self, AdoptArgs},
         config::{self, ConfigArgs},
         export::{self, ExportArgs},
         get::{self, GetArgs},
@@ -17,6 +18,7 @@ use crate::{
         logout::{self, LogoutArgs},
         options::{self, OptionsArgs},
         set::{self, SetArgs},
+        undo::{self, UndoArgs},
         unset::{self, UnsetArgs},
         version::{self, VersionArgs},
         whoami::{self, WhoamiArgs},
@@ -25,6 +27,7 @@ use crate::{
     error::{self, Error, Exit},
     help,
     interrupt::{self, guard},
+    operations::location,
     output, program, trace, usage_error,
 };
 
@@ -37,7 +40,13 @@ Examples:
   kubectl replicas list -A -o wide
 
   # Stop managing a StatefulSet
-  kubectl replicas unset sts/db";
+  kubectl replicas unset sts/db
+
+  # Take back your last command
+  kubectl replicas undo
+
+  # Hold everything in the namespace at its current count
+  kubectl replicas adopt";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -50,12 +59,17 @@ Exit codes:
 
 /// The end of the program's help, with the path of this machine's configuration file.
 fn after_help() -> String {
-    let path = default_path().map(|path| path.display().to_string());
+    let shown = |path: Option<PathBuf>| {
+        path.map_or_else(|| "none on this machine,".to_owned(), |path| path.display().to_string())
+    };
     format!(
         "{EXIT_CODES}\n\nConfiguration:\n  File:  {}\n         or the one that {PATH_VARIABLE} names\n\n  For each \
-         context it says how to reach the server. Flags and environment variables override it:\n{}",
-        path.as_deref().unwrap_or("none on this machine,"),
-        example("my-context")
+         context it says how to reach the server. Flags and environment variables override it:\n{}\n\nLog of your \
+         last 100 commands that changed something, for undo:\n  File:  {}\n         or the one that {} names",
+        shown(default_path()),
+        example("my-context"),
+        shown(location::default_path()),
+        location::PATH_VARIABLE
     )
 }
 
@@ -75,6 +89,8 @@ enum Command {
     Get(GetArgs),
     Set(SetArgs),
     Unset(UnsetArgs),
+    Undo(UndoArgs),
+    Adopt(AdoptArgs),
     Export(ExportArgs),
     Login(LoginArgs),
     Logout(LogoutArgs),
@@ -153,6 +169,8 @@ async fn run_async(command: Command, connection: &ConnectionArgs) -> Result<(), 
         // These change the cluster. They guard themselves, so that they can say what they have done.
         Command::Set(args) => set::run(args, connection).await,
         Command::Unset(args) => unset::run(args, connection).await,
+        Command::Undo(args) => undo::run(args, connection).await,
+        Command::Adopt(args) => adopt::run(args, connection).await,
         Command::Login(args) => login::run(args, connection).await,
         Command::List(args) => guard(unchanged, list::run(args, connection)).await,
         Command::Get(args) => guard(unchanged, get::run(args, connection)).await,
@@ -208,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_help_has_examples_first_and_no_shared_flags() {
-        for name in ["", "list", "set", "unset", "get", "export"] {
+        for name in ["", "list", "set", "unset", "get", "export", "adopt", "undo"] {
             let program = command();
             let mut command = program.find_subcommand(name).unwrap_or(&program).clone();
             for help in [command.render_help().to_string(), command.render_long_help().to_string()] {
@@ -222,7 +240,13 @@ mod tests {
     #[test]
     fn the_help_names_the_configuration_file() {
         let help = command().render_long_help().to_string();
-        for part in ["KUBECTL_REPLICAS_CONFIG", "config.yaml", "environment variables override", "my-context:"] {
+        for part in [
+            "KUBECTL_REPLICAS_STATE",
+            "KUBECTL_REPLICAS_CONFIG",
+            "config.yaml",
+            "environment variables override",
+            "my-context:",
+        ] {
             assert!(help.contains(part), "{part:?} is missing in {help}");
         }
     }

@@ -5,7 +5,7 @@ use std::{error::Error as StdError, io, path::PathBuf, process::ExitCode, time::
 use crate::{
     assignment, config, credentials,
     impersonation::Impersonation,
-    kubernetes, output, program, refusal,
+    kubernetes, manifests, operations, output, program, refusal,
     session::{self, CallError},
     terminal, time, words,
 };
@@ -40,6 +40,10 @@ pub(crate) enum Error {
     #[error(transparent)]
     Assignment(#[from] assignment::Error),
     #[error(transparent)]
+    Manifests(#[from] manifests::Error),
+    #[error(transparent)]
+    Operations(#[from] operations::Error),
+    #[error(transparent)]
     Config(#[from] config::Error),
     #[error(transparent)]
     Kubernetes(#[from] kubernetes::Error),
@@ -68,10 +72,15 @@ pub(crate) enum Error {
     NotReady { timeout: Duration, open: Vec<String>, source: Option<Box<Error>> },
     #[error("{target} may have been {done}, or not: the server's answer is missing")]
     Unsure { target: String, done: &'static str, source: CallError },
-    #[error("{target} was changed by others after its count was read, and was not set")]
-    Changed { target: String, source: CallError },
+    #[error("{target} was changed by others after its count was read, and was not {done}")]
+    Changed { target: String, done: &'static str, source: CallError },
     #[error("{target} has no count that the new one could start from")]
     NoCount { target: String },
+    /// Nobody can be asked, and there is no `--yes`.
+    #[error("{targets} {} would be {done}, and there is no terminal to ask", if *targets == 1 { "target" } else { "targets" })]
+    NoConsent { targets: usize, done: &'static str },
+    #[error("nothing was {done}, as you wish")]
+    Declined { done: &'static str },
     #[error("interrupted: {account}")]
     Interrupted { account: String },
     #[error("failed to start")]
@@ -89,7 +98,11 @@ impl Error {
 
     fn exit_code(&self) -> Exit {
         match self {
-            Self::Words(_) | Self::Assignment(_) | Self::Config(config::Error::Value { .. }) => Exit::Usage,
+            Self::Words(_)
+            | Self::Assignment(_)
+            | Self::Manifests(_)
+            | Self::NoConsent { .. }
+            | Self::Config(config::Error::Value { .. }) => Exit::Usage,
             Self::Interrupted { .. } => Exit::Interrupted,
             Self::NotReady { .. }
             | Self::Call(CallError::TimedOut { .. })
@@ -115,6 +128,9 @@ impl Error {
         match self {
             Self::Words(error) => error.hint(),
             Self::Assignment(error) => error.hint(),
+            Self::Manifests(error) => error.hint(),
+            Self::Operations(error) => error.hint(),
+            Self::NoConsent { .. } => Some("look at it with --dry-run, and then give --yes".to_owned()),
             Self::Config(error) => error.hint(),
             Self::Kubernetes(error) => error.hint(),
             Self::Credentials(error) => error.hint(),

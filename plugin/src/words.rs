@@ -123,6 +123,14 @@ pub(crate) fn parse_one(word: &str) -> Result<TargetRef, Error> {
     }
 }
 
+/// Reads the words that name one target: `web`, `sts/db` or `sts db`.
+pub(crate) fn parse_target(words: &[String]) -> Result<TargetRef, Error> {
+    match words {
+        [kind, name] => parse_pair(kind, name).ok_or_else(|| Error::TwoTargets { word: name.clone() })?,
+        words => parse_one(&words.concat()),
+    }
+}
+
 /// Reads KIND NAME where nothing but a kind can be the first word. Returns None if it is none.
 pub(crate) fn parse_pair(first: &str, name: &str) -> Option<Result<TargetRef, Error>> {
     match kind_word(first)? {

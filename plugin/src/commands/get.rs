@@ -40,12 +40,7 @@ pub(crate) struct GetArgs {
 
 /// Shows the replica count.
 pub(crate) async fn run(args: GetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let target = match args.words.as_slice() {
-        [kind, name] => {
-            words::parse_pair(kind, name).ok_or_else(|| words::Error::TwoTargets { word: name.clone() })??
-        }
-        words => words::parse_one(&words.concat())?,
-    };
+    let target = words::parse_target(&args.words)?;
     let session = connect(connection).await?;
     let count = read::named(&session, &target).await?;
     let columns =

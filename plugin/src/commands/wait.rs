@@ -4,7 +4,7 @@ mod progress;
 
 use std::time::Duration;
 
-use contract::replicas::v1::{ReplicaCount, SetReplicaCountResponse, WatchReplicaCountsRequest};
+use contract::replicas::v1::{ReplicaCount, WatchReplicaCountsRequest};
 use tokio::time::{self, Instant, error::Elapsed};
 use tonic::Status;
 
@@ -27,17 +27,16 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) async fn until_ready(
     session: &Session,
     lines: &mut Lines,
-    responses: Vec<SetReplicaCountResponse>,
+    counts: Vec<ReplicaCount>,
     allow_missing: bool,
     timeout: Duration,
 ) -> Result<(), Error> {
-    let counts: Vec<_> = responses.into_iter().filter_map(|response| response.replica_count).collect();
     let request = WatchReplicaCountsRequest {
-        namespace: session.namespace.clone(),
+        namespace: common_namespace(&counts),
         min_resource_version: newest_version(&counts),
         ..WatchReplicaCountsRequest::default()
     };
-    let mut wait = Wait::new(lines, &counts, allow_missing);
+    let mut wait = Wait::new(lines, &counts, &session.namespace, allow_missing);
     let result = tokio::select! {
         biased;
         result = follow_for(session, request, &mut wait, timeout) => Some(result),
@@ -112,6 +111,13 @@ async fn watch(
         }
     }
     Ok(None)
+}
+
+/// The only namespace of the targets; empty, which means all, if there are several.
+fn common_namespace(counts: &[ReplicaCount]) -> String {
+    let mut namespaces = counts.iter().filter_map(|count| Some(count.target.as_ref()?.namespace.as_str()));
+    let first = namespaces.next().unwrap_or_default();
+    if namespaces.all(|namespace| namespace == first) { first.to_owned() } else { String::new() }
 }
 
 /// The newest resource version. A watch from there on shows every count that was set.

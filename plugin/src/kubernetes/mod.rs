@@ -4,6 +4,7 @@ mod api_server;
 mod api_user;
 mod client;
 mod cluster;
+mod cluster_uid;
 mod discovery;
 mod error;
 mod exec_credential;
@@ -20,6 +21,7 @@ mod unready;
 pub(crate) use self::{
     api_user::{ApiUser, own},
     cluster::Cluster,
+    cluster_uid::uid,
     discovery::{resolve, version},
     error::Error,
     service::{PodPort, Server},

@@ -6,6 +6,7 @@ pub(crate) mod document;
 mod fuzz;
 pub(crate) mod manifest;
 mod paint;
+pub(crate) mod plan;
 pub(crate) mod table;
 mod text;
 
@@ -88,7 +89,16 @@ pub(crate) fn print_document(text: &str) -> Result<(), Error> {
 
 /// The width of the terminal on stdout, in columns, if it is one.
 pub(crate) fn terminal_width() -> Option<usize> {
-    let (_, columns) = Term::stdout().size_checked()?;
+    width_of(&Term::stdout())
+}
+
+/// The width of the terminal on stderr, in columns, if it is one.
+pub(crate) fn error_terminal_width() -> Option<usize> {
+    width_of(&Term::stderr())
+}
+
+fn width_of(terminal: &Term) -> Option<usize> {
+    let (_, columns) = terminal.size_checked()?;
     Some(columns.into())
 }
 
@@ -120,6 +130,11 @@ pub(crate) fn note(text: &str) {
     let text = terminal::lines(text);
     let text = if color::on_stderr() { paint::note(&text) } else { text };
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Writes the beginning of a line to stderr, for an answer on the same line.
+pub(crate) fn prompt(text: &str) {
+    let _ = write!(io::stderr(), "{} ", terminal::one_line(text));
 }
 
 /// Writes a document as JSON or YAML, with a line break at its end.

@@ -54,7 +54,7 @@ const TARGET_WIDTH: usize = 40;
 
 /// Cuts the longest columns until the table fits the width, or until no column is longer than its header. A target keeps
 /// its end, since its kind is the same in many rows.
-fn cut(header: &[&str], rows: &mut [Vec<String>], width: usize) {
+pub(super) fn cut(header: &[&str], rows: &mut [Vec<String>], width: usize) {
     let mut least: Vec<_> = header.iter().map(|title| measure_text_width(title)).collect();
     let mut widths = least.clone();
     for row in rows.iter() {

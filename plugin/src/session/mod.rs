@@ -78,6 +78,8 @@ pub(crate) struct Session {
     /// The namespace of the flag, or else of the kubeconfig's context.
     pub(crate) namespace: String,
     cluster: Cluster,
+    /// Where the server answers, for a cluster that has no API server here.
+    host: String,
     limit: Duration,
 }
 
@@ -91,7 +93,8 @@ impl Session {
         let name = parse_server_name(settings.server_name.as_ref().unwrap_or(&host))?;
         let client = connect(Dialer { route, tls, name, limit }, &host).await?;
         let namespace = args.kube.namespace.clone().or_else(|| cluster.namespace());
-        Ok(Self { client, namespace: namespace.unwrap_or_else(|| "default".to_owned()), cluster, limit })
+        let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+        Ok(Self { client, namespace, cluster, host, limit })
     }
 
     /// Waits for the answer to a call, up to the request timeout.
@@ -110,6 +113,16 @@ impl Session {
     /// The context of the kubeconfig.
     pub(crate) fn context(&self) -> Option<&str> {
         self.cluster.context()
+    }
+
+    /// Which cluster it is: the UID of its namespace kube-system, if the caller may read that, and its address.
+    pub(crate) async fn identity(&self, limit: Duration) -> (Option<String>, String) {
+        let limit = limit.min(self.limit);
+        if self.cluster.absence().is_some() {
+            return (None, self.host.clone());
+        }
+        let uid = kubernetes::uid(&self.cluster, limit).await.ok().flatten();
+        (uid, self.cluster.address().await.unwrap_or_else(|_| self.host.clone()))
     }
 
     /// Who acts as the identity that the flags choose, if they choose one.

@@ -106,6 +106,8 @@ impl ExpectedCount {
 /// The targets that are not ready yet.
 pub(super) struct Wait<'a> {
     lines: &'a mut Lines,
+    /// The namespace of the command.
+    home: &'a str,
     states: BTreeMap<String, State>,
     expected: BTreeMap<String, ExpectedCount>,
     /// Why the pods of targets are not ready, as far as that was looked up.
@@ -121,8 +123,8 @@ pub(super) struct Wait<'a> {
 }
 
 impl<'a> Wait<'a> {
-    pub(super) fn new(lines: &'a mut Lines, counts: &[ReplicaCount], allow_missing: bool) -> Self {
-        let expected = counts.iter().map(ExpectedCount::new).map(|count| (target::name(&count.target), count));
+    pub(super) fn new(lines: &'a mut Lines, counts: &[ReplicaCount], home: &'a str, allow_missing: bool) -> Self {
+        let expected = counts.iter().map(ExpectedCount::new).map(|count| (target::shown(&count.target, home), count));
         let expected: BTreeMap<_, _> = expected.collect();
         let states: BTreeMap<_, _> = expected.keys().map(|name| (name.clone(), State::Unseen)).collect();
         let bar = match std::io::stderr().is_terminal() {
@@ -134,7 +136,19 @@ impl<'a> Wait<'a> {
         }
         bar.enable_steady_tick(Duration::from_millis(100));
         let (all, pods) = (states.len(), BTreeMap::new());
-        Self { lines, states, expected, pods, can_look: true, allow_missing, all, failed: 0, watch_error: None, bar }
+        Self {
+            lines,
+            home,
+            states,
+            expected,
+            pods,
+            can_look: true,
+            allow_missing,
+            all,
+            failed: 0,
+            watch_error: None,
+            bar,
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -149,7 +163,7 @@ impl<'a> Wait<'a> {
     pub(super) fn handle(&mut self, event: Option<Event>) -> Result<(), Error> {
         let (target, state, taken_over) = match event {
             Some(Event::Changed(count)) => {
-                let name = target::name(&count.target.clone().unwrap_or_default());
+                let name = target::shown(&count.target.clone().unwrap_or_default(), self.home);
                 let expected = self.expected.get(&name);
                 let taken_over = expected.and_then(|expected| expected.describe_takeover(&count, Timestamp::now()));
                 (count.target.clone(), state_of(&count), taken_over)
@@ -158,7 +172,7 @@ impl<'a> Wait<'a> {
             Some(Event::Synced(_)) => return self.handle_synced(),
             None => return Ok(()),
         };
-        let name = target::name(&target.unwrap_or_default());
+        let name = target::shown(&target.unwrap_or_default(), self.home);
         if !self.states.contains_key(&name) {
             return Ok(());
         }

@@ -43,7 +43,7 @@ pub(super) async fn of_target(session: &Session, target: &Target) -> Result<Repl
 
 /// Reads several at once, in their order. The first failure ends it.
 pub(super) async fn each<T, U>(all: &[T], read: impl AsyncFn(&T) -> Result<U, CallError>) -> Result<Vec<U>, CallError> {
-    stream::iter(all).map(read).buffered(AT_ONCE).try_collect().await
+    stream::iter(all).map(|one| read(one)).buffered(AT_ONCE).try_collect().await
 }
 
 /// Reads the state of a target before a write: without a resource version if it is not managed.

@@ -5,8 +5,10 @@ mod build;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
+use contract::replicas::v1::SetReplicaCountRequest;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
+use self::build::{Input, Wanted};
 use super::{
     choice::{ChoiceArgs, FLAGS},
     connect::connect,
@@ -16,15 +18,13 @@ use super::{
 };
 use crate::{
     args::ConnectionArgs,
-    assignment::{self, Assignment, CountSource},
+    assignment::{self, CountSource},
     count::{self, Count},
     error::Error,
     interrupt,
-    manifests::Manifest,
     output::{self, Lines},
     program::in_text,
-    time::{parse_limit, parse_override, parse_time},
-    words::Listed,
+    time::{parse_limit, parse_override, parse_time, to_proto},
 };
 
 const EXAMPLES: &str = "\
@@ -142,15 +142,21 @@ impl SetArgs {
     }
 }
 
-/// What the arguments ask for.
-enum Input {
-    Named(Vec<Assignment>),
-    Chosen(Listed, Count),
-    /// ReplicaCounts of a file.
-    File(Vec<Manifest>),
-}
-
 impl SetArgs {
+    /// The request that the flags describe.
+    fn wanted(&self) -> Wanted {
+        let base = SetReplicaCountRequest {
+            expected_replicas: self.current_replicas,
+            allow_missing: self.allow_missing,
+            force: self.force,
+            until: self.end(Timestamp::now()).map(to_proto),
+            then_unset: self.then_unset,
+            reason: self.reason.clone(),
+            ..SetReplicaCountRequest::default()
+        };
+        Wanted { base, dry_run: self.dry_run.dry_run }
+    }
+
     /// Reads the words, or the file.
     fn input(&self) -> Result<Input, Error> {
         if let Some(manifests) = self.choice.read_file()? {
@@ -177,7 +183,7 @@ pub(crate) async fn run(args: SetArgs, connection: &ConnectionArgs) -> Result<()
         if let Input::File(manifests) = &mut input {
             args.choice.place(manifests, connection, &session)?;
         }
-        let writes = build::build(&session, &args, input).await?;
+        let writes = build::build(&session, &args.choice, input, &args.wanted()).await?;
         if writes.len() > 1 {
             build::check_limit(&session, &writes).await?;
         }

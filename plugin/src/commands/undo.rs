@@ -1,17 +1,18 @@
 //! `kubectl replicas undo`.
 
+mod flags;
 mod last;
 mod target;
 
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{consent::YesArgs, dry_run::DryRunArgs};
+use self::flags::UndoFlags;
 use crate::{
     args::ConnectionArgs,
     count,
     error::Error,
-    operations::{self, Operation, last::count_undone, location, log, past::Goal},
+    operations::{last::count_undone, log, past::Goal},
     output::{self, plan},
     program::in_text,
     words,
@@ -57,13 +58,8 @@ pub(crate) struct UndoArgs {
     /// Show the log of your commands, of all clusters
     #[arg(long)]
     list: bool,
-    /// Undo even if an autoscaler scales a target, or another tool manages its ReplicaCount
-    #[arg(long)]
-    force: bool,
     #[command(flatten)]
-    yes: YesArgs,
-    #[command(flatten)]
-    dry_run: DryRunArgs,
+    flags: UndoFlags,
 }
 
 impl UndoArgs {
@@ -82,18 +78,13 @@ pub(crate) async fn run(args: UndoArgs, connection: &ConnectionArgs) -> Result<(
         return list();
     }
     match args.words.as_slice() {
-        [] => last::run(&args, connection).await,
-        words => target::run(&args, &words::parse_target(words)?, connection).await,
+        [] => last::run(args.flags, connection).await,
+        words => target::run(args.flags, args.goal(), &words::parse_target(words)?, connection).await,
     }
 }
 
-/// Reads the log.
-fn load() -> Result<Vec<Operation>, operations::Error> {
-    log::load(&location::path().ok_or(operations::Error::NoPath)?)
-}
-
 fn list() -> Result<(), Error> {
-    let operations = load()?;
+    let operations = log::load_own()?;
     if operations.is_empty() {
         output::note("There are no operations in the log.");
         return Ok(());

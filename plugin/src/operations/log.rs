@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{error::Error, operation::Operation};
+use super::{error::Error, location, operation::Operation};
 use crate::private_file::Place;
 
 /// The most operations that are kept.
@@ -28,8 +28,13 @@ struct Content {
     operations: Vec<Operation>,
 }
 
+/// Reads the user's operations, the oldest first.
+pub(crate) fn load_own() -> Result<Vec<Operation>, Error> {
+    load(&location::path().ok_or(Error::NoPath)?)
+}
+
 /// Reads the operations, the oldest first. A file that does not exist has none.
-pub(crate) fn load(path: &Path) -> Result<Vec<Operation>, Error> {
+fn load(path: &Path) -> Result<Vec<Operation>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     match File::open(path) {

@@ -15,5 +15,5 @@ pub(crate) mod reversal;
 
 pub(crate) use self::{
     error::Error,
-    operation::{Cluster, Held, Operation, State, TargetChange},
+    operation::{Cluster, Operation, State, TargetChange},
 };

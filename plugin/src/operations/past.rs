@@ -145,66 +145,24 @@ mod tests {
         )
     }
 
-    #[test]
-    fn the_history_has_the_count_to_go_back_to() {
-        let over = |until: &str| ReplicaCount {
-            r#override: Some(Override {
-                replicas: Some(10),
-                until: Some(to_proto(until.parse().unwrap())),
-                ..Override::default()
-            }),
-            ..long()
-        };
-        struct Row {
-            name: &'static str,
-            present: ReplicaCount,
-            goal: Goal,
-            past: Result<(i32, &'static str), &'static str>,
-        }
-        let row = |name, present, goal, past| Row { name, present, goal, past };
-        for Row { name, present, goal, past } in [
-            row("previous", long(), Goal::Previous, Ok((5, "more"))),
-            row("under an override", over("2026-11-23T19:00:00Z"), Goal::Previous, Ok((7, ""))),
-            row("after an override", over("2026-11-23T17:00:00Z"), Goal::Previous, Ok((5, "more"))),
-            row(
-                "a reason",
-                count(5, vec![change(1, "replicas", Some(3), 5, ""), change(2, "reason", Some(5), 5, "x")]),
-                Goal::Previous,
-                Ok((3, "")),
-            ),
-            row(
-                "the first",
-                count(3, vec![change(1, "replicas", None, 3, "")]),
-                Goal::Previous,
-                Err("was not managed before change 1"),
-            ),
-            row("no changes", count(3, Vec::new()), Goal::Previous, Err("has no earlier lasting count")),
-            row("not managed", ReplicaCount::default(), Goal::Previous, Err("is not managed, so it has no history")),
-            row("a count", long(), Goal::Count(3), Ok((3, "first"))),
-            row("the original count", long(), Goal::Count(1), Ok((1, ""))),
-            row(
-                "another count",
-                long(),
-                Goal::Count(4),
-                Err("never had the count 4 in its history, which has 7, 5, 10, 3, 1"),
-            ),
-            row("a change", long(), Goal::Change(2), Ok((5, "more"))),
-            row(
-                "the start of an override",
-                long(),
-                Goal::Change(3),
-                Err("change 3 of deployment.apps/ began an override of 10"),
-            ),
-            row("the end of an override", long(), Goal::Change(5), Ok((5, "more"))),
-            row("a change of a reason", long(), Goal::Change(4), Ok((5, "more"))),
-            row(
-                "another change",
-                long(),
-                Goal::Change(9),
-                Err("has no change 9 in its history, which has 6, 5, 4, 3, 2, 1"),
-            ),
-            row("several", count(4, vec![change(8, "spec", Some(2), 4, "x")]), Goal::Change(8), Ok((4, "x"))),
-        ] {
+    struct Row {
+        name: &'static str,
+        present: ReplicaCount,
+        goal: Goal,
+        past: Result<(i32, &'static str), &'static str>,
+    }
+
+    fn row(
+        name: &'static str,
+        present: ReplicaCount,
+        goal: Goal,
+        past: Result<(i32, &'static str), &'static str>,
+    ) -> Row {
+        Row { name, present, goal, past }
+    }
+
+    fn check(rows: impl IntoIterator<Item = Row>) {
+        for Row { name, present, goal, past } in rows {
             match (find(&present, goal, now()), past) {
                 (Ok(found), Ok((replicas, reason))) => {
                     assert_eq!((found.replicas, found.reason.as_str()), (replicas, reason), "{name}");
@@ -215,5 +173,44 @@ mod tests {
                 (found, past) => panic!("{name}: {found:?} instead of {past:?}"),
             }
         }
+    }
+
+    #[test]
+    fn the_previous_count_is_the_lasting_one_before_the_last_change() {
+        let over = |until: &str| {
+            let until = Some(to_proto(until.parse().unwrap()));
+            let over = Override { replicas: Some(10), until, ..Override::default() };
+            ReplicaCount { r#override: Some(over), ..long() }
+        };
+        let reason = vec![change(1, "replicas", Some(3), 5, ""), change(2, "reason", Some(5), 5, "x")];
+        let first = vec![change(1, "replicas", None, 3, "")];
+        let previous = |name, present, past| row(name, present, Goal::Previous, past);
+        check([
+            previous("previous", long(), Ok((5, "more"))),
+            previous("under an override", over("2026-11-23T19:00:00Z"), Ok((7, ""))),
+            previous("after an override", over("2026-11-23T17:00:00Z"), Ok((5, "more"))),
+            previous("a reason", count(5, reason), Ok((3, ""))),
+            previous("the first", count(3, first), Err("was not managed before change 1")),
+            previous("no changes", count(3, Vec::new()), Err("has no earlier lasting count")),
+            previous("not managed", ReplicaCount::default(), Err("is not managed, so it has no history")),
+        ]);
+    }
+
+    #[test]
+    fn a_count_or_a_change_must_be_in_the_history() {
+        let several = count(4, vec![change(8, "spec", Some(2), 4, "x")]);
+        let (counts, changes) =
+            ("in its history, which has 7, 5, 10, 3, 1", "in its history, which has 6, 5, 4, 3, 2, 1");
+        check([
+            row("a count", long(), Goal::Count(3), Ok((3, "first"))),
+            row("the original count", long(), Goal::Count(1), Ok((1, ""))),
+            row("another count", long(), Goal::Count(4), Err(counts)),
+            row("a change", long(), Goal::Change(2), Ok((5, "more"))),
+            row("the start of an override", long(), Goal::Change(3), Err("began an override of 10")),
+            row("the end of an override", long(), Goal::Change(5), Ok((5, "more"))),
+            row("a change of a reason", long(), Goal::Change(4), Ok((5, "more"))),
+            row("another change", long(), Goal::Change(9), Err(changes)),
+            row("several", several, Goal::Change(8), Ok((4, "x"))),
+        ]);
     }
 }

@@ -3,10 +3,10 @@
 use contract::replicas::v1::{GetServerInfoRequest, SetReplicaCountRequest, Target};
 use jiff::Timestamp;
 
-use super::{Input, SetArgs};
 use crate::{
     assignment::Assignment,
     commands::{
+        choice::ChoiceArgs,
         read,
         write::{Action, Write},
     },
@@ -16,19 +16,37 @@ use crate::{
     session::Session,
     spec::Spec,
     target,
-    time::to_proto,
+    words::Listed,
 };
 
+/// What the arguments ask for.
+pub(super) enum Input {
+    Named(Vec<Assignment>),
+    Chosen(Listed, Count),
+    /// ReplicaCounts of a file.
+    File(Vec<Manifest>),
+}
+
+/// The request that the flags describe, without a target and a count.
+pub(super) struct Wanted {
+    pub(super) base: SetReplicaCountRequest,
+    pub(super) dry_run: bool,
+}
+
 /// Builds the write to each target.
-pub(super) async fn build(session: &Session, args: &SetArgs, input: Input) -> Result<Vec<Write>, Error> {
-    let base = base(args);
+pub(super) async fn build(
+    session: &Session,
+    choice: &ChoiceArgs,
+    input: Input,
+    Wanted { base, dry_run }: &Wanted,
+) -> Result<Vec<Write>, Error> {
     let write = |target: Target, before, action, is_guarded| Write {
         name: target::shown(&target, &session.namespace),
         target,
         before,
         action,
         is_guarded,
-        dry_run: args.dry_run.dry_run,
+        dry_run: *dry_run,
     };
     match input {
         Input::Named(assignments) => {
@@ -36,7 +54,7 @@ pub(super) async fn build(session: &Session, args: &SetArgs, input: Input) -> Re
             for Assignment { target, count } in assignments {
                 targets.push((session.resolve(&target).await?, count));
             }
-            let before = async |(target, count): &(Target, Count)| match args.dry_run.dry_run && !count.is_relative() {
+            let before = async |(target, count): &(Target, Count)| match *dry_run && !count.is_relative() {
                 true => Ok(None),
                 false => read::before(session, target, count.is_relative()).await,
             };
@@ -44,14 +62,14 @@ pub(super) async fn build(session: &Session, args: &SetArgs, input: Input) -> Re
             let writes = targets
                 .into_iter()
                 .zip(befores)
-                .map(|((target, count), before)| write(target, before, action(count, &base), count.is_relative()));
+                .map(|((target, count), before)| write(target, before, action(count, base), count.is_relative()));
             Ok(writes.collect())
         }
         Input::Chosen(listed, count) => {
-            let counts = args.choice.list(session, listed, true).await?;
+            let counts = choice.list(session, listed, true).await?;
             let writes = counts.into_iter().map(|before| {
                 let target = before.target.clone().unwrap_or_default();
-                write(target, Some(before), action(count, &base), count.is_relative())
+                write(target, Some(before), action(count, base), count.is_relative())
             });
             Ok(writes.collect())
         }
@@ -62,8 +80,8 @@ pub(super) async fn build(session: &Session, args: &SetArgs, input: Input) -> Re
             let writes = manifests.into_iter().zip(befores).map(|(Manifest { target, spec }, before)| {
                 let requests = spec.requests(before.as_ref().and_then(Spec::of).as_ref(), now);
                 let requests = requests.into_iter().map(|request| SetReplicaCountRequest {
-                    allow_missing: args.allow_missing,
-                    force: args.force,
+                    allow_missing: base.allow_missing,
+                    force: base.force,
                     ..request
                 });
                 let requests = requests.collect();
@@ -71,19 +89,6 @@ pub(super) async fn build(session: &Session, args: &SetArgs, input: Input) -> Re
             });
             Ok(writes.collect())
         }
-    }
-}
-
-/// The request that the flags describe, without a target and a count.
-fn base(args: &SetArgs) -> SetReplicaCountRequest {
-    SetReplicaCountRequest {
-        expected_replicas: args.current_replicas,
-        allow_missing: args.allow_missing,
-        force: args.force,
-        until: args.end(Timestamp::now()).map(to_proto),
-        then_unset: args.then_unset,
-        reason: args.reason.clone(),
-        ..SetReplicaCountRequest::default()
     }
 }
 

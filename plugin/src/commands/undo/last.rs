@@ -3,7 +3,7 @@
 use contract::replicas::v1::{ReplicaCount, SetReplicaCountRequest, UnsetReplicaCountRequest};
 use jiff::Timestamp;
 
-use super::{UndoArgs, load};
+use super::flags::UndoFlags;
 use crate::{
     args::ConnectionArgs,
     commands::{
@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     interrupt,
     operations::{
-        self, Operation, State, TargetChange, last,
+        self, Operation, State, TargetChange, last, log,
         reversal::{self, Reversal},
     },
     output::{self, Lines},
@@ -27,18 +27,18 @@ use crate::{
 /// The most refusals that an error lists: more do not fit on a screen.
 const MAX_REFUSALS: usize = 20;
 
-pub(super) async fn run(args: &UndoArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let log = load()?;
+pub(super) async fn run(flags: UndoFlags, connection: &ConnectionArgs) -> Result<(), Error> {
+    let operations = log::load_own()?;
     let prepare = async {
         let session = connect(connection).await?;
         let cluster = journal::identify(&session).await;
-        let operation = last::find(&log, &cluster).ok_or(operations::Error::NoOperation)?;
+        let operation = last::find(&operations, &cluster).ok_or(operations::Error::NoOperation)?;
         let targets: Vec<_> = operation.targets.iter().map(TargetChange::target).collect();
         let present = read::since(&session, &targets, newest_version(&operation)).await?;
-        let writes = plan(&session, args, &operation, present, Timestamp::now())?;
+        let writes = plan(&session, flags, &operation, present, Timestamp::now())?;
         let age = distance(operation.at, Timestamp::now());
         output::note(&format!("undo of `{}`, {age} ago", operation.command));
-        let question = Question { ask: "Undo the change of", done: "undone", is_named: false, yes: args.yes.yes };
+        let question = Question { ask: "Undo the change of", done: "undone", is_named: false, yes: flags.yes.yes };
         consent::obtain(&session, &writes, question).await?;
         Ok((session, operation.number, writes))
     };
@@ -51,7 +51,7 @@ pub(super) async fn run(args: &UndoArgs, connection: &ConnectionArgs) -> Result<
 /// Builds the writes that take an operation back. It refuses all of them if one target was changed since.
 fn plan(
     session: &Session,
-    args: &UndoArgs,
+    flags: UndoFlags,
     operation: &Operation,
     present: Vec<ReplicaCount>,
     now: Timestamp,
@@ -59,7 +59,7 @@ fn plan(
     let (mut writes, mut refusals) = (Vec::new(), Vec::new());
     for (change, present) in operation.targets.iter().zip(present) {
         match reversal::of(change, &present, now) {
-            Ok(reversal) => writes.push(write(session, args, change, present, reversal)),
+            Ok(reversal) => writes.push(write(session, flags, change, present, reversal)),
             Err(refusal) => refusals.push(refusal),
         }
     }
@@ -75,20 +75,20 @@ fn plan(
 
 fn write(
     session: &Session,
-    args: &UndoArgs,
+    flags: UndoFlags,
     change: &TargetChange,
     present: ReplicaCount,
     reversal: Reversal,
 ) -> Write {
     let action = match reversal {
         Reversal::Set { requests, allow_missing } => {
-            let force = args.force;
+            let force = flags.force;
             let request = |request| SetReplicaCountRequest { allow_missing, force, ..request };
             Action::Set(requests.into_iter().map(request).collect())
         }
         Reversal::Unset { restore } => Action::Unset(UnsetReplicaCountRequest {
             restore,
-            force: args.force,
+            force: flags.force,
             ..UnsetReplicaCountRequest::default()
         }),
     };
@@ -99,7 +99,7 @@ fn write(
         before: Some(present),
         action,
         is_guarded: true,
-        dry_run: args.dry_run.dry_run,
+        dry_run: flags.dry_run.dry_run,
     }
 }
 

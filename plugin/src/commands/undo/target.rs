@@ -3,7 +3,7 @@
 use contract::replicas::v1::SetReplicaCountRequest;
 use jiff::Timestamp;
 
-use super::UndoArgs;
+use super::flags::UndoFlags;
 use crate::{
     args::ConnectionArgs,
     commands::{
@@ -14,21 +14,26 @@ use crate::{
     },
     error::Error,
     interrupt,
-    operations::past,
+    operations::past::{self, Goal},
     output::Lines,
     target::{self, TargetRef},
 };
 
-pub(super) async fn run(args: &UndoArgs, named: &TargetRef, connection: &ConnectionArgs) -> Result<(), Error> {
+pub(super) async fn run(
+    flags: UndoFlags,
+    goal: Goal,
+    named: &TargetRef,
+    connection: &ConnectionArgs,
+) -> Result<(), Error> {
     let prepare = async {
         let session = connect(connection).await?;
         let present = read::named(&session, named).await?;
-        let past = past::find(&present, args.goal(), Timestamp::now())?;
+        let past = past::find(&present, goal, Timestamp::now())?;
         let target = present.target.clone().unwrap_or_default();
         let request = SetReplicaCountRequest {
             replicas: Some(past.replicas),
             reason: past.reason,
-            force: args.force,
+            force: flags.force,
             // A target that is missing is held, too.
             allow_missing: present.observed.is_none(),
             ..SetReplicaCountRequest::default()
@@ -39,9 +44,9 @@ pub(super) async fn run(args: &UndoArgs, named: &TargetRef, connection: &Connect
             before: Some(present),
             action: Action::Set(vec![request]),
             is_guarded: true,
-            dry_run: args.dry_run.dry_run,
+            dry_run: flags.dry_run.dry_run,
         }];
-        let question = Question { ask: "Undo the change of", done: "undone", is_named: true, yes: args.yes.yes };
+        let question = Question { ask: "Undo the change of", done: "undone", is_named: true, yes: flags.yes.yes };
         consent::obtain(&session, &writes, question).await?;
         Ok((session, writes))
     };

@@ -6,7 +6,8 @@ use contract::replicas::v1::Target;
 use jiff::Timestamp;
 
 use crate::{
-    error::explain,
+    error::{Error, explain},
+    kubernetes,
     operations::{Cluster, Operation, State, TargetChange, location, log},
     output, program,
     session::Session,
@@ -60,26 +61,29 @@ impl Journal {
         let targets: Vec<_> = self.changes.into_inner().into_iter().flatten().collect();
         // A user without a home folder, as in a pod, wants no log.
         let Some(path) = location::path().filter(|_| !targets.is_empty()) else { return };
-        let operation = Operation {
-            number: 0,
-            at: self.at,
-            command: command(env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned())),
-            context: session.context().unwrap_or_default().to_owned(),
-            cluster: identify(session).await,
-            undoes,
-            targets,
-        };
-        if let Err(error) = log::append(&path, operation) {
+        let recorded = identify(session).await.map_err(Error::from).and_then(|cluster| {
+            let operation = Operation {
+                number: 0,
+                at: self.at,
+                command: command(env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned())),
+                context: session.context().unwrap_or_default().to_owned(),
+                cluster,
+                undoes,
+                targets,
+            };
+            Ok(log::append(&path, operation)?)
+        });
+        if let Err(error) = recorded {
             let subject = "warning: `kubectl replicas undo` cannot take this back";
-            output::note(&explain(&program::in_text(subject), &error.into()));
+            output::note(&explain(&program::in_text(subject), &error));
         }
     }
 }
 
 /// Finds out which cluster it is.
-pub(super) async fn identify(session: &Session) -> Cluster {
-    let (uid, address) = session.identity(IDENTITY).await;
-    Cluster { uid, address }
+pub(super) async fn identify(session: &Session) -> Result<Cluster, kubernetes::Error> {
+    let (uid, address) = session.identity(IDENTITY).await?;
+    Ok(Cluster { uid, address })
 }
 
 /// The words of a command in one line.

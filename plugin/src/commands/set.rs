@@ -70,7 +70,7 @@ kubectl replicas set [OPTIONS] TARGET COUNT
 ///
 /// On a terminal, the command shows its plan and asks before it sets several targets, or a count of 0. Without a terminal,
 /// it sets targets that the words name without a question. Targets that --all, -A, -l or -f choose then need --yes, unless
-/// it is a single one that keeps replicas. `kubectl replicas undo` takes a command back.
+/// it is a single one that keeps replicas. `undo` takes a command back.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES), group(ArgGroup::new("end").args(["for", "until"])))]
 #[command(override_usage = in_text(USAGE))]

@@ -42,7 +42,7 @@ Examples:
 /// With a target, it goes back to a lasting count in the history of that target, which `get` shows.
 ///
 /// It asks as `set` does. A cluster is known by the UID of its namespace kube-system, or by its address to users who may
-/// not read that.
+/// not read that, and with --address.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct UndoArgs {

@@ -38,7 +38,7 @@ Examples:
 ///
 /// On a terminal, the command shows its plan and asks before it unsets several targets, or restores a count of 0. Without
 /// a terminal, it unsets targets that the words name without a question. Several targets that --all, -A, -l or -f choose
-/// then need --yes. `kubectl replicas undo` takes a command back.
+/// then need --yes. `undo` takes a command back.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct UnsetArgs {

@@ -78,8 +78,8 @@ pub(crate) struct Session {
     /// The namespace of the flag, or else of the kubeconfig's context.
     pub(crate) namespace: String,
     cluster: Cluster,
-    /// Where the server answers, for a cluster that has no API server here.
-    host: String,
+    /// The address of the server, if no port is forwarded to it.
+    address: Option<String>,
     limit: Duration,
 }
 
@@ -94,7 +94,8 @@ impl Session {
         let client = connect(Dialer { route, tls, name, limit }, &host).await?;
         let namespace = args.kube.namespace.clone().or_else(|| cluster.namespace());
         let namespace = namespace.unwrap_or_else(|| "default".to_owned());
-        Ok(Self { client, namespace, cluster, host, limit })
+        let address = settings.address.as_ref().map(ToString::to_string);
+        Ok(Self { client, namespace, cluster, address, limit })
     }
 
     /// Waits for the answer to a call, up to the request timeout.
@@ -115,14 +116,14 @@ impl Session {
         self.cluster.context()
     }
 
-    /// Which cluster it is: the UID of its namespace kube-system, if the caller may read that, and its address.
-    pub(crate) async fn identity(&self, limit: Duration) -> (Option<String>, String) {
-        let limit = limit.min(self.limit);
-        if self.cluster.absence().is_some() {
-            return (None, self.host.clone());
+    /// Which cluster it is: the UID of its namespace kube-system, if the caller may read that, and the address of its API
+    /// server. A caller who connects to the server's address may not reach the API server, so that address stands for both.
+    pub(crate) async fn identity(&self, limit: Duration) -> Result<(Option<String>, String), kubernetes::Error> {
+        if let Some(address) = &self.address {
+            return Ok((None, address.clone()));
         }
-        let uid = kubernetes::uid(&self.cluster, limit).await.ok().flatten();
-        (uid, self.cluster.address().await.unwrap_or_else(|_| self.host.clone()))
+        let uid = kubernetes::uid(&self.cluster, limit.min(self.limit)).await.ok().flatten();
+        Ok((uid, self.cluster.address().await?))
     }
 
     /// Who acts as the identity that the flags choose, if they choose one.

@@ -31,7 +31,7 @@ pub(super) async fn run(flags: UndoFlags, connection: &ConnectionArgs) -> Result
     let operations = log::load_own()?;
     let prepare = async {
         let session = connect(connection).await?;
-        let cluster = journal::identify(&session).await;
+        let cluster = journal::identify(&session).await?;
         let operation = last::find(&operations, &cluster).ok_or(operations::Error::NoOperation)?;
         let targets: Vec<_> = operation.targets.iter().map(TargetChange::target).collect();
         let present = read::since(&session, &targets, newest_version(&operation)).await?;

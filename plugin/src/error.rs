@@ -79,7 +79,7 @@ pub(crate) enum Error {
     /// Nobody can be asked, and there is no `--yes`.
     #[error("{targets} {} would be {done}, and there is no terminal to ask", if *targets == 1 { "target" } else { "targets" })]
     NoConsent { targets: usize, done: &'static str },
-    #[error("nothing was {done}, as you wish")]
+    #[error("nothing was {done}: the answer was not y")]
     Declined { done: &'static str },
     #[error("interrupted: {account}")]
     Interrupted { account: String },

@@ -77,15 +77,15 @@ pub(super) async fn obtain(session: &Session, writes: &[Write], question: Questi
         Consent::Open => {}
     }
     let previews = preview::all(session, writes).await?;
-    show(&session.namespace, writes, &previews, ["NOW", "NEW"]);
+    show(&session.namespace, writes, &previews);
     ask(question, writes).await
 }
 
 /// Shows on stderr what the writes lead to.
-fn show(home: &str, writes: &[Write], previews: &[Preview], titles: [&str; 2]) {
+fn show(home: &str, writes: &[Write], previews: &[Preview]) {
     let rows: Vec<_> = writes.iter().zip(previews).map(|(write, preview)| row(write, preview)).collect();
     let is_elsewhere = rows.iter().any(|row| row.namespace != home);
-    output::note(plan::plan(&rows, titles, is_elsewhere, output::error_terminal_width()).trim_end());
+    output::note(plan::plan(&rows, ["NOW", "NEW"], is_elsewhere, output::error_terminal_width()).trim_end());
 }
 
 /// The row of a write in a plan.

@@ -39,6 +39,8 @@ mod krew;
 mod kubeconfigs;
 mod plugin;
 mod plugin_blame;
+mod plugin_adopt;
+mod plugin_bulk;
 mod plugin_commands;
 mod plugin_contexts;
 mod plugin_doctor;
@@ -56,6 +58,7 @@ mod plugin_wait;
 mod plugin_watch;
 mod recordings;
 mod transcript;
+mod plugin_undo;
 
 // Certificates and login.
 mod certificate_rights;

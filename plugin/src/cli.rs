@@ -1,6 +1,6 @@
 //! The command line, and the runtime that its commands run in.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind, parser::ValueSource};
 use tokio::runtime::Builder;
@@ -9,6 +9,7 @@ use crate::{
     args::ConnectionArgs,
     color,
     commands::{
+        adopt::{self, AdoptArgs},
         blame::{self, BlameArgs},
         completion::{self as completion_command, CompletionArgs},
         config::{self, ConfigArgs},
@@ -22,6 +23,7 @@ use crate::{
         logout::{self, LogoutArgs},
         options::{self, OptionsArgs},
         set::{self, SetArgs},
+        undo::{self, UndoArgs},
         unset::{self, UnsetArgs},
         version::{self, VersionArgs},
         wait::{self, WaitArgs},
@@ -32,6 +34,7 @@ use crate::{
     error::{self, Error, Exit},
     help,
     interrupt::{self, guard, guard_watch},
+    operations::location,
     output, program, session, trace, usage_error,
 };
 
@@ -47,7 +50,13 @@ Examples:
   kubectl replicas explain web
 
   # Stop managing a StatefulSet
-  kubectl replicas unset sts/db";
+  kubectl replicas unset sts/db
+
+  # Take back your last command
+  kubectl replicas undo
+
+  # Hold everything in the namespace at its current count
+  kubectl replicas adopt";
 
 /// The exit codes, as the help shows them.
 pub const EXIT_CODES: &str = "\
@@ -64,12 +73,17 @@ const COMPLETE: &str = "__complete";
 
 /// The end of the program's help, with the path of this machine's configuration file.
 fn after_help() -> String {
-    let path = default_path().map(|path| path.display().to_string());
+    let shown = |path: Option<PathBuf>| {
+        path.map_or_else(|| "none on this machine,".to_owned(), |path| path.display().to_string())
+    };
     format!(
         "{EXIT_CODES}\n\nConfiguration:\n  File:  {}\n         or the one that {PATH_VARIABLE} names\n\n  For each \
-         context it says how to reach the server. Flags and environment variables override it:\n{}",
-        path.as_deref().unwrap_or("none on this machine,"),
-        example("my-context")
+         context it says how to reach the server. Flags and environment variables override it:\n{}\n\nLog of your \
+         last 100 commands that changed something, for undo:\n  File:  {}\n         or the one that {} names",
+        shown(default_path()),
+        example("my-context"),
+        shown(location::default_path()),
+        location::PATH_VARIABLE
     )
 }
 
@@ -89,6 +103,8 @@ enum Command {
     Get(GetArgs),
     Set(SetArgs),
     Unset(UnsetArgs),
+    Undo(UndoArgs),
+    Adopt(AdoptArgs),
     Wait(WaitArgs),
     History(HistoryArgs),
     Blame(BlameArgs),
@@ -197,6 +213,8 @@ async fn run_async(command: Command, connection: &ConnectionArgs) -> Result<(), 
         // These change the cluster. They guard themselves, so that they can say what they have done.
         Command::Set(args) => set::run(args, connection).await,
         Command::Unset(args) => unset::run(args, connection).await,
+        Command::Undo(args) => undo::run(args, connection).await,
+        Command::Adopt(args) => adopt::run(args, connection).await,
         Command::Login(args) => login::run(args, connection).await,
         Command::List(args) if args.watch => guard_watch(list::run(args, connection)).await,
         // It says what it waited for.
@@ -275,7 +293,9 @@ mod tests {
 
     #[test]
     fn the_help_has_examples_first_and_no_shared_flags() {
-        for name in ["", "list", "set", "unset", "get", "wait", "history", "blame", "explain", "export", "doctor"] {
+        for name in [
+            "", "list", "set", "unset", "get", "wait", "history", "blame", "explain", "export", "doctor", "adopt", "undo",
+        ] {
             let program = command();
             let mut command = program.find_subcommand(name).unwrap_or(&program).clone();
             for help in [command.render_help().to_string(), command.render_long_help().to_string()] {
@@ -289,7 +309,13 @@ mod tests {
     #[test]
     fn the_help_names_the_configuration_file() {
         let help = command().render_long_help().to_string();
-        for part in ["KUBECTL_REPLICAS_CONFIG", "config.yaml", "environment variables override", "my-context:"] {
+        for part in [
+            "KUBECTL_REPLICAS_STATE",
+            "KUBECTL_REPLICAS_CONFIG",
+            "config.yaml",
+            "environment variables override",
+            "my-context:",
+        ] {
             assert!(help.contains(part), "{part:?} is missing in {help}");
         }
     }

@@ -5,7 +5,7 @@ use std::{error::Error as StdError, io, path::PathBuf, process::ExitCode, time::
 use crate::{
     assignment, completer, config, context_pattern, credentials,
     impersonation::Impersonation,
-    kubernetes, output, program, refusal,
+    kubernetes, manifests, operations, output, program, refusal,
     session::{self, CallError},
     terminal, time, words,
 };
@@ -41,6 +41,10 @@ pub(crate) enum Error {
     Assignment(#[from] assignment::Error),
     #[error(transparent)]
     Contexts(#[from] context_pattern::Error),
+    #[error(transparent)]
+    Manifests(#[from] manifests::Error),
+    #[error(transparent)]
+    Operations(#[from] operations::Error),
     #[error(transparent)]
     Config(#[from] config::Error),
     #[error(transparent)]
@@ -80,14 +84,19 @@ pub(crate) enum Error {
     NotReady { timeout: Duration, open: Vec<String>, source: Option<Box<Error>> },
     #[error("{target} may have been {done}, or not: the server's answer is missing")]
     Unsure { target: String, done: &'static str, source: CallError },
-    #[error("{target} was changed by others after its count was read, and was not set")]
-    Changed { target: String, source: CallError },
+    #[error("{target} was changed by others after its count was read, and was not {done}")]
+    Changed { target: String, done: &'static str, source: CallError },
     #[error("{target} has no count that the new one could start from")]
     NoCount { target: String },
     #[error("there are no replica counts to wait for{}", namespace.as_ref().map(|it| format!(" in namespace {it}")).unwrap_or_default())]
     NothingToWaitFor { namespace: Option<String> },
     #[error("failed to write the picture to {}", file.display())]
     Picture { file: PathBuf, source: io::Error },
+    /// Nobody can be asked, and there is no `--yes`.
+    #[error("{targets} {} would be {done}, and there is no terminal to ask", if *targets == 1 { "target" } else { "targets" })]
+    NoConsent { targets: usize, done: &'static str },
+    #[error("nothing was {done}: the answer was not y")]
+    Declined { done: &'static str },
     #[error("interrupted: {account}")]
     Interrupted { account: String },
     /// Ctrl-C is the usual end of a watch.
@@ -110,6 +119,8 @@ impl Error {
         match self {
             Self::Words(_)
             | Self::Assignment(_)
+            | Self::Manifests(_)
+            | Self::NoConsent { .. }
             | Self::Contexts(context_pattern::Error::With { .. })
             | Self::Config(config::Error::Value { .. }) => Exit::Usage,
             Self::Interrupted { .. } | Self::WatchInterrupted => Exit::Interrupted,
@@ -141,6 +152,9 @@ impl Error {
             Self::Words(error) => error.hint(),
             Self::Assignment(error) => error.hint(),
             Self::Contexts(error) => error.hint(),
+            Self::Manifests(error) => error.hint(),
+            Self::Operations(error) => error.hint(),
+            Self::NoConsent { .. } => Some("look at it with --dry-run, and then give --yes".to_owned()),
             Self::Config(error) => error.hint(),
             Self::Kubernetes(error) => error.hint(),
             Self::Credentials(error) => error.hint(),

@@ -21,11 +21,14 @@
 //! * `args`: the flags that all commands share
 //! * `trace`: requests on stderr, for `-v=6`
 //! * `output`: tables, descriptions, JSON and YAML
+//! * `operations`: the log of the user's own operations, and what takes one back
 //! * `terminal`: text of others, made safe for a terminal; `color`: colours
 //! * `assignment`, `words`, `count`, `target`, `context_pattern`, `address`, `impersonation`, `time`, `dns`, `yaml`: the
 //!   values that users write, and how the output shows them
+//! * `manifests`: ReplicaCounts in files; `spec`: what a ReplicaCount holds
 //! * `certificate`: the issuer and the end of a client certificate
 //! * `completer`: the file with which kubectl finds the completion
+//! * `private_file`: files that only the user can read
 //! * `program`: the name under which the user runs this program
 
 mod address;
@@ -47,10 +50,14 @@ mod help;
 mod impersonation;
 mod interrupt;
 mod kubernetes;
+mod manifests;
+mod operations;
 mod output;
+mod private_file;
 mod program;
 mod refusal;
 mod session;
+mod spec;
 mod target;
 mod terminal;
 mod time;

@@ -172,6 +172,14 @@ pub(crate) fn name(target: &Target) -> String {
     format!("{}.{}/{}", or(&target.kind, "Deployment").to_ascii_lowercase(), or(&target.group, "apps"), target.name)
 }
 
+/// The name of a target, with its namespace if that is another one than the command's.
+pub(crate) fn shown(target: &Target, home: &str) -> String {
+    match target.namespace.as_str() {
+        namespace if namespace == home => name(target),
+        namespace => format!("{} in {namespace}", name(target)),
+    }
+}
+
 #[cfg(test)]
 mod fuzz;
 

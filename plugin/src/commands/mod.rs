@@ -1,10 +1,13 @@
 //! The commands, one in each file: its arguments, and the function that runs it.
 
+pub(crate) mod adopt;
 mod batch;
 pub(crate) mod blame;
+mod choice;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod connect;
+mod consent;
 mod context_entry;
 mod contexts;
 pub(crate) mod doctor;
@@ -14,16 +17,20 @@ pub(crate) mod export;
 mod follow;
 pub(crate) mod get;
 pub(crate) mod history;
+mod journal;
 pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod options;
+mod preview;
 mod read;
 mod selection;
 pub(crate) mod set;
 mod stored;
+pub(crate) mod undo;
 pub(crate) mod unset;
 pub(crate) mod version;
 pub(crate) mod wait;
 mod watch;
 pub(crate) mod whoami;
+mod write;

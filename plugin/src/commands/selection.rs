@@ -42,6 +42,11 @@ pub(super) struct Found {
 }
 
 impl SelectionArgs {
+    /// Chooses the targets of these kinds in a namespace or in all of them.
+    pub(super) fn new(words: Vec<String>, all_namespaces: bool, selector: Option<String>) -> Self {
+        Self { words, all_namespaces, selector }
+    }
+
     /// Reads the words. A flag that chooses targets cannot stand beside the names of targets.
     pub(super) fn parse(&self, more_flags: &[(bool, &'static str)]) -> Result<Listed, Error> {
         let listed = words::parse_listed(&self.words)?;

@@ -1,17 +1,27 @@
 //! `kubectl replicas unset`.
 
 use clap::Args;
-use contract::replicas::v1::{ReplicaCount, Target, UnsetReplicaCountRequest, UnsetReplicaCountResponse};
+use contract::replicas::v1::{ReplicaCount, Target, UnsetReplicaCountRequest};
 
-use super::{batch, connect::connect, dry_run::DryRunArgs, stored::StoredArgs};
+use super::{
+    choice::{ChoiceArgs, FLAGS},
+    connect::connect,
+    consent::{self, Question, YesArgs},
+    dry_run::DryRunArgs,
+    read,
+    stored::StoredArgs,
+    write::{self, Action, Write},
+};
 use crate::{
     args::ConnectionArgs,
     error::Error,
     interrupt,
-    output::{self, printable},
+    manifests::Manifest,
+    output,
     program::in_text,
     session::Session,
-    target, words,
+    target::{self, TargetRef},
+    words::{self, Listed},
 };
 
 const EXAMPLES: &str = "\
@@ -20,15 +30,24 @@ Examples:
   kubectl replicas unset web
 
   # Stop managing a StatefulSet, and restore the count that it had before
-  kubectl replicas unset sts/db --restore";
+  kubectl replicas unset sts/db --restore
+
+  # Stop managing everything in the namespace: the inverse of `adopt`
+  kubectl replicas unset --all --restore";
 
 /// Stop managing targets, and leave their counts as they are
+///
+/// On a terminal, the command shows its plan and asks before it unsets several targets, or restores a count of 0. Without
+/// a terminal, it unsets targets that the words name without a question. Several targets that --all, -A, -l or -f choose
+/// then need --yes. `undo` takes a command back.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct UnsetArgs {
-    /// Stop managing these: web, deploy/web, sts db, rollouts.argoproj.io/web
-    #[arg(value_name = "TARGET", required = true)]
+    /// Stop managing these: web, deploy/web, sts db; with --all, -A or -l only those of these kinds
+    #[arg(value_name = "TARGET", required_unless_present_any = FLAGS, conflicts_with = "filename")]
     targets: Vec<String>,
+    #[command(flatten)]
+    choice: ChoiceArgs,
     /// Restore the count that each target had before it was managed
     #[arg(long)]
     restore: bool,
@@ -36,71 +55,90 @@ pub(crate) struct UnsetArgs {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
+    yes: YesArgs,
+    #[command(flatten)]
     dry_run: DryRunArgs,
     #[command(flatten)]
     stored: StoredArgs,
 }
 
-/// Stops managing the targets.
+/// What the arguments ask for.
+enum Input {
+    Named(Vec<TargetRef>),
+    Chosen(Listed),
+    /// ReplicaCounts of a file.
+    File(Vec<Manifest>),
+}
+
+/// Stops managing the targets. It checks all of the input before it sends the first request.
 pub(crate) async fn run(args: UnsetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let names = words::parse(&args.targets)?;
+    let input = match (args.choice.read_file()?, args.choice.listed(&args.targets)?) {
+        (Some(manifests), _) => Input::File(manifests),
+        (None, Some(listed)) => Input::Chosen(listed),
+        (None, None) => Input::Named(words::parse(&args.targets)?),
+    };
     let prepare = async {
         let session = connect(connection).await?;
-        let mut targets = Vec::with_capacity(names.len());
-        for name in &names {
-            let target = session.resolve(name).await?;
-            targets.push((target::name(&target), target));
-        }
-        Ok((session, targets))
+        let is_named = matches!(input, Input::Named(_));
+        let writes = build(&session, &args, input, connection).await?;
+        let question = Question { ask: "Unset", done: "unset", is_named, yes: args.yes.yes };
+        consent::obtain(&session, &writes, question).await?;
+        Ok((session, writes))
     };
-    let (session, targets) = interrupt::guard("nothing was unset", prepare).await?;
-    let (mut lines, requested) = (args.stored.lines(), targets.len());
-    let (unset, result) = batch::run(&mut lines, targets, "unset", |target| unset(&session, &args, target)).await;
-    args.stored.print(&mut lines, unset.into_iter().flatten().collect(), requested);
+    let (session, writes) = interrupt::guard("nothing was unset", prepare).await?;
+    if writes.is_empty() {
+        output::note(&args.choice.describe_empty("replica counts", &session.namespace));
+        return Ok(());
+    }
+    let (mut lines, requested) = (args.stored.lines(), writes.len());
+    let (unset, result) = write::make_all(&session, &mut lines, writes, "unset", None).await;
+    args.stored.print(&mut lines, unset, requested);
     lines.end(result)
 }
 
-async fn unset(session: &Session, args: &UnsetArgs, target: Target) -> Result<(String, Option<ReplicaCount>), Error> {
-    let name = target::name(&target);
-    let dry_run = args.dry_run.dry_run;
-    let request = UnsetReplicaCountRequest {
-        target: Some(target),
-        restore: args.restore,
-        force: args.force,
-        dry_run,
-        ..UnsetReplicaCountRequest::default()
-    };
-    let response = session.answer(session.client.clone().unset_replica_count(request)).await;
-    match response {
-        Ok(response) => {
-            for warning in &response.warnings {
-                output::note(&format!("warning: {name}: {}", printable(warning)));
-            }
-            Ok((line(&name, &response, dry_run), response.replica_count))
+/// Builds the write to each target.
+async fn build(
+    session: &Session,
+    args: &UnsetArgs,
+    input: Input,
+    connection: &ConnectionArgs,
+) -> Result<Vec<Write>, Error> {
+    let targets = match input {
+        Input::Chosen(listed) => {
+            let counts = args.choice.list(session, listed, false).await?;
+            let write =
+                |count: ReplicaCount| unset(session, args, count.target.clone().unwrap_or_default(), Some(count));
+            return Ok(counts.into_iter().map(write).collect());
         }
-        Err(error) if dry_run => Err(error.into()),
-        Err(error) => Err(Error::of_write(error, &name, "unset")),
-    }
+        Input::Named(names) => {
+            let mut targets = Vec::with_capacity(names.len());
+            for name in names {
+                targets.push(session.resolve(&name).await?);
+            }
+            targets
+        }
+        Input::File(mut manifests) => {
+            args.choice.place(&mut manifests, connection, session)?;
+            manifests.into_iter().map(|manifest| manifest.target).collect()
+        }
+    };
+    let before = async |target: &Target| match args.dry_run.dry_run {
+        true => Ok(None),
+        false => read::before(session, target, false).await,
+    };
+    let befores = read::each(&targets, before).await?;
+    Ok(targets.into_iter().zip(befores).map(|(target, before)| unset(session, args, target, before)).collect())
 }
 
-fn line(name: &str, response: &UnsetReplicaCountResponse, dry_run: bool) -> String {
-    let desired = response.replica_count.as_ref().and_then(|count| count.desired);
-    let was = desired.map(|desired| format!(" (was {desired})")).unwrap_or_default();
-    let restored = response.restored.map(|restored| format!(", put back to {restored}")).unwrap_or_default();
-    let dry = if dry_run { " (server dry run)" } else { "" };
-    format!("{name} unset{restored}{was}{dry}\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_line_has_the_previous_and_the_restored_count() {
-        let count = ReplicaCount { desired: Some(3), ..ReplicaCount::default() };
-        let response = UnsetReplicaCountResponse { replica_count: Some(count), ..UnsetReplicaCountResponse::default() };
-        assert_eq!(line("deployment.apps/web", &response, false), "deployment.apps/web unset (was 3)\n");
-        let restored = UnsetReplicaCountResponse { restored: Some(2), ..response };
-        assert_eq!(line("x", &restored, true), "x unset, put back to 2 (was 3) (server dry run)\n");
+fn unset(session: &Session, args: &UnsetArgs, target: Target, before: Option<ReplicaCount>) -> Write {
+    let request =
+        UnsetReplicaCountRequest { restore: args.restore, force: args.force, ..UnsetReplicaCountRequest::default() };
+    Write {
+        name: target::shown(&target, &session.namespace),
+        target,
+        before,
+        action: Action::Unset(request),
+        is_guarded: false,
+        dry_run: args.dry_run.dry_run,
     }
 }

@@ -6,7 +6,7 @@ mod progress;
 use std::time::Duration;
 
 use clap::Args;
-use contract::replicas::v1::{ReplicaCount, SetReplicaCountResponse, WatchReplicaCountsRequest};
+use contract::replicas::v1::{ReplicaCount, WatchReplicaCountsRequest};
 use tokio::time::{self, Instant, error::Elapsed};
 
 use self::progress::Wait;
@@ -90,11 +90,10 @@ pub(super) async fn until_ready(
     session: &Session,
     connection: &ConnectionArgs,
     lines: &mut Lines,
-    responses: Vec<SetReplicaCountResponse>,
+    counts: Vec<ReplicaCount>,
     allow_missing: bool,
     timeout: Duration,
 ) -> Result<(), Error> {
-    let counts = responses.into_iter().filter_map(|response| response.replica_count).collect();
     reach(session, connection, lines, Goal { counts, allow_missing, is_own: true, timeout }).await
 }
 
@@ -111,7 +110,7 @@ async fn reach(
         ..WatchReplicaCountsRequest::default()
     };
     let mut follower = Follower::new(session, connection, request);
-    let mut wait = Wait::new(lines, &counts, allow_missing);
+    let mut wait = Wait::new(lines, &counts, &session.namespace, allow_missing);
     wait.accepts_changes = !is_own;
     let result = tokio::select! {
         biased;
@@ -166,13 +165,11 @@ async fn follow(session: &Session, follower: &mut Follower<'_>, wait: &mut Wait<
     Ok(())
 }
 
-/// The namespace of all counts; empty if there are several.
+/// The only namespace of the targets; empty, which means all, if there are several.
 fn common_namespace(counts: &[ReplicaCount]) -> String {
-    let mut namespaces = counts.iter().filter_map(|count| Some(&count.target.as_ref()?.namespace));
-    match namespaces.next() {
-        Some(first) if namespaces.all(|next| next == first) => first.clone(),
-        _ => String::new(),
-    }
+    let mut namespaces = counts.iter().filter_map(|count| Some(count.target.as_ref()?.namespace.as_str()));
+    let first = namespaces.next().unwrap_or_default();
+    if namespaces.all(|namespace| namespace == first) { first.to_owned() } else { String::new() }
 }
 
 /// The newest resource version. A watch from there on shows every count that was set.

@@ -5,7 +5,12 @@ use std::time::Duration;
 use contract::replicas::v1::{ListReplicaCountsRequest, ReplicaCount};
 use tokio::{runtime::Builder, time};
 
-use crate::{args::ConnectionArgs, commands::connect::connect_silently, error::Error, kubernetes};
+use crate::{
+    args::ConnectionArgs,
+    commands::connect::connect_silently,
+    error::Error,
+    kubernetes::{self, Contexts},
+};
 
 /// How long a person waits for a completion before it is in the way.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -15,7 +20,7 @@ const MAX_TARGETS: i32 = 1000;
 
 /// The contexts of the kubeconfig.
 pub(super) fn contexts(connection: ConnectionArgs) -> Option<Vec<String>> {
-    kubernetes::context_names(&connection.kube).ok()
+    Contexts::load(&connection.kube).map(|contexts| contexts.names()).ok()
 }
 
 /// The namespaces of the cluster, if the user may list them.

@@ -1,16 +1,11 @@
 //! The configuration file: reads it, and changes one entry while all others stay.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
 use super::{edit, entry::Entry, error::Error};
-use crate::{certificate::CertificateSummary, impersonation::Impersonation};
+use crate::{certificate::CertificateSummary, impersonation::Impersonation, private_file::Place};
 
 /// Stands in for content that is not shown, as in `kubectl config view`.
 const OMITTED: &str = "DATA+OMITTED";
@@ -98,16 +93,14 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<File, Error> {
 pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
     load(path)?;
-    let (_, folder) = prepare(path).map_err(failed)?;
-    let (draft, _) = create_draft(&folder).map_err(failed)?;
-    fs::remove_file(draft).map_err(failed)
+    Place::prepare(path).and_then(|place| place.check_writable()).map_err(failed)
 }
 
 /// Changes the file atomically. Its comments stay.
 pub(crate) fn edit<T>(path: &Path, change: impl FnOnce(&mut File) -> Result<T, Error>) -> Result<T, Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
-    let (place, folder) = prepare(path).map_err(failed)?;
-    let _lock = lock(&folder);
+    let place = Place::prepare(path).map_err(failed)?;
+    let _lock = place.lock();
     let text = read(path)?;
     let before = parse(path, &text)?;
     let mut after = before.clone();
@@ -117,63 +110,19 @@ pub(crate) fn edit<T>(path: &Path, change: impl FnOnce(&mut File) -> Result<T, E
         Some(text) => text,
         None => serde_yaml::to_string(&after).map_err(|error| Error::Format(error.into()))?,
     };
-    replace(&place, &folder, text.as_bytes()).map_err(failed)?;
+    place.replace(text.as_bytes()).map_err(failed)?;
     Ok(result)
 }
 
 /// Writes a file that only the user can read, and the folders that it needs.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let write = || prepare(path).and_then(|(place, folder)| replace(&place, &folder, content));
-    write().map_err(|source| Error::Export { path: path.to_owned(), source })
+    let written = Place::prepare(path).and_then(|place| place.replace(content));
+    written.map_err(|source| Error::Export { path: path.to_owned(), source })
 }
 
 /// Refuses to write files beside the key of a CA.
 pub(crate) fn check_absent(ca_key: &Path) -> Result<(), Error> {
     if ca_key.exists() { Err(Error::HoldsCa { key: ca_key.to_owned() }) } else { Ok(()) }
-}
-
-/// Creates the file's folder, and returns the file and that folder. Follows a link, so that the link itself stays.
-fn prepare(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
-    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-    create_folder(&folder)?;
-    Ok((place, folder))
-}
-
-fn create_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-/// Locks the folder against other runs of the plugin, where the system can lock a folder.
-fn lock(folder: &Path) -> Option<fs::File> {
-    let folder = fs::File::open(folder).ok()?;
-    folder.lock().ok()?;
-    Some(folder)
-}
-
-/// Writes a draft that only the user can read, and moves it to its place.
-fn replace(place: &Path, folder: &Path, content: &[u8]) -> io::Result<()> {
-    let (draft, mut file) = create_draft(folder)?;
-    let written = file.write_all(content).and_then(|()| file.sync_all());
-    let moved = written.and_then(|()| fs::rename(&draft, place));
-    if moved.is_err() {
-        let _ = fs::remove_file(&draft);
-    }
-    moved
-}
-
-fn create_draft(folder: &Path) -> io::Result<(PathBuf, fs::File)> {
-    let draft = folder.join(format!(".kubectl-replicas.{}-{:08x}", std::process::id(), fastrand::u32(..)));
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&draft)?;
-    Ok((draft, file))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::{env, sync::Arc, time::Duration};
 
+use hyper::http::{Uri, uri::Authority};
 use kube::{Client, Config, core::discovery::v2::APIGroupDiscovery};
 use tokio::{sync::OnceCell, task};
 
@@ -157,6 +158,17 @@ impl Cluster {
         self.server.get_or_try_init(find).await.cloned()
     }
 
+    /// The address of the API server, without a user and a password.
+    pub(crate) async fn address(&self) -> Result<String, Error> {
+        let url = &self.api_server().await?.config.cluster_url;
+        Ok(format!(
+            "{}://{}{}",
+            url.scheme_str().unwrap_or("https"),
+            host_and_port(url),
+            url.path().trim_end_matches('/')
+        ))
+    }
+
     /// How to reach the API server. The first call runs the kubeconfig's credential program, if there is one.
     async fn api_server(&self) -> Result<&ApiServer, Error> {
         let connect = async || match &self.access {
@@ -172,6 +184,11 @@ impl Cluster {
 async fn connect(choice: Arc<Choice>, manners: Manners) -> Result<ApiServer, kubeconfig::Error> {
     let connect = task::spawn_blocking(move || choice.connect(manners));
     connect.await.unwrap_or_else(|error| Err(kubeconfig::Error::Client(Box::new(kube::Error::Service(error.into())))))
+}
+
+fn host_and_port(url: &Uri) -> &str {
+    let authority = url.authority().map_or("", Authority::as_str);
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 fn build(server: &ApiServer) -> Result<Client, Error> {

@@ -5,6 +5,7 @@ mod api_user;
 mod autoscalers;
 mod client;
 mod cluster;
+mod cluster_uid;
 mod discovery;
 mod error;
 mod events;
@@ -27,6 +28,7 @@ pub(crate) use self::{
     api_user::{ApiUser, caller, own},
     autoscalers::autoscalers,
     cluster::Cluster,
+    cluster_uid::uid,
     discovery::{resolve, version},
     error::Error,
     events::{TargetEvent, ends_of_management},

@@ -7,7 +7,7 @@ use contract::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::time::from_proto;
+use crate::spec::{self, Override};
 
 /// An object of the API.
 #[derive(Debug, Serialize)]
@@ -53,19 +53,9 @@ struct ScaleTargetRef {
     name: String,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Override {
-    replicas: i32,
-    until: Timestamp,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    reason: String,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    then_unset: bool,
-}
-
 /// The object of a managed target whose kind has this version. An override that is over has no effect and is left out.
 pub(crate) fn of(count: v1::ReplicaCount, version: &str, now: Timestamp) -> Option<Manifest> {
+    let spec = spec::Spec::of(&count)?;
     let v1::Target { namespace, group, kind, name } = count.target?;
     // The server leaves neither out; these are the meanings of empty fields on the wire.
     let group = if group.is_empty() { "apps".to_owned() } else { group };
@@ -82,18 +72,11 @@ pub(crate) fn of(count: v1::ReplicaCount, version: &str, now: Timestamp) -> Opti
         metadata: Metadata { name: object, namespace },
         spec: Spec {
             scale_target_ref,
-            replicas: count.replicas?,
-            reason: count.reason,
-            override_: count.r#override.and_then(|over| Override::of(over, now)),
+            replicas: spec.replicas,
+            override_: spec.active_override(now).cloned(),
+            reason: spec.reason,
         },
     })
-}
-
-impl Override {
-    fn of(over: v1::Override, now: Timestamp) -> Option<Self> {
-        let until = over.until.as_ref().and_then(from_proto).filter(|until| *until > now)?;
-        Some(Self { replicas: over.replicas?, until, reason: over.reason, then_unset: over.then_unset })
-    }
 }
 
 /// The list of several objects.

@@ -8,6 +8,7 @@ mod fuzz;
 pub(crate) mod history;
 pub(crate) mod manifest;
 mod paint;
+pub(crate) mod plan;
 pub(crate) mod rows;
 pub(crate) mod table;
 mod text;
@@ -121,7 +122,16 @@ pub(crate) fn print_document(text: &str) -> Result<(), Error> {
 
 /// The width of the terminal on stdout, in columns, if it is one.
 pub(crate) fn terminal_width() -> Option<usize> {
-    let (_, columns) = Term::stdout().size_checked()?;
+    width_of(&Term::stdout())
+}
+
+/// The width of the terminal on stderr, in columns, if it is one.
+pub(crate) fn error_terminal_width() -> Option<usize> {
+    width_of(&Term::stderr())
+}
+
+fn width_of(terminal: &Term) -> Option<usize> {
+    let (_, columns) = terminal.size_checked()?;
     Some(columns.into())
 }
 
@@ -173,6 +183,11 @@ pub(crate) fn serialize_line(document: &impl Serialize) -> Result<String, Error>
     let json = serde_json::to_string(document);
     json.map(|json| terminal::escape_json(&json) + "\n")
         .map_err(|source| Error::Format { format: "JSON", source: source.into() })
+}
+
+/// Writes the beginning of a line to stderr, for an answer on the same line.
+pub(crate) fn prompt(text: &str) {
+    let _ = write!(io::stderr(), "{} ", terminal::one_line(text));
 }
 
 /// Writes a document as JSON or YAML, with a line break at its end.

@@ -82,6 +82,8 @@ pub(crate) struct Session {
     /// The namespace of the flag, or else of the kubeconfig's context.
     pub(crate) namespace: String,
     cluster: Cluster,
+    /// The address of the server, if no port is forwarded to it.
+    address: Option<String>,
     limit: Duration,
 }
 
@@ -95,7 +97,9 @@ impl Session {
         let name = parse_server_name(settings.server_name.as_ref().unwrap_or(&host))?;
         let client = connect(Dialer { route, tls, name, limit }, &host).await?;
         let namespace = args.kube.namespace.clone().or_else(|| cluster.namespace());
-        Ok(Self { client, namespace: namespace.unwrap_or_else(|| "default".to_owned()), cluster, limit })
+        let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+        let address = settings.address.as_ref().map(ToString::to_string);
+        Ok(Self { client, namespace, cluster, address, limit })
     }
 
     /// Waits for the answer to a call, up to the request timeout.
@@ -119,6 +123,16 @@ impl Session {
     /// The context of the kubeconfig.
     pub(crate) fn context(&self) -> Option<&str> {
         self.cluster.context()
+    }
+
+    /// Which cluster it is: the UID of its namespace kube-system, if the caller may read that, and the address of its API
+    /// server. A caller who connects to the server's address may not reach the API server, so that address stands for both.
+    pub(crate) async fn identity(&self, limit: Duration) -> Result<(Option<String>, String), kubernetes::Error> {
+        if let Some(address) = &self.address {
+            return Ok((None, address.clone()));
+        }
+        let uid = kubernetes::uid(&self.cluster, limit.min(self.limit)).await.ok().flatten();
+        Ok((uid, self.cluster.address().await?))
     }
 
     /// Who acts as the identity that the flags choose, if they choose one.

@@ -23,6 +23,8 @@ impl TestCluster {
     pub fn plugin(&self) -> Command {
         let mut kubectl = self.kubectl();
         kubectl.env("PATH", self.path_with_plugin()).env("KUBECTL_REPLICAS_CONFIG", self.plugin_config());
+        // Never the log of the user who runs the tests.
+        kubectl.env("KUBECTL_REPLICAS_STATE", self.folder().join("operations.json"));
         kubectl.arg("replicas");
         kubectl
     }

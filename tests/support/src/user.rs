@@ -74,6 +74,7 @@ impl<'a> User<'a> {
     pub fn plugin(&self, arguments: &[&str]) -> Command {
         let mut plugin = self.cluster.plugin();
         plugin.env("KUBECONFIG", &self.kubeconfig).env("KUBECTL_REPLICAS_CONFIG", &self.config).args(arguments);
+        plugin.env("KUBECTL_REPLICAS_STATE", self.config.with_file_name("operations.json"));
         plugin
     }
 

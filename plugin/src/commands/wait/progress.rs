@@ -66,17 +66,11 @@ fn why(count: &ReplicaCount) -> Option<String> {
     (!why.is_empty()).then(|| why.join("; "))
 }
 
-/// The name of a target, as commands accept it.
-fn name(target: &Target, has_namespaces: bool) -> String {
-    match has_namespaces {
-        true => format!("{} -n {}", target::name(target), target.namespace),
-        false => target::name(target),
-    }
-}
-
 /// The targets that are not ready yet.
 pub(super) struct Wait<'a> {
     lines: &'a mut Lines,
+    /// The namespace of the command.
+    home: &'a str,
     states: BTreeMap<String, State>,
     expected: BTreeMap<String, ExpectedCount>,
     /// Why the pods of targets are not ready, as far as that was looked up.
@@ -86,8 +80,6 @@ pub(super) struct Wait<'a> {
     allow_missing: bool,
     /// Whether others may set other counts meanwhile. Then it waits for those.
     pub(super) accepts_changes: bool,
-    /// Whether the targets are in several namespaces, and their names do not suffice.
-    has_namespaces: bool,
     pub(super) all: usize,
     pub(super) failed: usize,
     /// The error of the last watch, until another watch delivers its snapshot.
@@ -96,13 +88,9 @@ pub(super) struct Wait<'a> {
 }
 
 impl<'a> Wait<'a> {
-    pub(super) fn new(lines: &'a mut Lines, counts: &[ReplicaCount], allow_missing: bool) -> Self {
-        let expected: Vec<_> = counts.iter().map(ExpectedCount::new).collect();
-        let is_elsewhere =
-            |pair: &[ExpectedCount]| matches!(pair, [one, other] if one.target.namespace != other.target.namespace);
-        let has_namespaces = expected.windows(2).any(is_elsewhere);
-        let expected: BTreeMap<_, _> =
-            expected.into_iter().map(|count| (name(&count.target, has_namespaces), count)).collect();
+    pub(super) fn new(lines: &'a mut Lines, counts: &[ReplicaCount], home: &'a str, allow_missing: bool) -> Self {
+        let expected = counts.iter().map(ExpectedCount::new).map(|count| (target::shown(&count.target, home), count));
+        let expected: BTreeMap<_, _> = expected.collect();
         let states: BTreeMap<_, _> = expected.keys().map(|name| (name.clone(), State::Unseen)).collect();
         let bar = match std::io::stderr().is_terminal() {
             true => ProgressBar::new(states.len() as u64),
@@ -115,13 +103,13 @@ impl<'a> Wait<'a> {
         let (all, pods) = (states.len(), BTreeMap::new());
         Self {
             lines,
+            home,
             states,
             expected,
             pods,
             can_look: true,
             allow_missing,
             accepts_changes: false,
-            has_namespaces,
             all,
             failed: 0,
             watch_error: None,
@@ -141,14 +129,14 @@ impl<'a> Wait<'a> {
     pub(super) fn handle(&mut self, event: Event) -> Result<(), Error> {
         let (target, state, taken_over) = match event {
             Event::Changed(count) => {
-                let name = name(&count.target.clone().unwrap_or_default(), self.has_namespaces);
+                let name = target::shown(&count.target.clone().unwrap_or_default(), self.home);
                 let taken_over = self.find_takeover(&name, &count, Timestamp::now());
                 (count.target.clone(), self.state_of(&name, &count), taken_over)
             }
             Event::Removed(target) => (Some(target), State::Unset, None),
             Event::Synced(_) => return self.handle_synced(),
         };
-        let name = name(&target.unwrap_or_default(), self.has_namespaces);
+        let name = target::shown(&target.unwrap_or_default(), self.home);
         if !self.states.contains_key(&name) {
             return Ok(());
         }

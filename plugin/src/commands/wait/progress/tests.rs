@@ -38,7 +38,7 @@ fn a_target_is_ready_when_its_count_is_right_and_ready() {
 fn a_target_that_disappears_fails_unless_it_may_be_missing() {
     for (allow_missing, failed) in [(false, 1), (true, 0)] {
         let mut lines = Lines::default();
-        let mut wait = Wait::new(&mut lines, &[web(), db()], allow_missing);
+        let mut wait = Wait::new(&mut lines, &[web(), db()], "", allow_missing);
         wait.handle(Event::Changed(count(Some(3), None, None).into())).unwrap();
         assert_eq!((wait.failed, wait.states.len()), (failed, 2 - failed));
     }
@@ -47,7 +47,7 @@ fn a_target_that_disappears_fails_unless_it_may_be_missing() {
 #[test]
 fn a_single_target_that_disappears_is_the_error() {
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, &[web()], false);
+    let mut wait = Wait::new(&mut lines, &[web()], "", false);
     let error = wait.handle(Event::Changed(count(Some(3), None, None).into())).unwrap_err();
     assert_eq!(error.to_string(), "deployment.apps/web does not exist any more");
 }
@@ -55,7 +55,7 @@ fn a_single_target_that_disappears_is_the_error() {
 #[test]
 fn other_targets_do_not_matter() {
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, &[db()], false);
+    let mut wait = Wait::new(&mut lines, &[db()], "", false);
     wait.handle(Event::Changed(count(Some(3), None, None).into())).unwrap();
     assert_eq!(wait.describe_open(), ["statefulset.apps/db: not seen"]);
 }
@@ -63,7 +63,7 @@ fn other_targets_do_not_matter() {
 #[test]
 fn a_target_outside_the_snapshot_is_no_longer_managed() {
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, &[web(), db()], false);
+    let mut wait = Wait::new(&mut lines, &[web(), db()], "", false);
     wait.handle(Event::Changed(count(Some(3), Some(3), Some(1)).into())).unwrap();
     wait.handle(Event::Synced(Synced::default())).unwrap();
     assert_eq!((wait.failed, wait.describe_open()), (1, vec!["deployment.apps/web: 1 of 3 ready".to_owned()]));
@@ -72,7 +72,7 @@ fn a_target_outside_the_snapshot_is_no_longer_managed() {
 #[test]
 fn a_target_that_ends_between_two_watches_fails() {
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, &[web()], true);
+    let mut wait = Wait::new(&mut lines, &[web()], "", true);
     wait.handle(Event::Changed(count(Some(3), None, None).into())).unwrap();
     wait.handle(Event::Synced(Synced::default())).unwrap();
     wait.start_over();
@@ -85,7 +85,7 @@ fn a_target_that_is_not_ready_says_why() {
     let [r#type, status, reason, message] = ["Ready", "False", "CorrectionFailed", "quota"].map(str::to_owned);
     let conditions = vec![Condition { r#type, status, reason, message, ..Condition::default() }];
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, &[web()], false);
+    let mut wait = Wait::new(&mut lines, &[web()], "", false);
     wait.handle(Event::Changed(ReplicaCount { conditions, ..count(Some(3), Some(1), Some(1)) }.into())).unwrap();
     assert_eq!(wait.describe_open(), ["deployment.apps/web: 1 of 3 ready (CorrectionFailed: quota)"]);
 }
@@ -122,7 +122,7 @@ fn a_target_that_others_take_over_says_who() {
         assert_eq!(ExpectedCount::new(&stored).describe_takeover(&seen, now).as_deref(), expected, "{name}");
     }
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, &[web()], false);
+    let mut wait = Wait::new(&mut lines, &[web()], "", false);
     let error = wait.handle(Event::Changed(seen(5, "bob").into())).unwrap_err();
     assert_eq!(error.to_string(), "deployment.apps/web was set to 5 by bob before its 3 were ready");
 }
@@ -132,7 +132,7 @@ fn the_reasons_of_pods_and_of_others_are_shown() {
     let drift = Drift { manager: "helm".to_owned(), to: Some(7), ..Drift::default() };
     let drifted = ReplicaCount { last_drift: Some(drift), ..count(Some(3), Some(7), Some(1)) };
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, &[web()], false);
+    let mut wait = Wait::new(&mut lines, &[web()], "", false);
     wait.handle(Event::Changed(drifted.into())).unwrap();
     wait.pods.insert("deployment.apps/web".to_owned(), vec!["2 pods: Pending: 0/2\nnodes".to_owned()]);
     let expected = "deployment.apps/web: 1 of 3 ready (changed to 7 by helm; 2 pods: Pending: 0/2 nodes)";
@@ -144,7 +144,7 @@ fn a_wait_for_the_desired_counts_follows_other_ones() {
     let bob = ReplicaCount { set_by: "bob".to_owned(), ..count(Some(5), Some(1), Some(1)) };
     let ready = ReplicaCount { set_by: "bob".to_owned(), ..count(Some(5), Some(5), Some(5)) };
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, &[web()], true);
+    let mut wait = Wait::new(&mut lines, &[web()], "", true);
     wait.accepts_changes = true;
     wait.handle(Event::Changed(bob.into())).unwrap();
     assert_eq!(wait.describe_open(), ["deployment.apps/web: 1 of 5 ready"]);
@@ -159,10 +159,10 @@ fn targets_of_several_namespaces_are_told_apart() {
         ReplicaCount { target: Some(target), ..count(Some(3), Some(3), Some(ready)) }
     };
     let mut lines = Lines::default();
-    let mut wait = Wait::new(&mut lines, &[of("a", 1), of("b", 1)], true);
+    let mut wait = Wait::new(&mut lines, &[of("a", 1), of("b", 1)], "", true);
     wait.handle(Event::Changed(of("b", 3).into())).unwrap();
     wait.handle(Event::Changed(of("a", 2).into())).unwrap();
-    assert_eq!(wait.describe_open(), ["deployment.apps/web -n a: 2 of 3 ready"]);
+    assert_eq!(wait.describe_open(), ["deployment.apps/web in a: 2 of 3 ready"]);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn drifts_during_a_wait_are_shown_though_they_were_corrected() {
         ("not corrected", 2, drifted(3, false), why("")),
     ] {
         let mut lines = Lines::default();
-        let mut wait = Wait::new(&mut lines, &[ReplicaCount { drifts: before, ..web() }], false);
+        let mut wait = Wait::new(&mut lines, &[ReplicaCount { drifts: before, ..web() }], "", false);
         wait.handle(Event::Changed(seen.into())).unwrap();
         assert_eq!(wait.describe_open(), [expected], "{name}");
     }

@@ -1,0 +1,119 @@
+//! The writes of a Set, built from the arguments.
+
+use contract::replicas::v1::{GetServerInfoRequest, SetReplicaCountRequest, Target};
+use jiff::Timestamp;
+
+use crate::{
+    assignment::Assignment,
+    commands::{
+        choice::ChoiceArgs,
+        read,
+        write::{Action, Write},
+    },
+    count::Count,
+    error::Error,
+    manifests::Manifest,
+    session::Session,
+    spec::Spec,
+    target,
+    words::Listed,
+};
+
+/// What the arguments ask for.
+pub(super) enum Input {
+    Named(Vec<Assignment>),
+    Chosen(Listed, Count),
+    /// ReplicaCounts of a file.
+    File(Vec<Manifest>),
+}
+
+/// The request that the flags describe, without a target and a count.
+pub(super) struct Wanted {
+    pub(super) base: SetReplicaCountRequest,
+    pub(super) dry_run: bool,
+}
+
+/// Builds the write to each target.
+pub(super) async fn build(
+    session: &Session,
+    choice: &ChoiceArgs,
+    input: Input,
+    Wanted { base, dry_run }: &Wanted,
+) -> Result<Vec<Write>, Error> {
+    let write = |target: Target, before, action, is_guarded| Write {
+        name: target::shown(&target, &session.namespace),
+        target,
+        before,
+        action,
+        is_guarded,
+        dry_run: *dry_run,
+    };
+    match input {
+        Input::Named(assignments) => {
+            let mut targets = Vec::with_capacity(assignments.len());
+            for Assignment { target, count } in assignments {
+                targets.push((session.resolve(&target).await?, count));
+            }
+            let before = async |(target, count): &(Target, Count)| match *dry_run && !count.is_relative() {
+                true => Ok(None),
+                false => read::before(session, target, count.is_relative()).await,
+            };
+            let befores = read::each(&targets, before).await?;
+            let writes = targets
+                .into_iter()
+                .zip(befores)
+                .map(|((target, count), before)| write(target, before, action(count, base), count.is_relative()));
+            Ok(writes.collect())
+        }
+        Input::Chosen(listed, count) => {
+            let counts = choice.list(session, listed, true).await?;
+            let writes = counts.into_iter().map(|before| {
+                let target = before.target.clone().unwrap_or_default();
+                write(target, Some(before), action(count, base), count.is_relative())
+            });
+            Ok(writes.collect())
+        }
+        Input::File(manifests) => {
+            let before = async |manifest: &Manifest| read::before(session, &manifest.target, false).await;
+            let befores = read::each(&manifests, before).await?;
+            let now = Timestamp::now();
+            let writes = manifests.into_iter().zip(befores).map(|(Manifest { target, spec }, before)| {
+                let requests = spec.requests(before.as_ref().and_then(Spec::of).as_ref(), now);
+                let requests = requests.into_iter().map(|request| SetReplicaCountRequest {
+                    allow_missing: base.allow_missing,
+                    force: base.force,
+                    ..request
+                });
+                let requests = requests.collect();
+                write(target, before, Action::Set(requests), false)
+            });
+            Ok(writes.collect())
+        }
+    }
+}
+
+fn action(count: Count, base: &SetReplicaCountRequest) -> Action {
+    match count {
+        Count::Exactly(replicas) => {
+            Action::Set(vec![SetReplicaCountRequest { replicas: Some(replicas), ..base.clone() }])
+        }
+        Count::Current => Action::Set(vec![SetReplicaCountRequest { current: true, ..base.clone() }]),
+        relative => Action::Relative(relative, base.clone()),
+    }
+}
+
+/// Refuses a count above the server's limit before anything is set.
+pub(super) async fn check_limit(session: &Session, writes: &[Write]) -> Result<(), Error> {
+    let info = session.answer(session.client.clone().get_server_info(GetServerInfoRequest {})).await?;
+    let largest = |write: &Write| match &write.action {
+        Action::Set(requests) => requests.iter().filter_map(|request| request.replicas).max(),
+        _ => None,
+    };
+    let too_many = writes.iter().find_map(|write| Some((write, largest(write).filter(|it| *it > info.max_replicas)?)));
+    match too_many {
+        None => Ok(()),
+        Some((write, replicas)) => {
+            Err(Error::TooMany { target: write.name.clone(), replicas, most: info.max_replicas })
+        }
+    }
+}

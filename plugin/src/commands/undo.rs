@@ -1,0 +1,94 @@
+//! `kubectl replicas undo`.
+
+mod flags;
+mod last;
+mod target;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use self::flags::UndoFlags;
+use crate::{
+    args::ConnectionArgs,
+    count,
+    error::Error,
+    operations::{last::count_undone, log, past::Goal},
+    output::{self, plan},
+    program::in_text,
+    words,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Take back your last command in this cluster, whatever it was
+  kubectl replicas undo
+
+  # See your last commands
+  kubectl replicas undo --list
+
+  # Go back to the lasting count that the Deployment web had before
+  kubectl replicas undo web
+
+  # Go back to a count in its history: to 3, or to the one after change 4
+  kubectl replicas undo web --to 3
+  kubectl replicas undo sts db --to-change 4";
+
+/// Take back your last command, or go back to an earlier count of a target
+///
+/// Without a target, it takes back your last set, unset or adopt in this cluster as a whole: counts, overrides that are
+/// not over, reasons, and what was managed. Repeated, it takes back the command before. If somebody else has changed one of
+/// the targets since, nothing is changed, and it says who it was. The commands are in a log on this machine.
+///
+/// With a target, it goes back to a lasting count in the history of that target, which `get` shows.
+///
+/// It asks as `set` does. A cluster is known by the UID of its namespace kube-system, or by its address to users who may
+/// not read that, and with --address.
+#[derive(Debug, Args)]
+#[command(after_help = in_text(EXAMPLES))]
+pub(crate) struct UndoArgs {
+    /// Go back to an earlier count of this target: web, deploy/web, sts db
+    #[arg(value_name = "TARGET", num_args = 0..=2, conflicts_with = "list")]
+    words: Vec<String>,
+    /// Go back to this count, which must be in the history of the target
+    #[arg(long, value_name = "COUNT", requires = "words", value_parser = count::parse_exact, allow_negative_numbers = true)]
+    to: Option<i32>,
+    /// Go back to the count after the change of this number
+    #[arg(long, value_name = "NUMBER", requires = "words", conflicts_with = "to")]
+    to_change: Option<i64>,
+    /// Show the log of your commands, of all clusters
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    flags: UndoFlags,
+}
+
+impl UndoArgs {
+    fn goal(&self) -> Goal {
+        match (self.to, self.to_change) {
+            (Some(count), _) => Goal::Count(count),
+            (None, Some(number)) => Goal::Change(number),
+            (None, None) => Goal::Previous,
+        }
+    }
+}
+
+/// Undoes a command or a change.
+pub(crate) async fn run(args: UndoArgs, connection: &ConnectionArgs) -> Result<(), Error> {
+    if args.list {
+        return list();
+    }
+    match args.words.as_slice() {
+        [] => last::run(args.flags, connection).await,
+        words => target::run(args.flags, args.goal(), &words::parse_single(words)?, connection).await,
+    }
+}
+
+fn list() -> Result<(), Error> {
+    let operations = log::load_own()?;
+    if operations.is_empty() {
+        output::note("There are no operations in the log.");
+        return Ok(());
+    }
+    let counted: Vec<_> = operations.iter().map(|it| (it.clone(), count_undone(&operations, it))).collect();
+    Ok(output::print_table(&plan::operations(&counted, output::terminal_width(), Timestamp::now()))?)
+}

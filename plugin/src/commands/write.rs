@@ -1,0 +1,289 @@
+//! The write to one target: guarded by what was read, and kept for the operation log.
+
+mod lines;
+
+use contract::{
+    names::reasons,
+    replicas::v1::{ReplicaCount, SetReplicaCountRequest, SetReplicaCountResponse, Target, UnsetReplicaCountRequest},
+};
+
+use super::{batch, journal::Journal, read};
+use crate::{
+    count::Count,
+    error::Error,
+    operations::State,
+    output::{self, Lines, printable},
+    refusal,
+    session::{CallError, Session},
+    spec::is_same,
+};
+
+/// How often a count is read again because its status has changed since. The status changes a few times after a Set.
+const MAX_READS: usize = 5;
+
+/// A write to a target.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    /// The target's name, as it is shown.
+    pub(super) name: String,
+    pub(super) target: Target,
+    /// The state before, or None if it was not read.
+    pub(super) before: Option<ReplicaCount>,
+    pub(super) action: Action,
+    /// Whether it is refused if anything but the status has changed since the state before was read. Otherwise, that
+    /// state is read again.
+    pub(super) is_guarded: bool,
+    pub(super) dry_run: bool,
+}
+
+/// What is written. The requests have no target, and no flag for a dry run.
+#[derive(Clone, Debug)]
+pub(super) enum Action {
+    /// Sets, in their order.
+    Set(Vec<SetReplicaCountRequest>),
+    /// A Set of a count that starts from the one that is there.
+    Relative(Count, SetReplicaCountRequest),
+    Unset(UnsetReplicaCountRequest),
+}
+
+/// A write that was answered.
+struct Written {
+    line: String,
+    before: Option<ReplicaCount>,
+    after: State,
+    /// The replica count as stored.
+    stored: Option<ReplicaCount>,
+    is_unchanged: bool,
+}
+
+impl Write {
+    /// Whether the target gets the count 0.
+    pub(super) fn leads_to_zero(&self) -> bool {
+        let original = self.before.as_ref().and_then(|before| before.original_replicas);
+        match &self.action {
+            Action::Set(requests) => requests.last().is_some_and(|request| request.replicas == Some(0)),
+            // A relative count is at least 1.
+            Action::Relative(..) => false,
+            Action::Unset(request) => request.restore && original == Some(0),
+        }
+    }
+
+    fn done(&self) -> &'static str {
+        if matches!(self.action, Action::Unset(_)) { "unset" } else { "set" }
+    }
+
+    /// Sends the requests. They expect the version that was read, if there is one.
+    async fn send(&self, session: &Session, before: Option<&ReplicaCount>) -> Result<Written, Failure> {
+        let is_expected = !self.dry_run || self.is_guarded;
+        let version = before.filter(|_| is_expected).map(|before| before.resource_version.clone());
+        match &self.action {
+            Action::Set(requests) => self.set(session, before, version, requests).await,
+            Action::Relative(count, request) => {
+                let read = match before.filter(|before| before.desired.or(before.observed).is_some()) {
+                    Some(before) => before.clone(),
+                    // The refusal says why there is no count.
+                    None => read::of_target(session, &self.target).await?,
+                };
+                let request = start_from(&read, *count, request, &self.name)?;
+                self.set(session, Some(&read), Some(read.resource_version.clone()), &[request]).await
+            }
+            Action::Unset(request) => {
+                let request = UnsetReplicaCountRequest {
+                    target: Some(self.target.clone()),
+                    dry_run: self.dry_run,
+                    expected_resource_version: version.filter(|version| !version.is_empty()),
+                    ..request.clone()
+                };
+                let response = session.answer(session.client.clone().unset_replica_count(request)).await?;
+                self.warn(&response.warnings);
+                Ok(Written {
+                    line: lines::unset(&self.name, &response, self.dry_run),
+                    before: before.cloned(),
+                    after: State::Unmanaged(lines::counts_left(&response)),
+                    stored: response.replica_count,
+                    is_unchanged: false,
+                })
+            }
+        }
+    }
+
+    async fn set(
+        &self,
+        session: &Session,
+        before: Option<&ReplicaCount>,
+        mut version: Option<String>,
+        requests: &[SetReplicaCountRequest],
+    ) -> Result<Written, Failure> {
+        let (mut line, mut stored, mut is_unchanged) = (lines::SetLine::default(), None, true);
+        for request in requests {
+            let request = SetReplicaCountRequest {
+                target: Some(self.target.clone()),
+                dry_run: self.dry_run,
+                expected_resource_version: version.clone(),
+                ..request.clone()
+            };
+            let response = match stored.as_ref().filter(|_| version.is_some()) {
+                None => session.answer(session.client.clone().set_replica_count(request.clone())).await?,
+                Some(stored) => self.set_next(session, stored, &request).await?,
+            };
+            self.warn(&response.warnings);
+            line.add(&request, &response);
+            is_unchanged &= response.unchanged;
+            stored = response.replica_count;
+            // A dry run stores nothing that the next request could expect.
+            version =
+                version.filter(|_| !self.dry_run).and(stored.as_ref().map(|stored| stored.resource_version.clone()));
+        }
+        let after = stored.as_ref().map_or(State::Unknown, State::of);
+        Ok(Written { line: line.show(&self.name), before: before.cloned(), after, stored, is_unchanged })
+    }
+
+    /// Sends a further Set. Since the one before it, the status may have changed.
+    async fn set_next(
+        &self,
+        session: &Session,
+        stored: &ReplicaCount,
+        request: &SetReplicaCountRequest,
+    ) -> Result<SetReplicaCountResponse, CallError> {
+        let mut request = request.clone();
+        for _ in 0..MAX_READS {
+            match session.answer(session.client.clone().set_replica_count(request.clone())).await {
+                Err(error) if refusal::is_for(&error, reasons::UNEXPECTED_VERSION) => {
+                    let now = read::managed(session, &self.target).await?;
+                    if !is_same(stored, &now) {
+                        return Err(error);
+                    }
+                    request.expected_resource_version = Some(now.resource_version);
+                }
+                answer => return answer,
+            }
+        }
+        session.answer(session.client.clone().set_replica_count(request)).await
+    }
+
+    fn warn(&self, warnings: &[String]) {
+        for warning in warnings {
+            output::note(&format!("warning: {}: {}", self.name, printable(warning)));
+        }
+    }
+
+    /// Sends the requests, and reads the state before again if another write came first.
+    async fn run(&self, session: &Session) -> Result<Written, Error> {
+        let mut before = self.before.clone();
+        for attempt in 0..=MAX_READS {
+            let source = match self.send(session, before.as_ref()).await {
+                Ok(written) => return Ok(written),
+                Err(Failure::NoCount(error)) => return Err(error),
+                Err(Failure::Call(source)) => source,
+            };
+            let is_stale = refusal::is_for(&source, reasons::UNEXPECTED_VERSION) && before.is_some();
+            let is_other_count = self.is_guarded && refusal::is_for(&source, reasons::UNEXPECTED_COUNT);
+            if !is_stale && !is_other_count || attempt == MAX_READS {
+                return Err(self.explain(source));
+            }
+            let changed = |source| Error::Changed { target: self.name.clone(), done: self.done(), source };
+            let now = match is_stale {
+                true => read::before(session, &self.target, self.is_guarded).await?,
+                false => return Err(changed(source)),
+            };
+            let is_as_read = before.as_ref().zip(now.as_ref()).is_some_and(|(before, now)| is_same(before, now));
+            if self.is_guarded && !is_as_read {
+                return Err(changed(source));
+            }
+            // At last, do without what only the log needs.
+            before = now.filter(|_| self.is_guarded || attempt + 1 < MAX_READS);
+        }
+        Err(Error::NoCount { target: self.name.clone() })
+    }
+
+    fn explain(&self, error: CallError) -> Error {
+        if self.dry_run { error.into() } else { Error::of_write(error, &self.name, self.done()) }
+    }
+}
+
+/// Why a write was not made.
+enum Failure {
+    Call(CallError),
+    NoCount(Error),
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::NoCount(error)
+    }
+}
+
+/// Computes a relative count from what was read, and guards the Set by that.
+pub(super) fn start_from(
+    before: &ReplicaCount,
+    count: Count,
+    request: &SetReplicaCountRequest,
+    name: &str,
+) -> Result<SetReplicaCountRequest, Error> {
+    let read = before.desired.or(before.observed).ok_or_else(|| Error::NoCount { target: name.to_owned() })?;
+    Ok(SetReplicaCountRequest {
+        replicas: count.beside(read),
+        expected_replicas: request.expected_replicas.or(before.observed),
+        ..request.clone()
+    })
+}
+
+/// Makes a write, and keeps it in the journal. Returns its line, and the replica count as stored.
+async fn make(
+    session: &Session,
+    journal: &Journal,
+    write: Write,
+    keeps_unchanged: bool,
+) -> Result<(String, Option<ReplicaCount>), Error> {
+    let state = |before: Option<&ReplicaCount>| before.map_or(State::Unknown, State::of);
+    let begun = (!write.dry_run).then(|| journal.begin(write.target.clone(), state(write.before.as_ref())));
+    match (write.run(session).await, begun) {
+        (Ok(written), begun) => {
+            match begun {
+                Some(begun) if written.is_unchanged && !keeps_unchanged => journal.cancel(begun),
+                Some(begun) => journal.finish(begun, state(written.before.as_ref()), written.after),
+                None => {}
+            }
+            Ok((written.line, written.stored))
+        }
+        // The server may have made it.
+        (Err(error @ Error::Unsure { .. }), _) => Err(error),
+        (Err(error), begun) => {
+            begun.into_iter().for_each(|begun| journal.cancel(begun));
+            Err(error)
+        }
+    }
+}
+
+/// Makes the writes, and records them in the operation log. Returns the replica counts as stored.
+///
+/// `done` says what was done to a target. `undoes` is the number of the operation that this one undoes.
+pub(super) async fn make_all(
+    session: &Session,
+    lines: &mut Lines,
+    writes: Vec<Write>,
+    done: &'static str,
+    undoes: Option<u64>,
+) -> (Vec<ReplicaCount>, Result<(), Error>) {
+    let journal = Journal::new();
+    let dry = if writes.iter().any(|write| write.dry_run) { " (server dry run)" } else { "" };
+    let requests: Vec<_> = writes.into_iter().map(|write| (write.name.clone(), write)).collect();
+    let all = requests.len();
+    // A target that an undo finds unchanged is undone.
+    let make = |write| make(session, &journal, write, undoes.is_some());
+    let (stored, result) = batch::run(lines, requests, done, make).await;
+    if all > 1 && result.is_ok() {
+        output::note(&format!("{all} targets {done}{dry}"));
+    }
+    journal.record(session, undoes).await;
+    (stored.into_iter().flatten().collect(), result)
+}
+
+#[cfg(test)]
+mod tests;

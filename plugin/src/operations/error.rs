@@ -1,0 +1,68 @@
+//! The errors of the operation log, and of what takes an operation back.
+
+use std::{io, path::PathBuf};
+
+use super::location::PATH_VARIABLE;
+
+/// Why the log cannot be used, or an operation cannot be undone.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("failed to read the operation log {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("failed to write the operation log {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("the operation log {} is broken", path.display())]
+    Parse { path: PathBuf, source: serde_json::Error },
+    #[error("the operation log {} is larger than {most} bytes", path.display())]
+    TooLarge { path: PathBuf, most: usize },
+    #[error("the operation log {} is of a newer version of this program", path.display())]
+    TooNew { path: PathBuf },
+    #[error("an operation of {targets} targets is too large for the operation log")]
+    TooManyTargets { targets: usize },
+    #[error("failed to write an operation as JSON")]
+    Format(#[source] serde_json::Error),
+    #[error("there is no operation log: this user has no home folder")]
+    NoPath,
+    #[error("there is no operation of yours in this cluster to undo")]
+    NoOperation,
+    #[error("`{command}`, {age} ago, cannot be undone:\n{}", refusals.join("\n"))]
+    Refused { command: String, age: String, refusals: Vec<String> },
+    #[error("{target} has no earlier lasting count in its history")]
+    NoEarlier { target: String },
+    #[error("{target} was not managed before {change}")]
+    Unmanaged { target: String, change: String },
+    #[error("{target} is not managed, so it has no history")]
+    NoHistory { target: String },
+    #[error("{target} never had the count {count} in its history, which has {known}")]
+    NoSuchCount { target: String, count: i32, known: String },
+    #[error("{target} has no change {number} in its history, which has {known}")]
+    NoSuchChange { target: String, number: i64, known: String },
+    #[error("change {number} of {target} began an override of {count}, whose end is not in the history")]
+    Override { target: String, number: i64, count: i32 },
+}
+
+impl Error {
+    /// What the user can do.
+    pub(crate) fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Parse { path, .. } | Self::TooLarge { path, .. } | Self::TooNew { path } => {
+                format!("move {} away, and a new log is begun; or name another with {PATH_VARIABLE}", path.display())
+            }
+            Self::NoPath => format!("name a file with {PATH_VARIABLE}"),
+            Self::NoOperation => "`kubectl replicas undo --list` shows the operations of all clusters".to_owned(),
+            Self::Refused { .. } => {
+                "nothing was changed; `kubectl replicas undo TARGET` goes back to an earlier count of one target"
+                    .to_owned()
+            }
+            Self::Unmanaged { target, .. } => format!("to stop managing it: kubectl replicas unset {target} --restore"),
+            Self::NoHistory { target } => format!("`kubectl replicas get {target}` shows its count"),
+            Self::NoEarlier { target } | Self::NoSuchCount { target, .. } | Self::NoSuchChange { target, .. } => {
+                format!("`kubectl replicas get {target}` shows its changes")
+            }
+            Self::Override { target, count, .. } => {
+                format!("to set it again: kubectl replicas set {target} {count} --for DURATION")
+            }
+            Self::Read { .. } | Self::Write { .. } | Self::TooManyTargets { .. } | Self::Format(_) => return None,
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! What takes back the change of one target, unless somebody has changed it since.
+
+use contract::replicas::v1::{ReplicaCount, SetReplicaCountRequest};
+use jiff::Timestamp;
+
+use super::operation::{Held, State, TargetChange};
+use crate::{
+    spec::Spec,
+    target, terminal,
+    time::{distance, from_proto},
+};
+
+/// The requests that take a change back, without a target.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reversal {
+    /// These Sets, in their order. They allow a missing target if it was missing before.
+    Set { requests: Vec<SetReplicaCountRequest>, allow_missing: bool },
+    /// An Unset, which puts the count from before back if it is another one.
+    Unset { restore: bool },
+}
+
+/// Finds what takes a change back, or says why that must not be done.
+///
+/// `present` is the target as it was read. It has no counts at all if the target is not managed and the user may not list
+/// its kind.
+pub(crate) fn of(change: &TargetChange, present: &ReplicaCount, now: Timestamp) -> Result<Reversal, String> {
+    let name = target::name(&change.target());
+    let held = Spec::of(present);
+    match &change.after {
+        State::Unknown => {
+            return Err(format!("{name}: the answer to the change is missing, so its result is not known"));
+        }
+        State::Managed(after) if !is_as_left(after, held.as_ref(), present) => {
+            return Err(format!("{name} {}", describe_change(present, now)));
+        }
+        State::Unmanaged(_) if held.is_some() => return Err(format!("{name} {}", describe_change(present, now))),
+        State::Unmanaged(left) => {
+            let moved = present.observed.filter(|observed| !left.is_empty() && !left.contains(observed));
+            if let Some(observed) = moved {
+                let was = left.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+                return Err(format!("{name} has {observed} replicas by now, and was left at {was}"));
+            }
+        }
+        State::Managed(_) => {}
+    }
+    match &change.before {
+        State::Unknown => Err(format!("{name}: it could not be read before the change")),
+        State::Managed(before) => {
+            let requests = before.spec.requests(held.as_ref(), now);
+            let was_missing = matches!(&change.after, State::Unmanaged(left) if left.is_empty());
+            Ok(Reversal::Set { requests, allow_missing: was_missing })
+        }
+        State::Unmanaged(_) => {
+            let original = held.as_ref().and_then(|held| held.original_replicas);
+            Ok(Reversal::Unset { restore: original.is_some() && original != held.map(|held| held.desired(now)) })
+        }
+    }
+}
+
+/// Whether a target is as an operation has left it. The resource version also changes with the status.
+fn is_as_left(after: &Held, held: Option<&Spec>, present: &ReplicaCount) -> bool {
+    after.resource_version == present.resource_version || held == Some(&after.spec) && after.set_by == present.set_by
+}
+
+/// Says who has changed a target, and when.
+fn describe_change(present: &ReplicaCount, now: Timestamp) -> String {
+    let Some(desired) = present.desired else { return "is not managed any more".to_owned() };
+    // The status, which has the changes, may be older than the count.
+    let latest = present.changes.first().filter(|change| change.to == Some(desired));
+    let by = latest.map_or(&present.set_by, |change| &change.by);
+    let at = latest.and_then(|change| change.at.as_ref()).and_then(from_proto);
+    let at = at.map(|at| format!(", {} ago", distance(at, now))).unwrap_or_default();
+    match by.as_str() {
+        "" if latest.is_some() => format!("is at {desired} by now: its override has ended{at}"),
+        "" => format!("was changed to {desired} by others"),
+        by => format!("was changed to {desired} by {}{at}", terminal::one_line(by)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

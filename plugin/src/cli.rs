@@ -294,7 +294,8 @@ mod tests {
     #[test]
     fn the_help_has_examples_first_and_no_shared_flags() {
         for name in [
-            "", "list", "set", "unset", "get", "wait", "history", "blame", "explain", "export", "doctor", "adopt", "undo",
+            "", "list", "set", "unset", "get", "wait", "history", "blame", "explain", "export", "doctor", "adopt",
+            "undo",
         ] {
             let program = command();
             let mut command = program.find_subcommand(name).unwrap_or(&program).clone();

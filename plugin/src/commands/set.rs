@@ -22,8 +22,7 @@ use crate::{
     assignment::{self, CountSource},
     count::{self, Count},
     error::Error,
-    interrupt,
-    output,
+    interrupt, output,
     program::in_text,
     time::{parse_limit, parse_override, parse_time, to_proto},
 };

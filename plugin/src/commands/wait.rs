@@ -17,13 +17,7 @@ use super::{
     selection::SelectionArgs,
 };
 use crate::{
-    args::ConnectionArgs,
-    error::Error,
-    interrupt,
-    output::Lines,
-    program::in_text,
-    session::Session,
-    time::parse_limit,
+    args::ConnectionArgs, error::Error, interrupt, output::Lines, program::in_text, session::Session, time::parse_limit,
 };
 
 const EXAMPLES: &str = "\
@@ -97,12 +91,7 @@ pub(super) async fn until_ready(
     reach(session, connection, lines, Goal { counts, allow_missing, is_own: true, timeout }).await
 }
 
-async fn reach(
-    session: &Session,
-    connection: &ConnectionArgs,
-    lines: &mut Lines,
-    goal: Goal,
-) -> Result<(), Error> {
+async fn reach(session: &Session, connection: &ConnectionArgs, lines: &mut Lines, goal: Goal) -> Result<(), Error> {
     let Goal { counts, allow_missing, is_own, timeout } = goal;
     let request = WatchReplicaCountsRequest {
         namespace: common_namespace(&counts),

@@ -135,15 +135,7 @@ impl Choice {
             None if user.is_some() => return Err(Error::NoEntry { what: "user", name: user_name, known: known() }),
             found => found.unwrap_or_default(),
         };
-        Ok(Self {
-            context_name,
-            context,
-            cluster_name,
-            cluster: chosen,
-            user_name,
-            user,
-            impersonation: None,
-        })
+        Ok(Self { context_name, context, cluster_name, cluster: chosen, user_name, user, impersonation: None })
     }
 
     /// The name of the context.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
 
-use contract::replicas::v1::{Condition, ReplicaCount, Target, watch_replica_counts_response::Event};
+use contract::replicas::v1::{Condition, ReplicaCount, watch_replica_counts_response::Event};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 

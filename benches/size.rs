@@ -54,13 +54,8 @@ pub(crate) async fn run() -> Result<Section> {
         have = size;
         wait_for_api_server(&cluster).await?;
         let worst = worst(&cluster).await?;
-        rows.push(vec![
-            format!("{size} / {}", size / 10),
-            format!("{:.0} MiB", worst.rest),
-            format!("{:.0} MiB", worst.peak),
-            format_duration(worst.ready),
-            format_duration(fetch(&cluster, size).await?),
-        ]);
+        let fetched = format_duration(fetch(&cluster, size).await?);
+        rows.push(row(format!("{size} / {}", size / 10), &worst, fetched));
         curves[0].push((size as f64, worst.rest));
         curves[1].push((size as f64, worst.peak));
         largest = worst;
@@ -69,13 +64,7 @@ pub(crate) async fn run() -> Result<Section> {
     deployments.manage_with_histories(0..have / 10).await?;
     wait_for_api_server(&cluster).await?;
     let full = worst(&cluster).await?;
-    rows.push(vec![
-        format!("{have} / {}, with full histories", have / 10),
-        format!("{:.0} MiB", full.rest),
-        format!("{:.0} MiB", full.peak),
-        format_duration(full.ready),
-        String::new(),
-    ]);
+    rows.push(row(format!("{have} / {}, with full histories", have / 10), &full, String::new()));
     let [rest, peak] = curves;
     Ok(Section {
         title: "Memory and start-up",
@@ -108,6 +97,11 @@ pub(crate) async fn run() -> Result<Section> {
             ],
         }],
     })
+}
+
+fn row(what: String, worst: &Worst, fetched: String) -> Vec<String> {
+    let [rest, peak] = [worst.rest, worst.peak].map(|memory| format!("{memory:.0} MiB"));
+    vec![what, rest, peak, format_duration(worst.ready), fetched]
 }
 
 /// Waits until the API server's caches contain the objects that were stored directly in etcd.

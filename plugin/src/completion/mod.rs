@@ -7,6 +7,7 @@
 //! [`line`] finds the argument at the cursor in clap's description of the commands, and [`values`] its values by the name
 //! that its value has in the help. So a new command is completed without more code.
 
+mod candidate;
 #[cfg(test)]
 mod fuzz;
 mod line;
@@ -18,10 +19,7 @@ use std::ffi::OsString;
 
 use clap::Command;
 
-use self::{
-    line::Line,
-    values::{Answer, Candidate},
-};
+use self::{candidate::Candidate, line::Line, values::Answer};
 use crate::terminal::{is_unsafe, one_line};
 
 /// cobra's directives. Those that are not set leave the shell's own completion of files on.

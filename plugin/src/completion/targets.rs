@@ -2,7 +2,7 @@
 
 use contract::replicas::v1::{ReplicaCount, Target};
 
-use super::{line::Line, values::Candidate};
+use super::{candidate::Candidate, line::Line};
 use crate::{
     dns,
     output::{printable, status},

@@ -95,8 +95,8 @@ impl Watching {
     /// The pod that it talks to: the last one that a port was forwarded to.
     fn pod(&self) -> Result<String> {
         let stderr = self.stderr.lock();
-        let forwarded = stderr.iter().filter(|line| line.contains("/portforward?") && line.contains(" 101 "));
-        let pod = forwarded.last().and_then(|line| line.split("/pods/").nth(1)?.split('/').next());
+        let is_forward = |line: &&String| line.contains("/portforward?") && line.contains(" 101 ");
+        let pod = stderr.iter().rfind(is_forward).and_then(|line| line.split("/pods/").nth(1)?.split('/').next());
         pod.map(str::to_owned).with_context(|| format!("no pod in {stderr:?}"))
     }
 

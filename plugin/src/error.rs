@@ -76,7 +76,7 @@ pub(crate) enum Error {
     Changed { target: String, done: &'static str, source: CallError },
     #[error("{target} has no count that the new one could start from")]
     NoCount { target: String },
-    /// Nobody can be asked, and there is no `--yes`.
+    /// There is no terminal to ask on, and no `--yes`.
     #[error("{targets} {} would be {done}, and there is no terminal to ask", if *targets == 1 { "target" } else { "targets" })]
     NoConsent { targets: usize, done: &'static str },
     #[error("nothing was {done}: the answer was not y")]

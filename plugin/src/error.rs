@@ -92,7 +92,7 @@ pub(crate) enum Error {
     NothingToWaitFor { namespace: Option<String> },
     #[error("failed to write the picture to {}", file.display())]
     Picture { file: PathBuf, source: io::Error },
-    /// Nobody can be asked, and there is no `--yes`.
+    /// There is no terminal to ask on, and no `--yes`.
     #[error("{targets} {} would be {done}, and there is no terminal to ask", if *targets == 1 { "target" } else { "targets" })]
     NoConsent { targets: usize, done: &'static str },
     #[error("nothing was {done}: the answer was not y")]

@@ -27,7 +27,9 @@ pub(crate) fn explain(rendered: &str, command: &str) -> String {
 
 /// The command of a usage line: the words before the first placeholder.
 fn command_of(usage: &str) -> Option<String> {
-    let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    let is_word = |word: &&str| {
+        !word.starts_with('-') && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
     let words: Vec<_> = usage.split(' ').take_while(is_word).collect();
     (words.len() > 1).then(|| words.join(" "))
 }
@@ -53,6 +55,12 @@ mod tests {
             (
                 "error: invalid value 'x' for '--output <FORMAT>'\n  [possible values: table]\n\nFor more information\n",
                 "error: invalid value 'x' for '--output <FORMAT>'\n  [possible values: table]\nhint: `kubectl replicas get \
+                 --help` describes each argument",
+            ),
+            (
+                "error: the following required arguments were not provided:\n  <TARGET>\n\nUsage: kubectl replicas undo --to \
+                 <COUNT> <TARGET>\n",
+                "error: the following required arguments were not provided:\n  <TARGET>\nhint: `kubectl replicas undo \
                  --help` describes each argument",
             ),
         ] {

@@ -43,7 +43,7 @@ enum Consent {
     Given,
     /// The user has to be asked.
     Open,
-    /// There is nobody to ask.
+    /// There is no terminal to ask on.
     Missing,
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn is_completer() -> bool {
 /// The name of the file of this program, such as `kubectl-replicas`.
 pub(crate) fn file_name() -> String {
     let name = first_argument().file_stem().and_then(|name| name.to_str()).map(str::to_owned);
-    name.filter(|name| is_plain(name)).unwrap_or_else(|| "kubectl-replicas".to_owned())
+    name.filter(|name| name.starts_with(PLUGIN) && is_plain(name)).unwrap_or_else(|| "kubectl-replicas".to_owned())
 }
 
 /// The name of the completer of a plugin: `kubectl_complete-replicas` for `kubectl-replicas`.

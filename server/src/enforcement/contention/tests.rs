@@ -156,8 +156,9 @@ fn corrections_are_immediate_up_to_ten_a_minute_and_go_on_past_that() {
     assert_eq!(contention.pause(at(61)), Duration::ZERO);
     contention.add_correction(at(61));
     assert_eq!(contention.pause(at(61)), Duration::from_secs(5), "ten since the second 3");
+    assert_eq!(contention.pause(at(62)), Duration::ZERO, "a minute after the first of ten");
     contention.add_correction(at(90));
-    assert_eq!(contention.pause(at(90)), Duration::ZERO, "a minute after the first of ten");
+    assert_eq!(contention.pause(at(90)), Duration::ZERO, "more than a minute after it");
 }
 
 /// A status whose condition `Contested` names a manager, and the drifters that it knows.

@@ -129,6 +129,20 @@ fn the_first_state_of_a_term_may_be_a_write_of_the_leader_before() {
 }
 
 #[test]
+fn a_late_write_of_the_count_before_is_ours_for_two_minutes() {
+    for (second, is_ours) in [(110, true), (130, false)] {
+        let mut managed = Managed::at(5);
+        managed.see(0, target(10, 5));
+        managed.set(1, json!({"replicas": 3}));
+        managed.correct(1, 3, 11);
+        managed.see(1, target(11, 3).scaled_by("replica-count-manager"));
+        let decision = managed.see(second, target(12, 5).scaled_by("replica-count-manager"));
+        assert_eq!(decision.drift.is_none(), is_ours, "{second}");
+        assert_eq!(corrects_to(decision.correct.as_ref()), Some(3), "{second}");
+    }
+}
+
+#[test]
 fn the_drift_of_a_target_that_was_deleted_ends_if_it_was_corrected() {
     let gone = |managed: &mut Managed, second| {
         managed.observation.target = None;

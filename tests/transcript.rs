@@ -1,7 +1,9 @@
 //! Commands of a user, and what a terminal would show of them.
 
+use std::io;
+
 use anyhow::{Context, Result, ensure};
-use tokio::process::Command;
+use tokio::{process::Command, task::spawn_blocking};
 
 use support::{Namespace, User, outcome};
 
@@ -26,13 +28,12 @@ impl Shell<'_> {
 
     /// Runs a command, and returns what a person would see of it. Hints that are commands are run, and must work.
     pub(crate) async fn show(&self, line: &str) -> Result<String> {
-        let ended = outcome(&mut self.command(line)).await?;
-        let mut text = format!("$ {line}\n{}{}", ended.stdout, ended.stderr);
-        match ended.code {
-            Some(0) => {}
-            code => text += &format!("({})\n", code.context("a signal ended it")?),
+        let (code, output) = output(self.command(line)).await?;
+        let mut text = format!("$ {line}\n{output}");
+        if code != 0 {
+            text += &format!("({code})\n");
         }
-        for hint in ended.stderr.lines().filter_map(|line| line.strip_prefix("hint: ")) {
+        for hint in output.lines().filter_map(|line| line.strip_prefix("hint: ")) {
             // Every second part is between backticks.
             for hint in hint.split('`').skip(1).step_by(2).filter(|part| part.starts_with("kubectl ")) {
                 let ended = outcome(&mut self.command(hint)).await?;
@@ -47,6 +48,17 @@ impl Shell<'_> {
         let folder = self.shop.cluster.folder().display().to_string();
         text.replace(&folder, "FOLDER").replace(&self.shop.name, "shop")
     }
+}
+
+/// Runs a command with one pipe for both outputs, so that they have the order that a terminal would show.
+async fn output(mut command: Command) -> Result<(i32, String)> {
+    let (mut reader, writer) = io::pipe()?;
+    let mut child = command.stdout(writer.try_clone()?).stderr(writer).spawn()?;
+    // It holds the other end of the pipe.
+    drop(command);
+    let read = spawn_blocking(move || io::read_to_string(&mut reader));
+    let code = child.wait().await?.code().context("a signal ended it")?;
+    Ok((code, read.await??))
 }
 
 /// Replaces what differs from run to run: times, ages, numbers of certificates, the version.
@@ -69,9 +81,11 @@ fn without_times(line: &str) -> String {
         } else if after_date && shape.starts_with("00:00") {
             words.pop();
             format!("TIME{}", &word[5..])
-        } else if word == "ago" || word.starts_with("ago,") || word.starts_with("ago)") {
+        } else if word.strip_prefix("ago").is_some_and(|rest| rest.len() <= 1) {
             words.pop();
             format!("AGE {word}")
+        } else if shape.ends_with("ms") && shape.trim_start_matches('0') == "ms" {
+            "MILLISECONDS".to_owned()
         } else if word.len() >= 10 && word.chars().all(|c| c.is_ascii_digit()) {
             // The number in the name of a CA.
             words.push("NUMBER".to_owned());

@@ -279,7 +279,7 @@ pub(super) async fn make_all(
     let make = |write| make(session, &journal, write, undoes.is_some());
     let (stored, result) = batch::run(lines, requests, done, make).await;
     if all > 1 && result.is_ok() {
-        output::note(&format!("{all} targets {done}{dry}"));
+        lines.sum_up(&format!("{all} targets {done}{dry}"));
     }
     journal.record(session, undoes).await;
     (stored.into_iter().flatten().collect(), result)

@@ -158,6 +158,13 @@ impl Lines {
         }
     }
 
+    /// Sums up on stderr what the lines say.
+    pub(crate) fn sum_up(&self, text: &str) {
+        if !self.is_silent {
+            note(text);
+        }
+    }
+
     /// Prints a document, unless something earlier could not be written.
     pub(crate) fn print_document(&mut self, document: Result<String, Error>) {
         if self.error.is_none() {

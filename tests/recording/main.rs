@@ -39,7 +39,7 @@ fn draw(transcript: &str) -> String {
     let width = (columns as f64 * CHARACTER).ceil() as usize + 2 * MARGIN;
     let height = ROWS * LINE + 2 * MARGIN;
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" xml:space=\"preserve\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
          font-family=\"ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" \
          font-size=\"{FONT_SIZE}\">\n<style>\ntext {{ white-space: pre; fill: #c9d1d9 }}\n.prompt {{ fill: #7ee787 }}\n\
          .command {{ fill: #ffffff; font-weight: bold }}\n.remark {{ fill: #8b949e }}\n{}</style>\n\

@@ -56,7 +56,13 @@ Examples:
   kubectl replicas undo
 
   # Hold everything in the namespace at its current count
-  kubectl replicas adopt";
+  kubectl replicas adopt
+
+  # Get a client certificate, which most users need once
+  kubectl replicas login
+
+  # Find out why something does not work
+  kubectl replicas doctor";
 
 /// The exit codes, as the help shows them.
 pub const EXIT_CODES: &str = "\
@@ -64,8 +70,8 @@ Exit codes:
     0  success
     1  the server refused, or the command was done only in part
     2  the command line is wrong
-    3  there is no connection: configuration, cluster, certificates or network
-    4  the targets were not ready in time, or an answer did not come in time
+    3  there is no connection: configuration, cluster, certificates or network; `doctor` says which
+    4  a time limit has passed: targets are not ready, or an answer is missing; the message says which
   130  interrupted by Ctrl-C; the message says what was done";
 
 /// The hidden command with which the scripts of shells ask for a completion, as in programs that use cobra.

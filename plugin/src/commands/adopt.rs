@@ -32,14 +32,17 @@ Examples:
   # Hold everything in all namespaces that has a label at its current count
   kubectl replicas adopt -A -l team=shop
 
-  # The inverse: stop managing, with the counts from before
-  kubectl replicas unset --all --restore";
+  # Hold the StatefulSets of the namespace shop, in a script
+  kubectl replicas adopt sts -n shop --yes
 
-/// Hold all targets at their current counts
+  # Take it back
+  kubectl replicas undo";
+
+/// Hold all targets of the namespace that are not managed yet at their current counts
 ///
-/// First it shows each target that is not managed, with its count. Targets with an autoscaler, an operator or anything
-/// else that the server warns of are left as they are; the preview says why. `set --current` holds such a target all the
-/// same. Then it asks, and holds the rest. No count changes. Without a terminal, it needs --yes.
+/// First it shows each of them with its count. Targets with an autoscaler, an operator or another warning are left as
+/// they are; the preview says why, and `set --current` holds such a target all the same. Then it asks, and holds the
+/// rest. No count changes. Without a terminal, it needs --yes.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct AdoptArgs {

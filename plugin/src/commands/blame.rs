@@ -24,9 +24,9 @@ Examples:
 
 /// Show which programs caused the most drifts
 ///
-/// A program is a field manager, such as helm, and not the person who ran it. A target lists its five latest programs,
-/// so the number of a program is \"at least\" that one where older ones are no longer listed. What to do is shown about a
-/// program that contests a target now.
+/// A program is a field manager, such as helm, and not the person who ran it. The server keeps the five latest programs
+/// of each target, so a number may be 'at least'. Advice is shown for programs that contest a target now. `history`
+/// shows the drifts of one target.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct BlameArgs {

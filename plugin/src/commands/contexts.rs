@@ -35,7 +35,8 @@ const GRACE: Duration = Duration::from_millis(250);
 /// The flag that chooses contexts.
 #[derive(Debug, Args)]
 pub(super) struct ContextsArgs {
-    /// Ask the clusters of all contexts that match, such as 'prod-*' or 'a,b'; each has 2.5s, or --request-timeout
+    /// Ask the clusters of all contexts that match, such as 'prod-*' or 'a,b'; each may take 2.5s, unless you give
+    /// --request-timeout
     #[arg(long, value_name = "PATTERN", conflicts_with = "watch")]
     #[arg(default_value = "", hide_default_value = true, value_parser = given::<ContextPatterns>)]
     pub(super) contexts: Given<ContextPatterns>,

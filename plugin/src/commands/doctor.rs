@@ -42,17 +42,19 @@ Examples:
   kubectl replicas doctor -o json | jq -r '.checks[] | select(.status == \"failed\") | .name'
 
 Exit codes:
-  0 if no check fails, warnings aside; 1 if a check fails; 3 if there is no connection to the server; 4 if a check still
-  fails at the end of --wait";
+  0  no check failed; there may be warnings
+  1  a check failed
+  3  there is no connection to the server
+  4  a check still failed at the end of --wait";
 
 /// Check each step from the kubeconfig to the targets, and say how to fix what fails
 ///
-/// Changes nothing: a client certificate that is due is not renewed, and counts are set only as dry runs. A check that
-/// needs what an earlier one has not found is skipped. Each check ends after --request-timeout.
+/// Changes nothing: it renews no certificate, and tests `set` only as a dry run. A check is skipped if one that it depends
+/// on failed. Each check ends after --request-timeout.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct DoctorArgs {
-    /// Repeat the checks until none fails, or until this time is over; 0 means no limit
+    /// Repeat the checks until none fails, or until this time is over, by default 5m; 0 means no limit
     #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "5m", value_parser = parse_limit)]
     wait: Option<Duration>,
     /// Print a document for programs

@@ -5,7 +5,7 @@ use clap::{ArgAction, Args};
 /// The flag `--dry-run`, with kubectl's modes.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct DryRunArgs {
-    /// Let the server check the request without changing anything; MODE is server or none
+    /// Show what would change, and change nothing; MODE is server, the default, or none, which is no dry run
     #[arg(long, value_name = "MODE", action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "server", default_value = "none", hide_default_value = true, value_parser = parse)]
     pub(super) dry_run: bool,

@@ -29,7 +29,7 @@ Examples:
   # Describe the replica count of the Deployment web
   kubectl replicas get web
 
-  # Watch it, with a row for each change, as of list
+  # Watch it, with a row for each change
   kubectl replicas get web -w
 
   # Compare it in several clusters

@@ -41,8 +41,8 @@ const STDOUT: &str = "-";
 ///
 /// A change is one of the count that is held: of the lasting count, of an override, or of a reason. A drift is a count
 /// that a program wrote and that was put back. It names the program, by its field manager, and not the person who ran
-/// it. The server keeps the latest 20 of each. They are numbered from the beginning of the management; once it ends,
-/// only its end is shown, for as long as the cluster keeps Events.
+/// it. The server keeps the latest 20 changes and the latest 20 drifts. They are numbered from the first `set` or
+/// `adopt` on. After an `unset`, only that end is shown, for as long as the cluster keeps Events.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct HistoryArgs {

@@ -39,7 +39,7 @@ Examples:
   # List all targets with a label, managed or not
   kubectl replicas list --all-targets -l app=shop
 
-  # Watch them, with a row for each change; a target that is unset, deleted or no longer selected has the status Gone
+  # Watch them: a row for each change, and the status Gone for what is unset, deleted or no longer selected
   kubectl replicas list -w
 
   # Watch them in a program, with an object a line; one that is gone has \"removed\": true
@@ -66,7 +66,7 @@ pub(crate) struct ListArgs {
     /// Print the list in this format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
-    /// Then print each target again when it changes, until Ctrl-C; a lost connection goes on by itself
+    /// After the list, print each target that changes, until Ctrl-C; a lost connection is opened again
     #[arg(short, long)]
     pub(crate) watch: bool,
     #[command(flatten)]

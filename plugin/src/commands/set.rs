@@ -68,9 +68,9 @@ kubectl replicas set [OPTIONS] TARGET COUNT
 /// A COUNT is a number, such as 3 or =3. It may start from the count that is there: +3 adds three, x2 doubles it, and
 /// 50% halves it, rounded up and never below 1. If somebody changes that count meanwhile, nothing is set.
 ///
-/// On a terminal, the command shows its plan and asks before it sets several targets, or a count of 0. Without a terminal,
-/// it sets targets that the words name without a question. Targets that --all, -A, -l or -f choose then need --yes, unless
-/// it is a single one that keeps replicas. `undo` takes a command back.
+/// On a terminal, the command shows its plan and asks before it sets several targets, or a count of 0. Without a terminal
+/// there is no question: targets given by name are set, and targets chosen by --all, -A, -l or -f need --yes, except a
+/// single one with a count above 0. `undo` takes a command back.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES), group(ArgGroup::new("end").args(["for", "until"])))]
 #[command(override_usage = in_text(USAGE))]
@@ -88,14 +88,15 @@ pub(crate) struct SetArgs {
     /// Hold each target at its current count
     #[arg(long, conflicts_with_all = ["replicas", "for", "until", "filename"])]
     current: bool,
-    /// End the count after this time, at least a minute, such as 2h or 1d; then the lasting count holds again
+    /// Hold this count only for this time, at least a minute, such as 2h or 1d: an override. Then the lasting count holds
+    /// again, or the current one if the target is not managed yet
     #[arg(long, id = "for", value_name = "DURATION", value_parser = parse_override)]
     #[arg(allow_hyphen_values = true, conflicts_with_all = ["until", "filename"])]
     for_: Option<Duration>,
-    /// End the count at this time, such as 2026-11-23T18:00:00Z
+    /// Hold this count only until this time, such as 2026-11-23T18:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "filename")]
     until: Option<Timestamp>,
-    /// Stop managing the targets when the count ends, and leave them at that count
+    /// At the end of --for or --until, stop managing the targets, and leave them at that count
     #[arg(long, requires = "end")]
     then_unset: bool,
     /// Record this reason, for people

@@ -35,14 +35,15 @@ Examples:
 
 /// Take back your last command, or go back to an earlier count of a target
 ///
-/// Without a target, it takes back your last set, unset or adopt in this cluster as a whole: counts, overrides that are
-/// not over, reasons, and what was managed. Repeated, it takes back the command before. If somebody else has changed one of
-/// the targets since, nothing is changed, and it says who it was. The commands are in a log on this machine.
+/// Without a target, it takes back all that your last set, unset or adopt did in this cluster, in any namespace: counts,
+/// overrides that are not over, reasons, and what was managed. Repeated, it takes back the command before. If somebody
+/// else has changed one of the targets since, nothing is changed, and it says who it was. The commands are in a log on
+/// this machine.
 ///
-/// With a target, it goes back to a lasting count in the history of that target, which `get` shows.
+/// With a target, it goes back to a lasting count in the history of that target, no matter who changed it. `history` shows them.
 ///
-/// It asks as `set` does. A cluster is known by the UID of its namespace kube-system, or by its address to users who may
-/// not read that, and with --address.
+/// It asks as `set` does. Clusters are distinguished by the UID of their namespace kube-system. If you may not read that,
+/// or use --address, the address counts.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct UndoArgs {

@@ -32,14 +32,14 @@ Examples:
   # Stop managing a StatefulSet, and restore the count that it had before
   kubectl replicas unset sts/db --restore
 
-  # Stop managing everything in the namespace: the inverse of `adopt`
+  # Stop managing everything in the namespace, and restore the counts from before
   kubectl replicas unset --all --restore";
 
-/// Stop managing targets, and leave their counts as they are
+/// Stop managing targets: keep their counts, or restore the ones from before
 ///
 /// On a terminal, the command shows its plan and asks before it unsets several targets, or restores a count of 0. Without
-/// a terminal, it unsets targets that the words name without a question. Several targets that --all, -A, -l or -f choose
-/// then need --yes. `undo` takes a command back.
+/// a terminal there is no question: targets given by name are unset, and several targets chosen by --all, -A, -l or -f
+/// need --yes. `undo` takes a command back.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct UnsetArgs {
@@ -48,7 +48,7 @@ pub(crate) struct UnsetArgs {
     targets: Vec<String>,
     #[command(flatten)]
     choice: ChoiceArgs,
-    /// Restore the count that each target had before it was managed
+    /// Restore the count that each target had before its first `set` or `adopt`
     #[arg(long)]
     restore: bool,
     /// Unset even if another tool manages the ReplicaCount; with --restore, even if an autoscaler scales the target

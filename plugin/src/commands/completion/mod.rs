@@ -31,11 +31,11 @@ const FILE_NAME: &str = "kubectl-replicas";
 
 /// Set up completion in a shell: commands, flags, and targets with their counts
 ///
-/// kubectl completes its plugins in every shell that completes kubectl. It looks for a second file beside the plugin,
-/// which `install` creates. The scripts are for those who run the plugin's program without kubectl.
+/// In every shell that completes kubectl, kubectl completes its plugins, too. For that it needs another file on the PATH,
+/// which `install` creates. The scripts for shells are only for running the plugin's program without kubectl.
 ///
-/// A completion that takes longer than a second shows nothing. It asks no question, renews no certificate, and shows
-/// at most the first 1000 targets of a namespace.
+/// A completion that takes longer than a second shows nothing. It renews no certificate, and shows at most the first 1000
+/// targets of a namespace.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES).replace(FILE_NAME, &program::file_name()))]
 pub(crate) struct CompletionArgs {

@@ -18,7 +18,8 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   # Import a certificate from files
-  kubectl replicas config import --client-certificate client.crt --client-key client.key --certificate-authority ca.crt
+  kubectl replicas config import --client-certificate client.crt --client-key client.key \\
+    --certificate-authority ca.crt
 
   # Import one from the Secret alice of the namespace shop
   kubectl replicas config import --from-secret alice --namespace shop";

@@ -58,16 +58,23 @@ impl Shell {
     }
 }
 
+/// A command that ends an override.
+const AFTER_AN_OVERRIDE: &str = "set web 5";
+
+/// The number of changes of the only ReplicaCount's spec.
+const GENERATIONS: &str = "--output=jsonpath={.items[*].metadata.generation}";
+
 #[tokio::test]
 async fn each_kind_of_change_is_taken_back() -> Result<()> {
     let shell = Shell::new("undo").await?;
     shell.shop.deployment("web", 2).await?;
     shell.shop.stateful_set("db", 1).await?;
     let commands = [
+        "set web 3",
         "set web 3 --reason usual",
         "set web 4",
         "set web 9 --for 2h --reason sale",
-        "set web 5",
+        AFTER_AN_OVERRIDE,
         "set web=+1 sts/db=3",
         "set web 8 --for 3h --then-unset --reason rush",
         "unset web",
@@ -91,8 +98,14 @@ async fn each_kind_of_change_is_taken_back() -> Result<()> {
     let unasked = shell.run("undo").await?;
     ensure!(unasked.code == Some(2) && unasked.stderr.contains("2 targets would be undone"), "{unasked:?}");
     // Repeated, it walks back.
+    let generation = async || shell.shop.kubectl(&["get", "replicacounts", GENERATIONS]).await;
     for (line, state) in commands.iter().zip(states).rev() {
+        let before = generation().await?;
         let undone = shell.done("undo --yes").await?;
+        if *line == AFTER_AN_OVERRIDE {
+            // The lasting count alone is never in force on the way.
+            assert_eq!(generation().await?.parse::<i64>()?, before.parse::<i64>()? + 1, "one write brings both counts");
+        }
         ensure!(undone.stderr.contains(&format!("undo of `{line}")), "{undone:?}");
         assert_eq!(shell.specs().await?, state, "{line}: {undone:?}");
     }

@@ -58,28 +58,26 @@ impl Spec {
         self.active_override(now).map_or(self.replicas, |over| over.replicas)
     }
 
-    /// The requests that lead from the present spec to this one, in their order, without a target.
-    ///
-    /// A Set of a lasting count ends an override. So it comes first, and is left out if only the override differs.
-    pub(crate) fn requests(&self, present: Option<&Self>, now: Timestamp) -> Vec<SetReplicaCountRequest> {
-        let lasting = SetReplicaCountRequest {
-            replicas: Some(self.replicas),
+    /// The Set that leads to this spec from any other one, without a target. An override that is over is left
+    /// out.
+    pub(crate) fn request(&self, now: Timestamp) -> SetReplicaCountRequest {
+        let base = SetReplicaCountRequest {
             original_replicas: self.original_replicas,
-            reason: self.reason.clone(),
+            replace_reason: true,
             ..SetReplicaCountRequest::default()
         };
-        let Some(over) = self.active_override(now) else { return vec![lasting] };
-        let over = SetReplicaCountRequest {
-            replicas: Some(over.replicas),
-            original_replicas: self.original_replicas,
-            reason: over.reason.clone(),
-            until: Some(to_proto(over.until)),
-            then_unset: over.then_unset,
-            ..SetReplicaCountRequest::default()
-        };
-        let has_lasting =
-            present.is_some_and(|present| present.replicas == self.replicas && present.reason == self.reason);
-        if has_lasting { vec![over] } else { vec![lasting, over] }
+        match self.active_override(now) {
+            None => SetReplicaCountRequest { replicas: Some(self.replicas), reason: self.reason.clone(), ..base },
+            Some(over) => SetReplicaCountRequest {
+                replicas: Some(over.replicas),
+                reason: over.reason.clone(),
+                until: Some(to_proto(over.until)),
+                then_unset: over.then_unset,
+                lasting_replicas: Some(self.replicas),
+                lasting_reason: self.reason.clone(),
+                ..base
+            },
+        }
     }
 }
 
@@ -111,57 +109,18 @@ mod tests {
     }
 
     #[test]
-    fn the_requests_lead_to_the_spec() {
-        struct Row {
-            name: &'static str,
-            present: Option<Spec>,
-            wanted: Spec,
-            now: &'static str,
-            /// The counts, and whether each has an end.
-            requests: &'static [(i32, bool)],
-        }
+    fn one_set_leads_to_the_spec() {
         let (before, after) = ("2026-11-23T17:00:00Z", "2026-11-23T19:00:00Z");
-        for Row { name, present, wanted, now, requests } in [
-            Row { name: "lasting", present: None, wanted: spec(3, "", None), now: before, requests: &[(3, false)] },
-            Row {
-                name: "an override beside another lasting count",
-                present: Some(spec(5, "", None)),
-                wanted: spec(3, "", Some(9)),
-                now: before,
-                requests: &[(3, false), (9, true)],
-            },
-            Row {
-                name: "an override beside the same lasting count",
-                present: Some(spec(3, "", None)),
-                wanted: spec(3, "", Some(9)),
-                now: before,
-                requests: &[(9, true)],
-            },
-            Row {
-                name: "an override beside another reason",
-                present: Some(spec(3, "x", None)),
-                wanted: spec(3, "", Some(9)),
-                now: before,
-                requests: &[(3, false), (9, true)],
-            },
-            Row {
-                name: "an override that is over",
-                present: Some(spec(5, "", None)),
-                wanted: spec(3, "", Some(9)),
-                now: after,
-                requests: &[(3, false)],
-            },
-            Row {
-                name: "the end of an override",
-                present: Some(spec(3, "", Some(9))),
-                wanted: spec(3, "", None),
-                now: before,
-                requests: &[(3, false)],
-            },
+        for (name, wanted, now, expected) in [
+            ("a lasting count", spec(3, "x", None), before, (Some(3), "x", false, None, "")),
+            ("an override beside it", spec(3, "x", Some(9)), before, (Some(9), "sale", true, Some(3), "x")),
+            ("an override that is over", spec(3, "", Some(9)), after, (Some(3), "", false, None, "")),
         ] {
-            let found = wanted.requests(present.as_ref(), at(now));
-            let found: Vec<_> = found.iter().map(|it| (it.replicas.unwrap(), it.until.is_some())).collect();
-            assert_eq!(found, requests, "{name}");
+            let it = wanted.request(at(now));
+            let found =
+                (it.replicas, it.reason.as_str(), it.until.is_some(), it.lasting_replicas, it.lasting_reason.as_str());
+            assert_eq!(found, expected, "{name}");
+            assert!(it.replace_reason && it.original_replicas == Some(1), "{name}: {it:?}");
         }
     }
 

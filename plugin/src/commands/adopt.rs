@@ -100,7 +100,7 @@ fn hold(session: &Session, count: ReplicaCount) -> Option<Write> {
         name: target::shown(&target, &session.namespace),
         target,
         before: Some(count),
-        action: Action::Set(vec![request]),
+        action: Action::Set(request),
         is_guarded: true,
         dry_run: false,
     })
@@ -144,7 +144,7 @@ mod tests {
             name: name.to_owned(),
             target: contract::replicas::v1::Target::default(),
             before: None,
-            action: Action::Set(Vec::new()),
+            action: Action::Set(SetReplicaCountRequest::default()),
             is_guarded: true,
             dry_run: false,
         };

@@ -34,10 +34,7 @@ async fn of_write(session: &Session, write: &Write) -> Result<Preview, Error> {
     let before = write.before.clone().unwrap_or_default();
     let known = |new| Preview { now: before.observed, new, ..Preview::default() };
     let (preview, answer) = match &write.action {
-        Action::Set(requests) => {
-            let request = requests.last().cloned().unwrap_or_default();
-            (known(request.replicas), set(session, write, request).await)
-        }
+        Action::Set(request) => (known(request.replicas), set(session, write, request.clone()).await),
         Action::Relative(count, request) => match start_from(&before, *count, request, &write.name) {
             Ok(request) => (known(request.replicas), set(session, write, request).await),
             Err(error) => return Ok(Preview { problem: Some(error.to_string()), ..known(None) }),

@@ -4,7 +4,7 @@ mod lines;
 
 use contract::{
     names::reasons,
-    replicas::v1::{ReplicaCount, SetReplicaCountRequest, SetReplicaCountResponse, Target, UnsetReplicaCountRequest},
+    replicas::v1::{ReplicaCount, SetReplicaCountRequest, Target, UnsetReplicaCountRequest},
 };
 
 use super::{batch, journal::Journal, read};
@@ -39,8 +39,7 @@ pub(super) struct Write {
 /// What is written. The requests have no target, and no flag for a dry run.
 #[derive(Clone, Debug)]
 pub(super) enum Action {
-    /// Sets, in their order.
-    Set(Vec<SetReplicaCountRequest>),
+    Set(SetReplicaCountRequest),
     /// A Set of a count that starts from the one that is there.
     Relative(Count, SetReplicaCountRequest),
     Unset(UnsetReplicaCountRequest),
@@ -61,7 +60,7 @@ impl Write {
     pub(super) fn leads_to_zero(&self) -> bool {
         let original = self.before.as_ref().and_then(|before| before.original_replicas);
         match &self.action {
-            Action::Set(requests) => requests.last().is_some_and(|request| request.replicas == Some(0)),
+            Action::Set(request) => request.replicas == Some(0),
             // A relative count is at least 1.
             Action::Relative(..) => false,
             Action::Unset(request) => request.restore && original == Some(0),
@@ -77,7 +76,7 @@ impl Write {
         let is_expected = !self.dry_run || self.is_guarded;
         let version = before.filter(|_| is_expected).map(|before| before.resource_version.clone());
         match &self.action {
-            Action::Set(requests) => self.set(session, before, version, requests).await,
+            Action::Set(request) => self.set(session, before, version, request).await,
             Action::Relative(count, request) => {
                 let read = match before.filter(|before| before.desired.or(before.observed).is_some()) {
                     Some(before) => before.clone(),
@@ -85,7 +84,7 @@ impl Write {
                     None => read::of_target(session, &self.target).await?,
                 };
                 let request = start_from(&read, *count, request, &self.name)?;
-                self.set(session, Some(&read), Some(read.resource_version.clone()), &[request]).await
+                self.set(session, Some(&read), Some(read.resource_version.clone()), &request).await
             }
             Action::Unset(request) => {
                 let request = UnsetReplicaCountRequest {
@@ -111,54 +110,24 @@ impl Write {
         &self,
         session: &Session,
         before: Option<&ReplicaCount>,
-        mut version: Option<String>,
-        requests: &[SetReplicaCountRequest],
-    ) -> Result<Written, Failure> {
-        let (mut line, mut stored, mut is_unchanged) = (lines::SetLine::default(), None, true);
-        for request in requests {
-            let request = SetReplicaCountRequest {
-                target: Some(self.target.clone()),
-                dry_run: self.dry_run,
-                expected_resource_version: version.clone(),
-                ..request.clone()
-            };
-            let response = match stored.as_ref().filter(|_| version.is_some()) {
-                None => session.answer(session.client.clone().set_replica_count(request.clone())).await?,
-                Some(stored) => self.set_next(session, stored, &request).await?,
-            };
-            self.warn(&response.warnings);
-            line.add(&request, &response);
-            is_unchanged &= response.unchanged;
-            stored = response.replica_count;
-            // A dry run stores nothing that the next request could expect.
-            version =
-                version.filter(|_| !self.dry_run).and(stored.as_ref().map(|stored| stored.resource_version.clone()));
-        }
-        let after = stored.as_ref().map_or(State::Unknown, State::of);
-        Ok(Written { line: line.show(&self.name), before: before.cloned(), after, stored, is_unchanged })
-    }
-
-    /// Sends a further Set. Since the one before it, the status may have changed.
-    async fn set_next(
-        &self,
-        session: &Session,
-        stored: &ReplicaCount,
+        version: Option<String>,
         request: &SetReplicaCountRequest,
-    ) -> Result<SetReplicaCountResponse, CallError> {
-        let mut request = request.clone();
-        for _ in 0..MAX_READS {
-            match session.answer(session.client.clone().set_replica_count(request.clone())).await {
-                Err(error) if refusal::is_for(&error, reasons::UNEXPECTED_VERSION) => {
-                    let now = read::managed(session, &self.target).await?;
-                    if !is_same(stored, &now) {
-                        return Err(error);
-                    }
-                    request.expected_resource_version = Some(now.resource_version);
-                }
-                answer => return answer,
-            }
-        }
-        session.answer(session.client.clone().set_replica_count(request)).await
+    ) -> Result<Written, Failure> {
+        let request = SetReplicaCountRequest {
+            target: Some(self.target.clone()),
+            dry_run: self.dry_run,
+            expected_resource_version: version,
+            ..request.clone()
+        };
+        let response = session.answer(session.client.clone().set_replica_count(request.clone())).await?;
+        self.warn(&response.warnings);
+        Ok(Written {
+            line: lines::set(&self.name, &request, &response),
+            before: before.cloned(),
+            after: response.replica_count.as_ref().map_or(State::Unknown, State::of),
+            is_unchanged: response.unchanged,
+            stored: response.replica_count,
+        })
     }
 
     fn warn(&self, warnings: &[String]) {

@@ -13,8 +13,8 @@ use crate::{
 /// The requests that take a change back, without a target.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reversal {
-    /// These Sets, in their order. They allow a missing target if it was missing before.
-    Set { requests: Vec<SetReplicaCountRequest>, allow_missing: bool },
+    /// A Set.
+    Set(Box<SetReplicaCountRequest>),
     /// An Unset, which puts the count from before back if it is another one.
     Unset { restore: bool },
 }
@@ -46,14 +46,25 @@ pub(crate) fn of(change: &TargetChange, present: &ReplicaCount, now: Timestamp) 
     match &change.before {
         State::Unknown => Err(format!("{name}: it could not be read before the change")),
         State::Managed(before) => {
-            let requests = before.spec.requests(held.as_ref(), now);
-            let was_missing = matches!(&change.after, State::Unmanaged(left) if left.is_empty());
-            Ok(Reversal::Set { requests, allow_missing: was_missing })
+            Ok(Reversal::Set(Box::new(SetReplicaCountRequest {
+                expected_replicas: expected_count(&change.after, present),
+                // It may be missing now if it was missing before.
+                allow_missing: matches!(&change.after, State::Unmanaged(left) if left.is_empty()),
+                ..before.spec.request(now)
+            })))
         }
         State::Unmanaged(_) => {
             let original = held.as_ref().and_then(|held| held.original_replicas);
             Ok(Reversal::Unset { restore: original.is_some() && original != held.map(|held| held.desired(now)) })
         }
+    }
+}
+
+/// The count that a target must still have when it is held again: others may change it until then.
+fn expected_count(after: &State, present: &ReplicaCount) -> Option<i32> {
+    match after {
+        State::Unmanaged(left) => present.observed.or_else(|| left.first().copied().filter(|_| left.len() == 1)),
+        State::Managed(_) | State::Unknown => None,
     }
 }
 

@@ -251,18 +251,24 @@ fn spec_after(
         before.and_then(|spec| spec.active_override(Timestamp::now())).filter(|over| is_same_override(over));
     let of_lasting = before.filter(|spec| is_same(spec)).map(|spec| &spec.reason);
     // The same count again keeps its reason, unless there is a new one.
-    let known = of_override.map(|over| &over.reason).or(of_lasting).filter(|_| request.reason.is_empty());
+    let keeps_reason = request.reason.is_empty() && !request.replace_reason;
+    let known = of_override.map(|over| &over.reason).or(of_lasting).filter(|_| keeps_reason);
     let reason = known.unwrap_or(&request.reason).clone();
     Ok(match request.until {
         None => ReplicaCountSpec { scale_target_ref, replicas, original_replicas, reason, override_: None },
-        Some(until) => ReplicaCountSpec {
-            scale_target_ref,
+        Some(until) => {
+            let lasting = request.lasting.clone().or_else(|| before.map(|spec| (spec.replicas, spec.reason.clone())));
             // An unmanaged target keeps its present count as the lasting count after the override.
-            replicas: before.map(|spec| spec.replicas).or(observed).ok_or_else(missing)?,
-            original_replicas,
-            reason: before.map(|spec| spec.reason.clone()).unwrap_or_default(),
-            override_: Some(Override { replicas, until: Time(until), reason, then_unset: request.then_unset }),
-        },
+            let lasting = lasting.or_else(|| observed.map(|count| (count, String::new())));
+            let (lasting, lasting_reason) = lasting.ok_or_else(missing)?;
+            ReplicaCountSpec {
+                scale_target_ref,
+                replicas: lasting,
+                original_replicas,
+                reason: lasting_reason,
+                override_: Some(Override { replicas, until: Time(until), reason, then_unset: request.then_unset }),
+            }
+        }
     })
 }
 
@@ -284,6 +290,8 @@ mod tests {
             until,
             then_unset: false,
             reason: "new".into(),
+            replace_reason: false,
+            lasting: None,
         }
     }
 
@@ -315,6 +323,14 @@ mod tests {
         assert_eq!(silent(&again, 7, None).reason, "new", "the same count keeps its reason");
         assert_eq!(silent(&again, 8, None).reason, "", "another count has another reason, or none");
         assert_eq!(silent(&over, 9, until).override_.unwrap().reason, "new", "so does an override");
+        let emptied =
+            SetRequest { reason: String::new(), replace_reason: true, ..request(RequestedCount::Exactly(7), None) };
+        assert_eq!(spec_after(Some(&again), &kind, &emptied, Some(7)).unwrap().reason, "", "if the request says so");
+        let both = SetRequest { lasting: Some((3, "sale".into())), ..request(RequestedCount::Exactly(9), until) };
+        for before in [None, Some(&again)] {
+            let both = spec_after(before, &kind, &both, Some(2)).unwrap();
+            assert_eq!(counts(&both), (3, Some(2), "sale", Some(9)), "in one write");
+        }
         let restored = SetRequest { original: Some(1), ..request(RequestedCount::Exactly(8), None) };
         let restored = spec_after(Some(&first), &kind, &restored, Some(5)).unwrap();
         assert_eq!(counts(&restored), (8, Some(1), "new", None));

@@ -79,6 +79,10 @@ pub(super) struct SetRequest {
     pub(super) until: Option<Timestamp>,
     pub(super) then_unset: bool,
     pub(super) reason: String,
+    /// Whether an empty reason replaces the one from before.
+    pub(super) replace_reason: bool,
+    /// The lasting count to store together with an override, and its reason.
+    pub(super) lasting: Option<(i32, String)>,
 }
 
 /// A valid UnsetReplicaCountRequest.
@@ -109,14 +113,19 @@ impl RequestValidator {
             (Some(_), true) => return Err(Error::invalid("current", "cannot be combined with replicas")),
         };
         let expected = request.expected_replicas.map(|count| self.count("expected_replicas", count)).transpose()?;
-        if request.reason.len() > MAX_REASON {
-            let problem = format!("is {} bytes long: the most is {MAX_REASON}", request.reason.len());
-            return Err(Error::invalid("reason", problem));
-        }
+        check_reason("reason", &request.reason)?;
+        check_reason("lasting_reason", &request.lasting_reason)?;
         let until = request.until.map(|until| parse_until(until, now)).transpose()?;
         if request.then_unset && until.is_none() {
             return Err(Error::invalid("then_unset", "needs until"));
         }
+        if request.lasting_replicas.is_some() && until.is_none() {
+            return Err(Error::invalid("lasting_replicas", "needs until"));
+        }
+        if request.lasting_replicas.is_none() && !request.lasting_reason.is_empty() {
+            return Err(Error::invalid("lasting_reason", "needs lasting_replicas"));
+        }
+        let lasting = request.lasting_replicas.map(|count| self.count("lasting_replicas", count)).transpose()?;
         if until.is_some() && count == RequestedCount::Current {
             return Err(Error::invalid("current", "cannot be combined with until"));
         }
@@ -132,6 +141,8 @@ impl RequestValidator {
             until,
             then_unset: request.then_unset,
             reason: request.reason,
+            replace_reason: request.replace_reason,
+            lasting: lasting.map(|count| (count, request.lasting_reason)),
         })
     }
 
@@ -196,6 +207,13 @@ fn resource_version(field: &'static str, version: &str) -> Result<Option<u64>, E
     }
 }
 
+fn check_reason(field: &'static str, reason: &str) -> Result<(), Error> {
+    match reason.len() {
+        0..=MAX_REASON => Ok(()),
+        length => Err(Error::invalid(field, format!("is {length} bytes long: the most is {MAX_REASON}"))),
+    }
+}
+
 fn parse_until(until: prost_types::Timestamp, now: Timestamp) -> Result<Timestamp, Error> {
     let until = Timestamp::new(until.seconds, until.nanos)
         .map_err(|_| Error::invalid("until", "is not a time between the years -9999 and 9999"))?;
@@ -246,6 +264,16 @@ mod tests {
             (refusal(|r| r.original_replicas = Some(101)), "original_replicas must be at most 100"),
             (refusal(|r| r.expected_resource_version = Some("x".into())), "expected_resource_version \"x\" is not"),
             (refusal(|r| r.expected_resource_version = Some("7".repeat(41))), "expected_resource_version is 41"),
+            (refusal(|r| r.lasting_reason = "x".repeat(1025)), "lasting_reason is 1025 bytes long"),
+            (refusal(|r| r.lasting_reason = "x".into()), "lasting_reason needs lasting_replicas"),
+            (refusal(|r| r.lasting_replicas = Some(3)), "lasting_replicas needs until"),
+            (
+                refusal(|r| {
+                    r.lasting_replicas = Some(-1);
+                    r.until = Some(prost_types::Timestamp { seconds: i64::from(i32::MAX) * 4, nanos: 0 });
+                }),
+                "lasting_replicas must not be negative",
+            ),
             (refusal(|r| r.then_unset = true), "then_unset needs until"),
             (refusal(|r| r.until = Some(prost_types::Timestamp::default())), "until must be in the future"),
             (refusal(|r| target(r, |t| t.name.clear())), "target.name must not be empty"),

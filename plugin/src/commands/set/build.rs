@@ -14,7 +14,6 @@ use crate::{
     error::Error,
     manifests::Manifest,
     session::Session,
-    spec::Spec,
     target,
     words::Listed,
 };
@@ -78,14 +77,12 @@ pub(super) async fn build(
             let befores = read::each(&manifests, before).await?;
             let now = Timestamp::now();
             let writes = manifests.into_iter().zip(befores).map(|(Manifest { target, spec }, before)| {
-                let requests = spec.requests(before.as_ref().and_then(Spec::of).as_ref(), now);
-                let requests = requests.into_iter().map(|request| SetReplicaCountRequest {
+                let request = SetReplicaCountRequest {
                     allow_missing: base.allow_missing,
                     force: base.force,
-                    ..request
-                });
-                let requests = requests.collect();
-                write(target, before, Action::Set(requests), false)
+                    ..spec.request(now)
+                };
+                write(target, before, Action::Set(request), false)
             });
             Ok(writes.collect())
         }
@@ -94,10 +91,8 @@ pub(super) async fn build(
 
 fn action(count: Count, base: &SetReplicaCountRequest) -> Action {
     match count {
-        Count::Exactly(replicas) => {
-            Action::Set(vec![SetReplicaCountRequest { replicas: Some(replicas), ..base.clone() }])
-        }
-        Count::Current => Action::Set(vec![SetReplicaCountRequest { current: true, ..base.clone() }]),
+        Count::Exactly(replicas) => Action::Set(SetReplicaCountRequest { replicas: Some(replicas), ..base.clone() }),
+        Count::Current => Action::Set(SetReplicaCountRequest { current: true, ..base.clone() }),
         relative => Action::Relative(relative, base.clone()),
     }
 }
@@ -106,7 +101,7 @@ fn action(count: Count, base: &SetReplicaCountRequest) -> Action {
 pub(super) async fn check_limit(session: &Session, writes: &[Write]) -> Result<(), Error> {
     let info = session.answer(session.client.clone().get_server_info(GetServerInfoRequest {})).await?;
     let largest = |write: &Write| match &write.action {
-        Action::Set(requests) => requests.iter().filter_map(|request| request.replicas).max(),
+        Action::Set(request) => request.replicas.max(request.lasting_replicas),
         _ => None,
     };
     let too_many = writes.iter().find_map(|write| Some((write, largest(write).filter(|it| *it > info.max_replicas)?)));

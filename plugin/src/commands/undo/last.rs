@@ -81,11 +81,7 @@ fn write(
     reversal: Reversal,
 ) -> Write {
     let action = match reversal {
-        Reversal::Set { requests, allow_missing } => {
-            let force = flags.force;
-            let request = |request| SetReplicaCountRequest { allow_missing, force, ..request };
-            Action::Set(requests.into_iter().map(request).collect())
-        }
+        Reversal::Set(request) => Action::Set(SetReplicaCountRequest { force: flags.force, ..*request }),
         Reversal::Unset { restore } => Action::Unset(UnsetReplicaCountRequest {
             restore,
             force: flags.force,

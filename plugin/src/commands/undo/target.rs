@@ -33,6 +33,7 @@ pub(super) async fn run(
         let request = SetReplicaCountRequest {
             replicas: Some(past.replicas),
             reason: past.reason,
+            replace_reason: true,
             force: flags.force,
             // A target that is missing is held, too.
             allow_missing: present.observed.is_none(),
@@ -42,7 +43,7 @@ pub(super) async fn run(
             name: target::shown(&target, &session.namespace),
             target,
             before: Some(present),
-            action: Action::Set(vec![request]),
+            action: Action::Set(request),
             is_guarded: true,
             dry_run: flags.dry_run.dry_run,
         }];

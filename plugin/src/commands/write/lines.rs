@@ -4,46 +4,21 @@ use contract::replicas::v1::{SetReplicaCountRequest, SetReplicaCountResponse, Un
 
 use crate::time::{from_proto, local};
 
-/// The line of Sets that follow each other.
-#[derive(Default)]
-pub(super) struct SetLine {
-    is_begun: bool,
-    old_desired: Option<i32>,
-    is_unchanged: bool,
-    is_cleared: bool,
-    request: SetReplicaCountRequest,
-    now: Option<i32>,
-}
-
-impl SetLine {
-    /// Adds a request and its response.
-    pub(super) fn add(&mut self, request: &SetReplicaCountRequest, response: &SetReplicaCountResponse) {
-        if !self.is_begun {
-            self.old_desired = response.old_desired;
-        }
-        self.is_unchanged = response.unchanged && (self.is_unchanged || !self.is_begun);
-        self.is_cleared |= response.override_cleared;
-        self.now = response.replica_count.as_ref().and_then(|count| count.desired).or(request.replicas);
-        self.request = request.clone();
-        self.is_begun = true;
+/// The line of a Set.
+pub(super) fn set(name: &str, request: &SetReplicaCountRequest, response: &SetReplicaCountResponse) -> String {
+    let dry = if request.dry_run { " (server dry run)" } else { "" };
+    if response.unchanged {
+        return format!("{name} unchanged{dry}\n");
     }
-
-    /// Writes the line.
-    pub(super) fn show(&self, name: &str) -> String {
-        let dry = if self.request.dry_run { " (server dry run)" } else { "" };
-        if self.is_unchanged {
-            return format!("{name} unchanged{dry}\n");
-        }
-        let now = self.now.map_or_else(|| "its count".to_owned(), |now| now.to_string());
-        let was = self.old_desired.map_or_else(|| "not managed".to_owned(), |old| old.to_string());
-        let is_cleared = self.is_cleared && self.request.until.is_none();
-        let cleared = if is_cleared { ", from an override that is now cleared" } else { "" };
-        let until = self.request.until.as_ref().and_then(from_proto).map(|until| {
-            let then = if self.request.then_unset { ", then unset and left at that count" } else { "" };
-            format!(" until {}{then}", local(until))
-        });
-        format!("{name} set to {now}{} (was {was}{cleared}){dry}\n", until.unwrap_or_default())
-    }
+    let now = response.replica_count.as_ref().and_then(|count| count.desired).or(request.replicas);
+    let now = now.map_or_else(|| "its count".to_owned(), |now| now.to_string());
+    let was = response.old_desired.map_or_else(|| "not managed".to_owned(), |old| old.to_string());
+    let cleared = if response.override_cleared { ", from an override that is now cleared" } else { "" };
+    let until = request.until.as_ref().and_then(from_proto).map(|until| {
+        let then = if request.then_unset { ", then unset and left at that count" } else { "" };
+        format!(" until {}{then}", local(until))
+    });
+    format!("{name} set to {now}{} (was {was}{cleared}){dry}\n", until.unwrap_or_default())
 }
 
 /// The line of an Unset.
@@ -79,12 +54,6 @@ mod tests {
         SetReplicaCountResponse { replica_count, old_desired, ..SetReplicaCountResponse::default() }
     }
 
-    fn line(requests: &[(&SetReplicaCountRequest, SetReplicaCountResponse)]) -> String {
-        let mut line = SetLine::default();
-        requests.iter().for_each(|(request, response)| line.add(request, response));
-        line.show("web")
-    }
-
     #[test]
     fn the_line_of_a_set_reads_like_one_of_kubectl() {
         let until: jiff::Timestamp = "2026-11-23T18:00:00Z".parse().unwrap();
@@ -95,35 +64,24 @@ mod tests {
         let unchanged = || SetReplicaCountResponse { unchanged: true, ..response(3, Some(3)) };
         let cleared = |desired| SetReplicaCountResponse { override_cleared: true, ..response(desired, Some(10)) };
         let end = local(until);
-        for (name, requests, expected) in [
-            ("a count", vec![(&plain, response(3, Some(2)))], "web set to 3 (was 2)".to_owned()),
-            ("the first count", vec![(&plain, response(3, None))], "web set to 3 (was not managed)".to_owned()),
-            ("unchanged", vec![(&plain, unchanged())], "web unchanged".to_owned()),
-            ("unchanged in a dry run", vec![(&dry, unchanged())], "web unchanged (server dry run)".to_owned()),
-            ("another reason", vec![(&plain, response(3, Some(3)))], "web set to 3 (was 3)".to_owned()),
+        for (name, (request, response), expected) in [
+            ("a count", (&plain, response(3, Some(2))), "web set to 3 (was 2)".to_owned()),
+            ("the first count", (&plain, response(3, None)), "web set to 3 (was not managed)".to_owned()),
+            ("unchanged", (&plain, unchanged()), "web unchanged".to_owned()),
+            ("unchanged in a dry run", (&dry, unchanged()), "web unchanged (server dry run)".to_owned()),
+            ("another reason", (&plain, response(3, Some(3))), "web set to 3 (was 3)".to_owned()),
             (
                 "a cleared override",
-                vec![(&plain, cleared(3))],
+                (&plain, cleared(3)),
                 "web set to 3 (was 10, from an override that is now cleared)".to_owned(),
             ),
             (
                 "an override",
-                vec![(&then, response(9, Some(3)))],
+                (&then, response(9, Some(3))),
                 format!("web set to 9 until {end}, then unset and left at that count (was 3) (server dry run)"),
             ),
-            (
-                "an override after a lasting count",
-                vec![(&plain, cleared(3)), (&over, response(9, Some(3)))],
-                format!("web set to 9 until {end} (was 10)"),
-            ),
-            (
-                "only the second changes",
-                vec![(&plain, unchanged()), (&over, response(9, Some(3)))],
-                format!("web set to 9 until {end} (was 3)"),
-            ),
-            ("none changes", vec![(&plain, unchanged()), (&over, unchanged())], "web unchanged".to_owned()),
         ] {
-            assert_eq!(line(&requests), format!("{expected}\n"), "{name}");
+            assert_eq!(set("web", request, &response), format!("{expected}\n"), "{name}");
         }
     }
 

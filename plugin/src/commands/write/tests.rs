@@ -29,7 +29,7 @@ fn a_relative_count_starts_from_the_desired_one_and_is_guarded_by_the_observed_o
 
 #[test]
 fn a_count_of_zero_is_known_before_it_is_written() {
-    let set = |replicas| Action::Set(vec![SetReplicaCountRequest { replicas, ..SetReplicaCountRequest::default() }]);
+    let set = |replicas| Action::Set(SetReplicaCountRequest { replicas, ..SetReplicaCountRequest::default() });
     let unset = |restore| Action::Unset(UnsetReplicaCountRequest { restore, ..UnsetReplicaCountRequest::default() });
     let original = |count| Some(ReplicaCount { original_replicas: Some(count), ..ReplicaCount::default() });
     for (name, action, before, expected) in [

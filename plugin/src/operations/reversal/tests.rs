@@ -40,9 +40,11 @@ fn unmanaged(observed: Option<i32>) -> ReplicaCount {
 /// The counts of the Sets, or the Unset, or the refusal.
 fn shown(change: &TargetChange, present: &ReplicaCount) -> String {
     match of(change, present, now()) {
-        Ok(Reversal::Set { requests, allow_missing }) => {
-            let counts: Vec<_> = requests.iter().map(|request| request.replicas.unwrap().to_string()).collect();
-            format!("set {}{}", counts.join(" "), if allow_missing { ", missing" } else { "" })
+        Ok(Reversal::Set(request)) => {
+            let lasting = request.lasting_replicas.map(|count| format!("{count} ")).unwrap_or_default();
+            let expected = request.expected_replicas.map(|count| format!(", if at {count}")).unwrap_or_default();
+            let missing = if request.allow_missing { ", missing" } else { "" };
+            format!("set {lasting}{}{expected}{missing}", request.replicas.unwrap())
         }
         Ok(Reversal::Unset { restore }) => format!("unset, restore {restore}"),
         Err(why) => why,
@@ -90,13 +92,19 @@ fn each_kind_of_change_is_taken_back() {
             present(2, "alice"),
             "unset, restore false",
         ),
-        row("an unset", held(3), State::Unmanaged(vec![3]), unmanaged(Some(3)), "set 3"),
-        row("an unset that cannot be seen", held(3), State::Unmanaged(vec![3]), unmanaged(None), "set 3"),
+        row("an unset", held(3), State::Unmanaged(vec![3]), unmanaged(Some(3)), "set 3, if at 3"),
+        row("an unset that cannot be seen", held(3), State::Unmanaged(vec![3]), unmanaged(None), "set 3, if at 3"),
         row("an unset of a missing target", held(3), State::Unmanaged(vec![]), unmanaged(None), "set 3, missing"),
         row("an override", held(3), overridden(3), with_override.clone(), "set 3"),
-        row("the end of an override", overridden(3), held(3), present(3, "alice"), "set 9"),
+        row("the end of an override", overridden(3), held(3), present(3, "alice"), "set 3 9"),
         row("a set that ended an override", overridden(3), held(5), present(5, "alice"), "set 3 9"),
-        row("an unset of an override", overridden(3), State::Unmanaged(vec![9]), unmanaged(Some(9)), "set 3 9"),
+        row(
+            "an unset of an override",
+            overridden(3),
+            State::Unmanaged(vec![9]),
+            unmanaged(Some(9)),
+            "set 3 9, if at 9",
+        ),
     ] {
         assert_eq!(shown(&change, &present), expected, "{name}");
     }

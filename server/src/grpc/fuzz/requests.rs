@@ -32,7 +32,15 @@ pub(super) fn sets() -> Vec<Vec<u8>> {
     };
     let until = Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 999_999_999 });
     let current = v1::SetReplicaCountRequest { replicas: None, current: true, dry_run: true, ..set.clone() };
-    let override_ = v1::SetReplicaCountRequest { until, then_unset: true, allow_missing: true, ..set.clone() };
+    let override_ = v1::SetReplicaCountRequest {
+        until,
+        then_unset: true,
+        allow_missing: true,
+        lasting_replicas: Some(2),
+        lasting_reason: "usual".into(),
+        replace_reason: true,
+        ..set.clone()
+    };
     [set, current, override_].map(|request| request.encode_to_vec()).into()
 }
 

@@ -7,7 +7,7 @@ use crate::{
     impersonation::Impersonation,
     kubernetes, manifests, operations, output, program, refusal,
     session::{self, CallError},
-    terminal, time, words,
+    target, terminal, time, words,
 };
 
 /// The exit codes.
@@ -162,12 +162,15 @@ impl Error {
             Self::Call(error) => refusal::hint(error).or_else(|| error.hint()),
             Self::Completer(error) => error.hint(),
             Self::Unsure { .. } => Some("`kubectl replicas list` shows the current counts".to_owned()),
-            Self::Changed { target, .. } => {
-                Some(format!("`kubectl replicas get {target}` shows its count; run the command again to start from it"))
-            }
+            Self::Changed { target, .. } => Some(format!(
+                "`kubectl replicas get {}` shows its count; run the command again to start from it",
+                target::arguments(target)
+            )),
             Self::NoCount { .. } => Some("give a plain count, such as 3".to_owned()),
             Self::NotReady { open, .. } => match open.as_slice() {
-                [one] => one.split_once(": ").map(|(target, _)| format!("`kubectl replicas get {target}` shows more")),
+                [one] => one
+                    .split_once(": ")
+                    .map(|(target, _)| format!("`kubectl replicas get {}` shows more", target::arguments(target))),
                 _ => Some("`kubectl replicas list` shows the current counts".to_owned()),
             },
             Self::NotLoggedIn { path, .. } => Some(format!(
@@ -269,6 +272,27 @@ mod tests {
         assert_eq!(error.exit_code(), Exit::Usage);
         let text = explain("error", &error);
         assert!(text.starts_with("error: \"a/b/c\" is not a target: there is more than one slash\nhint: "), "{text}");
+    }
+
+    #[test]
+    fn a_hint_names_a_target_as_a_command_accepts_it() {
+        let timed_out = || CallError::TimedOut { limit: Duration::ZERO };
+        let changed = |target: &str| Error::Changed { target: target.to_owned(), done: "set", source: timed_out() };
+        let not_ready =
+            |open: &str| Error::NotReady { timeout: Duration::ZERO, open: vec![open.to_owned()], source: None };
+        for (name, error, arguments) in [
+            ("changed", changed("deployment.apps/web"), "deployment.apps/web"),
+            ("changed elsewhere", changed("deployment.apps/web in shop"), "deployment.apps/web -n shop"),
+            ("not ready", not_ready("deployment.apps/web: 1 of 3 ready"), "deployment.apps/web"),
+            (
+                "not ready elsewhere",
+                not_ready("deployment.apps/web in shop: 1 of 3 ready (changed to 1 by x in y)"),
+                "deployment.apps/web -n shop",
+            ),
+        ] {
+            let hint = error.hint().unwrap_or_default();
+            assert!(hint.contains(&format!("`kubectl replicas get {arguments}`")), "{name}: {hint}");
+        }
     }
 
     #[test]

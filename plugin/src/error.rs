@@ -82,7 +82,7 @@ pub(crate) enum Error {
     /// The source is the failure of the last watch, if it failed.
     #[error("not ready after {}: {}", time::describe_limit(*timeout), open.join(", "))]
     NotReady { timeout: Duration, open: Vec<String>, source: Option<Box<Error>> },
-    #[error("{target} may have been {done}, or not: the server's answer is missing")]
+    #[error("{target} may have been {done}, or not: {}", why_unsure(source))]
     Unsure { target: String, done: &'static str, source: CallError },
     #[error("{target} was changed by others after its count was read, and was not {done}")]
     Changed { target: String, done: &'static str, source: CallError },
@@ -129,8 +129,10 @@ impl Error {
             | Self::Call(CallError::TimedOut { .. })
             | Self::Unsure { source: CallError::TimedOut { .. }, .. }
             | Self::Credentials(credentials::Error::NotSigned { .. }) => Exit::TimedOut,
-            // There is a connection in both cases.
-            Self::Kubernetes(kubernetes::Error::NoResource { .. }) | Self::Call(CallError::Refused(_)) => Exit::Failed,
+            // There is a connection in these cases.
+            Self::Kubernetes(kubernetes::Error::NoResource { .. })
+            | Self::Call(CallError::Refused(_))
+            | Self::Unsure { source: CallError::Refused(_), .. } => Exit::Failed,
             Self::Config(_)
             | Self::Contexts(_)
             | Self::Kubernetes(_)
@@ -196,6 +198,14 @@ impl Error {
     }
 }
 
+/// Why the result of a write is not known.
+fn why_unsure(source: &CallError) -> &'static str {
+    match source {
+        CallError::Refused(_) => "the server does not know",
+        _ => "the server's answer is missing",
+    }
+}
+
 /// Reports a failure to the user, and returns the exit code.
 pub(crate) fn report(error: &Error) -> Exit {
     if error.exit_code() != Exit::Success && !matches!(error, Error::WatchInterrupted) {
@@ -249,6 +259,12 @@ pub(crate) fn shown_hint(error: &Error) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use contract::names::{GROUP, reasons};
+    use tonic::{Code, Status};
+    use tonic_types::{ErrorDetails, StatusExt};
+
     use super::*;
 
     #[test]
@@ -298,7 +314,14 @@ mod tests {
     #[test]
     fn each_kind_of_failure_has_its_exit_code() {
         let timed_out = || CallError::TimedOut { limit: Duration::from_millis(200) };
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reasons::API_SERVER_UNREACHABLE, GROUP, HashMap::new());
+        let lost = Status::with_error_details(Code::Unavailable, "the API server is out of reach", details);
+        let unsure = Error::of_write(session::explain(lost), "web", "set");
+        let text = "error: web may have been set, or not: the server does not know\n  caused by: the API server is out";
+        assert!(explain("error", &unsure).starts_with(text), "{}", explain("error", &unsure));
         for (name, error, code) in [
+            ("an unsure server", unsure, Exit::Failed),
             ("words", Error::from(words::parse_one("sts").unwrap_err()), Exit::Usage),
             ("wait", Error::NotReady { timeout: Duration::ZERO, open: Vec::new(), source: None }, Exit::TimedOut),
             ("call", timed_out().into(), Exit::TimedOut),
@@ -308,7 +331,7 @@ mod tests {
             ("its wait", Error::StillUnhealthy { failed: 1, all: 2, timeout: Duration::ZERO }, Exit::TimedOut),
             ("interrupt", Error::Interrupted { account: String::new() }, Exit::Interrupted),
             ("login", Error::NotLoggedIn { context: String::new(), path: None }, Exit::NotConnected),
-            ("refusal", session::explain(tonic::Status::internal("")).into(), Exit::Failed),
+            ("refusal", session::explain(Status::internal("")).into(), Exit::Failed),
         ] {
             assert_eq!(error.exit_code(), code, "{name}");
         }

@@ -31,7 +31,7 @@ pub(crate) fn of(change: &TargetChange, present: &ReplicaCount, now: Timestamp) 
     let held = Spec::of(present);
     match &change.after {
         State::Unknown if is_as_before(&change.before, held.as_ref(), present) => return Ok(Reversal::Nothing),
-        State::Unknown => return Err(describe_unanswered(change)),
+        State::Unknown => return Err(describe_unanswered(change, held.is_some())),
         State::Managed(after) if !is_as_left(after, held.as_ref(), present) => {
             return Err(format!("{name} {}", describe_change(present, now)));
         }
@@ -74,13 +74,17 @@ fn is_as_before(before: &State, held: Option<&Spec>, present: &ReplicaCount) -> 
 }
 
 /// Says that the result of a change is not known, and which command leads back.
-fn describe_unanswered(change: &TargetChange) -> String {
+fn describe_unanswered(change: &TargetChange, is_managed: bool) -> String {
     let name = target::name(&change.target());
     let in_namespace = target::in_namespace(&change.target());
     let way = match &change.before {
         State::Unknown => format!("`kubectl replicas history {in_namespace}` shows its changes"),
-        State::Managed(before) => {
+        State::Managed(before) if is_managed => {
             format!("`kubectl replicas undo {in_namespace} --to {}` goes back", before.spec.replicas)
+        }
+        // Only a managed target has a history.
+        State::Managed(before) => {
+            format!("`kubectl replicas set {in_namespace} {}` goes back", before.spec.replicas)
         }
         State::Unmanaged(_) => format!("`kubectl replicas unset {in_namespace} --restore` goes back"),
     };

@@ -149,7 +149,7 @@ fn a_change_without_an_answer_is_undone_if_it_was_not_made() {
         ("not made, not managed", State::Unmanaged(vec![2]), unmanaged(Some(2)), Ok(())),
         ("made", held(3), present(5, "alice"), Err(to_three)),
         ("set by another", held(3), present(3, "bob"), Err(to_three)),
-        ("ended", held(3), unmanaged(Some(3)), Err(to_three)),
+        ("ended", held(3), unmanaged(Some(3)), Err("`kubectl replicas set deployment.apps/web -n shop 3` goes back")),
         (
             "begun",
             State::Unmanaged(vec![2]),

@@ -188,6 +188,11 @@ pub(crate) fn in_namespace(target: &Target) -> String {
     }
 }
 
+/// The name of a target after the flag of its namespace, as commands accept both: `--namespace=shop deployment.apps/web`.
+pub(crate) fn with_flag(target: &Target) -> String {
+    format!("--namespace={} {}", target.namespace, name(target))
+}
+
 /// The arguments that a command accepts for a target as [`shown`] shows it.
 pub(crate) fn arguments(shown: &str) -> String {
     match shown.split_once(" in ") {
@@ -283,6 +288,7 @@ mod tests {
         ] {
             assert_eq!(arguments(&shown(&target, home)), arguments_of, "{name}");
         }
+        assert_eq!(with_flag(&target), "--namespace=shop deployment.apps/web");
         assert_eq!(in_namespace(&target), "deployment.apps/web -n shop");
         assert_eq!(in_namespace(&Target { namespace: String::new(), ..target }), "deployment.apps/web");
     }

@@ -212,7 +212,7 @@ mod tests {
             assert_eq!(enforces(&serde_json::from_value(spec).unwrap(), "fence"), expected, "{name} {actions:?}");
         }
         let deny = json!({"metadata": {}, "spec": {"policyName": "fence", "validationActions": ["Deny"]}});
-        let bindings = [serde_json::from_value(deny).unwrap()];
+        let bindings: [ValidatingAdmissionPolicyBinding; 1] = [serde_json::from_value(deny).unwrap()];
         for (name, policies, expected) in [
             ("none", vec![], None),
             ("the second", vec!["audit", "fence"], Some("fence")),

@@ -35,7 +35,7 @@ fn page(command: &Command) -> io::Result<(String, Vec<u8>)> {
     man.render_name_section(&mut text)?;
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
-    let Help { examples, .. } = Help::of(command);
+    let Help { examples, exit_codes: own_codes, .. } = Help::of(command);
     // clap_mangen would fill the lines of examples into paragraphs.
     render_literally("EXAMPLES", &examples, &mut text)?;
     man.render_options_section(&mut text)?;
@@ -43,7 +43,9 @@ fn page(command: &Command) -> io::Result<(String, Vec<u8>)> {
         man.render_subcommands_section(&mut text)?;
     }
     let codes: Vec<_> = exit_codes().into_iter().map(|(code, meaning)| format!("{code:>3}  {meaning}")).collect();
-    render_literally("EXIT STATUS", &codes.join("\n"), &mut text)?;
+    let codes =
+        if own_codes.is_empty() { codes.join("\n") } else { own_codes + "\n\nOf all commands:\n" + &codes.join("\n") };
+    render_literally("EXIT STATUS", &codes, &mut text)?;
     Ok((man.get_filename(), text))
 }
 

@@ -42,9 +42,13 @@ fn name(command: &Command) -> String {
 }
 
 fn section(command: &Command) -> String {
-    let Help { about, examples, usage } = Help::of(command);
-    let examples = if examples.is_empty() { String::new() } else { format!("\n```sh\n{examples}\n```\n") };
-    format!("\n## {}\n\n{}\n{examples}\n```text\n{usage}\n```\n", name(command), prose(&about))
+    let Help { about, examples, exit_codes, usage } = Help::of(command);
+    let block = |start: &str, text: &str| match text {
+        "" => String::new(),
+        text => format!("\n```{start}\n{text}\n```\n"),
+    };
+    let (examples, exit_codes) = (block("sh", &examples), block("text\nExit codes:", &exit_codes));
+    format!("\n## {}\n\n{}\n{examples}{exit_codes}\n```text\n{usage}\n```\n", name(command), prose(&about))
 }
 
 /// Joins the lines of each paragraph, since the page is not wrapped. The last sentence of a title has no full stop.
@@ -86,6 +90,10 @@ fn environment(program: &Command) -> String {
             "KUBECTL_REPLICAS_CONFIG",
             "the configuration file, instead of the one that `kubectl replicas config path` shows",
         ),
+        (
+            "KUBECTL_REPLICAS_STATE",
+            "the log of your last commands, for `undo`, instead of `~/.local/state/kubectl-replicas/operations.json`",
+        ),
         ("KUBECONFIG", "the kubeconfig files, as in kubectl"),
         ("HTTPS_PROXY`, `NO_PROXY", "the way to the API server, as in kubectl; also in lower case"),
         ("NO_COLOR", "anything turns colours off"),
@@ -117,6 +125,10 @@ mod tests {
             let at = |part: &str| section.find(part).unwrap_or_else(|| panic!("no {part:?} in {section}"));
             assert!(at("```sh\n# ") < at("```text\nUsage: kubectl replicas "), "{section}");
         }
+        let (_, doctor) = page.split_once("\n## kubectl replicas doctor\n").unwrap();
+        let (examples, rest) = doctor.split_once("\n```\n\n").unwrap();
+        assert!(!examples.contains("Exit codes") && rest.starts_with("```text\nExit codes:\n0  "), "{doctor}");
+        assert!(page.contains("| `KUBECTL_REPLICAS_STATE` |"), "{page}");
         assert!(!page.split("\n## Flags that all").next().unwrap().contains("--kubeconfig "), "they are shown once");
         assert!(page.contains("| 130 | ") && page.contains("| `KUBECTL_REPLICAS_CA` | `--ca` |"), "{page}");
         let home = env::home_dir().unwrap_or_default().display().to_string();

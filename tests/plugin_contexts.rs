@@ -128,8 +128,13 @@ async fn every_format_names_the_cluster() -> Result<()> {
     }
     let names = done("list --contexts east,west -o name").await?;
     assert_eq!(names, "--context=east deployment.apps/web\n--context=west deployment.apps/web\n");
-    let first = names.lines().next().context("no line")?;
-    ensure!(done(&format!("get {first}")).await?.contains("deployment.apps/web"), "a name is an argument of get");
+    let of_all = done("list -A --contexts east,west -o name").await?;
+    let namespace = format!("--namespace={}", contexts.shop.name);
+    let in_context = |context: &str| format!("--context={context} {namespace} deployment.apps/web\n");
+    ensure!(of_all.contains(&in_context("east")) && of_all.contains(&in_context("west")), "{of_all}");
+    for name in [names.lines().next().context("no line")?, in_context("east").trim()] {
+        ensure!(done(&format!("get {name}")).await?.contains("deployment.apps/web"), "a name is an argument of get");
+    }
     let described = done("get web --contexts east,west").await?;
     ensure!(described.starts_with("Cluster:         east\nTarget:          deployment.apps/web\n"), "{described}");
     ensure!(described.contains("\n\nCluster:         west\n"), "{described}");

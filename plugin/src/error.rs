@@ -7,7 +7,7 @@ use crate::{
     impersonation::Impersonation,
     kubernetes, manifests, operations, output, program, refusal,
     session::{self, CallError},
-    terminal, time, words,
+    target, terminal, time, words,
 };
 
 /// The exit codes.
@@ -82,7 +82,7 @@ pub(crate) enum Error {
     /// The source is the failure of the last watch, if it failed.
     #[error("not ready after {}: {}", time::describe_limit(*timeout), open.join(", "))]
     NotReady { timeout: Duration, open: Vec<String>, source: Option<Box<Error>> },
-    #[error("{target} may have been {done}, or not: the server's answer is missing")]
+    #[error("{target} may have been {done}, or not: {}", why_unsure(source))]
     Unsure { target: String, done: &'static str, source: CallError },
     #[error("{target} was changed by others after its count was read, and was not {done}")]
     Changed { target: String, done: &'static str, source: CallError },
@@ -129,8 +129,10 @@ impl Error {
             | Self::Call(CallError::TimedOut { .. })
             | Self::Unsure { source: CallError::TimedOut { .. }, .. }
             | Self::Credentials(credentials::Error::NotSigned { .. }) => Exit::TimedOut,
-            // There is a connection in both cases.
-            Self::Kubernetes(kubernetes::Error::NoResource { .. }) | Self::Call(CallError::Refused(_)) => Exit::Failed,
+            // There is a connection in these cases.
+            Self::Kubernetes(kubernetes::Error::NoResource { .. })
+            | Self::Call(CallError::Refused(_))
+            | Self::Unsure { source: CallError::Refused(_), .. } => Exit::Failed,
             Self::Config(_)
             | Self::Contexts(_)
             | Self::Kubernetes(_)
@@ -162,12 +164,15 @@ impl Error {
             Self::Call(error) => refusal::hint(error).or_else(|| error.hint()),
             Self::Completer(error) => error.hint(),
             Self::Unsure { .. } => Some("`kubectl replicas list` shows the current counts".to_owned()),
-            Self::Changed { target, .. } => {
-                Some(format!("`kubectl replicas get {target}` shows its count; run the command again to start from it"))
-            }
+            Self::Changed { target, .. } => Some(format!(
+                "`kubectl replicas get {}` shows its count; run the command again to start from it",
+                target::arguments(target)
+            )),
             Self::NoCount { .. } => Some("give a plain count, such as 3".to_owned()),
             Self::NotReady { open, .. } => match open.as_slice() {
-                [one] => one.split_once(": ").map(|(target, _)| format!("`kubectl replicas get {target}` shows more")),
+                [one] => one
+                    .split_once(": ")
+                    .map(|(target, _)| format!("`kubectl replicas get {}` shows more", target::arguments(target))),
                 _ => Some("`kubectl replicas list` shows the current counts".to_owned()),
             },
             Self::NotLoggedIn { path, .. } => Some(format!(
@@ -190,6 +195,14 @@ impl Error {
             _ => None,
         };
         in_flags.unwrap_or_else(|| self.to_string())
+    }
+}
+
+/// Why the result of a write is not known.
+fn why_unsure(source: &CallError) -> &'static str {
+    match source {
+        CallError::Refused(_) => "the server does not know",
+        _ => "the server's answer is missing",
     }
 }
 
@@ -246,6 +259,12 @@ pub(crate) fn shown_hint(error: &Error) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use contract::names::{GROUP, reasons};
+    use tonic::{Code, Status};
+    use tonic_types::{ErrorDetails, StatusExt};
+
     use super::*;
 
     #[test]
@@ -272,9 +291,37 @@ mod tests {
     }
 
     #[test]
+    fn a_hint_names_a_target_as_a_command_accepts_it() {
+        let timed_out = || CallError::TimedOut { limit: Duration::ZERO };
+        let changed = |target: &str| Error::Changed { target: target.to_owned(), done: "set", source: timed_out() };
+        let not_ready =
+            |open: &str| Error::NotReady { timeout: Duration::ZERO, open: vec![open.to_owned()], source: None };
+        for (name, error, arguments) in [
+            ("changed", changed("deployment.apps/web"), "deployment.apps/web"),
+            ("changed elsewhere", changed("deployment.apps/web in shop"), "deployment.apps/web -n shop"),
+            ("not ready", not_ready("deployment.apps/web: 1 of 3 ready"), "deployment.apps/web"),
+            (
+                "not ready elsewhere",
+                not_ready("deployment.apps/web in shop: 1 of 3 ready (changed to 1 by x in y)"),
+                "deployment.apps/web -n shop",
+            ),
+        ] {
+            let hint = error.hint().unwrap_or_default();
+            assert!(hint.contains(&format!("`kubectl replicas get {arguments}`")), "{name}: {hint}");
+        }
+    }
+
+    #[test]
     fn each_kind_of_failure_has_its_exit_code() {
         let timed_out = || CallError::TimedOut { limit: Duration::from_millis(200) };
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reasons::API_SERVER_UNREACHABLE, GROUP, HashMap::new());
+        let lost = Status::with_error_details(Code::Unavailable, "the API server is out of reach", details);
+        let unsure = Error::of_write(session::explain(lost), "web", "set");
+        let text = "error: web may have been set, or not: the server does not know\n  caused by: the API server is out";
+        assert!(explain("error", &unsure).starts_with(text), "{}", explain("error", &unsure));
         for (name, error, code) in [
+            ("an unsure server", unsure, Exit::Failed),
             ("words", Error::from(words::parse_one("sts").unwrap_err()), Exit::Usage),
             ("wait", Error::NotReady { timeout: Duration::ZERO, open: Vec::new(), source: None }, Exit::TimedOut),
             ("call", timed_out().into(), Exit::TimedOut),
@@ -284,7 +331,7 @@ mod tests {
             ("its wait", Error::StillUnhealthy { failed: 1, all: 2, timeout: Duration::ZERO }, Exit::TimedOut),
             ("interrupt", Error::Interrupted { account: String::new() }, Exit::Interrupted),
             ("login", Error::NotLoggedIn { context: String::new(), path: None }, Exit::NotConnected),
-            ("refusal", session::explain(tonic::Status::internal("")).into(), Exit::Failed),
+            ("refusal", session::explain(Status::internal("")).into(), Exit::Failed),
         ] {
             assert_eq!(error.exit_code(), code, "{name}");
         }

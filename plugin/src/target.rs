@@ -180,6 +180,27 @@ pub(crate) fn shown(target: &Target, home: &str) -> String {
     }
 }
 
+/// The name of a target and its namespace, as a command accepts them: `deployment.apps/web -n shop`.
+pub(crate) fn in_namespace(target: &Target) -> String {
+    match target.namespace.as_str() {
+        "" => name(target),
+        namespace => format!("{} -n {namespace}", name(target)),
+    }
+}
+
+/// The name of a target after the flag of its namespace, as commands accept both: `--namespace=shop deployment.apps/web`.
+pub(crate) fn with_flag(target: &Target) -> String {
+    format!("--namespace={} {}", target.namespace, name(target))
+}
+
+/// The arguments that a command accepts for a target as [`shown`] shows it.
+pub(crate) fn arguments(shown: &str) -> String {
+    match shown.split_once(" in ") {
+        Some((name, namespace)) => format!("{name} -n {namespace}"),
+        None => shown.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod fuzz;
 
@@ -256,6 +277,20 @@ mod tests {
         }
         let error = "a".repeat(300).parse::<TargetRef>().unwrap_err().to_string();
         assert_eq!(error, format!("\"{}\"… is not a target: its name is not that of an object", "a".repeat(60)));
+    }
+
+    #[test]
+    fn a_target_that_is_shown_has_the_arguments_of_a_command() {
+        let target = Target { namespace: "shop".to_owned(), name: "web".to_owned(), ..Target::default() };
+        for (name, home, arguments_of) in [
+            ("the namespace of the command", "shop", "deployment.apps/web"),
+            ("another namespace", "default", "deployment.apps/web -n shop"),
+        ] {
+            assert_eq!(arguments(&shown(&target, home)), arguments_of, "{name}");
+        }
+        assert_eq!(with_flag(&target), "--namespace=shop deployment.apps/web");
+        assert_eq!(in_namespace(&target), "deployment.apps/web -n shop");
+        assert_eq!(in_namespace(&Target { namespace: String::new(), ..target }), "deployment.apps/web");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
     error::{Error, explain, explain_for},
     interrupt, kubernetes,
     output::{self, Lines},
+    target,
 };
 
 /// The number of concurrent requests: enough to hide the round trips, and too few to overload a server.
@@ -214,7 +215,7 @@ fn generalise(message: &str, name: &str) -> String {
     let (kind, object) = name.split_once('/').unwrap_or(("", name));
     let stored = format!("\"{}.{object}\"", kind.trim_end_matches(".apps"));
     // The kind keeps targets of different kinds apart.
-    message.replace(name, kind).replace(&stored, kind)
+    message.replace(name, kind).replace(&target::arguments(name), kind).replace(&stored, kind)
 }
 
 /// Reports the failure of one of several targets.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use contract::replicas::v1::ReplicaCount;
+use tokio::task;
 
 use super::selection::SelectionArgs;
 use crate::{
@@ -57,9 +58,12 @@ impl ChoiceArgs {
         Ok(selected.counts)
     }
 
-    /// Reads the file, if there is one.
-    pub(super) fn read_file(&self) -> Result<Option<Vec<Manifest>>, manifests::Error> {
-        self.filename.as_deref().map(manifests::read).transpose()
+    /// Reads the file, if there is one. The standard input may wait for the user, who may press Ctrl-C meanwhile.
+    pub(super) async fn read_file(&self) -> Result<Option<Vec<Manifest>>, manifests::Error> {
+        let Some(path) = self.filename.clone() else { return Ok(None) };
+        let file = path.display().to_string();
+        let read = task::spawn_blocking(move || manifests::read(&path)).await;
+        read.map_err(|error| manifests::Error::Read { file, source: error.into() })?.map(Some)
     }
 
     /// Puts the targets of the file into their namespaces.

@@ -130,7 +130,7 @@ impl<T> Answers<T> {
     }
 }
 
-/// Prints replica counts, each with its context.
+/// Prints replica counts, each with its context, and with its namespace if that is asked for.
 pub(super) fn show(counts: Vec<(String, ReplicaCount)>, namespace: bool, format: Format) -> Result<(), Error> {
     let document = match format {
         Format::Table | Format::Wide => {
@@ -138,18 +138,19 @@ pub(super) fn show(counts: Vec<(String, ReplicaCount)>, namespace: bool, format:
             let columns = Columns { cluster: true, namespace, wide, width };
             return Ok(output::print_table(&table::of_contexts(&counts, columns, Timestamp::now()))?);
         }
-        Format::Name => return Ok(output::print(&names(&counts))?),
+        Format::Name => return Ok(output::print(&names(&counts, namespace))?),
         Format::Json => output::serialize(&document::of_contexts(counts), DocumentFormat::Json)?,
         Format::Yaml => output::serialize(&document::of_contexts(counts), DocumentFormat::Yaml)?,
     };
     Ok(output::print_document(&document)?)
 }
 
-/// The names with the flag that chooses the cluster, as commands accept them.
-fn names(counts: &[(String, ReplicaCount)]) -> String {
+/// The names with the flags that choose the cluster and perhaps the namespace, as commands accept them.
+fn names(counts: &[(String, ReplicaCount)], namespace: bool) -> String {
     let name = |(context, count): &(String, ReplicaCount)| {
-        let target = target::name(&count.target.clone().unwrap_or_default());
-        format!("--context={} {}\n", output::printable(context), output::printable(&target))
+        let target = count.target.clone().unwrap_or_default();
+        let name = if namespace { target::with_flag(&target) } else { target::name(&target) };
+        format!("--context={} {}\n", output::printable(context), output::printable(&name))
     };
     counts.iter().map(name).collect()
 }
@@ -161,9 +162,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_comes_with_the_flag_of_its_context() {
-        let target = Target { name: "web".to_owned(), ..Target::default() };
+    fn a_name_comes_with_the_flags_of_its_context_and_its_namespace() {
+        let target = Target { namespace: "shop".to_owned(), name: "web".to_owned(), ..Target::default() };
         let count = ReplicaCount { target: Some(target), ..ReplicaCount::default() };
-        assert_eq!(names(&[("prod-1".to_owned(), count)]), "--context=prod-1 deployment.apps/web\n");
+        let counts = [("prod-1".to_owned(), count)];
+        for (name, namespace, expected) in [
+            ("one namespace", false, "--context=prod-1 deployment.apps/web\n"),
+            ("all namespaces", true, "--context=prod-1 --namespace=shop deployment.apps/web\n"),
+        ] {
+            assert_eq!(names(&counts, namespace), expected, "{name}");
+        }
     }
 }

@@ -27,7 +27,7 @@ pub(super) enum Step {
     Started,
     Event(Event),
     /// The watch has ended, or could not begin. The next step tries again.
-    Lost(CallError),
+    Lost(Error),
 }
 
 /// Follows the changes that a request covers.
@@ -47,6 +47,8 @@ pub(super) struct Follower<'a> {
     has_begun: bool,
     /// Whether the session was opened again since the last snapshot.
     is_reopened: bool,
+    /// Whether the next try opens the session again, since the last one could not.
+    must_reopen: bool,
 }
 
 enum State<'a> {
@@ -90,6 +92,7 @@ impl<'a> Follower<'a> {
             is_synced: false,
             has_begun: false,
             is_reopened: false,
+            must_reopen: false,
         }
     }
 
@@ -100,12 +103,19 @@ impl<'a> Follower<'a> {
             match &mut self.state {
                 State::Pausing(pause) => {
                     pause.await;
-                    self.restart();
+                    if self.must_reopen { self.reopen() } else { self.restart() }
                 }
-                State::Reopening(session) => {
-                    self.client = session.await?.client;
-                    self.restart();
-                }
+                State::Reopening(session) => match session.await {
+                    Ok(session) => {
+                        (self.client, self.must_reopen) = (session.client, false);
+                        self.restart();
+                    }
+                    Err(error) if may_open_later(&error) => {
+                        self.must_reopen = true;
+                        return Ok(self.pause(error));
+                    }
+                    Err(error) => return Err(error),
+                },
                 State::Starting(start) => match start.await {
                     Ok(stream) => {
                         self.state = State::Receiving(Box::new(stream));
@@ -133,6 +143,12 @@ impl<'a> Follower<'a> {
         self.state = start(self.client.clone(), self.request.clone(), self.limit);
     }
 
+    /// Opens another session, with new credentials.
+    fn reopen(&mut self) {
+        let connection = self.connection;
+        self.state = State::Reopening(Box::pin(connect(connection)));
+    }
+
     /// Remembers what the next watch must know.
     fn record(&mut self, event: &Event) {
         match event {
@@ -149,21 +165,37 @@ impl<'a> Follower<'a> {
         // A watch lasts longer than some certificates and tokens.
         if self.has_begun && !self.is_reopened && error.is_of_credentials() {
             self.is_reopened = true;
-            let connection = self.connection;
-            self.state = State::Reopening(Box::pin(connect(connection)));
-            return Ok(Step::Lost(error));
+            self.reopen();
+            return Ok(Step::Lost(error.into()));
         }
         if !is_temporary {
             return Err(error.into());
         }
+        Ok(self.pause(error.into()))
+    }
+
+    /// Pauses before the next try.
+    fn pause(&mut self, error: Error) -> Step {
         if self.is_synced && self.started.elapsed() > MAX_PAUSE {
-            self.pause = FIRST_PAUSE;
+            // Only once for each watch: the pauses must grow while the server is away.
+            (self.pause, self.is_synced) = (FIRST_PAUSE, false);
         }
         // At random, so that not all clients of a server that was away come back at once.
         let pause = self.pause.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.state = State::Pausing(Box::pin(time::sleep(pause)));
         self.pause = (self.pause * 2).min(MAX_PAUSE);
-        Ok(Step::Lost(error))
+        Step::Lost(error)
+    }
+}
+
+/// Whether a session that could not be opened may open later: the server or the API server was out of reach. What is
+/// refused, or wrong with files, remains so.
+fn may_open_later(error: &Error) -> bool {
+    match error {
+        Error::Session(error) => error.is_temporary(),
+        Error::Kubernetes(error) => error.is_temporary(),
+        Error::Credentials(error) => error.is_temporary(),
+        _ => false,
     }
 }
 
@@ -200,4 +232,37 @@ pub(super) fn version(count: &ReplicaCount) -> u64 {
 /// Reads a resource version; 0 stands for none. The versions of one kind can be compared as numbers.
 pub(super) fn parse_version(version: &str) -> u64 {
     version.parse().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        credentials,
+        kubernetes::{self, request, service},
+        session,
+    };
+
+    #[test]
+    fn a_session_opens_later_if_something_was_out_of_reach() {
+        let slow = || request::Error::TimedOut { action: "list pods".to_owned(), limit: Duration::ZERO };
+        let unsigned = credentials::Error::NotSigned { name: "x".to_owned(), after: Duration::ZERO };
+        let no_pod = service::Error::NoneReady { service: "x".into(), namespace: "x".into(), pods: String::new() };
+        let no_service = service::Error::NoSuchService { namespace: "x".into(), name: "x".into() };
+        let no_name = session::Error::ServerName { name: String::new() };
+        let refused = credentials::Error::Refused { name: "x".to_owned(), message: String::new() };
+        for (name, error, expected) in [
+            ("the API server", Error::Kubernetes(slow().into()), true),
+            ("in a session", Error::Session(kubernetes::Error::from(slow()).into()), true),
+            ("in a renewal", Error::Credentials(credentials::Error::Request(slow())), true),
+            ("no signature yet", Error::Credentials(unsigned), true),
+            ("no pod", Error::Kubernetes(no_pod.into()), true),
+            ("no Service", Error::Kubernetes(no_service.into()), false),
+            ("a wrong name", Error::Session(no_name), false),
+            ("a refusal", Error::Credentials(refused), false),
+            ("another error", Error::Declined { done: "set" }, false),
+        ] {
+            assert_eq!(may_open_later(&error), expected, "{name}");
+        }
+    }
 }

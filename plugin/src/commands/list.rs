@@ -48,8 +48,8 @@ Examples:
   # List those of several clusters, with the kubeconfig's context of each
   kubectl replicas list -A --contexts 'prod-*'
 
-  # Show each of them; a name comes with the flag of its context
-  kubectl replicas list --contexts 'prod-*' -o name | xargs -L 1 kubectl replicas get
+  # Show each of them; a name comes with the flags of its context and, with -A, of its namespace
+  kubectl replicas list -A --contexts 'prod-*' -o name | xargs -L 1 kubectl replicas get
 
   # Print the names of all targets that drifted
   kubectl replicas list -o json | jq -r '.items[] | select(.drifts > 0) | .target.name'";
@@ -63,7 +63,7 @@ pub(crate) struct ListArgs {
     /// Also list targets that are not managed
     #[arg(long)]
     all_targets: bool,
-    /// Print the list in this format
+    /// Print the list in this format; with -A, a name comes with the flag of its namespace
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
     /// After the list, print each target that changes, until Ctrl-C; a lost connection is opened again
@@ -109,16 +109,18 @@ fn show(counts: Vec<ReplicaCount>, args: &ListArgs) -> Result<(), Error> {
             let columns = Columns { namespace, wide, width: output::terminal_width(), ..Columns::default() };
             return Ok(output::print_table(&table::replica_counts(&counts, columns, Timestamp::now()))?);
         }
-        Format::Name => return Ok(output::print(&names(&counts))?),
+        Format::Name => return Ok(output::print(&names(&counts, args.selection.all_namespaces))?),
         Format::Json => output::serialize(&document::list(counts), DocumentFormat::Json)?,
         Format::Yaml => output::serialize(&document::list(counts), DocumentFormat::Yaml)?,
     };
     Ok(output::print_document(&document)?)
 }
 
-fn names(counts: &[ReplicaCount]) -> String {
+/// The names, with the flags of their namespaces if these may be several.
+fn names(counts: &[ReplicaCount], namespace: bool) -> String {
+    let name = if namespace { target::with_flag } else { target::name };
     let targets = counts.iter().filter_map(|count| count.target.as_ref());
-    targets.map(|target| output::printable(&target::name(target)) + "\n").collect()
+    targets.map(|target| output::printable(&name(target)) + "\n").collect()
 }
 
 /// Watches what the arguments select. Targets that the user names must be there at first.
@@ -166,4 +168,23 @@ async fn list_contexts(
         output::note(&format!("No {} found.", args.what()));
     }
     answers.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::replicas::v1::Target;
+
+    use super::*;
+
+    #[test]
+    fn a_name_comes_with_the_flag_of_its_namespace_if_there_may_be_several() {
+        let target = Target { namespace: "shop".to_owned(), name: "web".to_owned(), ..Target::default() };
+        let counts = [ReplicaCount { target: Some(target), ..ReplicaCount::default() }];
+        for (name, namespace, expected) in [
+            ("one namespace", false, "deployment.apps/web\n"),
+            ("all namespaces", true, "--namespace=shop deployment.apps/web\n"),
+        ] {
+            assert_eq!(names(&counts, namespace), expected, "{name}");
+        }
+    }
 }

@@ -161,8 +161,8 @@ impl SetArgs {
     }
 
     /// Reads the words, or the file.
-    fn input(&self) -> Result<Input, Error> {
-        if let Some(manifests) = self.choice.read_file()? {
+    async fn input(&self) -> Result<Input, Error> {
+        if let Some(manifests) = self.choice.read_file().await? {
             return Ok(Input::File(manifests));
         }
         let Some(listed) = self.choice.listed(&self.words)? else {
@@ -179,7 +179,7 @@ impl SetArgs {
 
 /// Sets the count of each target. It checks all of the input before it sends the first request.
 pub(crate) async fn run(args: SetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let mut input = args.input()?;
+    let mut input = interrupt::guard("nothing was set", args.input()).await?;
     let prepare = async {
         let session = connect(connection).await?;
         let is_named = matches!(input, Input::Named(_));

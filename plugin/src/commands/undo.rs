@@ -12,7 +12,7 @@ use crate::{
     args::ConnectionArgs,
     count,
     error::Error,
-    operations::{last::count_undone, log, past::Goal},
+    operations::{last::Undone, log, past::Goal},
     output::{self, plan},
     program::in_text,
     words,
@@ -90,6 +90,7 @@ fn list() -> Result<(), Error> {
         output::note("There are no operations in the log.");
         return Ok(());
     }
-    let counted: Vec<_> = operations.iter().map(|it| (it.clone(), count_undone(&operations, it))).collect();
+    let undone = Undone::of(&operations);
+    let counted: Vec<_> = operations.iter().map(|it| (it.clone(), undone.count(it))).collect();
     Ok(output::print_table(&plan::operations(&counted, output::terminal_width(), Timestamp::now()))?)
 }

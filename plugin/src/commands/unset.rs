@@ -72,11 +72,7 @@ enum Input {
 
 /// Stops managing the targets. It checks all of the input before it sends the first request.
 pub(crate) async fn run(args: UnsetArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let input = match (args.choice.read_file()?, args.choice.listed(&args.targets)?) {
-        (Some(manifests), _) => Input::File(manifests),
-        (None, Some(listed)) => Input::Chosen(listed),
-        (None, None) => Input::Named(words::parse(&args.targets)?),
-    };
+    let input = interrupt::guard("nothing was unset", input(&args)).await?;
     let prepare = async {
         let session = connect(connection).await?;
         let is_named = matches!(input, Input::Named(_));
@@ -94,6 +90,15 @@ pub(crate) async fn run(args: UnsetArgs, connection: &ConnectionArgs) -> Result<
     let (unset, result) = write::make_all(&session, &mut lines, writes, "unset", None).await;
     args.stored.print(&mut lines, unset, requested);
     lines.end(result)
+}
+
+/// Reads the words, or the file.
+async fn input(args: &UnsetArgs) -> Result<Input, Error> {
+    Ok(match (args.choice.read_file().await?, args.choice.listed(&args.targets)?) {
+        (Some(manifests), _) => Input::File(manifests),
+        (None, Some(listed)) => Input::Chosen(listed),
+        (None, None) => Input::Named(words::parse(&args.targets)?),
+    })
 }
 
 /// Builds the write to each target.

@@ -148,7 +148,7 @@ async fn follow(session: &Session, follower: &mut Follower<'_>, wait: &mut Wait<
         match step {
             Step::Started => wait.start_over(),
             Step::Event(event) => wait.handle(event)?,
-            Step::Lost(error) => wait.watch_error = Some(Box::new(error.into())),
+            Step::Lost(error) => wait.watch_error = Some(Box::new(error)),
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::{
     args::ConnectionArgs,
     error::Error,
     output::{self, Format},
-    session::{CallError, Session},
+    session::Session,
     target,
 };
 
@@ -131,9 +131,9 @@ impl View {
     }
 
     /// Handles the end of a connection. Before the first snapshot it is the end of the command.
-    fn handle_loss(&mut self, error: CallError) -> Result<(), Error> {
+    fn handle_loss(&mut self, error: Error) -> Result<(), Error> {
         match self.phase {
-            Phase::First => return Err(error.into()),
+            Phase::First => return Err(error),
             Phase::Watching => output::note(&format!("warning: the watch is interrupted: {error}; trying again")),
             Phase::Lost => {}
         }

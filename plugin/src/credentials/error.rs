@@ -60,6 +60,16 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether another try may succeed.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Kubernetes(error) => error.is_temporary(),
+            Self::Ca(error) | Self::Request(error) => error.is_temporary(),
+            Self::NotSigned { .. } => true,
+            _ => false,
+        }
+    }
+
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {

@@ -32,6 +32,15 @@ impl Error {
         }
     }
 
+    /// Whether another try may succeed.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Request(error) | Self::Service(service::Error::Request(error)) => error.is_temporary(),
+            Self::Service(error) => matches!(error, service::Error::NoneReady { .. }),
+            Self::Kubeconfig(_) | Self::NoResource { .. } | Self::NoDiscovery { .. } => false,
+        }
+    }
+
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {

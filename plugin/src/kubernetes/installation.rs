@@ -53,7 +53,7 @@ pub(crate) struct PodState {
     /// Its state in a word, such as `Running` or `CrashLoopBackOff`.
     pub(crate) state: String,
     /// How often its containers were restarted.
-    pub(crate) restarts: i32,
+    pub(crate) restarts: i64,
     /// When a container ended last, if one was restarted.
     pub(crate) last_restart: Option<Timestamp>,
     /// Its service account.
@@ -84,7 +84,7 @@ fn describe(pod: &Pod) -> PodState {
         name: pod.name_any(),
         is_ready: conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True"),
         state: state(pod),
-        restarts: containers().map(|container| container.restart_count).sum(),
+        restarts: containers().map(|container| i64::from(container.restart_count)).sum(),
         last_restart: ends.max(),
         account: pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone()).unwrap_or_default(),
     }
@@ -130,11 +130,18 @@ pub(crate) async fn fence(
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
     let policies = send(limit, "list validatingadmissionpolicies", policies.list(&params)).await?;
     let user = format!("'system:serviceaccount:{namespace}:{account}'");
-    let Some(policy) = policies.iter().find(|policy| is_about(policy, &user)) else { return Ok(None) };
-    let name = policy.name_any();
+    let names: Vec<_> = policies.iter().filter(|it| is_about(it, &user)).map(ResourceExt::name_any).collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client);
     let bindings = send(limit, "list validatingadmissionpolicybindings", bindings.list(&params)).await?;
-    Ok(bindings.iter().any(|binding| enforces(binding, &name)).then_some(name))
+    Ok(enforced(names, &bindings.items))
+}
+
+/// The first policy that a binding enforces.
+fn enforced(names: Vec<String>, bindings: &[ValidatingAdmissionPolicyBinding]) -> Option<String> {
+    names.into_iter().find(|name| bindings.iter().any(|binding| enforces(binding, name)))
 }
 
 /// Whether a policy is only about the writes of a user.
@@ -203,6 +210,16 @@ mod tests {
         {
             let spec = json!({"metadata": {}, "spec": {"policyName": name, "validationActions": actions}});
             assert_eq!(enforces(&serde_json::from_value(spec).unwrap(), "fence"), expected, "{name} {actions:?}");
+        }
+        let deny = json!({"metadata": {}, "spec": {"policyName": "fence", "validationActions": ["Deny"]}});
+        let bindings: [ValidatingAdmissionPolicyBinding; 1] = [serde_json::from_value(deny).unwrap()];
+        for (name, policies, expected) in [
+            ("none", vec![], None),
+            ("the second", vec!["audit", "fence"], Some("fence")),
+            ("not enforced", vec!["audit"], None),
+        ] {
+            let policies = policies.into_iter().map(str::to_owned).collect();
+            assert_eq!(enforced(policies, &bindings).as_deref(), expected, "{name}");
         }
     }
 }

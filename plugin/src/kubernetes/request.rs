@@ -55,6 +55,15 @@ impl Error {
         matches!(self, Self::Refused { code: 404, .. })
     }
 
+    /// Whether another try may succeed: the API server is out of reach, busy or failing.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::Unreachable { .. } => true,
+            Self::Refused { code, .. } => *code == 429 || *code >= 500,
+            Self::Forbidden { .. } | Self::Unauthorized { .. } => false,
+        }
+    }
+
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
@@ -102,6 +111,7 @@ mod tests {
         assert_eq!(error.to_string(), "not allowed to list Services");
         assert_eq!(error.source().unwrap().to_string(), "services is forbidden");
         assert!(refused(404).is_not_found());
+        assert!(refused(429).is_temporary() && refused(503).is_temporary() && !refused(409).is_temporary());
         assert!(refused(401).hint().unwrap().contains("log in"));
     }
 }

@@ -39,6 +39,10 @@ pub(crate) enum Error {
     NoSuchChange { target: String, number: i64, known: String },
     #[error("change {number} of {target} began an override of {count}, whose end is not in the history")]
     Override { target: String, number: i64, count: i32 },
+    #[error(
+        "change {number} of {target} stands for several that were not seen one by one: its lasting count is not in the history"
+    )]
+    NoLasting { target: String, number: i64 },
 }
 
 impl Error {
@@ -62,6 +66,9 @@ impl Error {
             Self::Override { target, count, .. } => {
                 format!("to set it again: kubectl replicas set {target} {count} --for DURATION")
             }
+            Self::NoLasting { target, .. } => format!(
+                "`kubectl replicas history {target}` shows the counts; `kubectl replicas set {target} COUNT` sets one"
+            ),
             Self::Read { .. } | Self::Write { .. } | Self::TooManyTargets { .. } | Self::Format(_) => return None,
         })
     }

@@ -1,34 +1,58 @@
 //! Which operation an undo takes back.
 
-use super::operation::{Cluster, Operation};
+use std::collections::{HashMap, HashSet};
+
+use super::operation::{Cluster, Operation, TargetChange};
+
+/// The targets that later operations have undone, for each operation by its number.
+pub(crate) struct Undone<'a>(HashMap<u64, HashSet<Key<'a>>>);
+
+/// The namespace, the group, the kind and the name of a target.
+type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+impl<'a> Undone<'a> {
+    /// Collects what the undos of a log have undone.
+    pub(crate) fn of(operations: &'a [Operation]) -> Self {
+        let mut undone: HashMap<u64, HashSet<Key<'a>>> = HashMap::new();
+        for operation in operations {
+            if let Some(number) = operation.undoes {
+                undone.entry(number).or_default().extend(operation.targets.iter().map(key));
+            }
+        }
+        Self(undone)
+    }
+
+    /// The number of an operation's targets that later operations have undone.
+    pub(crate) fn count(&self, operation: &Operation) -> usize {
+        operation.targets.iter().filter(|change| self.includes(operation, change)).count()
+    }
+
+    fn includes(&self, operation: &Operation, change: &TargetChange) -> bool {
+        self.0.get(&operation.number).is_some_and(|targets| targets.contains(&key(change)))
+    }
+}
+
+fn key(change: &TargetChange) -> Key<'_> {
+    (&change.namespace, &change.group, &change.kind, &change.name)
+}
 
 /// Finds the last operation in a cluster that is not undone, with the targets that are left to undo.
 ///
 /// An undo of an operation is none itself, so that repeated undos walk back. After an undo that was done only in part,
 /// the rest comes next.
 pub(crate) fn find(operations: &[Operation], cluster: &Cluster) -> Option<Operation> {
+    let undone = Undone::of(operations);
     let mut own = operations.iter().rev().filter(|it| it.undoes.is_none() && it.cluster.is_same(cluster));
-    own.find_map(|operation| {
-        let mut rest = operation.clone();
-        rest.targets.retain(|change| !is_undone(operations, operation, change));
-        (!rest.targets.is_empty()).then_some(rest)
-    })
-}
-
-/// The number of an operation's targets that later operations have undone.
-pub(crate) fn count_undone(operations: &[Operation], operation: &Operation) -> usize {
-    operation.targets.iter().filter(|change| is_undone(operations, operation, change)).count()
-}
-
-fn is_undone(operations: &[Operation], operation: &Operation, change: &super::operation::TargetChange) -> bool {
-    let mut undos = operations.iter().filter(|it| it.undoes == Some(operation.number));
-    undos.any(|undo| undo.targets.iter().any(|undone| undone.target() == change.target()))
+    let operation = own.find(|it| undone.count(it) < it.targets.len())?;
+    let mut rest = operation.clone();
+    rest.targets.retain(|change| !undone.includes(operation, change));
+    Some(rest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operations::{State, TargetChange};
+    use crate::operations::State;
 
     /// An operation: its number, the one that it undoes, its targets, and its cluster.
     fn operation(number: u64, undoes: Option<u64>, targets: &str, cluster: &str) -> Operation {
@@ -89,6 +113,25 @@ mod tests {
             assert_eq!(shown, found.map(|(number, targets)| (number, targets.to_owned())), "{name}");
         }
         let half = log(vec![operation(3, Some(2), "b", "one")]);
-        assert_eq!((count_undone(&half, &half[1]), count_undone(&half, &half[0])), (1, 0));
+        let undone = Undone::of(&half);
+        assert_eq!((undone.count(&half[1]), undone.count(&half[0])), (1, 0));
+    }
+
+    #[test]
+    fn a_target_is_undone_only_if_all_of_it_is_the_same() {
+        let done = operation(1, None, "a", "one");
+        let target = done.targets[0].clone();
+        let of = |text: &str| text.to_owned();
+        for (name, undone, count) in [
+            ("the same", target.clone(), 1),
+            ("another namespace", TargetChange { namespace: of("test"), ..target.clone() }, 0),
+            ("another group", TargetChange { group: of("example.com"), ..target.clone() }, 0),
+            ("another kind", TargetChange { kind: of("StatefulSet"), ..target.clone() }, 0),
+            ("another name", TargetChange { name: of("b"), ..target }, 0),
+        ] {
+            let undo = Operation { targets: vec![undone], ..operation(2, Some(1), "", "one") };
+            let log = [done.clone(), undo];
+            assert_eq!(Undone::of(&log).count(&log[0]), count, "{name}");
+        }
     }
 }

@@ -6,8 +6,12 @@ use jiff::Timestamp;
 use super::error::Error;
 use crate::{spec::Spec, target};
 
-/// The field of changes of the lasting count, and of several fields at once.
-const LASTING: [&str; 2] = ["replicas", "spec"];
+/// The field of changes of the lasting count.
+const LASTING: &str = "replicas";
+
+/// The field of several changes that were not seen one by one. Their counts are the desired ones, which may be those of
+/// overrides.
+const SEVERAL: &str = "spec";
 
 const OVERRIDE: &str = "override";
 
@@ -50,13 +54,15 @@ pub(crate) fn find(present: &ReplicaCount, goal: Goal, now: Timestamp) -> Result
                 Error::NoSuchChange { target: target(), number, known: list(&known) }
             })?;
             let Change { field, reason, .. } = &changes[index];
-            let (to, lasting) = (changes[index].to(), lasting_after(changes, index, spec.replicas));
+            let to = changes[index].to();
+            let lasting = lasting_after(changes, index, spec.replicas);
+            let lasting = || lasting.ok_or_else(|| Error::NoLasting { target: target(), number });
             match field.as_str() {
+                LASTING => Ok(Past { replicas: to, reason: reason.clone() }),
+                SEVERAL => Err(Error::NoLasting { target: target(), number }),
                 // The end of an override leads to the lasting count.
-                OVERRIDE if to != lasting => Err(Error::Override { target: target(), number, count: to }),
-                OVERRIDE => Ok(past(lasting)),
-                "reason" => Ok(past(lasting)),
-                _ => Ok(Past { replicas: to, reason: reason.clone() }),
+                OVERRIDE if to != lasting()? => Err(Error::Override { target: target(), number, count: to }),
+                _ => Ok(past(lasting()?)),
             }
         }
         // The override is the last change that holds.
@@ -64,24 +70,44 @@ pub(crate) fn find(present: &ReplicaCount, goal: Goal, now: Timestamp) -> Result
             Ok(Past { replicas: spec.replicas, reason: spec.reason })
         }
         Goal::Previous => {
-            let mut earlier = changes.iter().filter(|change| is_lasting(change) && change.from != Some(spec.replicas));
+            let mut earlier = changes.iter().filter(|change| may_lead_elsewhere(change, spec.replicas));
             let change = earlier.next().ok_or_else(|| Error::NoEarlier { target: target() })?;
             let unmanaged = || Error::Unmanaged { target: target(), change: format!("change {}", change.number) };
-            Ok(past(change.from.ok_or_else(unmanaged)?))
+            let from = change.from.ok_or_else(unmanaged)?;
+            match is_lasting(change) {
+                true => Ok(past(from)),
+                false => Err(Error::NoLasting { target: target(), number: change.number }),
+            }
         }
     }
 }
 
 fn is_lasting(change: &Change) -> bool {
-    LASTING.contains(&change.field.as_str())
+    change.field == LASTING
 }
 
-/// The lasting count after a change: of that change or the next older one, or from before the next newer one.
-fn lasting_after(changes: &[Change], index: usize, present: i32) -> i32 {
+/// Whether a change may have changed the lasting count.
+fn may_be_lasting(change: &&Change) -> bool {
+    is_lasting(change) || change.field == SEVERAL
+}
+
+/// Whether the lasting count before a change may be another one than the present one.
+fn may_lead_elsewhere(change: &Change, present: i32) -> bool {
+    may_be_lasting(&change) && (change.field == SEVERAL || change.from != Some(present))
+}
+
+/// The lasting count after a change: of that change or the next older one, or from before the next newer one. None if
+/// these are of several changes, so that it is not known.
+fn lasting_after(changes: &[Change], index: usize, present: i32) -> Option<i32> {
     let (newer, rest) = changes.split_at(index);
-    let older = rest.iter().find(|change| is_lasting(change)).and_then(|change| change.to);
-    let newer = || newer.iter().rev().find(|change| is_lasting(change)).and_then(|change| change.from);
-    older.or_else(newer).unwrap_or(present)
+    match rest.iter().find(may_be_lasting) {
+        Some(older) if is_lasting(older) => older.to,
+        _ => match newer.iter().rev().find(may_be_lasting) {
+            Some(newer) if is_lasting(newer) => newer.from,
+            Some(_) => None,
+            None => Some(present),
+        },
+    }
 }
 
 /// The reason of the latest change to a lasting count.
@@ -198,7 +224,6 @@ mod tests {
 
     #[test]
     fn a_count_or_a_change_must_be_in_the_history() {
-        let several = count(4, vec![change(8, "spec", Some(2), 4, "x")]);
         let (counts, changes) =
             ("in its history, which has 7, 5, 10, 3, 1", "in its history, which has 6, 5, 4, 3, 2, 1");
         check([
@@ -210,7 +235,28 @@ mod tests {
             row("the end of an override", long(), Goal::Change(5), Ok((5, "more"))),
             row("a change of a reason", long(), Goal::Change(4), Ok((5, "more"))),
             row("another change", long(), Goal::Change(9), Err(changes)),
-            row("several", several, Goal::Change(8), Ok((4, "x"))),
+        ]);
+    }
+
+    #[test]
+    fn changes_that_were_not_seen_one_by_one_have_no_lasting_count() {
+        let seen = |number, from, to| change(number, "replicas", Some(from), to, "seen");
+        let several = |number| change(number, "spec", Some(3), 10, "sale");
+        let reason = change(9, "reason", Some(5), 5, "x");
+        let unknown = "its lasting count is not in the history";
+        let present = |changes| count(5, changes);
+        check([
+            row("itself", present(vec![several(8)]), Goal::Change(8), Err(unknown)),
+            row("the previous count", present(vec![seen(7, 2, 3), several(8)]), Goal::Previous, Err(unknown)),
+            row("an older one", present(vec![several(7), seen(8, 4, 5)]), Goal::Previous, Ok((4, ""))),
+            row("a reason after it", present(vec![several(8), reason.clone()]), Goal::Change(9), Ok((5, ""))),
+            row("a reason between two", present(vec![several(8), reason, several(10)]), Goal::Change(9), Err(unknown)),
+            row(
+                "the first",
+                present(vec![change(8, "spec", None, 5, "")]),
+                Goal::Previous,
+                Err("was not managed before change 8"),
+            ),
         ]);
     }
 }

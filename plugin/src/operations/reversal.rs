@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::operation::{Held, State, TargetChange};
 use crate::{
+    program,
     spec::Spec,
     target, terminal,
     time::{distance, from_proto},
@@ -17,6 +18,8 @@ pub(crate) enum Reversal {
     Set(Box<SetReplicaCountRequest>),
     /// An Unset, which puts the count from before back if it is another one.
     Unset { restore: bool },
+    /// No request: the target is as it was before the change.
+    Nothing,
 }
 
 /// Finds what takes a change back, or says why that must not be done.
@@ -27,9 +30,8 @@ pub(crate) fn of(change: &TargetChange, present: &ReplicaCount, now: Timestamp) 
     let name = target::name(&change.target());
     let held = Spec::of(present);
     match &change.after {
-        State::Unknown => {
-            return Err(format!("{name}: the answer to the change is missing, so its result is not known"));
-        }
+        State::Unknown if is_as_before(&change.before, held.as_ref(), present) => return Ok(Reversal::Nothing),
+        State::Unknown => return Err(describe_unanswered(change, held.is_some())),
         State::Managed(after) if !is_as_left(after, held.as_ref(), present) => {
             return Err(format!("{name} {}", describe_change(present, now)));
         }
@@ -71,6 +73,34 @@ fn expected_count(after: &State, present: &ReplicaCount) -> Option<i32> {
 /// Whether a target is as an operation has left it. The resource version also changes with the status.
 fn is_as_left(after: &Held, held: Option<&Spec>, present: &ReplicaCount) -> bool {
     after.resource_version == present.resource_version || held == Some(&after.spec) && after.set_by == present.set_by
+}
+
+/// Whether a target is as it was before an operation.
+fn is_as_before(before: &State, held: Option<&Spec>, present: &ReplicaCount) -> bool {
+    match before {
+        State::Unknown => false,
+        State::Managed(before) => is_as_left(before, held, present),
+        State::Unmanaged(_) => held.is_none(),
+    }
+}
+
+/// Says that the result of a change is not known, and which command leads back.
+fn describe_unanswered(change: &TargetChange, is_managed: bool) -> String {
+    let name = target::name(&change.target());
+    let in_namespace = target::in_namespace(&change.target());
+    let way = match &change.before {
+        State::Unknown => format!("`kubectl replicas history {in_namespace}` shows its changes"),
+        State::Managed(before) if is_managed => {
+            format!("`kubectl replicas undo {in_namespace} --to {}` goes back", before.spec.replicas)
+        }
+        // Only a managed target has a history.
+        State::Managed(before) => {
+            format!("`kubectl replicas set {in_namespace} {}` goes back", before.spec.replicas)
+        }
+        State::Unmanaged(_) => format!("`kubectl replicas unset {in_namespace} --restore` goes back"),
+    };
+    let text = format!("{name}: the answer to the change is missing, so its result is not known; {way}");
+    program::in_text(&text)
 }
 
 /// Says who has changed a target, and when.

@@ -37,9 +37,14 @@ impl Error {
         matches!(self, Self::Dial(_) | Self::Certificate { .. })
     }
 
-    /// Whether the answer is missing. The server may have done what the call asked for.
+    /// Whether the answer to a write is missing, or says that the server does not know the result. The server may have
+    /// done what the call asked for.
     pub(crate) fn is_missing_answer(&self) -> bool {
-        matches!(self, Self::TimedOut { .. } | Self::Lost { .. })
+        match self {
+            Self::TimedOut { .. } | Self::Lost { .. } => true,
+            Self::Refused(refusal) => refusal.is_inconclusive(),
+            Self::Dial(_) | Self::Certificate { .. } => false,
+        }
     }
 
     /// Whether the call may succeed with newer credentials: a command that lasts outlives some certificates and tokens.
@@ -80,11 +85,21 @@ fn innermost(error: &dyn StdError) -> String {
 pub(crate) struct Refusal(pub(crate) Box<Status>);
 
 impl Refusal {
+    /// One of [`reasons`], or empty.
+    fn reason(&self) -> String {
+        self.0.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+    }
+
+    /// Whether the server may have made the write all the same: the answer of the API server was lost, or the count from
+    /// before is yet to be put back.
+    fn is_inconclusive(&self) -> bool {
+        let is_reason = matches!(self.reason().as_str(), reasons::API_SERVER_UNREACHABLE | reasons::NOT_RESTORED);
+        self.0.code() == Code::Unavailable && is_reason
+    }
+
     /// What the user can do, if the server's message does not say it.
     fn hint(&self) -> Option<String> {
-        let info = self.0.get_details_error_info();
-        let reason = info.as_ref().map_or("", |info| info.reason.as_str());
-        let hint = match (self.0.code(), reason) {
+        let hint = match (self.0.code(), self.reason().as_str()) {
             (_, reasons::NOT_MANAGED) => "to manage it: kubectl replicas set TARGET N",
             (_, reasons::TARGET_NOT_FOUND) => "check the name, the kind and the namespace",
             (_, reasons::AUTOSCALED | reasons::OWNED_BY_OTHER) => {
@@ -178,6 +193,26 @@ mod tests {
         let status = Status::with_error_details(Code::NotFound, "web is not managed", details);
         assert!(Refusal(Box::new(status)).hint().unwrap().contains("set TARGET N"));
         assert_eq!(Refusal(Box::new(Status::internal("broken"))).hint(), None);
+    }
+
+    #[test]
+    fn an_answer_may_leave_open_what_became_of_a_write() {
+        let refused = |code, reason: &str| {
+            let mut details = ErrorDetails::new();
+            details.set_error_info(reason, contract::names::GROUP, HashMap::new());
+            explain(Status::with_error_details(code, "no", details))
+        };
+        for (name, error, expected) in [
+            ("no answer", Error::TimedOut { limit: Duration::ZERO }, true),
+            ("no API server", refused(Code::Unavailable, reasons::API_SERVER_UNREACHABLE), true),
+            ("not restored", refused(Code::Unavailable, reasons::NOT_RESTORED), true),
+            ("stopping", refused(Code::Unavailable, reasons::STOPPING), false),
+            ("no reason", explain(Status::unavailable("no")), false),
+            ("a refusal", refused(Code::InvalidArgument, reasons::REFUSED_BY_API_SERVER), false),
+            ("a certificate", Error::Certificate { alert: AlertDescription::UnknownCA }, false),
+        ] {
+            assert_eq!(error.is_missing_answer(), expected, "{name}");
+        }
     }
 
     #[test]

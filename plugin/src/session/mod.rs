@@ -63,6 +63,16 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether another try may succeed.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Kubernetes(error) => error.is_temporary(),
+            Self::Dial(error) => !error.is_refusal(),
+            Self::Transport(_) => true,
+            Self::Tls(_) | Self::ServerName { .. } => false,
+        }
+    }
+
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {

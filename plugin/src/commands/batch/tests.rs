@@ -83,10 +83,18 @@ fn failures_with_one_message_are_reported_together() {
     for (name, object) in [("deployment.apps/d", "deployment.d"), ("deployment.apps/e", "deployment.e")] {
         failures.add(name, refused(format!("user \"al\" cannot update replicacounts {object:?}")));
     }
+    for name in ["deployment.apps/f", "deployment.apps/f in shop"] {
+        failures.add(name, Error::Changed { target: name.to_owned(), done: "set", source: unanswered() });
+    }
     let groups: Vec<_> = failures.groups.iter().map(|group| group.names.join(" ")).collect();
     assert_eq!(
         groups,
-        ["deployment.apps/a deployment.apps/b", "statefulset.apps/c", "deployment.apps/d deployment.apps/e"]
+        [
+            "deployment.apps/a deployment.apps/b",
+            "statefulset.apps/c",
+            "deployment.apps/d deployment.apps/e",
+            "deployment.apps/f deployment.apps/f in shop"
+        ]
     );
-    assert_eq!(failures.report(), 5);
+    assert_eq!(failures.report(), 7);
 }

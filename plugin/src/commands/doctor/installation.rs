@@ -60,8 +60,8 @@ pub(super) async fn pods(facts: &mut Facts<'_>) -> Verdict {
 fn judge_pods(ready: usize, pods: &[PodState], namespace: &str, now: Timestamp) -> Finding {
     // Without the right to list pods, only the endpoints are known.
     let all = pods.len().max(ready);
-    let restarts: i32 = pods.iter().map(|pod| pod.restarts).sum();
-    let plural = |count: i32| if count == 1 { "" } else { "s" };
+    let restarts: i64 = pods.iter().map(|pod| pod.restarts).sum();
+    let plural = |count: i64| if count == 1 { "" } else { "s" };
     let message = format!("{ready} of {all} ready, with {restarts} restart{}", plural(restarts));
     let unready: Vec<_> = pods.iter().filter(|pod| !pod.is_ready).collect();
     if let Some(first) = unready.first() {
@@ -190,6 +190,13 @@ mod tests {
                 vec![restarted("a", 60)],
                 Status::Warning,
                 "1 of 1 ready, with 2 restarts: a was restarted 60s ago",
+            ),
+            (
+                "many restarts",
+                2,
+                vec![PodState { restarts: i64::from(i32::MAX), ..pod("a") }, PodState { restarts: 1, ..pod("b") }],
+                Status::Passed,
+                "2 of 2 ready, with 2147483648 restarts",
             ),
             ("an old restart", 1, vec![restarted("a", 7200)], Status::Passed, "1 of 1 ready, with 2 restarts"),
         ] {

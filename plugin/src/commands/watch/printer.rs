@@ -17,7 +17,7 @@ pub(super) enum Printer {
 
 impl Printer {
     pub(super) fn new(format: Format, with_namespaces: bool) -> Self {
-        let texts = |format| Self::Texts(Texts { format, has_printed: false });
+        let texts = |format| Self::Texts(Texts { format, with_namespaces, has_printed: false });
         match format {
             Format::Table | Format::Wide => {
                 let (namespace, wide, width) = (with_namespaces, format == Format::Wide, output::terminal_width());
@@ -64,6 +64,8 @@ impl Printer {
 /// The texts of one state after the other, for programs.
 pub(super) struct Texts {
     format: TextFormat,
+    /// Whether a name comes with the flag of its namespace.
+    with_namespaces: bool,
     /// Whether there was a text before.
     has_printed: bool,
 }
@@ -85,7 +87,7 @@ impl Texts {
             TextFormat::Yaml => {
                 Ok(self.after_separator(output::serialize(&document::one(count.clone()), DocumentFormat::Yaml)?))
             }
-            TextFormat::Name => Ok(name(&count.target.clone().unwrap_or_default())),
+            TextFormat::Name => Ok(self.name(&count.target.clone().unwrap_or_default())),
         }
     }
 
@@ -95,17 +97,18 @@ impl Texts {
             TextFormat::Yaml => {
                 Ok(self.after_separator(output::serialize(&document::removed(target.clone()), DocumentFormat::Yaml)?))
             }
-            TextFormat::Name => Ok(name(target)),
+            TextFormat::Name => Ok(self.name(target)),
         }
+    }
+
+    fn name(&self, target: &Target) -> String {
+        let name = if self.with_namespaces { target::with_flag(target) } else { target::name(target) };
+        output::printable(&name) + "\n"
     }
 
     fn after_separator(&mut self, document: String) -> String {
         if std::mem::replace(&mut self.has_printed, true) { format!("---\n{document}") } else { document }
     }
-}
-
-fn name(target: &Target) -> String {
-    output::printable(&target::name(target)) + "\n"
 }
 
 #[cfg(test)]
@@ -123,17 +126,19 @@ mod tests {
             let target = "target:\n  namespace: shop\n  group: apps\n  kind: Deployment\n  name: web\n";
             format!("apiVersion: cli.replica-count-manager.io/v1\nkind: ReplicaCountView\n{target}{rest}")
         };
-        for (format, expected) in [
+        for (format, with_namespaces, expected) in [
             (
                 TextFormat::Json,
+                true,
                 format!(
                     "{start}{shown_target},\"desired\":3,\"drifts\":0}}\n{start}{shown_target},\"removed\":true}}\n"
                 ),
             ),
-            (TextFormat::Yaml, format!("{}---\n{}", yaml("desired: 3\ndrifts: 0\n"), yaml("removed: true\n"))),
-            (TextFormat::Name, "deployment.apps/web\ndeployment.apps/web\n".to_owned()),
+            (TextFormat::Yaml, true, format!("{}---\n{}", yaml("desired: 3\ndrifts: 0\n"), yaml("removed: true\n"))),
+            (TextFormat::Name, false, "deployment.apps/web\n".repeat(2)),
+            (TextFormat::Name, true, "--namespace=shop deployment.apps/web\n".repeat(2)),
         ] {
-            let mut texts = Texts { format, has_printed: false };
+            let mut texts = Texts { format, with_namespaces, has_printed: false };
             assert_eq!(texts.of_state(&count).unwrap() + &texts.of_gone(&target).unwrap(), expected);
         }
     }

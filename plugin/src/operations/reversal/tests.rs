@@ -47,6 +47,7 @@ fn shown(change: &TargetChange, present: &ReplicaCount) -> String {
             format!("set {lasting}{}{expected}{missing}", request.replicas.unwrap())
         }
         Ok(Reversal::Unset { restore }) => format!("unset, restore {restore}"),
+        Ok(Reversal::Nothing) => "nothing".to_owned(),
         Err(why) => why,
     }
 }
@@ -144,11 +145,34 @@ fn what_somebody_has_changed_since_is_not_taken_back() {
     }
     let same_version = ReplicaCount { resource_version: "7".to_owned(), ..present(5, "alice") };
     assert_eq!(shown(&change(held(3), held(5)), &same_version), "set 3");
-    for (before, after, part) in [
-        (State::Unknown, held(5), "could not be read before"),
-        (held(3), State::Unknown, "the answer to the change is missing"),
+    let shown = shown(&change(State::Unknown, held(5)), &present(5, "alice"));
+    assert!(shown.contains("could not be read before"), "{shown}");
+}
+
+#[test]
+fn a_change_without_an_answer_is_undone_if_it_was_not_made() {
+    let to_three = "`kubectl replicas undo deployment.apps/web -n shop --to 3` goes back";
+    for (case, before, present, expected) in [
+        ("not made", held(3), present(3, "alice"), Ok(())),
+        ("not made, not managed", State::Unmanaged(vec![2]), unmanaged(Some(2)), Ok(())),
+        ("made", held(3), present(5, "alice"), Err(to_three)),
+        ("set by another", held(3), present(3, "bob"), Err(to_three)),
+        ("ended", held(3), unmanaged(Some(3)), Err("`kubectl replicas set deployment.apps/web -n shop 3` goes back")),
+        (
+            "begun",
+            State::Unmanaged(vec![2]),
+            present(2, "alice"),
+            Err("`kubectl replicas unset deployment.apps/web -n shop --restore` goes back"),
+        ),
+        (
+            "unread",
+            State::Unknown,
+            present(3, "alice"),
+            Err("`kubectl replicas history deployment.apps/web -n shop` shows its changes"),
+        ),
     ] {
-        let shown = shown(&change(before, after), &present(5, "alice"));
-        assert!(shown.contains(part), "{shown}");
+        let start = "deployment.apps/web: the answer to the change is missing, so its result is not known; ";
+        let expected = expected.map_or_else(|way| format!("{start}{way}"), |()| "nothing".to_owned());
+        assert_eq!(shown(&change(before, State::Unknown), &present), expected, "{case}");
     }
 }

@@ -39,6 +39,7 @@ async fn of_write(session: &Session, write: &Write) -> Result<Preview, Error> {
             Ok(request) => (known(request.replicas), set(session, write, request).await),
             Err(error) => return Ok(Preview { problem: Some(error.to_string()), ..known(None) }),
         },
+        Action::Keep => return Ok(Preview { notes: vec!["unchanged".to_owned()], ..known(before.observed) }),
         Action::Unset(request) => {
             let restored = before.original_replicas.filter(|_| request.restore);
             (known(restored.or(before.observed)), unset(session, write, request.clone()).await)

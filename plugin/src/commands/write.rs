@@ -43,6 +43,8 @@ pub(super) enum Action {
     /// A Set of a count that starts from the one that is there.
     Relative(Count, SetReplicaCountRequest),
     Unset(UnsetReplicaCountRequest),
+    /// Nothing: the target is as it should be.
+    Keep,
 }
 
 /// A write that was answered.
@@ -62,7 +64,7 @@ impl Write {
         match &self.action {
             Action::Set(request) => request.replicas == Some(0),
             // A relative count is at least 1.
-            Action::Relative(..) => false,
+            Action::Relative(..) | Action::Keep => false,
             Action::Unset(request) => request.restore && original == Some(0),
         }
     }
@@ -86,6 +88,13 @@ impl Write {
                 let request = start_from(&read, *count, request, &self.name)?;
                 self.set(session, Some(&read), Some(read.resource_version.clone()), &request).await
             }
+            Action::Keep => Ok(Written {
+                line: format!("{} unchanged\n", self.name),
+                before: before.cloned(),
+                after: before.map_or(State::Unknown, State::of),
+                stored: None,
+                is_unchanged: true,
+            }),
             Action::Unset(request) => {
                 let request = UnsetReplicaCountRequest {
                     target: Some(self.target.clone()),

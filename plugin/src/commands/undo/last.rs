@@ -82,6 +82,7 @@ fn write(
 ) -> Write {
     let action = match reversal {
         Reversal::Set(request) => Action::Set(SetReplicaCountRequest { force: flags.force, ..*request }),
+        Reversal::Nothing => Action::Keep,
         Reversal::Unset { restore } => Action::Unset(UnsetReplicaCountRequest {
             restore,
             force: flags.force,

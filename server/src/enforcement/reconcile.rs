@@ -25,7 +25,7 @@ const UNKNOWN: &str = "unknown";
 
 /// How long after a change of the desired count our write of the previous count may still arrive. The API server ends
 /// requests after 60 s.
-const LATE_WRITE: Duration = Duration::from_secs(2 * 60);
+const LATE_WRITE: Duration = Duration::from_secs(120);
 
 /// The longest timer for the end of an override. The end is a wall-clock time, but timers run on the monotonic clock:
 /// somebody may set the wall clock, and the machine may sleep.

@@ -26,6 +26,28 @@ fn contention_is_announced_once_and_ends_by_a_decision() {
 }
 
 #[test]
+fn the_remedy_is_for_the_latest_drift_of_the_opponent() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3));
+    let drifts = [
+        (target(20, 7).scaled_by("kubectl"), None),
+        (target(30, 7).scaled_by("kubectl"), None),
+        (target(40, 7).applied_by("kubectl", 3, true), Some("somebody applies a manifest")),
+        (target(50, 8).applied_by("kubectl", 3, false).scaled_by("eve"), Some("somebody applies a manifest")),
+    ];
+    for (step, (state, remedy)) in (1..).zip(drifts) {
+        let contested = managed.see(step, state).contested.map(|contested| contested.message);
+        assert_eq!(contested.is_some(), remedy.is_some(), "{step}");
+        if let (Some(message), Some(remedy)) = (contested, remedy) {
+            assert!(message.contains(remedy), "{step}: {message}");
+        }
+        let version = 11 + 10 * u64::try_from(step).unwrap();
+        managed.correct(step, 3, version);
+        managed.see(step, target(version, 3).scaled_by("replica-count-manager"));
+    }
+}
+
+#[test]
 fn an_autoscaler_contests_the_count() {
     let mut managed = Managed::at(3);
     managed.observation.autoscaler = Some("hpa".into());

@@ -2,6 +2,7 @@
 
 mod expected_count;
 mod progress;
+mod progress_line;
 
 use std::time::Duration;
 

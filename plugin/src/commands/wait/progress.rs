@@ -6,7 +6,7 @@ use contract::replicas::v1::{Condition, ReplicaCount, watch_replica_counts_respo
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
-use super::expected_count::ExpectedCount;
+use super::{expected_count::ExpectedCount, progress_line};
 use crate::{
     commands::batch,
     error::Error,
@@ -93,7 +93,7 @@ impl<'a> Wait<'a> {
         let expected: BTreeMap<_, _> = expected.collect();
         let states: BTreeMap<_, _> = expected.keys().map(|name| (name.clone(), State::Unseen)).collect();
         let bar = match std::io::stderr().is_terminal() {
-            true => ProgressBar::new(states.len() as u64),
+            true => ProgressBar::with_draw_target(Some(states.len() as u64), progress_line::target()),
             false => ProgressBar::hidden(),
         };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} targets ready  {wide_msg}") {

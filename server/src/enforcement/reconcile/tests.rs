@@ -3,6 +3,7 @@ mod changes;
 mod contention;
 mod drifts;
 mod readiness;
+mod restoring;
 mod statuses;
 
 use std::{cell::Cell, sync::Arc, time::Duration};

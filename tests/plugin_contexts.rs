@@ -18,7 +18,7 @@ struct Contexts<'a> {
     shop: Namespace<'a>,
     kubeconfig: PathBuf,
     config: PathBuf,
-    /// The listener that nobody serves.
+    /// A listener that never answers.
     _hanging: TcpListener,
 }
 

@@ -10,8 +10,8 @@ use std::{env, fmt::Write, fs, path::Path};
 use anyhow::{Context, Result};
 use timeline::{Block, Timeline};
 
-/// The width of a character and the height of a line, in pixels, of the font size below.
-const CHARACTER: f64 = 7.83;
+/// The width of a character, in hundredths of a pixel, and the height of a line, in pixels, of the font size below.
+const CHARACTER: usize = 783;
 const LINE: usize = 18;
 const FONT_SIZE: usize = 13;
 
@@ -35,8 +35,7 @@ fn draw(transcript: &str) -> String {
     let blocks = timeline::parse(transcript);
     let timeline = Timeline::of(&blocks, ROWS);
     let columns = blocks.iter().flat_map(|block| &block.lines).map(|line| line.chars().count()).max().unwrap_or(80);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-    let width = (columns as f64 * CHARACTER).ceil() as usize + 2 * MARGIN;
+    let width = (columns * CHARACTER).div_ceil(100) + 2 * MARGIN;
     let height = ROWS * LINE + 2 * MARGIN;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" xml:space=\"preserve\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \

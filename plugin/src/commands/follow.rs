@@ -229,6 +229,11 @@ pub(super) fn version(count: &ReplicaCount) -> u64 {
     parse_version(&count.resource_version)
 }
 
+/// The newest of some resource versions; empty if there is none.
+pub(super) fn newest<'a>(versions: impl IntoIterator<Item = &'a str>) -> String {
+    versions.into_iter().max_by_key(|version| parse_version(version)).unwrap_or_default().to_owned()
+}
+
 /// Reads a resource version; 0 stands for none. The versions of one kind can be compared as numbers.
 pub(super) fn parse_version(version: &str) -> u64 {
     version.parse().unwrap_or_default()

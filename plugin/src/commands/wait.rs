@@ -14,7 +14,7 @@ use self::progress::Wait;
 use super::{
     batch,
     connect::connect,
-    follow::{Follower, Step, version},
+    follow::{Follower, Step, newest},
     selection::SelectionArgs,
 };
 use crate::{
@@ -164,8 +164,7 @@ fn common_namespace(counts: &[ReplicaCount]) -> String {
 
 /// The newest resource version. A watch from there on shows every count that was set.
 fn newest_version(counts: &[ReplicaCount]) -> String {
-    let newest = counts.iter().max_by_key(|count| version(count));
-    newest.map(|count| count.resource_version.clone()).unwrap_or_default()
+    newest(counts.iter().map(|count| count.resource_version.as_str()))
 }
 
 #[cfg(test)]

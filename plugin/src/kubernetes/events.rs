@@ -13,7 +13,7 @@ use super::{cluster::Cluster, error::Error, request::send};
 const UNMANAGED: &str = "Unmanaged";
 
 /// The most Events that are read. A target has one for each end of its management, and they are kept for an hour unless
-/// the API server is told otherwise.
+/// the API server is configured otherwise.
 const MAX_EVENTS: u32 = 100;
 
 /// An Event of a target.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     index::KindState,
-    resources::{ReplicaCount, ReplicaCountState, ReplicaCountStatus, Target, TargetKind, TargetState},
+    resources::{ReplicaCount, ReplicaCountState, ReplicaCountStatus, RestoreRequest, Target, TargetKind, TargetState},
 };
 
 /// The maximum of the server, in replicas.
@@ -205,6 +205,17 @@ impl Managed {
         let (version, generation) = (count.resource_version + 1, count.generation.unwrap() + 1);
         let status = serde_json::to_value(&*count.status).unwrap();
         self.observation.count = replica_count(version, generation, spec, status);
+        self.decide(second)
+    }
+
+    /// A request for the count from before.
+    pub fn restore(&mut self, second: i64, user: &str) -> Decision {
+        let count = (*self.observation.count).clone();
+        let mut spec = count.spec.clone();
+        spec.replicas = spec.original_replicas.unwrap();
+        let generation = count.generation.map(|generation| generation + 1);
+        let restore = Some(RestoreRequest { generation, user: user.into() });
+        self.observation.count = Arc::new(ReplicaCountState { spec, generation, restore, ..count });
         self.decide(second)
     }
 

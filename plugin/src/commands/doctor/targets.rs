@@ -62,7 +62,7 @@ pub(super) async fn ready(facts: &mut Facts<'_>) -> Verdict {
     }))
 }
 
-/// Whether nobody else changes the counts again and again.
+/// Checks that no actor keeps changing the counts.
 pub(super) async fn contested(facts: &mut Facts<'_>) -> Verdict {
     let (counts, place) = facts.counts()?;
     let contested = with_condition(counts, "Contested", &["True"]);

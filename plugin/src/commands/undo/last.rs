@@ -9,6 +9,7 @@ use crate::{
     commands::{
         connect::connect,
         consent::{self, Question},
+        follow::newest,
         journal, read,
         write::{self, Action, Write},
     },
@@ -103,8 +104,8 @@ fn write(
 /// The newest resource version that an operation has led to. A read that is as new shows the operation.
 fn newest_version(operation: &Operation) -> String {
     let versions = operation.targets.iter().filter_map(|change| match &change.after {
-        State::Managed(held) => Some(&held.resource_version),
+        State::Managed(held) => Some(held.resource_version.as_str()),
         State::Unmanaged(_) | State::Unknown => None,
     });
-    versions.max_by_key(|version| version.parse::<u128>().ok()).cloned().unwrap_or_default()
+    newest(versions)
 }

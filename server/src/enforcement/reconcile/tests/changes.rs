@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     index::UnreportedState,
-    resources::{OverrideWriters, ReplicaCountState, RestoreRequest, SpecWriters},
+    resources::{OverrideWriters, ReplicaCountState, SpecWriters},
 };
 
 /// Changes in short: field, from, to, author, reason.
@@ -165,13 +165,7 @@ fn a_user_who_removes_a_field_by_a_call_is_named_within_the_same_second() {
 fn a_restored_count_is_changed_by_the_user_who_asked_for_it() {
     let mut managed = Managed::with(replica_count(1, 1, json!({"replicas": 3, "originalReplicas": 2}), Value::Null));
     managed.see(0, target(10, 3));
-    let count = (*managed.observation.count).clone();
-    let mut spec = count.spec.clone();
-    spec.replicas = 2;
-    let generation = count.generation.map(|generation| generation + 1);
-    let restore = Some(RestoreRequest { generation, user: "carol".into() });
-    managed.observation.count = Arc::new(ReplicaCountState { spec, generation, restore, ..count });
-    assert_eq!(short_changes(&managed.decide(1)), [("replicas", Some(3), 2, "carol", "")]);
+    assert_eq!(short_changes(&managed.restore(1, "carol")), [("replicas", Some(3), 2, "carol", "")]);
 }
 
 #[test]

@@ -1,19 +1,8 @@
 //! When the management ends after `unset --restore`.
 
 use super::*;
-use crate::resources::{ReplicaCountState, RestoreRequest};
 
-/// Held at 3, until somebody asks for the 2 of before.
-fn restoring(managed: &mut Managed, second: i64) -> Decision {
-    let count = (*managed.observation.count).clone();
-    let mut spec = count.spec.clone();
-    spec.replicas = 2;
-    let generation = count.generation.map(|generation| generation + 1);
-    let restore = Some(RestoreRequest { generation, user: "carol".into() });
-    managed.observation.count = Arc::new(ReplicaCountState { spec, generation, restore, ..count });
-    managed.decide(second)
-}
-
+/// Held at 3, and at 2 before that.
 fn held() -> Managed {
     let mut managed = Managed::with(replica_count(1, 1, json!({"replicas": 3, "originalReplicas": 2}), Value::Null));
     managed.see(0, target(10, 3));
@@ -48,7 +37,7 @@ fn the_management_ends_once_the_count_from_before_is_in_place_or_cannot_be() {
         Row { name: "admission stores another count", then: |it| it.correct_changed(2, 2, 5, 11), ends: true },
     ] {
         let mut managed = held();
-        assert_eq!(corrects_to(restoring(&mut managed, 1).correct.as_ref()), Some(2), "{name}");
+        assert_eq!(corrects_to(managed.restore(1, "carol").correct.as_ref()), Some(2), "{name}");
         let decision = then(&mut managed);
         assert_eq!(decision.assessment == Assessment::Unset, ends, "{name}: {:?}", decision.assessment);
     }
@@ -59,6 +48,6 @@ fn a_count_that_admission_changed_before_is_no_reason_to_give_up_the_one_from_be
     let mut managed = held();
     managed.see(1, target(11, 7).scaled_by("kubectl"));
     managed.correct_changed(1, 3, 5, 12);
-    let decision = restoring(&mut managed, 100);
+    let decision = managed.restore(100, "carol");
     assert_eq!(decision.assessment, Assessment::Correct(2));
 }

@@ -1,5 +1,7 @@
 //! `--contexts` of the plugin: several clusters side by side, some of which fail.
 
+mod many;
+
 use std::{
     fs,
     path::PathBuf,

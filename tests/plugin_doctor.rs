@@ -4,13 +4,12 @@ use std::{fs, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use cluster::{ports, wait};
-use rcgen::{Issuer, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, process::Command};
 
 use support::{
-    Namespace, Outcome, PATIENCE, TestCluster, User, condition, manifests::ReplicaCountManifest, outcome, presented,
-    release, shared_cluster,
+    Namespace, Outcome, PATIENCE, TestCluster, User, condition, manifests::ReplicaCountManifest, outcome,
+    presented::TestCa, release, shared_cluster,
 };
 
 fn doctor(cluster: &TestCluster) -> Command {
@@ -109,14 +108,7 @@ async fn without_a_kubeconfig_or_an_api_server_the_rest_is_skipped() -> Result<(
 #[tokio::test]
 async fn certificates_that_cannot_be_used_are_found() -> Result<()> {
     let cluster = shared_cluster().await?;
-    let read = |name: &str| fs::read_to_string(cluster.certificates().join(name));
-    let issuer = Issuer::from_ca_cert_pem(&read("ca/ca.crt")?, KeyPair::from_pem(&read("ca/ca.key")?)?)?;
-    let mut expired = presented::client_params("alice");
-    (expired.not_before, expired.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
-    let key = KeyPair::generate()?;
-    let files = ["crt", "key"].map(|end| cluster.folder().join(format!("doctor-expired.{end}")));
-    fs::write(&files[0], expired.signed_by(&key, &issuer)?.pem())?;
-    fs::write(&files[1], key.serialize_pem())?;
+    let files = TestCa::load(cluster.certificates())?.write_expired(&cluster.folder().join("doctor"))?;
     let old = outcome(doctor(cluster).arg("--cert").arg(&files[0]).arg("--key").arg(&files[1])).await?;
     check(
         &old,

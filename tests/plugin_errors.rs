@@ -4,10 +4,9 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 use cluster::{ports, run};
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, date_time_ymd};
 use tokio::process::Command;
 
-use support::{Namespace, TestCluster, outcome, release, shared_cluster};
+use support::{Namespace, TestCluster, outcome, presented::TestCa, release, shared_cluster};
 
 /// Runs the plugin, which must not reach the server, and checks its error.
 async fn assert_unreachable(plugin: &mut Command, messages: &[&str]) -> Result<()> {
@@ -134,18 +133,9 @@ async fn untrusted_certificates_are_explained() -> Result<()> {
 #[tokio::test]
 async fn an_expired_certificate_is_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
-    let read = |name: &str| fs::read_to_string(cluster.certificates().join(name));
-    let issuer = Issuer::from_ca_cert_pem(&read("ca/ca.crt")?, KeyPair::from_pem(&read("ca/ca.key")?)?)?;
-    let mut expired = CertificateParams::new([])?;
-    expired.distinguished_name.push(DnType::CommonName, "alice");
-    expired.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    (expired.not_before, expired.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
-    let key = KeyPair::generate()?;
-    let (certificate_file, key_file) = (cluster.folder().join("expired.crt"), cluster.folder().join("expired.key"));
-    fs::write(&certificate_file, expired.signed_by(&key, &issuer)?.pem())?;
-    fs::write(&key_file, key.serialize_pem())?;
+    let [certificate, key] = TestCa::load(cluster.certificates())?.write_expired(&cluster.folder().join("errors"))?;
     let mut plugin = list(cluster);
-    plugin.arg("--cert").arg(&certificate_file).arg("--key").arg(&key_file);
+    plugin.arg("--cert").arg(&certificate).arg("--key").arg(&key);
     assert_unreachable(&mut plugin, &["the client certificate of alice expired at 2021-01-01"]).await
 }
 

@@ -1,9 +1,13 @@
 //! Client certificates of every kind, and connections that present them.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result};
-use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, date_time_ymd};
 use rustls::{
     ClientConfig, RootCertStore, SignatureScheme,
     client::ResolvesClientCert,
@@ -77,6 +81,18 @@ impl TestCa {
         let key = KeyPair::from_pem(&fs::read_to_string(folder.join("ca/ca.key"))?)?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
         Ok(Self { certificate, issuer })
+    }
+
+    /// Writes a client certificate of alice that expired in 2021, and its key, into a folder.
+    pub fn write_expired(&self, folder: &Path) -> Result<[PathBuf; 2]> {
+        let mut expired = client_params("alice");
+        (expired.not_before, expired.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        let key = KeyPair::generate()?;
+        fs::create_dir_all(folder)?;
+        let files = ["expired.crt", "expired.key"].map(|name| folder.join(name));
+        fs::write(&files[0], expired.signed_by(&key, &self.issuer)?.pem())?;
+        fs::write(&files[1], key.serialize_pem())?;
+        Ok(files)
     }
 
     /// Issues a certificate for a new P-256 key.

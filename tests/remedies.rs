@@ -1,5 +1,7 @@
 //! `Contested` says what to do about the program that keeps changing the count, and `set` warns of operators.
 
+mod followed;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 

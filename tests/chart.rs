@@ -57,11 +57,14 @@ async fn the_api_server_accepts_every_object_without_a_warning() -> Result<()> {
     let one_namespace = json!({"namespace": release::NAME, "fence": {"enabled": true}});
     let digits = json!({"nameOverride": "123", "fullnameOverride": "null", "serviceAccount": {"name": "1e3"},
                         "commonLabels": {"team": "0x1"}, "tests": {"certificateSecret": "456"}});
+    let guard = json!({"admission": {"mode": "guard", "exemptGroups": ["it's \"quoted\""]}, "certificates": {"mode": "managed"},
+                       "targets": [{"apiGroup": "example.com", "resource": "odds", "version": "v1", "replicasPath": ".spec.a.size"}]});
     for (name, values) in [
         ("plain", json!({})),
         ("all", serde_json::from_str(ALL)?),
         ("one-namespace", one_namespace),
         ("digits", digits),
+        ("guard", guard),
     ] {
         let manifest = cluster.folder().join(format!("rendered-{name}.yaml"));
         fs::write(&manifest, render(&values).await?)?;

@@ -38,6 +38,7 @@ mod config_import;
 mod krew;
 mod kubeconfigs;
 mod plugin;
+mod plugin_admission;
 mod plugin_adopt;
 mod plugin_blame;
 mod plugin_bulk;

@@ -59,6 +59,11 @@ pub(super) fn writer(user: &str, manager: &str, how: &str) -> String {
     }
 }
 
+/// Who caused a drift, in few words: `alice (kubectl)`, or the program if no person is known.
+pub(crate) fn actor(drift: &Drift) -> String {
+    if drift.user.is_empty() { printable(&drift.manager) } else { writer(&drift.user, &drift.manager, "") }
+}
+
 /// How a drift was written: `Update of scale`. It is empty if that is unknown.
 pub(super) fn how(drift: &Drift) -> String {
     let words = [&drift.operation, &drift.subresource].into_iter().filter(|word| !word.is_empty());

@@ -186,7 +186,7 @@ mod tests {
             ("a name that only ends so", "not-replica-count-manager.io", service()),
             ("a URL", "scale.replica-count-manager.io", json!(null)),
         ] {
-            assert_eq!(validating_webhooks(configuration(webhook, service)), [], "{name}");
+            assert!(validating_webhooks(configuration(webhook, service)).is_empty(), "{name}");
         }
         let pathless =
             validating_webhooks(configuration("x.replica-count-manager.io", json!({"namespace": "", "name": ""})));

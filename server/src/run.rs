@@ -112,7 +112,8 @@ impl Server {
     ///
     /// When a part ends early. Restarting the process repairs that.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), anyhow::Error> {
-        let Self { args, grpc, http, credentials, signer, metrics, index, client, enforcing, election, webhooks } = self;
+        let Self { args, grpc, http, credentials, signer, metrics, index, client, enforcing, election, webhooks } =
+            self;
         let (elector, leadership) = election;
         let stages = Stages::default();
         let certified = CancellationToken::new();
@@ -172,6 +173,7 @@ fn enforcing_context(client: Client, args: &Args, metrics: &Arc<Metrics>) -> enf
         max_replicas: args.max_replicas,
         metrics: metrics.clone(),
         admission_mode: args.admission.admission_mode,
+        admission_users: args.admission.admission_users,
         reviews: Arc::default(),
     }
 }

@@ -57,7 +57,7 @@ impl Configuration {
         else {
             return Ok(());
         };
-        let patch = api::Patch::Json::<()>(patch);
+        let patch: api::Patch<()> = api::Patch::Json(patch);
         let written = self.configurations.patch(name, &PatchParams::apply(FIELD_MANAGER), &patch).await;
         written.map(drop).with_context(|| format!("failed to write the {sort} {name}"))
     }

@@ -102,6 +102,11 @@ impl Webhooks {
             serve_term(&webhooks, incoming.as_mut(), &term).await;
         }
     }
+
+    /// Counts a connection that is ended.
+    fn refuse(&self) {
+        self.metrics.admission.connections_refused.inc();
+    }
 }
 
 /// Serves until the term is over.
@@ -200,12 +205,6 @@ async fn connection(
     // The API server connects again, to the next leader.
     served.as_mut().graceful_shutdown();
     let _ = timeout(CLOSE_TIME, served).await;
-}
-
-impl Webhooks {
-    fn refuse(&self) {
-        self.metrics.admission.connections_refused.inc();
-    }
 }
 
 /// Answers a request. One without the secret path ends its connection.

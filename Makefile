@@ -91,9 +91,9 @@ bench: ## Measure everything beside what it is compared with, and save it in doc
 	cargo bench -p benches --bench bench -- $(BENCH)
 
 .PHONY: recording
-recording: ## Run the commands of docs/recordings again, and draw them
+recording: ## Run the commands of docs/recordings and docs/admission-texts.md again, and draw the former
 	cargo build --workspace --bins
-	UPDATE_TRANSCRIPT=1 cargo test --workspace --test tests -- recordings::
+	UPDATE_TRANSCRIPT=1 cargo test --workspace --test tests -- recordings:: admission::modes::helm_4
 	target/debug/recording docs/recordings/*.txt
 
 .PHONY: certificates

@@ -34,6 +34,7 @@ pub(crate) fn fill(status: &mut ReplicaCountStatus, target: &str, now: Timestamp
         to: REPLICAS + 4,
         at: time(number),
         corrected_at: Some(time(number)),
+        user: "alice@example.com".into(),
     };
     status.changes = (1..=LISTED).rev().map(change).collect();
     status.recent_drifts = (1..=LISTED).rev().map(drift).collect();
@@ -45,6 +46,7 @@ pub(crate) fn fill(status: &mut ReplicaCountStatus, target: &str, now: Timestamp
         from: drift.from,
         to: drift.to,
         last: drift.at.clone(),
+        user: drift.user.clone(),
     };
     status.drifters = status.recent_drifts.iter().take(MANAGERS.len()).map(drifter).collect();
 }

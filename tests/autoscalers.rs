@@ -6,15 +6,24 @@ use serde_json::{Value, json};
 
 use support::{Namespace, PATIENCE, Refusal, condition, namespace::ExpectedEvent};
 
-/// An autoscaler that scales without metrics, because its minimum is above the held count.
+/// An autoscaler of the Deployment `web` that scales without metrics, because its minimum is above the held count.
 fn autoscaler(name: &str) -> String {
+    manifest(name, "web", 5)
+}
+
+/// An autoscaler that scales the Deployment of its name without metrics, if its minimum is above the held count.
+pub(crate) fn autoscaler_of(name: &str, minimum: i32) -> String {
+    manifest(name, name, minimum)
+}
+
+fn manifest(name: &str, target: &str, minimum: i32) -> String {
     format!(
         "apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata: {{name: {name}}}
 spec:
-  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: web}}
-  minReplicas: 5
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {target}}}
+  minReplicas: {minimum}
   maxReplicas: 9
   metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 50}}}}}}]
 "

@@ -57,11 +57,14 @@ async fn the_api_server_accepts_every_object_without_a_warning() -> Result<()> {
     let one_namespace = json!({"namespace": release::NAME, "fence": {"enabled": true}});
     let digits = json!({"nameOverride": "123", "fullnameOverride": "null", "serviceAccount": {"name": "1e3"},
                         "commonLabels": {"team": "0x1"}, "tests": {"certificateSecret": "456"}});
+    let guard = json!({"admission": {"mode": "guard", "exemptGroups": ["it's \"quoted\""]}, "certificates": {"mode": "managed"},
+                       "targets": [{"apiGroup": "example.com", "resource": "odds", "version": "v1", "replicasPath": ".spec.a.size"}]});
     for (name, values) in [
         ("plain", json!({})),
         ("all", serde_json::from_str(ALL)?),
         ("one-namespace", one_namespace),
         ("digits", digits),
+        ("guard", guard),
     ] {
         let manifest = cluster.folder().join(format!("rendered-{name}.yaml"));
         fs::write(&manifest, render(&values).await?)?;
@@ -140,6 +143,36 @@ async fn a_digest_wins_over_a_tag() -> Result<()> {
         let objects = objects(&json!({"image": image})).await?;
         for pod in [&one(&objects, "Deployment")?["spec"]["template"], one(&objects, "Pod")?] {
             assert_eq!(pod["spec"]["containers"][0]["image"], expected);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn webhooks_cannot_stop_a_write_and_leave_out_what_the_server_writes() -> Result<()> {
+    for (mode, certificates, number) in
+        [("off", "managed", 0), ("record", "managed", 3), ("warn", "certManager", 3), ("guard", "managed", 4)]
+    {
+        let admission = json!({"mode": mode, "namespaceSelector": {"matchLabels": {"team": "shop"}}});
+        let all = objects(&json!({"admission": admission, "certificates": {"mode": certificates}})).await?;
+        let is_configuration =
+            |object: &&Value| object["kind"].as_str().is_some_and(|kind| kind.ends_with("WebhookConfiguration"));
+        let configurations: Vec<_> = all.iter().filter(is_configuration).collect();
+        let webhooks: Vec<_> =
+            configurations.iter().flat_map(|object| object["webhooks"].as_array().into_iter().flatten()).collect();
+        assert_eq!(webhooks.len(), number, "{mode}");
+        for webhook in webhooks {
+            assert_eq!((&webhook["failurePolicy"], &webhook["timeoutSeconds"]), (&json!("Ignore"), &json!(1)), "{webhook}");
+            let client = &webhook["clientConfig"];
+            assert!(client["caBundle"].is_null() && client["service"]["path"].is_null(), "{webhook}");
+            let out = json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn",
+                             "values": ["kube-system", release::NAME]});
+            let selector = json!({"matchLabels": {"team": "shop"}, "matchExpressions": [out]});
+            assert_eq!(webhook["namespaceSelector"], selector, "{webhook}");
+        }
+        for configuration in configurations {
+            let injected = &configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"];
+            assert_eq!(injected.is_string(), certificates == "certManager", "{mode}");
         }
     }
     Ok(())

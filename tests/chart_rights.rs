@@ -48,6 +48,10 @@ async fn the_server_may_patch_targets_only_with_the_fence() -> Result<()> {
         Row { values: json!({"namespace": "shop", "fence": {"enabled": true}}), fence: true, patch: true },
         Row { values: json!({"fence": {"enabled": false}}), fence: false, patch: false },
         Row { values: json!({"ownership": "keep", "fence": {"enabled": true}}), fence: true, patch: false },
+        // The fence is needed because the server may change the configurations of its webhooks.
+        Row { values: json!({"ownership": "keep", "admission": webhooks("record")}), fence: true, patch: false },
+        // The server tests by a dry run whether targets are guarded.
+        Row { values: json!({"ownership": "keep", "admission": webhooks("guard")}), fence: true, patch: true },
     ] {
         values["targets"] = json!([{"apiGroup": "argoproj.io", "resource": "rollouts"}]);
         let objects = objects(&values).await?;
@@ -60,6 +64,11 @@ async fn the_server_may_patch_targets_only_with_the_fence() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The value `admission` for a mode and an existing Secret.
+fn webhooks(mode: &str) -> Value {
+    json!({"mode": mode, "caBundle": "-----BEGIN CERTIFICATE-----"})
 }
 
 /// The resources that a role may patch.

@@ -100,6 +100,10 @@ async fn a_refusal_names_the_value_on_standard_error() -> Result<()> {
         (json!({"access": {"login": [user]}, "namespace": "shop"}), "access.login"),
         (json!({"access": {"login": [user]}, "certificates": {"existingSecret": "x"}}), "access.login"),
         (json!({"serviceAccount": {"create": false, "annotations": {"a": "b"}}}), "serviceAccount.annotations"),
+        (json!({"admission": {"mode": "record"}, "namespace": "shop"}), "admission.mode"),
+        (json!({"admission": {"mode": "warn"}, "fence": {"enabled": false}}), "admission.mode"),
+        (json!({"admission": {"mode": "guard"}, "certificates": {"existingSecret": "x"}}), "admission.caBundle"),
+        (json!({"admission": {"caBundle": "-----BEGIN CERTIFICATE-----"}}), "admission.caBundle"),
         (json!({"enabled": false}), "enabled"),
         (existing(json!({})), "more"),
     ] {

@@ -3,8 +3,11 @@
 //! Most tests share one cluster with one server, and each has its own namespace. Tests that break things start a
 //! cluster of their own. All clusters end with this process, however it ends.
 //!
-//! The modules are in the order of topics: enforcement, the gRPC services, the plugin, certificates and login, the
-//! chart, operation, failures, fuzzing.
+//! The modules are in the order of topics: admission, enforcement, the gRPC services, the plugin, certificates and login,
+//! the chart, operation, failures, fuzzing.
+
+// Admission: webhooks name users, warn, and keep counts that are held.
+mod admission;
 
 // Enforcement: drifts are corrected, whichever tool causes them.
 mod admission_changes;
@@ -38,6 +41,7 @@ mod config_import;
 mod krew;
 mod kubeconfigs;
 mod plugin;
+mod plugin_admission;
 mod plugin_adopt;
 mod plugin_blame;
 mod plugin_bulk;

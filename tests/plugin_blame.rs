@@ -37,12 +37,16 @@ async fn the_programs_with_the_most_drifts_come_first() -> Result<()> {
 
     let shown = plugin(&shop, &["blame"]).await?;
     let lines: Vec<_> = shown.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
-    assert_eq!(lines[0], ["PROGRAM", "NAMESPACE", "DRIFTS", "TARGETS", "LAST", "WHAT", "TO", "DO"], "{shown:?}");
+    assert_eq!(
+        lines[0],
+        ["PROGRAM", "NAMESPACE", "DRIFTS", "TARGETS", "LAST", "LAST", "USER", "WHAT", "TO", "DO"],
+        "{shown:?}"
+    );
     assert_eq!(
         (&lines[1][..4], &lines[2][..4]),
         (&["red", &shop.name, "4", "2"][..], &["green", &shop.name, "1", "1"][..])
     );
-    ensure!(shown.stdout.contains(" ago   leave the count out of what red writes\n"), "{shown:?}");
+    ensure!(shown.stdout.contains(" ago   -           leave the count out of what red writes\n"), "{shown:?}");
     let one = plugin(&shop, &["blame", "api", "-o", "json"]).await?;
     let one: Value = serde_json::from_str(&one.stdout)?;
     assert_eq!(

@@ -51,6 +51,8 @@ async fn all_is_well() -> Result<()> {
         "✓ scope: it serves all namespaces and counts up to 10000, and watches ",
         "✓ set: you may set a count in the namespace default\n",
         " managed in all namespaces\n",
+        "\n\nAdmission\n---------\n✓ admission-webhooks: the mode is off, and no webhook of the server is in the way\n",
+        "- admission-endpoint: skipped, since admission.mode is off\n",
         " passed, ",
         " 0 failed, ",
     ];
@@ -76,7 +78,7 @@ async fn without_a_kubeconfig_or_an_api_server_the_rest_is_skipped() -> Result<(
     let nowhere = outcome(doctor(cluster).env("KUBECONFIG", "/nowhere")).await?;
     let skipped = "-  connection: skipped, since there is no usable client certificate\n";
     check(&nowhere, 3, &["x  kubeconfig: there is no kubeconfig: looked for /nowhere\n    hint: name one", skipped])?;
-    ensure!(nowhere.stderr.contains("1 of 21 checks failed"), "{nowhere:?}");
+    ensure!(nowhere.stderr.contains("1 of 25 checks failed"), "{nowhere:?}");
 
     let admin = fs::read_to_string(cluster.control_plane.kubeconfig())?;
     let at = async |name: &str, port: u16| {
@@ -140,7 +142,7 @@ async fn a_missing_service_and_a_pod_that_is_not_ready_are_found() -> Result<()>
     let expected = format!("x  service: there is no Service replicas in the namespace {}\n", shop.name);
     check(&missing, 4, &[&expected, "-  pods: skipped, since the server's Service was not found\n"])?;
     ensure!(missing.stderr.contains("waiting for service\n"), "{missing:?}");
-    ensure!(missing.stderr.contains("after 3s, 1 of 21 checks still fail"), "{missing:?}");
+    ensure!(missing.stderr.contains("after 3s, 1 of 25 checks still fail"), "{missing:?}");
     ensure!(started.elapsed() < PATIENCE, "it took {:?}", started.elapsed());
 
     // One pod runs, and no node takes the other.

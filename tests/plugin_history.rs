@@ -54,9 +54,9 @@ async fn a_history_says_who_changed_what_and_why() -> Result<()> {
     assert_eq!(rows[0], ["TIME", "WHAT", "FROM", "TO", "WHO", "REASON"], "{table}");
     let expected = [
         ["change 1", "-", "3", "admin", "launch <1> & more"],
-        ["drift 1", "3", "7", "red (Update)", "corrected after "],
+        ["drift 1", "3", "7", "a program (red, Update)", "corrected after "],
         ["change 2: override", "3", "9", "admin", "sale"],
-        ["drift 2", "9", "1", "green (Update)", "corrected after "],
+        ["drift 2", "9", "1", "a program (green, Update)", "corrected after "],
     ];
     for (row, expected) in rows[1..].iter().zip(expected) {
         assert_eq!(row[1..5], expected[..4], "{table}");
@@ -90,8 +90,15 @@ async fn a_history_is_drawn_for_an_incident_report() -> Result<()> {
     let drawn = plugin(&shop, &["history", "web", "--svg", &file]).await?;
     ensure!(drawn.code == Some(0) && drawn.stdout.is_empty() && drawn.stderr.contains(&file), "{drawn:?}");
     let picture = fs::read_to_string(&file)?;
-    for part in ["<svg xmlns=", "launch &lt;1&gt; &amp; more", "red (Update)", "admin", "3 → 7", &shop.name, "</svg>\n"]
-    {
+    for part in [
+        "<svg xmlns=",
+        "launch &lt;1&gt; &amp; more",
+        "a program (red, Update)",
+        "admin",
+        "3 → 7",
+        &shop.name,
+        "</svg>\n",
+    ] {
         ensure!(picture.contains(part), "{part:?} is missing in {picture}");
     }
     ensure!(!picture.contains("<1>"), "{picture}");

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
+    admission::AdmissionArgs,
     check::CheckArgs,
     enforcement::OwnershipMode,
     leader::LeaseArgs,
@@ -73,6 +74,10 @@ pub struct Args {
     /// The election of a leader
     #[command(flatten)]
     pub(crate) lease: LeaseArgs,
+
+    /// The webhooks
+    #[command(flatten)]
+    pub(crate) admission: AdmissionArgs,
 
     /// Largest count to accept and enforce, in replicas
     #[arg(long, env, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]

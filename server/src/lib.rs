@@ -13,9 +13,11 @@
 //!
 //! * `parts`: the parts side by side, and the order in which they stop
 //! * [`run`]: puts the parts together, and stops them in order
+//! * `webhooks`: the webhooks as a part
 //! * `certificates`: which certificates the server uses and accepts
 //! * [`args`]: the settings
 //! * [`check`]: the command that calls another server
+//! * `admission`: the webhooks by which the API server asks about writes of counts
 //! * `grpc`: the gRPC services
 //! * [`enforcement`]: keeps every managed target at its desired count
 //! * [`tls`]: mutual TLS
@@ -23,9 +25,11 @@
 //! * [`leader`]: elects the replica that enforces
 //! * [`runtime`]: signals, threads, the pod, readiness, the client of the API server
 //! * [`index`]: what the watches know
+//! * [`reviews`]: who made which write, as the webhooks have shown
 //! * [`telemetry`]: logs and metrics
 //! * [`resources`]: the Kubernetes objects that the server reads and writes
 
+mod admission;
 pub mod args;
 mod certificates;
 pub mod check;
@@ -38,7 +42,9 @@ pub mod leader;
 mod parts;
 pub mod pki;
 pub mod resources;
+pub mod reviews;
 pub mod run;
 pub mod runtime;
 pub mod telemetry;
 pub mod tls;
+mod webhooks;

@@ -61,8 +61,17 @@ impl Parts {
 
     /// Starts a part of enforcement, on its thread.
     pub(crate) fn enforce(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
-        let part = self.stop.clone().run_until_cancelled_owned(part);
-        self.tasks.spawn_on(named(name, part), &self.enforcing);
+        self.spawn_on(&self.enforcing.clone(), name, part);
+    }
+
+    /// Starts a part on a thread of its own.
+    pub(crate) fn spawn_on(
+        &mut self,
+        thread: &Handle,
+        name: &'static str,
+        part: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.tasks.spawn_on(named(name, self.stop.clone().run_until_cancelled_owned(part)), thread);
     }
 
     /// Starts the part that loads the certificate and then keeps it current. Cancels `certified` once it is loaded.

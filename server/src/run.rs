@@ -5,7 +5,7 @@ use std::{future::ready, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use futures::{FutureExt, future::BoxFuture};
 use kube::{Client, Config};
-use tokio::{net::TcpListener, runtime::Handle};
+use tokio::{net::TcpListener, runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -19,6 +19,7 @@ use crate::{
     },
     parts::{Parts, Stages, supervise},
     pki::signer::Signer,
+    reviews::ATTEMPTS,
     runtime::{
         admin, client,
         listen::listen,
@@ -28,6 +29,7 @@ use crate::{
     },
     telemetry::Metrics,
     tls::{self, Credentials, PemSource},
+    webhooks::{WebhookListener, publish_beside, reviewer},
 };
 
 /// The longest time that the API server may take to accept a connection.
@@ -47,9 +49,10 @@ pub struct Server {
     /// The API server's client for serving.
     client: Client,
     enforcing: Enforcing,
-    /// Makes this replica the leader, unless it is the only one.
-    elector: Option<Elector>,
-    leadership: Leadership,
+    /// What makes this replica the leader, unless it is the only one, and whether it is.
+    election: (Option<Elector>, Leadership),
+    /// `None` if the settings ask for no webhooks.
+    webhooks: Option<WebhookListener>,
 }
 
 /// The thread and the client of enforcement. It shares neither with serving, so that calls do not delay corrections.
@@ -94,11 +97,12 @@ impl Server {
             }
         };
         let index = Arc::new(Index::new(metrics.watches.clone()));
-        let (elector, leadership) = election(&args, &enforcing.client, &metrics, &index)?;
+        let election = election(&args, &enforcing.client, &metrics, &index)?;
         let grpc = listen(args.grpc_address, tls::BACKLOG).context("failed to listen on GRPC_ADDRESS")?;
         let http = listen(args.http_address, admin::BACKLOG).context("failed to listen on HTTP_ADDRESS")?;
+        let webhooks = WebhookListener::bind(&args)?;
         info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
-        Ok(Self { args, grpc, http, credentials, signer, metrics, index, client, enforcing, elector, leadership })
+        Ok(Self { args, grpc, http, credentials, signer, metrics, index, client, enforcing, election, webhooks })
     }
 
     /// Runs until `shutdown`, then stops in order: it gives up leading, turns unready, serves on for a while, closes to
@@ -108,8 +112,9 @@ impl Server {
     ///
     /// When a part ends early. Restarting the process repairs that.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), anyhow::Error> {
-        let Self { args, grpc, http, credentials, signer, metrics, index, client, enforcing, elector, leadership } =
+        let Self { args, grpc, http, credentials, signer, metrics, index, client, enforcing, election, webhooks } =
             self;
+        let (elector, leadership) = election;
         let stages = Stages::default();
         let certified = CancellationToken::new();
         let readiness = Readiness::new(index.clone(), certified.clone(), stages.draining.clone());
@@ -118,13 +123,10 @@ impl Server {
         let mut parts = Parts::new(stages.stopped.clone(), enforcing.thread);
         parts.watch_cluster(&enforcing.client, args.namespace(), &index);
         parts.enforce("measurement of silence", silence::measure(index.clone()));
-        let certificate = parts.load_certificate(credentials, certified.clone());
+        let certificate = parts.load_certificate(credentials, certified.clone()).shared();
         if let Some(signer) = signer {
-            parts.spawn("signer", async move {
-                // The CA is read together with the certificate.
-                certified.cancelled().await;
-                signer.run().await;
-            });
+            // The CA is read together with the certificate.
+            parts.spawn("signer", async move { certified.cancelled_owned().then(|()| signer.run()).await });
         }
         let (watching, watch_client) = (readiness.clone(), enforcing.client.clone());
         let report = move |ready| {
@@ -139,15 +141,21 @@ impl Server {
             let others = OtherServers::new(client, &args.lease, &args.pod, leadership, metrics.clone());
             parts.spawn("search for other servers", others.run());
         }
-        let (ownership, max_replicas) = (args.ownership, args.max_replicas);
-        let context =
-            enforcement::Context { client: enforcing.client, ownership, max_replicas, metrics: metrics.clone() };
-        let writing = enforcement::run(context, index.clone(), leadership, stages.resigning.clone());
-        parts.lead(writing, elector, stages.resigned.clone());
+        let (sender, attempts) = mpsc::channel(ATTEMPTS);
+        let context = enforcing_context(enforcing.client, &args, &metrics);
+        let publisher = webhooks.map(|webhooks| {
+            let reviewer = reviewer(&args, &client, &index, &context, sender);
+            webhooks.serve(&mut parts, &args, &context.client, reviewer, leadership.clone(), certificate.clone())
+        });
+        let resigning = stages.resigning.clone();
+        let enforcing = enforcement::run(context, index.clone(), leadership.clone(), attempts, resigning.clone());
+        parts.lead(publish_beside(enforcing, publisher, leadership, resigning), elector, stages.resigned.clone());
 
         let closing = stages.closing.clone();
-        let (stop, namespace) = (closing.clone(), args.namespace());
-        let context = grpc::Context { client, index, namespace, max_replicas, metrics: metrics.clone(), stop };
+        let (stop, namespace, max_replicas) = (closing.clone(), args.namespace(), args.max_replicas);
+        let admission_mode = args.admission.admission_mode;
+        let context =
+            grpc::Context { client, index, namespace, max_replicas, metrics: metrics.clone(), stop, admission_mode };
         let serving = async move {
             // A connection waits for its handshake until there is a certificate.
             let Some(Ok(credentials)) = closing.run_until_cancelled(certificate).await else { return Ok(()) };
@@ -155,6 +163,18 @@ impl Server {
             grpc::serve(context, health, incoming, closing.clone().cancelled_owned()).await
         };
         supervise(parts, stages, serving, shutdown).await
+    }
+}
+
+fn enforcing_context(client: Client, args: &Args, metrics: &Arc<Metrics>) -> enforcement::Context {
+    enforcement::Context {
+        client,
+        ownership: args.ownership,
+        max_replicas: args.max_replicas,
+        metrics: metrics.clone(),
+        admission_mode: args.admission.admission_mode,
+        admission_users: args.admission.admission_users,
+        reviews: Arc::default(),
     }
 }
 

@@ -4,6 +4,19 @@ use serde_json::{Value, json};
 
 use super::DIGITS;
 
+/// The certificate of a CA.
+const CA: &str = "-----BEGIN CERTIFICATE-----
+MIIBbzCCARWgAwIBAgIUb0zfD573gzUBbbxVogLiFNEMYDEwCgYIKoZIzj0EAwIw
+DTELMAkGA1UEAwwCY2EwHhcNMjYxMTI5MTMwMDUyWhcNMzYxMTI2MTMwMDUyWjAN
+MQswCQYDVQQDDAJjYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABB13R61RObjL
+AXSPP1K7oz6LboFcoI2HNQEi7S2DxkvojHlhDmpJWDEKuhTj4/Oa16GHGrjktINL
+mkylQiGsNgSjUzBRMB0GA1UdDgQWBBQPOVYUL/2pH28uWmgYj8/RgUbrZTAfBgNV
+HSMEGDAWgBQPOVYUL/2pH28uWmgYj8/RgUbrZTAPBgNVHRMBAf8EBTADAQH/MAoG
+CCqGSM49BAMCA0gAMEUCICw6XA7CgYkRZ5e9Y5Ufpw+A7eYF53pYRJNpeE2qh3cL
+AiEAnnWOXnVQgOEfnK8R1jGy9ZoykTr82iTz1if87w5yTAc=
+-----END CERTIFICATE-----
+";
+
 /// A value of the chart.
 pub(super) struct Choice {
     /// Such as `image.tag`.
@@ -16,7 +29,7 @@ pub(super) struct Choice {
 
 /// Every value of the chart.
 pub(super) fn choices() -> Vec<Choice> {
-    let all = [pods(), certificates(), rights(), others()].concat();
+    let all = [pods(), certificates(), rights(), admission(), others()].concat();
     let list = |values: Value| values.as_array().cloned().unwrap_or_default();
     all.into_iter().map(|(path, valid, invalid)| Choice { path, valid: list(valid), invalid: list(invalid) }).collect()
 }
@@ -115,8 +128,17 @@ fn rights() -> Vec<Row> {
         ("namespace", json!([DIGITS]), json!(["a.b", "A"])),
         (
             "targets",
-            json!([[{"apiGroup": "123.example", "resource": "456"}]]),
-            json!([[{"apiGroup": "x"}], [{"apiGroup": "*", "resource": "pods"}], [{"apiGroup": "x", "resource": "a/scale"}]]),
+            json!([
+                [{"apiGroup": "123.example", "resource": "456"}],
+                [{"apiGroup": "x.example", "resource": "a", "version": "v1alpha1", "replicasPath": ".spec.a.b-c"}]
+            ]),
+            json!([
+                [{"apiGroup": "x"}],
+                [{"apiGroup": "*", "resource": "pods"}],
+                [{"apiGroup": "x", "resource": "a/scale"}],
+                [{"apiGroup": "x", "resource": "a", "replicasPath": "spec.a"}],
+                [{"apiGroup": "x", "resource": "a", "version": "*"}]
+            ]),
         ),
         ("ownership", json!(["keep", "giveBack"]), json!(["take"])),
         ("fence.enabled", json!([true, false]), json!(["maybe"])),
@@ -133,11 +155,36 @@ fn rights() -> Vec<Row> {
     ]
 }
 
+fn admission() -> Vec<Row> {
+    let selector = json!({"matchLabels": {"a.b/c": DIGITS}, "matchExpressions": [
+        {"key": "d", "operator": "NotIn", "values": ["e", "true"]}, {"key": "f", "operator": "Exists"}]});
+    let (peers, no_peers) = peers();
+    vec![
+        ("admission.mode", json!(["record", "warn", "guard", "off", false]), json!(["on", true])),
+        ("admission.users", json!(["none", "name"]), json!(["hash"])),
+        ("admission.exemptGroups", json!([["system:masters", "it's \"quoted\" <&>", DIGITS]]), json!([[1], [""]])),
+        (
+            "admission.namespaceSelector",
+            json!([{"matchLabels": {"team": "true"}}, selector]),
+            json!([{"matchLabel": {}}, {"matchExpressions": [{"key": "a", "operator": "Is"}]}, []]),
+        ),
+        ("admission.from", peers, no_peers),
+        ("admission.caBundle", json!([CA]), json!(["x", 1])),
+    ]
+}
+
+/// Valid `NetworkPolicyPeers`, and invalid ones.
+fn peers() -> (Value, Value) {
+    (
+        json!([[{"podSelector": {"matchLabels": {"app": DIGITS}}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}]]),
+        json!([[{}], [{"podSelektor": {}}], [{"ipBlock": {"cidr": "10.0.0.1"}}]]),
+    )
+}
+
 fn others() -> Vec<Row> {
     let labels = json!([{"team": "123"}, {"a.b/c": "true", "d": ""}]);
     let no_labels = json!([{"a": "not a value"}, {"a b": "x"}, {"app.kubernetes.io/part-of": "x"}, {"a": 1}]);
-    let peers = json!([[{"podSelector": {"matchLabels": {"app": DIGITS}}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}]]);
-    let no_peers = json!([[{}], [{"podSelektor": {}}], [{"ipBlock": {"cidr": "10.0.0.1"}}]]);
+    let (peers, no_peers) = peers();
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-x"}});
     let text = "{{ if .Values.rbac.create }}{apiVersion: v1, kind: ConfigMap, metadata: {name: x-y}}{{ end }}";
     vec![

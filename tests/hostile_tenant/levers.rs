@@ -1,5 +1,6 @@
 //! What the two users do, all at once, for as long as the attack lasts.
 
+mod idle;
 mod writes;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread, time::Duration};
@@ -50,10 +51,11 @@ const WATCHES: &str = "watches that are not read";
 const NAMESPACES: &str = "lists of namespaces with names of 63 bytes, and of 60,000";
 const DRIFTS: &str = "drifts whose corrections hang";
 const CORRECTED: &str = "drifts that are corrected";
+pub(super) const IDLE: &str = "idle connections to the webhooks";
 const ANNOTATIONS: &str = "ReplicaCounts written with 200 KiB of annotations";
 
 /// The least number of each in an attack. Numbers like these broke commit 7be2d34.
-pub(super) const LEAST: [(&str, u64); 11] = [
+pub(super) const LEAST: [(&str, u64); 12] = [
     (HALF_SENT, 60),
     (UNREAD, 240),
     (HELD, 64),
@@ -65,6 +67,7 @@ pub(super) const LEAST: [(&str, u64); 11] = [
     (DRIFTS, 700),
     (CORRECTED, 1000),
     (ANNOTATIONS, 50),
+    (IDLE, idle::CONNECTIONS as u64),
 ];
 
 /// How often each lever was pulled.
@@ -78,6 +81,7 @@ impl Attack {
         let attacker = Attacker {
             grpc: scene.grpc.clone(),
             http: scene.http.clone(),
+            admission: scene.admission.clone(),
             mallory: scene.mallory.clone(),
             stranger: scene.stranger.clone(),
             kubeconfig: scene.kubeconfig.clone(),
@@ -106,6 +110,7 @@ impl Attack {
 struct Attacker {
     grpc: String,
     http: String,
+    admission: Option<String>,
     /// The editor of the namespace, and its kubeconfig.
     mallory: Arc<ClientConfig>,
     kubeconfig: PathBuf,
@@ -120,7 +125,7 @@ struct Attacker {
 /// Pulls a lever once. A failure is the answer that an attacker gets.
 type Lever = fn(Attacker) -> BoxFuture<'static, Result<()>>;
 
-const LEVERS: [Lever; 11] = [
+const LEVERS: [Lever; 12] = [
     |attacker| attacker.half_sent().boxed(),
     |attacker| attacker.unread().boxed(),
     |attacker| attacker.held().boxed(),
@@ -132,6 +137,7 @@ const LEVERS: [Lever; 11] = [
     |attacker| attacker.drifts().boxed(),
     |attacker| attacker.corrected_drifts().boxed(),
     |attacker| attacker.annotations().boxed(),
+    |attacker| attacker.idle().boxed(),
 ];
 
 impl Attacker {

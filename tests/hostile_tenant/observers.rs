@@ -18,7 +18,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use support::{Memory, PATIENCE, dial, http, manifests::names};
+use support::{
+    Memory, Namespace, PATIENCE, admission, callers, dial, http,
+    manifests::{Workload, names},
+};
 
 use super::scene::{MEASURED, Scene, client};
 
@@ -93,6 +96,41 @@ pub(super) async fn calls_of_others(scene: &Scene, lasting: Duration) -> Result<
     }
     let [kept, new] = latencies;
     Ok([kept, new, opened])
+}
+
+/// Writes of another user that change a count, and the calls of the webhooks meanwhile.
+#[derive(Default)]
+pub(super) struct Writes {
+    pub(super) latencies: Vec<Duration>,
+    /// The calls of the webhooks that took at most a tenth of a second, and all.
+    pub(super) quick: u64,
+    pub(super) calls: u64,
+}
+
+/// Changes a count that nobody holds again and again, as a user who is not exempt from the webhooks.
+pub(super) async fn writes_of_others(scene: &Scene, lasting: Duration) -> Result<Writes> {
+    if scene.admission.is_none() {
+        return Ok(Writes::default());
+    }
+    callers::create_editors(scene.cluster).await?;
+    let free = Namespace::new(scene.cluster, "free").await?;
+    free.create(&Workload::deployment("web").replicas(1).without_pods()).await?;
+    let web: Api<Deployment> = Api::namespaced(callers::editor(scene.cluster, "bob").await?, &free.name);
+    let (quick, calls) = admission::quick_calls(scene.cluster).await?;
+    let (begun, mut latencies) = (Instant::now(), Vec::new());
+    for count in (2..4).cycle() {
+        if begun.elapsed() >= lasting {
+            break;
+        }
+        let written = Instant::now();
+        let change = Patch::Merge(json!({"spec": {"replicas": count}}));
+        web.patch("web", &PatchParams::default(), &change).await.context("a write of others fails")?;
+        latencies.push(written.elapsed());
+        sleep(PAUSE).await;
+    }
+    let (quick_now, calls_now) = admission::quick_calls(scene.cluster).await?;
+    ensure!(calls_now > calls, "the webhooks were not called");
+    Ok(Writes { latencies, quick: quick_now - quick, calls: calls_now - calls })
 }
 
 /// The latencies of corrections.

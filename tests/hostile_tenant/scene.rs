@@ -55,12 +55,21 @@ pub(super) struct Size {
     pub(super) is_full: bool,
 }
 
+/// Whether there are webhooks. The administrator, whose drifts are measured, is exempt from them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Off,
+    Guard,
+}
+
 /// A cluster with a server.
 pub(super) struct Scene {
     pub(super) cluster: &'static TestCluster,
     pub(super) client: Client,
     pub(super) grpc: String,
     pub(super) http: String,
+    /// The address of the webhooks, if there are any.
+    pub(super) admission: Option<String>,
     /// The chart's memory limit, in MiB.
     pub(super) limit: u64,
     /// The tenant's namespace, client and certificate.
@@ -82,13 +91,18 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub(super) async fn new(server: &Path, size: Size) -> Result<Self> {
-        let cluster = TestCluster::start_program(Options::default(), server, &[]).await?;
+    pub(super) async fn new(server: &Path, size: Size, mode: Mode) -> Result<Self> {
+        let exempt = ["--set=admission.exemptGroups={system:masters}"];
+        let cluster = match mode {
+            Mode::Off => TestCluster::start_program(Options::default(), server, &[]).await?,
+            Mode::Guard => TestCluster::start_with_admission(Options::default(), server, "guard", &exempt).await?,
+        };
         // It ends with the process: tasks of several threads use it.
         let cluster: &'static TestCluster = Box::leak(Box::new(cluster));
         let client = cluster.control_plane.client().await?;
         let process = cluster.server().await?.process;
         let (grpc, http) = (process.address("grpc")?.to_string(), process.address("http")?.to_string());
+        let admission = (mode == Mode::Guard).then(|| process.address("admission")).transpose()?;
         let [tenant, healthy, bare] = [
             Namespace::new(cluster, "tenant").await?,
             Namespace::new(cluster, "healthy").await?,
@@ -115,6 +129,7 @@ impl Scene {
             client,
             grpc,
             http,
+            admission: admission.map(|address| address.to_string()),
             kubeconfig: mallory.kubeconfig.clone(),
             hanging,
             corrected,

@@ -74,9 +74,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- default $name .Values.serviceAccount.name }}
 {{- end }}
 
+{{/* The user name of the ServiceAccount. */}}
+{{- define "replica-count-manager.account" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "replica-count-manager.serviceAccountName" . }}
+{{- end }}
+
+{{/* The mode of the webhooks. YAML 1.1, which Helm reads, takes an unquoted off for false. */}}
+{{- define "replica-count-manager.admissionMode" -}}
+{{- default "off" .Values.admission.mode }}
+{{- end }}
+
+{{/* The name of two objects: the Service of the webhooks, and its EndpointSlice, which the leader writes. */}}
+{{- define "replica-count-manager.admissionName" -}}
+{{- include "replica-count-manager.fullname" . | trunc 53 | trimSuffix "-" }}-admission
+{{- end }}
+
+{{/* The name of the webhooks' configurations. */}}
+{{- define "replica-count-manager.admissionConfiguration" -}}
+{{- include "replica-count-manager.globalName" . }}-admission
+{{- end }}
+
 {{/* Whether the release contains the fence. Empty means no. */}}
 {{- define "replica-count-manager.fence" -}}
-{{- $wide := or (eq .Values.ownership "giveBack") (include "replica-count-manager.managesCa" .) }}
+{{- $publishes := ne (include "replica-count-manager.admissionMode" .) "off" }}
+{{- $wide := or (eq .Values.ownership "giveBack") (include "replica-count-manager.managesCa" .) $publishes }}
 {{- $needed := and (not .Values.namespace) $wide }}
 {{- if kindIs "invalid" .Values.fence.enabled | ternary $needed .Values.fence.enabled }}true{{ end }}
 {{- end }}
@@ -136,6 +157,10 @@ for the server, and may name its administrators. */}}
 {{- define "replica-count-manager.serverNames" -}}
 {{- $service := include "replica-count-manager.fullname" . }}
 {{- $names := list (printf "%s.%s.svc" $service .Release.Namespace) (printf "%s.%s" $service .Release.Namespace) $service "localhost" }}
+{{- if ne (include "replica-count-manager.admissionMode" .) "off" }}
+{{- /* The name by which the API server calls the webhooks. */}}
+{{- $names = append $names (printf "%s.%s.svc" (include "replica-count-manager.admissionName" .) .Release.Namespace) }}
+{{- end }}
 {{- concat $names (default list .Values.certificates.dnsNames) | uniq | join "," }}
 {{- end }}
 
@@ -237,4 +262,20 @@ Or leave certificates.mode empty. Then the server manages its certificates itsel
   value: /etc/replica-count-manager/clients/notBefore
 - name: MAX_REPLICAS
   value: {{ .Values.maxReplicas | int64 | quote }}
+{{- if ne (include "replica-count-manager.admissionMode" .) "off" }}
+- name: ADMISSION_MODE
+  value: {{ include "replica-count-manager.admissionMode" . | quote }}
+- name: ADMISSION_USERS
+  value: {{ default "name" .Values.admission.users | quote }}
+- name: ADMISSION_ADDRESS
+  value: "[::]:8443"
+- name: ADMISSION_SERVICE
+  value: {{ include "replica-count-manager.admissionName" . | quote }}
+- name: ADMISSION_CONFIGURATION
+  value: {{ include "replica-count-manager.admissionConfiguration" . | quote }}
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+{{- end }}
 {{- end }}

@@ -24,9 +24,9 @@ Examples:
 
 /// Show which programs caused the most drifts
 ///
-/// A program is a field manager, such as helm, and not the person who ran it. The server keeps the five latest programs
-/// of each target, so a number may be 'at least'. Advice is shown for programs that contest a target now. `history`
-/// shows the drifts of one target.
+/// A program is a field manager, such as helm. Unless the chart's admission.mode is off, the person who ran it last is
+/// shown, too. The server keeps the five latest programs of each target, so a number may be 'at least'. Advice is shown
+/// for programs that contest a target now. `history` shows the drifts of one target.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct BlameArgs {

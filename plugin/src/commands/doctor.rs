@@ -1,6 +1,7 @@
 //! `kubectl replicas doctor`.
 
 mod access;
+mod admission;
 mod checks;
 mod facts;
 mod finding;

@@ -58,6 +58,8 @@ pub(crate) struct PodState {
     pub(crate) last_restart: Option<Timestamp>,
     /// Its service account.
     pub(crate) account: String,
+    /// Its addresses, of IPv4 and IPv6.
+    pub(crate) addresses: Vec<String>,
 }
 
 /// The server's pods, except for those that are being deleted.
@@ -87,6 +89,7 @@ fn describe(pod: &Pod) -> PodState {
         restarts: containers().map(|container| i64::from(container.restart_count)).sum(),
         last_restart: ends.max(),
         account: pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone()).unwrap_or_default(),
+        addresses: status.pod_ips.iter().flatten().map(|address| address.ip.clone()).collect(),
     }
 }
 
@@ -173,7 +176,7 @@ mod tests {
     fn a_pod_has_its_readiness_and_its_restarts() {
         let pod = json!({"metadata": {"name": "a"}, "spec": {"serviceAccountName": "server", "containers": []},
         "status": {
-            "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+            "phase": "Running", "podIPs": [{"ip": "10.0.0.7"}], "conditions": [{"type": "Ready", "status": "True"}],
             "containerStatuses": [{"name": "main", "image": "", "imageID": "", "ready": true, "restartCount": 2,
                 "lastState": {"terminated": {"exitCode": 1, "finishedAt": "2026-01-01T00:00:00Z"}}}],
         }});
@@ -184,6 +187,7 @@ mod tests {
             restarts: 2,
             last_restart: Some("2026-01-01T00:00:00Z".parse().unwrap()),
             account: "server".to_owned(),
+            addresses: vec!["10.0.0.7".to_owned()],
         };
         assert_eq!(describe(&serde_json::from_value(pod).unwrap()), expected);
         let empty = describe(&Pod::default());

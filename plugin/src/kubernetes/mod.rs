@@ -1,5 +1,6 @@
 //! The API server: the kubeconfig, the client, and what the plugin reads from the cluster.
 
+mod admission;
 mod api_server;
 mod api_user;
 mod autoscalers;
@@ -25,6 +26,7 @@ mod traced;
 mod unready;
 
 pub(crate) use self::{
+    admission::{DryRun, Webhook, endpoints, scale_dry_run, webhooks},
     api_user::{ApiUser, caller, own},
     autoscalers::autoscalers,
     cluster::Cluster,

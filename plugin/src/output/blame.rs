@@ -1,4 +1,4 @@
-//! Who caused drifts: the programs of each namespace, as a table and as a document.
+//! Who caused drifts: the programs of each namespace, with the person where known, as a table and as a document.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,16 @@ use serde::Serialize;
 
 use super::{
     document::{self, Document},
-    table::{cut, draw},
+    table::{cut, draw, remove_if_empty},
     text::{NONE, ago, printable},
 };
 use crate::{
     program, target,
     time::{from_proto, to_proto},
 };
+
+/// The column of the person, which a terminal shows only if one is known.
+const LAST_USER: &str = "LAST USER";
 
 /// How HorizontalPodAutoscalers are named as a program.
 const AUTOSCALER: &str = "kube-controller-manager";
@@ -43,6 +46,9 @@ struct Row {
     /// The target of the latest drift.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_target: Option<String>,
+    /// The person of the latest drift. Other people may have run the program before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
 }
@@ -82,12 +88,12 @@ impl Blame {
 
     /// Draws a table. Without the width of a terminal it is shown whole.
     pub(crate) fn table(&self, is_wide: bool, width: Option<usize>, now: Timestamp) -> String {
-        let mut header = vec!["PROGRAM", "NAMESPACE", "DRIFTS", "TARGETS", "LAST", "WHAT TO DO"];
-        if is_wide {
-            header.insert(5, "LAST TARGET");
-        }
+        let mut header = vec!["PROGRAM", "NAMESPACE", "DRIFTS", "TARGETS", "LAST", LAST_USER];
+        header.extend(is_wide.then_some("LAST TARGET"));
+        header.push("WHAT TO DO");
         let mut rows: Vec<_> = self.items.iter().map(|row| row.cells(is_wide, now)).collect();
         if let Some(width) = width {
+            remove_if_empty(LAST_USER, &mut header, &mut rows);
             cut(&header, &mut rows, width);
         }
         draw(&header, rows)
@@ -114,6 +120,7 @@ fn add(
     let last = drifter.and_then(|drifter| drifter.last.as_ref()).and_then(from_proto);
     if last > row.last {
         (row.last, row.last_target) = (last, Some(target::name(&target)));
+        row.last_user = drifter.map(|drifter| drifter.user.clone()).filter(|user| !user.is_empty());
     }
     let remedy = program.as_ref().and_then(|program| remedy(count, program));
     row.remedy = row.remedy.take().or(remedy);
@@ -138,11 +145,10 @@ impl Row {
         let program = if self.program.is_some() { or_none(&self.program) } else { "(not listed any more)".to_owned() };
         let drifts = if self.at_least { format!("at least {}", self.drifts) } else { self.drifts.to_string() };
         let last = ago(self.last.map(to_proto).as_ref(), now);
-        let mut cells =
-            vec![program, printable(&self.namespace), drifts, self.targets.to_string(), last, or_none(&self.remedy)];
-        if is_wide {
-            cells.insert(5, or_none(&self.last_target));
-        }
+        let targets = self.targets.to_string();
+        let mut cells = vec![program, printable(&self.namespace), drifts, targets, last, or_none(&self.last_user)];
+        cells.extend(is_wide.then(|| or_none(&self.last_target)));
+        cells.push(or_none(&self.remedy));
         cells
     }
 }
@@ -241,6 +247,26 @@ mod tests {
     }
 
     #[test]
+    fn the_person_of_the_latest_drift_is_named() {
+        let by = |name: &str, user: &str, ago| {
+            let mut count = target("shop", name, 3, &[("kubectl", 3, ago)]);
+            count.drifters[0].user = user.to_owned();
+            count
+        };
+        for (name, counts, expected) in [
+            ("the later one", [by("web", "alice", 9), by("api", "bob", 1)], Some("bob")),
+            ("in any order", [by("api", "bob", 1), by("web", "alice", 9)], Some("bob")),
+            ("the later one is not known", [by("web", "alice", 9), by("api", "", 1)], None),
+        ] {
+            let blame = Blame::of(&counts);
+            assert_eq!(blame.items[0].last_user.as_deref(), expected, "{name}");
+            // A terminal shows no empty column.
+            let header = blame.table(false, Some(120), now());
+            assert_eq!(header.contains(LAST_USER), expected.is_some(), "{name}: {header}");
+        }
+    }
+
+    #[test]
     fn a_table_and_a_document_have_the_same_rows() {
         let counts = [
             contested(
@@ -251,9 +277,9 @@ mod tests {
             target("shop", "api", 2, &[("helm", 1, 5)]),
         ];
         let table = "\
-PROGRAM                 NAMESPACE   DRIFTS       TARGETS   LAST     LAST TARGET           WHAT TO DO
-helm                    shop        at least 4   2         5s ago   deployment.apps/api   leave replicas out of the chart
-(not listed any more)   shop        1            1         -        -                     -
+PROGRAM                 NAMESPACE   DRIFTS       TARGETS   LAST     LAST USER   LAST TARGET           WHAT TO DO
+helm                    shop        at least 4   2         5s ago   -           deployment.apps/api   leave replicas out of the chart
+(not listed any more)   shop        1            1         -        -           -                     -
 ";
         assert_eq!(Blame::of(&counts).table(true, None, now()), table);
         let cut = Blame::of(&counts).table(false, Some(80), now());

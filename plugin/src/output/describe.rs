@@ -1,11 +1,11 @@
 //! The description of one replica count, in the style of `kubectl describe`.
 
-use contract::replicas::v1::{Change, Condition, Drift, Drifter, Override, ReplicaCount};
+use contract::replicas::v1::{Attempt, Change, Condition, Drift, Drifter, Override, ReplicaCount};
 use jiff::Timestamp;
 
 use super::{
     table::draw,
-    text::{NONE, ago, count, describe_write, override_, printable},
+    text::{NONE, ago, count, describe_write, how, last_person, override_, person, printable, writer},
 };
 use crate::{
     target,
@@ -15,7 +15,7 @@ use crate::{
 /// Describes a replica count, for people.
 pub(crate) fn describe(shown: &ReplicaCount, now: Timestamp) -> String {
     let mut text = fields(shown, now);
-    text += &section("Drifters", &["MANAGER", "COUNT", "LAST DRIFT"], &shown.drifters, |it| drifter(it, now));
+    text += &section("Drifters", &["MANAGER", "COUNT", "LAST DRIFT", "USER"], &shown.drifters, |it| drifter(it, now));
     let header = ["WHEN", "FIELD", "FROM", "TO", "BY", "REASON"];
     text += &section("Changes", &header, &shown.changes, |it| change(it, now));
     let header = ["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"];
@@ -43,10 +43,22 @@ fn fields(shown: &ReplicaCount, now: Timestamp) -> String {
         ("Applied by", or_none((!appliers.is_empty()).then(|| appliers.join(", ")))),
         ("Drifts", shown.drifts.to_string()),
         ("Last drift", or_none(shown.last_drift.as_ref().map(|drift| full_drift(drift, now)))),
+        ("Drift user", last_person(shown)),
+        ("Admission", printable(&shown.admission)),
+    ];
+    let attempts = [
+        ("Attempts", shown.attempts.to_string()),
+        ("Last attempt", or_none(shown.last_attempt.as_ref().map(|attempt| full_attempt(attempt, now)))),
     ];
     // Of a target that is not managed, only its count is known.
     let managed = managed.iter().filter(|_| shown.desired.is_some());
-    fields.iter().chain(managed).map(|(name, value)| format!("{:<17}{value}\n", format!("{name}:"))).collect()
+    let attempts = attempts.iter().filter(|_| shown.attempts > 0);
+    fields
+        .iter()
+        .chain(managed)
+        .chain(attempts)
+        .map(|(name, value)| format!("{:<17}{value}\n", format!("{name}:")))
+        .collect()
 }
 
 fn full_override(over: &Override, now: Timestamp) -> String {
@@ -56,17 +68,20 @@ fn full_override(over: &Override, now: Timestamp) -> String {
 }
 
 fn full_drift(drift: &Drift, now: Timestamp) -> String {
-    let how: Vec<_> = [&drift.operation, &drift.subresource].into_iter().filter(|text| !text.is_empty()).collect();
-    let how = if how.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", how.iter().map(|it| printable(it)).collect::<Vec<_>>().join(" of "))
-    };
+    let how = how(drift);
+    let how = if how.is_empty() { how } else { format!(" ({how})") };
     let corrected = match &drift.corrected_at {
         Some(_) => format!("corrected {}", ago(drift.corrected_at.as_ref(), now)),
         None => "not corrected yet".to_owned(),
     };
     format!("{}{how}, {corrected}", describe_write(&drift.manager, drift.from(), drift.to(), drift.at.as_ref(), now))
+}
+
+/// A write that was kept from being stored: `bob (kubectl) 3->7, 12s ago, denied`.
+fn full_attempt(attempt: &Attempt, now: Timestamp) -> String {
+    let who = writer(&attempt.user, &attempt.manager, "");
+    let write = format!("{who} {}->{}, {}", attempt.from(), attempt.to(), ago(attempt.at.as_ref(), now));
+    format!("{write}, {}", printable(&attempt.verdict))
 }
 
 /// An indented table under a title. It is empty if there are no rows.
@@ -81,7 +96,7 @@ fn section<T>(title: &str, header: &[&str], items: &[T], row: impl Fn(&T) -> Vec
 
 fn drifter(drifter: &Drifter, now: Timestamp) -> Vec<String> {
     let last = format!("{}->{}, {}", drifter.from(), drifter.to(), ago(drifter.last.as_ref(), now));
-    vec![printable(&drifter.manager), drifter.count.to_string(), last]
+    vec![printable(&drifter.manager), drifter.count.to_string(), last, person(&drifter.user)]
 }
 
 fn change(change: &Change, now: Timestamp) -> Vec<String> {
@@ -163,10 +178,51 @@ Override:        -
 Applied by:      helm
 Drifts:          1
 Last drift:      kubectl 3->7, 12s ago (Update of scale), corrected 11s ago
+Drift user:      a program
+Admission:       -
 Changes:
   WHEN      FIELD      FROM   TO   BY      REASON
   60s ago   replicas   -      3    alice   -
 ";
         assert_eq!(describe(&shown, now), expected);
+    }
+
+    #[test]
+    fn a_guarded_target_is_described_with_the_attempts_and_the_people() {
+        let at = |second| Some(to_proto(Timestamp::from_second(second).unwrap()));
+        let [kubectl, bob, alice] = ["kubectl", "bob", "alice"].map(str::to_owned);
+        let (from, to) = (Some(3), Some(7));
+        let drifter = |manager: &str, user: &str, count| Drifter {
+            manager: manager.to_owned(),
+            user: user.to_owned(),
+            count,
+            from,
+            to,
+            last: at(999_940),
+        };
+        let verdict = "denied".to_owned();
+        let attempt = Attempt { manager: kubectl, verdict, user: bob, from, to, at: at(999_988) };
+        let shown = ReplicaCount {
+            desired: Some(3),
+            drifts: 3,
+            last_drift: Some(Drift { user: alice, at: at(999_940), ..Drift::default() }),
+            drifters: vec![drifter("kubectl", "alice", 2), drifter("helm", "", 1)],
+            admission: "guarded".to_owned(),
+            attempts: 4,
+            last_attempt: Some(attempt),
+            ..ReplicaCount::default()
+        };
+        let text = describe(&shown, Timestamp::from_second(1_000_000).unwrap());
+        let expected = "\
+Drift user:      alice
+Admission:       guarded
+Attempts:        4
+Last attempt:    bob (kubectl) 3->7, 12s ago, denied
+Drifters:
+  MANAGER   COUNT   LAST DRIFT      USER
+  kubectl   2       3->7, 60s ago   alice
+  helm      1       3->7, 60s ago   a program
+";
+        assert!(text.ends_with(expected), "{text}");
     }
 }

@@ -25,19 +25,24 @@
 //!   setBy: alice
 //!   override: {replicas: 10, until: "2026-11-23T09:00:00Z", reason: sale, thenUnset: false}
 //!   drifts: 1
-//!   lastDrift: {manager: kubectl, operation: Update, subresource: scale, from: 3, to: 7, at: …, correctedAt: …}
+//!   lastDrift: {user: bob, manager: kubectl, operation: Update, subresource: scale, from: 3, to: 7, at: …, …}
 //!   appliers: [helm]
-//!   drifters: [{manager: kubectl, count: 1, from: 3, to: 7, last: …}]
+//!   drifters: [{manager: kubectl, user: bob, count: 1, from: 3, to: 7, last: …}]
 //!   changes: [{from: 2, to: 3, by: alice, reason: load test, at: …}]
 //!   conditions: [{type: Ready, status: "True", reason: …, message: …, lastTransitionTime: …}]
+//!   admission: guarded                # or recorded
+//!   attempts: 2                       # writes that the guard kept from being stored
+//!   lastAttempt: {user: bob, manager: kubectl, from: 3, to: 7, at: …, verdict: denied}
 //!   resourceVersion: "42"
 //! ```
 
+mod parts;
+
 use contract::replicas::v1;
-use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::time::from_proto;
+pub(super) use self::parts::{Attempt, Change, Drift, Target};
+use self::parts::{Condition, Drifter, Override, is_zero};
 
 /// The version of these documents.
 const API_VERSION: &str = "cli.replica-count-manager.io/v1";
@@ -132,92 +137,13 @@ pub(crate) struct ReplicaCount {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     conditions: Vec<Condition>,
     #[serde(skip_serializing_if = "String::is_empty")]
+    admission: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    attempts: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_attempt: Option<Attempt>,
+    #[serde(skip_serializing_if = "String::is_empty")]
     resource_version: String,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Target {
-    namespace: String,
-    group: String,
-    kind: String,
-    name: String,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Override {
-    replicas: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    reason: String,
-    then_unset: bool,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Drift {
-    #[serde(skip_serializing_if = "is_zero")]
-    number: i64,
-    manager: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    operation: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    subresource: String,
-    from: Option<i32>,
-    to: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    corrected_at: Option<Timestamp>,
-}
-
-#[derive(Debug, Serialize)]
-struct Drifter {
-    manager: String,
-    count: i64,
-    from: Option<i32>,
-    to: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last: Option<Timestamp>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Change {
-    #[serde(skip_serializing_if = "is_zero")]
-    number: i64,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    field: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<i32>,
-    to: Option<i32>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    by: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    reason: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<Timestamp>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Condition {
-    r#type: String,
-    status: String,
-    reason: String,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_transition_time: Option<Timestamp>,
-}
-
-/// An older server numbers nothing.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &i64) -> bool {
-    *number == 0
-}
-
-fn time(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
-    time.as_ref().and_then(from_proto)
 }
 
 impl From<v1::ReplicaCount> for ReplicaCount {
@@ -240,44 +166,11 @@ impl From<v1::ReplicaCount> for ReplicaCount {
             changes: count.changes.into_iter().map(Into::into).collect(),
             recent_drifts: count.recent_drifts.into_iter().map(Into::into).collect(),
             conditions: count.conditions.into_iter().map(Into::into).collect(),
+            admission: count.admission,
+            attempts: count.attempts,
+            last_attempt: count.last_attempt.map(Into::into),
             resource_version: count.resource_version,
         }
-    }
-}
-
-impl From<v1::Target> for Target {
-    fn from(v1::Target { namespace, group, kind, name }: v1::Target) -> Self {
-        Self { namespace, group, kind, name }
-    }
-}
-
-impl From<v1::Override> for Override {
-    fn from(v1::Override { replicas, until, reason, then_unset }: v1::Override) -> Self {
-        Self { replicas, until: time(until), reason, then_unset }
-    }
-}
-
-impl From<v1::Drift> for Drift {
-    fn from(v1::Drift { number, manager, operation, subresource, from, to, at, corrected_at }: v1::Drift) -> Self {
-        Self { number, manager, operation, subresource, from, to, at: time(at), corrected_at: time(corrected_at) }
-    }
-}
-
-impl From<v1::Drifter> for Drifter {
-    fn from(v1::Drifter { manager, count, from, to, last }: v1::Drifter) -> Self {
-        Self { manager, count, from, to, last: time(last) }
-    }
-}
-
-impl From<v1::Change> for Change {
-    fn from(v1::Change { number, field, from, to, by, reason, at }: v1::Change) -> Self {
-        Self { number, field, from, to, by, reason, at: time(at) }
-    }
-}
-
-impl From<v1::Condition> for Condition {
-    fn from(v1::Condition { r#type, status, reason, message, last_transition_time }: v1::Condition) -> Self {
-        Self { r#type, status, reason, message, last_transition_time: time(last_transition_time) }
     }
 }
 
@@ -328,6 +221,27 @@ mod tests {
         let document = serde_json::to_value(removed(target)).unwrap();
         assert_eq!((&document["kind"], &document["removed"]), (&"ReplicaCountView".into(), &true.into()));
         assert_eq!((&document["target"]["name"], &document["drifts"]), (&"web".into(), &json!(null)));
+    }
+
+    #[test]
+    fn people_and_attempts_are_named_where_known() {
+        let [user, manager, verdict] = ["bob", "kubectl", "denied"].map(str::to_owned);
+        let drifter = |user: &str| v1::Drifter { user: user.to_owned(), ..v1::Drifter::default() };
+        let attempt = v1::Attempt { user: user.clone(), manager, verdict, ..v1::Attempt::default() };
+        let count = v1::ReplicaCount {
+            last_drift: Some(v1::Drift { user, ..v1::Drift::default() }),
+            drifters: vec![drifter("bob"), drifter("")],
+            admission: "guarded".to_owned(),
+            attempts: 2,
+            last_attempt: Some(attempt),
+            ..v1::ReplicaCount::default()
+        };
+        let document = serde_json::to_value(one(count)).unwrap();
+        assert_eq!(document["lastDrift"]["user"], "bob");
+        assert_eq!((&document["drifters"][0]["user"], document["drifters"][1].get("user")), (&json!("bob"), None));
+        assert_eq!((&document["admission"], &document["attempts"]), (&json!("guarded"), &json!(2)));
+        let attempt = json!({"user": "bob", "manager": "kubectl", "from": null, "to": null, "verdict": "denied"});
+        assert_eq!(document["lastAttempt"], attempt);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Answers of a server, as the output shows them.
 
 use contract::replicas::v1::{
-    Change, Condition, Drift, Drifter, ListReplicaCountsResponse, Override, ReplicaCount, Target,
+    Attempt, Change, Condition, Drift, Drifter, ListReplicaCountsResponse, Override, ReplicaCount, Target,
 };
 use jiff::{Timestamp, tz::TimeZone};
 use prost::Message;
@@ -41,7 +41,7 @@ fn seed() -> Vec<u8> {
             ..Drift::default()
         }),
         appliers: vec!["helm".into()],
-        drifters: vec![Drifter { manager: manager(), count: 1, from, to, last: at }],
+        drifters: vec![Drifter { manager: manager(), user: "bob".into(), count: 1, from, to, last: at }],
         recent_drifts: vec![Drift {
             manager: manager(),
             number: 1,
@@ -60,6 +60,9 @@ fn seed() -> Vec<u8> {
             reason: "sale".into(),
             at,
         }],
+        admission: "guarded".into(),
+        attempts: 2,
+        last_attempt: Some(Attempt { user: "bob".into(), manager: manager(), from, to, at, verdict: "denied".into() }),
         conditions: vec![Condition { r#type: type_, status, reason, message, last_transition_time: at }],
         ..ReplicaCount::default()
     };

@@ -28,7 +28,7 @@ use self::rows::Rows;
 pub(crate) use self::{
     blame::Blame,
     describe::describe,
-    text::{printable, status, why_not_ready},
+    text::{actor, printable, status, why_not_ready},
 };
 
 /// Why the output cannot be written.

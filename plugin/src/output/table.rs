@@ -4,7 +4,7 @@ use console::{measure_text_width, truncate_str};
 use contract::replicas::v1::{ReplicaCount, Target};
 use jiff::Timestamp;
 
-use super::text::{NONE, active_override, count, last_drift, printable, reason, status};
+use super::text::{NONE, active_override, count, last_drift, last_person, printable, reason, status};
 use crate::target;
 
 /// The optional columns of a table of replica counts.
@@ -14,7 +14,7 @@ pub(crate) struct Columns {
     pub(crate) cluster: bool,
     /// The namespace, before the target.
     pub(crate) namespace: bool,
-    /// User and reason, as the last columns.
+    /// The person of the latest drift, whether writes are reviewed, and who set the count and why.
     pub(crate) wide: bool,
     /// The width of the terminal. Without one, the table is shown whole, since programs read it.
     pub(crate) width: Option<usize>,
@@ -32,7 +32,9 @@ pub(super) const OVERRIDE: &str = "OVERRIDE";
 impl Columns {
     /// The titles of the columns.
     pub(super) fn header(self) -> Vec<&'static str> {
-        let mut header = vec!["TARGET", "DESIRED", "CURRENT", "READY", "DRIFTS", "LAST DRIFT", STATUS, OVERRIDE];
+        let mut header = vec!["TARGET", "DESIRED", "CURRENT", "READY", "DRIFTS", "LAST DRIFT"];
+        header.extend(self.wide.then_some("USER"));
+        header.extend([STATUS, OVERRIDE]);
         if self.namespace {
             header.insert(0, "NAMESPACE");
         }
@@ -40,7 +42,7 @@ impl Columns {
             header.insert(0, "CLUSTER");
         }
         if self.wide {
-            header.extend(["SET BY", "REASON"]);
+            header.extend(["ADMISSION", "SET BY", "REASON"]);
         }
         header
     }
@@ -160,9 +162,9 @@ pub(super) fn row(shown: &ReplicaCount, context: &str, columns: Columns, now: Ti
         count(shown.ready),
         drifts,
         last_drift(shown, now),
-        status(shown),
-        active_override(shown, now),
     ];
+    row.extend(columns.wide.then(|| last_person(shown)));
+    row.extend([status(shown), active_override(shown, now)]);
     if columns.namespace {
         row.insert(0, printable(&target.namespace));
     }
@@ -170,7 +172,7 @@ pub(super) fn row(shown: &ReplicaCount, context: &str, columns: Columns, now: Ti
         row.insert(0, printable(context));
     }
     if columns.wide {
-        row.extend([printable(&shown.set_by), reason(shown, now)]);
+        row.extend([printable(&shown.admission), printable(&shown.set_by), reason(shown, now)]);
     }
     row
 }
@@ -294,10 +296,17 @@ statefulset.apps/db   -         1         -       -        -                    
     #[test]
     fn a_wide_table_of_all_namespaces_has_more_columns() {
         let columns = Columns { namespace: true, wide: true, ..Columns::default() };
+        let mut guarded = web();
+        guarded.admission = "guarded".to_owned();
+        guarded.last_drift.as_mut().unwrap().user = "bob".to_owned();
+        let mut calm = web();
+        (calm.drifts, calm.last_drift) = (0, None);
         let expected = "\
-NAMESPACE   TARGET                DESIRED   CURRENT   READY   DRIFTS   LAST DRIFT              STATUS   OVERRIDE   SET BY   REASON
-shop        deployment.apps/web   3         3         2       12       kubectl 3->7, 12s ago   -        -          alice    load test
+NAMESPACE   TARGET                DESIRED   CURRENT   READY   DRIFTS   LAST DRIFT              USER        STATUS   OVERRIDE   ADMISSION   SET BY   REASON
+shop        deployment.apps/web   3         3         2       12       kubectl 3->7, 12s ago   a program   -        -          -           alice    load test
+shop        deployment.apps/web   3         3         2       12       kubectl 3->7, 12s ago   bob         -        -          guarded     alice    load test
+shop        deployment.apps/web   3         3         2       0        -                       -           -        -          -           alice    load test
 ";
-        assert_eq!(replica_counts(&[web()], columns, now()), expected);
+        assert_eq!(replica_counts(&[web(), guarded, calm], columns, now()), expected);
     }
 }

@@ -1,6 +1,6 @@
 //! Pieces of text that tables and descriptions share.
 
-use contract::replicas::v1::{Condition, Override, ReplicaCount};
+use contract::replicas::v1::{Condition, Drift, Override, ReplicaCount};
 use jiff::Timestamp;
 
 use crate::{
@@ -10,6 +10,12 @@ use crate::{
 
 /// Stands in for an absent value, as in kubectl's tables.
 pub(super) const NONE: &str = "-";
+
+/// Stands in for a person if only the program is known.
+const A_PROGRAM: &str = "a program";
+
+/// The name of a program that Kubernetes does not record.
+const UNKNOWN: &str = "unknown";
 
 /// Makes text of others safe in a line. An empty text becomes a dash.
 pub(crate) fn printable(text: &str) -> String {
@@ -34,6 +40,39 @@ pub(super) fn describe_write(
     now: Timestamp,
 ) -> String {
     format!("{} {from}->{to}, {}", printable(manager), ago(at, now))
+}
+
+/// The person who wrote a count, or `a program`.
+pub(super) fn person(user: &str) -> String {
+    if user.is_empty() { A_PROGRAM.to_owned() } else { printable(user) }
+}
+
+/// The person who wrote a count, and the program: `alice (kubectl, Update of scale)`, `a program (kubectl)`.
+pub(super) fn writer(user: &str, manager: &str, how: &str) -> String {
+    // A person is enough, and a request that does not name its program has an empty one.
+    let is_shown = !manager.is_empty() && (manager != UNKNOWN || user.is_empty());
+    let details: Vec<_> =
+        is_shown.then(|| printable(manager)).into_iter().chain((!how.is_empty()).then(|| how.to_owned())).collect();
+    match details.is_empty() {
+        true => person(user),
+        false => format!("{} ({})", person(user), details.join(", ")),
+    }
+}
+
+/// Who caused a drift, in few words: `alice (kubectl)`, or the program if no person is known.
+pub(crate) fn actor(drift: &Drift) -> String {
+    if drift.user.is_empty() { printable(&drift.manager) } else { writer(&drift.user, &drift.manager, "") }
+}
+
+/// How a drift was written: `Update of scale`. It is empty if that is unknown.
+pub(super) fn how(drift: &Drift) -> String {
+    let words = [&drift.operation, &drift.subresource].into_iter().filter(|word| !word.is_empty());
+    words.map(|word| printable(word)).collect::<Vec<_>>().join(" of ")
+}
+
+/// The person of the latest drift.
+pub(super) fn last_person(shown: &ReplicaCount) -> String {
+    shown.last_drift.as_ref().map_or_else(|| NONE.to_owned(), |drift| person(&drift.user))
 }
 
 pub(super) fn last_drift(shown: &ReplicaCount, now: Timestamp) -> String {
@@ -108,6 +147,22 @@ mod tests {
         assert_eq!(printable("a\u{1b}[31m\nb"), "a [31m b");
         assert_eq!(printable(""), NONE);
         assert_eq!(printable("\n"), NONE);
+    }
+
+    #[test]
+    fn a_writer_is_a_person_where_known() {
+        for (name, user, manager, how, expected) in [
+            ("all is known", "alice", "kubectl", "Update of scale", "alice (kubectl, Update of scale)"),
+            ("no person", "", "helm", "Apply", "a program (helm, Apply)"),
+            ("no program", "alice", "unknown", "", "alice"),
+            ("neither", "", "unknown", "", "a program (unknown)"),
+            ("a request that names no program", "bob", "", "", "bob"),
+            ("nothing", "", "", "", "a program"),
+            ("an older server", "", "kubectl", "", "a program (kubectl)"),
+            ("text of others", "al\nice", "kub\u{1b}ectl", "", "al ice (kub ectl)"),
+        ] {
+            assert_eq!(writer(user, manager, how), expected, "{name}");
+        }
     }
 
     #[test]

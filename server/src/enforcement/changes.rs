@@ -164,8 +164,11 @@ impl Author<'_> {
         if text.is_empty() { self.of_removal() } else { self.of_written(writer) }
     }
 
-    /// The author of a field that has this writer.
+    /// The author of a field that has this writer. A review names the user, whatever the object says.
     fn of_written(&self, writer: &Arc<str>) -> Arc<str> {
+        if let Some(user) = self.observation.count_user() {
+            return user.clone();
+        }
         match (self.observation.count.restoring(), &**writer) {
             (Some(user), _) => user.into(),
             (None, "") => UNKNOWN.into(),

@@ -8,9 +8,12 @@ use super::{
     observation::Observation,
     remedies::{remedy, remedy_of_autoscaler},
 };
-use crate::resources::{
-    Drift, ReplicaCountStatus,
-    conditions::{CONTESTED, reasons, statuses},
+use crate::{
+    resources::{
+        Drift, ReplicaCountStatus,
+        conditions::{CONTESTED, reasons, statuses},
+    },
+    reviews::Admission,
 };
 
 /// This many drifts by one actor within [`WINDOW`] are contention.
@@ -126,7 +129,9 @@ pub fn contested<'a>(
     drift_by: impl Fn(&str) -> Option<&'a Drift>,
     now: Timestamp,
 ) -> Option<Contested> {
-    if let Some(autoscaler) = &observation.autoscaler {
+    // The guard keeps an autoscaler from changing the count. Until that is tested, nothing is said.
+    let is_paused = matches!(observation.admission, Some(Admission::Guarded) | None);
+    if let Some(autoscaler) = observation.autoscaler.as_ref().filter(|_| !is_paused) {
         let remedy = remedy_of_autoscaler(autoscaler);
         let message = format!("HorizontalPodAutoscaler {autoscaler} scales this target too: {remedy}");
         return Some(Contested { reason: reasons::AUTOSCALED, message });

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use kube::Client;
 
-use crate::telemetry::Metrics;
+use crate::{
+    reviews::{AdmissionMode, Reviews, UserNames},
+    telemetry::Metrics,
+};
 
 /// Which manager owns a corrected count, as server-side apply tracks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,4 +30,10 @@ pub struct Context {
     pub max_replicas: i32,
     /// Where drifts and corrections are counted.
     pub metrics: Arc<Metrics>,
+    /// What the server does at admission.
+    pub admission_mode: AdmissionMode,
+    /// Whether reviews record users.
+    pub admission_users: UserNames,
+    /// Who made which write.
+    pub reviews: Arc<Reviews>,
 }

@@ -8,7 +8,7 @@ use super::{
     changed_count::ChangedCount,
     contention::{Contention, Contested},
 };
-use crate::resources::{Change, Drift, ReplicaCountState, TargetKind, Uid};
+use crate::resources::{Attempt, Change, Drift, ReplicaCountState, TargetKind, Uid};
 
 /// Everything that follows from one state of a target. Its parts cannot disagree, as one function makes them.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Decision {
     pub drift: Option<Drift>,
     /// Whether the state may come from the correction that is under way. Only its answer will show that.
     pub awaits_answer: bool,
+    /// The attempts to report: how many, and the latest.
+    pub attempts: Option<(i64, Attempt)>,
     /// The drift that ended: the desired count is in place again.
     pub ended_drift: Option<Drift>,
     /// The contention from now on, if it changed.
@@ -84,12 +86,14 @@ pub struct PendingEvents {
     pub contested: Option<Contested>,
     /// A correction that admission changed.
     pub changed_count: Option<ChangedCount>,
+    /// The latest prevented change: who tried it, and the count that stays in place.
+    pub guarded: Option<(String, i32)>,
 }
 
 impl PendingEvents {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.put_back.is_none() && self.contested.is_none() && self.changed_count.is_none()
+        self.put_back.is_none() && self.contested.is_none() && self.changed_count.is_none() && self.guarded.is_none()
     }
 
     /// Adds later Events, which replace earlier ones of their kind.
@@ -97,5 +101,6 @@ impl PendingEvents {
         self.put_back = later.put_back.or(self.put_back.take());
         self.contested = later.contested.or(self.contested.take());
         self.changed_count = later.changed_count.or(self.changed_count.take());
+        self.guarded = later.guarded.or(self.guarded.take());
     }
 }

@@ -3,13 +3,16 @@
 //! One task does all of this. Writes run beside it, corrections first, so that neither a slow write nor a flood of
 //! drifts delays the next decision, and a target in trouble delays only itself.
 
+mod admission;
 mod dispatch;
+mod ending;
 mod report;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio::{
+    sync::mpsc,
     task::{JoinError, unconstrained},
     time::{Instant, sleep_until, timeout},
 };
@@ -18,23 +21,25 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
+    admission::Admissions,
     context::{Context, OwnershipMode},
     decision::{Decision, PendingEvents},
     failure_log::FailureLog,
     lane::Lane,
     observation::Now,
-    pace::{CORRECTIONS, OTHERS, SLOW, UNBOUNDED},
+    pace::{CORRECTIONS, ONE, OTHERS, SLOW, UNBOUNDED},
     targets::{ManagedTargets, Observed},
     workqueue::WorkQueue,
     writes::{
-        Announcer, CorrectionAnswer, Corrector, EventWrite, OwnershipAnswer, OwnershipPatcher, Regarding, StatusAnswer,
-        StatusWriter,
+        AdmissionProbe, Announcer, CorrectionAnswer, Corrector, EventWrite, OwnershipAnswer, OwnershipPatcher,
+        Regarding, StatusAnswer, StatusWriter,
     },
 };
 use crate::{
     index::{Index, TargetSnapshot},
     leader::{Leadership, Term},
     resources::{TargetKey, Uid},
+    reviews::{Admission, AdmissionMode, Reviews, TargetAttempt, UserNames},
     telemetry::Metrics,
 };
 
@@ -46,7 +51,15 @@ const STATES_AT_ONCE: usize = 64;
 
 /// Enforces whenever this replica leads and the index has synced, until the token is cancelled or a write panics: then
 /// the process should restart. All writes have ended when it returns.
-pub async fn run(context: Context, index: Arc<Index>, mut leadership: Leadership, stop: CancellationToken) {
+///
+/// `attempts` brings the changes that admission has prevented. It is closed if there is no admission.
+pub async fn run(
+    context: Context,
+    index: Arc<Index>,
+    mut leadership: Leadership,
+    mut attempts: mpsc::Receiver<TargetAttempt>,
+    stop: CancellationToken,
+) {
     loop {
         let begins = async {
             index.synced().await;
@@ -54,7 +67,7 @@ pub async fn run(context: Context, index: Arc<Index>, mut leadership: Leadership
         };
         let Some(term) = stop.run_until_cancelled(begins).await else { return };
         let mut executor = Executor::new(&context, term.clone());
-        let ended = executor.lead(&index, &stop).await;
+        let ended = executor.lead(&index, &mut attempts, &stop).await;
         executor.give_up().await;
         if stop.is_cancelled() || matches!(ended, Some(Err(_))) {
             return;
@@ -92,11 +105,19 @@ struct Executor {
     failures: FailureLog,
     /// Whether a give-back of this term has started: it probes the fence.
     is_fence_probed: bool,
+    admission_mode: AdmissionMode,
+    admission_users: UserNames,
+    reviews: Arc<Reviews>,
+    admissions: Admissions,
+    probe: AdmissionProbe,
+    /// The namespaces and kinds whose webhooks are to be probed, as keys without a name.
+    probes: WorkQueue<Option<Admission>>,
 }
 
 impl Executor {
     fn new(context: &Context, term: Term) -> Self {
-        let Context { client, ownership, max_replicas, metrics } = context.clone();
+        let Context { client, ownership, max_replicas, metrics, admission_mode, admission_users, reviews } =
+            context.clone();
         let patcher = OwnershipPatcher::new(client.clone(), metrics.clone());
         Self {
             term,
@@ -111,11 +132,17 @@ impl Executor {
             events: HashMap::new(),
             ends: HashMap::new(),
             announcer: Announcer::new(client.clone()),
-            status_writer: StatusWriter::new(client),
+            status_writer: StatusWriter::new(client.clone()),
             ownership: WorkQueue::new(SLOW, OTHERS),
             ownership_patcher: Some(patcher).filter(|_| ownership == OwnershipMode::GiveBack),
             failures: FailureLog::default(),
             is_fence_probed: false,
+            admission_mode,
+            admission_users,
+            probe: AdmissionProbe::new(client, admission_mode, reviews.clone()),
+            reviews,
+            admissions: Admissions::new(admission_mode),
+            probes: WorkQueue::new(SLOW, ONE),
         }
     }
 
@@ -124,7 +151,12 @@ impl Executor {
     /// # Errors
     ///
     /// When a write panicked. Its target is unknown then, so the process is better restarted.
-    async fn lead(&mut self, index: &Index, stop: &CancellationToken) -> Option<Result<(), JoinError>> {
+    async fn lead(
+        &mut self,
+        index: &Index,
+        attempts: &mut mpsc::Receiver<TargetAttempt>,
+        stop: &CancellationToken,
+    ) -> Option<Result<(), JoinError>> {
         let (snapshot, events) = index.attach_enforcement();
         self.targets.begin(index.unreported());
         info!(managed = snapshot.len(), "enforcing");
@@ -132,28 +164,17 @@ impl Executor {
         let events = stream::iter(snapshot).chain(UnboundedReceiverStream::new(events));
         let term = self.term.clone();
         let lead = async {
-            self.follow(events, stop).await?;
+            self.follow(events, attempts, stop).await?;
             let _ = timeout(LAST_WRITES, self.finish()).await;
             Ok(())
         };
         term.run(lead).await
     }
 
-    /// Cancels the writes that are under way, and waits until they have ended.
-    async fn give_up(&mut self) {
-        self.corrections.shutdown().await;
-        self.statuses.shutdown().await;
-        self.announcements.shutdown().await;
-        self.ownership.shutdown().await;
-        self.targets.clear();
-        self.metrics.queue.set(0, None);
-        // The next leader finds out for itself.
-        self.metrics.fence_missing.set(0);
-    }
-
     async fn follow(
         &mut self,
         mut events: impl Stream<Item = TargetSnapshot> + Unpin,
+        attempts: &mut mpsc::Receiver<TargetAttempt>,
         stop: &CancellationToken,
     ) -> Result<(), JoinError> {
         loop {
@@ -175,6 +196,10 @@ impl Executor {
                 ended = self.ownership.next() => if let Some(ended) = ended {
                     self.take_ownership(ended?);
                 },
+                ended = self.probes.next() => if let Some(ended) = ended {
+                    self.take_probe(ended?);
+                },
+                Some(attempt) = attempts.recv() => self.take_attempt(attempt),
                 _ = self.requeues.next() => {}
                 () = sleep_until(window_ends.unwrap_or_else(Instant::now)), if window_ends.is_some() => {
                     if let Some(more) = self.failures.begin_window() {
@@ -204,39 +229,13 @@ impl Executor {
         }
     }
 
-    /// Flushes pending statuses and Events before stopping. The next leader makes any remaining corrections.
-    async fn finish(&mut self) {
-        loop {
-            self.corrections.clear();
-            self.start_statuses();
-            self.start_announcements();
-            let (corrections, statuses) = (self.corrections.in_flight() > 0, self.statuses.in_flight() > 0);
-            let announcements = self.announcements.in_flight() > 0;
-            tokio::select! {
-                ended = self.corrections.next(), if corrections => match ended {
-                    Some(Ok(ended)) => self.take_correction(ended),
-                    Some(Err(_)) => return,
-                    None => {}
-                },
-                ended = self.statuses.next(), if statuses => match ended {
-                    Some(Ok(ended)) => self.take_status(ended),
-                    Some(Err(_)) => return,
-                    None => {}
-                },
-                ended = self.announcements.next(), if announcements => match ended {
-                    Some(Ok(ended)) => self.take_announcement(ended),
-                    Some(Err(_)) => return,
-                    None => {}
-                },
-                else => break,
-            }
-        }
-    }
-
     fn observe(&mut self, snapshot: TargetSnapshot) {
-        let key = snapshot.key.clone();
+        let (key, replaced) = (snapshot.key.clone(), snapshot.replaced);
         match self.targets.observe(snapshot, self.max_replicas) {
-            Observed::Managed => self.reconcile(key, Now::read()),
+            Observed::Managed => {
+                self.observe_admission(&key, replaced);
+                self.reconcile(key, Now::read());
+            }
             Observed::Unmanaged(Some(known)) => self.announce_end(key, *known),
             Observed::Unmanaged(None) => {}
         }

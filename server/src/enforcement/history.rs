@@ -1,11 +1,11 @@
-//! The past of one managed target, as its status shows it: drifts, their actors, and changes of the spec.
+//! The past of one managed target, as its status shows it: drifts, their actors, attempts, and changes of the spec.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use crate::resources::{Change, Drift, Drifter, ReplicaCountStatus};
+use crate::resources::{Attempt, Change, Drift, Drifter, ReplicaCountStatus};
 
 /// How many actors the status names.
 const MAX_DRIFTERS: usize = 5;
@@ -46,13 +46,15 @@ impl History {
         status.recent_drifts = self.0.recent_drifts.clone();
         status.drifters = self.0.drifters.clone();
         status.changes = self.0.changes.clone();
+        status.attempts = self.0.attempts;
+        status.last_attempt = self.0.last_attempt.clone();
     }
 
     /// Shares the memory of a status that shows the same past.
     pub fn share(&mut self, status: &Arc<ReplicaCountStatus>) {
         let parts = |status: &ReplicaCountStatus| {
             let ReplicaCountStatus { drifts, last_drift, recent_drifts, drifters, changes, .. } = status.clone();
-            (drifts, last_drift, recent_drifts, drifters, changes)
+            (drifts, last_drift, recent_drifts, drifters, changes, status.attempts, status.last_attempt.clone())
         };
         if Arc::ptr_eq(&self.0, status) || parts(&self.0) == parts(status) {
             self.0 = status.clone();
@@ -91,8 +93,8 @@ impl History {
         past.drifts = past.drifts.saturating_add(1);
         let known = past.drifters.iter().position(|drifter| *drifter.manager == *drift.manager);
         let count = known.map_or(0, |index| past.drifters.remove(index).count).saturating_add(1);
-        let Drift { manager, from, to, at, .. } = drift.clone();
-        past.drifters.insert(0, Drifter { manager: manager.to_string(), count, from, to, last: at });
+        let Drift { manager, from, to, at, user, .. } = drift.clone();
+        past.drifters.insert(0, Drifter { manager: manager.to_string(), count, from, to, last: at, user });
         past.drifters.truncate(MAX_DRIFTERS);
         let drift = Drift { number: past.drifts, ..drift.clone() };
         past.last_drift = Some(drift.clone());
@@ -106,6 +108,14 @@ impl History {
         let past = Arc::make_mut(&mut self.0);
         let drifts = past.recent_drifts.iter_mut().chain(&mut past.last_drift);
         drifts.filter(|drift| drift.number == number).for_each(|drift| drift.corrected_at = Some(MicroTime(at)));
+    }
+
+    /// Adds prevented changes of the count: how many, and the latest.
+    pub fn add_attempts(&mut self, number: i64, last: Attempt) {
+        let past = Arc::make_mut(&mut self.0);
+        // A status may hold any number.
+        past.attempts = past.attempts.saturating_add(number);
+        past.last_attempt = Some(last);
     }
 
     /// Adds a change of the spec.

@@ -1,6 +1,7 @@
 //! What enforcement remembers of one managed target between two decisions.
 
 mod answers;
+mod attempts;
 mod pauses;
 mod replay;
 
@@ -8,19 +9,20 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use self::attempts::PendingAttempts;
 use super::{
     appliers::Appliers,
     assessment::LastCorrection,
     changed_count::ChangedCount,
     contention::{Contention, Contested},
     decision::Decision,
-    failure::{CORRECTION_PAUSES, Cause, Failure},
+    failure::Failure,
     history::History,
     observation::{Now, Observation},
     writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
 };
 use crate::resources::{
-    ObservedSpec, ReplicaCountState, ReplicaCountStatus, Uid,
+    Attempt, ObservedSpec, ReplicaCountState, ReplicaCountStatus, Uid,
     conditions::{CONTESTED, READY, reasons, statuses},
 };
 
@@ -78,6 +80,8 @@ pub struct Memory {
     pub owners_since: u64,
     /// The failed patches of ownership since the last one that succeeded.
     pub ownership_failure: Option<Box<Failure>>,
+    /// The attempts to change the count that no status shows yet.
+    pub attempts: PendingAttempts,
     /// The status as the API server has it.
     pub stored: Arc<ReplicaCountStatus>,
     /// The failed status writes since the last one that succeeded.
@@ -114,6 +118,8 @@ pub enum Record<'a> {
     Status(StatusAnswer),
     /// The answer to a patch of ownership.
     Ownership(&'a OwnershipAnswer),
+    /// An attempt to change the count.
+    Attempt(Attempt),
 }
 
 impl Memory {
@@ -146,6 +152,7 @@ impl Memory {
             ownership_failure: None,
             status_failure: None,
             changed_statuses: 0,
+            attempts: PendingAttempts::default(),
             status_conflict: None,
             stored: status.clone(),
             stored_version: observation.count.resource_version,
@@ -161,6 +168,7 @@ impl Memory {
             Record::Correction(answer) => self.record_correction(answer, now),
             Record::Status(answer) => self.record_status(answer, now),
             Record::Ownership(answer) => self.record_ownership(answer, now),
+            Record::Attempt(attempt) => self.attempts.add(attempt),
         }
     }
 
@@ -193,6 +201,10 @@ impl Memory {
             self.history.add_drift(drift);
             self.drift_version = observation.target.as_ref().map_or(0, |target| target.resource_version);
         }
+        if let Some((number, last)) = &decision.attempts {
+            self.history.add_attempts(*number, last.clone());
+            self.attempts.reported(now.monotonic);
+        }
         if decision.ended_drift.is_some() {
             self.history.end_drift(now.wall);
         }
@@ -212,43 +224,6 @@ impl Memory {
             self.stored = count.status.clone();
             self.stored_version = self.stored_version.max(count.resource_version);
             self.history.share(&self.stored);
-        }
-    }
-
-    fn record_correction(&mut self, answer: &CorrectionAnswer, now: Now) {
-        self.correcting = None;
-        match answer {
-            CorrectionAnswer::Scaled { to, stored, version, was_changed } => {
-                self.last_correction = Some(LastCorrection { to: *stored, version: *version });
-                if *was_changed || stored != to {
-                    self.contention.add_correction(now.wall);
-                }
-                if stored == to {
-                    self.correction_failure = None;
-                    self.changed_count = None;
-                    self.is_failing = false;
-                } else {
-                    let changed = ChangedCount::after(self.changed_count, *to, *stored, *version);
-                    let (before, error) = (self.correction_failure.as_deref(), changed.message());
-                    let failure = Failure::next(before, Cause::Changed, &error, &CORRECTION_PAUSES, now.monotonic);
-                    self.changed_count = Some(changed);
-                    self.correction_failure = Some(failure);
-                    self.is_failing = true;
-                }
-            }
-            CorrectionAnswer::Unset => self.is_unset = true,
-            CorrectionAnswer::Outdated { version } => self.outdated_version = *version,
-            CorrectionAnswer::Failed { cause, error, retry_after } => {
-                let before = self.correction_failure.as_deref();
-                let mut failure = Failure::next(before, *cause, error, &CORRECTION_PAUSES, now.monotonic);
-                if let Some(pause) = retry_after {
-                    let retry_at = now.monotonic + *pause;
-                    // A webhook's denial may ask for a retry as well, and must not shorten the pause.
-                    failure.retry_at = if cause.is_of_target() { failure.retry_at.max(retry_at) } else { retry_at };
-                }
-                self.is_failing |= cause.is_of_target();
-                self.correction_failure = Some(failure);
-            }
         }
     }
 

@@ -16,11 +16,13 @@
 //! * [`changed_count`]: a correction that admission changed
 //! * [`announced`]: which Events were written lately
 //! * [`failure_log`]: which failures get a line in the log
+//! * [`admission`]: what admission does for each kind in each namespace
 //! * [`targets`]: all of this for each managed target
 //! * [`workqueue`], [`lane`], [`pace`]: the writes that wait, and how many are under way
 //! * [`writes`]: the requests to the API server
 //! * [`status`]: the status, built when it is sent
 
+mod admission;
 mod announced;
 mod appliers;
 mod assessment;

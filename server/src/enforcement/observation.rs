@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
-    index::KindState,
+    index::{KindState, ReplacedVersion},
     resources::{ReplicaCountState, TargetState},
+    reviews::{Admission, Content, ReviewedUser, Reviews},
 };
 
 /// The time of a decision.
@@ -43,4 +44,56 @@ pub struct Observation {
     pub at: Timestamp,
     /// The largest count that the server enforces, in replicas.
     pub max_replicas: i32,
+    /// Who wrote the latest states.
+    pub users: Users,
+    /// What admission does for the target. `None` if that is still to be tested.
+    pub admission: Option<Admission>,
+}
+
+/// Who wrote the latest states, as reviews of admission show it. Each belongs to a resource version.
+#[derive(Clone, Debug, Default)]
+pub struct Users {
+    target: Option<(u64, ReviewedUser)>,
+    count: Option<(u64, ReviewedUser)>,
+}
+
+impl Observation {
+    /// Looks up who made the write that an event of a watch shows.
+    pub fn look_up_user(&mut self, replaced: ReplacedVersion, reviews: &Reviews, now: Instant) {
+        match replaced {
+            ReplacedVersion::Target(before) => {
+                let target = self.target.as_ref().and_then(|target| Some((target, target.replicas?)));
+                self.users.target = target.map(|(target, count)| {
+                    let user = reviews.user_of(&target.uid, before, Content::Count(count), now);
+                    (target.resource_version, user)
+                });
+            }
+            ReplacedVersion::Count(before) => {
+                let user = reviews.user_of(&self.count.uid, before, Content::of_spec(&self.count.spec), now);
+                self.users.count = Some((self.count.resource_version, user));
+            }
+        }
+    }
+
+    /// Who wrote the target's latest state. `None` if no event of a watch has shown this state.
+    fn target_writer(&self) -> Option<&ReviewedUser> {
+        let version = self.target.as_ref().map(|target| target.resource_version)?;
+        self.users.target.as_ref().filter(|(of, _)| *of == version).map(|(_, user)| user)
+    }
+
+    /// The user who wrote the target's latest state, if one is known.
+    pub fn target_user(&self) -> Option<&Arc<str>> {
+        self.target_writer().and_then(ReviewedUser::known)
+    }
+
+    /// Whether the reviews of several users fit the target's latest state.
+    pub fn is_ambiguous(&self) -> bool {
+        self.target_writer() == Some(&ReviewedUser::Several)
+    }
+
+    /// The user who wrote the latest state of the `ReplicaCount`, if one is known.
+    pub fn count_user(&self) -> Option<&Arc<str>> {
+        let version = self.count.resource_version;
+        self.users.count.as_ref().filter(|(of, _)| *of == version).and_then(|(_, user)| user.known())
+    }
 }

@@ -26,6 +26,10 @@ pub const OTHERS: LaneBounds = LaneBounds {
     failing: LaneBound { at_pace: 4, in_flight: usize::MAX },
 };
 
+/// One at a time, for probes: what arrives at the endpoint must belong to one of them.
+pub const ONE: LaneBounds =
+    LaneBounds { healthy: LaneBound { at_pace: 1, in_flight: 1 }, failing: LaneBound { at_pace: 1, in_flight: 1 } };
+
 /// No bounds, for the queue of timers: it starts no writes.
 pub const UNBOUNDED: LaneBounds = LaneBounds { healthy: LaneBound::NONE, failing: LaneBound::NONE };
 

@@ -87,10 +87,14 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
         }
     }
 
-    // 6. Who should own the count?
+    // 6. Which attempts to change the count are to be reported?
+    decision.attempts = memory.attempts.due(now.monotonic);
+    decision.requeue_after = earliest(decision.requeue_after, memory.attempts.due_in(now.monotonic));
+
+    // 7. Who should own the count?
     decision.give_back = give_back(observation, memory, &decision, now);
 
-    // 7. What is there to report? Until the kind is listed, keep the stored status: nothing better is known.
+    // 8. What is there to report? Until the kind is listed, keep the stored status: nothing better is known.
     decision.events = events(&decision, memory, desired);
     decision.status = observation.kind != KindState::Unlisted || memory.stored.conditions.is_empty();
     decision
@@ -152,6 +156,7 @@ fn drift(
         to,
         at: MicroTime(observation.at),
         corrected_at: None,
+        user: observation.target_user().cloned().unwrap_or_default(),
     })
 }
 
@@ -246,10 +251,11 @@ fn give_back(observation: &Observation, memory: &Memory, decision: &Decision, no
 }
 
 fn events(decision: &Decision, memory: &Memory, desired: Option<i32>) -> PendingEvents {
-    let put_back = decision.ended_drift.as_ref().zip(desired).map(|(drift, to)| (drift.manager.to_string(), to));
+    let put_back = decision.ended_drift.as_ref().zip(desired).map(|(drift, to)| (drift.actor(), to));
     let contested = decision.contested.clone().filter(|_| decision.contested != memory.contested);
     let changed_count = memory.changed_count.filter(|changed| !changed.is_announced);
-    PendingEvents { put_back, contested, changed_count }
+    let guarded = decision.attempts.as_ref().zip(desired).map(|((_, attempt), held)| (attempt.actor(), held));
+    PendingEvents { put_back, contested, changed_count, guarded }
 }
 
 /// The time until the override ends, or until the clock should be looked at again.

@@ -15,6 +15,7 @@ use crate::{
         ReplicaCountStatus, TargetState, Uid,
         conditions::{CONTESTED, READY, TARGET_FOUND, reasons, statuses},
     },
+    reviews::{Admission, paused_autoscaler},
 };
 
 /// Builds the status from the latest state and the latest decision about it.
@@ -35,6 +36,7 @@ pub fn status(
         ready_of_desired: memory.desired.map(|desired| ready_of(target.map(|target| &**target), desired)),
         target_uid: memory.target_uid.as_ref().map(Uid::to_string),
         appliers: memory.appliers.names().map(str::to_owned).collect(),
+        admission: observation.admission.unwrap_or_default().label().to_owned(),
         conditions: conditions(observation, memory, assessment, now).into(),
         ..ReplicaCountStatus::default()
     };
@@ -58,7 +60,13 @@ type Finding = (&'static str, &'static str, String);
 fn conditions(observation: &Observation, memory: &Memory, assessment: Assessment, now: Timestamp) -> [Condition; 3] {
     let contested = match &memory.contested {
         Some(contested) => (statuses::TRUE, contested.reason, contested.message.clone()),
-        None => (statuses::FALSE, reasons::UNCONTESTED, String::new()),
+        None => match observation.autoscaler.as_deref().filter(|_| observation.admission == Some(Admission::Guarded)) {
+            Some(autoscaler) => {
+                let message = paused_autoscaler(autoscaler, &observation.count.spec, observation.at);
+                (statuses::FALSE, reasons::AUTOSCALER_PAUSED, message)
+            }
+            None => (statuses::FALSE, reasons::UNCONTESTED, String::new()),
+        },
     };
     [(READY, ready(observation, memory, assessment)), (TARGET_FOUND, target_found(observation)), (CONTESTED, contested)]
         .map(|(type_, finding)| condition(type_, finding, observation, memory, now))
@@ -212,6 +220,62 @@ mod tests {
             assert_eq!((&*ready.status, &*ready.reason, &*ready.message), row.expected, "{}", row.name);
             assert_eq!((&*found.status, &*found.reason), ("True", "Found"), "{}", row.name);
             assert_eq!((&*contested.status, &*contested.reason), ("False", "Uncontested"), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn an_autoscaler_of_a_guarded_target_is_paused() {
+        struct Row {
+            name: &'static str,
+            admission: Option<Admission>,
+            autoscaler: Option<&'static str>,
+            expected: (&'static str, &'static str),
+        }
+        let paused = ("False", "AutoscalerPaused");
+        for row in [
+            Row { name: "guarded", admission: Some(Admission::Guarded), autoscaler: Some("hpa"), expected: paused },
+            Row {
+                name: "guarded, without one",
+                admission: Some(Admission::Guarded),
+                autoscaler: None,
+                expected: ("False", "Uncontested"),
+            },
+            Row {
+                name: "recorded",
+                admission: Some(Admission::Recorded),
+                autoscaler: Some("hpa"),
+                expected: ("True", "Autoscaled"),
+            },
+            Row {
+                name: "neither",
+                admission: Some(Admission::Neither),
+                autoscaler: Some("hpa"),
+                expected: ("True", "Autoscaled"),
+            },
+            Row {
+                name: "still to be tested",
+                admission: None,
+                autoscaler: Some("hpa"),
+                expected: ("False", "Uncontested"),
+            },
+        ] {
+            let over = json!({"replicas": 9, "until": at(60).to_string()});
+            let mut managed = Managed::with(crate::enforcement::fixtures::replica_count(
+                1,
+                1,
+                json!({"replicas": 3, "override": over}),
+                serde_json::Value::Null,
+            ));
+            managed.observation.admission = row.admission;
+            managed.observation.autoscaler = row.autoscaler.map(Into::into);
+            managed.see(0, target(5, 9));
+            let status = managed.status(0);
+            let contested = &status.conditions[2];
+            assert_eq!((&*contested.status, &*contested.reason), row.expected, "{}", row.name);
+            let end = format!("HorizontalPodAutoscaler hpa is paused while the count is held, until {}", at(60));
+            assert_eq!(contested.message == end, row.expected == paused, "{}: {}", row.name, contested.message);
+            let admission = row.admission.unwrap_or_default().label();
+            assert_eq!(status.admission, admission, "{}", row.name);
         }
     }
 

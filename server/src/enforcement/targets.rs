@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -14,14 +15,15 @@ use super::{
     assessment::Assessment,
     decision::{Correction, Decision, GiveBack},
     memory::{Memory, Record},
-    observation::{Now, Observation},
+    observation::{Now, Observation, Users},
     reconcile::reconcile,
     status::status,
     writes::StatusWrite,
 };
 use crate::{
     index::{KindState, TargetSnapshot, UnreportedState},
-    resources::{TargetKey, Uid},
+    resources::{GroupKind, TargetKey, Uid},
+    reviews::Admission,
     telemetry::Metrics,
 };
 
@@ -131,7 +133,7 @@ impl ManagedTargets {
 
     /// Takes in a new state.
     pub fn observe(&mut self, snapshot: TargetSnapshot, max_replicas: i32) -> Observed {
-        let TargetSnapshot { key, count, target, kind, autoscaler, at } = snapshot;
+        let TargetSnapshot { key, count, target, kind, autoscaler, at, replaced: _ } = snapshot;
         let Some(count) = count else {
             let known = self.remove(&key);
             return Observed::Unmanaged(known.map(|mut known| {
@@ -139,9 +141,13 @@ impl ManagedTargets {
                 known
             }));
         };
-        let observation = Observation { count, target, kind, autoscaler, at, max_replicas };
+        let (users, admission) = (Users::default(), Some(Admission::Neither));
+        let observation = Observation { count, target, kind, autoscaler, at, max_replicas, users, admission };
         match self.targets.get_mut(&key) {
-            Some(known) if known.observation.count.uid == observation.count.uid => known.observation = observation,
+            Some(known) if known.observation.count.uid == observation.count.uid => {
+                let (users, admission) = (mem::take(&mut known.observation.users), known.observation.admission);
+                known.observation = Observation { users, admission, ..observation };
+            }
             _ => {
                 // Another object of the same name has another past.
                 self.remove(&key);
@@ -167,6 +173,16 @@ impl ManagedTargets {
         self.targets.get_mut(key).map(Box::as_mut)
     }
 
+    /// A managed target, to read it.
+    pub fn get(&self, key: &TargetKey) -> Option<&ManagedTarget> {
+        self.targets.get(key).map(Box::as_ref)
+    }
+
+    /// The managed targets of a kind in a namespace. It looks at all targets, so it is for rare events.
+    pub fn keys_in<'a>(&'a self, namespace: &'a str, kind: &'a GroupKind) -> impl Iterator<Item = &'a TargetKey> {
+        self.targets.keys().filter(move |key| *key.namespace == *namespace && key.kind == *kind)
+    }
+
     /// The managed target that a write was for; `None` if it has another `ReplicaCount` by now, or none.
     pub fn answered(&mut self, key: &TargetKey, uid: &Uid) -> Option<&mut ManagedTarget> {
         self.get_mut(key).filter(|target| target.observation.count.uid == *uid)
@@ -185,7 +201,7 @@ impl ManagedTargets {
         let was_contested = target.memory.contested.is_some();
         let decision = target.reconcile(now);
         let is_failing = target.memory.is_failing;
-        let was_failing = std::mem::replace(&mut target.is_counted_as_failing, is_failing);
+        let was_failing = mem::replace(&mut target.is_counted_as_failing, is_failing);
         self.failing.inc_by(i64::from(is_failing) - i64::from(was_failing));
         self.contested.inc_by(i64::from(decision.contested.is_some()) - i64::from(was_contested));
         Some(decision)

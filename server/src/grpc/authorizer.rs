@@ -14,7 +14,10 @@ use super::{
     error::Error,
     reviews::{Answer, Reviews},
 };
-use crate::{resources::service_account_groups, tls::Identity};
+use crate::{
+    resources::{TargetKey, service_account_groups},
+    tls::Identity,
+};
 
 /// How old an answer may be.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +42,7 @@ pub(super) const STALE: Duration = Duration::from_secs(60);
 
 /// Asks the API server what callers may do, and keeps its answers for a short time.
 #[derive(Clone)]
-pub(super) struct Authorizer {
+pub(crate) struct Authorizer {
     client: Client,
     /// The only namespace that is served, if there is one. A Role there allows only questions about that namespace.
     namespace: Option<String>,
@@ -47,8 +50,15 @@ pub(super) struct Authorizer {
 }
 
 impl Authorizer {
-    pub(super) fn new(client: Client, namespace: Option<String>) -> Self {
+    /// Asks with the account of a client.
+    pub(crate) fn new(client: Client, namespace: Option<String>) -> Self {
         Self { client, namespace, reviews: Arc::default() }
+    }
+
+    /// Whether a user may read the `ReplicaCount` of a target. Without an answer, it may not.
+    pub(crate) async fn may_get(&self, user: &Arc<Identity>, key: &TargetKey) -> bool {
+        let get = Action::on_replica_counts("get", &key.namespace, &key.replica_count_name());
+        self.check(user, get).await.is_ok()
     }
 
     /// Refuses an action that the caller may not do.

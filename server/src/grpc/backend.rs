@@ -17,6 +17,7 @@ use super::{
 use crate::{
     index::{Index, discovery::Discovery},
     resources::{GroupKind, Lenient, TargetKey, TargetKind, TargetState},
+    reviews::AdmissionMode,
     runtime::limiter::Limiter,
     tls::Identity,
 };
@@ -39,6 +40,8 @@ pub(super) struct Backend {
     pub(super) lists: Lists,
     /// Ends the open watches when the server stops.
     pub(super) stop: CancellationToken,
+    /// What the server does at admission.
+    pub(super) admission_mode: AdmissionMode,
 }
 
 impl Backend {

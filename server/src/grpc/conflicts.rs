@@ -1,16 +1,30 @@
 //! Checks for others who decide about a count: they would undo a Set, or a Set would undo theirs.
 
 use contract::names::reasons;
+use jiff::Timestamp;
 
 use super::error::Error;
-use crate::resources::{ReplicaCount, ReplicaCountState, ScaleTargetRef, TargetKey, TargetState};
+use crate::{
+    resources::{ReplicaCount, ReplicaCountState, ScaleTargetRef, TargetKey, TargetState},
+    reviews::{Admission, AdmissionMode, paused_autoscaler},
+};
 
-/// Refuses a target that an autoscaler scales.
-pub(super) fn check_autoscaler(key: &TargetKey, autoscaler: Option<&str>) -> Result<(), Error> {
-    let Some(autoscaler) = autoscaler else { return Ok(()) };
+/// Refuses a target that an autoscaler scales, unless the guard keeps the autoscaler from changing the count.
+pub(super) fn check_autoscaler(mode: AdmissionMode, key: &TargetKey, autoscaler: Option<&str>) -> Result<(), Error> {
+    let Some(autoscaler) = autoscaler.filter(|_| mode != AdmissionMode::Guard) else { return Ok(()) };
     let message =
         format!("HorizontalPodAutoscaler {autoscaler} scales {key}: delete it first, or force the count against it");
     Err(Error::Precondition { reason: reasons::AUTOSCALED, message })
+}
+
+/// The warning about an autoscaler that the guard keeps from changing the count. Whether the guard covers the namespace and
+/// the kind is known once the target is managed and tested.
+pub(super) fn paused_autoscaler_warning(autoscaler: &str, count: &ReplicaCountState, now: Timestamp) -> String {
+    let paused = paused_autoscaler(autoscaler, &count.spec, now);
+    if count.status.admission == Admission::Guarded.label() {
+        return paused;
+    }
+    format!("{paused}, if the guard covers its namespace and kind: `kubectl replicas get` says so")
 }
 
 /// Refuses a ReplicaSet or ReplicationController that another object controls: its controller would put its own count
@@ -50,4 +64,36 @@ pub(super) fn check_target(key: &TargetKey, count: &ReplicaCount) -> Result<(), 
     let name = key.replica_count_name();
     let message = format!("ReplicaCount {name} belongs to another target of the same name: {api_version} {kind}");
     Err(Error::Precondition { reason: reasons::NAME_TAKEN, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::resources::fixtures::{ReplicaCountBuilder, deployment_key};
+
+    #[test]
+    fn an_autoscaler_refuses_a_set_unless_the_guard_pauses_it() {
+        for (mode, is_refused) in [
+            (AdmissionMode::Off, true),
+            (AdmissionMode::Record, true),
+            (AdmissionMode::Warn, true),
+            (AdmissionMode::Guard, false),
+        ] {
+            let checked = check_autoscaler(mode, &deployment_key("web"), Some("hpa"));
+            assert_eq!(checked.is_err(), is_refused, "{}", mode.label());
+            assert!(check_autoscaler(mode, &deployment_key("web"), None).is_ok(), "{}", mode.label());
+        }
+    }
+
+    #[test]
+    fn the_warning_about_a_paused_autoscaler_says_what_is_not_known() {
+        for (admission, is_known) in [("guarded", true), ("recorded", false), ("", false)] {
+            let count = ReplicaCountBuilder::new("web").status(json!({"admission": admission})).state();
+            let warning = paused_autoscaler_warning("hpa", &count, Timestamp::UNIX_EPOCH);
+            assert!(warning.starts_with("HorizontalPodAutoscaler hpa is paused"), "{warning}");
+            assert_eq!(warning.contains("if the guard covers"), !is_known, "{admission}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 
 use crate::{
     index::TargetSnapshot,
-    resources::{Change, Drift, Drifter, Override, TargetKey},
+    resources::{Attempt, Change, Drift, Drifter, Override, TargetKey},
 };
 
 /// Converts a target and its `ReplicaCount`, if it has one.
@@ -40,6 +40,9 @@ pub(super) fn replica_count(snapshot: &TargetSnapshot, now: Timestamp) -> v1::Re
         changes: status.changes.iter().map(change).collect(),
         conditions: status.conditions.iter().map(condition).collect(),
         resource_version: count.resource_version.to_string(),
+        attempts: status.attempts,
+        last_attempt: status.last_attempt.as_ref().map(attempt),
+        admission: status.admission.clone(),
         ..unmanaged
     }
 }
@@ -79,6 +82,7 @@ fn drift(drift: &Drift) -> v1::Drift {
         to: Some(drift.to),
         at: Some(micro(&drift.at)),
         corrected_at: drift.corrected_at.as_ref().map(micro),
+        user: drift.user.to_string(),
     }
 }
 
@@ -89,6 +93,18 @@ fn drifter(drifter: &Drifter) -> v1::Drifter {
         from: Some(drifter.from),
         to: Some(drifter.to),
         last: Some(micro(&drifter.last)),
+        user: drifter.user.to_string(),
+    }
+}
+
+fn attempt(attempt: &Attempt) -> v1::Attempt {
+    v1::Attempt {
+        user: attempt.user.to_string(),
+        manager: attempt.manager.to_string(),
+        from: attempt.from,
+        to: attempt.to,
+        at: Some(micro(&attempt.at)),
+        verdict: attempt.verdict.to_string(),
     }
 }
 

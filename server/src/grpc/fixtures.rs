@@ -75,6 +75,7 @@ impl ApiServer {
             watches: Limiter::new(usize::MAX, usize::MAX, Default::default()),
             lists: Default::default(),
             stop: CancellationToken::new(),
+            admission_mode: Default::default(),
         }
     }
 }

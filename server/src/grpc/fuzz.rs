@@ -80,8 +80,15 @@ fn every_stored_replica_count_can_be_converted() {
         let Ok(count) = serde_json::from_slice::<ReplicaCount>(input) else { return false };
         let count = Some(Arc::new(count.into()));
         let key = TargetKey::new("shop", "", "", "web").unwrap();
-        let snapshot =
-            TargetSnapshot { key, count, target: None, kind: KindState::default(), autoscaler: None, at: now };
+        let snapshot = TargetSnapshot {
+            key,
+            count,
+            target: None,
+            kind: KindState::default(),
+            autoscaler: None,
+            at: now,
+            replaced: None,
+        };
         let message = convert::replica_count(&snapshot, now);
         let times =
             message.changes.iter().filter_map(|change| change.at).chain(message.last_drift.and_then(|it| it.at));

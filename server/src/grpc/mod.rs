@@ -50,4 +50,7 @@ mod validate;
 mod watch;
 mod writer;
 
-pub(crate) use self::serve::{Context, serve};
+pub(crate) use self::{
+    authorizer::Authorizer,
+    serve::{Context, serve},
+};

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     index::{Index, discovery::Discovery},
+    reviews::AdmissionMode,
     runtime::limiter::Limiter,
     telemetry::Metrics,
     tls::{Connection, MAX_AGE},
@@ -67,6 +68,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     /// Ends open watches.
     pub(crate) stop: CancellationToken,
+    /// What the server does at admission.
+    pub(crate) admission_mode: AdmissionMode,
 }
 
 /// Serves until `shutdown`, then until the open calls and all writes have ended.
@@ -80,7 +83,7 @@ pub(crate) async fn serve(
     incoming: impl Stream<Item = std::io::Result<Connection>>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), anyhow::Error> {
-    let Context { client, index, namespace, max_replicas, metrics, stop } = context;
+    let Context { client, index, namespace, max_replicas, metrics, stop, admission_mode } = context;
     let backend = Backend {
         index,
         validator: Arc::new(RequestValidator { namespace: namespace.clone(), max_replicas }),
@@ -91,6 +94,7 @@ pub(crate) async fn serve(
         watches: Limiter::new(MAX_WATCHES, MAX_WATCHES_OF_USER, metrics.open_watches.clone()),
         lists: Lists::default(),
         stop,
+        admission_mode,
     };
     let (limits, mut written) = CallLimits::new(metrics.calls.clone());
     Server::builder()

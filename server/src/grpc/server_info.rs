@@ -17,5 +17,6 @@ pub(super) fn server_info(backend: &Backend, caller: &Identity) -> GetServerInfo
         kinds: kinds.collect(),
         user: caller.user.clone(),
         groups: caller.groups.clone(),
+        admission_mode: backend.admission_mode.label().to_owned(),
     }
 }

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     index::TargetSnapshot,
     resources::{Override, ReplicaCountSpec, ReplicaCountState, ScaleTargetRef, TargetKey, TargetKind, TargetState},
+    reviews::AdmissionMode,
     telemetry::AUDIT,
     tls::Identity,
 };
@@ -71,9 +72,18 @@ pub(super) async fn set(
     let StoredSet { count, old_desired, override_cleared, unchanged, changed, target } = stored?;
     let owned = conflicts::controller_warning(&request.key, target.as_deref());
     let snapshot = TargetSnapshot { count: Some(Arc::new(count)), target, ..backend.index.get(&request.key) };
+    let paused = paused_autoscaler(backend, &request, &snapshot);
     let replica_count = Some(convert::replica_count(&snapshot, Timestamp::now()));
-    let warnings = changed.into_iter().chain(owned).chain(warnings(backend, &request)).collect();
+    let warnings = changed.into_iter().chain(owned).chain(paused).chain(warnings(backend, &request)).collect();
     Ok(SetReplicaCountResponse { replica_count, old_desired, override_cleared, warnings, unchanged })
+}
+
+/// The warning about an autoscaler that the guard pauses.
+fn paused_autoscaler(backend: &Backend, request: &SetRequest, stored: &TargetSnapshot) -> Option<String> {
+    let autoscaler = stored.autoscaler.as_deref()?;
+    let is_paused = backend.admission_mode == AdmissionMode::Guard && !request.force;
+    let count = stored.count.as_ref().filter(|_| is_paused)?;
+    Some(conflicts::paused_autoscaler_warning(autoscaler, count, Timestamp::now()))
 }
 
 /// What could not be checked. A Set that waited for it would make Sets depend on the least important watch.
@@ -200,7 +210,7 @@ async fn check(
     check_expected(request, found.observed())?;
     conflicts::check_controller(key, found.target.as_deref())?;
     if !request.force {
-        conflicts::check_autoscaler(key, snapshot.autoscaler.as_deref())?;
+        conflicts::check_autoscaler(backend.admission_mode, key, snapshot.autoscaler.as_deref())?;
         existing.map_or(Ok(()), |existing| conflicts::check_managed_by(key, existing))?;
     }
     Ok(found)

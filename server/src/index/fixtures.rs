@@ -16,6 +16,13 @@ pub(crate) fn set_replica_count(index: &Index, name: &str, replicas: Option<i32>
     index.set_replica_count(deployment_key(name), count, 0);
 }
 
+/// Stores a `ReplicaCount` of a Deployment that a user has set, for a reason.
+pub(crate) fn hold(index: &Index, name: &str, replicas: i32, user: &str, reason: &str) {
+    let spec = json!({"replicas": replicas, "reason": reason});
+    let count = ReplicaCountBuilder::new(name).set_by(user).spec(spec).version(8).state();
+    index.set_replica_count(deployment_key(name), Some(count), 0);
+}
+
 /// Stores a new version of a Deployment, with this count.
 pub(crate) fn set_target(index: &Index, name: &str, version: u64, replicas: i32) {
     let target = TargetBuilder::new(name).metadata(json!({"resourceVersion": version.to_string()})).state();

@@ -39,7 +39,7 @@ impl Interner {
         status.recent_drifts.shrink_to_fit();
         status.changes.shrink_to_fit();
         for drift in status.recent_drifts.iter_mut().chain(&mut status.last_drift) {
-            for text in [&mut drift.manager, &mut drift.operation, &mut drift.subresource] {
+            for text in [&mut drift.manager, &mut drift.operation, &mut drift.subresource, &mut drift.user] {
                 intern(&mut self.texts, text);
             }
         }

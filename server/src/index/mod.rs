@@ -36,7 +36,7 @@ mod watch_source;
 
 pub(crate) use self::snapshot::{Scope, now};
 pub use self::{
-    snapshot::{Change, KindState, Replaced, TargetSnapshot, Unavailable},
+    snapshot::{Change, KindState, Replaced, ReplacedVersion, TargetSnapshot, Unavailable},
     store::Index,
     unreported::UnreportedState,
     watch_source::WatchSource,

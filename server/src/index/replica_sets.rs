@@ -37,10 +37,11 @@ pub(super) async fn read_managed(index: &Index, client: &Client, kind: &Arc<Targ
             }
             match timeout(TIMEOUT, read(client, kind, &key)).await {
                 Ok(Ok(target)) => {
-                    let is_controlled = target.as_ref().is_some_and(|target| target.controller.is_some());
                     // The watch may have delivered a newer state in the meantime.
-                    if is_controlled && index.get(&key).target.is_none() {
-                        index.set_target(key.clone(), target);
+                    if let Some(target) = target.filter(|target| target.controller.is_some())
+                        && index.get(&key).target.is_none()
+                    {
+                        index.set_listed_target(key.clone(), target);
                     }
                     tried.insert(key);
                 }

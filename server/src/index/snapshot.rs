@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::resources::{ReplicaCountState, TargetKey, TargetKind, TargetState};
+use crate::resources::{ReplicaCountState, TargetKey, TargetKind, TargetState, Uid};
 
 /// What the index knows of one target at one moment.
 #[derive(Clone, Debug)]
@@ -21,6 +21,18 @@ pub struct TargetSnapshot {
     pub autoscaler: Option<Arc<str>>,
     /// When the snapshot was taken.
     pub at: Timestamp,
+    /// What the change replaced, if the snapshot is one of a change.
+    pub replaced: Option<ReplacedVersion>,
+}
+
+/// The resource version of the state that a change replaced; 0 if there was no object. Only the events of a watch have
+/// one: the states between a list and the state before it are unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplacedVersion {
+    /// Of the target.
+    Target(u64),
+    /// Of its `ReplicaCount`.
+    Count(u64),
 }
 
 /// The targets that a reader asks for.
@@ -57,6 +69,24 @@ pub enum Replaced {
     Count(Option<Arc<ReplicaCountState>>),
     /// Neither: the change is one of its kind or of its autoscaler.
     Neither,
+}
+
+impl Replaced {
+    /// The version of the state that an event of a watch replaced by an object with this UID.
+    pub(super) fn version(&self, uid: Option<&Uid>) -> Option<ReplacedVersion> {
+        // Another object of the same name replaces nothing: it was created.
+        match self {
+            Self::Target(target) => {
+                let same = target.as_ref().filter(|target| Some(&target.uid) == uid);
+                Some(ReplacedVersion::Target(same.map_or(0, |target| target.resource_version)))
+            }
+            Self::Count(count) => {
+                let same = count.as_ref().filter(|count| Some(&count.uid) == uid);
+                Some(ReplacedVersion::Count(same.map_or(0, |count| count.resource_version)))
+            }
+            Self::Neither => None,
+        }
+    }
 }
 
 impl Change {

@@ -49,6 +49,7 @@ impl IndexState {
             kind: self.kinds.get(&key.kind).cloned().unwrap_or_default(),
             autoscaler: self.autoscalers.first_of(key),
             at,
+            replaced: None,
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use super::{
     autoscalers::AutoscalerKey,
-    snapshot::{Change, KindState, Page, Replaced, Scope, TargetSnapshot, now},
+    snapshot::{Change, KindState, Page, Replaced, ReplacedVersion, Scope, TargetSnapshot, now},
     state::IndexState,
     sync_state::{MAX_SILENCE, SyncState},
     unreported::UnreportedState,
@@ -170,16 +170,29 @@ impl Index {
         self.state.lock().unreported.all()
     }
 
+    /// Stores a target that an event of a watch shows, or removes it.
     pub(super) fn set_target(&self, key: TargetKey, target: Option<TargetState>) {
         let mut state = self.state.lock();
+        let uid = target.as_ref().map(|target| target.uid.clone());
         let (key, replaced) = state.set_target(key, target);
-        self.publish(&state, &key, replaced, state.is_managed(&key));
+        let version = replaced.version(uid.as_ref());
+        self.publish(&state, &key, replaced, version, state.is_managed(&key));
     }
 
-    /// Stores a `ReplicaCount`, or removes it, and advances the newest resource version.
+    /// Stores a target that was read or listed. The states between this one and the known one are unknown.
+    pub(super) fn set_listed_target(&self, key: TargetKey, target: TargetState) {
+        let mut state = self.state.lock();
+        let (key, replaced) = state.set_target(key, Some(target));
+        self.publish(&state, &key, replaced, None, state.is_managed(&key));
+    }
+
+    /// Stores a `ReplicaCount`, or removes it, and advances the newest resource version. The version is 0 if the object
+    /// was listed.
     pub(super) fn set_replica_count(&self, key: TargetKey, count: Option<ReplicaCountState>, version: u64) {
         let mut state = self.state.lock();
+        let uid = count.as_ref().map(|count| count.uid.clone());
         let (key, replaced, is_use_changed) = state.set_replica_count(key, count);
+        let replaced_version = replaced.version(uid.as_ref()).filter(|_| version > 0);
         if key.kind.is_replica_set() && state.is_managed(&key) {
             self.missing_replica_sets.notify_one();
         }
@@ -187,7 +200,7 @@ impl Index {
             self.kinds_in_use.send_replace(state.kinds_in_use());
         }
         // The end of the management is an event of a managed target too.
-        self.publish(&state, &key, replaced, true);
+        self.publish(&state, &key, replaced, replaced_version, true);
         drop(state);
         self.sync_state.advance(version);
     }
@@ -195,7 +208,7 @@ impl Index {
     pub(super) fn set_autoscaler(&self, autoscaler: AutoscalerKey, target: Option<TargetKey>) {
         let mut state = self.state.lock();
         for key in state.set_autoscaler(autoscaler, target) {
-            self.publish(&state, &key, Replaced::Neither, state.is_managed(&key));
+            self.publish(&state, &key, Replaced::Neither, None, state.is_managed(&key));
         }
     }
 
@@ -209,7 +222,7 @@ impl Index {
     pub(super) fn set_kinds(&self, now: BTreeMap<GroupKind, KindState>) {
         let mut state = self.state.lock();
         for (key, replaced) in state.set_kinds(now) {
-            self.publish(&state, &key, replaced, state.is_managed(&key));
+            self.publish(&state, &key, replaced, None, state.is_managed(&key));
         }
     }
 
@@ -238,10 +251,17 @@ impl Index {
     }
 
     /// Sends an event while the lock is held, so that subscribers see events in the order of the changes.
-    fn publish(&self, state: &IndexState, key: &TargetKey, replaced: Replaced, is_managed: bool) {
+    fn publish(
+        &self,
+        state: &IndexState,
+        key: &TargetKey,
+        replaced: Replaced,
+        version: Option<ReplacedVersion>,
+        is_managed: bool,
+    ) {
         if is_managed && let Some(enforcement) = &state.enforcement {
             // The receiver is gone while another replica leads.
-            let _ = enforcement.send(state.snapshot(key, now()));
+            let _ = enforcement.send(TargetSnapshot { replaced: version, ..state.snapshot(key, now()) });
         }
         if self.subscribers.receiver_count() > 0 {
             let _ = self.subscribers.send(Arc::new(Change { replaced, after: state.snapshot(key, now()) }));
@@ -384,6 +404,54 @@ mod tests {
             .collect();
         assert_eq!(received, [(key("b"), (true, false)), (key("b"), (false, false))]);
         assert_eq!(index.version(), 7);
+    }
+
+    #[test]
+    fn an_event_of_a_watch_has_the_version_that_it_replaced() {
+        let index = index();
+        let target =
+            |uid: &str, resource_version| TargetState { uid: uid.into(), resource_version, ..TargetState::default() };
+        let count = |uid: &str, resource_version| {
+            Some(ReplicaCountState { uid: uid.into(), resource_version, ..ReplicaCountBuilder::new("b").state() })
+        };
+        index.set_target(key("b"), None);
+        index.set_replica_count(key("b"), count("c", 20), 20);
+        let (_, mut events) = index.attach_enforcement();
+        type Step<'a> = (&'a str, Box<dyn Fn() + 'a>, Option<ReplacedVersion>);
+        let steps: [Step<'_>; 8] = [
+            (
+                "created",
+                Box::new(|| index.set_target(key("b"), Some(target("u", 7)))),
+                Some(ReplacedVersion::Target(0)),
+            ),
+            (
+                "updated",
+                Box::new(|| index.set_target(key("b"), Some(target("u", 9)))),
+                Some(ReplacedVersion::Target(7)),
+            ),
+            ("listed", Box::new(|| index.set_listed_target(key("b"), target("u", 12))), None),
+            (
+                "another object",
+                Box::new(|| index.set_target(key("b"), Some(target("v", 15)))),
+                Some(ReplacedVersion::Target(0)),
+            ),
+            (
+                "the ReplicaCount",
+                Box::new(|| index.set_replica_count(key("b"), count("c", 21), 21)),
+                Some(ReplacedVersion::Count(20)),
+            ),
+            ("the ReplicaCount, listed", Box::new(|| index.set_replica_count(key("b"), count("c", 22), 0)), None),
+            (
+                "another ReplicaCount",
+                Box::new(|| index.set_replica_count(key("b"), count("d", 23), 23)),
+                Some(ReplacedVersion::Count(0)),
+            ),
+            ("an autoscaler", Box::new(|| index.set_autoscaler(("shop".into(), "b".into()), Some(key("b")))), None),
+        ];
+        for (name, step, expected) in steps {
+            step();
+            assert_eq!(events.try_recv().unwrap().replaced, expected, "{name}");
+        }
     }
 
     #[test]

@@ -161,12 +161,16 @@ where
     }
 
     /// A target that cannot be read is as if it did not exist, because its count is not known.
-    fn apply(&mut self, object: K, _is_listed: bool) -> Option<TargetKey> {
+    fn apply(&mut self, object: K, is_listed: bool) -> Option<TargetKey> {
         let key = key_of(object.meta(), &self.kind.group_kind)?;
         match (self.read)(object, self.kind) {
             Ok(target) => {
                 self.unreadable.forget(&key.namespace, &key.name);
-                self.index.set_target(key.clone(), Some(target));
+                if is_listed {
+                    self.index.set_listed_target(key.clone(), target);
+                } else {
+                    self.index.set_target(key.clone(), Some(target));
+                }
                 Some(key)
             }
             Err(unreadable) => {

@@ -251,10 +251,13 @@ pub(super) fn period(certificate: &str) -> Result<(SystemTime, SystemTime)> {
 }
 
 /// Lists the names by which clients reach a server: through a port-forward, through its Service, and the `further`
-/// ones.
+/// ones. The API server reaches its webhooks through a Service of their own.
 pub fn server_names(service: &str, namespace: &str, further: &[String]) -> Vec<String> {
     let mut names = ["localhost", "127.0.0.1", "::1", service].map(String::from).to_vec();
     names.extend(["", ".svc", ".svc.cluster.local"].map(|end| format!("{service}.{namespace}{end}")));
+    // As the chart makes it: a Service's name has at most 63 characters.
+    let stem: String = service.chars().take(53).collect();
+    names.push(format!("{}-admission.{namespace}.svc", stem.trim_end_matches('-')));
     for name in further {
         if !names.contains(name) {
             names.push(name.clone());
@@ -301,6 +304,7 @@ mod tests {
                 "rcm.tools",
                 "rcm.tools.svc",
                 "rcm.tools.svc.cluster.local",
+                "rcm-admission.tools.svc",
                 "rcm.example.com"
             ]
         );
@@ -339,7 +343,7 @@ mod tests {
         let usage = parsed.extended_key_usage()?.context("no extended key usage")?;
         assert!(usage.value.server_auth && usage.value.client_auth);
         let names = parsed.subject_alternative_name()?.context("no alternative names")?;
-        assert_eq!(names.value.general_names.len(), 7);
+        assert_eq!(names.value.general_names.len(), 8);
         assert_eq!(names.value.general_names[0], GeneralName::DNSName("localhost"));
         assert!(!parsed.is_ca());
         Ok(())

@@ -97,11 +97,17 @@ pub mod reasons {
     /// `Contested`, and an Event: one actor keeps undoing corrections.
     pub const REPEATED_DRIFT: &str = "RepeatedDrift";
 
+    /// `Contested`: an autoscaler scales the target too, and the guard keeps it from changing the count.
+    pub const AUTOSCALER_PAUSED: &str = "AutoscalerPaused";
+
     /// `Contested`: no autoscaler and no other program keeps changing the count.
     pub const UNCONTESTED: &str = "Uncontested";
 
     /// Only an Event: the server has put the count back after a drift.
     pub const REPLICAS_PUT_BACK: &str = "ReplicasPutBack";
+
+    /// Only an Event: the server has prevented a change of the count at admission.
+    pub const GUARDED: &str = "Guarded";
 
     /// Only an Event: the target is no longer managed.
     pub const UNMANAGED: &str = "Unmanaged";
@@ -115,7 +121,7 @@ mod tests {
     use std::path::Path;
 
     /// Where each reason is provoked: the file, from the repository's root, and the test.
-    const PROVOKED: [(&str, &str, &str); 28] = [
+    const PROVOKED: [(&str, &str, &str); 30] = [
         ("KindNotListed", "server/src/enforcement/status.rs", "an_absent_target_is_awaited"),
         (
             "KindNotServed",
@@ -165,8 +171,10 @@ mod tests {
         ("NotFound", "tests/conditions.rs", "a_target_comes_and_goes"),
         ("Autoscaled", "tests/autoscalers.rs", "a_set_on_an_autoscaled_target_is_refused_unless_it_is_forced"),
         ("RepeatedDrift", "tests/autoscalers.rs", "repeated_drifts_make_a_target_contested_until_the_next_set"),
+        ("AutoscalerPaused", "server/src/enforcement/status.rs", "an_autoscaler_of_a_guarded_target_is_paused"),
         ("Uncontested", "tests/conditions.rs", "a_target_comes_and_goes"),
         ("ReplicasPutBack", "tests/enforcement.rs", "a_drift_creates_an_event_for_the_target"),
+        ("Guarded", "server/src/enforcement/writes/events.rs", "attempts_are_one_event_for_each_actor_and_count"),
         ("Unmanaged", "tests/unset_restore.rs", "the_end_of_the_management_is_an_event_of_the_target"),
         // No object of this version's CRD is unreadable.
         ("Unreadable", "server/src/index/unreadable/events.rs", "an_event_has_a_name_that_follows_from_the_object"),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     key::{InvalidTarget, TargetKey},
-    replica_count_history::{Change, Drift, Drifter},
+    replica_count_history::{Attempt, Change, Drift, Drifter},
 };
 
 /// The replica count of one target.
@@ -167,11 +167,28 @@ pub struct ReplicaCountStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 
+    /// The number of attempts to change the count that the server has prevented since this ReplicaCount was created.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts: i64,
+
+    /// The latest attempt to change the count that the server has prevented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempt: Option<Attempt>,
+
+    /// What admission does for the target: `guarded` if writes of another count are refused, `recorded` if the server
+    /// learns who makes them. Empty if it does neither, or if the server has not tested it yet.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub admission: String,
+
     /// Ready: the target is at its desired count, and at least as many replicas are ready. TargetFound: the target exists.
     /// Contested: an autoscaler or another program keeps changing the count too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// The counts and reasons of a spec.

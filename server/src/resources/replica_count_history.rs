@@ -1,4 +1,4 @@
-//! What the status of a `ReplicaCount` remembers: drifts, their actors, and changes of the spec.
+//! What the status of a `ReplicaCount` remembers: drifts, their actors, attempts, and changes of the spec.
 
 use std::sync::Arc;
 
@@ -30,6 +30,26 @@ pub struct Drift {
     /// When the target was back at its desired count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrected_at: Option<MicroTime>,
+    /// The user who wrote the count, as the API server names users. Empty if the server does not know.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub user: Arc<str>,
+}
+
+impl Drift {
+    /// Who made it: the user, if one is known, and the field manager, as in `alice (kubectl)`.
+    pub(crate) fn actor(&self) -> String {
+        actor(&self.user, &self.manager)
+    }
+}
+
+/// Writes a user and a program, as far as they are known.
+fn actor(user: &str, manager: &str) -> String {
+    match (user, manager) {
+        ("", "") => "a user".to_owned(),
+        ("", manager) => manager.to_owned(),
+        (user, "") => user.to_owned(),
+        (user, manager) => format!("{user} ({manager})"),
+    }
 }
 
 /// A field manager that caused drifts.
@@ -46,6 +66,38 @@ pub struct Drifter {
     pub to: i32,
     /// When the server saw its latest drift.
     pub last: MicroTime,
+    /// The user who caused its latest drift. Empty if the server does not know.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub user: Arc<str>,
+}
+
+/// An attempt to change a count that the server has prevented at admission.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// The user who made it, as the API server names users. Empty if the server records no users.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub user: Arc<str>,
+    /// The field manager that the request names. Empty if it names none.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub manager: Arc<str>,
+    /// The count before, in replicas. Absent if the target was being created, or had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<i32>,
+    /// The count that the request asked for, in replicas. Absent if it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<i32>,
+    /// When the server prevented it.
+    pub at: MicroTime,
+    /// What the server did: `kept` stored the rest of the write with the desired count, `denied` refused the write.
+    pub verdict: Arc<str>,
+}
+
+impl Attempt {
+    /// Who made it, as of a [`Drift`].
+    pub(crate) fn actor(&self) -> String {
+        actor(&self.user, &self.manager)
+    }
 }
 
 /// A change of the lasting count, of the override, or of a reason.
@@ -65,9 +117,9 @@ pub struct Change {
     pub from: Option<i32>,
     /// The count after the change, in replicas.
     pub to: i32,
-    /// The user of the server's gRPC API who changed it, or the field manager that wrote it directly. Empty if it
-    /// changed because an override ended, `unknown` if Kubernetes does not say, and `several, unseen` if it changed more
-    /// than once and the leader saw only the last state.
+    /// The user who changed it: of the server's gRPC API, or of the API server if admission has named one. Otherwise the
+    /// field manager that wrote it directly. Empty if it changed because an override ended, `unknown` if Kubernetes does
+    /// not say, and `several, unseen` if it changed more than once and the leader saw only the last state.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub by: Arc<str>,
     /// Why it changed. For people only.
@@ -75,4 +127,21 @@ pub struct Change {
     pub reason: Arc<str>,
     /// When the server saw the change.
     pub at: MicroTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_actor_is_a_user_and_a_program_as_far_as_they_are_known() {
+        for (user, manager, expected) in [
+            ("alice", "kubectl", "alice (kubectl)"),
+            ("alice", "", "alice"),
+            ("", "kubectl", "kubectl"),
+            ("", "", "a user"),
+        ] {
+            assert_eq!(actor(user, manager), expected);
+        }
+    }
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 
 /// The UID of an object. A UUID, which every UID from the API server is, takes 16 bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Uid(Form);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Form {
     Uuid([u8; 16]),
     Text(Box<str>),

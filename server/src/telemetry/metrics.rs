@@ -8,7 +8,10 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use super::{actor::Actor, calls::Calls, process::Process, queue::Queue, requests::Requests, watches::Watches};
+use super::{
+    actor::Actor, admission::Admission, calls::Calls, process::Process, queue::Queue, requests::Requests,
+    watches::Watches,
+};
 
 /// The prefix of this server's own metrics.
 const PREFIX: &str = "replica_count_manager";
@@ -62,6 +65,8 @@ pub struct Metrics {
     pub(crate) watches: Watches,
     /// gRPC calls.
     pub(crate) calls: Calls,
+    /// Reviews of admission.
+    pub(crate) admission: Admission,
     /// Connections of clients.
     pub(crate) open_connections: Gauge,
     /// Watches of clients.
@@ -115,6 +120,7 @@ impl Default for Metrics {
             ),
             requests: Requests::register(ours),
             watches: Watches::register(ours),
+            admission: Admission::register(ours),
             open_connections: add(ours, "open_connections", "Connections that clients have open"),
             open_watches: add(ours, "open_watches", "Watches that clients have open"),
             calls,

@@ -1,11 +1,12 @@
 //! What operators see: log lines and metrics.
 //!
 //! * `log`: the log, and errors with their causes
-//! * `metrics`: the registry and the server's own metrics; `queue`, `watches`, `requests`, `calls`, `process`: metrics of one
-//!   thing each
+//! * `metrics`: the registry and the server's own metrics; `queue`, `watches`, `requests`, `calls`, `admission`,
+//!   `process`: metrics of one thing each
 //! * `actor`: the classes of programs that cause drifts
 
 mod actor;
+mod admission;
 mod calls;
 mod log;
 mod metrics;
@@ -17,6 +18,7 @@ mod watches;
 pub(crate) use self::log::{AUDIT, chain};
 pub use self::{
     actor::Actor,
+    admission::Admission,
     calls::{Calls, MethodKind},
     log::{InvalidFilter, LogFormat, init_log},
     metrics::Metrics,

@@ -21,7 +21,7 @@ use super::{
     files::expiry,
     handshakes::Handshakes,
     hellos::{Failed, Hello, Hellos},
-    limits::Limits,
+    limits::{Bounds, Limits},
     recheck::{Recheck, accepts_peer},
     socket::Socket,
 };
@@ -41,41 +41,68 @@ const MAX_BATCH: usize = 32;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The most bytes that TLS holds of each direction while the peer does not read: a record.
-const TLS_BUFFER: usize = 16 * 1024;
+pub(super) const TLS_BUFFER: usize = 16 * 1024;
 
-/// Accepts connections until the stream is dropped.
+/// The longest time from a connection of a client to the end of its handshake: a distant client needs a few round trips.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Accepts connections with mutual TLS until the stream is dropped.
 pub(crate) fn incoming(
     listener: TcpListener,
     credentials: Arc<Credentials>,
     metrics: Arc<Metrics>,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let (sender, receiver) = mpsc::channel(64);
     let limits = Limits::of_process();
     let connections = Limiter::new(limits.connections, limits.connections_per_user, metrics.open_connections.clone());
-    let accept = AcceptLoop { listener, handshaker: Handshaker { sender, credentials, connections, metrics } };
-    tokio::spawn(accept.run(limits));
+    let rest = Mutual { credentials, connections, metrics: metrics.clone() };
+    accept_all(listener, rest, limits.before_handshake(HANDSHAKE_TIMEOUT), metrics)
+}
+
+/// The part of a handshake that comes after the ClientHello.
+pub(super) trait Handshake: Clone + Send + Sync + 'static {
+    /// An established connection.
+    type Connection: Send + 'static;
+
+    /// Completes a handshake.
+    fn complete(
+        &self,
+        handshake: StartHandshake<Socket>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::Connection>> + Send;
+}
+
+/// Accepts connections until the stream is dropped.
+pub(super) fn accept_all<H: Handshake>(
+    listener: TcpListener,
+    rest: H,
+    bounds: Bounds,
+    metrics: Arc<Metrics>,
+) -> impl Stream<Item = io::Result<H::Connection>> {
+    let (sender, receiver) = mpsc::channel(64);
+    let accept = AcceptLoop { listener, handshaker: Handshaker { sender, rest, metrics } };
+    tokio::spawn(accept.run(bounds));
     ReceiverStream::new(receiver)
 }
 
-struct AcceptLoop {
+struct AcceptLoop<H: Handshake> {
     listener: TcpListener,
-    handshaker: Handshaker,
+    handshaker: Handshaker<H>,
 }
 
 /// Makes the handshakes.
 #[derive(Clone)]
-struct Handshaker {
-    sender: mpsc::Sender<io::Result<Connection>>,
-    credentials: Arc<Credentials>,
-    connections: Arc<Limiter>,
+struct Handshaker<H: Handshake> {
+    sender: mpsc::Sender<io::Result<H::Connection>>,
+    rest: H,
     metrics: Arc<Metrics>,
 }
 
-impl AcceptLoop {
-    async fn run(self, limits: Limits) {
-        let (mut hellos, mut handshakes) = (Hellos::new(limits.hellos), Handshakes::new(limits.handshakes));
+impl<H: Handshake> AcceptLoop<H> {
+    async fn run(self, bounds: Bounds) {
+        let mut hellos = Hellos::new(bounds.hellos, bounds.timeout);
+        let mut handshakes = Handshakes::new(bounds.handshakes);
         // Fewer than there is room for, so that each is read once.
-        let batch = (limits.hellos / 2).clamp(1, MAX_BATCH);
+        let batch = (bounds.hellos / 2).clamp(1, MAX_BATCH);
         let (handshaker, mut accept_at) = (&self.handshaker, Instant::now());
         loop {
             while handshakes.has_room()
@@ -116,11 +143,11 @@ impl AcceptLoop {
     }
 }
 
-impl Handshaker {
+impl<H: Handshake> Handshaker<H> {
     /// Completes a handshake.
     async fn run(self, hello: Hello) {
         let Hello { handshake, peer, deadline } = hello;
-        match timeout_at(deadline, self.handshake(handshake)).await {
+        match timeout_at(deadline, self.rest.complete(handshake, peer)).await {
             // Fails only after the server has stopped.
             Ok(Ok(connection)) => drop(self.sender.send(Ok(connection)).await),
             Ok(Err(error)) => self.record_failure(&Failed { peer, error }),
@@ -132,8 +159,20 @@ impl Handshaker {
         self.metrics.handshake_failures.inc();
         debug!(%peer, %error, "handshake failed");
     }
+}
 
-    async fn handshake(&self, handshake: StartHandshake<Socket>) -> io::Result<Connection> {
+/// Handshakes with clients, which show a certificate.
+#[derive(Clone)]
+struct Mutual {
+    credentials: Arc<Credentials>,
+    connections: Arc<Limiter>,
+    metrics: Arc<Metrics>,
+}
+
+impl Handshake for Mutual {
+    type Connection = Connection;
+
+    async fn complete(&self, handshake: StartHandshake<Socket>, _: SocketAddr) -> io::Result<Connection> {
         // Subscribed before the handshake, so that no change between the two is missed.
         let mut changes = self.credentials.subscribe();
         let current = changes.borrow_and_update().clone();

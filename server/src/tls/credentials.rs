@@ -5,12 +5,15 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use kube::runtime::events::EventType;
+use rustls::ServerConfig;
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
+use tokio_stream::wrappers::WatchStream;
 use tracing::{info, warn};
 
 use super::{
@@ -133,6 +136,21 @@ impl Credentials {
     /// What is in use, with its changes.
     pub(super) fn subscribe(&self) -> watch::Receiver<Arc<ServerCertificate>> {
         self.current.subscribe()
+    }
+
+    /// TLS for the webhooks, with the certificate that is in use.
+    pub(super) fn one_way(&self) -> Arc<ServerConfig> {
+        self.current.borrow().one_way.clone()
+    }
+
+    /// The authorities of the server's certificate, in PEM, if the server manages them.
+    pub(crate) fn managed_authorities(&self) -> Option<Vec<u8>> {
+        matches!(self.source, PemSource::Managed(_)).then(|| self.current.borrow().authorities.clone())
+    }
+
+    /// The changes of the certificate or of its authorities.
+    pub(crate) fn changes(&self) -> impl Stream<Item = ()> + Send + use<> {
+        WatchStream::from_changes(self.current.subscribe()).map(drop)
     }
 
     /// Reads the certificate at intervals for as long as it is polled. If it cannot be used, the last one stays in use.

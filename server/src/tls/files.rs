@@ -113,6 +113,10 @@ pub(super) struct PemBundle {
 /// A checked certificate of the server.
 pub(super) struct ServerCertificate {
     pub(super) config: Arc<ServerConfig>,
+    /// TLS for the webhooks, whose callers show no certificate.
+    pub(super) one_way: Arc<ServerConfig>,
+    /// The authorities that were read with the certificate, in PEM.
+    pub(super) authorities: Vec<u8>,
     /// Decides about the certificates of clients.
     pub(super) clients: Arc<ClientVerifier>,
     /// When the certificate ends, in seconds since 1970.
@@ -144,7 +148,7 @@ impl Files {
         let clients = Arc::new(ClientVerifier::new(chain, not_before, ca));
         let (chain, key) = self.pair(pem)?;
         let expires = chain.first().map_or(0, |leaf| expiry(leaf));
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map(|builder| builder.with_client_cert_verifier(clients.clone()))
             .and_then(|builder| builder.with_single_cert(chain, key))
@@ -153,7 +157,15 @@ impl Files {
         // A resumed session would not show the client's certificate again.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(ServerCertificate { config: Arc::new(config), clients, expires })
+        let mut one_way = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map(|builder| builder.with_no_client_auth().with_cert_resolver(config.cert_resolver.clone()))
+            .map_err(|source| self.mismatch(source))?;
+        // kube-apiserver calls webhooks by HTTP/1.1 only, and resumes no session.
+        one_way.alpn_protocols = vec![b"http/1.1".to_vec()];
+        one_way.send_tls13_tickets = 0;
+        let (config, one_way) = (Arc::new(config), Arc::new(one_way));
+        Ok(ServerCertificate { config, one_way, authorities: pem.authorities.clone(), clients, expires })
     }
 
     /// The configuration of a client that shows this certificate.

@@ -17,9 +17,6 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use super::socket::Socket;
 use crate::runtime::by_address::{ByAddress, Entry};
 
-/// The longest time from a connection to the end of its handshake: a distant client needs a few round trips.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// A connection whose ClientHello has arrived.
 pub(super) struct Hello {
     /// Its handshake.
@@ -45,6 +42,8 @@ type Read = (Entry, Option<Result<Hello, Failed>>);
 /// Connections before their handshake.
 pub(super) struct Hellos {
     limit: usize,
+    /// The longest time from a connection to the end of its handshake.
+    timeout: Duration,
     /// They are no tasks of their own: a task may wait for its turn while others take its place.
     reading: FuturesUnordered<BoxFuture<'static, Read>>,
     /// Ends each that is read when it is dropped.
@@ -54,16 +53,18 @@ pub(super) struct Hellos {
 }
 
 impl Hellos {
-    /// Room for `limit` connections.
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, reading: FuturesUnordered::new(), silent: ByAddress::default(), waiting: ByAddress::default() }
+    /// Room for `limit` connections, each of which has `timeout` until its handshake ends.
+    pub(super) fn new(limit: usize, timeout: Duration) -> Self {
+        let (silent, waiting) = (ByAddress::default(), ByAddress::default());
+        Self { limit, timeout, reading: FuturesUnordered::new(), silent, waiting }
     }
 
     /// Adds a connection.
     pub(super) fn add(&mut self, socket: TcpStream, peer: SocketAddr) {
         let (end, ended) = oneshot::channel();
         let entry = self.silent.add(peer.ip(), end);
-        self.reading.push(read(socket, peer, ended).map(move |read| (entry, read)).boxed());
+        let deadline = Instant::now() + self.timeout;
+        self.reading.push(read(socket, peer, deadline, ended).map(move |read| (entry, read)).boxed());
     }
 
     /// Ends connections, so that there is room for more, and returns how many: of the silent or of the waiting ones,
@@ -108,9 +109,9 @@ impl Hellos {
 async fn read(
     socket: TcpStream,
     peer: SocketAddr,
+    deadline: Instant,
     end: oneshot::Receiver<Infallible>,
 ) -> Option<Result<Hello, Failed>> {
-    let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
     let read = async {
         let mut handshake = LazyConfigAcceptor::new(Acceptor::default(), Socket::new(socket)).await?;
         handshake.io.hello_has_arrived()?;
@@ -135,6 +136,8 @@ mod tests {
 
     use super::*;
 
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
     fn client_hello() -> Vec<u8> {
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_protocol_versions(&[&TLS13]).unwrap();
@@ -157,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_hello_that_has_arrived_is_read_whatever_comes_after_it() {
-        let (mut hellos, listener) = (Hellos::new(8), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let (mut hellos, listener) = (Hellos::new(8, TIMEOUT), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let mut clients = vec![connect(&mut hellos, &listener, &client_hello()).await];
         // Meanwhile nothing is read, as when many connections come at once.
         for number in 0..50 {
@@ -179,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_client_hello_fails() {
-        let (mut hellos, listener) = (Hellos::new(8), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let (mut hellos, listener) = (Hellos::new(8, TIMEOUT), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let client = connect(&mut hellos, &listener, b"GET / HTTP/1.1\r\n\r\n").await;
         assert_eq!(hellos.read().await.unwrap().unwrap_err().peer, client.local_addr().unwrap());
         assert_eq!(hellos.silent.len(), 0);

@@ -1,5 +1,7 @@
 //! Limits of the accept loop, derived from the limit of open files of the process.
 
+use std::time::Duration;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
@@ -15,6 +17,14 @@ const MAX_HELLOS: usize = 1024;
 /// The most handshakes under way. Each takes at most 80 KiB: 64 of what its peer may send, and its own state. A flood of
 /// handshakes that never finish gets four times this number of places a second.
 const MAX_HANDSHAKES: usize = 512;
+
+/// The most connections to the webhooks before their handshake, which they have a second for: a full backlog of an API
+/// server, and as many silent ones beside it.
+const MAX_WEBHOOK_HELLOS: usize = 256;
+
+/// The most handshakes of webhooks under way. They share a thread with the reviews, and each takes less than a
+/// millisecond of it: a review waits for no more than this number of them.
+const MAX_WEBHOOK_HANDSHAKES: usize = 32;
 
 /// Files that are kept for everything else: connections to the API server, probes, certificates.
 const RESERVED_FILES: usize = 256;
@@ -32,6 +42,17 @@ pub(super) struct Limits {
     pub(super) connections_per_user: usize,
 }
 
+/// The bounds of connections that are not established yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// The most connections before their handshake.
+    pub(super) hellos: usize,
+    /// The most handshakes under way.
+    pub(super) handshakes: usize,
+    /// The longest time from a connection to the end of its handshake.
+    pub(super) timeout: Duration,
+}
+
 impl Limits {
     /// The limits of this process, after raising its limit of open files as far as it may.
     pub(super) fn of_process() -> Self {
@@ -42,6 +63,18 @@ impl Limits {
         }
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         Self::for_files(usize::try_from(files).unwrap_or(usize::MAX))
+    }
+
+    /// The bounds of connections that are not established yet.
+    pub(super) fn before_handshake(self, timeout: Duration) -> Bounds {
+        Bounds { hellos: self.hellos, handshakes: self.handshakes, timeout }
+    }
+
+    /// The bounds of connections to the webhooks that are not established yet. There are fewer of them if this process
+    /// may open few files.
+    pub(super) fn of_webhooks(timeout: Duration) -> Bounds {
+        let hellos = Self::of_process().hellos.clamp(1, MAX_WEBHOOK_HELLOS);
+        Bounds { hellos, handshakes: hellos.min(MAX_WEBHOOK_HANDSHAKES), timeout }
     }
 
     /// Connections of unknown users get at most a quarter of all sockets, so that a user over the limit still gets its

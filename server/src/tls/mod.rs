@@ -1,4 +1,5 @@
-//! TLS 1.3 with client certificates, by an accept loop of our own: tonic's cannot pin the TLS version.
+//! TLS 1.3, with client certificates apart from the webhooks, by an accept loop of our own: tonic's cannot pin the TLS
+//! version.
 //!
 //! * `accept`: accepts connections and runs their handshakes
 //! * `clients`: which client certificates are accepted, and which names are believed
@@ -9,6 +10,7 @@
 //! * `hellos`: connections before their handshake
 //! * `identity`: the user and groups in a client certificate
 //! * `limits`: how many connections and handshakes there may be
+//! * `one_way`: TLS without certificates of clients, for the webhooks
 //! * `recheck`: ends open connections whose certificate is no longer accepted
 //! * `socket`: bounds the bytes of a handshake
 //! * `unread`: answers that the peer of a connection has not read
@@ -24,6 +26,7 @@ mod handshakes;
 mod hellos;
 mod identity;
 mod limits;
+mod one_way;
 mod recheck;
 mod socket;
 mod unread;
@@ -33,5 +36,6 @@ pub(crate) use self::{
     clients::ClientCa,
     connection::{Connection, MAX_AGE, Peer},
     credentials::{ClientRules, Credentials, PemSource},
+    one_way::{OneWayConnection, one_way},
 };
 pub use self::{files::Files, identity::Identity};

@@ -2,7 +2,7 @@
 
 use crate::cluster_files::{ClusterFiles, flag};
 use crate::component::Component;
-use crate::kwok;
+use crate::{egress, kwok};
 
 /// The flags of a component.
 pub(crate) fn of(component: Component, files: &ClusterFiles) -> Vec<String> {
@@ -38,6 +38,7 @@ fn api_server(files: &ClusterFiles) -> Vec<String> {
         "--endpoint-reconciler-type=none".into(),
         "--authorization-mode=Node,RBAC".into(),
         "--service-cluster-ip-range=10.96.0.0/16".into(),
+        flag("egress-selector-config-file", &egress::configuration_file(files)),
         "--service-account-issuer=https://kubernetes.default.svc".into(),
         flag("service-account-key-file", &files.pki("service-accounts.pub")),
         flag("service-account-signing-key-file", &files.pki("service-accounts.key")),

@@ -13,6 +13,7 @@ use crate::certificates::{Authority, Subject, save_kubeconfig, save_signing_key}
 use crate::client::client;
 use crate::cluster_files::{ADMIN, ClusterFiles};
 use crate::component::Component;
+use crate::egress;
 use crate::kwok;
 use crate::processes::Processes;
 use crate::tools::Tools;
@@ -60,6 +61,7 @@ pub(crate) fn certificates(files: &ClusterFiles) -> Result<Authority> {
 /// Starts the components and waits until a pod could run.
 pub(crate) async fn start(processes: &Processes, tools: &Tools) -> Result<()> {
     kwok::save_configuration(&processes.files, tools.kwok_files())?;
+    egress::save_configuration(&processes.files)?;
     // The API server waits for etcd itself.
     for component in [Component::Etcd, Component::ApiServer] {
         processes.handle(component).spawn()?;

@@ -97,6 +97,11 @@ impl ClusterFiles {
         self.folder.join("bin")
     }
 
+    /// The socket on which the kubelet connects the API server to the cluster's network.
+    pub(crate) fn egress(&self) -> PathBuf {
+        self.folder.join("egress.sock")
+    }
+
     /// A file in the folder of certificates.
     pub(crate) fn pki(&self, name: &str) -> PathBuf {
         self.folder.join("pki").join(name)

@@ -10,6 +10,8 @@
 //! when the container starts. The service account is a kubeconfig. Pods restart always or never. The kubelet does not
 //! support init containers,
 //! `envFrom`, lifecycle hooks and probes other than plain httpGet. The status of a pod that needs them says so.
+//!
+//! The kubelet also stands in for kube-proxy, but only for the API server, which calls webhooks by their Services.
 
 mod container;
 mod context;
@@ -19,6 +21,7 @@ mod plan;
 mod planner;
 mod pod;
 mod probe;
+mod proxy;
 mod rewrite;
 mod running;
 mod service;
@@ -28,7 +31,7 @@ mod volumes;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -39,6 +42,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
+use tokio::net::UnixListener;
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
@@ -51,7 +55,10 @@ use context::Context;
 use pod::Task;
 pub use running::RunningPod;
 
-/// Runs the annotated pods of one cluster on its own thread, until it is dropped. The processes end with their pods or
+/// The threads that run pods and connections. Two, so that the work for pods does not delay the calls of webhooks.
+const THREADS: usize = 2;
+
+/// Runs the annotated pods of one cluster on its own threads, until it is dropped. The processes end with their pods or
 /// with the cluster.
 pub struct Kubelet {
     context: Arc<Context>,
@@ -80,18 +87,18 @@ impl Kubelet {
     }
 
     fn start_in<'a>(files: ClusterFiles, images: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
         let images = images.into_iter().map(|(image, program)| (image.to_owned(), program.to_owned())).collect();
-        let kubeconfig = files.kubeconfig(ADMIN);
         let (sender, receiver) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
-        // A client belongs to the runtime that creates it, so the kubelet's thread creates it.
         let work = async move {
-            let context = client(&kubeconfig).await.and_then(|client| Context::new(client, files, images));
-            let context = context.map(Arc::new);
+            let (context, listener) = match open(files, images).await {
+                Ok((context, listener)) => (Ok(context), Some(listener)),
+                Err(error) => (Err(error), None),
+            };
             let running = context.as_ref().ok().cloned();
-            if let (Ok(()), Some(context)) = (sender.send(context), running) {
-                run(context, stopped).await;
+            if let (Ok(()), Some(context), Some(listener)) = (sender.send(context), running, listener) {
+                run(context, listener, stopped).await;
             }
         };
         let thread = thread::Builder::new().name("kubelet".into()).spawn(move || runtime.block_on(work))?;
@@ -128,8 +135,18 @@ impl fmt::Debug for Kubelet {
     }
 }
 
+/// Prepares the state and the socket. A client belongs to the runtime that creates it, so the kubelet's thread does this.
+async fn open(files: ClusterFiles, images: BTreeMap<String, PathBuf>) -> Result<(Arc<Context>, UnixListener)> {
+    let client = client(&files.kubeconfig(ADMIN)).await?;
+    let listener = proxy::listen(&files)?;
+    Ok((Arc::new(Context::new(client, files, images)?), listener))
+}
+
 /// Watches the pods, and starts a task for each annotated pod, until `stopped`.
-async fn run(context: Arc<Context>, stopped: oneshot::Receiver<()>) {
+async fn run(context: Arc<Context>, listener: UnixListener, stopped: oneshot::Receiver<()>) {
+    // It ends with this value.
+    let mut serving = JoinSet::new();
+    serving.spawn(proxy::serve(context.clone(), listener));
     let mut pods = Pods { context: context.clone(), known: BTreeMap::new(), tasks: JoinSet::new() };
     let api: Api<PartialObjectMeta<Pod>> = Api::all(context.client.clone());
     // Only metadata, because a cluster can have many pods of kwok.

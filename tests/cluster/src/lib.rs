@@ -5,7 +5,8 @@
 //! * [`Tools`] finds or builds the programs: etcd, the control plane, kubectl, kwok, Helm 4 and 3, grpcurl and krew.
 //! * [`Cluster`] runs the programs on loopback, in its own folder, and ends them with the process that owns it.
 //! * [`Handle`] kills, pauses and restarts one of them.
-//! * [`Kubelet`] runs annotated pods as real processes. kwok simulates all other pods.
+//! * [`Kubelet`] runs annotated pods as real processes, and connects the API server to them by Services. kwok simulates
+//!   all other pods.
 //! * [`Cluster::populate`] stores hundreds of thousands of objects.
 //! * [`wait`] waits for conditions, and [`ports`] returns free ports.
 //!
@@ -19,6 +20,7 @@ mod cluster;
 mod cluster_files;
 mod command;
 mod component;
+mod egress;
 pub mod kubelet;
 mod kwok;
 mod options;

@@ -26,6 +26,21 @@ pub const VALUES: [&str; 4] = [
     r"podAnnotations.replica-count-manager\.io/run=true",
 ];
 
+/// The Service of the webhooks. Its EndpointSlice has the same name.
+pub const ADMISSION_SERVICE: &str = "replica-count-manager-admission";
+
+/// The name by which the API server calls the webhooks. It must be in the server's certificate.
+pub(crate) fn admission_name(namespace: &str) -> String {
+    format!("{ADMISSION_SERVICE}.{namespace}.svc")
+}
+
+/// The flags of helm that turn the webhooks on, in a mode, with the certificates of a folder. The chart cannot read the CA
+/// of an existing Secret, so it is a value.
+pub fn admission_flags(certificates: &Path, mode: &str) -> [String; 2] {
+    let ca = certificates.join("ca/ca.crt");
+    [format!("--set=admission.mode={mode}"), format!("--set-file=admission.caBundle={}", ca.display())]
+}
+
 /// Starts a kubelet that runs the annotated pods of the server's image with this program.
 pub fn run_pods(cluster: &Cluster, server: &Path) -> Result<Kubelet> {
     Kubelet::start(cluster, [(NAME, server)])
@@ -62,7 +77,8 @@ pub async fn make_certificates(folder: &Path) -> Result<()> {
 /// As [`make_certificates`], for a server in another namespace.
 pub(crate) async fn make_certificates_for(folder: &Path, namespace: &str) -> Result<()> {
     let mut make = Command::new(program("certificates")?);
-    run(make.args(["--namespace", namespace, "--out"]).arg(folder)).await.map(drop)
+    make.args(["--namespace", namespace, "--dns", &admission_name(namespace), "--out"]);
+    run(make.arg(folder)).await.map(drop)
 }
 
 /// The files of the CA, the client certificate and its key in a folder that the certificates command made.

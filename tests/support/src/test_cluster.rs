@@ -8,12 +8,6 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use cluster::{Cluster, Kubelet, Options, kubelet::RunningPod, run, wait};
 use contract::replicas::v1::replicas_service_client::ReplicasServiceClient;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, api::ListParams};
 use serde_json::Value;
@@ -23,6 +17,7 @@ use tonic::transport::Channel;
 use crate::{
     channel::{Certificate, connect},
     constants::PATIENCE,
+    metrics::http,
     release,
 };
 
@@ -66,10 +61,20 @@ impl TestCluster {
 
     /// As [`start_with`](Self::start_with), with another build of the server.
     pub async fn start_program(options: Options, server: &Path, flags: &[&str]) -> Result<Self> {
-        let mut cluster = Self::with_pods_of(options, server).await?;
+        Self::with_pods_of(options, server).await?.install(flags).await
+    }
+
+    /// As [`start_program`](Self::start_program), with webhooks in a mode.
+    pub async fn start_with_admission(options: Options, server: &Path, mode: &str, flags: &[&str]) -> Result<Self> {
+        let cluster = Self::with_pods_of(options, server).await?;
+        let admission = release::admission_flags(&cluster.certificates, mode);
+        cluster.install(&[&admission.each_ref().map(String::as_str)[..], flags].concat()).await
+    }
+
+    async fn install(mut self, flags: &[&str]) -> Result<Self> {
         // One replica, unless a test asks for more: the replica that a test breaks is then the leader.
         let flags = [&["--set=replicaCount=1"], flags].concat();
-        release::install(&cluster.control_plane, &cluster.certificates, &flags).await?;
+        release::install(&self.control_plane, &self.certificates, &flags).await?;
         // The chart's roles do not allow reading targets that are not managed.
         let view = [
             "create",
@@ -78,10 +83,10 @@ impl TestCluster {
             "--clusterrole=view",
             "--group=replica-count-manager:admins",
         ];
-        run(cluster.kubectl().args(view)).await?;
-        let process = cluster.server().await?.process;
-        (cluster.grpc, cluster.http) = (process.address("grpc")?.to_string(), process.address("http")?.to_string());
-        Ok(cluster)
+        run(self.kubectl().args(view)).await?;
+        let process = self.server().await?.process;
+        (self.grpc, self.http) = (process.address("grpc")?.to_string(), process.address("http")?.to_string());
+        Ok(self)
     }
 
     /// Starts a cluster without a server. The test installs it.
@@ -230,7 +235,8 @@ impl TestCluster {
     /// Issues another server certificate of the same CA, and puts it in the server's Secret.
     pub async fn renew_server_certificate(&self) -> Result<()> {
         let mut renew = self.command(release::program("certificates")?);
-        run(renew.args(["server", "--force", "--out"]).arg(&self.certificates)).await?;
+        renew.args(["server", "--force", "--dns", &release::admission_name(release::NAME), "--out"]);
+        run(renew.arg(&self.certificates)).await?;
         self.replace_secret("server/server.crt").await
     }
 
@@ -270,22 +276,6 @@ impl TestCluster {
     pub async fn http(&self, path: &str) -> Result<(u16, String)> {
         http(&self.http, path).await
     }
-}
-
-/// The value of a metric without labels, by its name without the prefix `replica_count_manager_`.
-pub fn metric(metrics: &str, name: &str) -> Result<u64> {
-    let line = format!("replica_count_manager_{name} ");
-    let value = metrics.lines().find_map(|text| text.strip_prefix(&line));
-    Ok(value.with_context(|| format!("no {name} in {metrics}"))?.parse()?)
-}
-
-/// Sends a GET request over plain HTTP, and returns the status and the body.
-pub async fn http(address: &str, path: &str) -> Result<(u16, String)> {
-    let client: Client<HttpConnector, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let answer = client.get(format!("http://{address}{path}").parse()?).await?;
-    let status = answer.status().as_u16();
-    let body = answer.into_body().collect().await?.to_bytes();
-    Ok((status, String::from_utf8(body.to_vec()).context("the answer is no text")?))
 }
 
 fn is_ready(pod: &Value) -> bool {

@@ -10,9 +10,10 @@ use crate::{
     channel::{Certificate, connect},
     constants::PATIENCE,
     manifests::{ReplicaCountManifest, Workload},
+    metrics::{http, metric},
     namespace::Namespace,
     release,
-    test_cluster::{Server, TestCluster, http, metric},
+    test_cluster::{Server, TestCluster},
 };
 
 /// Starts a cluster for one test, with two replicas of the server.

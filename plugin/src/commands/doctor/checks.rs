@@ -6,7 +6,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use tokio::time::timeout;
 
 use super::{
-    access,
+    access, admission,
     facts::Facts,
     finding::{Finding, Verdict},
     installation,
@@ -34,13 +34,14 @@ const INSTALLATION: &str = "Installation";
 const CONNECTION: &str = "Connection";
 const RIGHTS: &str = "Rights";
 const TARGETS: &str = "Targets";
+const ADMISSION: &str = "Admission";
 
 const fn check(section: &'static str, name: &'static str, run: Run) -> Check {
     Check { section, name, run }
 }
 
 /// The checks, in their order. Each uses what those before it have found.
-pub(super) const CHECKS: [Check; 21] = [
+pub(super) const CHECKS: [Check; 25] = [
     check(CONFIGURATION, "kubeconfig", |facts| access::kubeconfig(facts).boxed_local()),
     check(CONFIGURATION, "configuration", |facts| access::configuration(facts).boxed_local()),
     check(CONFIGURATION, "certificate", |facts| access::certificate(facts).boxed_local()),
@@ -62,6 +63,10 @@ pub(super) const CHECKS: [Check; 21] = [
     check(TARGETS, "found", |facts| targets::found(facts).boxed_local()),
     check(TARGETS, "ready", |facts| targets::ready(facts).boxed_local()),
     check(TARGETS, "contested", |facts| targets::contested(facts).boxed_local()),
+    check(ADMISSION, "admission-webhooks", |facts| admission::webhooks(facts).boxed_local()),
+    check(ADMISSION, "admission-endpoint", |facts| admission::endpoint(facts).boxed_local()),
+    check(ADMISSION, "admission-dry-run", |facts| admission::dry_run(facts).boxed_local()),
+    check(ADMISSION, "admission-targets", |facts| admission::targets(facts).boxed_local()),
 ];
 
 /// Makes all checks, one after another, and shows each.
@@ -99,7 +104,7 @@ mod tests {
         assert_eq!(names.len(), CHECKS.len());
         let mut sections: Vec<_> = CHECKS.iter().map(|check| check.section).collect();
         sections.dedup();
-        assert_eq!(sections, [CONFIGURATION, API_SERVER, INSTALLATION, CONNECTION, RIGHTS, TARGETS]);
+        assert_eq!(sections, [CONFIGURATION, API_SERVER, INSTALLATION, CONNECTION, RIGHTS, TARGETS, ADMISSION]);
     }
 
     #[test]

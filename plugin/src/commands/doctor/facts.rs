@@ -8,7 +8,7 @@ use super::finding::Finding;
 use crate::{
     args::ConnectionArgs,
     config::Settings,
-    kubernetes::{Cluster, PodState, Server},
+    kubernetes::{Cluster, PodState, Server, Webhook},
     session::Session,
 };
 
@@ -30,6 +30,8 @@ pub(super) struct Facts<'a> {
     pub(super) info: Option<GetServerInfoResponse>,
     /// The managed targets, and the words for where they are.
     pub(super) counts: Option<(Vec<ReplicaCount>, String)>,
+    /// The server's webhooks.
+    pub(super) webhooks: Option<Vec<Webhook>>,
 }
 
 impl<'a> Facts<'a> {
@@ -46,6 +48,7 @@ impl<'a> Facts<'a> {
             session: None,
             info: None,
             counts: None,
+            webhooks: None,
         }
     }
 
@@ -84,6 +87,13 @@ impl<'a> Facts<'a> {
 
     pub(super) fn info(&self) -> Result<&GetServerInfoResponse, Finding> {
         self.info.as_ref().ok_or_else(|| Finding::skipped("the server does not answer"))
+    }
+
+    /// The mode of admission, which is not off.
+    pub(super) fn admission_mode(&self) -> Result<&str, Finding> {
+        // An older server has none.
+        let mode = Some(self.info()?.admission_mode.as_str()).filter(|mode| !["", "off"].contains(mode));
+        mode.ok_or_else(|| Finding::skipped("admission.mode is off"))
     }
 
     pub(super) fn counts(&self) -> Result<&(Vec<ReplicaCount>, String), Finding> {

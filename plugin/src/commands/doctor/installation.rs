@@ -161,6 +161,7 @@ mod tests {
             restarts: 0,
             last_restart: None,
             account: "server".to_owned(),
+            addresses: Vec::new(),
         }
     }
 

@@ -87,7 +87,7 @@ fn has_condition(count: &ReplicaCount, name: &str, statuses: &[&str]) -> bool {
 }
 
 /// A target with its namespace: `shop/deployment.apps/web`.
-fn name(count: &ReplicaCount) -> String {
+pub(super) fn name(count: &ReplicaCount) -> String {
     let target = count.target.clone().unwrap_or_default();
     format!("{}/{}", printable(&target.namespace), printable(&target::name(&target)))
 }

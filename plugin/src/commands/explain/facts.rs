@@ -24,6 +24,8 @@ pub(super) struct Facts {
     /// The tool that keeps the ReplicaCount, which undoes the writes of others.
     pub(super) keeper: Found<Option<String>>,
     pub(super) rights: Found<Rights>,
+    /// Whether the server keeps counts by admission, at least of some targets.
+    pub(super) is_guarding: bool,
 }
 
 /// What the caller may do.
@@ -67,6 +69,11 @@ impl Facts {
         let over = self.count.r#override.as_ref()?;
         let until = over.until.as_ref().and_then(from_proto)?;
         (until > now).then_some((over, until))
+    }
+
+    /// Whether other counts are kept from being stored.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.count.admission == "guarded"
     }
 
     /// A condition of the replica count.

@@ -2,7 +2,7 @@
 
 use contract::{
     names::reasons,
-    replicas::v1::{GetServerInfoRequest, ReplicaCount, Target},
+    replicas::v1::{GetServerInfoRequest, GetServerInfoResponse, ReplicaCount, Target},
 };
 use futures::join;
 
@@ -19,8 +19,10 @@ use crate::{
 /// Finds out everything about a target. It fails only if the server cannot answer, or if there is no such target.
 pub(super) async fn facts(session: &Session, target: Target) -> Result<Facts, Error> {
     let (cluster, limit) = session.api();
-    let (read, object, autoscalers, keeper) = join!(
+    let mut client = session.client.clone();
+    let (read, info, object, autoscalers, keeper) = join!(
         read::of_target(session, &target),
+        session.answer(client.get_server_info(GetServerInfoRequest {})),
         kubernetes::target_object(cluster, &target, limit),
         kubernetes::autoscalers(cluster, &target, limit),
         kubernetes::replica_count_tool(cluster, &target, limit),
@@ -35,8 +37,10 @@ pub(super) async fn facts(session: &Session, target: Target) -> Result<Facts, Er
             false => Ok(Vec::new()),
         }
     };
-    let (pods, rights) = join!(pods, rights(session, &target, is_managed));
+    let is_guarding = info.as_ref().is_ok_and(|info| info.admission_mode == "guard");
+    let (pods, rights) = join!(pods, rights(session, &target, is_managed, info));
     Ok(Facts {
+        is_guarding,
         count,
         hidden,
         object,
@@ -86,12 +90,15 @@ fn is_unmanaged(error: &CallError, object: &Found<Option<TargetObject>>) -> bool
 }
 
 /// Asks what the caller may do.
-async fn rights(session: &Session, target: &Target, is_managed: bool) -> Result<Rights, Error> {
+async fn rights(
+    session: &Session,
+    target: &Target,
+    is_managed: bool,
+    info: Result<GetServerInfoResponse, CallError>,
+) -> Result<Rights, Error> {
     let (cluster, limit) = session.api();
     let may = |verb| kubernetes::may_with_replica_count(cluster, verb, target, limit);
-    let mut client = session.client.clone();
-    let (info, caller, set, unset, scale) = join!(
-        session.answer(client.get_server_info(GetServerInfoRequest {})),
+    let (caller, set, unset, scale) = join!(
         kubernetes::caller(cluster, limit),
         may(if is_managed { "update" } else { "create" }),
         may("delete"),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::timeline::{Dropped, Entry, Timeline};
-use crate::output::document::{self, Change, Document, Drift, Target};
+use crate::output::document::{self, Attempt, Change, Document, Drift, Target};
 
 /// The content of a history.
 #[derive(Debug, Serialize)]
@@ -21,7 +21,16 @@ pub(crate) struct History {
 enum Item {
     Change(Change),
     Drift(Drift),
-    Unmanaged { at: Timestamp, note: String },
+    /// The number counts all attempts.
+    Attempt {
+        number: i64,
+        #[serde(flatten)]
+        attempt: Attempt,
+    },
+    Unmanaged {
+        at: Timestamp,
+        note: String,
+    },
 }
 
 /// The document of a history, the oldest entry first.
@@ -30,6 +39,7 @@ pub(crate) fn document(timeline: Timeline) -> Document<History> {
     let items = entries.into_iter().map(|entry| match entry {
         Entry::Change(change) => Item::Change(change.into()),
         Entry::Drift(drift) => Item::Drift(drift.into()),
+        Entry::Attempt(attempt, number) => Item::Attempt { number, attempt: attempt.into() },
         Entry::Unmanaged(end) => Item::Unmanaged { at: end.at, note: end.note },
     });
     let managed = count.desired.is_some();
@@ -65,7 +75,17 @@ mod tests {
             at: Some(to_proto(at(5))),
             ..v1::Drift::default()
         };
+        let attempt = v1::Attempt {
+            user: "bob".to_owned(),
+            verdict: "denied".to_owned(),
+            from: Some(3),
+            to: Some(9),
+            at: Some(to_proto(at(7))),
+            ..v1::Attempt::default()
+        };
         let count = v1::ReplicaCount {
+            attempts: 4,
+            last_attempt: Some(attempt),
             target: Some(v1::Target { name: "web".to_owned(), ..v1::Target::default() }),
             desired: Some(5),
             changes: vec![change],
@@ -82,6 +102,10 @@ mod tests {
             "items": [
                 {"type": "unmanaged", "at": "1970-01-01T00:00:01Z", "note": "no longer held"},
                 {"type": "drift", "number": 1, "manager": "helm", "from": 3, "to": 1, "at": "1970-01-01T00:00:05Z"},
+                {
+                    "type": "attempt", "number": 4, "user": "bob", "from": 3, "to": 9,
+                    "at": "1970-01-01T00:00:07Z", "verdict": "denied",
+                },
                 {
                     "type": "change", "number": 2, "field": "replicas", "from": 3, "to": 5, "by": "alice",
                     "at": "1970-01-01T00:00:10Z",

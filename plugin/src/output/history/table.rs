@@ -57,6 +57,7 @@ mod tests {
         let drift = Drift {
             number: 1,
             manager: "kubectl".to_owned(),
+            user: "bob".to_owned(),
             operation: "Update".to_owned(),
             subresource: "scale".to_owned(),
             from: Some(3),
@@ -75,11 +76,11 @@ mod tests {
         let line = " ".repeat(ten.len() - 1);
         let expected = format!(
             "\
-TIME{gap}   WHAT                 FROM   TO   WHO                         REASON
-{ten}   unmanaged            -      -    -                           no longer held at 2
-{twenty}   drift 1              3      7    kubectl (Update of scale)   corrected after 1000ms
--{line}   change 1             -      -    -                           no longer kept
-{thirty}   change 2: override   3      10   alice                       sale of the year
+TIME{gap}   WHAT                 FROM   TO   WHO                              REASON
+{ten}   unmanaged            -      -    -                                no longer held at 2
+{twenty}   drift 1              3      7    bob (kubectl, Update of scale)   corrected after 1000ms
+-{line}   change 1             -      -    -                                no longer kept
+{thirty}   change 2: override   3      10   alice                            sale of the year
 "
         );
         assert_eq!(table(&timeline(), None), expected);

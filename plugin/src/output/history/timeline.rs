@@ -1,8 +1,8 @@
-//! Changes, drifts and ends of management in one timeline.
+//! Changes, drifts, attempts and ends of management in one timeline.
 
 use std::{collections::VecDeque, mem};
 
-use contract::replicas::v1::{Change, Drift, ReplicaCount};
+use contract::replicas::v1::{Attempt, Change, Drift, ReplicaCount};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -22,6 +22,8 @@ pub(crate) struct Timeline {
 pub(super) enum Entry {
     Change(Change),
     Drift(Drift),
+    /// The latest write that the guard kept from being stored, and its number. The server keeps no earlier ones.
+    Attempt(Attempt, i64),
     Unmanaged(Unmanaged),
 }
 
@@ -44,6 +46,7 @@ impl Entry {
         match self {
             Self::Change(change) => change.at.as_ref().and_then(from_proto),
             Self::Drift(drift) => drift.at.as_ref().and_then(from_proto),
+            Self::Attempt(attempt, _) => attempt.at.as_ref().and_then(from_proto),
             Self::Unmanaged(end) => Some(end.at),
         }
     }
@@ -53,6 +56,7 @@ impl Timeline {
     /// Arranges the history of a replica count. The ends of earlier managements come with the oldest first.
     pub(crate) fn new(mut count: ReplicaCount, ends: Vec<Unmanaged>) -> Self {
         let changes = mem::take(&mut count.changes);
+        let attempt = count.last_attempt.take().map(|attempt| Entry::Attempt(attempt, count.attempts));
         let mut drifts = mem::take(&mut count.recent_drifts);
         // An older server keeps one.
         if drifts.is_empty() {
@@ -63,6 +67,7 @@ impl Timeline {
             ends.into_iter().map(Entry::Unmanaged).collect(),
             changes.into_iter().rev().map(Entry::Change).collect(),
             drifts.into_iter().rev().map(Entry::Drift).collect(),
+            attempt.into_iter().collect(),
         ]);
         Self { count, entries, dropped }
     }
@@ -121,6 +126,7 @@ mod tests {
         let short = |entry: &Entry| match entry {
             Entry::Change(change) => format!("c{}", change.number),
             Entry::Drift(drift) => format!("d{}", drift.number),
+            Entry::Attempt(_, number) => format!("a{number}"),
             Entry::Unmanaged(end) => format!("end{}", end.at.as_second()),
         };
         timeline.entries.iter().map(short).collect::<Vec<_>>().join(" ")
@@ -171,6 +177,18 @@ mod tests {
         ] {
             assert_eq!(arrange(changes, drifts, more_drifts, &[]).1, dropped, "{name}");
         }
+    }
+
+    #[test]
+    fn the_latest_attempt_is_in_the_timeline() {
+        let attempt = Attempt { at: at(15), ..Attempt::default() };
+        let count = ReplicaCount {
+            changes: vec![change(2, 20), change(1, 10)],
+            attempts: 7,
+            last_attempt: Some(attempt),
+            ..ReplicaCount::default()
+        };
+        assert_eq!(shown(&Timeline::new(count, Vec::new())), "c1 a7 c2");
     }
 
     #[test]

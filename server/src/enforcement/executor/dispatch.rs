@@ -38,6 +38,7 @@ impl Executor {
         {
             self.start_ownership(key, lane);
         }
+        self.start_probes();
     }
 
     /// Starts as many status writes as may be under way. A target that is being corrected waits, so that one status

@@ -2,7 +2,7 @@
 
 use tracing::{info, warn};
 
-use super::Executor;
+use super::{Executor, admission::named};
 use crate::{enforcement::decision::Decision, resources::TargetKey, telemetry::Actor};
 
 impl Executor {
@@ -10,17 +10,20 @@ impl Executor {
     pub(super) fn report(&self, key: &TargetKey, decision: &Decision) {
         if let Some(drift) = &decision.drift {
             self.metrics.drifted(Actor::of(&drift.manager, &drift.subresource));
-            info!(target = %key, manager = &*drift.manager, operation = &*drift.operation, subresource = &*drift.subresource,
-                from = drift.from, to = drift.to, "drift");
+            let user = named(&drift.user);
+            info!(target = %key, user, manager = &*drift.manager, operation = &*drift.operation,
+                subresource = &*drift.subresource, from = drift.from, to = drift.to, "drift");
         }
         if let Some(drift) = &decision.ended_drift {
             let took = drift.corrected_at.as_ref().map(|end| end.0.duration_since(drift.at.0)).unwrap_or_default();
             self.metrics.correction_seconds.observe(took.as_secs_f64());
             let to = decision.events.put_back.as_ref().map(|(_, to)| *to);
-            info!(target = %key, manager = &*drift.manager, from = drift.to, to, took_ms = took.as_millis_f64(), "put back");
+            let (user, took_ms) = (named(&drift.user), took.as_millis_f64());
+            info!(target = %key, user, manager = &*drift.manager, from = drift.to, to, took_ms, "put back");
         }
         if let Some(contested) = &decision.events.contested {
             warn!(target = %key, reason = contested.reason, problem = contested.message, "contested");
         }
+        self.report_admission(key, decision);
     }
 }

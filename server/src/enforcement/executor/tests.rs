@@ -25,6 +25,9 @@ async fn executor() -> (Executor, Arc<AtomicUsize>) {
         ownership: OwnershipMode::Keep,
         max_replicas: 100,
         metrics: Arc::default(),
+        admission_mode: AdmissionMode::Off,
+        admission_users: UserNames::Name,
+        reviews: Arc::default(),
     };
     (Executor::new(&context, Leadership::sole().begins().await), requests)
 }
@@ -37,6 +40,7 @@ fn event(version: u64, replicas: i32) -> TargetSnapshot {
         kind: watched_deployments(),
         autoscaler: None,
         at: Now::read().wall,
+        replaced: None,
     }
 }
 
@@ -109,6 +113,9 @@ async fn executor_hanging_at(path: &'static str) -> (Executor, Arc<parking_lot::
         ownership: OwnershipMode::GiveBack,
         max_replicas: 100,
         metrics: Arc::default(),
+        admission_mode: AdmissionMode::Off,
+        admission_users: UserNames::Name,
+        reviews: Arc::default(),
     };
     (Executor::new(&context, Leadership::sole().begins().await), requests)
 }

@@ -1,16 +1,55 @@
-//! What the answers to writes of statuses and of ownership change.
+//! What the answers to writes change.
 
 use super::Memory;
 use crate::enforcement::{
-    failure::{Failure, OWNERSHIP_PAUSES, STATUS_PAUSES},
+    assessment::LastCorrection,
+    changed_count::ChangedCount,
+    failure::{CORRECTION_PAUSES, Cause, Failure, OWNERSHIP_PAUSES, STATUS_PAUSES},
     observation::Now,
-    writes::{OwnershipAnswer, StatusAnswer},
+    writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
 };
 
 /// How many statuses without an answer are remembered. Retries are seconds apart and most send the same status.
 const MAX_UNANSWERED: usize = 4;
 
 impl Memory {
+    pub(super) fn record_correction(&mut self, answer: &CorrectionAnswer, now: Now) {
+        self.correcting = None;
+        match answer {
+            CorrectionAnswer::Scaled { to, stored, version, was_changed } => {
+                self.last_correction = Some(LastCorrection { to: *stored, version: *version });
+                if *was_changed || stored != to {
+                    self.contention.add_correction(now.wall);
+                }
+                if stored == to {
+                    self.correction_failure = None;
+                    self.changed_count = None;
+                    self.is_failing = false;
+                } else {
+                    let changed = ChangedCount::after(self.changed_count, *to, *stored, *version);
+                    let (before, error) = (self.correction_failure.as_deref(), changed.message());
+                    let failure = Failure::next(before, Cause::Changed, &error, &CORRECTION_PAUSES, now.monotonic);
+                    self.changed_count = Some(changed);
+                    self.correction_failure = Some(failure);
+                    self.is_failing = true;
+                }
+            }
+            CorrectionAnswer::Unset => self.is_unset = true,
+            CorrectionAnswer::Outdated { version } => self.outdated_version = *version,
+            CorrectionAnswer::Failed { cause, error, retry_after } => {
+                let before = self.correction_failure.as_deref();
+                let mut failure = Failure::next(before, *cause, error, &CORRECTION_PAUSES, now.monotonic);
+                if let Some(pause) = retry_after {
+                    let retry_at = now.monotonic + *pause;
+                    // A webhook's denial may ask for a retry as well, and must not shorten the pause.
+                    failure.retry_at = if cause.is_of_target() { failure.retry_at.max(retry_at) } else { retry_at };
+                }
+                self.is_failing |= cause.is_of_target();
+                self.correction_failure = Some(failure);
+            }
+        }
+    }
+
     pub(super) fn record_status(&mut self, answer: StatusAnswer, now: Now) {
         match answer {
             StatusAnswer::Stored { status, version, was_changed } => {

@@ -20,6 +20,7 @@ fn snapshot(name: &str, count: Option<Arc<ReplicaCountState>>, autoscaler: Optio
         kind: watched_deployments(),
         autoscaler: autoscaler.map(Into::into),
         at: at(0),
+        replaced: None,
     }
 }
 

@@ -111,7 +111,8 @@ pub fn event_writes(events: PendingEvents, announced: &mut Announced, now: Now) 
         let action = format!("SetTo{}", changed.sent);
         (reasons::COUNT_CHANGED_BY_ADMISSION, action, changed.message())
     });
-    let events = put_back.into_iter().chain(contested).chain(changed);
+    let guarded = events.guarded.map(|(actor, held)| guarded(&actor, held));
+    let events = put_back.into_iter().chain(contested).chain(changed).chain(guarded);
     let write = |(reason, action, note): (&'static str, String, String)| {
         let series = announced.add((reason, &action), now)?;
         Some(EventWrite { reason, action, note, type_: "Warning", series })
@@ -159,6 +160,13 @@ fn put_back(actor: &str, to: i32) -> (&'static str, String, String) {
     let action = format!("PutBackTo{to} {actor}");
     let note = format!("{actor} changed the replica count; put back to {to}");
     (reasons::REPLICAS_PUT_BACK, shorten(&action, MAX_ACTION), note)
+}
+
+/// One Event for each actor and count that is held, as for a drift. The status has the count that the actor wanted.
+fn guarded(actor: &str, held: i32) -> (&'static str, String, String) {
+    let action = format!("KeepAt{held} {actor}");
+    let note = format!("{actor} tried to change the replica count; it stays {held}");
+    (reasons::GUARDED, shorten(&action, MAX_ACTION), note)
 }
 
 /// The beginning of a text. Bytes count, and a name may have any characters.
@@ -247,6 +255,23 @@ fn name(key: &TargetKey, began: i128) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attempts_are_one_event_for_each_actor_and_count() {
+        let now = Now::read();
+        let mut announced = Announced::new(now);
+        for (name, actor, held, expected) in [
+            ("the first", "alice (kubectl)", 3, 1),
+            ("again", "alice (kubectl)", 3, 2),
+            ("another actor", "bob", 3, 1),
+            ("another count", "alice (kubectl)", 4, 1),
+        ] {
+            let events = PendingEvents { guarded: Some((actor.to_owned(), held)), ..PendingEvents::default() };
+            let [write] = event_writes(events, &mut announced, now).try_into().unwrap();
+            assert_eq!((write.reason, write.type_, write.series.count), ("Guarded", "Warning", expected), "{name}");
+            assert_eq!(write.note, format!("{actor} tried to change the replica count; it stays {held}"), "{name}");
+        }
+    }
 
     #[test]
     fn names_and_actions_keep_to_their_limits() {

@@ -1,5 +1,6 @@
 //! The writes of enforcement: each makes its requests within a deadline, and returns the result.
 
+mod admission_probe;
 mod correction;
 mod events;
 mod fence_probe;
@@ -9,6 +10,7 @@ mod status;
 mod target_metadata;
 
 pub use self::{
+    admission_probe::{AdmissionProbe, ProbeWrite},
     correction::{CorrectionAnswer, Corrector},
     events::{Announcer, EventWrite, Regarding, end_event, event_writes},
     ownership::{OwnershipAnswer, OwnershipPatcher},

@@ -1,4 +1,5 @@
-//! The write to `/scale`: the only one that this server makes to a target, apart from the return of its ownership.
+//! The write to `/scale`: the only one that this server makes to a target, apart from the return of its ownership. And
+//! the dry run of it, which probes the webhooks.
 
 use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec};
 use kube::{
@@ -16,10 +17,29 @@ use crate::resources::{FIELD_MANAGER, FieldPath, Lenient, TargetKey, TargetKind}
 ///
 /// When the API server refuses or cannot be reached.
 pub async fn patch(client: &Client, key: &TargetKey, kind: &TargetKind, replicas: i32) -> Result<Scale, Error> {
+    send(client, key, kind, replicas, &PatchParams::apply(FIELD_MANAGER)).await
+}
+
+/// Tries the same without storing anything.
+///
+/// # Errors
+///
+/// Like [`patch`].
+pub async fn try_patch(client: &Client, key: &TargetKey, kind: &TargetKind, replicas: i32) -> Result<(), Error> {
+    let params = PatchParams { dry_run: true, ..PatchParams::apply(FIELD_MANAGER) };
+    send(client, key, kind, replicas, &params).await.map(drop)
+}
+
+async fn send(
+    client: &Client,
+    key: &TargetKey,
+    kind: &TargetKind,
+    replicas: i32,
+    params: &PatchParams,
+) -> Result<Scale, Error> {
     let targets: Api<Lenient<DynamicObject>> = Api::namespaced_with(client.clone(), &key.namespace, &kind.resource());
     let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-    let answer = targets.patch_subresource("scale", &key.name, &PatchParams::apply(FIELD_MANAGER), &patch).await?;
-    Ok(read(answer))
+    Ok(read(targets.patch_subresource("scale", &key.name, params, &patch).await?))
 }
 
 /// Reads a Scale of any version: its metadata, and its count. A kind of OpenShift answers with `extensions/v1beta1`,

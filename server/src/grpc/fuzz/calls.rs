@@ -57,6 +57,7 @@ impl Services {
                 watches: Limiter::new(usize::MAX, usize::MAX, Default::default()),
                 lists: Default::default(),
                 stop: CancellationToken::new(),
+                admission_mode: Default::default(),
             };
             routes(backend, health::service().await.1).unwrap()
         });

@@ -49,9 +49,10 @@ impl Task {
     pub(super) fn new(context: Arc<Context>, pod: Pod, changed: Arc<Notify>) -> Self {
         let key = (pod.namespace().unwrap_or_default(), pod.name_any());
         let folder = context.files.pods().join(format!("{}_{}_{}", key.0, key.1, pod.uid().unwrap_or_default()));
+        let address = context.next_address();
         Self {
-            address: context.next_address(),
-            source: Source::new(context.client.clone(), pod),
+            source: Source::new(context.client.clone(), pod, address.clone()),
+            address,
             context,
             key,
             changed,
@@ -124,7 +125,8 @@ impl Task {
         let grace = self.grace(None);
         let start = |plan| Running::start(plan, grace, self.changed.clone());
         self.containers = Arc::new(plans.into_iter().map(start).collect());
-        let entry = Entry { ports: self.addresses()?, containers: self.containers.clone() };
+        let address = self.address.parse()?;
+        let entry = Entry { address, ports: self.addresses()?, containers: self.containers.clone() };
         self.context.registry.lock().insert(self.key.clone(), entry);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The running pods as tests see them, and signals to their processes.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,11 +13,21 @@ use crate::process;
 
 /// The kubelet's entry of a pod.
 pub(super) struct Entry {
+    /// The pod's address.
+    pub(super) address: IpAddr,
+    /// The addresses of the pod's process, by the name and by the number of each port of the pod.
     pub(super) ports: BTreeMap<String, SocketAddr>,
     pub(super) containers: Arc<Vec<Running>>,
 }
 
 impl Entry {
+    /// The address of the process that listens on a port of the pod. A process knows only its ports of this machine, and
+    /// may publish one of those as a port of the pod.
+    pub(super) fn listener(&self, port: u16) -> Option<SocketAddr> {
+        let own = || self.ports.values().find(|address| address.port() == port);
+        self.ports.get(&port.to_string()).or_else(own).copied()
+    }
+
     pub(super) fn snapshot(&self) -> RunningPod {
         let containers = self.containers.iter().map(|container| {
             let state = container.state();

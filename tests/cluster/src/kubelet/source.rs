@@ -19,6 +19,8 @@ pub(super) type Entries = BTreeMap<String, Vec<u8>>;
 pub(super) struct Source {
     client: Client,
     pub(super) pod: Pod,
+    /// The pod's address.
+    address: String,
     tokens: BTreeMap<String, Token>,
 }
 
@@ -28,8 +30,8 @@ struct Token {
 }
 
 impl Source {
-    pub(super) const fn new(client: Client, pod: Pod) -> Self {
-        Self { client, pod, tokens: BTreeMap::new() }
+    pub(super) const fn new(client: Client, pod: Pod, address: String) -> Self {
+        Self { client, pod, address, tokens: BTreeMap::new() }
     }
 
     pub(super) fn client(&self) -> Client {
@@ -92,8 +94,9 @@ impl Source {
             "metadata.uid" => metadata.uid.clone(),
             "spec.nodeName" => spec.node_name.clone(),
             "spec.serviceAccountName" => spec.service_account_name.clone(),
-            // The process's address. The address in the pod's status cannot be reached.
-            "status.podIP" | "status.podIPs" | "status.hostIP" => Some("127.0.0.1".into()),
+            // As in the pod's status. Only the API server reaches it, through the kubelet's proxy.
+            "status.podIP" | "status.podIPs" => Some(self.address.clone()),
+            "status.hostIP" => Some("127.0.0.1".into()),
             _ => {
                 let (map, rest) = path
                     .strip_prefix("metadata.labels['")

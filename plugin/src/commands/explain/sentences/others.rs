@@ -1,14 +1,15 @@
-//! Who else writes the count, or may write it.
+//! Who else writes the count, or tries to.
 
 use jiff::Timestamp;
 
-use super::words::{list, when};
+use super::words::{by_program, list, when, with_program};
 use crate::{commands::explain::facts::Facts, output::printable};
 
 /// The drifts, the appliers, the autoscalers, and what the target belongs to.
 pub(super) fn sentences(facts: &Facts, now: Timestamp) -> Vec<String> {
     let mut sentences = Vec::new();
     sentences.extend(drift(facts, now));
+    sentences.extend(attempt(facts, now));
     sentences.extend(appliers(facts));
     if let Ok(autoscalers) = &facts.autoscalers
         && !autoscalers.is_empty()
@@ -47,8 +48,26 @@ fn drift(facts: &Facts, now: Timestamp) -> Option<String> {
         drifts => format!(" There were {drifts} such drifts."),
     };
     let at = when(drift.at.as_ref(), now);
-    let manager = printable(&drift.manager);
-    Some(format!("{manager} changed the count from {} to {}{at}{corrected}.{all}", drift.from(), drift.to()))
+    let (from, to) = (drift.from(), drift.to());
+    let (who, with) = (by_program(&drift.user, &drift.manager), with_program(&drift.user, &drift.manager));
+    Some(format!("{who} changed the count from {from} to {to}{at}{with}{corrected}.{all}"))
+}
+
+/// The latest write that the guard kept from being stored.
+fn attempt(facts: &Facts, now: Timestamp) -> Option<String> {
+    let attempt = facts.count.last_attempt.as_ref()?;
+    let end = match attempt.verdict.as_str() {
+        "kept" => "the guard kept the count, while the rest was stored".to_owned(),
+        "denied" => "the guard refused it".to_owned(),
+        verdict => printable(verdict),
+    };
+    let all = match facts.count.attempts {
+        ..=1 => String::new(),
+        attempts => format!(" There were {attempts} such attempts."),
+    };
+    let (from, to, at) = (attempt.from(), attempt.to(), when(attempt.at.as_ref(), now));
+    let (who, with) = (by_program(&attempt.user, &attempt.manager), with_program(&attempt.user, &attempt.manager));
+    Some(format!("{who} tried to change the count from {from} to {to}{at}{with}: {end}.{all}"))
 }
 
 fn appliers(facts: &Facts) -> Option<String> {

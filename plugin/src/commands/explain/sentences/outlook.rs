@@ -46,7 +46,11 @@ pub(super) fn rights(facts: &Facts) -> Vec<String> {
     } else {
         sentences.push(format!("{user} {} set it.", may(*set)));
     }
-    let undone = if *scale && facts.is_managed() { ", but the server undoes that" } else { "" };
+    let undone = match facts.is_guarded() {
+        _ if !*scale || !facts.is_managed() => "",
+        true => ", but another count is refused while it is held",
+        false => ", but the server undoes that",
+    };
     sentences.push(format!("{user} {} scale the target itself{undone}.", may(*scale)));
     if *server_user != *user {
         let server_user = printable(server_user);
@@ -75,6 +79,7 @@ pub(super) fn next(facts: &Facts, now: Timestamp) -> Vec<String> {
         return sentences;
     }
     match (facts.appliers(), &facts.autoscalers) {
+        _ if facts.is_guarded() => sentences.extend(guarded(facts, desired)),
         (_, Ok(autoscalers)) if !autoscalers.is_empty() => {
             sentences.push(format!(
                 "The autoscaler writes its own count again and again, and the server undoes it with {desired}."
@@ -93,6 +98,17 @@ pub(super) fn next(facts: &Facts, now: Timestamp) -> Vec<String> {
     sentences
 }
 
+/// What follows from the guard.
+fn guarded(facts: &Facts, desired: i32) -> Vec<String> {
+    let mut sentences = vec![format!(
+        "If another program writes another count, {desired} is stored instead, or the write is refused. The server puts \
+         back what gets past that."
+    )];
+    let paused = facts.condition("Contested").filter(|contested| contested.reason == "AutoscalerPaused");
+    sentences.extend(paused.map(|paused| format!("{}.", without_end(&printable(&paused.message)))));
+    sentences
+}
+
 /// How to hold an unmanaged target, and what would undo it.
 fn hold(facts: &Facts) -> Vec<String> {
     let name = target::name(&facts.target);
@@ -104,6 +120,10 @@ fn hold(facts: &Facts) -> Vec<String> {
     match (&facts.autoscalers, controller) {
         (_, Some(controller)) if is_left_to_controllers => {
             sentences.push(format!("{set} is refused: set the count of {controller} instead."));
+        }
+        (Ok(autoscalers), _) if !autoscalers.is_empty() && facts.is_guarding => {
+            let names = list(autoscalers);
+            sentences.push(format!("{set} holds it at this count, and pauses HorizontalPodAutoscaler {names}."));
         }
         (Ok(autoscalers), _) if !autoscalers.is_empty() => {
             let names = list(autoscalers);

@@ -7,6 +7,9 @@ use crate::{
     time::{distance, from_proto},
 };
 
+/// The name of a program that Kubernetes does not record.
+const UNKNOWN: &str = "unknown";
+
 /// A number of replicas: `1 replica`, `3 replicas`.
 pub(super) fn replicas(count: i32) -> String {
     if count == 1 { "1 replica".to_owned() } else { format!("{count} replicas") }
@@ -25,6 +28,21 @@ pub(super) fn ago(time: Option<Timestamp>, now: Timestamp) -> String {
 /// A reason as the end of a sentence. It is empty if there is none.
 pub(super) fn because(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(": {}", printable(reason)) }
+}
+
+/// Who wrote a count, as the beginning of a sentence: the person, or else the program.
+pub(super) fn by_program(user: &str, manager: &str) -> String {
+    match (user, manager) {
+        ("", "" | UNKNOWN) => "An unknown program".to_owned(),
+        ("", manager) => format!("A program, {},", printable(manager)),
+        (user, _) => printable(user),
+    }
+}
+
+/// With which program a person wrote a count. It is empty if no person is known, or no program.
+pub(super) fn with_program(user: &str, manager: &str) -> String {
+    let is_known = !user.is_empty() && !matches!(manager, "" | UNKNOWN);
+    if is_known { format!(" with {}", printable(manager)) } else { String::new() }
 }
 
 /// Names as a list: `a`, `a and b`, `a, b and c`.

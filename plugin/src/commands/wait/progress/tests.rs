@@ -129,13 +129,14 @@ fn a_target_that_others_take_over_says_who() {
 
 #[test]
 fn the_reasons_of_pods_and_of_others_are_shown() {
-    let drift = Drift { manager: "helm".to_owned(), to: Some(7), ..Drift::default() };
+    let [manager, user] = ["helm", "bob"].map(str::to_owned);
+    let drift = Drift { manager, user, to: Some(7), ..Drift::default() };
     let drifted = ReplicaCount { last_drift: Some(drift), ..count(Some(3), Some(7), Some(1)) };
     let mut lines = Lines::default();
     let mut wait = Wait::new(&mut lines, &[web()], "", false);
     wait.handle(Event::Changed(drifted.into())).unwrap();
     wait.pods.insert("deployment.apps/web".to_owned(), vec!["2 pods: Pending: 0/2\nnodes".to_owned()]);
-    let expected = "deployment.apps/web: 1 of 3 ready (changed to 7 by helm; 2 pods: Pending: 0/2 nodes)";
+    let expected = "deployment.apps/web: 1 of 3 ready (changed to 7 by bob (helm); 2 pods: Pending: 0/2 nodes)";
     assert_eq!(wait.describe_open(), [expected]);
 }
 

@@ -38,7 +38,7 @@ const LETTER: f64 = 6.6;
 /// The longest name in a label, in columns. The list has the whole name.
 const MAX_NAME: usize = 24;
 
-/// Drifts of one program that are closer than this share a label, in pixels.
+/// Drifts of one person or program that are closer than this share a label, in pixels.
 const NEAR: f64 = 40.0;
 
 /// Draws the chart of a history that ends now.
@@ -129,13 +129,13 @@ impl Chart {
         }
     }
 
-    /// Puts a dot on each drift, and its program beside it.
+    /// Puts a dot on each drift, and who caused it beside it.
     fn label_drifts(&self, elements: &mut Elements, entries: &[Entry]) {
         let mut lines = Lines::default();
         for group in self.groups(entries) {
             let Some((x, first)) = group.first().copied() else { continue };
             let times = if group.len() > 1 { format!(" ×{}", group.len()) } else { String::new() };
-            let label = format!("{}{times}", shorten(&printable(&first.manager), MAX_NAME));
+            let label = format!("{}{times}", shorten(&name(first), MAX_NAME));
             for (x, drift) in &group {
                 elements.dot((*x, self.count.y(drift.to())), "drift-dot", &describe(drift));
             }
@@ -151,13 +151,13 @@ impl Chart {
         }
     }
 
-    /// The drifts of one program that are near each other, each with its place.
+    /// The drifts of one person or program that are near each other, each with its place.
     fn groups<'a>(&self, entries: &'a [Entry]) -> Vec<Vec<(f64, &'a Drift)>> {
         let mut groups: Vec<Vec<(f64, &Drift)>> = Vec::new();
         for entry in entries {
             let (Entry::Drift(drift), Some(at)) = (entry, entry.at()) else { continue };
             let x = self.time.x(at);
-            let is_near = |last: &&(f64, &Drift)| last.1.manager == drift.manager && x - last.0 < NEAR;
+            let is_near = |last: &&(f64, &Drift)| name(last.1) == name(drift) && x - last.0 < NEAR;
             match groups.last_mut().filter(|group| group.last().as_ref().is_some_and(is_near)) {
                 Some(group) => group.push((x, drift)),
                 None => groups.push(vec![(x, drift)]),
@@ -182,7 +182,12 @@ fn describe(drift: &Drift) -> String {
         (Some(from), Some(to)) => format!("corrected after {}", time_between(from, to)),
         _ => "not corrected".to_owned(),
     };
-    format!("drift {}: {} {} → {}, {end}", drift.number, printable(&drift.manager), drift.from(), drift.to())
+    format!("drift {}: {} {} → {}, {end}", drift.number, name(drift), drift.from(), drift.to())
+}
+
+/// The person who caused a drift, or else the program: a label has no room for both.
+fn name(drift: &Drift) -> String {
+    printable(if drift.user.is_empty() { &drift.manager } else { &drift.user })
 }
 
 /// Half the width of a label, in pixels.

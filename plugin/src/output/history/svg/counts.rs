@@ -48,7 +48,7 @@ impl Counts {
             match entry {
                 Entry::Change(change) => walk.follow(change),
                 Entry::Drift(drift) => walk.counts.drifts.extend(excursion(drift)),
-                Entry::Unmanaged(_) => {}
+                Entry::Attempt(..) | Entry::Unmanaged(_) => {}
             }
         }
         walk.end(now, at)

@@ -48,8 +48,8 @@ pub(super) fn lines(entries: &[Entry], dropped: Dropped, zone: &TimeZone) -> Vec
 fn repeats(entry: &Entry, next: &Entry) -> bool {
     let (Entry::Drift(one), Entry::Drift(other)) = (entry, next) else { return false };
     let parts = |drift: &Drift| {
-        let Drift { manager, operation, subresource, from, to, .. } = drift.clone();
-        (manager, operation, subresource, from, to, drift.corrected_at.is_some())
+        let Drift { user, manager, operation, subresource, from, to, .. } = drift.clone();
+        (user, manager, operation, subresource, from, to, drift.corrected_at.is_some())
     };
     parts(one) == parts(other)
 }
@@ -83,6 +83,7 @@ fn cells(entry: &Entry, what: String, reason: String, zone: &TimeZone) -> Line {
         (Entry::Change(_), (from, to)) if from == to => ("change-text", count(to)),
         (Entry::Change(_), (None, to)) => ("change-text", count(to)),
         (Entry::Change(_), (from, to)) => ("change-text", format!("{} → {}", count(from), count(to))),
+        (Entry::Attempt(..), (from, to)) => ("muted", format!("{} → {}", count(from), count(to))),
         (Entry::Drift(_), (from, to)) => ("drift-text", format!("{} → {}", count(from), count(to))),
     };
     let at = entry.at().map_or_else(|| NONE.to_owned(), |at| date_and_clock(at, zone));
@@ -143,14 +144,18 @@ mod tests {
             at: Some(to_proto(Timestamp::from_second(1).unwrap())),
             ..Change::default()
         });
-        let entries = [change, drift(41, 10, 7, 5), drift(42, 20, 7, 12), drift(43, 30, 7, 8), drift(44, 40, 1, 8)];
+        let mut of_bob = drift(44, 40, 1, 8);
+        if let Entry::Drift(drift) = &mut of_bob {
+            drift.user = "bob".to_owned();
+        }
+        let entries = [change, drift(41, 10, 7, 5), drift(42, 20, 7, 12), drift(43, 30, 7, 8), of_bob];
         let lines = lines(&entries, Dropped { changes: 0, drifts: 40 }, &TimeZone::UTC);
         let text: Vec<_> = lines.iter().map(|line| line.cells.join(" | ")).collect();
         let expected = [
             "1970-01-01 00:00:01 | change 1 | 3 | alice | -",
             "- | drifts 1-40 |  |  | no longer kept",
-            "1970-01-01 00:00:10 | drifts 41–43 | 3 → 7 | helm | until 00:00:30, each corrected within 12ms",
-            "1970-01-01 00:00:40 | drift 44 | 3 → 1 | helm | corrected after 8ms",
+            "1970-01-01 00:00:10 | drifts 41–43 | 3 → 7 | a program (helm) | until 00:00:30, each corrected within 12ms",
+            "1970-01-01 00:00:40 | drift 44 | 3 → 1 | bob (helm) | corrected after 8ms",
         ];
         assert_eq!(text, expected);
     }

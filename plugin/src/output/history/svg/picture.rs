@@ -107,7 +107,7 @@ fn summary(entries: &[Entry]) -> String {
         match entry {
             Entry::Change(_) => changes += 1,
             Entry::Drift(drift) => *programs.entry(&drift.manager).or_default() += 1,
-            Entry::Unmanaged(_) => {}
+            Entry::Attempt(..) | Entry::Unmanaged(_) => {}
         }
     }
     let number = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });

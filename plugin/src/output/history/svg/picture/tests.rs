@@ -11,6 +11,7 @@ fn drift(number: i64, manager: &str, second: i64, (from, to): (i32, i32), millis
     let after = |milliseconds| to_proto(at(second) + jiff::SignedDuration::from_millis(milliseconds));
     Drift {
         number,
+        user: String::new(),
         manager: manager.to_owned(),
         operation: "Update".to_owned(),
         subresource: "scale".to_owned(),

@@ -1,0 +1,46 @@
+//! Mutations of reviews.
+
+use serde_json::{Value, json};
+
+use super::{
+    fixtures::ReviewBuilder,
+    held::Held,
+    request::Request,
+    response::Response,
+    review::{Endpoint, Verdict, review},
+    texts::text,
+};
+use crate::{resources::TargetKind, reviews::AdmissionMode};
+
+#[test]
+fn every_review_has_an_answer() {
+    let set = json!({"metadata": {"uid": "u", "resourceVersion": "7"}, "spec": {"replicas": 3}});
+    let seeds = [
+        ReviewBuilder::update(3, 7),
+        ReviewBuilder::create(7),
+        ReviewBuilder::scale(3, 0),
+        ReviewBuilder::replica_count(&set, &Value::Null),
+    ];
+    let words = ["null", "-1", "9223372036854775807", "\"scale\"", "\"CREATE\"", "\"dryRun\":true,", "\"replicas\":7,"];
+    let held = Held { desired: 3, set_by: "alice".into(), reason: "load\ntest".into(), until: None };
+    let kinds: Vec<_> = TargetKind::built_in().collect();
+    fuzz::target("AdmissionReview").seeds(seeds.map(|seed| seed.build().to_string())).words(words).bytes(|input| {
+        let Ok(request) = Request::read(input) else { return false };
+        let _ = (request.is_of_replica_count(), request.group_kind(), request.caller(), request.states());
+        for kind in &kinds {
+            let Some(write) = request.count_write(kind) else { continue };
+            for endpoint in [Endpoint::Validate, Endpoint::Mutate] {
+                let verdict = review(AdmissionMode::Guard, endpoint, &write, Some(&held));
+                let said = text(verdict, &write, &held, true);
+                assert!(said.iter().all(|said| !said.contains('\n')));
+                assert_eq!(said.is_some(), verdict != Verdict::Allowed);
+                if let (Verdict::Kept, Some(known)) = (verdict, write.known) {
+                    let patch = kind.replicas.to_store(known, held.desired);
+                    let answer = Response::patched(&request.uid, said, patch).into_body();
+                    assert!(serde_json::from_slice::<Value>(&answer).is_ok());
+                }
+            }
+        }
+        true
+    });
+}

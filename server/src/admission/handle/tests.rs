@@ -1,0 +1,196 @@
+use hyper::{Request as HttpRequest, Response as HttpResponse};
+use kube::{Client, client::Body};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    admission::fixtures::ReviewBuilder,
+    index::fixtures,
+    resources::fixtures::full_replica_count,
+    reviews::{Probed, ReviewedUser},
+};
+
+/// What the API server says about rights.
+#[derive(Clone, Copy)]
+enum Rights {
+    Granted,
+    Missing,
+    NoAnswer,
+}
+
+/// A reviewer whose index holds `web` at 3 for alice, and has `db`, which nobody holds. And the way of its attempts.
+fn reviewer(mode: AdmissionMode, rights: Rights) -> (Reviewer, mpsc::Receiver<TargetAttempt>) {
+    let answer = tower::service_fn(move |_: HttpRequest<Body>| async move {
+        let allowed = match rights {
+            Rights::Granted => true,
+            Rights::Missing => false,
+            Rights::NoAnswer => std::future::pending().await,
+        };
+        let answer = json!({"metadata": {}, "spec": {}, "status": {"allowed": allowed}});
+        Ok::<_, tower::BoxError>(HttpResponse::new(Body::from(answer.to_string().into_bytes())))
+    });
+    let (attempts, received) = mpsc::channel(1);
+    let reviewer = Reviewer {
+        mode,
+        users: UserNames::Name,
+        max_replicas: 100,
+        index: Arc::new(fixtures::index()),
+        reviews: Arc::default(),
+        attempts,
+        authorizer: Authorizer::new(Client::new(answer, "default"), None),
+        metrics: Arc::default(),
+    };
+    fixtures::hold(&reviewer.index, "web", 3, "alice", "load test");
+    (reviewer, received)
+}
+
+async fn response(reviewer: &Reviewer, endpoint: Endpoint, review: ReviewBuilder) -> Value {
+    let answer = handle(review.build().to_string().as_bytes(), endpoint, reviewer).await;
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    answer["response"].clone()
+}
+
+fn user_of(reviewer: &Reviewer, count: i32) -> ReviewedUser {
+    reviewer.reviews.user_of(&"u".into(), 10, Content::Count(count), Instant::now())
+}
+
+fn known(user: &str) -> ReviewedUser {
+    ReviewedUser::Known(user.into())
+}
+
+#[tokio::test]
+async fn each_mode_answers_a_write_of_a_held_target() {
+    struct Row {
+        mode: AdmissionMode,
+        /// Whether `/scale` is allowed, and whether there is a warning.
+        scale: (bool, bool),
+        /// Whether the mutating webhook patches the object, and whether there is a warning.
+        object: (bool, bool),
+        user: ReviewedUser,
+    }
+    for row in [
+        Row { mode: AdmissionMode::Record, scale: (true, false), object: (false, false), user: known("bob") },
+        Row { mode: AdmissionMode::Warn, scale: (true, true), object: (false, false), user: known("bob") },
+        Row { mode: AdmissionMode::Guard, scale: (false, false), object: (true, true), user: ReviewedUser::Unknown },
+    ] {
+        let (reviewer, _attempts) = reviewer(row.mode, Rights::Missing);
+        let mode = row.mode.label();
+        let scale = response(&reviewer, Endpoint::Validate, ReviewBuilder::scale(3, 7).by("bob")).await;
+        assert_eq!(scale["uid"], "r", "{mode}");
+        assert_eq!((scale["allowed"] == true, scale["warnings"].is_array()), row.scale, "{mode}");
+        assert_eq!(user_of(&reviewer, 7), row.user, "{mode}");
+        let object = response(&reviewer, Endpoint::Mutate, ReviewBuilder::update(3, 8).by("bob")).await;
+        assert_eq!(object["allowed"], true, "{mode}");
+        assert_eq!((object["patch"].is_string(), object["warnings"].is_array()), row.object, "{mode}");
+        assert_eq!(user_of(&reviewer, 8), ReviewedUser::Unknown, "{mode}: the validating webhook comes after it");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_recorded_of_targets_that_nobody_holds_and_of_users_if_that_is_asked_for() {
+    let held = || ReviewBuilder::scale(3, 7);
+    for (name, users, review, expected) in [
+        ("held", UserNames::Name, held(), known("alice")),
+        ("not held", UserNames::Name, held().with("/request/name", json!("db")), ReviewedUser::Unknown),
+        ("a dry run", UserNames::Name, held().dry_run(), ReviewedUser::Unknown),
+        ("no users", UserNames::None, held(), ReviewedUser::Unknown),
+        ("without a name", UserNames::Name, held().by(""), ReviewedUser::Unknown),
+    ] {
+        let (mut reviewer, _attempts) = reviewer(AdmissionMode::Record, Rights::Granted);
+        reviewer.users = users;
+        response(&reviewer, Endpoint::Validate, review).await;
+        assert_eq!(user_of(&reviewer, 7), expected, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_holder_is_named_to_those_who_may_see_the_replica_count() {
+    for (name, rights, is_named) in [
+        ("may see it", Rights::Granted, true),
+        ("may not", Rights::Missing, false),
+        ("no answer in time", Rights::NoAnswer, false),
+    ] {
+        let (reviewer, _attempts) = reviewer(AdmissionMode::Guard, rights);
+        let began = Instant::now();
+        let denied = response(&reviewer, Endpoint::Validate, ReviewBuilder::scale(3, 7).by("bob")).await;
+        assert!(began.elapsed() < 2 * HOLDER, "{name}");
+        let holder = if is_named { " by alice (load test)" } else { "" };
+        let message =
+            format!("deployment.apps/web is held at 3{holder}; change it with: kubectl replicas set web COUNT");
+        assert_eq!(denied["status"]["message"], message, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn prevented_changes_reach_enforcement_and_never_block_a_review() {
+    let (reviewer, mut attempts) = reviewer(AdmissionMode::Guard, Rights::Missing);
+    let scale = || ReviewBuilder::scale(3, 7).by("bob");
+    response(&reviewer, Endpoint::Validate, scale().dry_run()).await;
+    assert!(attempts.try_recv().is_err(), "a dry run is no attempt");
+    response(
+        &reviewer,
+        Endpoint::Mutate,
+        ReviewBuilder::update(3, 7).with("/request/options/fieldManager", json!("helm")),
+    )
+    .await;
+    let TargetAttempt { key, attempt } = attempts.try_recv().unwrap();
+    assert_eq!((&*key.name, &*attempt.user, &*attempt.manager), ("web", "alice", "helm"));
+    assert_eq!((attempt.from, attempt.to, &*attempt.verdict), (Some(3), Some(7), "kept"));
+    for _ in 0..3 {
+        assert_eq!(response(&reviewer, Endpoint::Validate, scale()).await["allowed"], false);
+    }
+    assert_eq!(&*attempts.try_recv().unwrap().attempt.verdict, "denied");
+    assert_eq!(reviewer.metrics.admission.attempts_lost.get(), 2, "the others found no room");
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_which_webhooks_are_in_force() {
+    let (reviewer, _attempts) = reviewer(AdmissionMode::Guard, Rights::Missing);
+    reviewer.reviews.begin_probe("u".into());
+    response(&reviewer, Endpoint::Validate, ReviewBuilder::scale(3, 7).dry_run()).await;
+    response(&reviewer, Endpoint::Validate, ReviewBuilder::update(3, 7).dry_run()).await;
+    assert_eq!(reviewer.reviews.end_probe(), Probed { is_validated: true, is_mutated: false });
+    reviewer.reviews.begin_probe("u".into());
+    response(&reviewer, Endpoint::Mutate, ReviewBuilder::update(3, 7).dry_run()).await;
+    assert_eq!(reviewer.reviews.end_probe(), Probed { is_validated: false, is_mutated: true });
+}
+
+#[tokio::test]
+async fn a_write_of_a_replica_count_has_its_user() {
+    let (reviewer, _attempts) = reviewer(AdmissionMode::Record, Rights::Granted);
+    let object = |replicas: i32| {
+        let mut object = serde_json::to_value(full_replica_count()).unwrap();
+        object["spec"]["replicas"] = replicas.into();
+        object
+    };
+    let spec = |replicas: i32| {
+        let spec: ReplicaCountSpec = serde_json::from_value(object(replicas)["spec"].clone()).unwrap();
+        Content::of_spec(&spec)
+    };
+    let user = |content| reviewer.reviews.user_of(&"u".into(), 7, content, Instant::now());
+    let applied = ReviewBuilder::replica_count(&object(5), &object(3));
+    let answer = response(&reviewer, Endpoint::Validate, applied.by("bob")).await;
+    assert_eq!((answer["allowed"] == true, user(spec(5))), (true, known("bob")));
+    assert_eq!(user(spec(6)), ReviewedUser::Unknown);
+    // The index has the object of the fixture, at version 7.
+    let index = fixtures::index();
+    let reviewer = Reviewer { index: Arc::new(index), ..reviewer };
+    let metadata = object(3)["metadata"].clone();
+    let scaled = ReviewBuilder::replica_count(&Value::Null, &Value::Null)
+        .with("/request/operation", json!("UPDATE"))
+        .with("/request/subResource", json!("scale"))
+        .with("/request/object", json!({"metadata": metadata.clone(), "spec": {"replicas": 6}}))
+        .with("/request/oldObject", json!({"metadata": metadata, "spec": {"replicas": 3}}));
+    response(&reviewer, Endpoint::Validate, scaled.by("carol")).await;
+    let user = |content| reviewer.reviews.user_of(&"u".into(), 7, content, Instant::now());
+    assert_eq!(user(spec(6)), known("carol"), "through /scale");
+}
+
+#[tokio::test]
+async fn what_is_no_review_is_answered_without_a_verdict() {
+    let (reviewer, _attempts) = reviewer(AdmissionMode::Guard, Rights::Missing);
+    let answer: Value = serde_json::from_slice(&handle(b"nonsense", Endpoint::Validate, &reviewer).await).unwrap();
+    assert_eq!(answer["response"], json!({"uid": "", "allowed": true}));
+    let pod = ReviewBuilder::update(3, 7).with("/request/kind/kind", json!("Pod"));
+    assert_eq!(response(&reviewer, Endpoint::Validate, pod).await, json!({"uid": "r", "allowed": true}));
+}

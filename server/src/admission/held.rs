@@ -1,0 +1,103 @@
+//! The count at which a target is held.
+
+use jiff::Timestamp;
+
+use crate::index::TargetSnapshot;
+
+/// The count at which a target is held now, by whom and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The count, in replicas.
+    pub(super) desired: i32,
+    /// Who set it. Empty if unknown.
+    pub(super) set_by: String,
+    /// Why. May be empty.
+    pub(super) reason: String,
+    /// The end of the override, if it is one.
+    pub(super) until: Option<Timestamp>,
+}
+
+impl Held {
+    /// What enforcement would put in place. `None` if it would leave the count alone: the target is not managed or is being
+    /// deleted, its kind cannot be watched, another object decides, the override has ended and the management with it, or
+    /// the count is above the maximum.
+    pub(super) fn of(snapshot: &TargetSnapshot, max_replicas: i32, now: Timestamp) -> Option<Self> {
+        let (count, kind) = (snapshot.count.as_ref()?, snapshot.kind.known()?);
+        let is_left_alone = snapshot.target.as_ref().is_some_and(|target| {
+            target.deleting || target.controller.is_some() && kind.group_kind.is_left_to_controllers()
+        });
+        let desired = count.spec.desired(now).filter(|desired| *desired <= max_replicas && !is_left_alone)?;
+        let (set_by, reason, until) = match count.spec.active_override(now) {
+            Some(over) => (&count.writers.override_.replicas, &over.reason, Some(over.until.0)),
+            None => (&count.writers.replicas, &count.spec.reason, None),
+        };
+        Some(Self { desired, set_by: set_by.to_string(), reason: reason.clone(), until })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        index::KindState,
+        resources::{
+            TargetKind, TargetState,
+            fixtures::{ReplicaCountBuilder, deployment_key},
+        },
+    };
+
+    fn snapshot(spec: Value) -> TargetSnapshot {
+        TargetSnapshot {
+            key: deployment_key("web"),
+            count: Some(Arc::new(ReplicaCountBuilder::new("web").set_by("alice").spec(spec).state())),
+            target: Some(Arc::new(TargetState::default())),
+            kind: KindState::Watched(Arc::new(TargetKind::apps()[0].clone())),
+            autoscaler: None,
+            at: Timestamp::UNIX_EPOCH,
+            replaced: None,
+        }
+    }
+
+    #[test]
+    fn a_target_is_held_as_enforcement_holds_it() {
+        let now: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+        let over = |until: &str, then_unset: bool| json!({"override": {"replicas": 9, "until": until, "reason": "sale", "thenUnset": then_unset}});
+        let (before, at, after) = ("2026-01-01T11:59:59Z", "2026-01-01T12:00:00Z", "2026-01-01T12:00:01Z");
+        let with = |change: fn(&mut TargetSnapshot)| {
+            let mut snapshot = snapshot(json!({}));
+            change(&mut snapshot);
+            snapshot
+        };
+        let target = |target: TargetState| Some(Arc::new(target));
+        let replica_sets = TargetKind::apps()[2].clone();
+        let mut controlled = with(|_| ());
+        controlled.target = target(TargetState { controller: Some("Deployment web".into()), ..TargetState::default() });
+        let of_operator = controlled.clone();
+        controlled.kind = KindState::Watched(Arc::new(replica_sets));
+        let mut deleting = with(|_| ());
+        deleting.target = target(TargetState { deleting: true, ..TargetState::default() });
+        for (name, snapshot, expected) in [
+            ("a lasting count", snapshot(json!({})), Some(3)),
+            ("an override", snapshot(over(after, false)), Some(9)),
+            ("an override that ends now", snapshot(over(at, false)), Some(3)),
+            ("an override that has ended", snapshot(over(before, false)), Some(3)),
+            ("the management has ended", snapshot(over(at, true)), None),
+            ("above the maximum", snapshot(json!({"replicas": 101})), None),
+            ("not managed", with(|snapshot| snapshot.count = None), None),
+            ("not created yet", with(|snapshot| snapshot.target = None), Some(3)),
+            ("a kind that is not listed", with(|snapshot| snapshot.kind = KindState::Unlisted), None),
+            ("being deleted", deleting, None),
+            ("a ReplicaSet of a Deployment", controlled, None),
+            ("a Deployment of an operator", of_operator, Some(3)),
+        ] {
+            let held = Held::of(&snapshot, 100, now);
+            assert_eq!(held.as_ref().map(|held| held.desired), expected, "{name}");
+            let is_override = expected == Some(9);
+            assert_eq!(held.is_some_and(|held| held.until.is_some()), is_override, "{name}");
+        }
+    }
+}

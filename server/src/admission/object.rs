@@ -1,0 +1,155 @@
+//! Single fields of objects, read without the rest. An object is up to megabytes large, and may be nested without end.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::resources::{FieldPath, Uid, parse_resource_version};
+
+/// What of an object's metadata matters.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Metadata {
+    name: String,
+    uid: String,
+    resource_version: String,
+    owner_references: Vec<Owner>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Owner {
+    controller: Option<bool>,
+}
+
+impl Metadata {
+    /// Reads the metadata of an object. What cannot be read is empty.
+    pub(super) fn of(object: &RawValue) -> Self {
+        field(object, "metadata").and_then(|metadata| serde_json::from_str(metadata.get()).ok()).unwrap_or_default()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn uid(&self) -> Uid {
+        Uid::from(&*self.uid)
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        parse_resource_version(&self.resource_version)
+    }
+
+    /// Whether another object controls this one.
+    pub(super) fn is_controlled(&self) -> bool {
+        self.owner_references.iter().any(|owner| owner.controller == Some(true))
+    }
+}
+
+/// A count in an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FoundCount {
+    /// How many names of its path the object has.
+    pub(super) known: usize,
+    /// The count, in replicas. `None` if the field is absent or is not a count.
+    pub(super) count: Option<i32>,
+}
+
+/// Finds the count of an object.
+pub(super) fn count_in(object: &RawValue, path: &FieldPath) -> FoundCount {
+    let (mut known, mut value) = (0, object);
+    for name in path.names() {
+        let Some(below) = field(value, name).filter(|below| below.get() != "null") else {
+            return FoundCount { known, count: None };
+        };
+        (known, value) = (known + 1, below);
+    }
+    FoundCount { known, count: value.get().parse().ok() }
+}
+
+/// A field of an object. `None` if the object has no such field, or is no object.
+pub(super) fn field<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
+    Field(name).deserialize(&mut serde_json::Deserializer::from_str(object.get())).ok().flatten()
+}
+
+/// Reads one field, and skips the others.
+struct Field<'n>(&'n str);
+
+impl<'de> DeserializeSeed<'de> for Field<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Field<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = fields.next_key::<String>()? {
+            if name == self.0 {
+                found = Some(fields.next_value()?);
+            } else {
+                fields.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_count_is_found_at_its_path() {
+        for (name, object, known, count) in [
+            ("a count", r#"{"spec": {"other": [1], "replicas": 3}}"#, 2, Some(3)),
+            ("zero", r#"{"spec": {"replicas": 0}}"#, 2, Some(0)),
+            ("absent", r#"{"spec": {}}"#, 1, None),
+            ("null", r#"{"spec": {"replicas": null}}"#, 1, None),
+            ("no spec", r"{}", 0, None),
+            ("a text", r#"{"spec": {"replicas": "3"}}"#, 2, None),
+            ("a fraction", r#"{"spec": {"replicas": 3.0}}"#, 2, None),
+            ("too large", r#"{"spec": {"replicas": 3000000000}}"#, 2, None),
+            ("a spec that is a list", r#"{"spec": [3]}"#, 1, None),
+            ("no object", "3", 0, None),
+        ] {
+            let found = count_in(&raw(object), &FieldPath::new(".spec.replicas"));
+            assert_eq!(found, FoundCount { known, count }, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_nested_without_end_is_skipped() {
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        let object = format!(r#"{{"x": {deep}, "spec": {{"y": {deep}, "replicas": 3}}, "metadata": {{"uid": "u"}}}}"#);
+        let object = raw(&object);
+        assert_eq!(count_in(&object, &FieldPath::new(".spec.replicas")).count, Some(3));
+        assert_eq!(Metadata::of(&object).uid(), Uid::from("u"));
+    }
+
+    #[test]
+    fn odd_metadata_is_empty() {
+        for text in [r#"{"metadata": 1}"#, r#"{"metadata": {"uid": 1}}"#, "[]", "{}"] {
+            let metadata = Metadata::of(&raw(text));
+            assert_eq!((metadata.uid(), metadata.version(), metadata.is_controlled()), (Uid::default(), 0, false));
+        }
+        let owned = raw(r#"{"metadata": {"ownerReferences": [{"kind": "x"}, {"controller": true}]}}"#);
+        assert!(Metadata::of(&owned).is_controlled());
+    }
+}

@@ -1,0 +1,161 @@
+//! The one decision about a write, beside the one of enforcement: from the write, from what is held, and from nothing
+//! else.
+
+use super::{held::Held, request::CountWrite};
+use crate::reviews::{AdmissionMode, verdicts};
+
+/// Which webhook asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// The validating one: of `/scale`, and of the objects as they will be stored.
+    Validate,
+    /// The mutating one, of the objects themselves.
+    Mutate,
+}
+
+/// What the server answers to a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is allowed without a word.
+    Allowed,
+    /// It is allowed, and the user is warned that the count will be put back.
+    Warned,
+    /// It is allowed with the count that is held.
+    Kept,
+    /// It is refused.
+    Denied,
+}
+
+impl Verdict {
+    /// The name in metrics.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Warned => "warned",
+            Self::Kept => verdicts::KEPT,
+            Self::Denied => verdicts::DENIED,
+        }
+    }
+
+    /// Whether it prevents the change.
+    pub(super) fn is_preventing(self) -> bool {
+        matches!(self, Self::Kept | Self::Denied)
+    }
+}
+
+/// Decides about a write. `/scale` cannot store another count than the request asks for without a lie to its caller, so
+/// it is refused. The object itself may be a whole release, so the rest of it is stored.
+pub(super) fn review(mode: AdmissionMode, endpoint: Endpoint, write: &CountWrite, held: Option<&Held>) -> Verdict {
+    let Some(held) = held.filter(|_| !write.is_controlled) else { return Verdict::Allowed };
+    let is_unchanged = !write.is_created && write.from == write.to;
+    if is_unchanged || write.to == Some(held.desired) {
+        return Verdict::Allowed;
+    }
+    match (mode, endpoint) {
+        (AdmissionMode::Off | AdmissionMode::Record, _) | (AdmissionMode::Warn, Endpoint::Mutate) => Verdict::Allowed,
+        (AdmissionMode::Warn, Endpoint::Validate) => Verdict::Warned,
+        (AdmissionMode::Guard, Endpoint::Validate) if write.is_scale => Verdict::Denied,
+        // The mutating webhook has kept the count of every kind that it reviews.
+        (AdmissionMode::Guard, Endpoint::Validate) => Verdict::Warned,
+        (AdmissionMode::Guard, Endpoint::Mutate) if write.known.is_some() => Verdict::Kept,
+        (AdmissionMode::Guard, Endpoint::Mutate) => Verdict::Allowed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::fixtures::deployment_key;
+
+    fn write() -> CountWrite {
+        CountWrite {
+            key: deployment_key("web"),
+            uid: "u".into(),
+            before: 10,
+            from: Some(3),
+            to: Some(7),
+            is_created: false,
+            is_scale: false,
+            is_controlled: false,
+            known: Some(2),
+        }
+    }
+
+    #[test]
+    fn each_mode_answers_each_write() {
+        use Verdict::{Allowed, Denied, Kept, Warned};
+        let held = Held { desired: 3, set_by: "alice".to_owned(), reason: String::new(), until: None };
+        let scale = || CountWrite { is_scale: true, known: None, ..write() };
+        struct Row {
+            name: &'static str,
+            write: CountWrite,
+            is_held: bool,
+            /// In the modes record, warn and guard; by the validating and by the mutating webhook.
+            expected: [(Verdict, Verdict); 3],
+        }
+        let never = [(Allowed, Allowed); 3];
+        let of_object = [(Allowed, Allowed), (Warned, Allowed), (Warned, Kept)];
+        for row in [
+            Row { name: "another count", write: write(), is_held: true, expected: of_object },
+            Row {
+                name: "through /scale",
+                write: scale(),
+                is_held: true,
+                expected: [(Allowed, Allowed), (Warned, Allowed), (Denied, Allowed)],
+            },
+            Row { name: "not held", write: write(), is_held: false, expected: never },
+            Row {
+                name: "the held count",
+                write: CountWrite { to: Some(3), ..write() },
+                is_held: true,
+                expected: never,
+            },
+            Row {
+                name: "no change of a wrong count",
+                write: CountWrite { from: Some(7), ..write() },
+                is_held: true,
+                expected: never,
+            },
+            Row {
+                name: "from one wrong count to another",
+                write: CountWrite { from: Some(9), ..write() },
+                is_held: true,
+                expected: of_object,
+            },
+            Row { name: "no count", write: CountWrite { to: None, ..write() }, is_held: true, expected: of_object },
+            Row {
+                name: "a new object",
+                write: CountWrite { is_created: true, from: None, ..write() },
+                is_held: true,
+                expected: of_object,
+            },
+            Row {
+                name: "a new object without a count",
+                write: CountWrite { is_created: true, from: None, to: None, ..write() },
+                is_held: true,
+                expected: of_object,
+            },
+            Row {
+                name: "of another version",
+                write: CountWrite { known: None, ..write() },
+                is_held: true,
+                expected: [(Allowed, Allowed), (Warned, Allowed), (Warned, Allowed)],
+            },
+            Row {
+                name: "a ReplicaSet of a Deployment",
+                write: CountWrite { is_controlled: true, ..write() },
+                is_held: true,
+                expected: never,
+            },
+        ] {
+            let held = Some(&held).filter(|_| row.is_held);
+            let answer =
+                |mode| [Endpoint::Validate, Endpoint::Mutate].map(|endpoint| review(mode, endpoint, &row.write, held));
+            assert_eq!(answer(AdmissionMode::Off), [Allowed; 2], "{} in mode off", row.name);
+            let modes = [AdmissionMode::Record, AdmissionMode::Warn, AdmissionMode::Guard];
+            for (mode, (validate, mutate)) in modes.into_iter().zip(row.expected) {
+                assert_eq!(answer(mode), [validate, mutate], "{} in mode {}", row.name, mode.label());
+            }
+        }
+    }
+}

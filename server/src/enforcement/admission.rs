@@ -1,0 +1,193 @@
+//! What admission does for the targets of each kind in each namespace: which are to be probed next, and what probes have
+//! shown in this term.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
+
+use super::targets::ManagedTarget;
+use crate::{
+    resources::TargetKey,
+    reviews::{Admission, AdmissionMode},
+};
+
+/// How far apart probes are. Each is two dry runs.
+const PACE: Duration = Duration::from_secs(1);
+
+/// How long the result of a probe counts.
+const INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// How soon a probe that was not as expected is repeated: the leader may just have begun its term, and the API server
+/// needs a moment for a new configuration of webhooks. A single review may also have been lost.
+const SOON: Duration = Duration::from_secs(3);
+
+/// A result that is worse than expected counts from this probe in a row on.
+const DOUBTED: u32 = 3;
+
+/// The pause after that one, in case the configuration of webhooks took longer.
+const LATER: Duration = Duration::from_secs(30);
+
+/// The pause after a probe to which the API server gave no answer.
+const UNANSWERED: Duration = Duration::from_secs(10);
+
+/// What is known of each namespace and kind.
+pub struct Admissions {
+    mode: AdmissionMode,
+    /// By the key of a target without its name.
+    known: HashMap<TargetKey, Known>,
+    /// When the next probe may begin.
+    next: Instant,
+}
+
+/// What is known of one namespace and kind.
+struct Known {
+    /// The target to probe.
+    sample: TargetKey,
+    /// The result.
+    found: Option<Admission>,
+    /// How many probes in a row were not as expected.
+    misses: u32,
+}
+
+/// A namespace and a kind: the key of a target without its name.
+fn group_of(key: &TargetKey) -> TargetKey {
+    TargetKey { name: "".into(), ..key.clone() }
+}
+
+impl Admissions {
+    /// Nothing is known yet.
+    pub fn new(mode: AdmissionMode) -> Self {
+        Self { mode, known: HashMap::new(), next: Instant::now() }
+    }
+
+    /// Takes in a state of a target, and tells it what is known. Returns the namespace and kind to probe, if they are new.
+    pub fn observe(&mut self, key: &TargetKey, target: &mut ManagedTarget) -> Option<TargetKey> {
+        if !self.mode.is_on() {
+            return None;
+        }
+        let group = group_of(key);
+        let can_be_probed = target.observation.target.is_some() && target.observation.kind.known().is_some();
+        let is_new = can_be_probed && !self.known.contains_key(&group);
+        if can_be_probed {
+            let new = || Known { sample: key.clone(), found: None, misses: 0 };
+            self.known.entry(group.clone()).or_insert_with(new).sample = key.clone();
+        }
+        let found = self.known.get(&group).and_then(|known| known.found);
+        target.observation.admission = found.or_else(|| self.of_status(&target.observation.count.status.admission));
+        is_new.then_some(group)
+    }
+
+    /// What an earlier term has found out. Without that, a guard is still to be tested, and nothing else is expected.
+    fn of_status(&self, admission: &str) -> Option<Admission> {
+        let known = [Admission::Guarded, Admission::Recorded].into_iter().find(|known| known.label() == admission);
+        match self.mode {
+            AdmissionMode::Guard => known,
+            _ => Some(known.unwrap_or_default()),
+        }
+    }
+
+    /// The target to probe for a namespace and kind.
+    pub fn sample(&self, group: &TargetKey) -> Option<&TargetKey> {
+        self.known.get(group).map(|known| &known.sample)
+    }
+
+    /// Chooses another target to probe, or forgets the namespace and kind if there is none.
+    pub fn replace_sample(&mut self, group: &TargetKey, sample: Option<TargetKey>) {
+        match (sample, self.known.get_mut(group)) {
+            (Some(sample), Some(known)) => known.sample = sample,
+            (None, _) => drop(self.known.remove(group)),
+            (Some(_), None) => {}
+        }
+    }
+
+    /// When a probe that is started now may begin, so that probes are some time apart.
+    pub fn take_turn(&mut self, now: Instant) -> Instant {
+        let begins = self.next.max(now);
+        self.next = begins + PACE;
+        begins
+    }
+
+    /// Takes in the answer of a probe. Returns whether the result has changed, and when to probe again.
+    pub fn answered(&mut self, group: &TargetKey, found: Option<Admission>) -> (Option<Admission>, Duration) {
+        let expected = if self.mode == AdmissionMode::Guard { Admission::Guarded } else { Admission::Recorded };
+        let Some(known) = self.known.get_mut(group) else { return (None, INTERVAL) };
+        let Some(found) = found else { return (None, UNANSWERED) };
+        known.misses = if found == expected { 0 } else { known.misses.saturating_add(1) };
+        let after = match known.misses {
+            1..DOUBTED => return (None, SOON),
+            DOUBTED => LATER,
+            _ => INTERVAL,
+        };
+        let changed = Some(found).filter(|_| known.found != Some(found));
+        known.found = Some(found);
+        (changed, after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::fixtures::deployment_key;
+
+    fn known(mode: AdmissionMode) -> (Admissions, TargetKey) {
+        let (mut admissions, key) = (Admissions::new(mode), deployment_key("web"));
+        let group = group_of(&key);
+        admissions.known.insert(group.clone(), Known { sample: key, found: None, misses: 0 });
+        (admissions, group)
+    }
+
+    #[tokio::test]
+    async fn a_result_that_is_worse_than_expected_counts_once_it_is_repeated() {
+        use Admission::{Guarded, Neither, Recorded};
+        struct Row {
+            name: &'static str,
+            found: Option<Admission>,
+            /// What changes, and the seconds until the next probe.
+            expected: (Option<Admission>, u64),
+        }
+        let (mut admissions, group) = known(AdmissionMode::Guard);
+        for row in [
+            Row { name: "the configuration is not there yet", found: Some(Neither), expected: (None, 3) },
+            Row { name: "no answer", found: None, expected: (None, 10) },
+            Row { name: "in force", found: Some(Guarded), expected: (Some(Guarded), 300) },
+            Row { name: "still in force", found: Some(Guarded), expected: (None, 300) },
+            Row { name: "one review was lost", found: Some(Neither), expected: (None, 3) },
+            Row { name: "in force after all", found: Some(Guarded), expected: (None, 300) },
+            Row { name: "taken out", found: Some(Recorded), expected: (None, 3) },
+            Row { name: "again", found: Some(Recorded), expected: (None, 3) },
+            Row { name: "for the third time", found: Some(Recorded), expected: (Some(Recorded), 30) },
+            Row { name: "for good", found: Some(Recorded), expected: (None, 300) },
+            Row { name: "taken out altogether", found: Some(Neither), expected: (Some(Neither), 300) },
+        ] {
+            let (changed, after) = admissions.answered(&group, row.found);
+            assert_eq!((changed, after.as_secs()), row.expected, "{}", row.name);
+        }
+        let (mut admissions, group) = known(AdmissionMode::Record);
+        assert_eq!(admissions.answered(&group, Some(Recorded)).0, Some(Recorded), "no mode but guard guards");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn probes_are_a_second_apart() {
+        let (mut admissions, start) = (Admissions::new(AdmissionMode::Guard), Instant::now());
+        let begins = [start, start, start + Duration::from_millis(100)].map(|now| admissions.take_turn(now) - start);
+        assert_eq!(begins.map(|begins| begins.as_secs()), [0, 1, 2]);
+        let later = start + Duration::from_secs(60);
+        assert_eq!(admissions.take_turn(later), later);
+    }
+
+    #[test]
+    fn a_term_begins_with_what_the_status_shows() {
+        use Admission::{Guarded, Neither, Recorded};
+        for (status, guard, warn) in [
+            ("guarded", Some(Guarded), Some(Guarded)),
+            ("recorded", Some(Recorded), Some(Recorded)),
+            ("", None, Some(Neither)),
+            ("nonsense", None, Some(Neither)),
+        ] {
+            for (mode, expected) in [(AdmissionMode::Guard, guard), (AdmissionMode::Warn, warn)] {
+                let admissions = Admissions { mode, known: HashMap::new(), next: Instant::now() };
+                assert_eq!(admissions.of_status(status), expected, "{status} in mode {}", mode.label());
+            }
+        }
+    }
+}

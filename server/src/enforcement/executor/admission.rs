@@ -1,0 +1,104 @@
+//! Who made which write, which changes were prevented, and whether the webhooks are in force.
+
+use tokio::time::{Instant, sleep_until};
+use tracing::info;
+
+use super::Executor;
+use crate::{
+    enforcement::{decision::Decision, lane::Lane, memory::Record, observation::Now, writes::ProbeWrite},
+    index::ReplacedVersion,
+    resources::TargetKey,
+    reviews::{Admission, TargetAttempt, UserNames},
+};
+
+impl Executor {
+    /// Finds out who made the write that an event shows, and what admission does for the target.
+    pub(super) fn observe_admission(&mut self, key: &TargetKey, replaced: Option<ReplacedVersion>) {
+        let Some(target) = self.targets.get_mut(key).filter(|_| self.admission_mode.is_on()) else { return };
+        if let Some(replaced) = replaced {
+            target.observation.look_up_user(replaced, &self.reviews, Instant::now());
+        }
+        if let Some(group) = self.admissions.observe(key, target) {
+            self.probes.add(group, Lane::Healthy);
+        }
+    }
+
+    /// Takes in an attempt to change a count. It is reported with the next decision that is due for it.
+    pub(super) fn take_attempt(&mut self, TargetAttempt { key, attempt }: TargetAttempt) {
+        let Some(target) = self.targets.get_mut(&key) else { return };
+        let now = Now::read();
+        target.memory.record(Record::Attempt(attempt), now);
+        let pause = target.memory.attempts.due_in(now.monotonic).unwrap_or_default();
+        self.requeues.add_after(key, Lane::Healthy, pause);
+    }
+
+    /// Starts the probe that is due next, if none is under way.
+    pub(super) fn start_probes(&mut self) {
+        while let Some((group, lane)) = self.probes.take(|_| true) {
+            let Some(write) = self.probe_write(&group) else { continue };
+            let (probe, begins) = (self.probe.clone(), self.admissions.take_turn(Instant::now()));
+            let work = async move {
+                sleep_until(begins).await;
+                probe.probe(write).await
+            };
+            self.probes.start(group, lane, self.term.clone().guard(work));
+        }
+    }
+
+    /// The dry run for a namespace and kind. `None` if they have no managed target any more.
+    fn probe_write(&mut self, group: &TargetKey) -> Option<ProbeWrite> {
+        let can_be_probed = |executor: &Self, key: &TargetKey| {
+            let observation = executor.targets.get(key).map(|target| &target.observation);
+            observation.is_some_and(|known| known.target.is_some() && known.kind.known().is_some())
+        };
+        let sample = self.admissions.sample(group).filter(|key| can_be_probed(self, key)).cloned();
+        let others =
+            || self.targets.keys_in(&group.namespace, &group.kind).find(|key| can_be_probed(self, key)).cloned();
+        let sample = sample.or_else(others);
+        self.admissions.replace_sample(group, sample.clone());
+        let key = sample?;
+        let observation = &self.targets.get(&key)?.observation;
+        let (target, kind) = (observation.target.as_ref()?, observation.kind.known()?.clone());
+        let desired = observation.count.spec.desired(observation.at);
+        let count = (0..3).find(|count| ![desired, target.replicas].contains(&Some(*count)))?;
+        Some(ProbeWrite { kind, uid: target.uid.clone(), count, key })
+    }
+
+    /// Takes in the answer of a probe. If the result has changed, all targets of the namespace and kind are decided about.
+    pub(super) fn take_probe(&mut self, (group, found): (TargetKey, Option<Admission>)) {
+        let (changed, after) = self.admissions.answered(&group, found);
+        if self.admissions.sample(&group).is_some() {
+            self.probes.add_after(group.clone(), Lane::Healthy, after);
+        }
+        let Some(admission) = changed else { return };
+        let (namespace, kind) = (&*group.namespace, &group.kind);
+        info!(namespace, %kind, admission = admission.label(), "webhooks probed");
+        let keys: Vec<_> = self.targets.keys_in(namespace, kind).cloned().collect();
+        for key in keys {
+            if let Some(target) = self.targets.get_mut(&key) {
+                target.observation.admission = Some(admission);
+            }
+            self.reconcile(key, Now::read());
+        }
+    }
+
+    /// Counts a drift whose user no review shows, and logs prevented changes.
+    pub(super) fn report_admission(&self, key: &TargetKey, decision: &Decision) {
+        let is_recorded = self.admission_mode.is_on() && self.admission_users == UserNames::Name;
+        if decision.drift.as_ref().is_some_and(|drift| is_recorded && drift.user.is_empty()) {
+            let is_ambiguous = self.targets.get(key).is_some_and(|target| target.observation.is_ambiguous());
+            let metrics = &self.metrics.admission;
+            if is_ambiguous { &metrics.ambiguous } else { &metrics.unmatched }.inc();
+        }
+        if let Some((attempts, latest)) = &decision.attempts {
+            let (user, manager) = (named(&latest.user), named(&latest.manager));
+            let (from, to, verdict) = (latest.from, latest.to, &*latest.verdict);
+            info!(target = %key, user, manager, from, to, verdict, attempts, "change prevented");
+        }
+    }
+}
+
+/// A name for the log. One that is not known is left out.
+pub(super) fn named(name: &str) -> Option<&str> {
+    Some(name).filter(|name| !name.is_empty())
+}

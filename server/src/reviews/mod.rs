@@ -1,0 +1,63 @@
+//! What the reviews of admission have shown lately: who made which write. The endpoint records it, and enforcement asks.
+//!
+//! Nothing here calls the API server, and time is passed in.
+//!
+//! * [`AdmissionMode`], [`UserNames`]: the settings
+//! * [`Admission`]: what they mean for one target
+//! * [`Reviews`]: who made which write, and which dry runs have arrived
+//! * [`TargetAttempt`]: an attempt that was prevented, on its way to the status
+
+mod admission;
+mod attempt;
+mod entries;
+mod mode;
+mod probes;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+pub(crate) use self::admission::paused_autoscaler;
+pub use self::{
+    admission::Admission,
+    attempt::{ATTEMPTS, TargetAttempt, verdicts},
+    entries::{Content, Reviewed, ReviewedUser},
+    mode::{AdmissionMode, UserNames},
+    probes::Probed,
+};
+use self::{entries::Entries, probes::Probe};
+use crate::resources::Uid;
+
+/// The latest reviews, shared by the endpoint and the executor.
+#[derive(Debug, Default)]
+pub struct Reviews {
+    entries: Mutex<Entries>,
+    probe: Mutex<Probe>,
+}
+
+impl Reviews {
+    /// Records who makes a write. The API server stores it after the review, so whoever sees the new state can ask.
+    pub fn record(&self, reviewed: Reviewed, now: Instant) {
+        self.entries.lock().add(reviewed, now);
+    }
+
+    /// Who wrote a state of the object with this UID. `before` is the resource version of the state that the write
+    /// replaced, or 0 if the write created the object.
+    pub fn user_of(&self, uid: &Uid, before: u64, content: Content, now: Instant) -> ReviewedUser {
+        self.entries.lock().user_of(uid, before, content, now)
+    }
+
+    /// Begins a probe of the target with this UID.
+    pub fn begin_probe(&self, uid: Uid) {
+        self.probe.lock().begin(uid);
+    }
+
+    /// Takes in a dry run for the probe that is under way.
+    pub fn record_dry_run(&self, uid: &Uid, is_mutating: bool) {
+        self.probe.lock().add(uid, is_mutating);
+    }
+
+    /// Ends the probe, and returns what has arrived.
+    pub fn end_probe(&self) -> Probed {
+        self.probe.lock().end()
+    }
+}

@@ -4,7 +4,7 @@
 //! cluster of their own. All clusters end with this process, however it ends.
 //!
 //! The modules are in the order of topics: enforcement, the gRPC services, the plugin, certificates and login, the
-//! chart, operation, failures, fuzzing.
+//! chart, the release, operation, failures, fuzzing.
 
 // Enforcement: drifts are corrected, whichever tool causes them.
 mod admission_changes;
@@ -78,6 +78,11 @@ mod chart_defaults;
 mod chart_install;
 mod chart_rights;
 mod chart_values;
+
+// The release and the workflows.
+mod released;
+mod skew;
+mod workflows;
 
 // Operation.
 mod alerts;

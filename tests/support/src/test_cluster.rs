@@ -66,10 +66,15 @@ impl TestCluster {
 
     /// As [`start_with`](Self::start_with), with another build of the server.
     pub async fn start_program(options: Options, server: &Path, flags: &[&str]) -> Result<Self> {
+        Self::start_release(options, server, Path::new(release::CHART), flags).await
+    }
+
+    /// As [`start_program`](Self::start_program), with another folder or package of the chart.
+    pub async fn start_release(options: Options, server: &Path, chart: &Path, flags: &[&str]) -> Result<Self> {
         let mut cluster = Self::with_pods_of(options, server).await?;
         // One replica, unless a test asks for more: the replica that a test breaks is then the leader.
         let flags = [&["--set=replicaCount=1"], flags].concat();
-        release::install(&cluster.control_plane, &cluster.certificates, &flags).await?;
+        release::install_chart(&cluster.control_plane, chart, &cluster.certificates, &flags).await?;
         // The chart's roles do not allow reading targets that are not managed.
         let view = [
             "create",

@@ -43,7 +43,8 @@ async fn krew_installs_every_archive_under_both_names() -> Result<()> {
             krew.env("KREW_ROOT", &folder).env("KREW_OS", os).env("KREW_ARCH", arch);
             krew.arg("install").arg("--manifest").arg(made(&format!("release/{name}.yaml")));
             run(krew.arg("--archive").arg(&archive)).await?;
-            let command = folder.join("bin").join(if os == "windows" { format!("{command}.exe") } else { command.into() });
+            let command =
+                folder.join("bin").join(if os == "windows" { format!("{command}.exe") } else { command.into() });
             ensure!(fs::metadata(&command)?.len() > 1 << 20, "{} is no program", command.display());
             if platform == this_platform() {
                 let version = run(cluster.command(&command).args(["version", "--client"])).await?;
@@ -72,7 +73,8 @@ async fn the_image_runs_as_a_pod_of_the_packaged_chart() -> Result<()> {
     let chart = made(concat!("release/replica-count-manager-", env!("CARGO_PKG_VERSION"), ".tgz"));
     let cluster = TestCluster::start_release(Options::default(), &server, &chart, &[]).await?;
     let get = ["get", "deployment", release::NAME, "--namespace", release::NAME];
-    let image = run(cluster.kubectl().args(get).arg("--output=jsonpath={.spec.template.spec.containers[0].image}")).await?;
+    let image =
+        run(cluster.kubectl().args(get).arg("--output=jsonpath={.spec.template.spec.containers[0].image}")).await?;
     ensure!(image.contains('/') && !image.contains(".invalid"), "the chart's image is {image}");
     let shop = Namespace::new(&cluster, "released").await?;
     shop.deployment("web", 1).await?;

@@ -1,4 +1,5 @@
-//! The files that `make release` made, installed as users install them: by krew and Helm, and the image as a pod.
+//! The settings of a release, and the files that `make release` made, installed as users install them: by krew and Helm,
+//! and the image as a pod.
 
 use std::{
     fs,
@@ -10,7 +11,7 @@ use cluster::{Options, run};
 use serde_json::Value;
 use tokio::process::Command;
 
-use support::{Namespace, ROOT, TestCluster, release, shared_cluster};
+use support::{Namespace, ROOT, TestCluster, outcome, release, shared_cluster};
 
 /// A file that `make release` made.
 fn made(name: &str) -> PathBuf {
@@ -29,6 +30,38 @@ fn archives() -> Result<Vec<(String, PathBuf)>> {
     }
     ensure!(archives.len() >= 3, "there are only {archives:?}");
     Ok(archives)
+}
+
+#[tokio::test]
+async fn a_release_needs_its_addresses_and_the_tag_of_its_version() -> Result<()> {
+    const REPOSITORY: &str = "https://github.com/OWNER/REPOSITORY";
+    const IMAGE: &str = "ghcr.io/owner/replica-count-manager";
+    let version = env!("CARGO_PKG_VERSION");
+    let rows = [
+        ("all is set", REPOSITORY, IMAGE, "", None),
+        ("no repository", "", IMAGE, "", Some("set it to the address of the source repository")),
+        (
+            "a slash at the end",
+            "https://github.com/OWNER/",
+            IMAGE,
+            "",
+            Some("RELEASE_REPOSITORY is 'https://github.com/OWNER/'"),
+        ),
+        ("no image", REPOSITORY, "", "", Some("set it to the registry and the name of the image")),
+        ("an image with a tag", REPOSITORY, "ghcr.io/owner/replica-count-manager:v1", "", Some("without a tag")),
+        ("an image in capitals", REPOSITORY, "ghcr.io/OWNER/replica-count-manager", "", Some("in lower case")),
+        ("a port", REPOSITORY, "localhost:5000/replica-count-manager", "", None),
+        ("another tag", REPOSITORY, IMAGE, "v99.0.0", Some("the tag is v99.0.0, but Cargo.toml has the version")),
+        ("a tag without a v", REPOSITORY, IMAGE, version, Some("tag v")),
+    ];
+    for (name, repository, image, tag, refusal) in rows {
+        let mut check = Command::new(format!("{ROOT}/release/check"));
+        check.env("RELEASE_REPOSITORY", repository).env("RELEASE_IMAGE", image).env("RELEASE_TAG", tag);
+        let done = outcome(&mut check).await?;
+        let expected = refusal.map_or((Some(0), ""), |refusal| (Some(1), refusal));
+        ensure!(done.code == expected.0 && done.stderr.contains(expected.1), "{name}: {done:?}");
+    }
+    Ok(())
 }
 
 #[tokio::test]

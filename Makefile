@@ -1,12 +1,10 @@
 # An index of commands; each line below is the command itself.
 
-# Names of this machine's processor: Rust's, and that of Go, images and krew.
-RUST_ARCH := $(patsubst arm64,aarch64,$(shell uname -m))
-ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(RUST_ARCH)))
-OS := $(shell uname -s | tr A-Z a-z)
-TARGET := $(RUST_ARCH)-unknown-linux-gnu
+# This machine, in the words of Go, images and krew.
+ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
+PLATFORM := $(shell uname -s | tr A-Z a-z)-$(ARCH)
 
-VERSION = $(shell cargo pkgid | sed 's/.*[\#@]//')
+VERSION := $(shell awk -F '"' '/^version = / { print $$2; exit }' Cargo.toml)
 IMAGE = replica-count-manager:$(VERSION)
 CHART := charts/replica-count-manager
 
@@ -22,9 +20,19 @@ DRIFTS = 100000
 ATTACK_SECONDS = 600
 RELEASE := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release
 
+# Where tools of a fixed version are kept, one folder for each.
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replica-count-manager/tools
+
 # The control plane of the tests: empty is the newest Kubernetes, 1.30 the oldest one that is supported.
 KUBERNETES =
 export KUBERNETES
+
+# Another version of both programs, for `make skew`: the latest tag, or the commit before if there is none.
+SKEW = $(or $(shell git describe --tags --abbrev=0 --match 'v*' HEAD^ 2>/dev/null),HEAD^)
+
+# The platforms that `make release` builds the plugin for. The server is for those of Linux. dist/bin may hold more, from Macs.
+PLATFORMS = linux-amd64 linux-arm64 windows-amd64
+export PLATFORMS
 
 .PHONY: help
 help: ## Print this list
@@ -44,10 +52,16 @@ test: ## Run every test, on a real control plane that they start; KUBERNETES=1.3
 stress: ## Run the tests that take minutes each, one after another
 	cargo build --workspace --bins
 	cargo build --release -p replica-count-manager
-	DRIFTS=$(DRIFTS) ATTACK_SECONDS=$(ATTACK_SECONDS) ATTACKED_SERVER=$(RELEASE)/replica-count-manager cargo test --workspace --test tests -- --ignored --nocapture --test-threads=1
+	DRIFTS=$(DRIFTS) ATTACK_SECONDS=$(ATTACK_SECONDS) ATTACKED_SERVER=$(RELEASE)/replica-count-manager cargo test --workspace --test tests -- --ignored --skip skew:: --skip released:: --nocapture --test-threads=1
+
+.PHONY: skew
+skew: ## Run each program with the other one of another version: the latest tag, or SKEW=COMMIT
+	tests/skew/build $(SKEW)
+	cargo build --workspace --bins
+	cargo test --workspace --test tests -- --ignored skew:: --nocapture
 
 .PHONY: check
-check: sizes imports ## Check the format, the sizes, the imports, the lints and the unit tests
+check: sizes imports pins ## Check the format, the sizes, the imports, the pins, the lints and the unit tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace --lib --bins
@@ -65,16 +79,26 @@ sizes: ## Check that no Rust file has over 300 lines
 imports: ## Check that no files of a crate import each other in a circle
 	@cargo run --quiet -p imports -- proto/lib.rs server/src/lib.rs plugin/src/lib.rs tests/cluster/src/lib.rs tests/support/src/lib.rs
 
-# What the checks of the dependencies run.
-DENY_VERSION := 0.18.9
-DENY_ROOT := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replica-count-manager/tools/cargo-deny-$(DENY_VERSION)
+# A tag can be moved to other code, a commit cannot.
+.PHONY: pins
+pins: ## Check that every action of a workflow is pinned by its commit, with its version beside
+	@! git grep -nE '^ *(- )?uses:' -- .github | grep -vE 'uses: (\./[^@ ]+|[^@ ]+@[0-9a-f]{40} # v[0-9.]+)$$'
+
+# Commands of Cargo at a fixed version, which is the end of the folder's name.
+$(TOOLS)/cargo-%:
+	rm -rf $@.partial
+	cargo install --locked --root $@.partial --version $(lastword $(subst -, ,$*)) cargo-$(firstword $(subst -, ,$*))
+	mv $@.partial $@
+
+DENY := $(TOOLS)/cargo-deny-0.18.9
 
 .PHONY: deny
-deny: $(DENY_ROOT)/bin/cargo-deny ## Check the licences and sources of the dependencies
-	$< --all-features check licenses bans sources
+deny: $(DENY) ## Check the licences and sources of the dependencies
+	$</bin/cargo-deny --all-features check licenses bans sources
 
-$(DENY_ROOT)/bin/cargo-deny:
-	cargo install --locked --root $(DENY_ROOT) --version $(DENY_VERSION) cargo-deny
+.PHONY: advisories
+advisories: $(DENY) ## Check the dependencies for known vulnerabilities; needs the network
+	$</bin/cargo-deny --all-features check advisories
 
 .PHONY: fuzz
 fuzz: ## Fuzz everything that is read from outside, with a million inputs for each parser and each call
@@ -119,18 +143,48 @@ man: ## Write the man pages of the plugin, in dist/man
 	target/debug/docs man dist/man
 
 .PHONY: lint-chart
-lint-chart: ## Check the chart; needs helm
-	helm lint --strict $(CHART) --set certificates.existingSecret=certificates
-	helm template replica-count-manager $(CHART) --set certificates.existingSecret=certificates >/dev/null
+lint-chart: ## Check the chart
+	helm=$$(cargo run --quiet --package cluster --bin tool helm) && \
+	$$helm lint --strict $(CHART) --set certificates.existingSecret=certificates && \
+	$$helm template replica-count-manager $(CHART) --set certificates.existingSecret=certificates >/dev/null
+
+# What the steps of a release run. zig and its wrapper of Cargo are packages of PyPI.
+ZIG := $(TOOLS)/zig-0.15.2-zigbuild-0.24.1
+RELEASE_TOOLS := $(addprefix $(TOOLS)/,cargo-auditable-0.7.5 cargo-about-0.9.1 cargo-cyclonedx-0.5.9) $(ZIG)
+WITH_RELEASE_TOOLS := PATH="$(subst $() ,:,$(addsuffix /bin,$(RELEASE_TOOLS))):$$PATH" CARGO_ZIGBUILD_ZIG_PATH=$(ZIG)/ziglang/zig
+
+$(ZIG):
+	rm -rf $@.partial
+	python3 -m pip install --quiet --no-deps --target $@.partial ziglang==0.15.2 cargo-zigbuild==0.24.1
+	mv $@.partial $@
+
+# The steps in their order. Each is a script of the folder release, and can be run alone.
+RELEASE_STEPS := check build licenses archives sbom image chart krew notes checksums
+
+.PHONY: release
+release: release-clean $(RELEASE_STEPS:%=release-%) ## Make all files of a release, in dist/release; RELEASE.md lists what it needs
+
+.PHONY: release-clean
+release-clean:
+	rm -rf dist/release
+
+.PHONY: $(RELEASE_STEPS:%=release-%) release-equal
+$(RELEASE_STEPS:%=release-%) release-equal: release-%: $(RELEASE_TOOLS)
+	$(WITH_RELEASE_TOOLS) release/$*
+
+# On a cluster of the tests, by krew and Helm.
+.PHONY: release-test
+release-test: ## Install the files that `make release` made, and start the image
+	cargo build --workspace --bins
+	cargo test --workspace --test tests -- --ignored released:: --nocapture
 
 .PHONY: krew
-krew: ## Build the plugin and pack it for krew, in dist/
-	cargo build --profile plugin -p kubectl-replicas
-	krew/archive $(OS) $(ARCH) target/plugin/kubectl-replicas
-	krew/manifest dist/kubectl-replicas-*.tar.gz >dist/replicas.yaml
+krew: $(RELEASE_TOOLS) ## Build the plugin and pack it for krew, in dist/
+	$(WITH_RELEASE_TOOLS) release/program kubectl-replicas $(PLATFORM)
+	release/archive kubectl-replicas $(PLATFORM) dist/bin/$(PLATFORM)/kubectl-replicas
+	krew/manifest replicas dist/kubectl-replicas-$(PLATFORM).tar.gz >dist/replicas.yaml
 
 .PHONY: image
-image: ## Build the server's image; needs buildah, but no daemon
-	RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target $(TARGET) -p replica-count-manager
-	install -D target/$(TARGET)/release/replica-count-manager dist/linux-$(ARCH)/replica-count-manager
+image: $(RELEASE_TOOLS) ## Build the server's image; needs buildah, but no daemon
+	$(WITH_RELEASE_TOOLS) release/program replica-count-manager linux-$(ARCH)
 	buildah --storage-driver vfs build --isolation chroot --tag $(IMAGE) .

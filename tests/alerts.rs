@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, process::Stdio};
 
 use anyhow::{Context, Result, ensure};
-use cluster::run;
+use cluster::{Tool, find_tool, run};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command};
 
@@ -16,7 +16,7 @@ use support::{
 const SERIES: &str = include_str!("alerts.yaml");
 
 async fn promtool() -> Result<Command> {
-    Ok(Command::new(tokio::task::spawn_blocking(cluster::promtool).await??))
+    Ok(Command::new(tokio::task::spawn_blocking(|| find_tool(Tool::Promtool)).await??))
 }
 
 /// Renders the chart's rules, with more values in JSON.

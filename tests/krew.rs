@@ -1,34 +1,53 @@
-//! The plugin, installed by krew.
+//! The plugin, installed by krew under both of its names.
 
 use std::fs;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use cluster::run;
 
-use support::shared_cluster;
+use support::{ROOT, shared_cluster};
 
 #[tokio::test]
 async fn krew_installs_the_plugin_from_its_archive_and_kubectl_runs_it() -> Result<()> {
     let cluster = shared_cluster().await?;
     let dist = cluster.folder().join("dist");
-    let script = |name: &str| {
-        let mut script = cluster.command(format!("{}/krew/{name}", support::ROOT));
-        // The scripts ask cargo for the version, and cargo needs the user's own toolchain.
-        script.env("DIST", &dist).env("HOME", std::env::var_os("HOME").unwrap_or_default());
-        script
-    };
-    let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    run(script("archive").args(["linux", machine]).arg(support::release::program("kubectl-replicas")?)).await?;
-    let archive = dist.join(format!("kubectl-replicas-linux-{machine}.tar.gz"));
-    let manifest = dist.join("replicas.yaml");
-    fs::write(&manifest, run(script("manifest").arg(&archive)).await?)?;
+    let platform = if cfg!(target_arch = "aarch64") { "linux-arm64" } else { "linux-amd64" };
+    let mut pack = cluster.command(format!("{ROOT}/release/archive"));
+    pack.env("DIST", &dist).args(["kubectl-replicas", platform]);
+    run(pack.arg(support::release::program("kubectl-replicas")?)).await?;
+    let archive = dist.join(format!("kubectl-replicas-{platform}.tar.gz"));
 
-    let mut krew = cluster.command("krew");
-    krew.arg("install").arg("--manifest").arg(&manifest).arg("--archive").arg(&archive);
-    run(&mut krew).await?;
-    let version = run(cluster.kubectl().args(["replicas", "version", "--client"])).await?;
-    assert_eq!(version.trim(), concat!("Client Version: v", env!("CARGO_PKG_VERSION")));
+    for name in ["replicas", "hold-replicas"] {
+        let manifest = dist.join(format!("{name}.yaml"));
+        let mut describe = cluster.command(format!("{ROOT}/krew/manifest"));
+        fs::write(&manifest, run(describe.arg(name).arg(&archive)).await?)?;
+        let mut krew = cluster.command("krew");
+        krew.arg("install").arg("--manifest").arg(&manifest).arg("--archive").arg(&archive);
+        run(&mut krew).await?;
+        let version = run(cluster.kubectl().args([name, "version", "--client"])).await?;
+        assert_eq!(version.trim(), concat!("Client Version: v", env!("CARGO_PKG_VERSION")));
+        let help = run(cluster.kubectl().args([name, "--help"])).await?;
+        ensure!(help.contains(&format!("kubectl {name} set web 3")), "{help}");
+    }
     let plugins = run(cluster.kubectl().args(["plugin", "list"])).await?;
-    assert!(plugins.contains("krew/bin/kubectl-replicas"), "{plugins}");
+    for program in ["krew/bin/kubectl-replicas", "krew/bin/kubectl-hold_replicas"] {
+        ensure!(plugins.contains(program), "{plugins}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn equal_files_give_equal_archives() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let program = cluster.folder().join("some-program");
+    fs::write(&program, "a program")?;
+    let mut archives = Vec::new();
+    for folder in ["first", "second"] {
+        let mut pack = cluster.command(format!("{ROOT}/release/archive"));
+        pack.env("DIST", cluster.folder().join(folder)).args(["kubectl-replicas", "windows-amd64"]);
+        let archive = run(pack.arg(&program)).await?;
+        archives.push(fs::read(archive.trim())?);
+    }
+    assert!(!archives[0].is_empty() && archives[0] == archives[1], "they differ");
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! cluster of their own. All clusters end with this process, however it ends.
 //!
 //! The modules are in the order of topics: admission, enforcement, the gRPC services, the plugin, certificates and login,
-//! the chart, operation, failures, fuzzing.
+//! the chart, the release, operation, failures, fuzzing.
 
 // Admission: webhooks name users, warn, and keep counts that are held.
 mod admission;
@@ -82,6 +82,11 @@ mod chart_defaults;
 mod chart_install;
 mod chart_rights;
 mod chart_values;
+
+// The release and the workflows.
+mod released;
+mod skew;
+mod workflows;
 
 // Operation.
 mod alerts;

@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! * [`Tools`] finds or builds the programs: etcd, the control plane, kubectl, kwok, Helm 4 and 3, grpcurl and krew.
+//!   [`find_tool`] does it for one of them, or for promtool and actionlint. The program `tool` prints its path.
 //! * [`Cluster`] runs the programs on loopback, in its own folder, and ends them with the process that owns it.
 //! * [`Handle`] kills, pauses and restarts one of them.
 //! * [`Kubelet`] runs annotated pods as real processes, and connects the API server to them by Services. kwok simulates
@@ -38,4 +39,4 @@ pub use component::Component;
 pub use kubelet::Kubelet;
 pub use options::Options;
 pub use processes::Handle;
-pub use tools::{Tool, Tools, promtool};
+pub use tools::{Tool, Tools, find_tool};

@@ -25,7 +25,7 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds every tool except promtool, and builds missing ones. The first time on a machine takes minutes.
+    /// Finds every tool of a cluster, and builds missing ones. The first time on a machine takes minutes.
     ///
     /// `KUBERNETES=1.30` in the environment chooses the control plane of the oldest Kubernetes that is supported instead of
     /// the newest one.
@@ -40,7 +40,7 @@ impl Tools {
         let workshop = Workshop::open(Module::CLUSTER)?;
         let control_plane = Workshop::open(control_plane()?)?;
         let mut programs = BTreeMap::new();
-        for tool in Tool::ALL.into_iter().filter(|tool| *tool != Tool::Promtool) {
+        for tool in Tool::ALL.into_iter().filter(|tool| !tool.is_apart()) {
             let workshop = if tool.is_of_control_plane() { &control_plane } else { &workshop };
             programs.insert(tool, found_or_built(tool, workshop)?);
         }
@@ -72,14 +72,19 @@ impl Tools {
     }
 }
 
-/// The executable file of promtool. It is found or built like the other tools, but only on demand, because few tests
-/// need it.
+/// The executable file of one tool, for those who need no cluster. It is found or built like all tools of a cluster.
 ///
 /// # Errors
 ///
-/// If it has to be built and cannot be.
-pub fn promtool() -> Result<PathBuf> {
-    found_or_built(Tool::Promtool, &Workshop::open(Module::PROMTOOL)?)
+/// As of [`Tools::ready`].
+pub fn find_tool(tool: Tool) -> Result<PathBuf> {
+    let module = match tool {
+        Tool::Promtool => Module::PROMTOOL,
+        Tool::Actionlint => Module::ACTIONLINT,
+        _ if tool.is_of_control_plane() => control_plane()?,
+        _ => Module::CLUSTER,
+    };
+    found_or_built(tool, &Workshop::open(module)?)
 }
 
 /// The module of the control plane that `KUBERNETES` asks for.

@@ -21,8 +21,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::time::{ClockId, clock_gettime};
-
 pub use mutator::Mutator;
 
 /// How many inputs each target gets unless the environment says otherwise: so many that all targets take seconds.
@@ -151,8 +149,17 @@ impl Target {
 }
 
 /// The CPU time of this thread. Unlike the time on a clock, it does not grow while a busy machine runs something else.
+#[cfg(unix)]
 fn cpu_time() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
+}
+
+/// The time on a clock, where the system has no other.
+#[cfg(not(unix))]
+fn cpu_time() -> Duration {
+    static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    BEGAN.get_or_init(std::time::Instant::now).elapsed()
 }
 
 /// The most memory that the process has had, in MiB, where the system tells.

@@ -48,10 +48,15 @@ pub fn run_pods(cluster: &Cluster, server: &Path) -> Result<Kubelet> {
 
 /// Installs the chart with the certificates of a folder and more flags of helm, and waits until its pods are ready.
 pub async fn install(cluster: &Cluster, certificates: &Path, flags: &[&str]) -> Result<()> {
+    install_chart(cluster, Path::new(CHART), certificates, flags).await
+}
+
+/// As [`install`], from another folder or package of the chart.
+pub(crate) async fn install_chart(cluster: &Cluster, chart: &Path, certificates: &Path, flags: &[&str]) -> Result<()> {
     run(cluster.kubectl().args(["create", "namespace", NAME])).await?;
     create_secret(cluster, NAME, certificates, "server/server.crt").await?;
     let mut helm = cluster.helm();
-    helm.args(["install", NAME, CHART, "--namespace", NAME]).args(VALUES).args(flags);
+    helm.args(["install", NAME]).arg(chart).args(["--namespace", NAME]).args(VALUES).args(flags);
     run(helm.args(["--wait", "--timeout=2m"])).await.map(drop)
 }
 

@@ -61,20 +61,26 @@ impl TestCluster {
 
     /// As [`start_with`](Self::start_with), with another build of the server.
     pub async fn start_program(options: Options, server: &Path, flags: &[&str]) -> Result<Self> {
-        Self::with_pods_of(options, server).await?.install(flags).await
+        Self::with_pods_of(options, server).await?.install(Path::new(release::CHART), flags).await
+    }
+
+    /// As [`start_program`](Self::start_program), with another folder or package of the chart.
+    pub async fn start_release(options: Options, server: &Path, chart: &Path, flags: &[&str]) -> Result<Self> {
+        Self::with_pods_of(options, server).await?.install(chart, flags).await
     }
 
     /// As [`start_program`](Self::start_program), with webhooks in a mode.
     pub async fn start_with_admission(options: Options, server: &Path, mode: &str, flags: &[&str]) -> Result<Self> {
         let cluster = Self::with_pods_of(options, server).await?;
         let admission = release::admission_flags(&cluster.certificates, mode);
-        cluster.install(&[&admission.each_ref().map(String::as_str)[..], flags].concat()).await
+        let flags = [&admission.each_ref().map(String::as_str)[..], flags].concat();
+        cluster.install(Path::new(release::CHART), &flags).await
     }
 
-    async fn install(mut self, flags: &[&str]) -> Result<Self> {
+    async fn install(mut self, chart: &Path, flags: &[&str]) -> Result<Self> {
         // One replica, unless a test asks for more: the replica that a test breaks is then the leader.
         let flags = [&["--set=replicaCount=1"], flags].concat();
-        release::install(&self.control_plane, &self.certificates, &flags).await?;
+        release::install_chart(&self.control_plane, chart, &self.certificates, &flags).await?;
         // The chart's roles do not allow reading targets that are not managed.
         let view = [
             "create",

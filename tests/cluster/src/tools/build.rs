@@ -10,7 +10,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::tool::Tool;
-use super::versions::{GO_MOD, OLDEST_GO_MOD, PROMTOOL_GO_MOD, PROMTOOL_SERIES, pinned, program_fits};
+use super::versions::{
+    ACTIONLINT_GO_MOD, GO_MOD, OLDEST_GO_MOD, PROMTOOL_GO_MOD, PROMTOOL_SERIES, pinned, program_fits,
+};
 
 /// A Go module that tools are built from.
 #[derive(Clone, Copy)]
@@ -25,7 +27,7 @@ pub(super) struct Module {
 }
 
 impl Module {
-    /// All tools except promtool.
+    /// All tools except promtool and actionlint.
     pub(super) const CLUSTER: Self = Self {
         go_mod: GO_MOD,
         go_sum: include_str!("../../tools/go.sum"),
@@ -50,6 +52,15 @@ impl Module {
         main_go: "",
         tags: "remove_all_sd",
         link_flags: promtool_link_flags,
+    };
+
+    /// actionlint.
+    pub(super) const ACTIONLINT: Self = Self {
+        go_mod: ACTIONLINT_GO_MOD,
+        go_sum: include_str!("../../tools/actionlint/go.sum"),
+        main_go: "",
+        tags: "",
+        link_flags: actionlint_link_flags,
     };
 
     /// A key of the sources' state and of the machine that they are built for.
@@ -109,6 +120,7 @@ impl Workshop {
             Tool::Grpcurl => ("github.com/fullstorydev/grpcurl/cmd/grpcurl", "20 seconds"),
             Tool::Krew => ("sigs.k8s.io/krew/cmd/krew", "10 seconds"),
             Tool::Promtool => ("github.com/prometheus/prometheus/cmd/promtool", "3 minutes"),
+            Tool::Actionlint => ("github.com/rhysd/actionlint/cmd/actionlint", "10 seconds"),
             _ => return self.build_control_plane(tool),
         };
         announce(&format!("building {} (about {minutes}, once per machine)", tool.name()));
@@ -244,6 +256,12 @@ fn promtool_link_flags(go_mod: &'static str) -> String {
     format!("-s -w -X github.com/prometheus/common/version.Version={version}")
 }
 
+/// The linker flags of actionlint.
+fn actionlint_link_flags(go_mod: &'static str) -> String {
+    let version = pinned(Tool::Actionlint, go_mod).trim_start_matches('v');
+    format!("-s -w -X github.com/rhysd/actionlint.version={version}")
+}
+
 /// FNV-1a of 64 bits. The hasher of std may change with a release of Rust. No attacker chooses the input of this key.
 fn fnv1a(parts: &[&str]) -> String {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
@@ -269,6 +287,7 @@ mod tests {
         let promtool = promtool_link_flags(PROMTOOL_GO_MOD);
         assert!(promtool.contains("=3."), "{promtool}");
         assert!(kubernetes_link_flags(OLDEST_GO_MOD).contains("gitVersion=v1.30."));
+        assert!(actionlint_link_flags(ACTIONLINT_GO_MOD).contains(".version=1."));
         for tool in [Tool::Kubectl, Tool::Helm, Tool::Helm3, Tool::Krew, Tool::Grpcurl] {
             assert!(flags.contains(&format!("={}", pinned(tool, GO_MOD))), "{flags}");
         }

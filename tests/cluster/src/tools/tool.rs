@@ -25,11 +25,13 @@ pub enum Tool {
     Krew,
     /// Checks alert rules, queries and metrics for Prometheus.
     Promtool,
+    /// Checks the workflows of GitHub.
+    Actionlint,
 }
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -41,7 +43,13 @@ impl Tool {
         Self::Grpcurl,
         Self::Krew,
         Self::Promtool,
+        Self::Actionlint,
     ];
+
+    /// Whether no cluster needs it, so that it is built on demand only.
+    pub(super) const fn is_apart(self) -> bool {
+        matches!(self, Self::Promtool | Self::Actionlint)
+    }
 
     /// Whether it is a part of the control plane whose version is that of Kubernetes.
     pub(super) const fn is_of_control_plane(self) -> bool {
@@ -62,6 +70,7 @@ impl Tool {
             Self::Grpcurl => "grpcurl",
             Self::Krew => "krew",
             Self::Promtool => "promtool",
+            Self::Actionlint => "actionlint",
         }
     }
 }

@@ -12,6 +12,8 @@ pub(super) const OLDEST_GO_MOD: &str = include_str!("../../tools/kubernetes-1.30
 
 pub(super) const PROMTOOL_GO_MOD: &str = include_str!("../../tools/promtool/go.mod");
 
+pub(super) const ACTIONLINT_GO_MOD: &str = include_str!("../../tools/actionlint/go.mod");
+
 /// The start of promtool's versions. The Go module of Prometheus 3.15 has the version 0.315.
 pub(super) const PROMTOOL_SERIES: &str = "3.";
 
@@ -51,6 +53,7 @@ pub(super) fn pinned(tool: Tool, go_mod: &str) -> &str {
         Tool::Grpcurl => "github.com/fullstorydev/grpcurl",
         Tool::Krew => "sigs.k8s.io/krew",
         Tool::Promtool => "github.com/prometheus/prometheus",
+        Tool::Actionlint => "github.com/rhysd/actionlint",
         _ => "k8s.io/kubernetes",
     };
     go_mod
@@ -67,7 +70,8 @@ fn series(tool: Tool, go_mod: &str) -> String {
         return PROMTOOL_SERIES.to_owned();
     }
     let version = pinned(tool, go_mod).trim_start_matches('v');
-    let parts = if matches!(tool, Tool::Helm | Tool::Helm3 | Tool::Grpcurl | Tool::Krew) { 1 } else { 2 };
+    let is_by_major = matches!(tool, Tool::Helm | Tool::Helm3 | Tool::Grpcurl | Tool::Krew | Tool::Actionlint);
+    let parts = if is_by_major { 1 } else { 2 };
     version.split('.').take(parts).map(|part| format!("{part}.")).collect()
 }
 
@@ -76,7 +80,11 @@ mod tests {
     use super::*;
 
     fn go_mod(tool: Tool) -> &'static str {
-        if tool == Tool::Promtool { PROMTOOL_GO_MOD } else { GO_MOD }
+        match tool {
+            Tool::Promtool => PROMTOOL_GO_MOD,
+            Tool::Actionlint => ACTIONLINT_GO_MOD,
+            _ => GO_MOD,
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The webhooks are never in the way: whatever happens to the server, no write fails, and none waits longer than the API
 //! server waits for the webhooks.
 
-use std::{cell::RefCell, future::Future, time::Duration};
+use std::{cell::RefCell, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use cluster::{Options, run, wait};

@@ -1,5 +1,6 @@
 //! `make bench`: measures the programs on a real control plane, and compares them with baselines.
 
+mod admission;
 mod baseline;
 mod bench_cluster;
 mod burst;
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Concurrent callers: as many as the server has concurrent corrections.
 const CALLERS: usize = 64;
 
-const SECTIONS: [&str; 6] = ["drift", "burst", "sets", "reads", "size", "plugin"];
+const SECTIONS: [&str; 7] = ["drift", "burst", "sets", "reads", "size", "plugin", "admission"];
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -61,6 +62,7 @@ async fn measure(name: &str) -> Result<Section> {
         "reads" => reads::run().await,
         "size" => size::run().await,
         "plugin" => plugin::run().await,
+        "admission" => admission::run().await,
         _ => bail!("there is no section {name}: they are {}", SECTIONS.join(", ")),
     }
 }

@@ -20,7 +20,7 @@ is not kept. `make bench BENCH=drift` runs one section and only prints it. The s
 const CONDITIONS: &str = "\
 etcd, the API server, the measured programs and the benchmark share one machine, so the ratios say more than the figures. \
 etcd does not wait for the disk (`--unsafe-no-fsync`). The API server is therefore faster than in production, which hides no \
-time of the measured programs. Neither pods nor the controllers of Deployments run, except in the section about the plugin. Each \
+time of the measured programs. Neither pods nor the controllers of Deployments run, except in the sections about the plugin and admission. Each \
 Deployment is 6 KB, as Helm 4 would install it. Thousands of Deployments are copies that are stored directly in etcd.";
 
 /// A section of the page.

@@ -4,9 +4,11 @@
 
 mod argo_cd;
 mod autoscaler;
+mod changes;
 mod forged;
 mod guard;
 mod hostile_writes;
+mod kinds;
 mod modes;
 mod names;
 mod never_in_the_way;
@@ -44,5 +46,5 @@ pub(crate) async fn recording_cluster() -> Result<&'static TestCluster> {
 /// The cluster of the tests about the mode `guard`.
 pub(crate) async fn guarded_cluster() -> Result<&'static TestCluster> {
     static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
-    CLUSTER.get_or_try_init(|| start("guard", &[])).await
+    CLUSTER.get_or_try_init(|| start("guard", &[kinds::TARGETS])).await
 }

@@ -20,6 +20,9 @@ use support::{
 /// The count that is held.
 pub(super) const HELD: i32 = 2;
 
+/// The counts that are written.
+const OTHERS: [i32; 5] = [0, 1, 3, 4, 9];
+
 /// The workloads, by their kinds and names.
 const WORKLOADS: [(&str, &str); 6] = [
     ("Deployment", "api"),
@@ -101,7 +104,7 @@ pub(super) async fn write(
     let mut rng = Rng::with_seed(seed);
     let planned: Vec<_> = (0..writes)
         .map(|_| {
-            let count = *[0, 1, 3, 4, 9].get(rng.usize(..5)).unwrap_or(&0);
+            let count = OTHERS[rng.usize(..OTHERS.len())];
             let way = Way::ALL[rng.usize(..Way::ALL.len())];
             (rng.usize(..users.len()), rng.usize(..WORKLOADS.len()), way, count)
         })
@@ -125,7 +128,7 @@ pub(super) async fn write(
     let counts = recorder.end().await?;
     let let_through = admission::fail_opens(cluster).await? - let_through;
     let foreign: Vec<_> =
-        counts.iter().filter(|(_, counts)| counts.iter().any(|count| *count != HELD.into())).collect();
+        counts.iter().filter(|(_, counts)| counts.iter().any(|count| *count != i64::from(HELD))).collect();
     ensure!(foreign.is_empty() || let_through > 0, "other counts were stored: {foreign:?}");
     let mut tallies = BTreeMap::<_, Tally>::new();
     for (way, is_refused) in outcomes {

@@ -1,21 +1,19 @@
 //! The webhooks are never in the way: whatever happens to the server, no write fails, and none waits longer than the API
 //! server waits for the webhooks.
 
-use std::{cell::RefCell, future::Future, time::Duration};
+mod events;
+
+use std::{cell::RefCell, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use cluster::{Options, run, wait};
+use cluster::Options;
 use futures::future::try_join_all;
-use serde_json::json;
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, interval};
 
 use super::ways::{Way, Written};
 use support::{
-    Certificate, Namespace, PATIENCE, TestCluster, admission, callers,
+    Namespace, TestCluster, admission, callers,
     manifests::{ReplicaCountManifest, Workload},
-    release::{self, NAME},
-    served_certificate,
-    two_replicas::leader_and_standby,
 };
 
 /// How long the API server waits for one webhook.
@@ -143,69 +141,6 @@ impl Scene {
         }
         rows.iter().try_for_each(|row| row.check(slack))
     }
-
-    async fn kill_leader(&self) -> Result<()> {
-        leader_and_standby(&self.cluster).await?.0.process.kill()
-    }
-
-    async fn kill_all(&self) -> Result<()> {
-        for server in self.cluster.servers_in(NAME).await? {
-            // One that was killed before may not run again yet.
-            let _ = server.process.kill();
-        }
-        Ok(())
-    }
-
-    /// Lets the leader accept connections, but answer nothing.
-    async fn silence_leader(&self, lasting: Duration) -> Result<()> {
-        let leader = leader_and_standby(&self.cluster).await?.0;
-        leader.process.pause()?;
-        // Nothing tells when enough writes have met the silence: their number and their times are the result.
-        sleep(lasting).await;
-        leader.process.resume()
-    }
-
-    async fn rotate(&self) -> Result<()> {
-        let server = self.cluster.server().await?;
-        let admin = Certificate::load(self.cluster.certificates())?;
-        let address = server.process.address("grpc")?.to_string();
-        let before = served_certificate(&address, &admin).await?;
-        self.cluster.renew_server_certificate().await?;
-        wait::until("the new certificate", PATIENCE, async || {
-            ensure!(served_certificate(&address, &admin).await? != before, "it is still the old one");
-            Ok(())
-        })
-        .await
-    }
-
-    /// Replaces the server's certificate by one of a CA that the webhooks do not know.
-    async fn replace_ca(&self) -> Result<()> {
-        let folder = self.cluster.folder().join("another-ca");
-        release::make_certificates(&folder).await?;
-        let read = |file: &str| std::fs::read_to_string(folder.join(file));
-        let files = json!({"stringData": {
-            "tls.crt": read("server/server.crt")?, "tls.key": read("server/server.key")?, "ca.crt": read("ca/ca.crt")?,
-        }});
-        let patch = ["--type=merge", "--namespace", NAME, &format!("--patch={files}")];
-        let mut kubectl = self.cluster.kubectl();
-        run(kubectl.args(["patch", "secret", "replica-count-manager-certificates"]).args(patch)).await?;
-        let admin = Certificate::load(&folder)?;
-        let address = self.cluster.server().await?.process.address("grpc")?.to_string();
-        wait::until("the certificate of the other CA", PATIENCE, async || {
-            served_certificate(&address, &admin).await.map(drop)
-        })
-        .await
-    }
-
-    async fn delete_definition(&self) -> Result<()> {
-        let delete = ["delete", "customresourcedefinition", "replicacounts.replica-count-manager.io"];
-        run(self.cluster.kubectl().args(delete)).await.map(drop)
-    }
-
-    async fn uninstall(&self) -> Result<()> {
-        let uninstall = ["uninstall", NAME, "--namespace", NAME, "--wait", "--timeout=2m"];
-        run(self.cluster.helm().args(uninstall)).await.map(drop)
-    }
 }
 
 #[tokio::test]
@@ -224,12 +159,17 @@ async fn no_write_fails_when_the_server_or_its_objects_are_gone() -> Result<()> 
 async fn no_write_fails_or_waits_longer_than_for_the_webhooks_whatever_happens() -> Result<()> {
     let (scene, lasting) = (Scene::new().await?, Duration::from_secs(20));
     scene.during("nothing", lasting, async { Ok(()) }).await?;
+    scene.during("the server is rolled out", lasting, scene.roll_out()).await?;
     scene.during("the leader is killed", lasting, scene.kill_leader()).await?;
     scene.during("all replicas are killed", lasting, scene.kill_all()).await?;
     scene.during("the leader is silent", lasting, scene.silence_leader(2 * lasting)).await?;
+    scene.during("a replica without the Lease is asked", lasting, scene.ask_standby()).await?;
+    scene.during("no process has the address", lasting, scene.lose_address()).await?;
+    scene.during("the path in the webhooks is changed", lasting, scene.damage_webhooks()).await?;
     scene.during("the certificate is rotated", lasting, scene.rotate()).await?;
     scene.during("the CA is replaced", lasting, scene.replace_ca()).await?;
     scene.during("the CRD is deleted", lasting, scene.delete_definition()).await?;
+    scene.during("the webhooks are deleted", lasting, scene.delete_webhooks()).await?;
     scene.during("the release is uninstalled", lasting, scene.uninstall()).await?;
     scene.check(WITHOUT)
 }

@@ -60,7 +60,8 @@ impl Admissions {
         Self { mode, known: HashMap::new(), next: Instant::now() }
     }
 
-    /// Takes in a state of a target, and tells it what is known. Returns the namespace and kind to probe, if they are new.
+    /// Takes in a state of a target, and adds to it what is known. Returns the namespace and kind to probe, if they are
+    /// new.
     pub fn observe(&mut self, key: &TargetKey, target: &mut ManagedTarget) -> Option<TargetKey> {
         if !self.mode.is_on() {
             return None;
@@ -107,7 +108,7 @@ impl Admissions {
         begins
     }
 
-    /// Takes in the answer of a probe. Returns whether the result has changed, and when to probe again.
+    /// Takes in the answer of a probe. Returns the result if it has changed, and the time until the next probe.
     pub fn answered(&mut self, group: &TargetKey, found: Option<Admission>) -> (Option<Admission>, Duration) {
         let expected = if self.mode == AdmissionMode::Guard { Admission::Guarded } else { Admission::Recorded };
         let Some(known) = self.known.get_mut(group) else { return (None, INTERVAL) };

@@ -42,12 +42,15 @@ impl Drift {
     }
 }
 
+/// The field manager of a write that left no trace.
+const UNKNOWN: &str = "unknown";
+
 /// Writes a user and a program, as far as they are known.
 fn actor(user: &str, manager: &str) -> String {
     match (user, manager) {
         ("", "") => "a user".to_owned(),
         ("", manager) => manager.to_owned(),
-        (user, "") => user.to_owned(),
+        (user, "" | UNKNOWN) => user.to_owned(),
         (user, manager) => format!("{user} ({manager})"),
     }
 }
@@ -138,7 +141,9 @@ mod tests {
         for (user, manager, expected) in [
             ("alice", "kubectl", "alice (kubectl)"),
             ("alice", "", "alice"),
+            ("alice", "unknown", "alice"),
             ("", "kubectl", "kubectl"),
+            ("", "unknown", "unknown"),
             ("", "", "a user"),
         ] {
             assert_eq!(actor(user, manager), expected);

@@ -36,7 +36,7 @@ pub(super) struct Report {
     /// Drifts of counts that two users wrote at the same time, with the right user and without one.
     raced: (usize, usize),
     /// Counts that were written, but were no drift of their own: the next write came before the server saw them.
-    unseen: usize,
+    pub(super) unseen: usize,
     pub(super) wrong: Vec<String>,
     /// Writes that the API server let through without a review in time.
     pub(super) let_through: u64,

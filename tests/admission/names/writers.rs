@@ -86,7 +86,9 @@ impl<'a> Writers<'a> {
 
     /// Makes these many writes of the targets.
     pub(super) async fn write(&mut self, targets: &[String], writes: usize) -> Result<()> {
-        let planned: Vec<_> = (0..writes).map(|number| self.plan(number, targets.len())).collect();
+        let mut planned: Vec<_> = (0..writes).map(|number| self.plan(number, targets.len())).collect();
+        // So that several users write one target at once, and meet conflicts.
+        self.rng.shuffle(&mut planned);
         let this = &*self;
         stream::iter(planned.into_iter().map(|planned| this.make(targets, planned)))
             .buffer_unordered(WRITERS)

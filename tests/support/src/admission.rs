@@ -6,7 +6,7 @@ use std::{fs, sync::Arc};
 use anyhow::{Context, Result, ensure};
 use cluster::{Options, run, wait};
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, client::conn::http1};
+use hyper::{Request, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -102,7 +102,7 @@ pub async fn post(cluster: &TestCluster, address: &str, path: &str, body: Vec<u8
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let request = Request::post(path).header("host", "localhost").header("content-type", "application/json");
-        let answer = sender.send_request(request.body(Full::from(body))?).await?;
+        let answer = sender.send_request(request.body(Full::<Bytes>::from(body))?).await?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await?.to_bytes();
         connection.abort();

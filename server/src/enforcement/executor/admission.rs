@@ -88,7 +88,8 @@ impl Executor {
         if decision.drift.as_ref().is_some_and(|drift| is_recorded && drift.user.is_empty()) {
             let is_ambiguous = self.targets.get(key).is_some_and(|target| target.observation.is_ambiguous());
             let metrics = &self.metrics.admission;
-            if is_ambiguous { &metrics.ambiguous } else { &metrics.unmatched }.inc();
+            let counter = if is_ambiguous { &metrics.ambiguous } else { &metrics.unmatched };
+            counter.inc();
         }
         if let Some((attempts, latest)) = &decision.attempts {
             let (user, manager) = (named(&latest.user), named(&latest.manager));

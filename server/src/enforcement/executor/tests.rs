@@ -158,3 +158,42 @@ async fn each_term_probes_the_fence_and_leaves_no_alert_behind() {
     executor.give_up().await;
     assert_eq!(executor.metrics.fence_missing.get(), 0, "the next leader finds out for itself");
 }
+
+#[tokio::test]
+async fn a_probe_shows_whether_the_targets_of_its_namespace_and_kind_are_guarded() {
+    let reviews: Arc<Reviews> = Arc::default();
+    let seen = reviews.clone();
+    let answer = tower::service_fn(move |request: Request<Body>| {
+        if request.uri().query().unwrap_or_default().contains("dryRun=All") {
+            // The API server asks the webhook before it answers.
+            seen.record_dry_run(&"u".into(), !request.uri().path().ends_with("/scale"));
+        }
+        let object = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"resourceVersion": "11"}});
+        async move { Ok::<_, tower::BoxError>(Response::new(Body::from(object.to_string().into_bytes()))) }
+    });
+    let context = Context {
+        client: Client::new(answer, "default"),
+        ownership: OwnershipMode::Keep,
+        max_replicas: 100,
+        metrics: Arc::default(),
+        admission_mode: AdmissionMode::Guard,
+        admission_users: UserNames::Name,
+        reviews,
+    };
+    let mut executor = Executor::new(&context, Leadership::sole().begins().await);
+    let keys = ["web", "api"].map(|name| TargetKey::new("shop", "", "", name).unwrap());
+    for key in keys.clone() {
+        executor.observe(TargetSnapshot { key, ..event(10, 3) });
+    }
+    let admission = |executor: &Executor, key| executor.targets.get(key).unwrap().observation.admission;
+    assert_eq!(admission(&executor, &keys[0]), None, "it is still to be tested");
+    executor.start_writes();
+    assert_eq!(executor.probes.in_flight(), 1, "one probe for both");
+    let ended = executor.probes.next().await.unwrap().unwrap();
+    executor.take_probe(ended);
+    for key in &keys {
+        assert_eq!(admission(&executor, key), Some(Admission::Guarded), "{key}");
+    }
+    executor.observe(TargetSnapshot { key: keys[0].clone(), ..event(12, 3) });
+    assert_eq!(admission(&executor, &keys[0]), Some(Admission::Guarded), "with its next event, too");
+}

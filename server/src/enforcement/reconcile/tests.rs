@@ -5,6 +5,7 @@ mod drifts;
 mod readiness;
 mod restoring;
 mod statuses;
+mod users;
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 

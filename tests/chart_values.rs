@@ -100,6 +100,11 @@ async fn a_refusal_names_the_value_on_standard_error() -> Result<()> {
         (json!({"access": {"login": [user]}, "namespace": "shop"}), "access.login"),
         (json!({"access": {"login": [user]}, "certificates": {"existingSecret": "x"}}), "access.login"),
         (json!({"serviceAccount": {"create": false, "annotations": {"a": "b"}}}), "serviceAccount.annotations"),
+        (json!({"service": {"ipFamilies": ["IPv4", "IPv6"]}}), "service.ipFamilies"),
+        (json!({"serviceMonitor": {"enabled": true}, "podMonitor": {"enabled": true}}), "serviceMonitor.enabled"),
+        (json!({"serviceMonitor": {"enabled": true}, "service": {"type": "NodePort"}}), "serviceMonitor.enabled"),
+        (json!({"prometheusRule": {"enabled": true, "disabled": ["ReplicaCountManagerX"]}}), "prometheusRule.disabled"),
+        (json!({"dnsPolicy": "None"}), "dnsPolicy"),
         (json!({"enabled": false}), "enabled"),
         (existing(json!({})), "more"),
     ] {

@@ -78,6 +78,7 @@ mod chart_defaults;
 mod chart_install;
 mod chart_rights;
 mod chart_values;
+mod examples;
 
 // Operation.
 mod alerts;

@@ -109,10 +109,7 @@ async fn the_runbooks_are_those_of_the_version_in_the_home_of_the_chart() -> Res
     let rules = rules(json!({"prometheusRule": {"enabled": true}})).await?;
     let page = rules["groups"][0]["rules"][0]["annotations"]["runbook_url"].as_str().context("no runbook")?;
     let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(
-        page,
-        format!("https://repository.invalid/blob/v{version}/docs/alerts.md#replicacountmanagerabsent")
-    );
+    assert_eq!(page, format!("https://repository.invalid/blob/v{version}/docs/alerts.md#replicacountmanagerabsent"));
     Ok(())
 }
 

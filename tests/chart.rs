@@ -159,7 +159,10 @@ async fn common_annotations_are_on_every_object_and_yield_to_those_of_one() -> R
         let service = &one(&all, "Service")?["metadata"]["annotations"];
         assert_eq!(service["scheme"], "internal");
         assert_eq!(service["replica-count-manager.io/ca-configmap"].is_null(), mode == "existingSecret");
-        assert_eq!(one(&all, "CustomResourceDefinition")?["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+        assert_eq!(
+            one(&all, "CustomResourceDefinition")?["metadata"]["annotations"]["helm.sh/resource-policy"],
+            "keep"
+        );
     }
     let plain = objects(&json!({})).await?;
     assert_eq!(one(&plain, "Deployment")?["metadata"]["annotations"], Value::Null);

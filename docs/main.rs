@@ -8,6 +8,8 @@ mod help;
 mod links;
 mod man;
 mod markdown;
+#[cfg(test)]
+mod messages;
 mod page;
 mod rpcs;
 mod schema;

@@ -132,10 +132,28 @@ chart: ## Write what follows from the Rust types and values.yaml: the chart's CR
 	target/debug/values $(CHART)
 
 .PHONY: docs
-docs: ## Write what follows from the plugin's help: docs/plugin.md
+docs: ## Write what follows from the plugin's help, the CRD and the protos: docs/plugin.md, docs/api.md
 	cargo build --workspace --bins
 	target/debug/docs page >docs/plugin.md.new
 	mv docs/plugin.md.new docs/plugin.md
+	target/debug/docs api >docs/api.md.new
+	mv docs/api.md.new docs/api.md
+
+.PHONY: links
+links: ## Check that the links between the pages lead somewhere
+	cargo run --quiet -p docs -- links .
+
+# What builds the site.
+MDBOOK_VERSION := 0.5.4
+MDBOOK_ROOT := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/replica-count-manager/tools/mdbook-$(MDBOOK_VERSION)
+
+.PHONY: docs-site
+docs-site: $(MDBOOK_ROOT)/bin/mdbook ## Build the pages as a site, in dist/site
+	cargo run --quiet -p docs -- site . dist/docs
+	$< build dist/docs --dest-dir $(CURDIR)/dist/site
+
+$(MDBOOK_ROOT)/bin/mdbook:
+	cargo install --locked --no-default-features --features search --root $(MDBOOK_ROOT) --version $(MDBOOK_VERSION) mdbook
 
 .PHONY: man
 man: ## Write the man pages of the plugin, in dist/man

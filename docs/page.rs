@@ -2,7 +2,10 @@
 
 use clap::{Arg, Command};
 
-use crate::help::{Help, WIDTH, exit_codes, for_each, program, render};
+use crate::{
+    help::{Help, WIDTH, exit_codes, for_each, program, render},
+    markdown::{cell, escape},
+};
 
 /// Writes the page.
 pub fn write() -> String {
@@ -57,15 +60,6 @@ fn prose(about: &str) -> String {
         about.split("\n\n").map(|paragraph| paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" "));
     let paragraphs = paragraphs.map(|text| if text.ends_with(['.', ':']) { text } else { text + "." });
     paragraphs.map(|text| escape(&text)).collect::<Vec<_>>().join("\n\n")
-}
-
-/// Keeps placeholders such as `<NAME>` from being read as HTML.
-fn escape(text: &str) -> String {
-    text.replace('<', "\\<").replace('*', "\\*")
-}
-
-fn cell(text: &str) -> String {
-    escape(text).replace('|', "\\|")
 }
 
 fn shared(program: &Command) -> impl Iterator<Item = &Arg> {

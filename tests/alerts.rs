@@ -21,7 +21,7 @@ async fn promtool() -> Result<Command> {
 
 /// Renders the chart's rules, with more values in JSON.
 async fn rules(values: Value) -> Result<Value> {
-    let mut enabled = json!({"prometheusRule": {"enabled": true}});
+    let mut enabled = json!({"prometheusRule": {"enabled": true, "runbookUrl": "docs/alerts.md"}});
     let all = enabled.as_object_mut().context("no object")?;
     all.extend(values.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
     Ok(one(&objects(&enabled).await?, "PrometheusRule")?["spec"].clone())
@@ -82,6 +82,34 @@ async fn the_expiry_alert_fires_later_for_managed_certificates() -> Result<()> {
         let rules = rules(values).await?.to_string();
         assert!(rules.contains(&format!("< 3600 * {hours}\"")), "{rules}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_alert_can_be_switched_off_and_the_thresholds_are_those_of_the_values() -> Result<()> {
+    let all = rules(json!({})).await?;
+    let names = names(&all);
+    let thresholds = json!({"correctionSeconds": 1.25, "queueSeconds": 31, "watchFailures": 0.125,
+                            "apiServerErrors": 0.25, "callErrors": 0.5, "certificateHours": 12});
+    let left = "ReplicaCountManagerCertificateExpiring";
+    let disabled: Vec<_> = names.iter().copied().filter(|name| *name != left).collect();
+    let one = rules(json!({"prometheusRule": {"enabled": true, "disabled": disabled}})).await?;
+    assert_eq!(self::names(&one), BTreeSet::from([left]));
+    let all = rules(json!({"prometheusRule": {"enabled": true, "thresholds": thresholds}})).await?.to_string();
+    for threshold in ["> 1.25\n", "> 31\"", "> 0.125\"", "> 0.25\"", "> 0.5\"", "< 3600 * 12\""] {
+        let threshold = threshold.replace('\n', "\\n");
+        ensure!(all.matches(&threshold).count() == 1, "{threshold} is not there once: {all}");
+    }
+    ensure!(!["NAMESPACE", "RUNBOOKS", "_SECONDS", "_ERRORS"].iter().any(|word| all.contains(word)), "{all}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_runbooks_are_those_of_the_version_in_the_home_of_the_chart() -> Result<()> {
+    let rules = rules(json!({"prometheusRule": {"enabled": true}})).await?;
+    let page = rules["groups"][0]["rules"][0]["annotations"]["runbook_url"].as_str().context("no runbook")?;
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(page, format!("https://repository.invalid/blob/v{version}/docs/alerts.md#replicacountmanagerabsent"));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cluster::run;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -25,7 +25,18 @@ const ALL: &str = r#"{
     "logFormat": "json",
     "dashboard": {"enabled": true},
     "priorityClassName": "system-cluster-critical",
-    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "nodeSelector": {"zone": "a"},
+    "commonAnnotations": {"owner": "platform"},
+    "deploymentAnnotations": {"owner": "deployment"},
+    "serviceAccount": {"annotations": {"role": "a"}},
+    "service": {"annotations": {"scheme": "internal"}, "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"]},
+    "revisionHistoryLimit": 3,
+    "strategy": {"rollingUpdate": {"maxSurge": 2}},
+    "hostUsers": false,
+    "runtimeClassName": "gvisor",
+    "dnsPolicy": "None",
+    "dnsConfig": {"nameservers": ["10.0.0.10"]},
+    "initContainers": [{"name": "first", "image": "example"}],
     "tolerations": [{"operator": "Exists"}],
     "affinity": {"nodeAffinity": {}},
     "extraEnv": [{"name": "EXTRA", "value": "1"}],
@@ -128,6 +139,137 @@ async fn common_labels_are_on_every_object_and_in_no_selector() -> Result<()> {
     assert_eq!(selector, &spread["labelSelector"]["matchLabels"]);
     let test = &one(&all, "Pod")?["metadata"]["labels"];
     assert_ne!(selector["app.kubernetes.io/component"], test["app.kubernetes.io/component"], "no calls to the test");
+    Ok(())
+}
+
+#[tokio::test]
+async fn common_annotations_are_on_every_object_and_yield_to_those_of_one() -> Result<()> {
+    let mut values: Value = serde_json::from_str(ALL)?;
+    for optional in ["podMonitor", "prometheusRule", "flowSchema"] {
+        values[optional] = json!({"enabled": true});
+    }
+    for (mode, secret) in [("existingSecret", "x"), ("certManager", ""), ("managed", "")] {
+        values["certificates"] = json!({"mode": mode, "existingSecret": secret});
+        let mut all = objects(&values).await?;
+        // These are the user's own.
+        all.retain(|object| !["other-object", "other-text"].iter().any(|name| object["metadata"]["name"] == *name));
+        ensure!(all.len() > 20, "{} objects", all.len());
+        for object in &all {
+            let expected = if object["kind"] == "Deployment" { "deployment" } else { "platform" };
+            assert_eq!(object["metadata"]["annotations"]["owner"], expected, "{object}");
+        }
+        assert_eq!(one(&all, "ServiceAccount")?["metadata"]["annotations"]["role"], "a");
+        let service = &one(&all, "Service")?["metadata"]["annotations"];
+        assert_eq!(service["scheme"], "internal");
+        assert_eq!(service["replica-count-manager.io/ca-configmap"].is_null(), mode == "existingSecret");
+        assert_eq!(
+            one(&all, "CustomResourceDefinition")?["metadata"]["annotations"]["helm.sh/resource-policy"],
+            "keep"
+        );
+    }
+    let plain = objects(&json!({})).await?;
+    assert_eq!(one(&plain, "Deployment")?["metadata"]["annotations"], Value::Null);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_pods_are_as_the_values_say() -> Result<()> {
+    let all = objects(&serde_json::from_str(ALL)?).await?;
+    let deployment = &one(&all, "Deployment")?["spec"];
+    let pod = &deployment["template"]["spec"];
+    for (name, found, expected) in [
+        ("history", &deployment["revisionHistoryLimit"], json!(3)),
+        ("surge", &deployment["strategy"]["rollingUpdate"], json!({"maxSurge": 2, "maxUnavailable": 0})),
+        ("nodes", &pod["nodeSelector"], json!({"kubernetes.io/os": "linux", "zone": "a"})),
+        ("users", &pod["hostUsers"], json!(false)),
+        ("runtime", &pod["runtimeClassName"], json!("gvisor")),
+        ("DNS", &pod["dnsConfig"], json!({"nameservers": ["10.0.0.10"]})),
+        ("DNS policy", &pod["dnsPolicy"], json!("None")),
+        ("init container", &pod["initContainers"][0]["name"], json!("first")),
+        ("families", &one(&all, "Service")?["spec"]["ipFamilies"], json!(["IPv4"])),
+        ("DNS of the test", &one(&all, "Pod")?["spec"]["dnsPolicy"], json!("None")),
+    ] {
+        assert_eq!(*found, expected, "{name}");
+    }
+    let plain = objects(&json!({})).await?;
+    let pod = &one(&plain, "Deployment")?["spec"]["template"]["spec"];
+    assert_eq!(pod["nodeSelector"], json!({"kubernetes.io/os": "linux"}));
+    for absent in ["hostUsers", "runtimeClassName", "dnsPolicy", "dnsConfig", "initContainers"] {
+        assert_eq!(pod[absent], Value::Null, "{absent}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_namespace_moves_every_object_and_every_mention_of_it() -> Result<()> {
+    let values = |namespace: &str| {
+        json!({
+            "namespaceOverride": namespace,
+            "fullnameOverride": "counts",
+            "certificates": {"mode": "managed"},
+            "access": {"roles": {"create": false}},
+            "prometheusRule": {"enabled": true},
+            "podMonitor": {"enabled": true},
+            "networkPolicy": {"enabled": true},
+            "flowSchema": {"enabled": true}
+        })
+    };
+    let moved = render(&values("elsewhere")).await?;
+    let stayed = render(&values("")).await?;
+    let moved_back = moved.replace("elsewhere", release::NAME);
+    ensure!(moved_back == stayed, "not all of it has moved: {moved}");
+    let all = objects(&values("elsewhere")).await?;
+    for object in all.iter().filter(|object| object["metadata"]["namespace"].is_string()) {
+        assert_eq!(object["metadata"]["namespace"], "elsewhere", "{object}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn monitors_scrape_the_pods_with_the_rules_of_the_values() -> Result<()> {
+    let rules = json!([{"sourceLabels": ["__name__"], "regex": "go_.*", "action": "drop"}]);
+    let monitor = json!({"enabled": true, "interval": "30s", "relabelings": rules, "metricRelabelings": rules});
+    let expected = json!([{"port": "http", "path": "/metrics", "interval": "30s", "relabelings": rules,
+                           "metricRelabelings": rules}]);
+    for (value, kind, field) in
+        [("podMonitor", "PodMonitor", "podMetricsEndpoints"), ("serviceMonitor", "ServiceMonitor", "endpoints")]
+    {
+        let all = objects(&json!({value: monitor})).await?;
+        let spec = &one(&all, kind)?["spec"];
+        assert_eq!(spec[field], expected, "{kind}");
+        let labels = match kind {
+            "PodMonitor" => &one(&all, "Deployment")?["spec"]["template"]["metadata"]["labels"],
+            _ => &one(&all, "Service")?["metadata"]["labels"],
+        };
+        for (name, value) in spec["selector"]["matchLabels"].as_object().context("no selector")? {
+            assert_eq!(labels[name], *value, "{kind} selects nothing");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_metadata_of_the_chart_has_the_version_and_the_placeholders_of_addresses() -> Result<()> {
+    let chart: Value = serde_yaml::from_str(&fs::read_to_string(format!("{CHART}/Chart.yaml"))?)?;
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!((&chart["version"], &chart["appVersion"]), (&json!(version), &json!(version)));
+    // The release replaces these.
+    assert_eq!(chart["home"], "https://repository.invalid");
+    let annotation = |name: &str| -> Result<Value> {
+        let text = chart["annotations"][format!("artifacthub.io/{name}")].as_str().context("no such annotation")?;
+        Ok(serde_yaml::from_str(text)?)
+    };
+    let image = format!("registry.invalid/replica-count-manager:{version}");
+    assert_eq!(annotation("images")?[0]["image"], json!(image));
+    for link in annotation("links")?.as_array().context("no links")? {
+        ensure!(link["url"].as_str().is_some_and(|url| url.starts_with("https://repository.invalid/")), "{link}");
+    }
+    let crd: Value = serde_yaml::from_str(&fs::read_to_string(format!("{CHART}/files/crd.yaml"))?)?;
+    let listed = annotation("crds")?;
+    assert_eq!(listed[0]["name"], crd["metadata"]["name"]);
+    assert_eq!(listed[0]["version"], crd["spec"]["versions"][0]["name"]);
+    let example = &annotation("crdsExamples")?[0];
+    assert_eq!((&example["kind"], &example["metadata"]["name"]), (&json!("ReplicaCount"), &json!("deployment.web")));
     Ok(())
 }
 

@@ -64,7 +64,7 @@ async fn a_user_who_may_edit_and_log_in_sets_counts_without_certificate_files() 
     objects_of_the_server_are_removed_with_its_release(&cluster).await
 }
 
-/// Uninstalls the release, and removes what the server has made as the chart's README says.
+/// Uninstalls the release, and removes what the server has made as docs/uninstall.md says.
 async fn objects_of_the_server_are_removed_with_its_release(cluster: &TestCluster) -> Result<()> {
     const KINDS: &str = "secrets,configmaps,leases";
     let selector =

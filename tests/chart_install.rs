@@ -160,3 +160,23 @@ async fn the_rendered_chart_works_when_kubectl_applies_it() -> Result<()> {
     run(delete.args(["delete", "--ignore-not-found", "--timeout=1m", "--filename"]).arg(&manifest)).await?;
     applied
 }
+
+#[tokio::test]
+async fn a_second_release_for_a_namespace_is_warned_of_the_first() -> Result<()> {
+    let shop = Namespace::new(cluster_for_single_namespaces().await?, "twice").await?;
+    let (first, second) = (["install", "first", CHART], ["install", "second", CHART]);
+    let managed = format!("--set=namespace={},crds.enabled=false,replicaCount=0,access.roles.create=false", shop.name);
+    let helm = async |arguments: &[&str]| {
+        let mut helm = shop.cluster.helm();
+        helm.args(arguments).args(["--namespace", &shop.name, &managed, "--set=certificates.existingSecret=x"]);
+        run(&mut helm).await
+    };
+    let alone = helm(&first).await?;
+    ensure!(!alone.contains("WARNING"), "{alone}");
+    let warning = format!("WARNING: another release manages the namespace {0} too: {0}/first.", shop.name);
+    let warned = helm(&[&second[..], &["--dry-run=server"]].concat()).await?;
+    ensure!(warned.contains(&warning), "{warned}");
+    let upgraded = helm(&["upgrade", "first", CHART]).await?;
+    ensure!(!upgraded.contains("WARNING"), "{upgraded}");
+    Ok(())
+}

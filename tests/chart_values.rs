@@ -104,6 +104,11 @@ async fn a_refusal_names_the_value_on_standard_error() -> Result<()> {
         (json!({"admission": {"mode": "warn"}, "fence": {"enabled": false}}), "admission.mode"),
         (json!({"admission": {"mode": "guard"}, "certificates": {"existingSecret": "x"}}), "admission.caBundle"),
         (json!({"admission": {"caBundle": "-----BEGIN CERTIFICATE-----"}}), "admission.caBundle"),
+        (json!({"service": {"ipFamilies": ["IPv4", "IPv6"]}}), "service.ipFamilies"),
+        (json!({"serviceMonitor": {"enabled": true}, "podMonitor": {"enabled": true}}), "serviceMonitor.enabled"),
+        (json!({"serviceMonitor": {"enabled": true}, "service": {"type": "NodePort"}}), "serviceMonitor.enabled"),
+        (json!({"prometheusRule": {"enabled": true, "disabled": ["ReplicaCountManagerX"]}}), "prometheusRule.disabled"),
+        (json!({"dnsPolicy": "None"}), "dnsPolicy"),
         (json!({"enabled": false}), "enabled"),
         (existing(json!({})), "more"),
     ] {

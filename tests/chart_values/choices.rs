@@ -29,7 +29,8 @@ pub(super) struct Choice {
 
 /// Every value of the chart.
 pub(super) fn choices() -> Vec<Choice> {
-    let all = [pods(), certificates(), rights(), admission(), others()].concat();
+    let all =
+        [pods(), containers(), scheduling(), certificates(), rights(), admission(), monitoring(), others()].concat();
     let list = |values: Value| values.as_array().cloned().unwrap_or_default();
     all.into_iter().map(|(path, valid, invalid)| Choice { path, valid: list(valid), invalid: list(invalid) }).collect()
 }
@@ -38,11 +39,7 @@ pub(super) fn choices() -> Vec<Choice> {
 type Row = (&'static str, Value, Value);
 
 fn pods() -> Vec<Row> {
-    let handlers = json!([{"httpGet": null, "exec": {"command": ["x"]}}, {"periodSeconds": 7}]);
-    let no_handlers = json!([{"exec": {"command": ["x"]}}, {"periodSeconds": 0}, {"period": 1}]);
-    let spread = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"});
-    let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
-        {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["123"]}]}]}}});
+    let recreate = json!({"type": "Recreate", "rollingUpdate": null});
     let digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     vec![
         ("replicaCount", json!([0, 1, 1_000_000]), json!(["1", -1, 3_000_000_000_i64])),
@@ -60,6 +57,25 @@ fn pods() -> Vec<Row> {
             json!([{"a": 1}, {"a b": "x"}, {"helm.sh/hook": "test"}]),
         ),
         ("podSecurityContext", json!([{"runAsUser": 1_000_650_000, "fsGroup": null}]), json!([[], {"runAsUser": -1}])),
+        ("terminationGracePeriodSeconds", json!([0, 1_000_000]), json!([-1, "30", 1e19])),
+        ("revisionHistoryLimit", json!([0, 1_000_000]), json!([-1, "3", 1.5])),
+        (
+            "strategy",
+            json!([recreate, {"rollingUpdate": {"maxSurge": "50%"}}]),
+            json!([{"type": "Never"}, {"type": "Recreate"}, {"rollingUpdate": {"maxSurge": "many"}}]),
+        ),
+        (
+            "deploymentAnnotations",
+            json!([{"a.B/c": "true"}]),
+            json!([{"a": 1}, {"a b": "x"}, {"helm.sh/hook": "test"}]),
+        ),
+    ]
+}
+
+fn containers() -> Vec<Row> {
+    let handlers = json!([{"httpGet": null, "exec": {"command": ["x"]}}, {"periodSeconds": 7}]);
+    let no_handlers = json!([{"exec": {"command": ["x"]}}, {"periodSeconds": 0}, {"period": 1}]);
+    vec![
         ("securityContext", json!([{"readOnlyRootFilesystem": false}]), json!(["x", {"capabilities": ["ALL"]}])),
         (
             "resources",
@@ -69,16 +85,11 @@ fn pods() -> Vec<Row> {
         ("livenessProbe", handlers.clone(), no_handlers.clone()),
         ("startupProbe", handlers.clone(), no_handlers.clone()),
         ("readinessProbe", handlers, no_handlers),
-        ("terminationGracePeriodSeconds", json!([0, 1_000_000]), json!([-1, "30", 1e19])),
-        ("priorityClassName", json!(["system-cluster-critical"]), json!(["A", "a..b"])),
-        ("nodeSelector", json!([{"a": "123", "b.c/d": ""}]), json!([{"a": 1}, {"a": "b c"}, {"a b": "c"}])),
         (
-            "tolerations",
-            json!([[{"operator": "Exists"}], [{"key": "a", "value": "123", "effect": "NoExecute"}]]),
-            json!([{}, [{"operator": "Maybe"}], [{"kez": "a"}]]),
+            "initContainers",
+            json!([[{"name": DIGITS, "image": "example", "command": ["true"]}]]),
+            json!([[{"name": "x"}], [{"name": "server", "image": "example"}], [{"image": "example"}]]),
         ),
-        ("affinity", json!([affinity]), json!([[], {"nodeAfinity": {}}])),
-        ("topologySpreadConstraints", json!([[], [spread]]), json!([{}, [{}], [{"maxSkew": 0}]])),
         (
             "extraEnv",
             json!([[{"name": "X", "value": "123"}, {"name": "Y"}]]),
@@ -89,6 +100,31 @@ fn pods() -> Vec<Row> {
             "extraVolumeMounts",
             json!([[{"name": "clients", "mountPath": "/again"}]]),
             json!([[{"name": "clients"}], [{"name": "clients", "mountPath": "a:b"}]]),
+        ),
+    ]
+}
+
+fn scheduling() -> Vec<Row> {
+    let spread = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"});
+    let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+        {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["123"]}]}]}}});
+    vec![
+        ("priorityClassName", json!(["system-cluster-critical"]), json!(["A", "a..b"])),
+        ("hostUsers", json!([true, false]), json!(["x"])),
+        ("runtimeClassName", json!([DIGITS]), json!(["A", "a..b"])),
+        ("nodeSelector", json!([{"a": "123", "b.c/d": ""}]), json!([{"a": 1}, {"a": "b c"}, {"a b": "c"}])),
+        (
+            "tolerations",
+            json!([[{"operator": "Exists"}], [{"key": "a", "value": "123", "effect": "NoExecute"}]]),
+            json!([{}, [{"operator": "Maybe"}], [{"kez": "a"}]]),
+        ),
+        ("affinity", json!([affinity]), json!([[], {"nodeAfinity": {}}])),
+        ("topologySpreadConstraints", json!([[], [spread]]), json!([{}, [{}], [{"maxSkew": 0}]])),
+        ("dnsPolicy", json!(["Default", "None"]), json!(["default"])),
+        (
+            "dnsConfig",
+            json!([{"nameservers": ["10.0.0.10"], "options": [{"name": "ndots", "value": "1"}]}]),
+            json!([{"nameservers": "10.0.0.10"}, {"nameserver": []}, {"options": [{"value": "1"}]}]),
         ),
     ]
 }
@@ -181,9 +217,44 @@ fn peers() -> (Value, Value) {
     )
 }
 
+/// Valid and invalid labels.
+fn labels() -> [Value; 2] {
+    let valid = json!([{"team": "123"}, {"a.b/c": "true", "d": ""}]);
+    [valid, json!([{"a": "not a value"}, {"a b": "x"}, {"app.kubernetes.io/part-of": "x"}, {"a": 1}])]
+}
+
+fn monitoring() -> Vec<Row> {
+    let [labels, no_labels] = labels();
+    let rules = json!([[{"sourceLabels": ["a"], "regex": "b|c", "action": "drop"}]]);
+    let no_rules = json!([[{}], [{"source_labels": ["a"]}], [{"action": "remove"}]]);
+    vec![
+        ("podMonitor.enabled", json!([true]), json!(["x"])),
+        ("podMonitor.interval", json!(["30s", "1m30s"]), json!(["often", "1s1m"])),
+        ("podMonitor.labels", labels.clone(), no_labels.clone()),
+        ("podMonitor.relabelings", rules.clone(), no_rules.clone()),
+        ("podMonitor.metricRelabelings", rules.clone(), no_rules.clone()),
+        ("serviceMonitor.enabled", json!([true]), json!(["x"])),
+        ("serviceMonitor.interval", json!(["30s", "1m30s"]), json!(["often", "1s1m"])),
+        ("serviceMonitor.labels", labels.clone(), no_labels.clone()),
+        ("serviceMonitor.relabelings", rules.clone(), no_rules.clone()),
+        ("serviceMonitor.metricRelabelings", rules, no_rules),
+        ("prometheusRule.enabled", json!([true]), json!(["x"])),
+        ("prometheusRule.labels", labels.clone(), no_labels.clone()),
+        ("prometheusRule.runbookUrl", json!(["", "https://example.com/alerts.md"]), json!(["a b", "x#y"])),
+        ("prometheusRule.disabled", json!([["ReplicaCountManagerOtherServer"]]), json!([["Other"], "x", [1]])),
+        ("prometheusRule.thresholds.correctionSeconds", json!([0.25, 10]), json!([0, -1, "1s"])),
+        ("prometheusRule.thresholds.queueSeconds", json!([0.5, 60]), json!([0, "x"])),
+        ("prometheusRule.thresholds.watchFailures", json!([0.001, 2]), json!([0, "x"])),
+        ("prometheusRule.thresholds.apiServerErrors", json!([0.001, 1]), json!([0, 1.5, "5%"])),
+        ("prometheusRule.thresholds.callErrors", json!([0.001, 1]), json!([0, 1.5, "5%"])),
+        ("prometheusRule.thresholds.certificateHours", json!([0.5, 720]), json!([0, "1h"])),
+        ("dashboard.enabled", json!([true]), json!(["x"])),
+        ("dashboard.labels", labels, no_labels),
+    ]
+}
+
 fn others() -> Vec<Row> {
-    let labels = json!([{"team": "123"}, {"a.b/c": "true", "d": ""}]);
-    let no_labels = json!([{"a": "not a value"}, {"a b": "x"}, {"app.kubernetes.io/part-of": "x"}, {"a": 1}]);
+    let [labels, no_labels] = labels();
     let (peers, no_peers) = peers();
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-x"}});
     let text = "{{ if .Values.rbac.create }}{apiVersion: v1, kind: ConfigMap, metadata: {name: x-y}}{{ end }}";
@@ -191,12 +262,25 @@ fn others() -> Vec<Row> {
         ("enabled", json!([true]), json!(["x"])),
         ("nameOverride", json!(["123", "true", "x"]), json!(["X", "x-"])),
         ("fullnameOverride", json!(["null", "x1e3", "a".repeat(63)]), json!(["123", "x_y", "a".repeat(64)])),
-        ("commonLabels", labels.clone(), no_labels.clone()),
+        ("namespaceOverride", json!([DIGITS]), json!(["a.b", "A"])),
+        ("commonLabels", labels, no_labels),
+        (
+            "commonAnnotations",
+            json!([{"a.B/c": "true", "d": ""}]),
+            json!([{"a": true}, {"a b": "x"}, {"meta.helm.sh/release-name": "x"}]),
+        ),
         ("crds.enabled", json!([false]), json!([0])),
         ("maxReplicas", json!([0, 2_000_000_000]), json!([-1, 3_000_000_000_i64])),
         ("logLevel", json!(["warn", "info,kube=debug"]), json!(["verbose", "info,kube"])),
         ("logFormat", json!(["json", "text"]), json!(["xml"])),
         ("service.type", json!(["NodePort", "LoadBalancer"]), json!(["ExternalName"])),
+        (
+            "service.annotations",
+            json!([{"example.com/load-balancer": "internal"}]),
+            json!([{"a": 1}, {"replica-count-manager.io/ca-configmap": "x"}]),
+        ),
+        ("service.ipFamilyPolicy", json!(["SingleStack", "PreferDualStack"]), json!(["DualStack"])),
+        ("service.ipFamilies", json!([["IPv4"]]), json!([["IPv5"], ["IPv4", "IPv4"], "IPv4"])),
         ("service.grpc.port", json!([443, 8081]), json!([70_000, 0])),
         ("service.http.port", json!([443, 8080]), json!([70_000, "x"])),
         ("flowSchema.enabled", json!([true]), json!(["x"])),
@@ -204,14 +288,6 @@ fn others() -> Vec<Row> {
         ("pdb.enabled", json!([false]), json!(["x"])),
         ("pdb.minAvailable", json!([1, 10_000_000, "50%"]), json!(["half", "200%", -1])),
         ("pdb.maxUnavailable", json!([0, 10_000_000, "100%"]), json!(["1", "101%", 1.5])),
-        ("podMonitor.enabled", json!([true]), json!(["x"])),
-        ("podMonitor.interval", json!(["30s", "1m30s"]), json!(["often", "1s1m"])),
-        ("podMonitor.labels", labels.clone(), no_labels.clone()),
-        ("prometheusRule.enabled", json!([true]), json!(["x"])),
-        ("prometheusRule.labels", labels.clone(), no_labels.clone()),
-        ("prometheusRule.runbookUrl", json!(["https://example.com/alerts.md"]), json!(["", "a b", "x#y"])),
-        ("dashboard.enabled", json!([true]), json!(["x"])),
-        ("dashboard.labels", labels, no_labels),
         ("networkPolicy.enabled", json!([true]), json!(["x"])),
         ("networkPolicy.grpcFrom", peers.clone(), no_peers.clone()),
         ("networkPolicy.metricsFrom", peers.clone(), no_peers),

@@ -10,9 +10,14 @@
 {{- default $fullname .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{/* The namespace of the objects. */}}
+{{- define "replica-count-manager.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
 {{/* The name of objects outside of the release's namespace. Releases in other namespaces may have the same name. */}}
 {{- define "replica-count-manager.globalName" -}}
-{{- printf "%s-%s" .Release.Namespace (include "replica-count-manager.fullname" .) }}
+{{- printf "%s-%s" (include "replica-count-manager.namespace" .) (include "replica-count-manager.fullname" .) }}
 {{- end }}
 
 {{/* The labels for selectors. They never change. */}}
@@ -30,6 +35,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The annotations of an object, with their key, in its metadata. */}}
+{{- define "replica-count-manager.annotations" -}}
+{{- include "replica-count-manager.annotationsWith" (list . dict) }}
+{{- end }}
+
+{{/* The same with further ones: a list of the context and their map. */}}
+{{- define "replica-count-manager.annotationsWith" -}}
+{{- with mergeOverwrite (dict) (default dict (first .).Values.commonAnnotations) (default dict (last .)) }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
 {{- end }}
 {{- end }}
 
@@ -76,7 +94,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* The user name of the ServiceAccount. */}}
 {{- define "replica-count-manager.account" -}}
-system:serviceaccount:{{ .Release.Namespace }}:{{ include "replica-count-manager.serviceAccountName" . }}
+system:serviceaccount:{{ include "replica-count-manager.namespace" . }}:{{ include "replica-count-manager.serviceAccountName" . }}
 {{- end }}
 
 {{/* The mode of the webhooks. YAML 1.1, which Helm reads, takes an unquoted off for false. */}}
@@ -156,10 +174,10 @@ for the server, and may name its administrators. */}}
 {{/* The names in the server's certificate. */}}
 {{- define "replica-count-manager.serverNames" -}}
 {{- $service := include "replica-count-manager.fullname" . }}
-{{- $names := list (printf "%s.%s.svc" $service .Release.Namespace) (printf "%s.%s" $service .Release.Namespace) $service "localhost" }}
+{{- $names := list (printf "%s.%s.svc" $service (include "replica-count-manager.namespace" .)) (printf "%s.%s" $service (include "replica-count-manager.namespace" .)) $service "localhost" }}
 {{- if ne (include "replica-count-manager.admissionMode" .) "off" }}
 {{- /* The name by which the API server calls the webhooks. */}}
-{{- $names = append $names (printf "%s.%s.svc" (include "replica-count-manager.admissionName" .) .Release.Namespace) }}
+{{- $names = append $names (printf "%s.%s.svc" (include "replica-count-manager.admissionName" .) (include "replica-count-manager.namespace" .)) }}
 {{- end }}
 {{- concat $names (default list .Values.certificates.dnsNames) | uniq | join "," }}
 {{- end }}
@@ -189,17 +207,63 @@ project's folder. It prints the command that creates the Secret:
     cargo run --quiet -p certificates -- --namespace %s --service %s
 
 Or leave certificates.mode empty. Then the server manages its certificates itself.
-` .Release.Namespace .Release.Namespace (include "replica-count-manager.fullname" .)) }}
+` (include "replica-count-manager.namespace" .) (include "replica-count-manager.namespace" .) (include "replica-count-manager.fullname" .)) }}
 {{- end }}
 {{- end }}
 
 {{/* The stem of the keys in the Secret: tls or server. Without the value certificates.keys, it is found in the Secret.
 `helm template` and GitOps tools cannot read the Secret, so without the value it is tls there. */}}
 {{- define "replica-count-manager.certificatesKeys" -}}
-{{- $secret := lookup "v1" "Secret" .Release.Namespace (include "replica-count-manager.certificatesSecret" .) }}
+{{- $secret := lookup "v1" "Secret" (include "replica-count-manager.namespace" .) (include "replica-count-manager.certificatesSecret" .) }}
 {{- $data := dig "data" (dict) $secret }}
 {{- $found := and (hasKey $data "server.crt") (not (hasKey $data "tls.crt")) | ternary "server" "tls" }}
 {{- default $found .Values.certificates.keys }}
+{{- end }}
+
+{{/* The DNS settings of a pod. */}}
+{{- define "replica-count-manager.dns" -}}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The endpoint of a PodMonitor or ServiceMonitor, from its values. */}}
+{{- define "replica-count-manager.endpoint" -}}
+port: http
+path: /metrics
+{{- with .interval }}
+interval: {{ . | quote }}
+{{- end }}
+{{- with .relabelings }}
+relabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The other releases that manage the same single namespace, by the bindings of their servers. Empty means none. A server
+of all namespaces reports such releases itself (server/src/leader/others.rs). Without a cluster, as for `helm template`,
+none are found. */}}
+{{- define "replica-count-manager.others" -}}
+{{- $names := list }}
+{{- if and .Values.namespace .Values.rbac.create }}
+{{- range (lookup "rbac.authorization.k8s.io/v1" "RoleBinding" .Values.namespace "").items }}
+{{- $chart := dig "labels" "helm.sh/chart" "" .metadata }}
+{{- $release := printf "%s/%s" (dig "annotations" "meta.helm.sh/release-namespace" "" .metadata) (dig "annotations" "meta.helm.sh/release-name" "" .metadata) }}
+{{- $isServer := not (regexMatch "-(leader|connect|certificates|viewers|editors|admins)$" .metadata.name) }}
+{{- if and (hasPrefix "replica-count-manager-" $chart) $isServer (ne $release (printf "%s/%s" (get $.Release "Namespace") $.Release.Name)) }}
+{{- $names = append $names $release }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $names | uniq | join ", " }}
 {{- end }}
 
 {{/* The environment variables of the server that the chart sets. */}}

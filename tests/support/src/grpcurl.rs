@@ -37,14 +37,14 @@ impl Refusal {
     }
 }
 
-/// The call in the README, in one line.
+/// The call in docs/programs.md, in one line.
 ///
 /// # Errors
 ///
-/// If the README has none.
+/// If the page has none.
 pub fn documented_call() -> Result<String> {
-    let readme = std::fs::read_to_string(format!("{ROOT}/README.md"))?;
-    let (_, call) = readme.split_once("\ngrpcurl ").context("there is no call")?;
+    let page = std::fs::read_to_string(format!("{ROOT}/docs/programs.md"))?;
+    let (_, call) = page.split_once("\ngrpcurl ").context("there is no call")?;
     let (call, _) = call.split_once("\n```").context("the call has no end")?;
     Ok(format!("grpcurl {}", call.replace("\\\n  ", "")))
 }

@@ -100,7 +100,9 @@ async fn the_image_runs_as_a_pod_of_the_packaged_chart() -> Result<()> {
         ensure!(config["config"]["User"] == "65532:65532", "{config}");
         ensure!(config["config"]["Entrypoint"] == serde_json::json!(["/replica-count-manager"]), "{config}");
         image.unpack(arch, &folder.join(arch)).await?;
-        ensure!(folder.join(arch).join("LICENSE").is_file(), "the licence is missing");
+        for licence in ["LICENSE", "THIRD-PARTY-LICENSES.txt"] {
+            ensure!(folder.join(arch).join(licence).is_file(), "{licence} is missing for {arch}");
+        }
     }
     let server = folder.join(architecture()).join("replica-count-manager");
     let chart = made(concat!("release/replica-count-manager-", env!("CARGO_PKG_VERSION"), ".tgz"));

@@ -1,5 +1,8 @@
 # An index of commands; each line below is the command itself.
 
+# The steps of a release depend on their order, and Cargo uses every processor by itself.
+.NOTPARALLEL:
+
 # This machine, in the words of Go, images and krew.
 ARCH := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
 PLATFORM := $(shell uname -s | tr A-Z a-z)-$(ARCH)
@@ -205,4 +208,5 @@ krew: $(RELEASE_TOOLS) ## Build the plugin and pack it for krew, in dist/
 .PHONY: image
 image: $(RELEASE_TOOLS) ## Build the server's image; needs buildah, but no daemon
 	$(WITH_RELEASE_TOOLS) release/program replica-count-manager linux-$(ARCH)
+	$(WITH_RELEASE_TOOLS) release/licenses
 	buildah --storage-driver vfs build --isolation chroot --tag $(IMAGE) .

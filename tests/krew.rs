@@ -42,12 +42,18 @@ async fn equal_files_give_equal_archives() -> Result<()> {
     let program = cluster.folder().join("some-program");
     fs::write(&program, "a program")?;
     let mut archives = Vec::new();
-    for folder in ["first", "second"] {
-        let mut pack = cluster.command(format!("{ROOT}/release/archive"));
-        pack.env("DIST", cluster.folder().join(folder)).args(["kubectl-replicas", "windows-amd64"]);
+    for umask in ["022", "077"] {
+        let mut pack = cluster.command("sh");
+        pack.env("DIST", cluster.folder().join(umask)).env("SOURCE_DATE_EPOCH", "86400").arg("-c");
+        pack.arg(format!("umask {umask} && exec '{ROOT}/release/archive' kubectl-replicas windows-amd64 \"$0\""));
         let archive = run(pack.arg(&program)).await?;
         archives.push(fs::read(archive.trim())?);
+        // Two archives of the same second would also be equal with the time of the clock.
+        let listed =
+            run(cluster.command("tar").args(["--list", "--verbose", "--utc", "--file", archive.trim()])).await?;
+        ensure!(listed.lines().count() == 2 && listed.matches("1970-01-02 00:00").count() == 2, "{listed}");
+        ensure!(listed.starts_with("-rw-r--r-- 0/0") && listed.contains("\n-rwxr-xr-x 0/0"), "{listed}");
     }
-    assert!(!archives[0].is_empty() && archives[0] == archives[1], "they differ");
+    assert!(archives[0] == archives[1], "they differ");
     Ok(())
 }

@@ -65,6 +65,53 @@ async fn a_release_needs_its_addresses_and_the_tag_of_its_version() -> Result<()
 }
 
 #[tokio::test]
+async fn a_release_needs_its_version_in_the_chart_and_its_changes_in_the_changelog() -> Result<()> {
+    const CHART: &str = "charts/replica-count-manager/Chart.yaml";
+    const LOG: &str = "CHANGELOG.md";
+    let (version, tag) = (env!("CARGO_PKG_VERSION"), concat!("v", env!("CARGO_PKG_VERSION")));
+    let folder = shared_cluster().await?.folder().join("checked");
+    fs::create_dir_all(&folder)?;
+    let mut copy = Command::new("cp");
+    run(copy.current_dir(ROOT).args(["-R", "release", "charts", "Cargo.toml", LOG]).arg(&folder)).await?;
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.current_dir(&folder).args(["-c", "user.name=test", "-c", "user.email=test@localhost"]);
+        git.args(["-c", "commit.gpgsign=false"]).args(arguments);
+        git
+    };
+    run(&mut git(&["init", "--quiet"])).await?;
+    run(&mut git(&["add", "."])).await?;
+    run(&mut git(&["commit", "--quiet", "--message=first"])).await?;
+    let check = |tag: &str| {
+        let mut check = Command::new(folder.join("release/check"));
+        check.env("RELEASE_REPOSITORY", "https://github.com/OWNER/REPOSITORY").env("RELEASE_TAG", tag);
+        check.env("RELEASE_IMAGE", "ghcr.io/owner/replica-count-manager");
+        check
+    };
+
+    let chart = fs::read_to_string(folder.join(CHART))?;
+    let with_field = |field: &str| chart.replace(&format!("\n{field}: {version}\n"), &format!("\n{field}: 99.0.0\n"));
+    let section = |date: &str| format!("# Changelog\n\n## [{version}]{date}\n\n- A change.\n");
+    let rows = [
+        ("another version of the chart", CHART, with_field("version"), "", "version in charts/"),
+        ("another version of the server", CHART, with_field("appVersion"), "", "appVersion in charts/"),
+        ("no changes", LOG, "# Changelog\n".to_owned(), "", "CHANGELOG.md says nothing about"),
+        ("a tag, but no date", LOG, section(""), tag, "with a date: rename 'Unreleased'"),
+        ("a tag, but uncommitted changes", LOG, section(" - 2026-01-02"), tag, "the working tree has changes"),
+    ];
+    for (name, file, text, tag, refusal) in rows {
+        run(&mut git(&["checkout", "--quiet", "."])).await?;
+        let done = outcome(&mut check("")).await?;
+        ensure!(done.code == Some(0), "before {name}: {done:?}");
+        fs::write(folder.join(file), text)?;
+        let done = outcome(&mut check(tag)).await?;
+        ensure!(done.code == Some(1) && done.stderr.contains(refusal), "{name}: {done:?}");
+    }
+    run(&mut git(&["commit", "--quiet", "--all", "--message=release"])).await?;
+    run(&mut check(tag)).await.map(drop)
+}
+
+#[tokio::test]
 #[ignore = "it needs a release: make release-test"]
 async fn krew_installs_every_archive_under_both_names() -> Result<()> {
     let cluster = shared_cluster().await?;
@@ -100,7 +147,9 @@ async fn the_image_runs_as_a_pod_of_the_packaged_chart() -> Result<()> {
         ensure!(config["config"]["User"] == "65532:65532", "{config}");
         ensure!(config["config"]["Entrypoint"] == serde_json::json!(["/replica-count-manager"]), "{config}");
         image.unpack(arch, &folder.join(arch)).await?;
-        ensure!(folder.join(arch).join("LICENSE").is_file(), "the licence is missing");
+        for licence in ["LICENSE", "THIRD-PARTY-LICENSES.txt"] {
+            ensure!(folder.join(arch).join(licence).is_file(), "{licence} is missing for {arch}");
+        }
     }
     let server = folder.join(architecture()).join("replica-count-manager");
     let chart = made(concat!("release/replica-count-manager-", env!("CARGO_PKG_VERSION"), ".tgz"));

@@ -67,8 +67,9 @@ impl<'a> Recorder<'a> {
     pub(super) async fn end(mut self) -> Result<BTreeMap<String, BTreeSet<i64>>> {
         for (_, resource) in WORKLOADS {
             // It fails if there are none.
-            let annotate = ["annotate", resource, "--all", &format!("{END}=yes")];
-            let _ = self.shop.kubectl(&annotate).await;
+            // An annotation would change the generation of a Deployment.
+            let label = ["label", resource, "--all", &format!("{END}=yes")];
+            let _ = self.shop.kubectl(&label).await;
         }
         self.shop.kubectl(&["run", END, "--image=example"]).await?;
         wait::until("the end of the recording", PATIENCE, async || {
@@ -98,7 +99,7 @@ impl<'a> Recorder<'a> {
 impl Seen {
     fn observe(&mut self, kind: &str, object: &DynamicObject) {
         let name = format!("{kind} {}", object.name_any());
-        if object.annotations().contains_key(END) {
+        if object.labels().contains_key(END) {
             self.ended.insert(name.clone());
         }
         let generation = object.metadata.generation.unwrap_or_default();

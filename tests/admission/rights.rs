@@ -32,6 +32,12 @@ fn of_others(shop: &str) -> Value {
     ]})
 }
 
+async fn create_of_others(shop: &Namespace<'_>) -> Result<()> {
+    let file = shop.cluster.folder().join(format!("{}.json", shop.name));
+    std::fs::write(&file, of_others(&shop.name).to_string())?;
+    cluster::run(shop.cluster.kubectl().args(["create", "--filename"]).arg(file)).await.map(drop)
+}
+
 /// A dry run of kubectl as the server's account, with all rights of RBAC. Returns the error, if there is one.
 async fn refusal(shop: &Namespace<'_>, arguments: &[&str]) -> Option<String> {
     let account = format!("--as=system:serviceaccount:{NAME}:{NAME}");
@@ -49,7 +55,7 @@ fn patch(path: &str, value: &Value) -> String {
 #[tokio::test]
 async fn the_server_may_write_only_the_ca_and_the_path_of_its_webhooks() -> Result<()> {
     let shop = Namespace::new(guarded_cluster().await?, "webhooks").await?;
-    shop.kubectl_with(&["create", "--filename=-"], &of_others(&shop.name).to_string()).await?;
+    create_of_others(&shop).await?;
     let bundle =
         admission::configuration(shop.cluster, "validating").await?["webhooks"][0]["clientConfig"]["caBundle"].take();
     let path = json!(format!("/{}/validate", "0".repeat(64)));
@@ -88,7 +94,7 @@ async fn the_server_may_write_only_the_ca_and_the_path_of_its_webhooks() -> Resu
 #[tokio::test]
 async fn the_server_may_write_only_one_endpoint_slice() -> Result<()> {
     let shop = Namespace::new(guarded_cluster().await?, "slices").await?;
-    shop.kubectl_with(&["create", "--filename=-"], &of_others(&shop.name).to_string()).await?;
+    create_of_others(&shop).await?;
     let endpoints = r#"--patch={"endpoints": [{"addresses": ["10.244.9.9"]}]}"#;
     let patch = |name: &str| vec!["patch".to_owned(), "endpointslice".into(), name.into(), "--type=merge".into()];
     for (name, is_allowed) in [(ADMISSION_SERVICE, true), (&*shop.name, false)] {
@@ -103,7 +109,8 @@ async fn the_server_may_write_only_one_endpoint_slice() -> Result<()> {
     }
     check_refused(&shop, &["delete", "endpointslice", ADMISSION_SERVICE]).await?;
     shop.kubectl(&["delete", "validatingwebhookconfiguration", &shop.name]).await?;
-    shop.kubectl(&["delete", "endpointslice", &shop.name, "--namespace", NAME]).await.map(drop)
+    let delete = ["delete", "endpointslice", &shop.name, "--namespace", NAME];
+    cluster::run(shop.cluster.kubectl().args(delete)).await.map(drop)
 }
 
 /// Checks that the fence refuses a write.

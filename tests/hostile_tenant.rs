@@ -51,9 +51,8 @@ fn attacked() -> Result<(PathBuf, Duration)> {
 #[ignore = "attacks for ten minutes: make stress"]
 async fn a_hostile_tenant_harms_no_others() -> Result<()> {
     let (server, lasting) = attacked()?;
-    let ratios = attack(server, FULL, Mode::Off, QUIET, lasting).await?;
-    ensure!(ratios.to_bare <= 1.5, "corrections took {:.2} times as long as those of a bare client", ratios.to_bare);
-    ensure!(ratios.to_quiet <= 3.0, "corrections took {:.2} times as long as before", ratios.to_quiet);
+    let ratio = attack(server, FULL, Mode::Off, QUIET, lasting).await?;
+    ensure!(ratio <= 1.5, "corrections took {ratio:.2} times as long as those of a bare client");
     Ok(())
 }
 
@@ -78,16 +77,11 @@ async fn a_short_attack_delays_no_webhooks() -> Result<()> {
     attack(server, SHORT, Mode::Guard, Duration::from_secs(5), Duration::from_secs(20)).await.map(drop)
 }
 
-/// How the slowest corrections during the attack compare, by their 99th percentile.
-struct Ratios {
-    /// With those of a client that only watches and patches, during the attack too.
-    to_bare: f64,
-    /// With those before the attack.
-    to_quiet: f64,
-}
-
 /// Attacks, and checks all that does not depend on the machine's speed.
-async fn attack(server: PathBuf, size: Size, mode: Mode, quiet: Duration, lasting: Duration) -> Result<Ratios> {
+///
+/// Returns how the 99th percentile of the corrections compares with that of a client that only watches and patches, during
+/// the same attack. The attack slows the API server as well, so times from before it do not compare.
+async fn attack(server: PathBuf, size: Size, mode: Mode, quiet: Duration, lasting: Duration) -> Result<f64> {
     let scene = Scene::new(&server, size, mode).await?;
     let corrections = Corrections::start(&scene).await?;
     let before = corrections.measure(quiet).await?;
@@ -132,6 +126,5 @@ async fn attack(server: PathBuf, size: Size, mode: Mode, quiet: Duration, lastin
         ensure!(count >= least, "{lever}: {count}, which is less than {least}");
     }
     let ratio = |one: Duration, other: Duration| one.max(FAST).as_secs_f64() / other.max(FAST).as_secs_f64();
-    let [ours, bare, quiet] = [&during.ours, &during.bare, &before.ours].map(|latencies| percentile(latencies, 99));
-    Ok(Ratios { to_bare: ratio(ours, bare), to_quiet: ratio(ours, quiet) })
+    Ok(ratio(percentile(&during.ours, 99), percentile(&during.bare, 99)))
 }

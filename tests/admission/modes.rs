@@ -41,10 +41,11 @@ async fn walk(helm: Helm, mut page: Option<&mut Page>) -> Result<()> {
     }
     // An upgrade that changes the webhooks leaves alone what the server has written.
     let flags = release::admission_flags(cluster.certificates(), "guard");
-    let exempt = "--set=admission.exemptGroups={example:exempt}";
-    installation.install(helm, Path::new(CHART), &[flags[0].as_str(), flags[1].as_str(), exempt]).await?;
+    let left_out = json!({"matchExpressions": [{"key": "example.com/left-out", "operator": "DoesNotExist"}]});
+    let left_out = format!("--set-json=admission.namespaceSelector={left_out}");
+    installation.install(helm, Path::new(CHART), &[&*flags[0], &*flags[1], &*left_out]).await?;
     let configuration = admission::configuration(cluster, "mutating").await?;
-    ensure!(configuration.to_string().contains("example:exempt"), "{configuration}");
+    ensure!(configuration.to_string().contains("example.com/left-out"), "{configuration}");
     for kind in ["mutating", "validating"] {
         let configuration = admission::configuration(cluster, kind).await?;
         for webhook in configuration["webhooks"].as_array().into_iter().flatten() {

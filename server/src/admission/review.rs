@@ -16,7 +16,7 @@ pub(crate) enum Endpoint {
 /// What the server answers to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is allowed without a word.
+    /// It is allowed without a warning.
     Allowed,
     /// It is allowed, and the user is warned that the count will be put back.
     Warned,
@@ -64,7 +64,10 @@ pub(super) fn review(mode: AdmissionMode, endpoint: Endpoint, write: &CountWrite
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Verdict::{Allowed, Denied, Kept, Warned},
+        *,
+    };
     use crate::resources::fixtures::deployment_key;
 
     fn write() -> CountWrite {
@@ -81,73 +84,40 @@ mod tests {
         }
     }
 
-    #[test]
-    fn each_mode_answers_each_write() {
-        use Verdict::{Allowed, Denied, Kept, Warned};
-        let held = Held { desired: 3, set_by: "alice".to_owned(), reason: String::new(), until: None };
-        let scale = || CountWrite { is_scale: true, known: None, ..write() };
-        struct Row {
-            name: &'static str,
-            write: CountWrite,
-            is_held: bool,
-            /// In the modes record, warn and guard; by the validating and by the mutating webhook.
-            expected: [(Verdict, Verdict); 3],
-        }
+    struct Row {
+        name: &'static str,
+        write: CountWrite,
+        is_held: bool,
+        /// In the modes record, warn and guard; by the validating and by the mutating webhook.
+        expected: [(Verdict, Verdict); 3],
+    }
+
+    fn rows() -> Vec<Row> {
+        let held = |name, write, expected| Row { name, write, is_held: true, expected };
         let never = [(Allowed, Allowed); 3];
         let of_object = [(Allowed, Allowed), (Warned, Allowed), (Warned, Kept)];
-        for row in [
-            Row { name: "another count", write: write(), is_held: true, expected: of_object },
-            Row {
-                name: "through /scale",
-                write: scale(),
-                is_held: true,
-                expected: [(Allowed, Allowed), (Warned, Allowed), (Denied, Allowed)],
-            },
+        let of_scale = [(Allowed, Allowed), (Warned, Allowed), (Denied, Allowed)];
+        let of_another_version = [(Allowed, Allowed), (Warned, Allowed), (Warned, Allowed)];
+        let created = || CountWrite { is_created: true, from: None, ..write() };
+        vec![
+            held("another count", write(), of_object),
+            held("through /scale", CountWrite { is_scale: true, known: None, ..write() }, of_scale),
             Row { name: "not held", write: write(), is_held: false, expected: never },
-            Row {
-                name: "the held count",
-                write: CountWrite { to: Some(3), ..write() },
-                is_held: true,
-                expected: never,
-            },
-            Row {
-                name: "no change of a wrong count",
-                write: CountWrite { from: Some(7), ..write() },
-                is_held: true,
-                expected: never,
-            },
-            Row {
-                name: "from one wrong count to another",
-                write: CountWrite { from: Some(9), ..write() },
-                is_held: true,
-                expected: of_object,
-            },
-            Row { name: "no count", write: CountWrite { to: None, ..write() }, is_held: true, expected: of_object },
-            Row {
-                name: "a new object",
-                write: CountWrite { is_created: true, from: None, ..write() },
-                is_held: true,
-                expected: of_object,
-            },
-            Row {
-                name: "a new object without a count",
-                write: CountWrite { is_created: true, from: None, to: None, ..write() },
-                is_held: true,
-                expected: of_object,
-            },
-            Row {
-                name: "of another version",
-                write: CountWrite { known: None, ..write() },
-                is_held: true,
-                expected: [(Allowed, Allowed), (Warned, Allowed), (Warned, Allowed)],
-            },
-            Row {
-                name: "a ReplicaSet of a Deployment",
-                write: CountWrite { is_controlled: true, ..write() },
-                is_held: true,
-                expected: never,
-            },
-        ] {
+            held("the held count", CountWrite { to: Some(3), ..write() }, never),
+            held("no change of a wrong count", CountWrite { from: Some(7), ..write() }, never),
+            held("from one wrong count to another", CountWrite { from: Some(9), ..write() }, of_object),
+            held("no count", CountWrite { to: None, ..write() }, of_object),
+            held("a new object", created(), of_object),
+            held("a new object without a count", CountWrite { to: None, ..created() }, of_object),
+            held("of another version", CountWrite { known: None, ..write() }, of_another_version),
+            held("a ReplicaSet of a Deployment", CountWrite { is_controlled: true, ..write() }, never),
+        ]
+    }
+
+    #[test]
+    fn each_mode_answers_each_write() {
+        let held = Held { desired: 3, set_by: "alice".to_owned(), reason: String::new(), until: None };
+        for row in rows() {
             let held = Some(&held).filter(|_| row.is_held);
             let answer =
                 |mode| [Endpoint::Validate, Endpoint::Mutate].map(|endpoint| review(mode, endpoint, &row.write, held));

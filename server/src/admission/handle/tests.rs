@@ -18,7 +18,7 @@ enum Rights {
     NoAnswer,
 }
 
-/// A reviewer whose index holds `web` at 3 for alice, and has `db`, which nobody holds. And the way of its attempts.
+/// A reviewer whose index holds `web` at 3 for alice, and has `db`, which is not held. And the way of its attempts.
 fn reviewer(mode: AdmissionMode, rights: Rights) -> (Reviewer, mpsc::Receiver<TargetAttempt>) {
     let answer = tower::service_fn(move |_: HttpRequest<Body>| async move {
         let allowed = match rights {
@@ -87,7 +87,7 @@ async fn each_mode_answers_a_write_of_a_held_target() {
 }
 
 #[tokio::test]
-async fn nothing_is_recorded_of_targets_that_nobody_holds_and_of_users_if_that_is_asked_for() {
+async fn nothing_is_recorded_of_targets_that_are_not_held_and_of_users_if_that_is_asked_for() {
     let held = || ReviewBuilder::scale(3, 7);
     for (name, users, review, expected) in [
         ("held", UserNames::Name, held(), known("alice")),

@@ -22,7 +22,7 @@ use crate::{
     reviews::ATTEMPTS,
     runtime::{
         admin, client,
-        listen::listen,
+        listen::{Buffers, listen},
         pod::{PodArgs, PodEvents},
         readiness::Readiness,
         thread,
@@ -98,8 +98,10 @@ impl Server {
         };
         let index = Arc::new(Index::new(metrics.watches.clone()));
         let election = election(&args, &enforcing.client, &metrics, &index)?;
-        let grpc = listen(args.grpc_address, tls::BACKLOG).context("failed to listen on GRPC_ADDRESS")?;
-        let http = listen(args.http_address, admin::BACKLOG).context("failed to listen on HTTP_ADDRESS")?;
+        let grpc = listen(args.grpc_address, tls::BACKLOG, Buffers::SMALL_REQUESTS)
+            .context("failed to listen on GRPC_ADDRESS")?;
+        let http = listen(args.http_address, admin::BACKLOG, Buffers::SMALL_REQUESTS)
+            .context("failed to listen on HTTP_ADDRESS")?;
         let webhooks = WebhookListener::bind(&args)?;
         info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
         Ok(Self { args, grpc, http, credentials, signer, metrics, index, client, enforcing, election, webhooks })

@@ -40,11 +40,11 @@ impl Configuration {
         }
     }
 
-    /// Writes the path and the CA, unless they are there. Without a CA, the configuration keeps the one that it has.
+    /// Writes the path and the CA, unless they are there. Without a CA, the configuration keeps its own.
     ///
     /// # Errors
     ///
-    /// When a request fails, or somebody has changed the webhooks at the same time.
+    /// When a request fails, or somebody has changed the configuration at the same time.
     pub(super) async fn publish(&self, secret: &Secret, ca: Option<&[u8]>) -> Result<()> {
         let name = &self.name;
         let sort = match self.endpoint {
@@ -54,10 +54,8 @@ impl Configuration {
         let stored =
             self.configurations.get(name).await.with_context(|| format!("failed to read the {sort} {name}"))?;
         let ca = ca.map(|ca| json!(ByteString(ca.to_vec())));
-        let Some(patch) = patch_of(&stored.data["webhooks"], &self.service, &secret.path(self.endpoint), ca.as_ref())
-        else {
-            return Ok(());
-        };
+        let path = secret.path(self.endpoint);
+        let Some(patch) = patch_of(&stored, &self.service, &path, ca.as_ref()) else { return Ok(()) };
         let patch: api::Patch<()> = api::Patch::Json(patch);
         let written = self.configurations.patch(name, &PatchParams::apply(FIELD_MANAGER), &patch).await;
         written.map(drop).with_context(|| format!("failed to write the {sort} {name}"))
@@ -66,37 +64,34 @@ impl Configuration {
 
 /// The patch that gives the webhooks of a Service this path and this CA. `None` if they have them.
 ///
-/// It addresses webhooks by their place, so it tests that each one that it touches is still the one that was read.
-fn patch_of(webhooks: &Value, service: &Value, path: &str, ca: Option<&Value>) -> Option<Patch> {
-    let mut operations = Vec::new();
-    for (index, webhook) in webhooks.as_array().into_iter().flatten().enumerate() {
+/// It tests that the configuration has not changed since it was read. Webhooks are addressed by their place. And a patch of
+/// a leader whose term is over may arrive after the next leader has written another path.
+fn patch_of(stored: &DynamicObject, service: &Value, path: &str, ca: Option<&Value>) -> Option<Patch> {
+    let mut changes = Vec::new();
+    for (index, webhook) in stored.data["webhooks"].as_array().into_iter().flatten().enumerate() {
         let client = &webhook["clientConfig"];
         if ["namespace", "name"].iter().any(|key| client["service"][key] != service[key]) {
             continue;
         }
-        let at = |tokens: &[&str]| {
-            let mut pointer = PointerBuf::from_tokens(["webhooks"]);
-            pointer.push_back(index);
-            pointer.append(PointerBuf::from_tokens(tokens.iter().copied()));
-            pointer
-        };
         let add = |tokens: &[&str], value: &Value| {
-            PatchOperation::Add(AddOperation { path: at(tokens), value: value.clone() })
+            let mut path = PointerBuf::from_tokens(["webhooks"]);
+            path.push_back(index);
+            path.append(PointerBuf::from_tokens(tokens.iter().copied()));
+            PatchOperation::Add(AddOperation { path, value: value.clone() })
         };
-        let mut changes = Vec::new();
         if client["service"]["path"] != path {
             changes.push(add(&["clientConfig", "service", "path"], &path.into()));
         }
         if let Some(ca) = ca.filter(|ca| client["caBundle"] != **ca) {
             changes.push(add(&["clientConfig", "caBundle"], ca));
         }
-        if !changes.is_empty() {
-            let (path, value) = (at(&["name"]), webhook["name"].clone());
-            operations.push(PatchOperation::Test(TestOperation { path, value }));
-            operations.append(&mut changes);
-        }
     }
-    (!operations.is_empty()).then_some(Patch(operations))
+    if changes.is_empty() {
+        return None;
+    }
+    let path = PointerBuf::from_tokens(["metadata", "resourceVersion"]);
+    changes.insert(0, PatchOperation::Test(TestOperation { path, value: json!(stored.metadata.resource_version) }));
+    Some(Patch(changes))
 }
 
 #[cfg(test)]
@@ -156,12 +151,12 @@ mod tests {
             Row { name: "nothing", before: Value::Null, ca: Some("new"), after: None },
         ] {
             let (service, ca) = (json!({"namespace": "rcm", "name": "own"}), ca.map(Value::from));
-            let patch = patch_of(&before, &service, "/new", ca.as_ref());
-            let patched = patch.map(|patch| {
-                let mut object = json!({"webhooks": before});
+            let of_version = |version: &str| json!({"metadata": {"resourceVersion": version}, "webhooks": before});
+            let stored = serde_json::from_value(of_version("7")).unwrap();
+            let patched = patch_of(&stored, &service, "/new", ca.as_ref()).map(|patch| {
+                let [mut object, mut newer] = ["7", "8"].map(of_version);
                 json_patch::patch(&mut object, &patch).unwrap();
-                let mut moved = json!({"webhooks": [webhook("between", "other", None, None)]});
-                assert!(json_patch::patch(&mut moved, &patch).is_err(), "{name}: others have changed the webhooks");
+                assert!(json_patch::patch(&mut newer, &patch).is_err(), "{name}: somebody has written it since");
                 object["webhooks"].take()
             });
             assert_eq!(patched, after, "{name}");

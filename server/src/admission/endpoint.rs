@@ -2,7 +2,8 @@
 //!
 //! Everybody who reaches the port may connect, without a certificate. A connection has a second to show the secret path
 //! ([`super::paths`]). Until then it can lose its place to a later one, and nothing but the head of its request is read.
-//! Whatever goes wrong ends in an answer or in none, and the API server lets the write through (failurePolicy Ignore).
+//! An error ends in an error answer or a closed connection, and the API server lets the write through (failurePolicy
+//! Ignore).
 
 use std::{future::pending, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
@@ -36,7 +37,10 @@ use super::{
 };
 use crate::{
     leader::{Leadership, Term},
-    runtime::by_address::{ByAddress, Entry},
+    runtime::{
+        by_address::{ByAddress, Entry},
+        listen::Buffers,
+    },
     telemetry::Metrics,
     tls::{Credentials, OneWayConnection, one_way},
 };
@@ -64,6 +68,10 @@ const MAX_BUFFER: usize = 32 * 1024;
 
 /// The connections that wait to be accepted, as for the gRPC API.
 pub(crate) const BACKLOG: u32 = 4096;
+
+/// The largest review, of 8 MiB, takes 128 round trips with it, which must fit into a second. An answer has a few hundred
+/// bytes.
+pub(crate) const BUFFERS: Buffers = Buffers { receive: 64 * 1024, send: 8 * 1024 };
 
 /// What is needed to answer.
 pub(crate) struct Webhooks {
@@ -122,7 +130,9 @@ async fn serve_term(
             biased;
             Some(ended) = connections.running.next() => drop(connections.unproven.take(ended)),
             () = term.ends() => break,
-            Some(Ok(OneWayConnection { stream, peer })) = incoming.next() => {
+            Some(next) = incoming.next() => {
+                // The accept loop counts connections that fail.
+                let Ok(OneWayConnection { stream, peer }) = next else { continue };
                 webhooks.metrics.admission.connections_refused.inc_by(connections.make_room());
                 let proof = Arc::<Proof>::default();
                 let connection = connection(webhooks.clone(), term.clone(), stream, proof.clone());

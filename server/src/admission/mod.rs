@@ -32,7 +32,7 @@ mod texts;
 
 pub use self::args::AdmissionArgs;
 pub(crate) use self::{
-    endpoint::{BACKLOG, Webhooks},
+    endpoint::{BACKLOG, BUFFERS, Webhooks},
     handle::Reviewer,
     paths::Paths,
     publisher::{Certificate, Publisher},

@@ -15,6 +15,9 @@ use super::review::Endpoint;
 /// a second; the slowest one has a minute.
 const ACCEPTED: Duration = Duration::from_secs(60);
 
+/// The age at which a secret is replaced, from when it was written.
+const AGE: Duration = Duration::from_secs(60 * 60);
+
 /// The part of a path that is secret.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Secret(String);
@@ -60,7 +63,8 @@ pub(crate) struct Paths(Mutex<Accepted>);
 
 #[derive(Default)]
 struct Accepted {
-    current: Option<Secret>,
+    /// The current one, and when it was written, if it was.
+    current: Option<(Secret, Option<Instant>)>,
     /// The one before, and until when it is accepted, which is open until the current one was written.
     previous: Option<(Secret, Option<Instant>)>,
 }
@@ -68,18 +72,29 @@ struct Accepted {
 impl Paths {
     /// Accepts one secret alone.
     pub(super) fn begin(&self, secret: Secret) {
-        *self.0.lock() = Accepted { current: Some(secret), previous: None };
+        *self.0.lock() = Accepted { current: Some((secret, None)), previous: None };
     }
 
     /// Accepts another secret, and the one before for a while.
     pub(super) fn replace(&self, secret: Secret) {
         let mut accepted = self.0.lock();
-        accepted.previous = accepted.current.replace(secret).map(|before| (before, None));
+        accepted.previous = accepted.current.replace((secret, None)).map(|(before, _)| (before, None));
+    }
+
+    /// Whether it is time for another secret. It is not before the current one was written: until then, the API server
+    /// uses the one before, which another one would displace.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let written = self.0.lock().current.as_ref().and_then(|(_, written)| *written);
+        written.is_some_and(|written| now.saturating_duration_since(written) >= AGE)
     }
 
     /// The current secret was written for the API server.
     pub(super) fn written(&self, now: Instant) {
-        if let Some((_, until)) = &mut self.0.lock().previous {
+        let mut accepted = self.0.lock();
+        if let Some((_, written)) = &mut accepted.current {
+            written.get_or_insert(now);
+        }
+        if let Some((_, until)) = &mut accepted.previous {
             until.get_or_insert(now + ACCEPTED);
         }
     }
@@ -90,7 +105,8 @@ impl Paths {
         let endpoint = [Endpoint::Validate, Endpoint::Mutate].into_iter().find(|endpoint| name(*endpoint) == last)?;
         let accepted = self.0.lock();
         let previous = accepted.previous.iter().filter(|(_, until)| until.is_none_or(|until| now < until));
-        let mut secrets = accepted.current.iter().chain(previous.map(|(secret, _)| secret));
+        let current = accepted.current.iter().map(|(secret, _)| secret);
+        let mut secrets = current.chain(previous.map(|(secret, _)| secret));
         secrets.any(|known| known.is(secret)).then_some(endpoint)
     }
 }
@@ -108,6 +124,26 @@ mod tests {
         let [one, other] = [(), ()].map(|()| Secret::random().unwrap());
         assert!(one != other && one.0.len() == 64 && one.0.bytes().all(|byte| byte.is_ascii_hexdigit()));
         assert_eq!(one.path(Endpoint::Mutate), format!("/{}/mutate", one.0));
+    }
+
+    #[test]
+    fn a_secret_is_replaced_an_hour_after_it_was_written_and_never_before_that() {
+        let (paths, began) = (Paths::default(), Instant::now());
+        let is_accepted = |byte, now| paths.endpoint(&secret(byte).path(Endpoint::Mutate), now).is_some();
+        assert!(!paths.is_due(began), "there is none");
+        paths.begin(secret('a'));
+        let written = began + 2 * AGE;
+        assert!(!paths.is_due(written), "it was never written");
+        paths.written(written);
+        // It is written again and again.
+        paths.written(written + AGE / 2);
+        assert_eq!((paths.is_due(written + AGE / 2), paths.is_due(written + AGE)), (false, true));
+        paths.replace(secret('b'));
+        let later = written + 10 * AGE;
+        assert!(!paths.is_due(later), "the API server uses the one before");
+        assert!(is_accepted('a', later) && is_accepted('b', later));
+        paths.written(later);
+        assert!(!is_accepted('a', later + ACCEPTED) && paths.is_due(later + AGE));
     }
 
     #[test]

@@ -39,8 +39,9 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// The first pause after a failure. It grows up to [`INTERVAL`].
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 
-/// The age at which the secret in the paths is replaced.
-const SECRET_AGE: Duration = Duration::from_secs(60 * 60);
+/// The lost races in a row of which the last one is a failure. The leader before may have written at the same time, but
+/// not again and again.
+const MAX_LOST_RACES: u32 = 3;
 
 /// The longest time of one attempt to write everything.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,7 +60,14 @@ pub(crate) struct Publisher {
     paths: Arc<Paths>,
     metrics: Arc<Metrics>,
     events: PodEvents,
+    outcomes: Outcomes,
+}
+
+/// What the attempts of a term have led to.
+#[derive(Default)]
+struct Outcomes {
     is_failing: bool,
+    lost_races: u32,
 }
 
 impl Publisher {
@@ -87,7 +95,7 @@ impl Publisher {
             paths,
             metrics,
             events: PodEvents::new(client.clone(), pod),
-            is_failing: false,
+            outcomes: Outcomes::default(),
         }
     }
 
@@ -117,7 +125,7 @@ impl Publisher {
         let Ok(credentials) = self.certificate.clone().await else { return pending().await };
         let mut changes = pin!(credentials.changes());
         let (mut pauses, mut secret) = (pauses(), None);
-        self.is_failing = false;
+        self.outcomes = Outcomes::default();
         loop {
             let written = timeout(TIMEOUT, self.write(&credentials, &mut secret)).await;
             let written = written.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}")));
@@ -137,9 +145,9 @@ impl Publisher {
     }
 
     /// Writes everything once, with a new secret if there is none or the one before is too old.
-    async fn write(&self, credentials: &Credentials, known: &mut Option<(Secret, Instant)>) -> Result<()> {
+    async fn write(&self, credentials: &Credentials, known: &mut Option<Secret>) -> Result<()> {
         let secret = match known {
-            Some((secret, made)) if made.elapsed() < SECRET_AGE => secret.clone(),
+            Some(secret) if !self.paths.is_due(Instant::now()) => secret.clone(),
             before => {
                 let secret = Secret::random().context("failed to make a secret path")?;
                 if before.is_some() {
@@ -147,7 +155,7 @@ impl Publisher {
                 } else {
                     self.paths.begin(secret.clone())
                 }
-                *before = Some((secret.clone(), Instant::now()));
+                *before = Some(secret.clone());
                 secret
             }
         };
@@ -162,28 +170,34 @@ impl Publisher {
 
     /// Reports when a problem begins and when it ends.
     async fn report(&mut self, written: Result<()>) {
-        let was_failing = std::mem::replace(&mut self.is_failing, written.is_err());
+        let has_changed = self.outcomes.record(&written);
+        self.metrics.admission.unpublished.set(self.outcomes.is_failing.into());
         match written {
-            // The leader before may have written at the same time. The next attempt follows at once.
-            Err(error) if is_lost_race(&error) => self.is_failing = was_failing,
+            _ if !has_changed => {}
             Err(error) => {
-                self.metrics.admission.unpublished.set(1);
-                if !was_failing {
-                    let error = telemetry::chain(error.as_ref());
-                    warn!(error, "the webhooks cannot be published, trying again: the API server does not call them");
-                    let note = format!("the webhooks cannot be published: {error}");
-                    self.events.record(EventType::Warning, "WebhooksUnpublished", "PublishWebhooks", &note).await;
-                }
+                let error = telemetry::chain(error.as_ref());
+                warn!(error, "the webhooks cannot be published, trying again: the API server does not call them");
+                let note = format!("the webhooks cannot be published: {error}");
+                self.events.record(EventType::Warning, "WebhooksUnpublished", "PublishWebhooks", &note).await;
             }
             Ok(()) => {
-                self.metrics.admission.unpublished.set(0);
-                if was_failing {
-                    info!("the webhooks are published again");
-                    let note = "the webhooks are published again";
-                    self.events.record(EventType::Normal, "WebhooksPublished", "PublishWebhooks", note).await;
-                }
+                info!("the webhooks are published again");
+                let note = "the webhooks are published again";
+                self.events.record(EventType::Normal, "WebhooksPublished", "PublishWebhooks", note).await;
             }
         }
+    }
+}
+
+impl Outcomes {
+    /// Records an attempt. Returns whether a problem begins or ends with it.
+    fn record(&mut self, written: &Result<()>) -> bool {
+        let is_lost_race = written.as_ref().is_err_and(is_lost_race);
+        self.lost_races = if is_lost_race { self.lost_races.saturating_add(1) } else { 0 };
+        if is_lost_race && self.lost_races < MAX_LOST_RACES {
+            return false;
+        }
+        std::mem::replace(&mut self.is_failing, written.is_err()) != self.is_failing
     }
 }
 
@@ -203,18 +217,48 @@ mod tests {
 
     use super::*;
 
+    fn failure(code: u16, reason: &str) -> Result<()> {
+        let status = Status::failure("x", reason).with_code(code);
+        Err::<(), _>(kube::Error::Api(Box::new(status))).context("failed")
+    }
+
     #[test]
-    fn a_race_that_is_lost_is_no_failure() {
-        let status = |code, reason| Status::failure("x", reason).with_code(code);
-        for (name, status, expected) in [
-            ("conflict", status(409, "Conflict"), true),
-            ("created by another", status(409, "AlreadyExists"), true),
-            ("other webhooks", status(422, "Invalid"), true),
-            ("no right", status(403, "Forbidden"), false),
-            ("no configuration", status(404, "NotFound"), false),
+    fn a_lost_race_is_known_by_its_error() {
+        for (name, failure, expected) in [
+            ("conflict", failure(409, "Conflict"), true),
+            ("created by another", failure(409, "AlreadyExists"), true),
+            ("written by another", failure(422, "Invalid"), true),
+            ("no right", failure(403, "Forbidden"), false),
+            ("no configuration", failure(404, "NotFound"), false),
         ] {
-            let error = Err::<(), _>(kube::Error::Api(Box::new(status))).context("failed").unwrap_err();
-            assert_eq!(is_lost_race(&error), expected, "{name}");
+            assert_eq!(failure.is_err_and(|error| is_lost_race(&error)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_reported_once_and_a_lost_race_only_if_it_repeats() {
+        let (ok, lost, failed) = (|| Ok(()), || failure(409, "Conflict"), || failure(403, "Forbidden"));
+        let mut outcomes = Outcomes::default();
+        for (step, (written, has_changed, is_failing)) in [
+            (ok(), false, false),
+            (lost(), false, false),
+            (lost(), false, false),
+            (ok(), false, false),
+            (failed(), true, true),
+            (failed(), false, true),
+            (lost(), false, true),
+            (ok(), true, false),
+            (lost(), false, false),
+            (lost(), false, false),
+            (lost(), true, true),
+            (lost(), false, true),
+            (ok(), true, false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let changed = outcomes.record(&written);
+            assert_eq!((changed, outcomes.is_failing), (has_changed, is_failing), "step {step}");
         }
     }
 }

@@ -8,12 +8,20 @@ use std::{
 use futures::FutureExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// The buffer of what a peer sends, in bytes. Linux doubles both numbers for its own needs, and charges what is in the
-/// buffers to the pod's memory. Without a bound they grow to megabytes. A request has at most 64 KiB.
-const RECEIVE_BUFFER: u32 = 16 * 1024;
+/// The buffers of a connection in the kernel, in bytes. Linux doubles both numbers for its own needs, and charges what is
+/// in the buffers to the pod's memory. Without a bound they grow to megabytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Buffers {
+    /// The buffer of what a peer sends. A round trip brings no more than that.
+    pub(crate) receive: u32,
+    /// The buffer of what a peer has not acknowledged. A round trip takes no more than that.
+    pub(crate) send: u32,
+}
 
-/// The buffer of what a peer has not acknowledged, in bytes. A distant client, 100 ms away, then gets over 300 KiB/s.
-const SEND_BUFFER: u32 = 32 * 1024;
+impl Buffers {
+    /// For requests of at most 64 KiB. A distant client, 100 ms away, gets over 300 KiB/s.
+    pub(crate) const SMALL_REQUESTS: Self = Self { receive: 16 * 1024, send: 32 * 1024 };
+}
 
 /// Listens. If the address is `[::]` and the machine has no IPv6, it listens on IPv4 alone. `backlog` connections may
 /// wait to be accepted, at most as many as the system allows (`somaxconn`, 4096). Linux drops further ones, and their
@@ -22,10 +30,10 @@ const SEND_BUFFER: u32 = 32 * 1024;
 /// # Errors
 ///
 /// When the address cannot be listened to.
-pub(crate) fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    match bind(address, backlog) {
+pub(crate) fn listen(address: SocketAddr, backlog: u32, buffers: Buffers) -> io::Result<TcpListener> {
+    match bind(address, backlog, buffers) {
         Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {
-            bind((Ipv4Addr::UNSPECIFIED, address.port()).into(), backlog)
+            bind((Ipv4Addr::UNSPECIFIED, address.port()).into(), backlog, buffers)
         }
         bound => bound,
     }
@@ -47,12 +55,36 @@ pub(crate) async fn accept(listener: &TcpListener, most: usize) -> io::Result<Ve
     Ok(accepted)
 }
 
-fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, backlog: u32, buffers: Buffers) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restarted server need not wait for the connections of the previous process.
     socket.set_reuseaddr(true)?;
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-    socket.set_send_buffer_size(SEND_BUFFER)?;
+    // Connections inherit them.
+    socket.set_recv_buffer_size(buffers.receive)?;
+    socket.set_send_buffer_size(buffers.send)?;
     socket.bind(address)?;
     socket.listen(backlog)
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_has_the_buffers_of_its_listener() {
+        for (name, buffers) in [
+            ("small requests", Buffers::SMALL_REQUESTS),
+            ("large requests", Buffers { receive: 64 * 1024, send: 8 * 1024 }),
+        ] {
+            let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), 1, buffers).unwrap();
+            let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let connection = accept(&listener, 1).await.unwrap().remove(0).0;
+            let socket = SockRef::from(&connection);
+            let doubled = [buffers.receive, buffers.send].map(|bytes| 2 * usize::try_from(bytes).unwrap());
+            let sizes = [socket.recv_buffer_size().unwrap(), socket.send_buffer_size().unwrap()];
+            assert_eq!(sizes, doubled, "{name}");
+        }
+    }
 }

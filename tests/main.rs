@@ -82,6 +82,7 @@ mod chart_defaults;
 mod chart_install;
 mod chart_rights;
 mod chart_values;
+mod chart_webhooks;
 mod examples;
 
 // The release and the workflows.

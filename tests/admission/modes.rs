@@ -111,7 +111,7 @@ async fn cert_manager_writes_the_ca_into_the_webhooks() -> Result<()> {
         let name = service.map(|service| service["metadata"]["name"].as_str().unwrap_or_default()).unwrap_or_default();
         let is_named =
             |certificate: &&Value| certificate["spec"]["dnsNames"].to_string().contains(&format!("{name}.{NAME}.svc"));
-        ensure!(!name.is_empty() && certificates.iter().any(|one| is_named(one)), "{certificates:?}");
+        ensure!(!name.is_empty() && certificates.iter().any(is_named), "{certificates:?}");
         let mut kinds = vec!["ValidatingWebhookConfiguration"];
         kinds.extend((mode == "guard").then_some("MutatingWebhookConfiguration"));
         for kind in kinds {

@@ -1,7 +1,10 @@
 //! What each value of the chart can be.
 
+mod shared;
+
 use serde_json::{Value, json};
 
+use self::shared::{labels, peers};
 use super::DIGITS;
 
 /// The certificate of a CA.
@@ -207,20 +210,6 @@ fn admission() -> Vec<Row> {
         ("admission.from", peers, no_peers),
         ("admission.caBundle", json!([CA]), json!(["x", 1])),
     ]
-}
-
-/// Valid `NetworkPolicyPeers`, and invalid ones.
-fn peers() -> (Value, Value) {
-    (
-        json!([[{"podSelector": {"matchLabels": {"app": DIGITS}}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}]]),
-        json!([[{}], [{"podSelektor": {}}], [{"ipBlock": {"cidr": "10.0.0.1"}}]]),
-    )
-}
-
-/// Valid and invalid labels.
-fn labels() -> [Value; 2] {
-    let valid = json!([{"team": "123"}, {"a.b/c": "true", "d": ""}]);
-    [valid, json!([{"a": "not a value"}, {"a b": "x"}, {"app.kubernetes.io/part-of": "x"}, {"a": 1}])]
 }
 
 fn monitoring() -> Vec<Row> {

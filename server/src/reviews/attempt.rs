@@ -2,8 +2,8 @@
 
 use crate::resources::{Attempt, TargetKey};
 
-/// How many attempts may wait for the executor, at about 300 bytes each. It takes them in within moments, and one that
-/// finds no room is only counted.
+/// How many attempts may wait for the executor, at about 300 bytes each. It takes them in within moments. An attempt
+/// that finds no room is only counted.
 pub const ATTEMPTS: usize = 1024;
 
 /// An attempt to change the count of a target.

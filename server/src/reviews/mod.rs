@@ -35,7 +35,8 @@ pub struct Reviews {
 }
 
 impl Reviews {
-    /// Records who makes a write. The API server stores it after the review, so whoever sees the new state can ask.
+    /// Records who makes a write. The API server stores it after the review, so the executor can ask when it
+    /// sees the new state.
     pub fn record(&self, reviewed: Reviewed, now: Instant) {
         self.entries.lock().add(reviewed, now);
     }

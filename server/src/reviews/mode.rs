@@ -8,7 +8,7 @@ pub enum AdmissionMode {
     Off,
     /// Records who changes a count
     Record,
-    /// Also warns whoever changes a count that is held
+    /// Also warns users who change a held count
     Warn,
     /// Also keeps counts that are held from being changed
     Guard,

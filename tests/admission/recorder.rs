@@ -23,14 +23,15 @@ use support::{Namespace, PATIENCE};
 const WORKLOADS: [(&str, &str); 3] =
     [("Deployment", "deployments"), ("StatefulSet", "statefulsets"), ("ReplicaSet", "replicasets")];
 
-/// The annotation and the pod that end a recording.
+/// The label and the pod that end a recording.
 const END: &str = "recorded";
 
 /// What a recording has seen.
 #[derive(Default)]
 struct Seen {
-    /// The counts and the generations of each workload, by its kind and name.
-    states: BTreeMap<String, BTreeSet<(i64, i64)>>,
+    /// The counts and the specs of each workload, by its kind and name. A spec says more than a generation, which also rises
+    /// when the annotations of a Deployment change, as at each `kubectl apply`.
+    states: BTreeMap<String, BTreeSet<(i64, String)>>,
     pods: Vec<String>,
     ended: BTreeSet<String>,
 }
@@ -63,7 +64,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Waits until everything up to now is recorded, and returns the counts of each workload, by its kind and name. Fails
-    /// if a generation has changed while the count did not, or if a pod came or went although all counts stayed.
+    /// if a spec has changed while the count did not, or if a pod came or went although all counts stayed.
     pub(super) async fn end(mut self) -> Result<BTreeMap<String, BTreeSet<i64>>> {
         for (_, resource) in WORKLOADS {
             // It fails if there are none.
@@ -86,8 +87,7 @@ impl<'a> Recorder<'a> {
         let mut counts = BTreeMap::new();
         for (name, states) in &seen.states {
             let of_each: BTreeSet<_> = states.iter().map(|(count, _)| *count).collect();
-            let generations: BTreeSet<_> = states.iter().map(|(_, generation)| *generation).collect();
-            ensure!(of_each.len() > 1 || generations.len() == 1, "{name} kept its count, and changed: {states:?}");
+            ensure!(of_each.len() > 1 || states.len() == 1, "{name} kept its count, and changed: {states:?}");
             counts.insert(name.clone(), of_each);
         }
         let is_changed = counts.values().any(|counts| counts.len() > 1);
@@ -102,8 +102,7 @@ impl Seen {
         if object.labels().contains_key(END) {
             self.ended.insert(name.clone());
         }
-        let generation = object.metadata.generation.unwrap_or_default();
-        self.states.entry(name).or_default().insert((count(object), generation));
+        self.states.entry(name).or_default().insert((count(object), object.data["spec"].to_string()));
     }
 
     fn observe_pod(&mut self, what: &str, pod: &DynamicObject) {

@@ -67,7 +67,7 @@ pub enum Replaced {
     Target(Option<Arc<TargetState>>),
     /// The `ReplicaCount`, if there was one.
     Count(Option<Arc<ReplicaCountState>>),
-    /// Neither: the change is one of its kind or of its autoscaler.
+    /// Neither: the change is one of its kind or of its autoscaler, or none, because the state was an older one.
     Neither,
 }
 

@@ -58,7 +58,7 @@ impl IndexState {
     }
 
     /// Stores a target, or removes it. Also returns what this replaces. An older state of the same object changes
-    /// nothing: a list may be behind a watch.
+    /// nothing, and replaces nothing: a list may be behind a watch.
     pub(super) fn set_target(&mut self, mut key: TargetKey, target: Option<TargetState>) -> (TargetKey, Replaced) {
         let known = self.targets.get(&key);
         let replaced = match target {
@@ -69,7 +69,7 @@ impl IndexState {
                     target.resource_version,
                 ) =>
             {
-                known.cloned()
+                return (key, Replaced::Neither);
             }
             Some(target) if is_left_out(&key, &target) && !self.is_managed(&key) => self.targets.remove(&key),
             Some(mut target) => {
@@ -99,7 +99,7 @@ impl IndexState {
                     count.resource_version,
                 ) =>
             {
-                known.cloned()
+                return (key, Replaced::Neither, false);
             }
             Some(mut count) => {
                 self.interner.intern_key(&mut key);

@@ -418,7 +418,7 @@ mod tests {
         index.set_replica_count(key("b"), count("c", 20), 20);
         let (_, mut events) = index.attach_enforcement();
         type Step<'a> = (&'a str, Box<dyn Fn() + 'a>, Option<ReplacedVersion>);
-        let steps: [Step<'_>; 8] = [
+        let steps: [Step<'_>; 10] = [
             (
                 "created",
                 Box::new(|| index.set_target(key("b"), Some(target("u", 7)))),
@@ -429,6 +429,7 @@ mod tests {
                 Box::new(|| index.set_target(key("b"), Some(target("u", 9)))),
                 Some(ReplacedVersion::Target(7)),
             ),
+            ("an older state, which is left out", Box::new(|| index.set_target(key("b"), Some(target("u", 8)))), None),
             ("listed", Box::new(|| index.set_listed_target(key("b"), target("u", 12))), None),
             (
                 "another object",
@@ -439,6 +440,11 @@ mod tests {
                 "the ReplicaCount",
                 Box::new(|| index.set_replica_count(key("b"), count("c", 21), 21)),
                 Some(ReplacedVersion::Count(20)),
+            ),
+            (
+                "an older ReplicaCount, which is left out",
+                Box::new(|| index.set_replica_count(key("b"), count("c", 19), 21)),
+                None,
             ),
             ("the ReplicaCount, listed", Box::new(|| index.set_replica_count(key("b"), count("c", 22), 0)), None),
             (

@@ -9,9 +9,16 @@ use crate::{
     reviews::{Admission, AdmissionMode, paused_autoscaler},
 };
 
-/// Refuses a target that an autoscaler scales, unless the guard keeps the autoscaler from changing the count.
-pub(super) fn check_autoscaler(mode: AdmissionMode, key: &TargetKey, autoscaler: Option<&str>) -> Result<(), Error> {
-    let Some(autoscaler) = autoscaler.filter(|_| mode != AdmissionMode::Guard) else { return Ok(()) };
+/// Refuses a count for a target that an autoscaler scales. The guard keeps the autoscaler from changing a count, but only
+/// as long as it is held.
+pub(super) fn check_autoscaler(
+    mode: AdmissionMode,
+    is_held: bool,
+    key: &TargetKey,
+    autoscaler: Option<&str>,
+) -> Result<(), Error> {
+    let is_paused = is_held && mode == AdmissionMode::Guard;
+    let Some(autoscaler) = autoscaler.filter(|_| !is_paused) else { return Ok(()) };
     let message =
         format!("HorizontalPodAutoscaler {autoscaler} scales {key}: delete it first, or force the count against it");
     Err(Error::Precondition { reason: reasons::AUTOSCALED, message })
@@ -81,9 +88,10 @@ mod tests {
             (AdmissionMode::Warn, true),
             (AdmissionMode::Guard, false),
         ] {
-            let checked = check_autoscaler(mode, &deployment_key("web"), Some("hpa"));
-            assert_eq!(checked.is_err(), is_refused, "{}", mode.label());
-            assert!(check_autoscaler(mode, &deployment_key("web"), None).is_ok(), "{}", mode.label());
+            let check = |is_held, autoscaler| check_autoscaler(mode, is_held, &deployment_key("web"), autoscaler);
+            assert_eq!(check(true, Some("hpa")).is_err(), is_refused, "{}: a count that is held", mode.label());
+            assert!(check(false, Some("hpa")).is_err(), "{}: a count that is put back, and not held", mode.label());
+            assert!(check(true, None).is_ok(), "{}: no autoscaler", mode.label());
         }
     }
 

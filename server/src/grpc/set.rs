@@ -210,7 +210,7 @@ async fn check(
     check_expected(request, found.observed())?;
     conflicts::check_controller(key, found.target.as_deref())?;
     if !request.force {
-        conflicts::check_autoscaler(backend.admission_mode, key, snapshot.autoscaler.as_deref())?;
+        conflicts::check_autoscaler(backend.admission_mode, true, key, snapshot.autoscaler.as_deref())?;
         existing.map_or(Ok(()), |existing| conflicts::check_managed_by(key, existing))?;
     }
     Ok(found)

@@ -183,7 +183,7 @@ async fn check_restore(
     let found = find_target(backend, snapshot).await?;
     conflicts::check_controller(key, found.target.as_deref())?;
     if !request.force {
-        conflicts::check_autoscaler(backend.admission_mode, key, snapshot.autoscaler.as_deref())?;
+        conflicts::check_autoscaler(backend.admission_mode, false, key, snapshot.autoscaler.as_deref())?;
     }
     Ok(Restore { original, restored: found.target.map(|_| original) })
 }

@@ -82,8 +82,10 @@ impl Admission {
     }
 
     /// Counts a prevented change.
-    pub(crate) fn attempted(&self, verdict: &'static str) {
-        self.attempts.get_or_create(&by(verdict)).inc();
+    pub(crate) fn attempted(&self, verdict: &str) {
+        if let Some(verdict) = PREVENTING.into_iter().find(|one| *one == verdict) {
+            self.attempts.get_or_create(&by(verdict)).inc();
+        }
     }
 }
 

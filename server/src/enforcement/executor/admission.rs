@@ -26,6 +26,10 @@ impl Executor {
     /// Takes in an attempt to change a count. It is reported with the next decision that is due for it.
     pub(super) fn take_attempt(&mut self, TargetAttempt { key, attempt }: TargetAttempt) {
         let Some(target) = self.targets.get_mut(&key) else { return };
+        if target.memory.attempts.is_repeated(&attempt) {
+            return;
+        }
+        self.metrics.admission.attempted(&attempt.verdict);
         let now = Now::read();
         target.memory.record(Record::Attempt(attempt), now);
         let pause = target.memory.attempts.due_in(now.monotonic).unwrap_or_default();
@@ -60,7 +64,8 @@ impl Executor {
         let observation = &self.targets.get(&key)?.observation;
         let (target, kind) = (observation.target.as_ref()?, observation.kind.known()?.clone());
         let desired = observation.count.spec.desired(observation.at);
-        let count = (0..3).find(|count| ![desired, target.replicas].contains(&Some(*count)))?;
+        // A kind may refuse a 0, and does so before a webhook is asked.
+        let count = (1..4).find(|count| ![desired, target.replicas].contains(&Some(*count)))?;
         Some(ProbeWrite { kind, uid: target.uid.clone(), count, key })
     }
 

@@ -10,19 +10,36 @@ use crate::resources::Attempt;
 /// each report is a write of the status and an Event.
 const PACE: Duration = Duration::from_secs(10);
 
+/// How far apart equal attempts are at least. The API server asks again about a write that another webhook has changed or
+/// that met a conflict.
+const REPEATED: Duration = Duration::from_secs(1);
+
 /// Attempts to change a count that no status shows yet.
 #[derive(Debug, Default)]
 pub struct PendingAttempts {
     number: i64,
     last: Option<Attempt>,
+    /// The attempt that was added last, even if a status shows it.
+    counted: Option<Attempt>,
     /// When the latest report was.
     reported: Option<Instant>,
 }
 
 impl PendingAttempts {
+    /// Whether an attempt is the one that was added last, which was reviewed again.
+    pub fn is_repeated(&self, attempt: &Attempt) -> bool {
+        self.counted.as_ref().is_some_and(|counted| {
+            let apart = attempt.at.0.duration_since(counted.at.0).unsigned_abs();
+            apart < REPEATED
+                && (&counted.user, counted.from, counted.to, &counted.verdict)
+                    == (&attempt.user, attempt.from, attempt.to, &attempt.verdict)
+        })
+    }
+
     /// Adds an attempt.
     pub(super) fn add(&mut self, attempt: Attempt) {
         self.number = self.number.saturating_add(1);
+        self.counted = Some(attempt.clone());
         self.last = Some(attempt);
     }
 
@@ -39,10 +56,46 @@ impl PendingAttempts {
 
     /// Forgets the attempts, because they are reported.
     pub(super) fn reported(&mut self, now: Instant) {
-        *self = Self { reported: Some(now), ..Self::default() };
+        *self = Self { reported: Some(now), counted: self.counted.take(), ..Self::default() };
     }
 
     fn pause(&self, now: Instant) -> Duration {
         self.reported.map_or(Duration::ZERO, |reported| PACE.saturating_sub(now.saturating_duration_since(reported)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_is_reviewed_again_is_one() {
+        let attempt = |ms| Attempt {
+            user: "bob".into(),
+            manager: "".into(),
+            from: Some(3),
+            to: Some(7),
+            at: MicroTime(Timestamp::UNIX_EPOCH + SignedDuration::from_millis(ms)),
+            verdict: "kept".into(),
+        };
+        for (name, next, expected) in [
+            ("at once", attempt(0), true),
+            ("within a second", attempt(999), true),
+            ("a second later", attempt(1000), false),
+            ("by another user", Attempt { user: "carol".into(), ..attempt(0) }, false),
+            ("to another count", Attempt { to: Some(8), ..attempt(0) }, false),
+            ("from another count", Attempt { from: None, ..attempt(0) }, false),
+            ("refused instead", Attempt { verdict: "denied".into(), ..attempt(0) }, false),
+        ] {
+            let mut attempts = PendingAttempts::default();
+            assert!(!attempts.is_repeated(&next), "{name}: the first");
+            attempts.add(attempt(0));
+            assert_eq!(attempts.is_repeated(&next), expected, "{name}");
+            attempts.reported(Instant::now());
+            assert_eq!(attempts.is_repeated(&next), expected, "{name}, after the report");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::resources::{FieldOwners, ReplicaCountStatus, Writer};
+use crate::resources::{FieldOwners, Operation, ReplicaCountStatus, Writer};
 
 /// The field managers that have applied the count of one target. If there is one, it gets the count back after a
 /// correction. If there are several, none of them does: the others would meet a conflict with the owner.
@@ -18,25 +18,49 @@ pub struct Recipient {
     pub time: Option<i64>,
     /// Whether it owned the count in the latest state.
     pub owned: bool,
+    /// Whether an update of somebody else owned the count in the latest state.
+    pub taken: Taken,
+}
+
+/// How an update has taken the count from an applier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Taken {
+    /// It has not.
+    #[default]
+    No,
+    /// Without a change of the count. Kubernetes gives the count to an update that changes it, and that stays so if the
+    /// guard then keeps the count.
+    Kept,
+    /// With another count, or before the server saw the target.
+    Changed,
 }
 
 impl Appliers {
     /// The appliers that a status names. Their times are unknown.
     pub fn of(status: &ReplicaCountStatus) -> Self {
-        let known = |name: &String| Recipient { manager: name.as_str().into(), time: None, owned: false };
+        let taken = Taken::Changed;
+        let known = |name: &String| Recipient { manager: name.as_str().into(), time: None, owned: false, taken };
         Self(status.appliers.iter().map(known).collect())
     }
 
-    /// The appliers after a new state of the target, and the applier that has just left the count out, if one has.
+    /// The appliers after a new state of the target, and the applier that has just left the count out, if one has. `before`
+    /// is the count of the state before.
     ///
     /// If an update took the count from an applier, the applier stays known, because it has not applied since. If an
     /// applier has applied without the count, it is forgotten: as an owner it would remove the count with its next
     /// apply, and the API server would set the default, 1. If another applier took the count by force, the applier is
     /// forgotten, too, as Kubernetes does.
-    pub fn after(&self, owners: &FieldOwners, replicas: Option<i32>) -> (Self, Option<Writer>) {
+    pub fn after(&self, owners: &FieldOwners, replicas: Option<i32>, before: Option<i32>) -> (Self, Option<Writer>) {
+        let is_updated = owners.last().is_some_and(|owner| owner.operation == Operation::Update && !owner.is_ours());
+        let taken = |known: Taken| match (is_updated, known) {
+            (false, _) => Taken::No,
+            (true, Taken::No | Taken::Kept) if before.is_some() && replicas == before => Taken::Kept,
+            (true, _) => Taken::Changed,
+        };
         let owning = owners.appliers().filter(|applier| applier.owns);
-        let mut next: Vec<_> =
-            owning.map(|one| Recipient { manager: one.manager.clone(), time: one.time, owned: true }).collect();
+        let mut next: Vec<_> = owning
+            .map(|one| Recipient { manager: one.manager.clone(), time: one.time, owned: true, taken: Taken::No })
+            .collect();
         let mut left_out = None;
         let is_taken = !next.is_empty();
         let waiting = self.0.iter().filter(|known| next.iter().all(|one| one.manager != known.manager));
@@ -50,7 +74,8 @@ impl Appliers {
                     left_out = entry.cloned();
                 }
                 let time = entry.map_or(known.time, |entry| entry.time);
-                (!is_lost && !has_left).then(|| Recipient { time, owned: false, ..known.clone() })
+                let taken = taken(known.taken);
+                (!is_lost && !has_left).then(|| Recipient { time, owned: false, taken, ..known.clone() })
             })
             .collect();
         next.extend(waiting);
@@ -78,12 +103,13 @@ impl Appliers {
     ///
     /// A single applier should own it. Of several appliers none should: they apply other counts, and each would meet a
     /// conflict with the owner. Without appliers this server should, because later writes through `/scale` to a count
-    /// without an owner leave no trace of the writer.
+    /// without an owner leave no trace of the writer. An update that has changed the count keeps it.
     pub fn are_missing_in(&self, owners: &FieldOwners) -> bool {
+        let is_wrong = owners.ours() || is_taken_with_the_kept_count(&self.0);
         match self.0.len() {
             0 => owners.last().is_none(),
-            1 => owners.last().is_none() || owners.ours(),
-            _ => owners.ours(),
+            1 => owners.last().is_none() || is_wrong,
+            _ => is_wrong,
         }
     }
 
@@ -96,6 +122,11 @@ impl Appliers {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|known| &*known.manager)
     }
+}
+
+/// Whether an update has taken the count from appliers without changing it.
+pub fn is_taken_with_the_kept_count(recipients: &[Recipient]) -> bool {
+    recipients.iter().any(|known| known.taken == Taken::Kept)
 }
 
 #[cfg(test)]

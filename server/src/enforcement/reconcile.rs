@@ -120,7 +120,7 @@ fn observe_appliers(target: &TargetState, memory: &Memory, decision: &mut Decisi
     let is_recreated = memory.target_uid.as_ref().is_some_and(|uid| *uid != target.uid);
     let none = Appliers::default();
     let before = if is_recreated { &none } else { &memory.appliers };
-    let (after, left_out) = before.after(&target.owners, target.replicas);
+    let (after, left_out) = before.after(&target.owners, target.replicas, memory.observed);
     decision.appliers = (after != memory.appliers).then_some(after);
     left_out
 }

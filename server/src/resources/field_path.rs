@@ -68,6 +68,19 @@ impl FieldPath {
         (pointer, nest(names.as_slice()))
     }
 
+    /// The pointer to what holds this field and nothing else, relative to the `FieldsV1` of an entry that owns it. It is
+    /// empty if that is all of them: what is left without a field below it would count as a field.
+    pub(crate) fn to_disown(&self, fields: &Value) -> PointerBuf {
+        let (mut fields, mut depth) = (Some(fields), 0);
+        for (above, name) in self.0.iter().enumerate() {
+            if fields.and_then(Value::as_object).is_some_and(|fields| fields.len() > 1) {
+                depth = above + 1;
+            }
+            fields = fields.and_then(|fields| fields.get(field_key(name)));
+        }
+        PointerBuf::from_tokens(self.0.iter().take(depth).map(|name| field_key(name)))
+    }
+
     /// The `FieldsV1` of an entry that owns only this field.
     pub(crate) fn only(&self) -> Value {
         nest(&self.0)
@@ -92,6 +105,18 @@ fn nest(names: &[String]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_holds_a_field_alone_is_found() {
+        for (fields, expected) in [
+            (json!({"f:spec": {"f:replicas": {}}}), ""),
+            (json!({"f:spec": {"f:replicas": {}, "f:paused": {}}}), "/f:spec/f:replicas"),
+            (json!({"f:spec": {".": {}, "f:replicas": {}}}), "/f:spec/f:replicas"),
+            (json!({"f:spec": {"f:replicas": {}}, "f:metadata": {"f:labels": {}}}), "/f:spec"),
+        ] {
+            assert_eq!(FieldPath::replicas().to_disown(&fields).as_str(), expected, "{fields}");
+        }
+    }
 
     #[test]
     fn a_path_finds_its_count() {

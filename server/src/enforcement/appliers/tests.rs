@@ -15,25 +15,26 @@ fn names(appliers: &Appliers) -> Vec<&str> {
 }
 
 /// Appliers that go through states of a target, each with its entries of managedFields and its count.
-struct Observed(Appliers);
+#[derive(Default)]
+struct Observed(Appliers, Option<i32>);
 
 impl Observed {
     /// The state before any state was seen, by the appliers of a status.
     fn after_a_restart(names: &[&str]) -> Self {
         let appliers = names.iter().map(|name| (*name).to_owned()).collect();
-        Self(Appliers::of(&ReplicaCountStatus { appliers, ..ReplicaCountStatus::default() }))
+        Self(Appliers::of(&ReplicaCountStatus { appliers, ..ReplicaCountStatus::default() }), None)
     }
 
     /// helm applies the count.
     fn by_helm() -> Self {
-        let mut observed = Self(Appliers::default());
+        let mut observed = Self::default();
         observed.see(&[applied_by("helm", 1, true)], 3);
         observed
     }
 
     /// Sees a state, and returns the applier that has left the count out.
     fn see(&mut self, entries: &[ManagedFieldsEntry], replicas: i32) -> Option<String> {
-        let (after, left_out) = self.0.after(&owners(entries), Some(replicas));
+        let (after, left_out) = self.0.after(&owners(entries), Some(replicas), self.1.replace(replicas));
         self.0 = after;
         left_out.map(|writer| writer.manager.to_string())
     }
@@ -78,7 +79,7 @@ fn a_0_through_scale_makes_no_applier_forgotten() {
 
 #[test]
 fn a_manager_that_never_applied_the_count_is_never_given_it() {
-    let mut observed = Observed(Appliers::default());
+    let mut observed = Observed::default();
     for second in 1..4 {
         observed.see(&[applied_by("helm", second, false), scaled_by(FIELD_MANAGER)], 3);
         assert!(names(&observed.0).is_empty());
@@ -105,7 +106,7 @@ fn after_a_restart_an_applier_of_a_count_without_an_owner_is_forgotten() {
 
 #[test]
 fn two_appliers_of_the_same_count_are_both_remembered() {
-    let mut observed = Observed(Appliers::default());
+    let mut observed = Observed::default();
     observed.see(&[applied_by("helm", 1, true), applied_by("argocd", 2, true)], 3);
     assert_eq!(names(&observed.0), ["helm", "argocd"]);
     observed.see(&[applied_by("helm", 1, true), applied_by("argocd", 2, false)], 3);
@@ -162,11 +163,65 @@ fn owners_are_missing_where_this_server_stands_in_for_appliers_or_there_are_none
 }
 
 #[test]
+fn an_update_that_took_a_kept_count_loses_it_again() {
+    let edit = || {
+        let mut entry = scaled_by("kubectl-edit");
+        entry.subresource = None;
+        entry
+    };
+    let helm = |owns| applied_by("helm", 1, owns);
+    let kept = (vec![helm(false), edit()], 3);
+    struct Row {
+        name: &'static str,
+        /// After helm has applied 3.
+        states: Vec<(Vec<ManagedFieldsEntry>, i32)>,
+        expected: bool,
+    }
+    for row in [
+        Row { name: "the guard has kept the count", states: vec![kept.clone()], expected: true },
+        Row { name: "and its status has changed", states: vec![kept.clone(), kept.clone()], expected: true },
+        Row {
+            name: "kept while this server owned it",
+            states: vec![(vec![helm(false), scaled_by(FIELD_MANAGER)], 3), kept.clone()],
+            expected: true,
+        },
+        Row { name: "changed", states: vec![(vec![helm(false), edit()], 7)], expected: false },
+        Row {
+            name: "changed, and its status has changed",
+            states: vec![(vec![helm(false), edit()], 7), (vec![helm(false), edit()], 7)],
+            expected: false,
+        },
+        Row {
+            name: "kept, and then changed",
+            states: vec![kept.clone(), (vec![helm(false), edit()], 7)],
+            expected: false,
+        },
+        Row { name: "kept, and given back", states: vec![kept.clone(), (vec![helm(true)], 3)], expected: false },
+        Row {
+            name: "helm applies the same count again, and owns it too",
+            states: vec![kept.clone(), (vec![helm(true), edit()], 3)],
+            expected: false,
+        },
+    ] {
+        let mut observed = Observed::by_helm();
+        for (entries, replicas) in &row.states {
+            observed.see(entries, *replicas);
+        }
+        let (entries, _) = row.states.last().unwrap();
+        assert_eq!(observed.0.are_missing_in(&owners(entries)), row.expected, "{}", row.name);
+        assert_eq!(names(&observed.0), ["helm"], "{}", row.name);
+    }
+    let mut restarted = Observed::after_a_restart(&["helm"]);
+    restarted.see(&kept.0, 3);
+    assert!(!restarted.0.are_missing_in(&owners(&kept.0)), "how it was taken before the term is unknown");
+}
+
+#[test]
 fn two_appliers_are_remembered_while_one_of_them_applies() {
     let (ci, argocd) =
         (|second, owns| applied_by("ci", second, owns), |second, owns| applied_by("argocd", second, owns));
     let both = || {
-        let mut observed = Observed(Appliers::default());
+        let mut observed = Observed::default();
         observed.see(&[ci(1, true), argocd(2, true)], 2);
         observed.see(&[ci(1, false), argocd(2, false), scaled_by(FIELD_MANAGER)], 4);
         observed

@@ -24,7 +24,11 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::{
-    super::{appliers::Recipient, decision::GiveBack, failure::Cause},
+    super::{
+        appliers::{Recipient, is_taken_with_the_kept_count},
+        decision::GiveBack,
+        failure::Cause,
+    },
     fence_probe::FenceProbe,
     target_metadata::TargetMetadata,
 };
@@ -160,7 +164,8 @@ enum Plan {
 }
 
 /// Plans the patch that gives the count its owner: the recipient if there is one, this server if there is none. If there
-/// are several, the patch only removes this server, because the others would meet a conflict with any owner.
+/// are several, the patch only removes this server, because the others would meet a conflict with any owner. An update
+/// whose count the guard has kept is removed in the same way.
 ///
 /// The patch addresses entries by their place, so it tests that each one that it touches is still the one that was read.
 /// It does not test the resource version, which every status write changes.
@@ -195,7 +200,7 @@ fn plan(entries: &[Entry], GiveBack { kind, recipients, .. }: &GiveBack) -> Plan
         path.append(&below);
         operations.push(PatchOperation::Add(AddOperation { path, value }));
     }
-    operations.extend(remove_ours(entries, kind));
+    operations.extend(disown(entries, kind, is_taken_with_the_kept_count(recipients)));
     if operations.is_empty() { Plan::Nothing } else { Plan::Patch(Patch(operations)) }
 }
 
@@ -204,17 +209,26 @@ fn owned_fields(entry: &Entry) -> Option<&Value> {
 }
 
 /// The removal of our own entries, from the last to the first, as each removal moves those behind it. What we write
-/// holds nothing but the count.
-fn remove_ours(entries: &[Entry], kind: &TargetKind) -> Vec<PatchOperation> {
-    let only = kind.replicas.only();
-    let is_ours =
-        |entry: &Entry| entry.read.manager.as_deref() == Some(FIELD_MANAGER) && owned_fields(entry) == Some(&only);
-    let ours = entries.iter().enumerate().rev().filter(|(_, entry)| is_ours(entry));
-    ours.flat_map(|(index, entry)| {
-        let remove = PatchOperation::Remove(RemoveOperation { path: entry_path(index, []) });
-        test_entry(index, entry).into_iter().chain([remove])
-    })
-    .collect()
+/// holds nothing but the count. If an update has taken a count that the guard has kept, the count is removed from it, too.
+fn disown(entries: &[Entry], kind: &TargetKind, is_taken: bool) -> Vec<PatchOperation> {
+    let is_ours = |entry: &Entry| entry.read.manager.as_deref() == Some(FIELD_MANAGER);
+    let is_update = |entry: &Entry| entry.read.operation.as_deref() == Some("Update");
+    let owning = entries.iter().enumerate().rev().filter_map(|(index, entry)| {
+        let fields = owned_fields(entry).filter(|fields| kind.replicas.is_owned(fields))?;
+        let below = kind.replicas.to_disown(fields);
+        let is_wrong = if is_ours(entry) { below.is_root() } else { is_taken && is_update(entry) };
+        is_wrong.then_some((index, entry, below))
+    });
+    owning
+        .flat_map(|(index, entry, below)| {
+            let mut path = entry_path(index, []);
+            if !below.is_root() {
+                path.push_back("fieldsV1");
+                path.append(&below);
+            }
+            test_entry(index, entry).into_iter().chain([PatchOperation::Remove(RemoveOperation { path })])
+        })
+        .collect()
 }
 
 fn is_applied_by(Entry { read: entry, .. }: &Entry, recipient: &Recipient) -> bool {

@@ -1,6 +1,9 @@
 use super::*;
 use crate::{
-    enforcement::fixtures::{applied_by, scaled_by},
+    enforcement::{
+        appliers::Taken,
+        fixtures::{applied_by, scaled_by},
+    },
     resources::FieldOwners,
 };
 
@@ -13,7 +16,7 @@ fn owners(entries: &[ManagedFieldsEntry]) -> FieldOwners {
 }
 
 fn recipient(manager: &str, time: Option<i64>) -> Recipient {
-    Recipient { manager: manager.into(), time, owned: false }
+    Recipient { manager: manager.into(), time, owned: false, taken: Taken::No }
 }
 
 /// helm, which applied at the second 1.
@@ -60,6 +63,37 @@ fn the_patch_makes_the_appliers_owners_and_takes_ours_away() {
     let patched = apply(&before, patch(&before, &kind(), &[helm()]).unwrap());
     assert_eq!(patched, [applied_by("helm", 1, true), status]);
     assert_eq!(patch(&patched, &kind(), &[helm()]), None, "once is enough");
+}
+
+#[test]
+fn an_update_whose_count_was_kept_loses_the_count_alone() {
+    let edited = |fields: Value| -> ManagedFieldsEntry {
+        let entry = json!({"manager": "kubectl-edit", "operation": "Update", "fieldsV1": fields});
+        serde_json::from_value(entry).unwrap()
+    };
+    let kept = Recipient { taken: Taken::Kept, ..helm() };
+    for (name, edited_before, edited_after) in [
+        ("the count alone", json!({"f:spec": {"f:replicas": {}}}), None),
+        (
+            "another field of the spec",
+            json!({"f:spec": {"f:replicas": {}, "f:paused": {}}}),
+            Some(json!({"f:spec": {"f:paused": {}}})),
+        ),
+        (
+            "a field elsewhere",
+            json!({"f:metadata": {"f:labels": {}}, "f:spec": {"f:replicas": {}}}),
+            Some(json!({"f:metadata": {"f:labels": {}}})),
+        ),
+    ] {
+        let before = [edited(edited_before), applied_by("helm", 1, false), scaled_by("kubectl")];
+        let mut expected: Vec<_> = edited_after.map(edited).into_iter().collect();
+        expected.push(applied_by("helm", 1, true));
+        let patched = apply(&before, patch(&before, &kind(), std::slice::from_ref(&kept)).unwrap());
+        assert_eq!(patched, expected, "{name}");
+        assert_eq!(patch(&patched, &kind(), std::slice::from_ref(&kept)), None, "{name}: once is enough");
+        let changed = apply(&before, patch(&before, &kind(), &[helm()]).unwrap());
+        assert!(owners(&changed).last().is_some_and(|owner| &*owner.manager == "kubectl"), "{name}: by a change");
+    }
 }
 
 #[test]

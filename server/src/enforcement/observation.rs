@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     index::{KindState, ReplacedVersion},
-    resources::{ReplicaCountState, TargetState},
+    resources::{ReplicaCountState, TargetState, Uid},
     reviews::{Admission, Content, ReviewedUser, Reviews},
 };
 
@@ -53,8 +53,17 @@ pub struct Observation {
 /// Who wrote the latest states, as reviews of admission show it. Each belongs to a resource version.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
-    target: Option<(u64, ReviewedUser)>,
+    target: Option<TargetUser>,
     count: Option<(u64, ReviewedUser)>,
+}
+
+/// Who wrote the count that a state of the target has.
+#[derive(Clone, Debug)]
+struct TargetUser {
+    version: u64,
+    uid: Uid,
+    count: i32,
+    user: ReviewedUser,
 }
 
 impl Observation {
@@ -62,10 +71,20 @@ impl Observation {
     pub fn look_up_user(&mut self, replaced: ReplacedVersion, reviews: &Reviews, now: Instant) {
         match replaced {
             ReplacedVersion::Target(before) => {
+                let known = self.users.target.take();
                 let target = self.target.as_ref().and_then(|target| Some((target, target.replicas?)));
                 self.users.target = target.map(|(target, count)| {
-                    let user = reviews.user_of(&target.uid, before, Content::Count(count), now);
-                    (target.resource_version, user)
+                    let (version, uid) = (target.resource_version, target.uid.clone());
+                    // A write that leaves the count alone is not reviewed, and it keeps its user.
+                    let is_kept =
+                        |known: &TargetUser| known.version == before && known.uid == uid && known.count == count;
+                    let user = match reviews.user_of(&uid, before, Content::Count(count), now) {
+                        ReviewedUser::Unknown => {
+                            known.filter(is_kept).map_or(ReviewedUser::Unknown, |known| known.user)
+                        }
+                        user => user,
+                    };
+                    TargetUser { version, uid, count, user }
                 });
             }
             ReplacedVersion::Count(before) => {
@@ -78,7 +97,7 @@ impl Observation {
     /// Who wrote the target's latest state. `None` if no event of a watch has shown this state.
     fn target_writer(&self) -> Option<&ReviewedUser> {
         let version = self.target.as_ref().map(|target| target.resource_version)?;
-        self.users.target.as_ref().filter(|(of, _)| *of == version).map(|(_, user)| user)
+        self.users.target.as_ref().filter(|of| of.version == version).map(|of| &of.user)
     }
 
     /// The user who wrote the target's latest state, if one is known.

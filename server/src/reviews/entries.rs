@@ -54,7 +54,7 @@ pub struct Reviewed {
     pub content: Content,
     /// The namespace of the object.
     pub namespace: Arc<str>,
-    /// Who makes it.
+    /// Who makes it. Empty if this server does, for a user whom the object names.
     pub user: Arc<str>,
 }
 
@@ -71,7 +71,7 @@ pub enum ReviewedUser {
     Known(Arc<str>),
     /// One of several users whose writes fit alike, so none of them is named.
     Several,
-    /// No review fits.
+    /// No review fits, or only that of a write of this server, for a user whom the object names.
     Unknown,
 }
 
@@ -121,9 +121,9 @@ impl Entries {
         let fits = |(known, at): &&(Reviewed, Instant)| known.is_of(uid, before, content) && !is_over(*at, now);
         let mut users = self.0.iter().filter(fits).map(|(known, _)| &known.user);
         match users.next() {
-            Some(first) if users.all(|user| user == first) => ReviewedUser::Known(first.clone()),
-            Some(_) => ReviewedUser::Several,
-            None => ReviewedUser::Unknown,
+            Some(first) if users.any(|user| user != first) => ReviewedUser::Several,
+            Some(user) if !user.is_empty() => ReviewedUser::Known(user.clone()),
+            _ => ReviewedUser::Unknown,
         }
     }
 }
@@ -145,21 +145,24 @@ mod tests {
         ReviewedUser::Known(user.into())
     }
 
+    /// A review of bob's, with a difference.
+    fn other(change: fn(&mut Reviewed)) -> Reviewed {
+        let mut other = reviewed("u", 7, 9, "bob");
+        change(&mut other);
+        other
+    }
+
+    struct Row {
+        name: &'static str,
+        reviews: Vec<Reviewed>,
+        second: u64,
+        expected: ReviewedUser,
+    }
+
     #[test]
     fn a_state_belongs_to_the_review_of_its_object_its_version_before_and_its_count() {
         let start = Instant::now();
         let alice = reviewed("u", 7, 9, "alice");
-        let other = |change: fn(&mut Reviewed)| {
-            let mut other = reviewed("u", 7, 9, "bob");
-            change(&mut other);
-            other
-        };
-        struct Row {
-            name: &'static str,
-            reviews: Vec<Reviewed>,
-            second: u64,
-            expected: ReviewedUser,
-        }
         for row in [
             Row { name: "none", reviews: vec![], second: 0, expected: ReviewedUser::Unknown },
             Row { name: "one", reviews: vec![alice.clone()], second: 0, expected: known("alice") },
@@ -174,6 +177,18 @@ mod tests {
             Row {
                 name: "two users with the same count from the same version",
                 reviews: vec![alice.clone(), other(|_| ())],
+                second: 0,
+                expected: ReviewedUser::Several,
+            },
+            Row {
+                name: "this server, for somebody else",
+                reviews: vec![other(|other| other.user = "".into())],
+                second: 0,
+                expected: ReviewedUser::Unknown,
+            },
+            Row {
+                name: "this server, and a user whose write was refused",
+                reviews: vec![alice.clone(), other(|other| other.user = "".into())],
                 second: 0,
                 expected: ReviewedUser::Several,
             },

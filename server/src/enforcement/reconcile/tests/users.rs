@@ -62,6 +62,48 @@ fn a_change_of_the_spec_names_the_reviewed_user_whatever_the_object_says() {
     assert_eq!(by(managed.set(5, json!({"replicas": 6}))), ["alice"], "the next write was not reviewed");
 }
 
+#[test]
+fn a_set_names_its_caller_whatever_others_have_tried_at_the_same_version() {
+    for (name, reviews, by) in [
+        ("reviewed as a write of this server", &[""][..], "alice"),
+        ("and a write of bob, which was refused", &["bob", ""], "alice"),
+        ("no review", &[], "alice"),
+        ("a write of bob", &["bob"], "bob"),
+        ("writes of bob and carol", &["bob", "carol"], "alice"),
+    ] {
+        let mut managed = Managed::at(3);
+        managed.see(0, target(10, 3));
+        let decision = managed.set_with_reviews(1, json!({"replicas": 4}), reviews);
+        assert_eq!(&*decision.changes[0].by, by, "{name}");
+    }
+}
+
+#[test]
+fn a_state_with_the_count_of_the_one_before_keeps_its_user() {
+    struct Row {
+        name: &'static str,
+        /// After bob's 0 at version 13, which may be our own until the answer.
+        later: TargetFixture,
+        user: &'static str,
+    }
+    for row in [
+        Row { name: "a new status", later: target(14, 0), user: "bob" },
+        Row { name: "another count", later: target(14, 9).scaled_by("kubectl"), user: "" },
+        Row { name: "another object of the same name", later: target(14, 0).uid("v"), user: "" },
+    ] {
+        let mut managed = Managed::at(3);
+        managed.see(0, target(10, 3));
+        managed.see(1, target(11, 7).scaled_by("kubectl"));
+        managed.start(1, 3);
+        managed.see(1, target(12, 3).scaled_by("replica-count-manager"));
+        assert_eq!(managed.see_reviewed(1, target(13, 0), "bob", 12).drift, None, "{}: not yet", row.name);
+        let later = managed.see_unreviewed(1, row.later).drift;
+        let answer = CorrectionAnswer::Scaled { to: 3, stored: 3, version: 12, was_changed: true };
+        let drift = later.or(managed.answer(1, answer).drift).unwrap();
+        assert_eq!(&*drift.user, row.user, "{}", row.name);
+    }
+}
+
 fn attempt(user: &str, to: i32, second: i64) -> Attempt {
     let at = MicroTime(at(second));
     Attempt { user: user.into(), manager: "".into(), from: Some(3), to: Some(to), at, verdict: "denied".into() }

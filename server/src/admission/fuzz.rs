@@ -22,7 +22,7 @@ fn every_review_has_an_answer() {
         ReviewBuilder::replica_count(&set, &Value::Null),
     ];
     let words = ["null", "-1", "9223372036854775807", "\"scale\"", "\"CREATE\"", "\"dryRun\":true,", "\"replicas\":7,"];
-    let held = Held { desired: 3, set_by: "alice".into(), reason: "load\ntest".into(), until: None };
+    let held = Held { desired: 3, set_by: "alice".into(), reason: "load\ntest".into(), until: None, is_refused: false };
     let kinds: Vec<_> = TargetKind::built_in().collect();
     fuzz::target("AdmissionReview").seeds(seeds.map(|seed| seed.build().to_string())).words(words).bytes(|input| {
         let Ok(request) = Request::read(input) else { return false };

@@ -2,7 +2,16 @@
 
 use jiff::Timestamp;
 
-use crate::index::TargetSnapshot;
+use crate::{
+    index::TargetSnapshot,
+    resources::conditions::{
+        READY,
+        reasons::{CORRECTION_FAILED, COUNT_CHANGED_BY_ADMISSION},
+    },
+};
+
+/// The reasons of `Ready` by which a count may be one that cannot be stored.
+const REFUSED: [&str; 2] = [CORRECTION_FAILED, COUNT_CHANGED_BY_ADMISSION];
 
 /// The count at which a target is held now, by whom and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +24,9 @@ pub(super) struct Held {
     pub(super) reason: String,
     /// The end of the override, if it is one.
     pub(super) until: Option<Timestamp>,
+    /// Whether the latest correction to it failed, or admission changed it. A write that is kept at it would fail as a
+    /// whole.
+    pub(super) is_refused: bool,
 }
 
 impl Held {
@@ -31,7 +43,10 @@ impl Held {
             Some(over) => (&count.writers.override_.replicas, &over.reason, Some(over.until.0)),
             None => (&count.writers.replicas, &count.spec.reason, None),
         };
-        Some(Self { desired, set_by: set_by.to_string(), reason: reason.clone(), until })
+        let is_refused = count.status.conditions.iter().any(|one| {
+            one.type_ == READY && one.observed_generation == count.generation && REFUSED.contains(&&*one.reason)
+        });
+        Some(Self { desired, set_by: set_by.to_string(), reason: reason.clone(), until, is_refused })
     }
 }
 
@@ -99,5 +114,26 @@ mod tests {
             let is_override = expected == Some(9);
             assert_eq!(held.is_some_and(|held| held.until.is_some()), is_override, "{name}");
         }
+    }
+
+    #[test]
+    fn a_count_that_could_not_be_stored_is_known_until_another_is_set() {
+        let refused = |reason: &str, type_: &str, observed: i64| {
+            let condition = json!({"type": type_, "status": "False", "reason": reason, "message": "", "observedGeneration": observed, "lastTransitionTime": "2026-01-01T00:00:00Z"});
+            let count =
+                ReplicaCountBuilder::new("web").generation(2).status(json!({"conditions": [condition]})).state();
+            let snapshot = TargetSnapshot { count: Some(Arc::new(count)), ..snapshot(json!({})) };
+            Held::of(&snapshot, 100, Timestamp::UNIX_EPOCH).unwrap().is_refused
+        };
+        for (name, reason, type_, observed, expected) in [
+            ("a failed correction", "CorrectionFailed", "Ready", 2, true),
+            ("admission changed it", "CountChangedByAdmission", "Ready", 2, true),
+            ("replicas that are not ready", "ReplicasNotReady", "Ready", 2, false),
+            ("another condition", "CorrectionFailed", "Contested", 2, false),
+            ("another count before", "CorrectionFailed", "Ready", 1, false),
+        ] {
+            assert_eq!(refused(reason, type_, observed), expected, "{name}");
+        }
+        assert!(!Held::of(&snapshot(json!({})), 100, Timestamp::UNIX_EPOCH).unwrap().is_refused, "not tried yet");
     }
 }

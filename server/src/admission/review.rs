@@ -51,6 +51,8 @@ pub(super) fn review(mode: AdmissionMode, endpoint: Endpoint, write: &CountWrite
     if is_unchanged || write.to == Some(held.desired) {
         return Verdict::Allowed;
     }
+    // A write with a count that cannot be stored would fail as a whole. The user is warned instead.
+    let mode = if held.is_refused && mode == AdmissionMode::Guard { AdmissionMode::Warn } else { mode };
     match (mode, endpoint) {
         (AdmissionMode::Off | AdmissionMode::Record, _) | (AdmissionMode::Warn, Endpoint::Mutate) => Verdict::Allowed,
         (AdmissionMode::Warn, Endpoint::Validate) => Verdict::Warned,
@@ -116,7 +118,8 @@ mod tests {
 
     #[test]
     fn each_mode_answers_each_write() {
-        let held = Held { desired: 3, set_by: "alice".to_owned(), reason: String::new(), until: None };
+        let held =
+            Held { desired: 3, set_by: "alice".to_owned(), reason: String::new(), until: None, is_refused: false };
         for row in rows() {
             let held = Some(&held).filter(|_| row.is_held);
             let answer =
@@ -126,6 +129,18 @@ mod tests {
             for (mode, (validate, mutate)) in modes.into_iter().zip(row.expected) {
                 assert_eq!(answer(mode), [validate, mutate], "{} in mode {}", row.name, mode.label());
             }
+        }
+    }
+
+    #[test]
+    fn the_guard_only_warns_of_a_count_that_could_not_be_stored() {
+        let held =
+            Held { desired: 3, set_by: "alice".to_owned(), reason: String::new(), until: None, is_refused: true };
+        for row in rows() {
+            let held = Some(&held).filter(|_| row.is_held);
+            let answer =
+                |mode| [Endpoint::Validate, Endpoint::Mutate].map(|endpoint| review(mode, endpoint, &row.write, held));
+            assert_eq!(answer(AdmissionMode::Guard), answer(AdmissionMode::Warn), "{}", row.name);
         }
     }
 }

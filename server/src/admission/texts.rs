@@ -80,7 +80,7 @@ mod tests {
 
     fn held(set_by: &str, reason: &str, until: Option<&str>) -> Held {
         let until = until.map(|until| until.parse().unwrap());
-        Held { desired: 3, set_by: set_by.to_owned(), reason: reason.to_owned(), until }
+        Held { desired: 3, set_by: set_by.to_owned(), reason: reason.to_owned(), until, is_refused: false }
     }
 
     #[test]

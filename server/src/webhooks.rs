@@ -86,6 +86,9 @@ pub(crate) fn reviewer(
         reviews: context.reviews.clone(),
         attempts,
         authorizer: grpc::Authorizer::new(client.clone(), args.namespace()),
+        client: client.clone(),
+        account: args.admission.admission_account.clone(),
+        exempt_groups: args.admission.admission_exempt_groups.clone(),
         metrics: context.metrics.clone(),
     }
 }

@@ -337,6 +337,12 @@ none are found. */}}
   value: {{ include "replica-count-manager.admissionName" . | quote }}
 - name: ADMISSION_CONFIGURATION
   value: {{ include "replica-count-manager.admissionConfiguration" . | quote }}
+- name: ADMISSION_ACCOUNT
+  value: {{ include "replica-count-manager.account" . | quote }}
+{{- with .Values.admission.exemptGroups }}
+- name: ADMISSION_EXEMPT_GROUPS
+  value: {{ join "\n" . | quote }}
+{{- end }}
 - name: POD_IP
   valueFrom:
     fieldRef:

@@ -33,6 +33,14 @@ pub struct AdmissionArgs {
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME")]
     pub(crate) admission_configuration: String,
 
+    /// Account of this server: what it writes for users of the gRPC API is their change
+    #[arg(long, env, default_value = "", hide_default_value = true, value_name = "USER")]
+    pub(crate) admission_account: String,
+
+    /// Groups whose members are neither warned nor kept from changing a count; in the variable, one on each line
+    #[arg(long, env, value_delimiter = '\n', value_name = "GROUP")]
+    pub(crate) admission_exempt_groups: Vec<String>,
+
     /// Address of this pod, for the EndpointSlice
     #[arg(long, env, value_name = "IP")]
     pub(crate) pod_ip: Option<IpAddr>,
@@ -52,6 +60,7 @@ impl AdmissionArgs {
         for (name, value) in [
             ("ADMISSION_SERVICE", &self.admission_service),
             ("ADMISSION_CONFIGURATION", &self.admission_configuration),
+            ("ADMISSION_ACCOUNT", &self.admission_account),
             ("POD_NAMESPACE", &pod.pod_namespace),
             ("POD_NAME", &pod.pod_name),
             ("POD_IP", &pod_ip),
@@ -74,6 +83,8 @@ mod tests {
             admission_address: ([127, 0, 0, 1], 0).into(),
             admission_service: "rcm-admission".into(),
             admission_configuration: "rcm-rcm-admission".into(),
+            admission_account: "system:serviceaccount:rcm:rcm".into(),
+            admission_exempt_groups: Vec::new(),
             pod_ip: Some([10, 0, 0, 1].into()),
         };
         let pod = PodArgs { pod_name: "a".into(), pod_namespace: "rcm".into(), ..PodArgs::default() };
@@ -85,6 +96,7 @@ mod tests {
                 &pod,
                 "ADMISSION_CONFIGURATION",
             ),
+            (AdmissionArgs { admission_account: String::new(), ..complete.clone() }, &pod, "ADMISSION_ACCOUNT"),
             (AdmissionArgs { pod_ip: None, ..complete.clone() }, &pod, "POD_IP"),
             (complete.clone(), &PodArgs::default(), "POD_NAMESPACE"),
         ] {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::{Api, Client};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -21,14 +22,20 @@ use super::{
 use crate::{
     grpc::Authorizer,
     index::{Index, Scope, now},
-    resources::{Attempt, FieldPath, ReplicaCountSpec, ReplicaCountState, TargetKind, Uid},
+    resources::{Attempt, FieldPath, ReplicaCount, ReplicaCountSpec, ReplicaCountState, TargetKey, TargetKind, Uid},
     reviews::{AdmissionMode, Content, Reviewed, Reviews, TargetAttempt, UserNames},
     telemetry::Metrics,
 };
 
-/// The longest wait for the answer whether the user may know who holds a count. The API server waits a second for the
-/// review.
-const HOLDER: Duration = Duration::from_millis(300);
+/// The longest wait for the API server to say whether the count is still held, and whether the user may know by whom. It
+/// waits a second for the review.
+const QUESTIONS: Duration = Duration::from_millis(300);
+
+/// The longest name of a namespace, in bytes. The API server sends no longer one.
+const MAX_NAMESPACE: usize = 63;
+
+/// The longest UID of an object that is kept, in bytes. The API server makes UUIDs.
+const MAX_UID: usize = 128;
 
 /// What reviews work with.
 pub(crate) struct Reviewer {
@@ -46,6 +53,12 @@ pub(crate) struct Reviewer {
     pub(crate) attempts: mpsc::Sender<TargetAttempt>,
     /// Decides who may know who holds a count.
     pub(crate) authorizer: Authorizer,
+    /// Says whether a count is still held.
+    pub(crate) client: Client,
+    /// This server's account. It writes `ReplicaCount` objects for the users of the gRPC API.
+    pub(crate) account: String,
+    /// The groups whose members are neither warned nor kept from changing a count.
+    pub(crate) exempt_groups: Vec<String>,
     /// Where reviews are counted.
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -79,8 +92,10 @@ impl Reviewer {
         let Some(kind) = self.kind(request) else { return allowed };
         let Some(write) = request.count_write(&kind) else { return allowed };
         let (snapshot, now) = (self.index.get(&write.key), now());
-        let held = Held::of(&snapshot, self.max_replicas, now);
+        let held =
+            Held::of(&snapshot, self.max_replicas, now).filter(|_| !request.is_by_member_of(&self.exempt_groups));
         let verdict = review(self.mode, endpoint, &write, held.as_ref());
+        let (verdict, is_holder_shown) = self.confirm(verdict, request, &write.key, snapshot.count.as_deref()).await;
         if request.is_dry_run() {
             self.record_dry_run(&write, endpoint);
         } else if verdict.is_preventing() {
@@ -90,7 +105,6 @@ impl Reviewer {
             self.record_write(request, &write);
         }
         let Some(held) = held else { return allowed };
-        let is_holder_shown = verdict != Verdict::Allowed && self.may_know_holder(request, &write).await;
         let text = text(verdict, &write, &held, is_holder_shown);
         let response = match (verdict, write.known) {
             (Verdict::Denied, _) => Response::denied(&request.uid, text.unwrap_or_default()),
@@ -160,16 +174,19 @@ impl Reviewer {
     }
 
     fn record(&self, request: &Request<'_>, uid: &Uid, before: u64, content: Content) {
-        if self.users == UserNames::None || request.user().is_empty() {
+        let (namespace, user) = (request.namespace(), request.user());
+        let is_too_long = namespace.len() > MAX_NAMESPACE || uid.to_string().len() > MAX_UID;
+        if self.users == UserNames::None || user.is_empty() || is_too_long {
             return;
         }
-        let (namespace, user) = (request.namespace().into(), request.user().into());
+        // What this server writes, it writes for a user whom the object names.
+        let user = if user == self.account { "" } else { user };
+        let (namespace, user) = (namespace.into(), user.into());
         self.reviews.record(Reviewed { uid: uid.clone(), before, content, namespace, user }, Instant::now());
     }
 
     fn send_attempt(&self, request: &Request<'_>, write: &CountWrite, verdict: Verdict, at: Timestamp) {
         let verdict = verdict.label();
-        self.metrics.admission.attempted(verdict);
         let user = match self.users {
             UserNames::Name => request.user(),
             UserNames::None => "",
@@ -187,10 +204,35 @@ impl Reviewer {
         }
     }
 
-    /// Whether the user may read the `ReplicaCount`. Without an answer in time, the user learns only what is held.
-    async fn may_know_holder(&self, request: &Request<'_>, write: &CountWrite) -> bool {
+    /// Confirms a verdict by which the user notices that the count is held: only if the API server says in time that it is.
+    /// Also returns whether the user may know by whom, which is so only if the API server says that in time.
+    async fn confirm(
+        &self,
+        verdict: Verdict,
+        request: &Request<'_>,
+        key: &TargetKey,
+        count: Option<&ReplicaCountState>,
+    ) -> (Verdict, bool) {
+        let Some(count) = count.filter(|_| verdict != Verdict::Allowed) else { return (Verdict::Allowed, false) };
         let caller = Arc::new(request.caller());
-        timeout(HOLDER, self.authorizer.may_get(&caller, &write.key)).await.unwrap_or(false)
+        let (is_stored, is_holder_shown) = tokio::join!(
+            timeout(QUESTIONS, self.is_stored(key, count)),
+            timeout(QUESTIONS, self.authorizer.may_get(&caller, key)),
+        );
+        let verdict = if is_stored == Ok(true) { verdict } else { Verdict::Allowed };
+        (verdict, is_holder_shown.unwrap_or(false))
+    }
+
+    /// Whether the API server has a `ReplicaCount` as the index knows it. The index may be behind: an Unset or a Set by
+    /// another replica, or a deletion by kubectl, is stored before the watch shows it.
+    async fn is_stored(&self, key: &TargetKey, known: &ReplicaCountState) -> bool {
+        let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &key.namespace);
+        counts.get_metadata(&key.replica_count_name()).await.is_ok_and(|stored| {
+            let stored = stored.metadata;
+            stored.uid.as_deref().map(Uid::from).as_ref() == Some(&known.uid)
+                && stored.generation == known.generation
+                && stored.deletion_timestamp.is_none()
+        })
     }
 }
 

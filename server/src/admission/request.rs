@@ -154,6 +154,11 @@ impl<'a> Request<'a> {
         &self.namespace
     }
 
+    /// Whether the user is a member of one of these groups.
+    pub(super) fn is_by_member_of(&self, groups: &[String]) -> bool {
+        self.user_info.groups.iter().flatten().any(|group| groups.contains(group))
+    }
+
     /// Who makes the request.
     pub(super) fn caller(&self) -> Identity {
         Identity { user: self.user_info.username.clone(), groups: self.user_info.groups.clone().unwrap_or_default() }
@@ -298,6 +303,9 @@ mod tests {
         let request = Request::read(review.as_bytes()).unwrap();
         assert_eq!((request.user(), request.manager(), request.is_dry_run()), ("alice", "kubectl-edit", true));
         assert_eq!(request.caller().groups, ["developers"]);
+        let is_member =
+            |groups: &[&str]| request.is_by_member_of(&groups.iter().map(|one| (*one).into()).collect::<Vec<_>>());
+        assert_eq!([is_member(&["on-call", "developers"]), is_member(&["on-call"])], [true, false]);
         let long = ReviewBuilder::update(3, 7).with("/request/userInfo/username", json!("é".repeat(1000))).build();
         assert_eq!(Request::read(long.to_string().as_bytes()).unwrap().user().len(), MAX_NAME);
     }

@@ -20,6 +20,7 @@ fn webhooks() -> (Arc<Webhooks>, Secret) {
     let nothing = tower::service_fn(async |_: Request<ClientBody>| {
         Ok::<_, tower::BoxError>(Response::new(ClientBody::from(Vec::new())))
     });
+    let client = Client::new(nothing, "default");
     let reviewer = Reviewer {
         mode: AdmissionMode::Record,
         users: UserNames::Name,
@@ -27,7 +28,10 @@ fn webhooks() -> (Arc<Webhooks>, Secret) {
         index: Arc::new(fixtures::index()),
         reviews: Arc::default(),
         attempts: mpsc::channel(1).0,
-        authorizer: Authorizer::new(Client::new(nothing, "default"), None),
+        authorizer: Authorizer::new(client.clone(), None),
+        client,
+        account: "rcm".to_owned(),
+        exempt_groups: Vec::new(),
         metrics: Arc::default(),
     };
     let (paths, secret) = (Arc::<Paths>::default(), Secret::random().unwrap());

@@ -90,13 +90,13 @@ async fn each_alert_can_be_switched_off_and_the_thresholds_are_those_of_the_valu
     let all = rules(json!({})).await?;
     let names = names(&all);
     let thresholds = json!({"correctionSeconds": 1.25, "queueSeconds": 31, "watchFailures": 0.125,
-                            "apiServerErrors": 0.25, "callErrors": 0.5, "certificateHours": 12});
+                            "apiServerErrors": 0.375, "callErrors": 0.5, "certificateHours": 12});
     let left = "ReplicaCountManagerCertificateExpiring";
     let disabled: Vec<_> = names.iter().copied().filter(|name| *name != left).collect();
     let one = rules(json!({"prometheusRule": {"enabled": true, "disabled": disabled}})).await?;
     assert_eq!(self::names(&one), BTreeSet::from([left]));
     let all = rules(json!({"prometheusRule": {"enabled": true, "thresholds": thresholds}})).await?.to_string();
-    for threshold in ["> 1.25\n", "> 31\"", "> 0.125\"", "> 0.25\"", "> 0.5\"", "< 3600 * 12\""] {
+    for threshold in ["> 1.25\n", "> 31\"", "> 0.125\"", "> 0.375\"", "> 0.5\"", "< 3600 * 12\""] {
         let threshold = threshold.replace('\n', "\\n");
         ensure!(all.matches(&threshold).count() == 1, "{threshold} is not there once: {all}");
     }

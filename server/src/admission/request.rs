@@ -224,13 +224,15 @@ mod tests {
         Request::read(body.as_bytes()).unwrap().count_write(&TargetKind::apps()[0])
     }
 
+    /// The UID, the version before, the counts, and how much of the path a patch finds.
+    type Short = (&'static str, u64, Option<i32>, Option<i32>, Option<usize>);
+
     #[test]
     fn a_write_of_a_count_is_read() {
         struct Row {
             name: &'static str,
             review: Value,
-            /// The UID, the version before, the counts, and how much of the path a patch finds.
-            expected: Option<(&'static str, u64, Option<i32>, Option<i32>, Option<usize>)>,
+            expected: Option<Short>,
         }
         for row in [
             Row {

@@ -81,77 +81,52 @@ mod tests {
         }
     }
 
+    struct Row {
+        name: &'static str,
+        write: CountWrite,
+        is_held: bool,
+        /// In the modes record, warn and guard; by the validating and by the mutating webhook.
+        expected: [(Verdict, Verdict); 3],
+    }
+
+    const NEVER: [(Verdict, Verdict); 3] = [(Verdict::Allowed, Verdict::Allowed); 3];
+
+    const OF_OBJECT: [(Verdict, Verdict); 3] =
+        [(Verdict::Allowed, Verdict::Allowed), (Verdict::Warned, Verdict::Allowed), (Verdict::Warned, Verdict::Kept)];
+
+    /// A write of a held target.
+    fn row(name: &'static str, expected: [(Verdict, Verdict); 3], write: CountWrite) -> Row {
+        Row { name, write, is_held: true, expected }
+    }
+
+    fn rows() -> Vec<Row> {
+        use Verdict::{Allowed, Denied, Warned};
+        let of_scale = [(Allowed, Allowed), (Warned, Allowed), (Denied, Allowed)];
+        let of_another_version = [(Allowed, Allowed), (Warned, Allowed), (Warned, Allowed)];
+        let created = || CountWrite { is_created: true, from: None, ..write() };
+        vec![
+            row("another count", OF_OBJECT, write()),
+            row("through /scale", of_scale, CountWrite { is_scale: true, known: None, ..write() }),
+            Row { is_held: false, ..row("not held", NEVER, write()) },
+            row("the held count", NEVER, CountWrite { to: Some(3), ..write() }),
+            row("no change of a wrong count", NEVER, CountWrite { from: Some(7), ..write() }),
+            row("from one wrong count to another", OF_OBJECT, CountWrite { from: Some(9), ..write() }),
+            row("no count", OF_OBJECT, CountWrite { to: None, ..write() }),
+            row("a new object", OF_OBJECT, created()),
+            row("a new object without a count", OF_OBJECT, CountWrite { to: None, ..created() }),
+            row("of another version", of_another_version, CountWrite { known: None, ..write() }),
+            row("a ReplicaSet of a Deployment", NEVER, CountWrite { is_controlled: true, ..write() }),
+        ]
+    }
+
     #[test]
     fn each_mode_answers_each_write() {
-        use Verdict::{Allowed, Denied, Kept, Warned};
         let held = Held { desired: 3, set_by: "alice".to_owned(), reason: String::new(), until: None };
-        let scale = || CountWrite { is_scale: true, known: None, ..write() };
-        struct Row {
-            name: &'static str,
-            write: CountWrite,
-            is_held: bool,
-            /// In the modes record, warn and guard; by the validating and by the mutating webhook.
-            expected: [(Verdict, Verdict); 3],
-        }
-        let never = [(Allowed, Allowed); 3];
-        let of_object = [(Allowed, Allowed), (Warned, Allowed), (Warned, Kept)];
-        for row in [
-            Row { name: "another count", write: write(), is_held: true, expected: of_object },
-            Row {
-                name: "through /scale",
-                write: scale(),
-                is_held: true,
-                expected: [(Allowed, Allowed), (Warned, Allowed), (Denied, Allowed)],
-            },
-            Row { name: "not held", write: write(), is_held: false, expected: never },
-            Row {
-                name: "the held count",
-                write: CountWrite { to: Some(3), ..write() },
-                is_held: true,
-                expected: never,
-            },
-            Row {
-                name: "no change of a wrong count",
-                write: CountWrite { from: Some(7), ..write() },
-                is_held: true,
-                expected: never,
-            },
-            Row {
-                name: "from one wrong count to another",
-                write: CountWrite { from: Some(9), ..write() },
-                is_held: true,
-                expected: of_object,
-            },
-            Row { name: "no count", write: CountWrite { to: None, ..write() }, is_held: true, expected: of_object },
-            Row {
-                name: "a new object",
-                write: CountWrite { is_created: true, from: None, ..write() },
-                is_held: true,
-                expected: of_object,
-            },
-            Row {
-                name: "a new object without a count",
-                write: CountWrite { is_created: true, from: None, to: None, ..write() },
-                is_held: true,
-                expected: of_object,
-            },
-            Row {
-                name: "of another version",
-                write: CountWrite { known: None, ..write() },
-                is_held: true,
-                expected: [(Allowed, Allowed), (Warned, Allowed), (Warned, Allowed)],
-            },
-            Row {
-                name: "a ReplicaSet of a Deployment",
-                write: CountWrite { is_controlled: true, ..write() },
-                is_held: true,
-                expected: never,
-            },
-        ] {
+        for row in rows() {
             let held = Some(&held).filter(|_| row.is_held);
             let answer =
                 |mode| [Endpoint::Validate, Endpoint::Mutate].map(|endpoint| review(mode, endpoint, &row.write, held));
-            assert_eq!(answer(AdmissionMode::Off), [Allowed; 2], "{} in mode off", row.name);
+            assert_eq!(answer(AdmissionMode::Off), [Verdict::Allowed; 2], "{} in mode off", row.name);
             let modes = [AdmissionMode::Record, AdmissionMode::Warn, AdmissionMode::Guard];
             for (mode, (validate, mutate)) in modes.into_iter().zip(row.expected) {
                 assert_eq!(answer(mode), [validate, mutate], "{} in mode {}", row.name, mode.label());

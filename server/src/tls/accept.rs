@@ -90,11 +90,17 @@ struct AcceptLoop<H: Handshake> {
 }
 
 /// Makes the handshakes.
-#[derive(Clone)]
 struct Handshaker<H: Handshake> {
     sender: mpsc::Sender<io::Result<H::Connection>>,
     rest: H,
     metrics: Arc<Metrics>,
+}
+
+/// A derived one would ask for connections that can be cloned.
+impl<H: Handshake> Clone for Handshaker<H> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone(), rest: self.rest.clone(), metrics: self.metrics.clone() }
+    }
 }
 
 impl<H: Handshake> AcceptLoop<H> {

@@ -162,7 +162,11 @@ async fn webhooks_cannot_stop_a_write_and_leave_out_what_the_server_writes() -> 
             configurations.iter().flat_map(|object| object["webhooks"].as_array().into_iter().flatten()).collect();
         assert_eq!(webhooks.len(), number, "{mode}");
         for webhook in webhooks {
-            assert_eq!((&webhook["failurePolicy"], &webhook["timeoutSeconds"]), (&json!("Ignore"), &json!(1)), "{webhook}");
+            assert_eq!(
+                (&webhook["failurePolicy"], &webhook["timeoutSeconds"]),
+                (&json!("Ignore"), &json!(1)),
+                "{webhook}"
+            );
             let client = &webhook["clientConfig"];
             assert!(client["caBundle"].is_null() && client["service"]["path"].is_null(), "{webhook}");
             let out = json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn",

@@ -51,7 +51,8 @@ impl Configuration {
             Endpoint::Validate => "ValidatingWebhookConfiguration",
             Endpoint::Mutate => "MutatingWebhookConfiguration",
         };
-        let stored = self.configurations.get(name).await.with_context(|| format!("failed to read the {sort} {name}"))?;
+        let stored =
+            self.configurations.get(name).await.with_context(|| format!("failed to read the {sort} {name}"))?;
         let ca = ca.map(|ca| json!(ByteString(ca.to_vec())));
         let Some(patch) = patch_of(&stored.data["webhooks"], &self.service, &secret.path(self.endpoint), ca.as_ref())
         else {

@@ -74,9 +74,8 @@ impl Publisher {
         metrics: Arc<Metrics>,
     ) -> Self {
         let service = &args.admission_service;
-        let configuration = |endpoint| {
-            Configuration::new(client, endpoint, &args.admission_configuration, &pod.pod_namespace, service)
-        };
+        let configuration =
+            |endpoint| Configuration::new(client, endpoint, &args.admission_configuration, &pod.pod_namespace, service);
         let endpoints: &[_] = match args.admission_mode {
             AdmissionMode::Guard => &[Endpoint::Validate, Endpoint::Mutate],
             AdmissionMode::Off | AdmissionMode::Record | AdmissionMode::Warn => &[Endpoint::Validate],
@@ -143,7 +142,11 @@ impl Publisher {
             Some((secret, made)) if made.elapsed() < SECRET_AGE => secret.clone(),
             before => {
                 let secret = Secret::random().context("failed to make a secret path")?;
-                if before.is_some() { self.paths.replace(secret.clone()) } else { self.paths.begin(secret.clone()) }
+                if before.is_some() {
+                    self.paths.replace(secret.clone())
+                } else {
+                    self.paths.begin(secret.clone())
+                }
                 *before = Some((secret.clone(), Instant::now()));
                 secret
             }

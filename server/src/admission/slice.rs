@@ -163,7 +163,8 @@ mod tests {
                 if [Method::PUT, Method::POST].contains(&head.method) {
                     *stored.lock() = Some(serde_json::from_slice(&body.collect_bytes().await?)?);
                 }
-                let missing = json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": ""});
+                let missing =
+                    json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": ""});
                 let (code, answer): (u16, Value) = match stored.lock().clone() {
                     _ if is_service => (200, json!({"metadata": {"name": "rcm-admission", "uid": "s"}})),
                     Some(stored) => (200, stored),

@@ -1,5 +1,7 @@
 //! A managed target for tests, which goes through events, answers and time as the executor would lead it.
 
+mod reviewed;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -17,11 +19,9 @@ use super::{
     writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
 };
 use crate::{
-    index::{KindState, ReplacedVersion},
-    resources::{
-        Attempt, ReplicaCount, ReplicaCountState, ReplicaCountStatus, RestoreRequest, Target, TargetKind, TargetState,
-    },
-    reviews::{Admission, Content, Reviewed, Reviews},
+    index::KindState,
+    resources::{ReplicaCount, ReplicaCountState, ReplicaCountStatus, RestoreRequest, Target, TargetKind, TargetState},
+    reviews::Admission,
 };
 
 /// The maximum of the server, in replicas.
@@ -201,37 +201,6 @@ impl Managed {
     pub fn see(&mut self, second: i64, target: TargetFixture) -> Decision {
         self.observation.target = Some(Arc::new(target.state()));
         self.observation.at = at(second);
-        self.decide(second)
-    }
-
-    /// An event of the target, whose write the webhook has reviewed: it was made by a user, and replaced this version.
-    pub fn see_reviewed(&mut self, second: i64, target: TargetFixture, user: &str, before: u64) -> Decision {
-        let (target, now, reviews) = (Arc::new(target.state()), self.now(second).monotonic, Reviews::default());
-        let content = Content::Count(target.replicas.unwrap());
-        let (uid, namespace) = (target.uid.clone(), "shop".into());
-        reviews.record(Reviewed { uid, before, content, namespace, user: user.into() }, now);
-        let replaced = self.observation.target.replace(target).map_or(0, |target| target.resource_version);
-        self.observation.look_up_user(ReplacedVersion::Target(replaced), &reviews, now);
-        self.decide(second)
-    }
-
-    /// An event of the `ReplicaCount` with another spec, which a user has written directly.
-    pub fn set_reviewed(&mut self, second: i64, spec: Value, user: &str) -> Decision {
-        let (count, reviews, now) = (self.observation.count.clone(), Reviews::default(), self.now(second).monotonic);
-        let (before, generation) = (count.resource_version, count.generation.unwrap() + 1);
-        let status = serde_json::to_value(&*count.status).unwrap();
-        self.observation.count = replica_count(before + 1, generation, spec, status);
-        let content = Content::of_spec(&self.observation.count.spec);
-        let (uid, namespace) = (count.uid.clone(), "shop".into());
-        reviews.record(Reviewed { uid, before, content, namespace, user: user.into() }, now);
-        self.observation.look_up_user(ReplacedVersion::Count(before), &reviews, now);
-        self.decide(second)
-    }
-
-    /// An attempt to change the count.
-    pub fn attempt(&mut self, second: i64, attempt: Attempt) -> Decision {
-        let now = self.now(second);
-        self.memory.record(Record::Attempt(attempt), now);
         self.decide(second)
     }
 

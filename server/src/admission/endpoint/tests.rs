@@ -72,7 +72,8 @@ async fn a_request_with_the_secret_path_is_reviewed() {
     let answer = answer_to(&webhooks, &request(&path, &review, "close")).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("application/json") && answer.contains(r#""uid":"r""#), "{answer}");
-    let unsized_body = format!("POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n");
+    let unsized_body =
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n");
     assert!(answer_to(&webhooks, &unsized_body).await.starts_with("HTTP/1.1 411 "));
     assert_eq!(refused(&webhooks), 0);
 }

@@ -124,7 +124,7 @@ mod tests {
             let held = Some(&held).filter(|_| row.is_held);
             let answer =
                 |mode| [Endpoint::Validate, Endpoint::Mutate].map(|endpoint| review(mode, endpoint, &row.write, held));
-            assert_eq!(answer(AdmissionMode::Off), [Allowed; 2], "{} in mode off", row.name);
+            assert_eq!(answer(AdmissionMode::Off), [Verdict::Allowed; 2], "{} in mode off", row.name);
             let modes = [AdmissionMode::Record, AdmissionMode::Warn, AdmissionMode::Guard];
             for (mode, (validate, mutate)) in modes.into_iter().zip(row.expected) {
                 assert_eq!(answer(mode), [validate, mutate], "{} in mode {}", row.name, mode.label());

@@ -86,8 +86,9 @@ impl Report {
     /// Adds a drift, whose count these users have written.
     fn add(&mut self, drift: &LoggedDrift, authors: &[Author]) {
         let author = authors.iter().find(|author| author.manager == drift.manager);
-        // Kubernetes records no manager of a 0.
-        let author = author.or_else(|| authors.first().filter(|_| authors.len() == 1));
+        // Kubernetes records no manager of a 0, nor of the next write through `/scale`. Then it is one of those who wrote it.
+        let is_named = |author: &&Author| authors.len() == 1 || drift.user.as_ref() == Some(&author.user);
+        let author = author.or_else(|| authors.iter().find(is_named));
         match (&drift.user, author) {
             (None, _) if authors.len() > 1 => self.raced.1 += 1,
             (None, _) => self.unnamed += 1,
@@ -121,6 +122,8 @@ fn names_are_compared_with_the_authors() {
         ("of two, the right one", drift(3, "bob", Some("bob")), "raced"),
         ("of two, none", drift(3, "bob", None), "raced"),
         ("of two, the other one", drift(3, "bob", Some("alice")), "wrong"),
+        ("of two, one without a trace", drift(3, "unknown", Some("alice")), "raced"),
+        ("of two, neither", drift(3, "unknown", Some("carol")), "wrong"),
         ("a count that nobody wrote", drift(4, "alice", None), "wrong"),
         ("a count in a sequence", drift(0, "unknown", Some("carol")), "named"),
         ("a wrong name in a sequence", drift(0, "unknown", Some("alice")), "wrong"),

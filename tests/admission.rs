@@ -17,10 +17,12 @@ mod rights;
 mod texts;
 mod ways;
 
+use std::sync::{Arc, Weak};
+
 use anyhow::Result;
 use cluster::{Component, Options};
 use support::{TestCluster, admission, callers};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 /// How often autoscalers act, in these clusters. The default is 15 s.
 const AUTOSCALER_PERIOD: &str = "--horizontal-pod-autoscaler-sync-period=1s";
@@ -37,14 +39,27 @@ async fn start(mode: &str, flags: &[&str]) -> Result<TestCluster> {
     Ok(cluster)
 }
 
+/// A cluster that tests share while any of them runs. It is busy with autoscalers and probes, so it does not outlive them.
+type SharedCluster = Mutex<Weak<TestCluster>>;
+
+async fn shared(cluster: &SharedCluster, mode: &str, flags: &[&str]) -> Result<Arc<TestCluster>> {
+    let mut cluster = cluster.lock().await;
+    if let Some(running) = cluster.upgrade() {
+        return Ok(running);
+    }
+    let started = Arc::new(start(mode, flags).await?);
+    *cluster = Arc::downgrade(&started);
+    Ok(started)
+}
+
 /// The cluster of the tests about the mode `record`.
-pub(crate) async fn recording_cluster() -> Result<&'static TestCluster> {
-    static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
-    CLUSTER.get_or_try_init(|| start("record", &[])).await
+pub(crate) async fn recording_cluster() -> Result<Arc<TestCluster>> {
+    static CLUSTER: SharedCluster = Mutex::const_new(Weak::new());
+    shared(&CLUSTER, "record", &[]).await
 }
 
 /// The cluster of the tests about the mode `guard`.
-pub(crate) async fn guarded_cluster() -> Result<&'static TestCluster> {
-    static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
-    CLUSTER.get_or_try_init(|| start("guard", &[kinds::TARGETS])).await
+pub(crate) async fn guarded_cluster() -> Result<Arc<TestCluster>> {
+    static CLUSTER: SharedCluster = Mutex::const_new(Weak::new());
+    shared(&CLUSTER, "guard", &[kinds::TARGETS]).await
 }

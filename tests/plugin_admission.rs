@@ -26,7 +26,7 @@ async fn check(shop: &Namespace<'_>, arguments: &[&str], parts: &[&str]) -> Resu
 }
 
 /// A namespace with the Deployment `web`, held at 3, whose writes are reviewed.
-async fn held(cluster: &'static TestCluster, purpose: &str, admission: &str) -> Result<Namespace<'static>> {
+async fn held<'a>(cluster: &'a TestCluster, purpose: &str, admission: &str) -> Result<Namespace<'a>> {
     let shop = Namespace::new(cluster, purpose).await?;
     shop.create(&Workload::deployment("web").replicas(3).without_pods()).await?;
     plugin(&shop, &["set", "web", "3", "--reason", "load test"]).await?;
@@ -37,7 +37,8 @@ async fn held(cluster: &'static TestCluster, purpose: &str, admission: &str) -> 
 
 #[tokio::test]
 async fn a_drift_is_shown_with_its_person() -> Result<()> {
-    let shop = held(recording_cluster().await?, "people", "recorded").await?;
+    let cluster = recording_cluster().await?;
+    let shop = held(&cluster, "people", "recorded").await?;
     let person = format!("--as={PERSON}");
     // On a busy machine, the API server may give a review up.
     for number in 1..=5 {
@@ -62,7 +63,8 @@ async fn a_drift_is_shown_with_its_person() -> Result<()> {
 
 #[tokio::test]
 async fn an_attempt_is_shown_with_its_person() -> Result<()> {
-    let shop = held(guarded_cluster().await?, "shown", "guarded").await?;
+    let cluster = guarded_cluster().await?;
+    let shop = held(&cluster, "shown", "guarded").await?;
     let scale = ["scale", "deployment/web", "--replicas=7", "--as=mallory", "--as-group=system:masters"];
     let refusal = shop.kubectl(&scale).await.err().context("it was stored")?;
     ensure!(format!("{refusal:?}").contains("is held at 3 by admin (load test)"), "{refusal:?}");
@@ -88,7 +90,8 @@ async fn an_attempt_is_shown_with_its_person() -> Result<()> {
 
 #[tokio::test]
 async fn set_pauses_an_autoscaler_without_force_and_says_until_when() -> Result<()> {
-    let shop = Namespace::new(guarded_cluster().await?, "paused").await?;
+    let cluster = guarded_cluster().await?;
+    let shop = Namespace::new(&cluster, "paused").await?;
     shop.create(&Workload::deployment("web").replicas(2).without_pods()).await?;
     let autoscaler = json!({
         "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web-cpu"},
@@ -111,7 +114,8 @@ async fn set_pauses_an_autoscaler_without_force_and_says_until_when() -> Result<
 
 #[tokio::test]
 async fn doctor_finds_webhooks_that_take_effect() -> Result<()> {
-    let shop = held(guarded_cluster().await?, "doctor", "guarded").await?;
+    let cluster = guarded_cluster().await?;
+    let shop = held(&cluster, "doctor", "guarded").await?;
     let checkup: Value = serde_json::from_str(&plugin(&shop, &["doctor", "-o", "json"]).await?.stdout)?;
     let find = |name: &str| {
         let mut checks = checkup["checks"].as_array().into_iter().flatten();

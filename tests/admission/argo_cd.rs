@@ -69,6 +69,7 @@ fn check(desired: &Value, live: &Value, path: &str) -> Result<()> {
 #[tokio::test]
 async fn argo_cd_sees_no_difference_of_the_webhooks() -> Result<()> {
     let cluster = guarded_cluster().await?;
+    let cluster = &*cluster;
     admission::secret_path(cluster).await?;
     let manifest = run(cluster.helm().args(["get", "manifest", NAME, "--namespace", NAME])).await?;
     let ignored = documented()?;

@@ -89,7 +89,8 @@ async fn pause(cluster: &TestCluster, rounds: i64) -> Result<Duration> {
 #[tokio::test]
 async fn an_autoscaler_is_paused_and_scales_when_the_hold_ends() -> Result<()> {
     // Other tests run beside this one, so its time is not compared.
-    let took = pause(guarded_cluster().await?, 2).await?;
+    let cluster = guarded_cluster().await?;
+    let took = pause(&cluster, 2).await?;
     println!("the autoscaler scaled {took:?} after the end of the hold");
     Ok(())
 }
@@ -107,7 +108,8 @@ async fn an_autoscaler_is_paused_for_forty_rounds_and_scales_within_one() -> Res
 
 #[tokio::test]
 async fn a_set_on_an_autoscaled_target_needs_no_force_and_says_until_when_the_autoscaler_is_paused() -> Result<()> {
-    let shop = Namespace::new(guarded_cluster().await?, "autoscaled").await?;
+    let cluster = guarded_cluster().await?;
+    let shop = Namespace::new(&cluster, "autoscaled").await?;
     shop.deployment("web", 5).await?;
     shop.kubectl_with(&["create", "--filename=-"], &autoscaler_of("web", MINIMUM)).await?;
     let warnings = wait::until("the server to know the autoscaler", PATIENCE, async || {

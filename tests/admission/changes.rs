@@ -30,7 +30,8 @@ async fn check_change(shop: &Namespace<'_>, to: i32, user: &str, let_through: u6
 
 #[tokio::test]
 async fn the_history_names_who_applied_patched_or_scaled_a_replica_count() -> Result<()> {
-    let shop = Namespace::new(recording_cluster().await?, "changes").await?;
+    let cluster = recording_cluster().await?;
+    let shop = Namespace::new(&cluster, "changes").await?;
     shop.deployment("web", 1).await?;
     let let_through = admission::fail_opens(shop.cluster).await?;
 

@@ -73,6 +73,7 @@ async fn at_rest(shop: &Namespace<'_>, name: &str) -> Result<Value> {
 #[tokio::test]
 async fn forged_reviews_name_nobody() -> Result<()> {
     let cluster = recording_cluster().await?;
+    let cluster = &*cluster;
     let shop = Namespace::new(cluster, "forged").await?;
     let names = names("web", 3);
     shop.create_all(&names, |name| Workload::deployment(name).replicas(1).without_pods().manifest()).await?;
@@ -113,6 +114,7 @@ async fn forged_reviews_name_nobody() -> Result<()> {
 #[tokio::test]
 async fn a_request_without_the_path_is_refused_without_being_read() -> Result<()> {
     let cluster = recording_cluster().await?;
+    let cluster = &*cluster;
     let address = cluster.server().await?.process.address("admission")?.to_string();
     let path = admission::secret_path(cluster).await?;
     let secret = path.split('/').nth(1).context("no secret")?.to_owned();

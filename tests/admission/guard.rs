@@ -43,7 +43,8 @@ const ON_TIME: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn no_way_of_writing_stores_another_count() -> Result<()> {
-    hostile_writes::write(guarded_cluster().await?, "hostile", 50, 1).await.map(drop)
+    let cluster = guarded_cluster().await?;
+    hostile_writes::write(&cluster, "hostile", 50, 1).await.map(drop)
 }
 
 #[tokio::test]
@@ -65,7 +66,8 @@ async fn hold(shop: &Namespace<'_>) -> Result<()> {
 
 #[tokio::test]
 async fn helm_4_upgrades_with_other_counts_succeed_and_warn_four_times_in_a_row() -> Result<()> {
-    let shop = Namespace::new(guarded_cluster().await?, "helm").await?;
+    let cluster = guarded_cluster().await?;
+    let shop = Namespace::new(&cluster, "helm").await?;
     HelmUpgrade::to(shop.cluster.helm(), "first").replicas(2).run(&shop).await?;
     hold(&shop).await?;
     wait_for_owner(&shop, "helm").await?;
@@ -89,7 +91,8 @@ async fn helm_4_upgrades_with_other_counts_succeed_and_warn_four_times_in_a_row(
 
 #[tokio::test]
 async fn an_attempt_becomes_one_event_and_a_status_with_the_user() -> Result<()> {
-    let shop = Namespace::new(guarded_cluster().await?, "attempt").await?;
+    let cluster = guarded_cluster().await?;
+    let shop = Namespace::new(&cluster, "attempt").await?;
     shop.deployment("web", 1).await?;
     hold(&shop).await?;
     let web = Written::new(callers::editor(shop.cluster, "mallory").await?, &shop.name, "Deployment", "web");
@@ -110,7 +113,8 @@ async fn an_attempt_becomes_one_event_and_a_status_with_the_user() -> Result<()>
 
 #[tokio::test]
 async fn the_holder_is_named_only_to_users_who_may_see_it() -> Result<()> {
-    let shop = Namespace::new(guarded_cluster().await?, "holder").await?;
+    let cluster = guarded_cluster().await?;
+    let shop = Namespace::new(&cluster, "holder").await?;
     shop.deployment("web", 1).await?;
     hold(&shop).await?;
     let role = ["create", "role", "scaler", "--verb=get,patch", "--resource=deployments.apps/scale"];
@@ -179,7 +183,8 @@ async fn set_in_turn(cluster: &TestCluster, times: i32) -> Result<Duration> {
 #[tokio::test]
 async fn a_set_takes_effect_and_guards_the_new_count() -> Result<()> {
     // Other tests run beside this one, so its time is not compared.
-    set_in_turn(guarded_cluster().await?, 3).await.map(drop)
+    let cluster = guarded_cluster().await?;
+    set_in_turn(&cluster, 3).await.map(drop)
 }
 
 #[tokio::test]
@@ -215,7 +220,8 @@ async fn override_ends(cluster: &TestCluster) -> Result<Duration> {
 
 #[tokio::test]
 async fn an_override_ends_and_its_count_can_then_not_be_written() -> Result<()> {
-    let late = override_ends(guarded_cluster().await?).await?;
+    let cluster = guarded_cluster().await?;
+    let late = override_ends(&cluster).await?;
     println!("the override ended {late:?} late");
     Ok(())
 }
@@ -230,7 +236,8 @@ async fn an_override_ends_on_time() -> Result<()> {
 
 #[tokio::test]
 async fn counts_that_are_not_held_are_written_as_before() -> Result<()> {
-    let shop = Namespace::new(guarded_cluster().await?, "free").await?;
+    let cluster = guarded_cluster().await?;
+    let shop = Namespace::new(&cluster, "free").await?;
     shop.deployment("free", 1).await?;
     let free = Written::new(callers::editor(shop.cluster, "alice").await?, &shop.name, "Deployment", "free");
     let recorder = Recorder::start(&shop).await?;

@@ -32,7 +32,8 @@ fn definition() -> Value {
 #[tokio::test]
 async fn a_kind_of_the_charts_targets_is_guarded_at_its_own_path() -> Result<()> {
     const WIDGET: &str = "widgets.v1.sizes.example.com/w";
-    let shop = Namespace::new(guarded_cluster().await?, "widgets").await?;
+    let cluster = guarded_cluster().await?;
+    let shop = Namespace::new(&cluster, "widgets").await?;
     shop.kubectl_with(&["apply", "--server-side", "--filename=-"], &definition().to_string()).await?;
     let widget = json!({"apiVersion": "sizes.example.com/v1", "kind": "Widget", "metadata": {"name": "w"},
                         "spec": {"size": 2}});
@@ -64,7 +65,8 @@ async fn a_kind_of_the_charts_targets_is_guarded_at_its_own_path() -> Result<()>
 
 #[tokio::test]
 async fn a_rollout_of_a_held_deployment_goes_on() -> Result<()> {
-    let shop = Namespace::new(guarded_cluster().await?, "rollout").await?;
+    let cluster = guarded_cluster().await?;
+    let shop = Namespace::new(&cluster, "rollout").await?;
     shop.deployment("web", 2).await?;
     shop.kubectl_with(&["create", "--filename=-"], &ReplicaCountManifest::deployment("web").replicas(2).manifest())
         .await?;

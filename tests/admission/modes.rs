@@ -23,8 +23,7 @@ use support::{
 async fn walk(helm: Helm, mut page: Option<&mut Page>) -> Result<()> {
     let flags = vec![(Component::ControllerManager, AUTOSCALER_PERIOD.to_owned())];
     let cluster = TestCluster::without_server(Options { flags, ..Options::default() }).await?;
-    // It ends with the process: an installation keeps it.
-    let cluster: &'static TestCluster = Box::leak(Box::new(cluster));
+    let cluster = &cluster;
     let installation = Installation::of_all_namespaces(cluster).await?;
     texts::grant(cluster).await?;
     for mode in ["off", "record", "warn", "guard"] {
@@ -153,6 +152,7 @@ async fn webhooks_need_the_fence_and_all_namespaces() -> Result<()> {
 #[tokio::test]
 async fn the_namespaces_of_the_system_and_of_the_release_are_left_out() -> Result<()> {
     let cluster = super::guarded_cluster().await?;
+    let cluster = &*cluster;
     for namespace in ["kube-system", NAME] {
         let system = Namespace { name: namespace.to_owned(), cluster };
         system.create(&support::manifests::Workload::deployment("left-out").replicas(1).without_pods()).await?;

@@ -54,7 +54,8 @@ const SHORT: Load = Load { writes: 450, targets: 10, users: 8, zeros: 10, upgrad
 
 #[tokio::test]
 async fn the_user_of_each_drift_is_named_or_none() -> Result<()> {
-    let report = write(recording_cluster().await?, SHORT, 1).await?;
+    let cluster = recording_cluster().await?;
+    let report = write(&cluster, SHORT, 1).await?;
     // On a loaded machine, reviews may come too late.
     let unnamed = report.unnamed as u64;
     ensure!(unnamed <= report.let_through, "{unnamed} drifts are not named: {report:?}");

@@ -54,7 +54,8 @@ fn patch(path: &str, value: &Value) -> String {
 
 #[tokio::test]
 async fn the_server_may_write_only_the_ca_and_the_path_of_its_webhooks() -> Result<()> {
-    let shop = Namespace::new(guarded_cluster().await?, "webhooks").await?;
+    let cluster = guarded_cluster().await?;
+    let shop = Namespace::new(&cluster, "webhooks").await?;
     create_of_others(&shop).await?;
     let bundle =
         admission::configuration(shop.cluster, "validating").await?["webhooks"][0]["clientConfig"]["caBundle"].take();
@@ -93,7 +94,8 @@ async fn the_server_may_write_only_the_ca_and_the_path_of_its_webhooks() -> Resu
 
 #[tokio::test]
 async fn the_server_may_write_only_one_endpoint_slice() -> Result<()> {
-    let shop = Namespace::new(guarded_cluster().await?, "slices").await?;
+    let cluster = guarded_cluster().await?;
+    let shop = Namespace::new(&cluster, "slices").await?;
     create_of_others(&shop).await?;
     let endpoints = r#"--patch={"endpoints": [{"addresses": ["10.244.9.9"]}]}"#;
     let patch = |name: &str| vec!["patch".to_owned(), "endpointslice".into(), name.into(), "--type=merge".into()];
@@ -123,6 +125,7 @@ async fn check_refused(shop: &Namespace<'_>, arguments: &[&str]) -> Result<()> {
 #[tokio::test]
 async fn the_leader_publishes_its_address_and_the_slice_belongs_to_the_service() -> Result<()> {
     let cluster = guarded_cluster().await?;
+    let cluster = &*cluster;
     let shop = Namespace::new(cluster, "published").await?;
     let slice = wait::until("an endpoint", PATIENCE, async || {
         let get = ["get", "endpointslice", ADMISSION_SERVICE, "--namespace", NAME, "--output=json"];

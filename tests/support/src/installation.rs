@@ -39,9 +39,9 @@ pub struct Installation<'a> {
     values: Vec<String>,
 }
 
-impl Installation<'static> {
+impl<'a> Installation<'a> {
     /// Prepares a release that manages all namespaces, in the namespace that the documentation names.
-    pub async fn of_all_namespaces(cluster: &'static TestCluster) -> Result<Self> {
+    pub async fn of_all_namespaces(cluster: &'a TestCluster) -> Result<Self> {
         run(cluster.kubectl().args(["create", "namespace", NAME])).await?;
         grant(cluster, "installer.yaml", NAME, NAME).await?;
         let user = format!("--user={NAME}");
@@ -51,7 +51,7 @@ impl Installation<'static> {
     }
 
     /// Prepares a release that manages only its own namespace.
-    pub async fn of_one_namespace(namespace: &Namespace<'static>) -> Result<Self> {
+    pub async fn of_one_namespace(namespace: &Namespace<'a>) -> Result<Self> {
         let (cluster, name) = (namespace.cluster, &namespace.name);
         grant(cluster, "installer-of-one-namespace.yaml", "shop", name).await?;
         let certificates = cluster.folder().join(format!("certificates-{name}"));
@@ -61,7 +61,7 @@ impl Installation<'static> {
     }
 
     async fn new(
-        cluster: &'static TestCluster,
+        cluster: &'a TestCluster,
         namespace: &str,
         certificates: PathBuf,
         values: &[&str],

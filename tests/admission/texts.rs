@@ -118,7 +118,8 @@ impl<'a> Scene<'a> {
             .env("KUBECONFIG", &self.kubeconfig);
         let output = String::from_utf8(shell.output().await?.stdout)?;
         let output = output.replace(&self.shop.cluster.folder().display().to_string(), "FOLDER");
-        Ok(output.replace(&self.shop.name, "shop"))
+        let output = output.replace(&self.shop.name, "shop");
+        Ok(output.lines().map(|line| format!("{}\n", without_time(line))).collect())
     }
 
     /// Waits until the autoscaler has tried to scale.
@@ -130,6 +131,14 @@ impl<'a> Scene<'a> {
             Ok(())
         })
         .await
+    }
+}
+
+/// A line of Helm's log without its time and process id, as in `I… warnings.go:107] "Warning: …"`.
+fn without_time(line: &str) -> String {
+    match line.find(" warnings.go:") {
+        Some(start) if line.starts_with('I') => format!("I…{}", &line[start..]),
+        _ => line.to_owned(),
     }
 }
 

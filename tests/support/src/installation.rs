@@ -60,12 +60,7 @@ impl<'a> Installation<'a> {
         Self::new(cluster, name, certificates, &[&namespace, "--set=crds.enabled=false"]).await
     }
 
-    async fn new(
-        cluster: &'a TestCluster,
-        namespace: &str,
-        certificates: PathBuf,
-        values: &[&str],
-    ) -> Result<Self> {
+    async fn new(cluster: &'a TestCluster, namespace: &str, certificates: PathBuf, values: &[&str]) -> Result<Self> {
         release::create_secret(&cluster.control_plane, namespace, &certificates, "server/server.crt").await?;
         Ok(Self {
             cluster,

@@ -59,7 +59,7 @@ mod tests {
         let page = write().unwrap();
         for part in [
             "| `spec.scaleTargetRef.name` | string, required, 1 to 253 characters |",
-            "| `status.recentDrifts[].from` | integer |",
+            "| `status.recentDrifts[].from` | integer, required |",
             "metadata.name must be \\<kind in lower case>",
             "\n### replicas.v1.ReplicasService\n",
             "| `SetReplicaCount` | [`SetReplicaCountRequest`](#setreplicacountrequest) |",

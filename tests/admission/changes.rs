@@ -18,7 +18,7 @@ fn counts(client: Client, shop: &Namespace<'_>) -> Api<ReplicaCount> {
     Api::namespaced(client, &shop.name)
 }
 
-/// Waits for the change to a count, and checks that a user made it. A review that came too late names nobody.
+/// Waits for the change to a count, and checks that a user made it. A review that came too late gives no name.
 async fn check_change(shop: &Namespace<'_>, to: i32, user: &str, let_through: u64) -> Result<()> {
     let is_listed = |count: &Value| count["status"]["changes"][0]["to"] == to;
     let count = shop.wait_for_replica_count(NAME, "the change", is_listed).await?;

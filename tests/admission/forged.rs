@@ -44,7 +44,7 @@ enum Knows {
     Nothing,
     /// A path of the right form.
     Form,
-    /// The secret path. Whoever may read the webhook configurations knows it.
+    /// The secret path. Users who may read the webhook configurations know it.
     Path,
 }
 

@@ -25,7 +25,7 @@ const WITHOUT: Duration = Duration::from_millis(500);
 /// The pause between two writes of one writer.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Writers of one Deployment each, which nobody holds, and of one that is held.
+/// Writers of one unmanaged Deployment each, and of one that is held.
 const WRITES: [(&str, Way, u32); 4] = [
     // Through `/scale`, only the validating webhook is asked.
     ("scaled", Way::PatchScale, 1),

@@ -37,7 +37,7 @@ pub(crate) struct Webhook {
     pub(crate) bundle: Vec<u8>,
     /// Whether the leader has written the path that it calls.
     pub(crate) has_path: bool,
-    /// What becomes of a write if it does not answer: `Ignore` or `Fail`.
+    /// What the API server does with a write if there is no answer: `Ignore` or `Fail`.
     pub(crate) failure_policy: String,
     /// How many seconds the API server waits for it.
     pub(crate) timeout: i32,

@@ -1,4 +1,4 @@
-//! Who else writes a target, and what becomes of that.
+//! Who else writes a target, and what the server does about it.
 
 use contract::replicas::v1::{Attempt, Drift};
 

@@ -11,7 +11,7 @@ use crate::{
     impersonation::Impersonation,
     kubernetes::Cluster,
     output, program,
-    session::{Session, tls},
+    session::{Connections, Session, tls},
     time::{distance, local},
 };
 
@@ -24,16 +24,18 @@ pub(super) async fn connect(args: &ConnectionArgs) -> Result<Session, Error> {
 pub(super) async fn connect_with_certificate(
     args: &ConnectionArgs,
 ) -> Result<(Session, Option<CertificateSummary>), Error> {
-    connect_to(load_cluster(args)?, args).await
+    connect_to(load_cluster(args)?, args, &Connections::default()).await
 }
 
-/// Connects to the server of a cluster, and returns the client certificate too.
+/// Connects to the server of a cluster, unless one of these connections already leads there; and returns the client
+/// certificate too.
 pub(super) async fn connect_to(
     cluster: Cluster,
     args: &ConnectionArgs,
+    connections: &Connections,
 ) -> Result<(Session, Option<CertificateSummary>), Error> {
     let settings = load_settings(&cluster, args).await?;
-    let (session, pem) = open(cluster, &settings, args).await?;
+    let (session, pem) = open(cluster, &settings, args, connections).await?;
     let certificate = pem.and_then(|pem| CertificateSummary::parse(&pem));
     if settings.login.is_none() {
         let context = session.context();
@@ -47,7 +49,7 @@ pub(crate) async fn connect_silently(args: &ConnectionArgs) -> Result<Session, E
     let cluster = load_cluster(args)?.silent(args.request_timeout);
     let settings = Settings::load(cluster.context(), cluster.impersonation(), &args.server)?;
     check_credentials(&cluster, &settings)?;
-    Ok(open(cluster, &settings, args).await?.0)
+    Ok(open(cluster, &settings, args, &Connections::default()).await?.0)
 }
 
 fn load_cluster(args: &ConnectionArgs) -> Result<Cluster, Error> {
@@ -62,10 +64,11 @@ async fn open(
     cluster: Cluster,
     settings: &Settings,
     args: &ConnectionArgs,
+    connections: &Connections,
 ) -> Result<(Session, Option<Vec<u8>>), Error> {
     let pem = settings.certificate.as_ref().and_then(|certificate| tls::read(tls::CERTIFICATE, certificate).ok());
     let impersonation = cluster.impersonation().cloned();
-    let session = Session::open(cluster, settings, args).await?;
+    let session = Session::open(cluster, settings, args, connections).await?;
     if let Some(impersonation) = impersonation {
         check_user(&session, impersonation, pem.as_deref())?;
     }

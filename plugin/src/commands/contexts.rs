@@ -18,7 +18,7 @@ use crate::{
         self, DocumentFormat, Format, document,
         table::{self, Columns},
     },
-    session::{CallError, Session},
+    session::{CallError, Connections, Session},
     target,
 };
 
@@ -65,11 +65,11 @@ pub(super) async fn ask<T>(
     let connection = &ConnectionArgs { request_timeout: limit, ..connection.clone() };
     // Several programs cannot ask questions on one terminal.
     let may_ask = names.len() == 1;
-    let (contexts, ask) = (&contexts, &ask);
+    let (contexts, connections, ask) = (&contexts, &Connections::default(), &ask);
     let ask_one = |name: String| async move {
         let answer = async {
             let cluster = Cluster::of_context(contexts, &name, may_ask)?;
-            ask(&connect_to(cluster, connection).await?.0).await
+            ask(&connect_to(cluster, connection, connections).await?.0).await
         };
         let timed_out = |_| Err(CallError::TimedOut { limit }.into());
         let answer = time::timeout(limit.saturating_add(GRACE), answer).await.unwrap_or_else(timed_out);

@@ -14,7 +14,7 @@ use super::{
 use crate::{address::Address, args::ServerArgs, impersonation::Impersonation};
 
 /// The settings of one connection.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     /// The CA that signs the server's certificate.
     pub(crate) ca: Option<Material>,

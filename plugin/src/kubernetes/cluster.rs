@@ -103,6 +103,14 @@ impl Cluster {
         }
     }
 
+    /// The names of the kubeconfig's cluster and user. Only a kubeconfig has them.
+    pub(crate) fn entries(&self) -> Option<(&str, &str)> {
+        match &self.access {
+            Access::Kubeconfig(choice) => Some(choice.entries()),
+            Access::ServiceAccount { .. } | Access::Absent { .. } => None,
+        }
+    }
+
     /// The identity that the flags choose, if they choose one.
     pub(crate) fn impersonation(&self) -> Option<&Impersonation> {
         match &self.access {

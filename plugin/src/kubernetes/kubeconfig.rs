@@ -143,6 +143,11 @@ impl Choice {
         Some(self.context_name.as_str()).filter(|name| !name.is_empty())
     }
 
+    /// The names of the cluster and the user.
+    pub(super) fn entries(&self) -> (&str, &str) {
+        (&self.cluster_name, &self.user_name)
+    }
+
     /// The identity that the flags choose, if they choose one.
     pub(super) const fn impersonation(&self) -> Option<&Impersonation> {
         self.impersonation.as_ref()

@@ -1,11 +1,13 @@
 //! The connection to the server: a pod's forwarded port or an address, TLS, and gRPC.
 //!
-//! [`dial`] opens a stream, [`handshake`] runs TLS in it with what [`tls`] has checked, [`call`] makes one gRPC call,
-//! [`checked`] keeps tonic from panicking at a malformed answer, and [`closing`] ends the port-forwards.
+//! [`dial`] opens a stream, [`handshake`] runs TLS in it with what [`tls`] has checked, [`connections`] keeps those that
+//! several contexts share, [`call`] makes one gRPC call, [`checked`] keeps tonic from panicking at a malformed answer,
+//! and [`closing`] ends the port-forwards.
 
 mod call;
 mod checked;
 mod closing;
+mod connections;
 mod dial;
 mod error_chain;
 mod handshake;
@@ -24,6 +26,7 @@ pub(crate) use self::call::Refusal;
 pub(crate) use self::{
     call::{Error as CallError, explain, is_temporary},
     closing::close,
+    connections::Connections,
 };
 use self::{
     checked::Checked,
@@ -98,14 +101,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects to the server.
-    pub(crate) async fn open(cluster: Cluster, settings: &Settings, args: &ConnectionArgs) -> Result<Self, Error> {
+    /// Connects to the server, unless one of these connections already leads there.
+    pub(crate) async fn open(
+        cluster: Cluster,
+        settings: &Settings,
+        args: &ConnectionArgs,
+        connections: &Connections,
+    ) -> Result<Self, Error> {
         let limit = args.request_timeout;
-        // This finds problems with the certificates before anything uses the network.
-        let tls = tls::client_config(settings, cluster.context())?;
-        let (route, host) = find_route(&cluster, settings, limit).await?;
-        let name = parse_server_name(settings.server_name.as_ref().unwrap_or(&host))?;
-        let client = connect(Dialer { route, tls, name, limit }, &host).await?;
+        let client = connections.client(&cluster, settings, limit).await?;
         let namespace = args.kube.namespace.clone().or_else(|| cluster.namespace());
         let namespace = namespace.unwrap_or_else(|| "default".to_owned());
         let address = settings.address.as_ref().map(ToString::to_string);
@@ -177,6 +181,15 @@ impl Session {
     }
 }
 
+/// Connects to the server.
+async fn connect(cluster: &Cluster, settings: &Settings, limit: Duration) -> Result<Client, Error> {
+    // This finds problems with the certificates before anything uses the network.
+    let tls = tls::client_config(settings, cluster.context())?;
+    let (route, host) = find_route(cluster, settings, limit).await?;
+    let name = parse_server_name(settings.server_name.as_ref().unwrap_or(&host))?;
+    open_channel(Dialer { route, tls, name, limit }, &host).await
+}
+
 /// Finds the way to the server, and the name of that host.
 async fn find_route(
     cluster: &Cluster,
@@ -196,7 +209,7 @@ fn parse_server_name(name: &str) -> Result<ServerName<'static>, Error> {
 }
 
 /// Opens the first connection. The client dials again when it breaks.
-async fn connect(dialer: Dialer, host: &str) -> Result<Client, Error> {
+async fn open_channel(dialer: Dialer, host: &str) -> Result<Client, Error> {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let connector = service_fn(move |_| {
         let dialer = dialer.clone();

@@ -16,7 +16,7 @@ use crate::{
     commands::connect::check_user,
     output::printable,
     refusal,
-    session::{CallError, Session},
+    session::{CallError, Connections, Session},
 };
 
 /// The version of this plugin, which is released together with the server.
@@ -43,7 +43,8 @@ pub(super) async fn connection(facts: &mut Facts<'_>) -> Verdict {
     };
     let cluster = facts.cluster.take().ok_or_else(|| Finding::skipped("the kubeconfig cannot be used"))?;
     let impersonation = cluster.impersonation().cloned();
-    let session = Session::open(cluster, facts.settings()?, facts.args).await.map_err(Finding::error)?;
+    let session = Session::open(cluster, facts.settings()?, facts.args, &Connections::default()).await;
+    let session = session.map_err(Finding::error)?;
     if let Some(impersonation) = impersonation {
         check_user(&session, impersonation, Some(&certificate)).map_err(Finding::error)?;
     }

@@ -58,18 +58,26 @@ fn describe(schema: &mut Value, path: &str, comments: &[(String, String)]) {
     }
 }
 
-/// Lists the values that have no properties of their own in the schema, with their defaults.
+/// Lists the values with their defaults, without the groups of values.
 fn table(comments: &[(String, String)], schema: &Value, defaults: &Value) -> Result<String> {
     let mut table = "| value | default | |\n|---|---|---|\n".to_owned();
     for (path, comment) in comments {
         let in_schema = path.split('.').try_fold(schema, |schema, name| schema.get("properties")?.get(name));
-        if in_schema.is_none_or(|schema| schema.get("properties").is_some()) {
+        let Some(in_schema) = in_schema else { continue };
+        let default = path.split('.').try_fold(defaults, |value, name| value.get(name)).context("no default")?;
+        if is_group(in_schema, default) {
             continue;
         }
-        let default = path.split('.').try_fold(defaults, |value, name| value.get(name)).context("no default")?;
         let row = format!("| `{path}` | `{default}` | {comment} |\n");
         ensure!(row.matches('|').count() == 4, "a | in {path} would end its cell");
         table.push_str(&row);
     }
     Ok(table)
+}
+
+/// Whether a value is a group of values, which have rows instead: the schema gives it properties, and values.yaml sets
+/// some of them. An object that is empty by default, such as a selector, needs a row of its own.
+fn is_group(schema: &Value, default: &Value) -> bool {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties.into_iter().flatten().any(|(name, _)| default.get(name).is_some())
 }

@@ -135,7 +135,7 @@ fn make_all(AllArgs { server, user, groups, common }: &AllArgs) -> Result<()> {
         server_folder(&ca, server, common)?,
         client_folder(common.out.join("client"), &ca, user, groups, common)?,
     ];
-    let secret = secret_command(&server.namespace, &common.out);
+    let secret = secret_commands(&server.namespace, &common.out);
     files::write(&folders, common.force, &format!("{REMEDY}\n{secret}"))?;
     report(&folders);
     println!("\n{secret}");
@@ -148,7 +148,7 @@ fn make_server(ServerCommand { server, common }: &ServerCommand) -> Result<()> {
     let folders = [server_folder(&ca, server, common)?];
     files::write(&folders, common.force, "Add --force to replace it.")?;
     report(&folders);
-    println!("\n{}", secret_command(&server.namespace, &common.out));
+    println!("\n{}", secret_commands(&server.namespace, &common.out));
     Ok(())
 }
 
@@ -191,17 +191,21 @@ fn report(folders: &[Folder]) {
     }
 }
 
-/// The commands that give the server its first or renewed certificate.
-fn secret_command(namespace: &str, out: &Path) -> String {
+/// The commands that give the server its first or renewed certificate. They do not apply the Secret, because the roles in
+/// docs/rights may create and update Secrets, but not patch them.
+fn secret_commands(namespace: &str, out: &Path) -> String {
     let file = |name: &str| files::shell_word(&out.join("server").join(name).to_string_lossy());
-    format!(
-        "To give the server its certificate, first or renewed:\n\n\
-         kubectl create namespace {namespace} --dry-run=client --output=yaml | kubectl apply --filename=-\n\
-         kubectl create secret generic replica-count-manager-certificates --namespace={namespace} \\\n  \
-         --from-file=tls.crt={} \\\n  --from-file=tls.key={} \\\n  --from-file=ca.crt={} \\\n  \
-         --dry-run=client --output=yaml | kubectl apply --server-side --filename=-",
+    let create = format!(
+        "kubectl create secret generic replica-count-manager-certificates --namespace={namespace} \\\n  \
+         --from-file=tls.crt={} \\\n  --from-file=tls.key={} \\\n  --from-file=ca.crt={}",
         file("server.crt"),
         file("server.key"),
         file("ca.crt"),
+    );
+    format!(
+        "If the namespace is missing, an administrator creates it:\n\n\
+         kubectl create namespace {namespace}\n\n\
+         To give the server its first certificate:\n\n{create}\n\n\
+         To renew it:\n\n{create} \\\n  --dry-run=client --output=yaml | kubectl replace --filename=-"
     )
 }

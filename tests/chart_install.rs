@@ -73,6 +73,23 @@ async fn the_documented_rights_suffice_for_one_namespace_with_helm_3() -> Result
 }
 
 #[tokio::test]
+async fn the_documented_rights_suffice_for_the_commands_that_certificates_prints() -> Result<()> {
+    let shop = Namespace::new(cluster_for_single_namespaces().await?, "printed").await?;
+    let installation = Installation::of_one_namespace(&shop).await?;
+    shop.kubectl(&["delete", "secret/replica-count-manager-certificates"]).await?;
+    let mut renew = shop.cluster.command(release::program("certificates")?);
+    renew.args(["server", "--force", "--namespace", &shop.name, "--out"]);
+    let printed = run(renew.arg(&installation.certificates)).await?;
+    let user = shop.cluster.control_plane.kubeconfig_for(&shop.name, None)?;
+    let commands: Vec<_> = printed.split("\n\n").filter(|text| text.starts_with("kubectl create secret")).collect();
+    assert_eq!(commands.len(), 2, "{printed}");
+    for command in commands {
+        run(shop.cluster.command("sh").env("KUBECONFIG", &user).args(["-c", command])).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn helm_test_fails_with_a_certificate_of_another_ca() -> Result<()> {
     let shop = Namespace::new(cluster_for_single_namespaces().await?, "foreign").await?;
     let installation = Installation::of_one_namespace(&shop).await?;

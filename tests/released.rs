@@ -64,24 +64,58 @@ async fn a_release_needs_its_addresses_and_the_tag_of_its_version() -> Result<()
     Ok(())
 }
 
+/// A repository of one commit, with a copy of what steps of a release read.
+async fn repository(name: &str) -> Result<PathBuf> {
+    let folder = shared_cluster().await?.folder().join(name);
+    fs::create_dir_all(&folder)?;
+    let mut copy = Command::new("cp");
+    copy.current_dir(ROOT).args(["-R", "release", "charts", "Cargo.toml", "CHANGELOG.md", "LICENSE"]);
+    run(copy.arg(&folder)).await?;
+    run(&mut git(&folder, &["init", "--quiet"])).await?;
+    run(&mut git(&folder, &["add", "."])).await?;
+    run(&mut git(&folder, &["commit", "--quiet", "--message=first"])).await?;
+    Ok(folder)
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> Command {
+    let mut git = Command::new("git");
+    git.current_dir(folder).args(["-c", "user.name=test", "-c", "user.email=test@localhost"]);
+    git.args(["-c", "commit.gpgsign=false"]).args(arguments);
+    git
+}
+
+#[tokio::test]
+async fn a_release_packs_no_program_of_another_commit() -> Result<()> {
+    let folder = repository("packed").await?;
+    let (programs, licenses) = (folder.join("dist/bin/darwin-arm64"), folder.join("dist/licenses/kubectl-replicas"));
+    fs::create_dir_all(&programs)?;
+    fs::create_dir_all(&licenses)?;
+    fs::write(programs.join("kubectl-replicas"), "")?;
+    fs::write(licenses.join("THIRD-PARTY-LICENSES.txt"), "")?;
+    let this = run(&mut git(&folder, &["rev-parse", "HEAD"])).await?;
+    let rows = [
+        ("an unknown commit", None, Some("was built from an unknown commit, not from")),
+        ("another commit", Some("0123abc"), Some("was built from 0123abc, not from")),
+        ("this commit", Some(this.as_str()), None),
+    ];
+    for (name, commit, refusal) in rows {
+        if let Some(commit) = commit {
+            fs::write(programs.join("kubectl-replicas.commit"), commit)?;
+        }
+        let done = outcome(&mut Command::new(folder.join("release/archives"))).await?;
+        let expected = refusal.map_or((Some(0), ""), |refusal| (Some(1), refusal));
+        ensure!(done.code == expected.0 && done.stderr.contains(expected.1), "{name}: {done:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_release_needs_its_version_in_the_chart_and_its_changes_in_the_changelog() -> Result<()> {
     const CHART: &str = "charts/replica-count-manager/Chart.yaml";
     const LOG: &str = "CHANGELOG.md";
     let (version, tag) = (env!("CARGO_PKG_VERSION"), concat!("v", env!("CARGO_PKG_VERSION")));
-    let folder = shared_cluster().await?.folder().join("checked");
-    fs::create_dir_all(&folder)?;
-    let mut copy = Command::new("cp");
-    run(copy.current_dir(ROOT).args(["-R", "release", "charts", "Cargo.toml", LOG]).arg(&folder)).await?;
-    let git = |arguments: &[&str]| {
-        let mut git = Command::new("git");
-        git.current_dir(&folder).args(["-c", "user.name=test", "-c", "user.email=test@localhost"]);
-        git.args(["-c", "commit.gpgsign=false"]).args(arguments);
-        git
-    };
-    run(&mut git(&["init", "--quiet"])).await?;
-    run(&mut git(&["add", "."])).await?;
-    run(&mut git(&["commit", "--quiet", "--message=first"])).await?;
+    let folder = repository("checked").await?;
+    let git = |arguments: &[&str]| git(&folder, arguments);
     let check = |tag: &str| {
         let mut check = Command::new(folder.join("release/check"));
         check.env("RELEASE_REPOSITORY", "https://github.com/OWNER/REPOSITORY").env("RELEASE_TAG", tag);

@@ -5,6 +5,8 @@ mod admission;
 mod checks;
 mod facts;
 mod finding;
+#[cfg(test)]
+mod fixtures;
 mod installation;
 mod report;
 mod server;

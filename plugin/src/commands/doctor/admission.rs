@@ -182,7 +182,7 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair};
 
     use super::*;
-    use crate::commands::doctor::finding::Status;
+    use crate::commands::doctor::{finding::Status, fixtures::pod};
 
     fn webhook(name: &str) -> Webhook {
         let certificate = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap();
@@ -238,16 +238,8 @@ mod tests {
 
     #[test]
     fn the_endpoint_is_that_of_the_leader() {
-        let pod = |name: &str, address: &str| PodState {
-            name: name.to_owned(),
-            is_ready: true,
-            state: "Running".to_owned(),
-            restarts: 0,
-            last_restart: None,
-            account: "server".to_owned(),
-            addresses: vec![address.to_owned()],
-        };
-        let pods = || vec![pod("a", "10.0.0.1"), pod("b", "10.0.0.2")];
+        let at = |name, address: &str| PodState { addresses: vec![address.to_owned()], ..pod(name) };
+        let pods = || vec![at("a", "10.0.0.1"), at("b", "10.0.0.2")];
         for (name, address, pods, leader, status) in [
             ("the leader", Some("10.0.0.1"), pods(), "a", Status::Passed),
             ("the Lease is not known", Some("10.0.0.1"), pods(), "", Status::Passed),

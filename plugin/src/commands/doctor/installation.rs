@@ -147,22 +147,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::commands::doctor::finding::Status;
+    use crate::commands::doctor::{finding::Status, fixtures::pod};
 
     fn now() -> Timestamp {
         Timestamp::from_second(1_000_000).unwrap()
-    }
-
-    fn pod(name: &str) -> PodState {
-        PodState {
-            name: name.to_owned(),
-            is_ready: true,
-            state: "Running".to_owned(),
-            restarts: 0,
-            last_restart: None,
-            account: "server".to_owned(),
-            addresses: Vec::new(),
-        }
     }
 
     fn broken(name: &str) -> PodState {

@@ -31,8 +31,8 @@ Examples:
 /// Explain why a target has its count, who else writes it, and what happens next
 ///
 /// Asks the server of this program for the count, and the API server, with the rights of your kubeconfig, for the target,
-/// its autoscalers and its pods. What you may not read is left out, and a line says so. A target that is not managed is
-/// explained, too.
+/// its autoscalers and its pods. It leaves out what you may not read, and a line says so. A target that is not managed
+/// is explained, too.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct ExplainArgs {

@@ -9,6 +9,7 @@
 
 mod autoscalers;
 mod checks;
+mod clock;
 mod contention;
 mod forms;
 mod model;
@@ -20,7 +21,7 @@ mod steps;
 mod target;
 mod writes;
 
-use std::{env, time::Duration};
+use std::{cell::RefCell, env, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use cluster::{Options, wait};
@@ -28,12 +29,14 @@ use fastrand::Rng;
 use tokio::time::Instant;
 
 use self::{
+    clock::Clock,
     places::Places,
     steps::{Done, ExpectedNote, Walk},
 };
 use support::{Namespace, PATIENCE, two_replicas};
 
-/// How soon all places agree after a step, on a machine with nothing else to do.
+/// How soon all places agree after a step, or after a controller's later write of a target's status, on a machine with
+/// nothing else to do.
 const SOON: Duration = Duration::from_secs(1);
 
 /// How many states that no replica watched a walk makes at least.
@@ -55,9 +58,10 @@ async fn walk(steps: usize) -> Result<Duration> {
     for step in 1..=steps {
         let done = walk.step(step).await.with_context(|| format!("step {step} of the walk {seed}"))?;
         let took = agree_after(&mut walk, &places, step, &done);
-        let took = took.await.with_context(|| format!("after step {step} of the walk {seed}: {}", done.what))?;
+        let (took, before) =
+            took.await.with_context(|| format!("after step {step} of the walk {seed}: {}", done.what))?;
         if took > SOON {
-            println!("step {step} ({}): all places agreed after {took:?}", done.what);
+            println!("step {step} ({}): all places agreed after {took:?}; {before}", done.what);
         }
         slowest = slowest.max(took);
     }
@@ -66,8 +70,9 @@ async fn walk(steps: usize) -> Result<Duration> {
     Ok(slowest)
 }
 
-/// Waits until all places agree after a step, and after the end of its override. Returns how long it took.
-async fn agree_after(walk: &mut Walk<'_>, places: &Places<'_>, step: usize, done: &Done) -> Result<Duration> {
+/// Waits until all places agree after a step, and after the end of its override. Returns how long it took, and what had not
+/// agreed before.
+async fn agree_after(walk: &mut Walk<'_>, places: &Places<'_>, step: usize, done: &Done) -> Result<(Duration, String)> {
     let mut took = agree(walk, places, &done.events, Instant::now(), done.ends).await?;
     if let Some(end) = done.ends {
         let events = walk.end_override(done)?;
@@ -80,28 +85,39 @@ async fn agree_after(walk: &mut Walk<'_>, places: &Places<'_>, step: usize, done
     Ok(took)
 }
 
-/// Waits until all places agree, or until a time. Returns how long it took since another time.
+/// Waits until all places agree, or until a time. Returns how long it took since another time, and what had not agreed
+/// before.
 async fn agree(
     walk: &Walk<'_>,
     places: &Places<'_>,
     events: &[ExpectedNote],
     since: Instant,
     until: Option<Instant>,
-) -> Result<Duration> {
+) -> Result<(Duration, String)> {
+    let clock = RefCell::new(Clock::since(since));
     wait::until("all places to agree", PATIENCE, async || {
         // On a busy machine, an override may end before all places were read.
         if until.is_some_and(|until| until <= Instant::now()) {
-            return Ok(Duration::ZERO);
+            return Ok((Duration::ZERO, String::new()));
         }
-        let objects = places.objects().await?;
-        walk.check_objects(&objects)?;
-        let seen = places.read(objects, &walk.servers).await?;
-        walk.check(&seen)?;
-        walk.check_refusals().await?;
-        events.iter().try_for_each(|event| seen.check_event(event))?;
-        Ok(since.elapsed())
+        let looked = look(walk, places, events, &clock).await;
+        looked.inspect_err(|error| clock.borrow_mut().disagree(error))?;
+        let clock = clock.borrow();
+        Ok((clock.elapsed(), clock.describe()))
     })
     .await
+}
+
+/// Fails if one place does not agree.
+async fn look(walk: &Walk<'_>, places: &Places<'_>, events: &[ExpectedNote], clock: &RefCell<Clock>) -> Result<()> {
+    let read = Instant::now();
+    let objects = places.objects().await?;
+    clock.borrow_mut().note(&objects, read, walk.have_counts(&objects));
+    walk.check_objects(&objects)?;
+    let seen = places.read(objects, &walk.servers).await?;
+    walk.check(&seen)?;
+    walk.check_refusals().await?;
+    events.iter().try_for_each(|event| seen.check_event(event))
 }
 
 #[tokio::test]

@@ -19,6 +19,11 @@ use super::{
 use support::metric;
 
 impl Walk<'_> {
+    /// Whether each target has the count that it has by what the walk did.
+    pub(super) fn have_counts(&self, objects: &Objects) -> bool {
+        self.targets.iter().all(|target| count_of(target, objects) == Some(target.observed))
+    }
+
     /// Checks that the objects say what the walk did.
     pub(super) fn check_objects(&self, objects: &Objects) -> Result<()> {
         self.targets.iter().try_for_each(|target| check_target(target, objects).with_context(|| target.name.clone()))
@@ -55,9 +60,13 @@ fn number(object: Option<&DynamicObject>, path: &str) -> Option<i32> {
     object?.data.pointer(path)?.as_i64()?.try_into().ok()
 }
 
+fn count_of(target: &Target, objects: &Objects) -> Option<i32> {
+    number(objects.targets.get(&target.name), "/spec/replicas")
+}
+
 fn check_target(target: &Target, objects: &Objects) -> Result<()> {
     let object = objects.targets.get(&target.name);
-    same("its count", number(object, "/spec/replicas"), Some(target.observed))?;
+    same("its count", count_of(target, objects), Some(target.observed))?;
     let (count, held) = match (objects.counts.get(&target.name), &target.held) {
         (Some(count), Some(held)) => (count, held),
         (None, None) => return Ok(()),

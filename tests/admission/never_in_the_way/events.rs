@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use cluster::{run, wait};
+use cluster::{Component, run, wait};
 use k8s_openapi::ByteString;
 use serde_json::json;
 use tokio::time::sleep;
@@ -105,13 +105,17 @@ impl Scene {
         Ok(())
     }
 
-    /// Lets the leader accept connections, but answer nothing.
+    /// Lets the leader accept connections, but answer nothing. The controllers rest meanwhile: if they write an object
+    /// during the timeout, the API server tries the other write again, and calls the webhooks again.
     pub(super) async fn silence_leader(&self, lasting: Duration) -> Result<()> {
         let leader = leader_and_standby(&self.cluster).await?.0;
+        let controllers = self.cluster.control_plane.component(Component::ControllerManager);
+        controllers.pause()?;
         leader.process.pause()?;
         // Nothing tells when enough writes have met the silence: their number and their times are the result.
         sleep(lasting).await;
-        leader.process.resume()
+        leader.process.resume()?;
+        controllers.resume()
     }
 
     pub(super) async fn rotate(&self) -> Result<()> {

@@ -69,8 +69,10 @@ impl Reviewed {
 pub enum ReviewedUser {
     /// This user.
     Known(Arc<str>),
-    /// One of several users whose writes fit alike, so none of them is named.
+    /// One of several, of whom this server is one. Their writes fit alike, so no user is named for it.
     Several,
+    /// One of several users, and not this server. If the object names somebody for this server, it is wrong.
+    SeveralUsers,
     /// No review fits, or only that of a write of this server, for a user whom the object names.
     Unknown,
 }
@@ -80,7 +82,7 @@ impl ReviewedUser {
     pub fn known(&self) -> Option<&Arc<str>> {
         match self {
             Self::Known(user) => Some(user),
-            Self::Several | Self::Unknown => None,
+            Self::Several | Self::SeveralUsers | Self::Unknown => None,
         }
     }
 }
@@ -119,11 +121,15 @@ impl Entries {
     /// Who made the write that led from one version of an object to this content.
     pub(super) fn user_of(&self, uid: &Uid, before: u64, content: Content, now: Instant) -> ReviewedUser {
         let fits = |(known, at): &&(Reviewed, Instant)| known.is_of(uid, before, content) && !is_over(*at, now);
-        let mut users = self.0.iter().filter(fits).map(|(known, _)| &known.user);
-        match users.next() {
-            Some(first) if users.any(|user| user != first) => ReviewedUser::Several,
-            Some(user) if !user.is_empty() => ReviewedUser::Known(user.clone()),
-            _ => ReviewedUser::Unknown,
+        let users: Vec<_> = self.0.iter().filter(fits).map(|(known, _)| &known.user).collect();
+        let Some(first) = users.first() else { return ReviewedUser::Unknown };
+        let are_several = users.iter().any(|user| user != first);
+        let is_server = users.iter().any(|user| user.is_empty());
+        match (are_several, is_server) {
+            (true, true) => ReviewedUser::Several,
+            (true, false) => ReviewedUser::SeveralUsers,
+            (false, true) => ReviewedUser::Unknown,
+            (false, false) => ReviewedUser::Known((*first).clone()),
         }
     }
 }
@@ -178,7 +184,7 @@ mod tests {
                 name: "two users with the same count from the same version",
                 reviews: vec![alice.clone(), other(|_| ())],
                 second: 0,
-                expected: ReviewedUser::Several,
+                expected: ReviewedUser::SeveralUsers,
             },
             Row {
                 name: "this server, for somebody else",
@@ -189,6 +195,12 @@ mod tests {
             Row {
                 name: "this server, and a user whose write was refused",
                 reviews: vec![alice.clone(), other(|other| other.user = "".into())],
+                second: 0,
+                expected: ReviewedUser::Several,
+            },
+            Row {
+                name: "this server, and two users whose writes were refused",
+                reviews: vec![alice.clone(), other(|_| ()), other(|other| other.user = "".into())],
                 second: 0,
                 expected: ReviewedUser::Several,
             },

@@ -217,6 +217,9 @@ async fn prevented_changes_reach_enforcement_and_never_block_a_review() {
     let scale = || ReviewBuilder::scale(3, 7).by("bob");
     response(&reviewer, Endpoint::Validate, scale().dry_run()).await;
     assert!(attempts.try_recv().is_err(), "a dry run is no attempt");
+    let outdated = ReviewBuilder::update(3, 7).with("/request/object/metadata/resourceVersion", json!("9"));
+    assert_eq!(response(&reviewer, Endpoint::Mutate, outdated).await, json!({"uid": "r", "allowed": true}));
+    assert!(attempts.try_recv().is_err(), "a write that the API server refuses as outdated is no attempt");
     response(
         &reviewer,
         Endpoint::Mutate,

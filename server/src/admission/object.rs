@@ -1,10 +1,10 @@
 //! Single fields of objects, read without the rest. An object is up to megabytes large, and may be nested without end.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+    Deserialize, Deserializer as _,
+    de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -71,39 +71,37 @@ pub(super) fn count_in(object: &RawValue, path: &FieldPath) -> FoundCount {
     FoundCount { known, count: value.get().parse().ok() }
 }
 
-/// A field of an object. `None` if the object has no such field, or is no object.
+/// A field of an object. `None` if the object has no such field, or is no object. What comes after the field is not
+/// read: an object may be large, and several of its fields are looked up.
 pub(super) fn field<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
-    Field(name).deserialize(&mut serde_json::Deserializer::from_str(object.get())).ok().flatten()
+    let found = Cell::new(None);
+    // It ends in an error if the field is not the last one.
+    let _ = serde_json::Deserializer::from_str(object.get()).deserialize_map(Field { name, found: &found });
+    found.get()
 }
 
-/// Reads one field, and skips the others.
-struct Field<'n>(&'n str);
-
-impl<'de> DeserializeSeed<'de> for Field<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
+/// Reads one field, skips those before it, and leaves those after it.
+struct Field<'n, 'f, 'de> {
+    name: &'n str,
+    found: &'f Cell<Option<&'de RawValue>>,
 }
 
-impl<'de> Visitor<'de> for Field<'_> {
-    type Value = Option<&'de RawValue>;
+impl<'de> Visitor<'de> for Field<'_, '_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         while let Some(name) = fields.next_key::<String>()? {
-            if name == self.0 {
-                found = Some(fields.next_value()?);
-            } else {
-                fields.next_value::<IgnoredAny>()?;
+            if name == self.name {
+                self.found.set(Some(fields.next_value()?));
+                return Ok(());
             }
+            fields.next_value::<IgnoredAny>()?;
         }
-        Ok(found)
+        Ok(())
     }
 }
 
@@ -131,6 +129,19 @@ mod tests {
         ] {
             let found = count_in(&raw(object), &FieldPath::new(".spec.replicas"));
             assert_eq!(found, FoundCount { known, count }, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_comes_after_a_field_is_not_read() {
+        // Reading half of a surrogate pair fails; skipping it does not.
+        let odd = r#""\ud800": 1"#;
+        for (name, object, expected) in [
+            ("after it", format!(r#"{{"spec": {{"replicas": 3, {odd}}}, {odd}}}"#), Some(3)),
+            ("before it", format!(r#"{{{odd}, "spec": {{"replicas": 3}}}}"#), None),
+            ("the last one", r#"{"x": 1, "spec": {"y": 2, "replicas": 3}}"#.to_owned(), Some(3)),
+        ] {
+            assert_eq!(count_in(&raw(&object), &FieldPath::new(".spec.replicas")).count, expected, "{name}");
         }
     }
 

@@ -103,29 +103,37 @@ pub(super) struct Entries(VecDeque<Entry>);
 impl Entries {
     /// Adds a review. The mutating, the repeated and the validating reviews of one write are equal, and are kept once.
     pub(super) fn add(&mut self, reviewed: Reviewed, now: Instant) {
-        while self.0.front().is_some_and(|entry| is_over(entry.at, now)) {
-            self.0.pop_front();
-        }
+        self.forget(now);
         let known = self.0.iter().position(|entry| entry.reviewed == reviewed);
         let is_doubtful = known.and_then(|known| self.0.remove(known)).is_some_and(|known| known.is_doubtful);
         let (user, namespace) = (reviewed.user.clone(), reviewed.namespace.clone());
-        self.0.push_back(Entry { reviewed, at: now, is_doubtful });
-        self.push_out(MAX_OF_USER, |known| known.user == user);
-        self.push_out(MAX_OF_NAMESPACE, |known| known.namespace == namespace);
-        self.push_out(MAX, |_| true);
+        let mut entry = Entry { reviewed, at: now, is_doubtful };
+        self.make_room(MAX_OF_USER, &mut entry, |known| known.user == user);
+        self.make_room(MAX_OF_NAMESPACE, &mut entry, |known| known.namespace == namespace);
+        self.make_room(MAX, &mut entry, |_| true);
+        self.0.push_back(entry);
     }
 
-    /// Removes the oldest of some reviews if there are more than may be kept. No user can put a write down to another by
-    /// pushing out the review of it: the other reviews that fit the same state name no user from then on.
-    fn push_out(&mut self, most: usize, is_one: impl Fn(&Reviewed) -> bool) {
+    /// Drops the reviews that do not count any more.
+    pub(super) fn forget(&mut self, now: Instant) {
+        while self.0.front().is_some_and(|entry| is_over(entry.at, now)) {
+            self.0.pop_front();
+        }
+    }
+
+    /// Pushes out the oldest of some reviews if there are as many as may be kept, for another one. No user can put a
+    /// write down to another by pushing out the review of it: the others that fit the same state name no user from then
+    /// on.
+    fn make_room(&mut self, most: usize, another: &mut Entry, is_one: impl Fn(&Reviewed) -> bool) {
         let is_one = |entry: &Entry| is_one(&entry.reviewed);
         // Usually there are few reviews, and none is counted.
-        if self.0.len() > most
-            && self.0.iter().filter(|entry| is_one(entry)).count() > most
+        if self.0.len() >= most
+            && self.0.iter().filter(|entry| is_one(entry)).count() >= most
             && let Some(oldest) = self.0.iter().position(is_one)
             && let Some(Entry { reviewed: Reviewed { uid, before, content, .. }, .. }) = self.0.remove(oldest)
         {
-            let fitting = self.0.iter_mut().filter(|entry| entry.reviewed.is_of(&uid, before, content));
+            let others = self.0.iter_mut().chain([another]);
+            let fitting = others.filter(|entry| entry.reviewed.is_of(&uid, before, content));
             fitting.for_each(|entry| entry.is_doubtful = true);
         }
     }
@@ -313,9 +321,20 @@ mod tests {
 
     #[test]
     fn old_reviews_are_forgotten() {
-        let (mut entries, start) = (Entries::default(), Instant::now());
-        entries.add(reviewed("u", 7, 9, "alice"), start);
-        entries.add(reviewed("u", 8, 9, "alice"), start + Duration::from_secs(61));
-        assert_eq!(entries.0.len(), 1);
+        let start = Instant::now();
+        for (name, second, is_added, kept) in [
+            ("within the minute", 60, false, 1),
+            ("after it, while no more reviews arrive", 61, false, 0),
+            ("after it, with the next review", 61, true, 1),
+        ] {
+            let (mut entries, now) = (Entries::default(), start + Duration::from_secs(second));
+            entries.add(reviewed("u", 7, 9, "alice"), start);
+            if is_added {
+                entries.add(reviewed("u", 8, 9, "alice"), now);
+            } else {
+                entries.forget(now);
+            }
+            assert_eq!(entries.0.len(), kept, "{name}");
+        }
     }
 }

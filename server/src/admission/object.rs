@@ -53,8 +53,9 @@ impl Metadata {
 /// A count in an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FoundCount {
-    /// How many names of its path the object has.
-    pub(super) known: usize,
+    /// How many names of its path the object has. `None` if what the last of them names is no object, so that it cannot
+    /// have the next.
+    pub(super) known: Option<usize>,
     /// The count, in replicas. `None` if the field is absent or is not a count.
     pub(super) count: Option<i32>,
 }
@@ -64,11 +65,11 @@ pub(super) fn count_in(object: &RawValue, path: &FieldPath) -> FoundCount {
     let (mut known, mut value) = (0, object);
     for name in path.names() {
         let Some(below) = field(value, name).filter(|below| below.get() != "null") else {
-            return FoundCount { known, count: None };
+            return FoundCount { known: value.get().starts_with('{').then_some(known), count: None };
         };
         (known, value) = (known + 1, below);
     }
-    FoundCount { known, count: value.get().parse().ok() }
+    FoundCount { known: Some(known), count: value.get().parse().ok() }
 }
 
 /// A field of an object. `None` if the object has no such field, or is no object. What comes after the field is not
@@ -116,16 +117,18 @@ mod tests {
     #[test]
     fn a_count_is_found_at_its_path() {
         for (name, object, known, count) in [
-            ("a count", r#"{"spec": {"other": [1], "replicas": 3}}"#, 2, Some(3)),
-            ("zero", r#"{"spec": {"replicas": 0}}"#, 2, Some(0)),
-            ("absent", r#"{"spec": {}}"#, 1, None),
-            ("null", r#"{"spec": {"replicas": null}}"#, 1, None),
-            ("no spec", r"{}", 0, None),
-            ("a text", r#"{"spec": {"replicas": "3"}}"#, 2, None),
-            ("a fraction", r#"{"spec": {"replicas": 3.0}}"#, 2, None),
-            ("too large", r#"{"spec": {"replicas": 3000000000}}"#, 2, None),
-            ("a spec that is a list", r#"{"spec": [3]}"#, 1, None),
-            ("no object", "3", 0, None),
+            ("a count", r#"{"spec": {"other": [1], "replicas": 3}}"#, Some(2), Some(3)),
+            ("zero", r#"{"spec": {"replicas": 0}}"#, Some(2), Some(0)),
+            ("absent", r#"{"spec": {}}"#, Some(1), None),
+            ("null", r#"{"spec": {"replicas": null}}"#, Some(1), None),
+            ("no spec", r"{}", Some(0), None),
+            ("a text", r#"{"spec": {"replicas": "3"}}"#, Some(2), None),
+            ("a fraction", r#"{"spec": {"replicas": 3.0}}"#, Some(2), None),
+            ("too large", r#"{"spec": {"replicas": 3000000000}}"#, Some(2), None),
+            ("a spec that is null", r#"{"spec": null}"#, Some(0), None),
+            ("a spec that is a list", r#"{"spec": [3]}"#, None, None),
+            ("a spec that is a text", r#"{"spec": "{}"}"#, None, None),
+            ("no object", "3", None, None),
         ] {
             let found = count_in(&raw(object), &FieldPath::new(".spec.replicas"));
             assert_eq!(found, FoundCount { known, count }, "{name}");

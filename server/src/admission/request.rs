@@ -108,7 +108,7 @@ pub(super) struct CountWrite {
     /// Whether another object decides its count, as a Deployment does for its ReplicaSets.
     pub(super) is_controlled: bool,
     /// How many names of the path to the count the object has. `None` if a patch could miss the count, because the
-    /// object is of another version than the path.
+    /// object is of another version than the path, or would fail, because something else than an object is in the path.
     pub(super) known: Option<usize>,
 }
 
@@ -217,7 +217,7 @@ impl<'a> Request<'a> {
             is_created: old.is_none(),
             is_scale,
             is_controlled: kind.group_kind.is_left_to_controllers() && metadata.is_controlled(),
-            known: (!is_scale && self.kind.version == kind.version).then_some(found.known),
+            known: found.known.filter(|_| !is_scale && self.kind.version == kind.version),
         })
     }
 }
@@ -299,6 +299,20 @@ mod tests {
             let found = found.map(|write| (write.uid, write.before, write.from, write.to, write.known));
             let expected = row.expected.map(|(uid, before, from, to, known)| (Uid::from(uid), before, from, to, known));
             assert_eq!(found, expected, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn a_count_in_something_else_than_an_object_cannot_be_patched() {
+        for (name, spec, known) in [
+            ("an object", json!({}), Some(1)),
+            ("null", Value::Null, Some(0)),
+            ("a list", json!([]), None),
+            ("a text", json!("x"), None),
+            ("a number", json!(3), None),
+        ] {
+            let review = ReviewBuilder::update(3, 7).with("/request/object/spec", spec).build();
+            assert_eq!(write(&review).unwrap().known, known, "{name}");
         }
     }
 

@@ -1,10 +1,15 @@
 //! The webhooks as a part of the server: their thread, what they review with, and what publishes them.
 
-use std::{future::pending, sync::Arc};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use kube::Client;
-use tokio::{net::TcpListener, runtime::Handle, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    runtime::Handle,
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -15,9 +20,16 @@ use crate::{
     index::Index,
     leader::Leadership,
     parts::Parts,
-    reviews::TargetAttempt,
+    reviews::{Reviews, TargetAttempt},
     runtime::{listen::listen, thread},
 };
+
+/// The most answers that are kept about who may know who holds a count. Each has the name and the groups of a user, of
+/// up to 4 KiB.
+const MAX_ANSWERS: usize = 256;
+
+/// How often old reviews and answers are dropped.
+const FORGETTING: Duration = Duration::from_secs(10);
 
 /// The thread and the listener of the webhooks. Neither calls nor corrections delay them.
 pub(crate) struct WebhookListener {
@@ -59,6 +71,7 @@ impl WebhookListener {
     ) -> Publisher {
         let Self { thread, listener, address } = self;
         let (paths, metrics) = (Arc::<Paths>::default(), reviewer.metrics.clone());
+        parts.spawn_on(&thread, "forgetting of users", forget(reviewer.reviews.clone(), reviewer.authorizer.clone()));
         let webhooks = Webhooks::new(reviewer, paths.clone());
         let loaded = certificate.clone();
         parts.spawn_on(&thread, "webhooks", async move {
@@ -67,6 +80,16 @@ impl WebhookListener {
             webhooks.serve(listener, credentials, leadership).await;
         });
         Publisher::new(client, &args.admission, &args.pod, address, certificate, paths, metrics)
+    }
+}
+
+/// Drops old reviews and answers for as long as it is polled. So names are forgotten in time, however quiet the cluster
+/// is, and also when another replica leads.
+async fn forget(reviews: Arc<Reviews>, authorizer: grpc::Authorizer) {
+    loop {
+        sleep(FORGETTING).await;
+        reviews.forget_old(Instant::now());
+        authorizer.forget_old();
     }
 }
 
@@ -85,7 +108,7 @@ pub(crate) fn reviewer(
         index: index.clone(),
         reviews: context.reviews.clone(),
         attempts,
-        authorizer: grpc::Authorizer::new(client.clone(), args.namespace()),
+        authorizer: grpc::Authorizer::new(client.clone(), args.namespace()).keeping(MAX_ANSWERS),
         client: client.clone(),
         account: args.admission.admission_account.clone(),
         exempt_groups: args.admission.admission_exempt_groups.clone(),

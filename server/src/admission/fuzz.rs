@@ -1,5 +1,6 @@
 //! Mutations of reviews.
 
+use json_patch::{AddOperation, Patch, PatchOperation};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,6 +20,7 @@ fn every_review_has_an_answer() {
         ReviewBuilder::update(3, 7),
         ReviewBuilder::create(7),
         ReviewBuilder::scale(3, 0),
+        ReviewBuilder::update(3, 7).with("/request/object/spec", json!([])),
         ReviewBuilder::replica_count(&set, &Value::Null),
     ];
     let words = ["null", "-1", "9223372036854775807", "\"scale\"", "\"CREATE\"", "\"dryRun\":true,", "\"replicas\":7,"];
@@ -41,6 +43,23 @@ fn every_review_has_an_answer() {
                 }
             }
         }
+        // As the API server writes it: no object has a name twice.
+        if let Ok(review) = serde_json::from_slice::<Value>(input) {
+            every_patch_applies(&review.to_string(), &kinds);
+        }
         true
     });
+}
+
+/// Asserts that the patch of a count applies to the object of a review, and stores the count.
+fn every_patch_applies(review: &str, kinds: &[TargetKind]) {
+    let Ok(request) = Request::read(review.as_bytes()) else { return };
+    for kind in kinds {
+        let known = request.count_write(kind).and_then(|write| write.known);
+        let (Some(known), Some(states)) = (known, request.states()) else { continue };
+        let (path, value) = kind.replicas.to_store(known, 3);
+        let mut object: Value = serde_json::from_str(states.object.get()).unwrap();
+        json_patch::patch(&mut object, &Patch(vec![PatchOperation::Add(AddOperation { path, value })])).unwrap();
+        assert_eq!(kind.replicas.count_in(&object), Some(3));
+    }
 }

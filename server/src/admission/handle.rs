@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use contract::names::replica_count_name;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::{Api, Client};
@@ -14,15 +15,17 @@ use tracing::debug;
 use super::{
     held::Held,
     object::{count_in, field},
-    request::{CountWrite, Request},
+    request::{CountWrite, Request, States},
     response::Response,
     review::{Endpoint, Verdict, review},
     texts::text,
 };
 use crate::{
     grpc::Authorizer,
-    index::{Index, Scope, now},
-    resources::{Attempt, FieldPath, ReplicaCount, ReplicaCountSpec, ReplicaCountState, TargetKey, TargetKind, Uid},
+    index::{Index, now},
+    resources::{
+        Attempt, FieldPath, GroupKind, ReplicaCount, ReplicaCountSpec, ReplicaCountState, TargetKey, TargetKind, Uid,
+    },
     reviews::{AdmissionMode, Content, Reviewed, Reviews, TargetAttempt, UserNames},
     telemetry::Metrics,
 };
@@ -148,7 +151,7 @@ impl Reviewer {
         let Some(states) = request.states() else { return };
         let spec = if request.is_scale() {
             let replicas = count_in(states.object, &FieldPath::replicas()).count.unwrap_or(0);
-            let count = self.replica_count(request.namespace(), &states.uid, states.before);
+            let count = self.replica_count(request, &states);
             count.map(|count| ReplicaCountSpec { replicas, ..count.spec.clone() })
         } else {
             field(states.object, "spec").and_then(|spec| serde_json::from_str(spec.get()).ok())
@@ -158,19 +161,15 @@ impl Reviewer {
         }
     }
 
-    /// A `ReplicaCount` that is scaled, as the index knows it at this version. Its Scale does not say which target it has.
-    fn replica_count(&self, namespace: &str, uid: &Uid, version: u64) -> Option<Arc<ReplicaCountState>> {
-        let scope = Scope { all_targets: false, namespace: Some(namespace) };
-        let mut after = None;
-        loop {
-            let page = self.index.page(scope, after.as_ref());
-            let mut counts = page.entries.into_iter().filter_map(|snapshot| snapshot.count);
-            let found = counts.find(|count| count.uid == *uid && count.resource_version == version);
-            if found.is_some() {
-                return found;
-            }
-            after = Some(page.next?);
-        }
+    /// A `ReplicaCount` that is scaled, as the index knows it at this version. Its Scale does not say which target it has,
+    /// but its name does. One of another name, which the CRD does not allow, is not found: no user is named then.
+    fn replica_count(&self, request: &Request<'_>, states: &States<'_>) -> Option<Arc<ReplicaCountState>> {
+        let target = |kind: &GroupKind| target_of(request.namespace(), request.name(), kind);
+        // Several kinds may fit, such as two that differ in upper case alone. The index publishes the kinds while it is
+        // locked, so they are read before it.
+        let targets: Vec<_> = self.index.kinds_in_use().borrow().iter().filter_map(target).collect();
+        let mut counts = targets.iter().filter_map(|key| self.index.get(key).count);
+        counts.find(|count| count.uid == states.uid && count.resource_version == states.before)
     }
 
     fn record(&self, request: &Request<'_>, uid: &Uid, before: u64, content: Content) {
@@ -234,6 +233,12 @@ impl Reviewer {
                 && stored.deletion_timestamp.is_none()
         })
     }
+}
+
+/// The target whose `ReplicaCount` has a name, if it is of a kind.
+fn target_of(namespace: &str, name: &str, kind: &GroupKind) -> Option<TargetKey> {
+    let target = name.strip_prefix(&replica_count_name(&kind.kind, &kind.group, ""))?;
+    TargetKey::new(namespace, &kind.group, &kind.kind, target).ok()
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Single fields of objects, read without the rest. An object is up to megabytes large, and may be nested without end.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+    Deserialize, Deserializer as _,
+    de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -53,8 +53,9 @@ impl Metadata {
 /// A count in an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FoundCount {
-    /// How many names of its path the object has.
-    pub(super) known: usize,
+    /// How many names of its path the object has. `None` if what the last of them names is no object, so that it cannot
+    /// have the next.
+    pub(super) known: Option<usize>,
     /// The count, in replicas. `None` if the field is absent or is not a count.
     pub(super) count: Option<i32>,
 }
@@ -64,46 +65,44 @@ pub(super) fn count_in(object: &RawValue, path: &FieldPath) -> FoundCount {
     let (mut known, mut value) = (0, object);
     for name in path.names() {
         let Some(below) = field(value, name).filter(|below| below.get() != "null") else {
-            return FoundCount { known, count: None };
+            return FoundCount { known: value.get().starts_with('{').then_some(known), count: None };
         };
         (known, value) = (known + 1, below);
     }
-    FoundCount { known, count: value.get().parse().ok() }
+    FoundCount { known: Some(known), count: value.get().parse().ok() }
 }
 
-/// A field of an object. `None` if the object has no such field, or is no object.
+/// A field of an object. `None` if the object has no such field, or is no object. What comes after the field is not
+/// read: an object may be large, and several of its fields are looked up.
 pub(super) fn field<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
-    Field(name).deserialize(&mut serde_json::Deserializer::from_str(object.get())).ok().flatten()
+    let found = Cell::new(None);
+    // It ends in an error if the field is not the last one.
+    let _ = serde_json::Deserializer::from_str(object.get()).deserialize_map(Field { name, found: &found });
+    found.get()
 }
 
-/// Reads one field, and skips the others.
-struct Field<'n>(&'n str);
-
-impl<'de> DeserializeSeed<'de> for Field<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
+/// Reads one field, skips those before it, and leaves those after it.
+struct Field<'n, 'f, 'de> {
+    name: &'n str,
+    found: &'f Cell<Option<&'de RawValue>>,
 }
 
-impl<'de> Visitor<'de> for Field<'_> {
-    type Value = Option<&'de RawValue>;
+impl<'de> Visitor<'de> for Field<'_, '_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         while let Some(name) = fields.next_key::<String>()? {
-            if name == self.0 {
-                found = Some(fields.next_value()?);
-            } else {
-                fields.next_value::<IgnoredAny>()?;
+            if name == self.name {
+                self.found.set(Some(fields.next_value()?));
+                return Ok(());
             }
+            fields.next_value::<IgnoredAny>()?;
         }
-        Ok(found)
+        Ok(())
     }
 }
 
@@ -118,19 +117,34 @@ mod tests {
     #[test]
     fn a_count_is_found_at_its_path() {
         for (name, object, known, count) in [
-            ("a count", r#"{"spec": {"other": [1], "replicas": 3}}"#, 2, Some(3)),
-            ("zero", r#"{"spec": {"replicas": 0}}"#, 2, Some(0)),
-            ("absent", r#"{"spec": {}}"#, 1, None),
-            ("null", r#"{"spec": {"replicas": null}}"#, 1, None),
-            ("no spec", r"{}", 0, None),
-            ("a text", r#"{"spec": {"replicas": "3"}}"#, 2, None),
-            ("a fraction", r#"{"spec": {"replicas": 3.0}}"#, 2, None),
-            ("too large", r#"{"spec": {"replicas": 3000000000}}"#, 2, None),
-            ("a spec that is a list", r#"{"spec": [3]}"#, 1, None),
-            ("no object", "3", 0, None),
+            ("a count", r#"{"spec": {"other": [1], "replicas": 3}}"#, Some(2), Some(3)),
+            ("zero", r#"{"spec": {"replicas": 0}}"#, Some(2), Some(0)),
+            ("absent", r#"{"spec": {}}"#, Some(1), None),
+            ("null", r#"{"spec": {"replicas": null}}"#, Some(1), None),
+            ("no spec", r"{}", Some(0), None),
+            ("a text", r#"{"spec": {"replicas": "3"}}"#, Some(2), None),
+            ("a fraction", r#"{"spec": {"replicas": 3.0}}"#, Some(2), None),
+            ("too large", r#"{"spec": {"replicas": 3000000000}}"#, Some(2), None),
+            ("a spec that is null", r#"{"spec": null}"#, Some(0), None),
+            ("a spec that is a list", r#"{"spec": [3]}"#, None, None),
+            ("a spec that is a text", r#"{"spec": "{}"}"#, None, None),
+            ("no object", "3", None, None),
         ] {
             let found = count_in(&raw(object), &FieldPath::new(".spec.replicas"));
             assert_eq!(found, FoundCount { known, count }, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_comes_after_a_field_is_not_read() {
+        // Reading half of a surrogate pair fails; skipping it does not.
+        let odd = r#""\ud800": 1"#;
+        for (name, object, expected) in [
+            ("after it", format!(r#"{{"spec": {{"replicas": 3, {odd}}}, {odd}}}"#), Some(3)),
+            ("before it", format!(r#"{{{odd}, "spec": {{"replicas": 3}}}}"#), None),
+            ("the last one", r#"{"x": 1, "spec": {"y": 2, "replicas": 3}}"#.to_owned(), Some(3)),
+        ] {
+            assert_eq!(count_in(&raw(&object), &FieldPath::new(".spec.replicas")).count, expected, "{name}");
         }
     }
 

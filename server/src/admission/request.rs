@@ -108,7 +108,7 @@ pub(super) struct CountWrite {
     /// Whether another object decides its count, as a Deployment does for its ReplicaSets.
     pub(super) is_controlled: bool,
     /// How many names of the path to the count the object has. `None` if a patch could miss the count, because the
-    /// object is of another version than the path.
+    /// object is of another version than the path, or would fail, because something else than an object is in the path.
     pub(super) known: Option<usize>,
 }
 
@@ -154,6 +154,11 @@ impl<'a> Request<'a> {
         &self.namespace
     }
 
+    /// The name of the object, as the request says it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether the user is a member of one of these groups.
     pub(super) fn is_by_member_of(&self, groups: &[String]) -> bool {
         self.user_info.groups.iter().flatten().any(|group| groups.contains(group))
@@ -187,13 +192,17 @@ impl<'a> Request<'a> {
         Some(States { object, old, uid: metadata.uid(), before })
     }
 
-    /// The write of a count that it asks for. `None` if it is no create or update of a target.
+    /// The write of a count that it asks for. `None` if it is no create or update of a target, or if it is outdated.
+    /// The API server calls the mutating webhooks before it compares the versions, and then refuses an outdated write,
+    /// or calls again.
     pub(super) fn count_write(&self, kind: &TargetKind) -> Option<CountWrite> {
         let States { object, old, uid, before } = self.states()?;
-        let metadata = Metadata::of(object);
+        let (metadata, is_scale) = (Metadata::of(object), self.is_scale());
+        if old.is_some() && !is_scale && ![0, before].contains(&metadata.version()) {
+            return None;
+        }
         let name = if self.name.is_empty() { metadata.name() } else { &self.name };
         let key = TargetKey::new(&self.namespace, &kind.group_kind.group, &kind.group_kind.kind, name).ok()?;
-        let is_scale = self.is_scale();
         let replicas = FieldPath::replicas();
         // A Scale has the count at its own place, and leaves out a 0.
         let path = if is_scale { &replicas } else { &kind.replicas };
@@ -208,7 +217,7 @@ impl<'a> Request<'a> {
             is_created: old.is_none(),
             is_scale,
             is_controlled: kind.group_kind.is_left_to_controllers() && metadata.is_controlled(),
-            known: (!is_scale && self.kind.version == kind.version).then_some(found.known),
+            known: found.known.filter(|_| !is_scale && self.kind.version == kind.version),
         })
     }
 }
@@ -290,6 +299,36 @@ mod tests {
             let found = found.map(|write| (write.uid, write.before, write.from, write.to, write.known));
             let expected = row.expected.map(|(uid, before, from, to, known)| (Uid::from(uid), before, from, to, known));
             assert_eq!(found, expected, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn a_count_in_something_else_than_an_object_cannot_be_patched() {
+        for (name, spec, known) in [
+            ("an object", json!({}), Some(1)),
+            ("null", Value::Null, Some(0)),
+            ("a list", json!([]), None),
+            ("a text", json!("x"), None),
+            ("a number", json!(3), None),
+        ] {
+            let review = ReviewBuilder::update(3, 7).with("/request/object/spec", spec).build();
+            assert_eq!(write(&review).unwrap().known, known, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_outdated_write_is_left_to_the_api_server() {
+        let (update, scale) = (|| ReviewBuilder::update(3, 7), || ReviewBuilder::scale(3, 7));
+        for (name, review, version, is_read) in [
+            ("on the stored version", update(), "10", true),
+            ("on any version", update(), "", true),
+            ("on an older version", update(), "9", false),
+            ("on a version that the API server does not know yet", update(), "11", false),
+            ("a creation", ReviewBuilder::create(7), "9", true),
+            ("through /scale, which is reviewed after the versions are compared", scale(), "9", true),
+        ] {
+            let review = review.with("/request/object/metadata/resourceVersion", json!(version)).build();
+            assert_eq!(write(&review).is_some(), is_read, "{name}");
         }
     }
 

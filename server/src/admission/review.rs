@@ -57,7 +57,8 @@ pub(super) fn review(mode: AdmissionMode, endpoint: Endpoint, write: &CountWrite
         (AdmissionMode::Off | AdmissionMode::Record, _) | (AdmissionMode::Warn, Endpoint::Mutate) => Verdict::Allowed,
         (AdmissionMode::Warn, Endpoint::Validate) => Verdict::Warned,
         (AdmissionMode::Guard, Endpoint::Validate) if write.is_scale => Verdict::Denied,
-        // The mutating webhook has kept the count of every kind that it reviews.
+        // The mutating webhook has kept the count, if it could. It cannot patch every object. And it is not called if
+        // only another mutating webhook, which comes after it, changes the count.
         (AdmissionMode::Guard, Endpoint::Validate) => Verdict::Warned,
         (AdmissionMode::Guard, Endpoint::Mutate) if write.known.is_some() => Verdict::Kept,
         (AdmissionMode::Guard, Endpoint::Mutate) => Verdict::Allowed,

@@ -11,7 +11,7 @@ use crate::{
     reviews::{Admission, AdmissionMode},
 };
 
-/// How far apart probes are. Each is two dry runs.
+/// How far apart probes are at most. Each is two dry runs.
 const PACE: Duration = Duration::from_secs(1);
 
 /// How long the result of a probe counts.
@@ -101,10 +101,12 @@ impl Admissions {
         }
     }
 
-    /// When a probe that is started now may begin, so that probes are some time apart.
+    /// When a probe that is started now may begin, so that probes are some time apart. If there are many namespaces and
+    /// kinds, they are closer, so that the probes of all fit into half of the time for which a result counts.
     pub fn take_turn(&mut self, now: Instant) -> Instant {
+        let known = u32::try_from(self.known.len()).unwrap_or(u32::MAX).max(1);
         let begins = self.next.max(now);
-        self.next = begins + PACE;
+        self.next = begins + PACE.min(INTERVAL / 2 / known);
         begins
     }
 
@@ -168,12 +170,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn probes_are_a_second_apart() {
-        let (mut admissions, start) = (Admissions::new(AdmissionMode::Guard), Instant::now());
-        let begins = [start, start, start + Duration::from_millis(100)].map(|now| admissions.take_turn(now) - start);
-        assert_eq!(begins.map(|begins| begins.as_secs()), [0, 1, 2]);
-        let later = start + Duration::from_secs(60);
-        assert_eq!(admissions.take_turn(later), later);
+    async fn probes_are_a_second_apart_or_so_close_that_all_are_made_in_time() {
+        struct Row {
+            name: &'static str,
+            /// How many namespaces and kinds there are.
+            known: usize,
+            /// How far apart the probes are, in milliseconds.
+            apart: u64,
+        }
+        for row in [
+            Row { name: "none", known: 0, apart: 1000 },
+            Row { name: "one", known: 1, apart: 1000 },
+            Row { name: "as many as fit", known: 150, apart: 1000 },
+            Row { name: "twice as many", known: 300, apart: 500 },
+            Row { name: "thousands", known: 3000, apart: 50 },
+        ] {
+            let (mut admissions, start) = (Admissions::new(AdmissionMode::Guard), Instant::now());
+            for number in 0..row.known {
+                let key = deployment_key(&number.to_string());
+                admissions.known.insert(key.clone(), Known { sample: key, found: None, misses: 0 });
+            }
+            let nows = [start, start, start + Duration::from_millis(10)];
+            let begins = nows.map(|now| admissions.take_turn(now) - start);
+            let apart = Duration::from_millis(row.apart);
+            assert_eq!(begins, [Duration::ZERO, apart, apart * 2], "{}", row.name);
+            let later = start + Duration::from_secs(60);
+            assert_eq!(admissions.take_turn(later), later, "{} later", row.name);
+        }
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{memory::Memory, observation::Observation};
-use crate::resources::{Change, ObservedSpec, Override, OverrideWriters, ReplicaCountSpec};
+use crate::{
+    resources::{Change, ObservedSpec, Override, OverrideWriters, ReplicaCountSpec},
+    reviews::ReviewedUser,
+};
 
 /// The fields that a change can be of.
 mod fields {
@@ -164,15 +167,15 @@ impl Author<'_> {
         if text.is_empty() { self.of_removal() } else { self.of_written(writer) }
     }
 
-    /// The author of a field that has this writer. A review names the user, whatever the object says.
+    /// The author of a field that has this writer. A review names the user, whatever the object says. If several users
+    /// fit, one of them may have written a name into the object that is not theirs.
     fn of_written(&self, writer: &Arc<str>) -> Arc<str> {
-        if let Some(user) = self.observation.count_user() {
-            return user.clone();
-        }
-        match (self.observation.count.restoring(), &**writer) {
-            (Some(user), _) => user.into(),
-            (None, "") => UNKNOWN.into(),
-            (None, _) => writer.clone(),
+        match (self.observation.count_writer(), self.observation.count.restoring(), &**writer) {
+            (Some(ReviewedUser::Known(user)), ..) => user.clone(),
+            (Some(ReviewedUser::SeveralUsers), ..) => UNKNOWN.into(),
+            (_, Some(user), _) => user.into(),
+            (_, None, "") => UNKNOWN.into(),
+            (_, None, _) => writer.clone(),
         }
     }
 

@@ -107,12 +107,12 @@ impl Observation {
 
     /// Whether the reviews of several users fit the target's latest state.
     pub fn is_ambiguous(&self) -> bool {
-        self.target_writer() == Some(&ReviewedUser::Several)
+        matches!(self.target_writer(), Some(ReviewedUser::Several | ReviewedUser::SeveralUsers))
     }
 
-    /// The user who wrote the latest state of the `ReplicaCount`, if one is known.
-    pub fn count_user(&self) -> Option<&Arc<str>> {
+    /// Who wrote the latest state of the `ReplicaCount`. `None` if no event of a watch has shown this state.
+    pub fn count_writer(&self) -> Option<&ReviewedUser> {
         let version = self.count.resource_version;
-        self.users.count.as_ref().filter(|(of, _)| *of == version).and_then(|(_, user)| user.known())
+        self.users.count.as_ref().filter(|(of, _)| *of == version).map(|(_, user)| user)
     }
 }

@@ -55,6 +55,16 @@ impl Authorizer {
         Self { client, namespace, reviews: Arc::default() }
     }
 
+    /// Keeps so many answers at most.
+    pub(crate) fn keeping(self, answers: usize) -> Self {
+        Self { reviews: Arc::new(Reviews::keeping(answers)), ..self }
+    }
+
+    /// Drops the answers that do not hold any more, and the names of their users.
+    pub(crate) fn forget_old(&self) {
+        self.reviews.forget(STALE);
+    }
+
     /// Whether a user may read the `ReplicaCount` of a target. Without an answer, it may not.
     pub(crate) async fn may_get(&self, user: &Arc<Identity>, key: &TargetKey) -> bool {
         let get = Action::on_replica_counts("get", &key.namespace, &key.replica_count_name());

@@ -10,11 +10,11 @@ use tokio::time::{Instant, timeout};
 use super::{action::Action, error::Error};
 use crate::{runtime::places::Places, tls::Identity};
 
-/// The most answers that are kept, at about 400 bytes each.
+/// The most answers that are kept usually, at about 400 bytes each.
 const MAX_ANSWERS: usize = 4096;
 
-/// The most answers about one user, so that no user displaces those about all others.
-const MAX_ANSWERS_OF_USER: usize = 512;
+/// One user has this part of the answers at most, so that no user displaces those about all others.
+const PART_OF_USER: usize = 8;
 
 /// The most bytes of a user's name and groups for which answers are kept. It is far above usual certificates. The
 /// users beyond it share what one user may take.
@@ -47,6 +47,8 @@ pub(super) struct Answer {
 
 /// The reviews under way, and the answers that are kept.
 pub(super) struct Reviews {
+    /// The most answers that are kept.
+    most: usize,
     places: Arc<Places>,
     users: Mutex<HashMap<String, User>>,
 }
@@ -63,13 +65,31 @@ struct Entry {
     asking: Option<WeakShared<Review>>,
 }
 
+impl Entry {
+    /// Whether a review is under way, or its answer is younger than this.
+    fn is_current(&self, age: Duration) -> bool {
+        let is_under_way = self.asking.as_ref().is_some_and(|review| review.upgrade().is_some());
+        is_under_way || self.known.is_some_and(|answer| answer.at.elapsed() < age)
+    }
+}
+
 impl Default for Reviews {
     fn default() -> Self {
-        Self { places: Places::new(MAX_REVIEWS, MAX_REVIEWS_OF_USER), users: Mutex::default() }
+        Self::keeping(MAX_ANSWERS)
     }
 }
 
 impl Reviews {
+    /// Keeps so many answers at most.
+    pub(super) fn keeping(most: usize) -> Self {
+        Self { most, places: Places::new(MAX_REVIEWS, MAX_REVIEWS_OF_USER), users: Mutex::default() }
+    }
+
+    /// Drops the answers that are older than this, and the names of their users.
+    pub(super) fn forget(&self, older: Duration) {
+        drop_old(&mut self.users.lock(), older);
+    }
+
     /// Answers a question: by an answer that is not older than `fresh`, or else by a review, which `ask` makes.
     ///
     /// # Errors
@@ -90,7 +110,7 @@ impl Reviews {
         let question = (caller.clone(), action.clone());
         let (review, known) = {
             let mut users = self.users.lock();
-            make_room(&mut users, name, &question, fresh);
+            make_room(&mut users, self.most, name, &question, fresh);
             let User { entries } = users.entry(name.to_owned()).or_default();
             let begin = || self.review(name.to_owned(), ask).shared();
             if is_kept {
@@ -139,33 +159,35 @@ fn user_of(caller: &Identity) -> (&str, bool) {
 
 /// Makes room for a question that is not known yet: first by dropping answers that are too old, then by dropping all
 /// of the user or of all users.
-fn make_room(users: &mut HashMap<String, User>, name: &str, question: &Question, fresh: Duration) {
+fn make_room(users: &mut HashMap<String, User>, most: usize, name: &str, question: &Question, fresh: Duration) {
     let user = users.get(name);
     if user.is_some_and(|user| user.entries.contains_key(question)) {
         return;
     }
-    let is_current = |_: &Question, entry: &mut Entry| {
-        let is_under_way = entry.asking.as_ref().is_some_and(|review| review.upgrade().is_some());
-        is_under_way || entry.known.is_some_and(|answer| answer.at.elapsed() < fresh)
-    };
-    if user.is_some_and(|user| user.entries.len() >= MAX_ANSWERS_OF_USER)
+    let most_of_user = most / PART_OF_USER;
+    if user.is_some_and(|user| user.entries.len() >= most_of_user)
         && let Some(user) = users.get_mut(name)
     {
-        user.entries.retain(is_current);
-        if user.entries.len() >= MAX_ANSWERS_OF_USER {
+        user.entries.retain(|_, entry| entry.is_current(fresh));
+        if user.entries.len() >= most_of_user {
             user.entries.clear();
         }
     }
     // A user without an answer is one entry more.
     let total = |users: &HashMap<String, User>| users.values().map(|user| user.entries.len().max(1)).sum::<usize>();
-    if total(users) >= MAX_ANSWERS {
-        users.values_mut().for_each(|user| user.entries.retain(is_current));
-        users.retain(|_, user| !user.entries.is_empty());
+    if total(users) >= most {
+        drop_old(users, fresh);
     }
-    if total(users) >= MAX_ANSWERS {
+    if total(users) >= most {
         users.values_mut().for_each(|user| user.entries.clear());
         users.retain(|_, user| !user.entries.is_empty());
     }
+}
+
+/// Drops the answers that are older than this. Reviews under way stay.
+fn drop_old(users: &mut HashMap<String, User>, older: Duration) {
+    users.values_mut().for_each(|user| user.entries.retain(|_, entry| entry.is_current(older)));
+    users.retain(|_, user| !user.entries.is_empty());
 }
 
 #[cfg(test)]

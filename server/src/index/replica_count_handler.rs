@@ -51,8 +51,10 @@ impl WatchHandler<Lenient<ReplicaCount>> for ReplicaCountHandler<'_> {
         let version = if is_listed { 0 } else { version };
         match read_replica_count(count) {
             Ok((key, count)) => {
-                self.unreadable.forget(&namespace, &name);
-                self.index.set_replica_count(key.clone(), Some(count), version);
+                let was_unreadable = self.unreadable.forget(&namespace, &name);
+                // The state before one that could be read again is unknown, as that before a listed one is.
+                self.index.set_replica_count(key.clone(), Some(count), if was_unreadable { 0 } else { version });
+                self.index.sync_state.advance(version);
                 Some(key)
             }
             Err(unreadable) => {
@@ -121,5 +123,55 @@ fn remove_unreadable(index: &Index, count: &Unreadable, version: u64) {
     match key {
         Some(key) => index.set_replica_count(key, None, version),
         None => index.sync_state.advance(version),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future::pending};
+
+    use hyper::{Request, Response};
+    use kube::{Client, client::Body};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        index::{ReplacedVersion, WatchSource},
+        resources::fixtures::ReplicaCountBuilder,
+    };
+
+    #[tokio::test]
+    async fn the_state_before_a_replica_count_that_can_be_read_again_is_unknown() {
+        struct Row {
+            name: &'static str,
+            replicas: Value,
+            expected: Option<ReplacedVersion>,
+        }
+        let silent = tower::service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>());
+        let (client, index) = (Client::new(silent, "default"), Index::default());
+        let mut unreadable = UnreadableObjects::new(WatchSource::ReplicaCounts, index.watches.unreadable.clone());
+        let (events, _write) = UnreadableEvents::new(client.clone());
+        let (_, mut changes) = index.attach_enforcement();
+        let mut handler = ReplicaCountHandler {
+            index: &index,
+            api: Api::all(client),
+            version: 0,
+            unreadable: &mut unreadable,
+            events: &events,
+        };
+        let created = Some(ReplacedVersion::Count(0));
+        for (version, row) in (7..).zip([
+            Row { name: "created", replicas: json!(3), expected: created },
+            Row { name: "updated", replicas: json!(4), expected: Some(ReplacedVersion::Count(7)) },
+            Row { name: "unreadable", replicas: json!("4"), expected: created },
+            Row { name: "readable again", replicas: json!(4), expected: None },
+            Row { name: "updated then", replicas: json!(5), expected: Some(ReplacedVersion::Count(10)) },
+        ]) {
+            let mut count = serde_json::to_value(ReplicaCountBuilder::new("web").version(version).build()).unwrap();
+            count["spec"]["replicas"] = row.replicas;
+            let _ = handler.apply(serde_json::from_value(count).unwrap(), false);
+            assert_eq!(changes.try_recv().unwrap().replaced, row.expected, "{}", row.name);
+            assert_eq!(index.version(), version, "{}", row.name);
+        }
     }
 }

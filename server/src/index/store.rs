@@ -179,7 +179,8 @@ impl Index {
         self.publish(&state, &key, replaced, version, state.is_managed(&key));
     }
 
-    /// Stores a target that was read or listed. The states between this one and the known one are unknown.
+    /// Stores a target that was read or listed, or that can be read again. The states between this one and the known one
+    /// are unknown.
     pub(super) fn set_listed_target(&self, key: TargetKey, target: TargetState) {
         let mut state = self.state.lock();
         let (key, replaced) = state.set_target(key, Some(target));
@@ -187,7 +188,7 @@ impl Index {
     }
 
     /// Stores a `ReplicaCount`, or removes it, and advances the newest resource version. The version is 0 if the object
-    /// was listed.
+    /// was listed, or can be read again.
     pub(super) fn set_replica_count(&self, key: TargetKey, count: Option<ReplicaCountState>, version: u64) {
         let mut state = self.state.lock();
         let uid = count.as_ref().map(|count| count.uid.clone());

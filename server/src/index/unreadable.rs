@@ -62,11 +62,15 @@ impl UnreadableObjects {
         is_new
     }
 
-    /// Forgets an object, because it can be read or is deleted.
-    pub(super) fn forget(&mut self, namespace: &str, name: &str) {
-        if !self.objects.is_empty() && self.objects.remove(&(namespace.to_owned(), name.to_owned())).is_some() {
+    /// Forgets an object, because it can be read or is deleted. Returns whether it could not be read before: then the
+    /// state before is unknown.
+    pub(super) fn forget(&mut self, namespace: &str, name: &str) -> bool {
+        let was_unreadable =
+            !self.objects.is_empty() && self.objects.remove(&(namespace.to_owned(), name.to_owned())).is_some();
+        if was_unreadable {
             self.count();
         }
+        was_unreadable
     }
 
     /// Forgets the objects that the list did not contain.
@@ -118,9 +122,9 @@ mod tests {
         assert!(!objects.record(&object("a", "2")), "listed again");
         objects.complete_list();
         assert_eq!(count(), 1, "b is gone");
-        objects.forget("", "c");
+        assert!(!objects.forget("", "c"), "c was readable");
         assert_eq!(count(), 1, "c was readable");
-        objects.forget("", "a");
+        assert!(objects.forget("", "a"), "a is fixed");
         assert_eq!(count(), 0, "a is fixed");
         assert!(objects.record(&object("a", "2")), "odd again");
         drop(objects);

@@ -165,8 +165,8 @@ where
         let key = key_of(object.meta(), &self.kind.group_kind)?;
         match (self.read)(object, self.kind) {
             Ok(target) => {
-                self.unreadable.forget(&key.namespace, &key.name);
-                if is_listed {
+                let was_unreadable = self.unreadable.forget(&key.namespace, &key.name);
+                if is_listed || was_unreadable {
                     self.index.set_listed_target(key.clone(), target);
                 } else {
                     self.index.set_target(key.clone(), Some(target));
@@ -248,5 +248,68 @@ impl WatchHandler<Lenient<Autoscaler>> for AutoscalerHandler<'_> {
     fn complete_list(&mut self, missing: BTreeSet<AutoscalerKey>) {
         self.unreadable.complete_list();
         forget_autoscalers(self.index, missing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        index::ReplacedVersion,
+        resources::fixtures::{ReplicaCountBuilder, TargetBuilder, deployment_key},
+    };
+
+    /// A count that is a text makes the object unreadable.
+    fn read(object: DynamicObject, kind: &TargetKind) -> Result<TargetState, Unreadable> {
+        if object.data["spec"]["replicas"].is_string() {
+            let reason = "odd".to_owned();
+            return Err(Unreadable { metadata: object.metadata.into(), scale_target_ref: Value::Null, reason });
+        }
+        Ok(TargetState::of(&object, kind))
+    }
+
+    #[test]
+    fn the_state_before_a_target_that_can_be_read_again_is_unknown() {
+        enum Step {
+            Read,
+            Odd,
+            Deleted,
+        }
+        struct Row {
+            name: &'static str,
+            step: Step,
+            expected: Option<ReplacedVersion>,
+        }
+        let (index, kind) = (Index::default(), Arc::new(TargetKind::apps()[0].clone()));
+        let source = WatchSource::Targets(kind.group_kind.clone());
+        let unreadable = UnreadableObjects::new(source, index.watches.unreadable.clone());
+        let mut handler = TargetHandler { index: &index, kind: &kind, unreadable, read };
+        index.set_replica_count(deployment_key("web"), Some(ReplicaCountBuilder::new("web").state()), 1);
+        let (_, mut events) = index.attach_enforcement();
+        let created = Some(ReplacedVersion::Target(0));
+        for (version, row) in (7..).zip([
+            Row { name: "created", step: Step::Read, expected: created },
+            Row { name: "updated", step: Step::Read, expected: Some(ReplacedVersion::Target(7)) },
+            Row { name: "unreadable", step: Step::Odd, expected: created },
+            Row { name: "readable again", step: Step::Read, expected: None },
+            Row { name: "updated then", step: Step::Read, expected: Some(ReplacedVersion::Target(10)) },
+            Row { name: "unreadable again", step: Step::Odd, expected: created },
+            Row { name: "deleted", step: Step::Deleted, expected: created },
+            Row { name: "created anew", step: Step::Read, expected: created },
+        ]) {
+            let version = json!({"resourceVersion": version.to_string()});
+            let mut object = TargetBuilder::new("web").metadata(version).object();
+            if matches!(row.step, Step::Odd) {
+                object["spec"]["replicas"] = json!("3");
+            }
+            let object: DynamicObject = serde_json::from_value(object).unwrap();
+            match row.step {
+                Step::Deleted => handler.delete(object),
+                Step::Read | Step::Odd => drop(handler.apply(object, false)),
+            }
+            assert_eq!(events.try_recv().unwrap().replaced, row.expected, "{}", row.name);
+        }
     }
 }

@@ -69,8 +69,10 @@ impl Reviewed {
 pub enum ReviewedUser {
     /// This user.
     Known(Arc<str>),
-    /// One of several users whose writes fit alike, so none of them is named.
+    /// One of several, of whom this server is one. Their writes fit alike, so no user is named for it.
     Several,
+    /// One of several users, and not this server. If the object names somebody for this server, it is wrong.
+    SeveralUsers,
     /// No review fits, or only that of a write of this server, for a user whom the object names.
     Unknown,
 }
@@ -80,50 +82,74 @@ impl ReviewedUser {
     pub fn known(&self) -> Option<&Arc<str>> {
         match self {
             Self::Known(user) => Some(user),
-            Self::Several | Self::Unknown => None,
+            Self::Several | Self::SeveralUsers | Self::Unknown => None,
         }
     }
 }
 
+/// A review that is kept.
+#[derive(Debug)]
+struct Entry {
+    reviewed: Reviewed,
+    at: Instant,
+    /// Whether a review that fits the same state was pushed out. Its user may have made the write, so none is named.
+    is_doubtful: bool,
+}
+
 /// The reviews of the last minute, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Entries(VecDeque<(Reviewed, Instant)>);
+pub(super) struct Entries(VecDeque<Entry>);
 
 impl Entries {
     /// Adds a review. The mutating, the repeated and the validating reviews of one write are equal, and are kept once.
     pub(super) fn add(&mut self, reviewed: Reviewed, now: Instant) {
-        while self.0.front().is_some_and(|(_, at)| is_over(*at, now)) {
-            self.0.pop_front();
-        }
-        if let Some(known) = self.0.iter().position(|(known, _)| *known == reviewed) {
-            self.0.remove(known);
-        }
-        self.make_room(MAX_OF_USER, |known| known.user == reviewed.user);
-        self.make_room(MAX_OF_NAMESPACE, |known| known.namespace == reviewed.namespace);
-        self.make_room(MAX, |_| true);
-        self.0.push_back((reviewed, now));
+        self.forget(now);
+        let known = self.0.iter().position(|entry| entry.reviewed == reviewed);
+        let is_doubtful = known.and_then(|known| self.0.remove(known)).is_some_and(|known| known.is_doubtful);
+        let (user, namespace) = (reviewed.user.clone(), reviewed.namespace.clone());
+        let mut entry = Entry { reviewed, at: now, is_doubtful };
+        self.make_room(MAX_OF_USER, &mut entry, |known| known.user == user);
+        self.make_room(MAX_OF_NAMESPACE, &mut entry, |known| known.namespace == namespace);
+        self.make_room(MAX, &mut entry, |_| true);
+        self.0.push_back(entry);
     }
 
-    /// Removes the oldest of some reviews if there are as many as may be kept.
-    fn make_room(&mut self, most: usize, is_one: impl Fn(&Reviewed) -> bool) {
-        let is_one = |(known, _): &(Reviewed, Instant)| is_one(known);
+    /// Drops the reviews that do not count any more.
+    pub(super) fn forget(&mut self, now: Instant) {
+        while self.0.front().is_some_and(|entry| is_over(entry.at, now)) {
+            self.0.pop_front();
+        }
+    }
+
+    /// Pushes out the oldest of some reviews if there are as many as may be kept, for another one. No user can put a
+    /// write down to another by pushing out the review of it: the others that fit the same state name no user from then
+    /// on.
+    fn make_room(&mut self, most: usize, another: &mut Entry, is_one: impl Fn(&Reviewed) -> bool) {
+        let is_one = |entry: &Entry| is_one(&entry.reviewed);
         // Usually there are few reviews, and none is counted.
         if self.0.len() >= most
-            && self.0.iter().filter(|known| is_one(known)).count() >= most
+            && self.0.iter().filter(|entry| is_one(entry)).count() >= most
             && let Some(oldest) = self.0.iter().position(is_one)
+            && let Some(Entry { reviewed: Reviewed { uid, before, content, .. }, .. }) = self.0.remove(oldest)
         {
-            self.0.remove(oldest);
+            let others = self.0.iter_mut().chain([another]);
+            let fitting = others.filter(|entry| entry.reviewed.is_of(&uid, before, content));
+            fitting.for_each(|entry| entry.is_doubtful = true);
         }
     }
 
     /// Who made the write that led from one version of an object to this content.
     pub(super) fn user_of(&self, uid: &Uid, before: u64, content: Content, now: Instant) -> ReviewedUser {
-        let fits = |(known, at): &&(Reviewed, Instant)| known.is_of(uid, before, content) && !is_over(*at, now);
-        let mut users = self.0.iter().filter(fits).map(|(known, _)| &known.user);
-        match users.next() {
-            Some(first) if users.any(|user| user != first) => ReviewedUser::Several,
-            Some(user) if !user.is_empty() => ReviewedUser::Known(user.clone()),
-            _ => ReviewedUser::Unknown,
+        let fits = |entry: &&Entry| entry.reviewed.is_of(uid, before, content) && !is_over(entry.at, now);
+        let fitting: Vec<_> = self.0.iter().filter(fits).collect();
+        let Some(first) = fitting.first().map(|entry| &entry.reviewed.user) else { return ReviewedUser::Unknown };
+        let are_several = fitting.iter().any(|entry| entry.is_doubtful || entry.reviewed.user != *first);
+        let is_server = fitting.iter().any(|entry| entry.reviewed.user.is_empty());
+        match (are_several, is_server) {
+            (true, true) => ReviewedUser::Several,
+            (true, false) => ReviewedUser::SeveralUsers,
+            (false, true) => ReviewedUser::Unknown,
+            (false, false) => ReviewedUser::Known(first.clone()),
         }
     }
 }
@@ -178,7 +204,7 @@ mod tests {
                 name: "two users with the same count from the same version",
                 reviews: vec![alice.clone(), other(|_| ())],
                 second: 0,
-                expected: ReviewedUser::Several,
+                expected: ReviewedUser::SeveralUsers,
             },
             Row {
                 name: "this server, for somebody else",
@@ -189,6 +215,12 @@ mod tests {
             Row {
                 name: "this server, and a user whose write was refused",
                 reviews: vec![alice.clone(), other(|other| other.user = "".into())],
+                second: 0,
+                expected: ReviewedUser::Several,
+            },
+            Row {
+                name: "this server, and two users whose writes were refused",
+                reviews: vec![alice.clone(), other(|_| ()), other(|other| other.user = "".into())],
                 second: 0,
                 expected: ReviewedUser::Several,
             },
@@ -233,7 +265,7 @@ mod tests {
             entries.add(Reviewed { namespace, ..reviewed("w", version, 9, &user) }, now);
         }
         assert_eq!(entries.user_of(&"u".into(), 7, Content::Count(9), now), known("alice"));
-        let others = entries.0.iter().filter(|(known, _)| &*known.namespace == "hostile").count();
+        let others = entries.0.iter().filter(|entry| &*entry.reviewed.namespace == "hostile").count();
         assert_eq!(others, MAX_OF_NAMESPACE);
         for version in 0..3000 {
             let namespace = format!("n-{}", version % 30).into();
@@ -243,10 +275,66 @@ mod tests {
     }
 
     #[test]
+    fn a_user_who_pushes_out_the_review_of_a_write_leaves_it_to_no_other_user() {
+        struct Row {
+            name: &'static str,
+            /// The review of alice, who has tried something at the same version.
+            tried: Reviewed,
+            /// How many more reviews of mallory there are.
+            flood: u64,
+            is_repeated: bool,
+            expected: ReviewedUser,
+        }
+        let alice = || reviewed("u", 7, 9, "alice");
+        let of_server = || reviewed("u", 7, 9, "");
+        let most = MAX_OF_USER as u64;
+        let several = ReviewedUser::SeveralUsers;
+        for row in [
+            Row { name: "not yet", tried: alice(), flood: most - 1, is_repeated: false, expected: several.clone() },
+            Row { name: "pushed out", tried: alice(), flood: most, is_repeated: false, expected: several.clone() },
+            Row { name: "and tried again", tried: alice(), flood: most, is_repeated: true, expected: several },
+            Row {
+                name: "beside a write of this server",
+                tried: of_server(),
+                flood: most,
+                is_repeated: false,
+                expected: ReviewedUser::Several,
+            },
+            Row {
+                name: "another count",
+                tried: reviewed("u", 7, 8, "alice"),
+                flood: most,
+                is_repeated: false,
+                expected: ReviewedUser::Unknown,
+            },
+        ] {
+            let (mut entries, now) = (Entries::default(), Instant::now());
+            entries.add(reviewed("u", 7, 9, "mallory"), now);
+            entries.add(row.tried.clone(), now);
+            (0..row.flood).for_each(|version| entries.add(reviewed("v", version, 9, "mallory"), now));
+            if row.is_repeated {
+                entries.add(row.tried, now);
+            }
+            assert_eq!(entries.user_of(&"u".into(), 7, Content::Count(9), now), row.expected, "{}", row.name);
+        }
+    }
+
+    #[test]
     fn old_reviews_are_forgotten() {
-        let (mut entries, start) = (Entries::default(), Instant::now());
-        entries.add(reviewed("u", 7, 9, "alice"), start);
-        entries.add(reviewed("u", 8, 9, "alice"), start + Duration::from_secs(61));
-        assert_eq!(entries.0.len(), 1);
+        let start = Instant::now();
+        for (name, second, is_added, kept) in [
+            ("within the minute", 60, false, 1),
+            ("after it, while no more reviews arrive", 61, false, 0),
+            ("after it, with the next review", 61, true, 1),
+        ] {
+            let (mut entries, now) = (Entries::default(), start + Duration::from_secs(second));
+            entries.add(reviewed("u", 7, 9, "alice"), start);
+            if is_added {
+                entries.add(reviewed("u", 8, 9, "alice"), now);
+            } else {
+                entries.forget(now);
+            }
+            assert_eq!(entries.0.len(), kept, "{name}");
+        }
     }
 }

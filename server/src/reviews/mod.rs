@@ -47,6 +47,11 @@ impl Reviews {
         self.entries.lock().user_of(uid, before, content, now)
     }
 
+    /// Drops the reviews that do not count any more, and the names in them.
+    pub(crate) fn forget_old(&self, now: Instant) {
+        self.entries.lock().forget(now);
+    }
+
     /// Begins a probe of the target with this UID.
     pub fn begin_probe(&self, uid: Uid) {
         self.probe.lock().begin(uid);

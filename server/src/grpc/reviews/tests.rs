@@ -109,17 +109,19 @@ async fn reviews_under_way_are_bounded_and_a_user_leaves_places_to_others() {
 async fn the_answers_that_are_kept_are_bounded() {
     struct Row {
         name: &'static str,
+        bound: usize,
         users: usize,
         questions: usize,
         /// The most answers that are kept then.
         most: usize,
     }
-    for Row { name, users, questions, most } in [
-        Row { name: "one user", users: 1, questions: 2000, most: MAX_ANSWERS_OF_USER },
-        Row { name: "many users", users: 20, questions: MAX_ANSWERS_OF_USER, most: MAX_ANSWERS },
-        Row { name: "more users than answers", users: 5000, questions: 1, most: MAX_ANSWERS },
+    for Row { name, bound, users, questions, most } in [
+        Row { name: "one user", bound: MAX_ANSWERS, users: 1, questions: 2000, most: MAX_ANSWERS / PART_OF_USER },
+        Row { name: "many users", bound: 1024, users: 20, questions: 1024 / PART_OF_USER, most: 1024 },
+        Row { name: "more users than answers", bound: MAX_ANSWERS, users: 5000, questions: 1, most: MAX_ANSWERS },
+        Row { name: "one user and a lower bound", bound: 256, users: 1, questions: 2000, most: 32 },
     ] {
-        let (reviews, answers) = (Reviews::default(), Answers::new(1));
+        let (reviews, answers) = (Reviews::keeping(bound), Answers::new(1));
         for at in 0..users {
             let user = user(&format!("user-{at}"));
             for question in 0..questions {
@@ -129,7 +131,7 @@ async fn the_answers_that_are_kept_are_bounded() {
         }
         let kept: usize = reviews.users.lock().values().map(|user| user.entries.len()).sum();
         assert!((1..=most).contains(&kept), "{name}: {kept}");
-        assert!(reviews.users.lock().len() <= MAX_ANSWERS, "{name}");
+        assert!(reviews.users.lock().len() <= bound, "{name}");
     }
 }
 
@@ -156,4 +158,29 @@ async fn nothing_is_kept_about_a_caller_with_a_huge_certificate() {
     }
     let users = reviews.users.lock();
     assert_eq!((users.len(), users.values().map(|user| user.entries.len()).sum::<usize>()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_answers_are_forgotten_and_reviews_under_way_are_not() {
+    struct Row {
+        name: &'static str,
+        /// How many questions are answered.
+        answered: usize,
+        /// How old the question is, in seconds.
+        age: u64,
+        is_kept: bool,
+    }
+    for row in [
+        Row { name: "a fresh answer", answered: 1, age: 9, is_kept: true },
+        Row { name: "an old answer", answered: 1, age: 10, is_kept: false },
+        Row { name: "no answer yet", answered: 0, age: 1, is_kept: true },
+    ] {
+        let (reviews, answers, alice) = (Reviews::default(), Answers::new(row.answered), user("alice"));
+        let action = get("a");
+        let mut asking = Box::pin(reviews.answer(&alice, &action, FRESH, || answers.clone().ask()));
+        assert_eq!(asking.as_mut().now_or_never().is_some(), row.answered > 0, "{}", row.name);
+        advance(Duration::from_secs(row.age)).await;
+        reviews.forget(FRESH);
+        assert_eq!(reviews.users.lock().contains_key("alice"), row.is_kept, "{}", row.name);
+    }
 }

@@ -69,7 +69,8 @@ fn a_set_names_its_caller_whatever_others_have_tried_at_the_same_version() {
         ("and a write of bob, which was refused", &["bob", ""], "alice"),
         ("no review", &[], "alice"),
         ("a write of bob", &["bob"], "bob"),
-        ("writes of bob and carol", &["bob", "carol"], "alice"),
+        ("writes of bob and carol", &["bob", "carol"], "unknown"),
+        ("and one of this server", &["bob", "carol", ""], "alice"),
     ] {
         let mut managed = Managed::at(3);
         managed.see(0, target(10, 3));

@@ -5,7 +5,11 @@ use cluster::wait;
 use serde_json::{Value, json};
 
 use super::{guarded_cluster, hostile_writes::wait_until_guarded};
-use support::{Namespace, PATIENCE, admission, manifests::ReplicaCountManifest};
+use support::{
+    Namespace, PATIENCE, admission,
+    chart::{objects, one},
+    manifests::ReplicaCountManifest,
+};
 
 /// The value of the chart that names the kind of this test, whose count is at a path of its own.
 pub(super) const TARGETS: &str = r#"--set-json=targets=[{"apiGroup":"sizes.example.com","resource":"widgets","version":"v1","replicasPath":".spec.size"}]"#;
@@ -80,5 +84,23 @@ async fn a_rollout_of_a_held_deployment_goes_on() -> Result<()> {
     ensure!(counts.len() == 2 && counts.contains(&json!(0)) && counts.contains(&json!(2)), "{counts:?}");
     let count = shop.get("replicacount/deployment.web").await?;
     ensure!(count["status"]["attempts"].as_i64().unwrap_or_default() == 0, "{count}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_guard_is_asked_for_a_kind_of_the_charts_targets_only_if_its_version_is_named() -> Result<()> {
+    let target =
+        |resource: &str, version: &str| json!({"apiGroup": "example.com", "resource": resource, "version": version});
+    let targets = [json!({"apiGroup": "example.com", "resource": "others"}), target("widgets", "v1")];
+    let all = objects(&json!({"admission": {"mode": "guard"}, "targets": targets})).await?;
+    for (kind, expected) in [
+        ("ValidatingWebhookConfiguration", vec!["others", "widgets"]),
+        ("MutatingWebhookConfiguration", vec!["widgets"]),
+    ] {
+        let rules = one(&all, kind)?["webhooks"][0]["rules"].as_array().context("no rules")?;
+        let asked = rules.iter().filter(|rule| rule["apiGroups"] == json!(["example.com"]));
+        let asked: Vec<_> = asked.filter_map(|rule| rule["resources"][0].as_str()).collect();
+        assert_eq!(asked, expected, "{kind}");
+    }
     Ok(())
 }

@@ -17,21 +17,27 @@ struct Connection {
     /// The names of the kubeconfig's cluster and user.
     entries: (String, String),
     settings: Settings,
-    client: OnceCell<Client>,
+    /// None after a failure.
+    client: OnceCell<Option<Client>>,
 }
 
 impl Connections {
-    /// The client of the server. It waits for a context that is about to connect, and tries for itself if that fails.
+    /// The client of the server. Waits for a context that is about to connect. If that fails, each of the others tries for
+    /// itself, so that none waits for several, and each says what it met.
     pub(super) async fn client(
         &self,
         cluster: &Cluster,
         settings: &Settings,
         limit: Duration,
     ) -> Result<Client, Error> {
-        let connect = || connect(cluster, settings, limit);
-        match cluster.entries() {
-            Some(entries) => self.find(entries, settings).client.get_or_try_init(connect).await.cloned(),
-            None => connect().await,
+        let Some(entries) = cluster.entries() else { return connect(cluster, settings, limit).await };
+        let connection = self.find(entries, settings);
+        let mut own_error = None;
+        let first = async || connect(cluster, settings, limit).await.map_err(|error| own_error = Some(error)).ok();
+        match (connection.client.get_or_init(first).await, own_error) {
+            (Some(client), _) => Ok(client.clone()),
+            (None, Some(error)) => Err(error),
+            (None, None) => connect(cluster, settings, limit).await,
         }
     }
 

@@ -178,6 +178,10 @@ mod tests {
         other
     }
 
+    fn of_server() -> Reviewed {
+        reviewed("u", 7, 9, "")
+    }
+
     struct Row {
         name: &'static str,
         reviews: Vec<Reviewed>,
@@ -206,21 +210,16 @@ mod tests {
                 second: 0,
                 expected: ReviewedUser::SeveralUsers,
             },
-            Row {
-                name: "this server, for somebody else",
-                reviews: vec![other(|other| other.user = "".into())],
-                second: 0,
-                expected: ReviewedUser::Unknown,
-            },
+            Row { name: "this server", reviews: vec![of_server()], second: 0, expected: ReviewedUser::Unknown },
             Row {
                 name: "this server, and a user whose write was refused",
-                reviews: vec![alice.clone(), other(|other| other.user = "".into())],
+                reviews: vec![alice.clone(), of_server()],
                 second: 0,
                 expected: ReviewedUser::Several,
             },
             Row {
                 name: "this server, and two users whose writes were refused",
-                reviews: vec![alice.clone(), other(|_| ()), other(|other| other.user = "".into())],
+                reviews: vec![alice.clone(), other(|_| ()), of_server()],
                 second: 0,
                 expected: ReviewedUser::Several,
             },
@@ -286,7 +285,6 @@ mod tests {
             expected: ReviewedUser,
         }
         let alice = || reviewed("u", 7, 9, "alice");
-        let of_server = || reviewed("u", 7, 9, "");
         let most = MAX_OF_USER as u64;
         let several = ReviewedUser::SeveralUsers;
         for row in [

@@ -92,7 +92,10 @@ async fn the_guard_is_asked_for_a_kind_of_the_charts_targets_only_if_its_version
     let target =
         |resource: &str, version: &str| json!({"apiGroup": "example.com", "resource": resource, "version": version});
     let targets = [json!({"apiGroup": "example.com", "resource": "others"}), target("widgets", "v1")];
-    let all = objects(&json!({"admission": {"mode": "guard"}, "targets": targets})).await?;
+    let all = objects(&json!({
+        "certificates": {"mode": "managed"}, "admission": {"mode": "guard"}, "targets": targets,
+    }))
+    .await?;
     for (kind, expected) in [
         ("ValidatingWebhookConfiguration", vec!["others", "widgets"]),
         ("MutatingWebhookConfiguration", vec!["widgets"]),

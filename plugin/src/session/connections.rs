@@ -1,10 +1,10 @@
 //! The connections of a command that asks several contexts.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::sync::OnceCell;
 
-use super::{Client, Error, connect};
+use super::{Client, Error, connect, tls};
 use crate::{config::Settings, kubernetes::Cluster};
 
 /// The connections of a command. Contexts that differ in their names and namespaces alone share one: many kubeconfigs
@@ -17,28 +17,25 @@ struct Connection {
     /// The names of the kubeconfig's cluster and user.
     entries: (String, String),
     settings: Settings,
-    /// None after a failure.
-    client: OnceCell<Option<Client>>,
+    client: OnceCell<Result<Client, Arc<Error>>>,
 }
 
 impl Connections {
-    /// The client of the server. Waits for a context that is about to connect. If that fails, each of the others tries for
-    /// itself, so that none waits for several, and each says what it met.
+    /// The client of the server, for the context of a cluster. Waits for another context that is about to connect, and
+    /// shares its failure, too.
     pub(super) async fn client(
         &self,
         cluster: &Cluster,
         settings: &Settings,
         limit: Duration,
     ) -> Result<Client, Error> {
-        let Some(entries) = cluster.entries() else { return connect(cluster, settings, limit).await };
+        // This finds problems with the context's certificates before anything uses the network.
+        let tls = tls::client_config(settings, cluster.context())?;
+        let connect = || connect(cluster, settings, tls, limit);
+        let Some(entries) = cluster.entries() else { return connect().await };
         let connection = self.find(entries, settings);
-        let mut own_error = None;
-        let first = async || connect(cluster, settings, limit).await.map_err(|error| own_error = Some(error)).ok();
-        match (connection.client.get_or_init(first).await, own_error) {
-            (Some(client), _) => Ok(client.clone()),
-            (None, Some(error)) => Err(error),
-            (None, None) => connect(cluster, settings, limit).await,
-        }
+        let connected = connection.client.get_or_init(async || connect().await.map_err(Arc::new)).await;
+        connected.clone().map_err(Error::Shared)
     }
 
     fn find(&self, (cluster, user): (&str, &str), settings: &Settings) -> Rc<Connection> {

@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use contract::replicas::v1::{Target, replicas_service_client::ReplicasServiceClient};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use tonic::{Response, Status, codec::CompressionEncoding, transport::Endpoint};
 use tower::service_fn;
 
@@ -63,6 +63,9 @@ pub(crate) enum Error {
     ServerName { name: String },
     #[error("failed to open the connection")]
     Transport(#[source] tonic::transport::Error),
+    /// Several contexts of a command may have the same failure.
+    #[error(transparent)]
+    Shared(Arc<Self>),
 }
 
 impl Error {
@@ -73,6 +76,7 @@ impl Error {
             Self::Dial(error) => !error.is_refusal(),
             Self::Transport(_) => true,
             Self::Tls(_) | Self::ServerName { .. } => false,
+            Self::Shared(error) => error.is_temporary(),
         }
     }
 
@@ -84,6 +88,7 @@ impl Error {
             Self::Dial(error) => error.hint(),
             Self::ServerName { .. } => Some("give the name in the server's certificate with --server-name".to_owned()),
             Self::Transport(_) => None,
+            Self::Shared(error) => error.hint(),
         }
     }
 }
@@ -182,9 +187,12 @@ impl Session {
 }
 
 /// Connects to the server.
-async fn connect(cluster: &Cluster, settings: &Settings, limit: Duration) -> Result<Client, Error> {
-    // This finds problems with the certificates before anything uses the network.
-    let tls = tls::client_config(settings, cluster.context())?;
+async fn connect(
+    cluster: &Cluster,
+    settings: &Settings,
+    tls: Arc<ClientConfig>,
+    limit: Duration,
+) -> Result<Client, Error> {
     let (route, host) = find_route(cluster, settings, limit).await?;
     let name = parse_server_name(settings.server_name.as_ref().unwrap_or(&host))?;
     open_channel(Dialer { route, tls, name, limit }, &host).await

@@ -132,10 +132,14 @@ impl Spelling {
         let selector = if *group == "apps" { json!({"matchLabels": labels}) } else { labels.clone() };
         let template =
             json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "x"}]}});
-        let target = json!({
+        let mut target = json!({
             "apiVersion": if *group == "apps" { "apps/v1" } else { "v1" }, "kind": kind, "metadata": {"name": name},
             "spec": {"replicas": 3, "selector": selector, "template": template},
         });
+        // Kubernetes 1.30 refuses a StatefulSet without it.
+        if *kind == "StatefulSet" {
+            target["spec"]["serviceName"] = "set".into();
+        }
         let mut autoscaler: Value = serde_yaml::from_str(&autoscaler(name)).unwrap_or_default();
         autoscaler["spec"]["scaleTargetRef"] = json!({"apiVersion": written.0, "kind": written.1, "name": name});
         json!({"apiVersion": "v1", "kind": "List", "items": [target, autoscaler]})

@@ -183,6 +183,9 @@ async fn a_scale_of_another_version_is_a_successful_correction() -> Result<()> {
     manage_web(&shop).await?;
     let is_scale = |path: &str| if path.contains("/scale") { Fault::ScaleOfOpenShift } else { Fault::None };
     let trial = Trial::new(&shop, is_scale).await?;
+    // A count that is another one before the server begins is no drift.
+    shop.wait_for_replica_count("deployment.web", "the count in place", |count| count["status"]["observed"] == 1)
+        .await?;
     for drifts in 1..=2 {
         trial.corrects().await?;
         shop.wait_for_drifts("deployment.web", drifts).await?;

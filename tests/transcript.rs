@@ -84,9 +84,11 @@ fn without_times(line: &str) -> String {
         } else if word.strip_prefix("ago").is_some_and(|rest| rest.len() <= 1) {
             words.pop();
             format!("AGE {word}")
-        } else if words.last().is_some_and(|last| last == "(in") {
-            // The time that is left until the end of an override.
-            format!("AGE{}", word.trim_start_matches(|c| c != ')'))
+        } else if let Some(rest) = shape.trim_start_matches('0').strip_prefix("m)")
+            && words.last().is_some_and(|last| last == "(in")
+        {
+            // The minutes that are left until the end of an override.
+            format!("MINUTES){rest}")
         } else if shape.ends_with("ms") && shape.trim_start_matches('0') == "ms" {
             "MILLISECONDS".to_owned()
         } else if word.len() >= 10 && word.chars().all(|c| c.is_ascii_digit()) {

@@ -51,10 +51,13 @@ impl WatchHandler<Lenient<ReplicaCount>> for ReplicaCountHandler<'_> {
         let version = if is_listed { 0 } else { version };
         match read_replica_count(count) {
             Ok((key, count)) => {
-                let was_unreadable = self.unreadable.forget(&namespace, &name);
-                // The state before one that could be read again is unknown, as that before a listed one is.
-                self.index.set_replica_count(key.clone(), Some(count), if was_unreadable { 0 } else { version });
-                self.index.sync_state.advance(version);
+                if self.unreadable.forget(&namespace, &name) {
+                    // The state before it is unknown, as that before a listed one is.
+                    self.index.set_replica_count(key.clone(), Some(count), 0);
+                    self.index.sync_state.advance(version);
+                } else {
+                    self.index.set_replica_count(key.clone(), Some(count), version);
+                }
                 Some(key)
             }
             Err(unreadable) => {

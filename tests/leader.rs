@@ -233,11 +233,12 @@ async fn no_replica_leads_without_an_api_server_and_one_leads_after_its_return()
 async fn a_server_of_another_release_that_leads_too_is_reported_until_it_is_gone() -> Result<()> {
     let cluster = TestCluster::start(Options::default()).await?;
     let shop = Namespace::new(&cluster, "second").await?;
-    let namespace = format!("--pod-namespace={}", shop.name);
+    let pod_namespace = format!("--pod-namespace={}", shop.name);
     let flags = server_flags(&shop, cluster.certificates(), CERTIFICATE_FILES);
     // The first flag is the only namespace.
     let certificates = flags.iter().skip(1).map(String::as_str);
-    let other = cluster.standalone(certificates.chain(["--lease=second", "--pod-name=second", &namespace]))?;
+    let all = ["--namespace=", "--lease=second", "--pod-name=second", &pod_namespace];
+    let other = cluster.standalone(certificates.chain(all))?;
     let reported = async |metrics: Result<(u16, String)>, others: u64| -> Result<()> {
         let reported = metric(&metrics?.1, "other_servers")?;
         ensure!(reported == others, "{reported} others are reported");

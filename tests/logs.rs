@@ -59,7 +59,7 @@ async fn every_line_of_a_json_log_is_an_object_with_the_common_fields() -> Resul
 #[tokio::test]
 async fn a_failed_start_is_logged_in_json() -> Result<()> {
     let cluster = shared_cluster().await?;
-    let flags = ["--log-format=json", "--cert-file=/nowhere/tls.crt"];
+    let flags = ["--namespace=none", "--log-format=json", "--cert-file=/nowhere/tls.crt"];
     let server = cluster.standalone(flags)?;
     let end = wait::until("the end of the log", PATIENCE, async || {
         let lines = lines(&server.log()?)?;
@@ -75,7 +75,7 @@ async fn a_failed_start_is_logged_in_json() -> Result<()> {
 async fn an_invalid_log_level_is_reported_in_plain_text() -> Result<()> {
     for level in ["kube=loud", "verbose", "info,kube", ""] {
         let flag = format!("--log-level={level}");
-        let server = shared_cluster().await?.standalone(["--log-format=json", &flag])?;
+        let server = shared_cluster().await?.standalone(["--namespace=none", "--log-format=json", &flag])?;
         wait::until("the failure", PATIENCE, async || {
             let log = server.log()?;
             ensure!(log.contains("failed to use LOG_LEVEL"), "{log}");

@@ -16,11 +16,16 @@ use support::{
 
 const NAME: &str = "ca";
 
+/// The flags of a server that manages this namespace and runs in it.
+fn namespace_flags(shop: &Namespace<'_>) -> [String; 2] {
+    ["namespace", "pod-namespace"].map(|flag| format!("--{flag}={}", shop.name))
+}
+
 fn server(shop: &Namespace<'_>) -> Result<StandaloneServer> {
-    let namespace = format!("--pod-namespace={}", shop.name);
-    let secret = format!("--ca-secret={NAME}");
-    let pod = "--pod-name=server";
-    shop.cluster.standalone(["--certificates=managed", pod, &namespace, &secret, "--server-names=localhost"])
+    let [namespace, pod_namespace] = namespace_flags(shop);
+    let (pod, secret) = ("--pod-name=server", format!("--ca-secret={NAME}"));
+    let managed = ["--certificates=managed", "--server-names=localhost"];
+    shop.cluster.standalone([&*namespace, &pod_namespace, pod, &secret].into_iter().chain(managed))
 }
 
 /// Waits for the Secret, and returns its files.
@@ -187,10 +192,9 @@ async fn wait_for_result(shop: &Namespace<'_>, name: &str, until: &str) -> Resul
 #[tokio::test]
 async fn a_certificate_request_is_signed_only_for_its_requester() -> Result<()> {
     let shop = Namespace::shared("signer").await?;
-    let namespace = format!("--pod-namespace={}", shop.name);
-    let flags =
-        ["--certificates=managed", &namespace, "--ca-secret=ca", "--sign-clients=true", "--approve-clients=true"];
-    let _server = shop.cluster.standalone(flags)?;
+    let [namespace, pod_namespace] = namespace_flags(&shop);
+    let signer = ["--certificates=managed", "--ca-secret=ca", "--sign-clients=true", "--approve-clients=true"];
+    let _server = shop.cluster.standalone([&*namespace, &pod_namespace].into_iter().chain(signer))?;
     let arn = "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_PlatformEngineers_0123456789abcdef/alice";
     for (name, user) in [("signed-alice", "alice"), ("signed-arn", arn)] {
         let signed = Request { name, usage: "client auth", user, until: "certificate" }.make(&shop).await?;

@@ -69,6 +69,10 @@ impl TestCluster {
         mut server: Command,
         flags: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Result<StandaloneServer> {
+        let flags: Vec<_> = flags.into_iter().map(|flag| flag.as_ref().to_owned()).collect();
+        // A server of all namespaces corrects the targets of other tests, whose own server then counts no drift.
+        let is_chosen = flags.iter().any(|flag| flag.as_encoded_bytes().starts_with(b"--namespace="));
+        ensure!(is_chosen, "a second server needs --namespace=; an empty one means all");
         let [grpc, http] = [ports::free()?, ports::free()?].map(|port| format!("127.0.0.1:{port}"));
         let log = self.folder().join(format!("standalone-{grpc}.log"));
         server.args([format!("--grpc-address={grpc}"), format!("--http-address={http}")]).args(flags);

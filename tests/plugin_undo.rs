@@ -215,3 +215,18 @@ async fn a_log_that_cannot_be_used_stops_no_other_command() -> Result<()> {
     ensure!(shell.done("undo --list").await?.stdout.contains("set web 3"), "it is listed");
     Ok(())
 }
+
+#[tokio::test]
+async fn an_empty_file_begins_a_log_and_the_null_device_keeps_none() -> Result<()> {
+    let mut shell = Shell::new("undo-empty").await?;
+    shell.shop.deployment("web", 2).await?;
+    fs::create_dir_all(shell.log.parent().context("no folder")?)?;
+    fs::write(&shell.log, "")?;
+    let set = shell.done("set web 3").await?;
+    ensure!(!set.stderr.contains("warning: "), "{set:?}");
+    shell.done("undo").await?;
+    shell.log = PathBuf::from("/dev/null");
+    let set = shell.done("set web 4").await?;
+    ensure!(!set.stderr.contains("warning: "), "{set:?}");
+    shell.refused("undo", "there is no operation of yours in this cluster to undo").await
+}

@@ -14,9 +14,13 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Creates the file's folder. Follows a link, so that the link itself stays.
+    /// Creates the file's folder. Follows a link, so that the link itself stays. Refuses what is no regular file: to
+    /// replace /dev/null would take it from the whole machine.
     pub(crate) fn prepare(path: &Path) -> io::Result<Self> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if fs::metadata(&path).is_ok_and(|existing| !existing.is_file()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no regular file"));
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new(".")).to_owned();
         create_folder(&folder)?;
@@ -33,7 +37,13 @@ impl Place {
     /// Checks that the file can be written.
     pub(crate) fn check_writable(&self) -> io::Result<()> {
         let (draft, _) = self.create_draft()?;
-        fs::remove_file(draft)
+        fs::remove_file(&draft)?;
+        // A file that is mounted alone can have no link in its own folder, and must be written in place.
+        match fs::hard_link(&self.path, &draft) {
+            Ok(()) => fs::remove_file(draft),
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => open_existing(&self.path).map(drop),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Writes a draft that only the user can read, and moves it to its place.
@@ -44,7 +54,20 @@ impl Place {
         if moved.is_err() {
             let _ = fs::remove_file(&draft);
         }
-        moved
+        self.write_in_place_if_busy(moved, content)
+    }
+
+    /// Writes the file in place if it is mounted alone, as in a container: such a file cannot be replaced.
+    fn write_in_place_if_busy(&self, moved: io::Result<()>, content: &[u8]) -> io::Result<()> {
+        match moved {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                let mut file = open_existing(&self.path)?;
+                file.set_len(0)?;
+                file.write_all(content)?;
+                file.sync_all()
+            }
+            moved => moved,
+        }
     }
 
     fn create_draft(&self) -> io::Result<(PathBuf, fs::File)> {
@@ -58,10 +81,80 @@ impl Place {
     }
 }
 
+fn open_existing(path: &Path) -> io::Result<fs::File> {
+    OpenOptions::new().write(true).open(path)
+}
+
 fn create_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("private-file-{name}-{}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            Self(folder)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn only_a_regular_file_is_replaced() {
+        let folder = Folder::new("regular");
+        let [file, absent, below] = ["file", "absent", "made/file"].map(|name| folder.0.join(name));
+        fs::write(&file, "old").unwrap();
+        let mut rows = vec![
+            ("a file", file.clone(), true),
+            ("no file", absent, true),
+            ("no folder", below, true),
+            ("a folder", folder.0.clone(), false),
+        ];
+        #[cfg(unix)]
+        for (name, target, expected) in [
+            ("a link to a file", file.as_path(), true),
+            ("a link to a device", Path::new("/dev/null"), false),
+            ("a link to nothing", Path::new("/nowhere"), true),
+        ] {
+            let link = folder.0.join(name);
+            std::os::unix::fs::symlink(target, &link).unwrap();
+            rows.push((name, link, expected));
+        }
+        #[cfg(unix)]
+        rows.push(("a device", PathBuf::from("/dev/null"), false));
+        for (name, path, expected) in rows {
+            assert_eq!(Place::prepare(&path).is_ok(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_mounted_alone_is_written_in_place() {
+        let folder = Folder::new("mounted");
+        let path = folder.0.join("file");
+        let place = Place::prepare(&path).unwrap();
+        for (name, moved, content, expected) in [
+            ("moved", Ok(()), "the old content", None),
+            ("busy", Err(io::ErrorKind::ResourceBusy), "new", None),
+            ("denied", Err(io::ErrorKind::PermissionDenied), "the old content", Some(io::ErrorKind::PermissionDenied)),
+        ] {
+            fs::write(&path, "the old content").unwrap();
+            let written = place.write_in_place_if_busy(moved.map_err(io::Error::from), b"new");
+            assert_eq!(written.err().map(|error| error.kind()), expected, "{name}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), content, "{name}");
+        }
+    }
 }

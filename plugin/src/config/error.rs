@@ -6,6 +6,7 @@ use super::{
     context::{describe, example},
     location::PATH_VARIABLE,
 };
+use crate::yaml::Mistake;
 
 /// Why the configuration cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +14,7 @@ pub(crate) enum Error {
     #[error("failed to read the configuration {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("the configuration {} is wrong", path.display())]
-    Parse { path: PathBuf, source: Box<serde_yaml::Error> },
+    Parse { path: PathBuf, source: Mistake },
     #[error("failed to write the configuration {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("failed to write {}", path.display())]
@@ -36,6 +37,9 @@ impl Error {
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+                Some(format!("name a regular file with {PATH_VARIABLE}"))
+            }
             Self::Read { .. } | Self::Write { .. } | Self::Export { .. } | Self::Format(_) => None,
             Self::HoldsCa { .. } => Some("name another folder with --to".to_owned()),
             Self::NoPath => Some(format!("name a file with {PATH_VARIABLE}")),

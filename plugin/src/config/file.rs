@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{edit, entry::Entry, error::Error};
-use crate::{certificate::CertificateSummary, impersonation::Impersonation, private_file::Place};
+use crate::{certificate::CertificateSummary, impersonation::Impersonation, private_file::Place, yaml::Mistake};
 
 /// Stands in for content that is not shown, as in `kubectl config view`.
 const OMITTED: &str = "DATA+OMITTED";
@@ -83,10 +83,8 @@ fn read(path: &Path) -> Result<String, Error> {
 }
 
 pub(super) fn parse(path: &Path, text: &str) -> Result<File, Error> {
-    let wrong = |source| Error::Parse { path: path.to_owned(), source: Box::new(source) };
-    // A snippet shows the lines around the mistake, which may hold a key.
-    let options = serde_yaml::options! { with_snippet: false };
-    Ok(serde_yaml::from_str_with_options::<Option<File>>(text, options).map_err(wrong)?.unwrap_or_default())
+    let file = serde_yaml::from_str::<Option<File>>(text);
+    Ok(file.map_err(|error| Error::Parse { path: path.to_owned(), source: Mistake::from(&error) })?.unwrap_or_default())
 }
 
 /// Checks that the file can be written. Callers do so before they request a certificate that would otherwise be lost.

@@ -53,6 +53,9 @@ impl Error {
                 format!("move {} away, and a new log is begun; or name another with {PATH_VARIABLE}", path.display())
             }
             Self::NoPath => format!("name a file with {PATH_VARIABLE}"),
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+                format!("name a regular file with {PATH_VARIABLE}, or /dev/null for no log")
+            }
             Self::NoOperation => "`kubectl replicas undo --list` shows the operations of all clusters".to_owned(),
             Self::Refused { .. } => {
                 "nothing was changed; `kubectl replicas undo TARGET` goes back to an earlier count of one target"

@@ -33,7 +33,8 @@ pub(crate) fn load_own() -> Result<Vec<Operation>, Error> {
     load(&location::path().ok_or(Error::NoPath)?)
 }
 
-/// Reads the operations, the oldest first. A file that does not exist has none.
+/// Reads the operations, the oldest first. A file that does not exist has none, and neither has an empty one, as
+/// mktemp makes it.
 fn load(path: &Path) -> Result<Vec<Operation>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
@@ -50,6 +51,9 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Operation>, Error> 
         version: u32,
     }
     let broken = |source| Error::Parse { path: path.to_owned(), source };
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
     if bytes.len() > MAX_BYTES {
         return Err(Error::TooLarge { path: path.to_owned(), most: MAX_BYTES });
     }
@@ -63,6 +67,9 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Operation>, Error> 
 
 /// Adds an operation, and gives it its number. A log that cannot be read stays as it is.
 pub(crate) fn append(path: &Path, mut operation: Operation) -> Result<(), Error> {
+    if location::is_null(path) {
+        return Ok(());
+    }
     let failed = |source| Error::Write { path: path.to_owned(), source };
     let place = Place::prepare(path).map_err(failed)?;
     let _lock = place.lock();
@@ -161,7 +168,7 @@ mod tests {
         fs::create_dir_all(folder.log().parent().unwrap()).unwrap();
         for (name, text, error) in [
             ("broken", "{\"version\": 1, \"operations\"", "is broken"),
-            ("empty", "", "is broken"),
+            ("a line break", "\n", "is broken"),
             ("another form", "{\"version\": 1, \"operations\": [], \"more\": 1}", "is broken"),
             ("newer", "{\"version\": 2, \"undo\": {}}", "is of a newer version"),
         ] {
@@ -172,6 +179,27 @@ mod tests {
         }
         fs::write(folder.log(), vec![b' '; MAX_BYTES + 1]).unwrap();
         assert!(matches!(append(&folder.log(), operation("x", 1)), Err(Error::TooLarge { .. })));
+    }
+
+    #[test]
+    fn an_empty_file_is_an_empty_log() {
+        let folder = Folder::new("empty");
+        fs::create_dir_all(folder.log().parent().unwrap()).unwrap();
+        fs::write(folder.log(), "").unwrap();
+        assert_eq!(load(&folder.log()).unwrap(), []);
+        append(&folder.log(), operation("set web 3", 1)).unwrap();
+        assert_eq!(load(&folder.log()).unwrap()[0].number, 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_null_device_keeps_no_log_and_other_devices_are_refused() {
+        for (path, expected) in [("/dev/null", None), ("/dev", Some("failed to write the operation log /dev"))] {
+            let refused = append(Path::new(path), operation("set web 3", 1)).err();
+            assert_eq!(refused.as_ref().map(ToString::to_string).as_deref(), expected);
+            assert!(refused.is_none_or(|refused| refused.hint().is_some()), "{path}");
+        }
+        assert_eq!(load(Path::new("/dev/null")).unwrap(), []);
     }
 
     #[test]

@@ -131,6 +131,39 @@ fn a_change_that_fails_leaves_the_file_and_no_draft() {
     assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
 }
 
+#[test]
+fn a_mistake_is_shown_without_the_values_around_it() {
+    for (name, text, shown) in [
+        ("an unknown field", "contexts:\n  a:\n    certficate: s3cret", "the field certficate is unknown"),
+        ("no address", "contexts: {a: {address: s3cret}}", "expected a host and a port"),
+        ("a text instead of an entry", "contexts:\n  a: s3cret", "caused by: "),
+        ("a list instead of a text", "contexts: {a: {serverName: [s3cret]}}", "caused by: "),
+        ("no time", "contexts: {a: {retryAt: s3cret}}", "caused by: "),
+        ("no base64", "contexts: {a: {keyData: 's3cret%'}}", "caused by: "),
+        ("no YAML", "contexts: {a: {keyData: s3cret", "caused by: "),
+    ] {
+        let error = parse(Path::new("config.yaml"), text).expect_err(name);
+        let text = crate::error::explain("error", &crate::error::Error::from(error));
+        assert!(text.contains(shown) && !text.contains("s3cret"), "{name}: {text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_not_replaced() {
+    let folder = Folder::new("socket");
+    fs::create_dir_all(&folder.0).unwrap();
+    let [socket, link] = ["socket", "link"].map(|name| folder.0.join(name));
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::os::unix::fs::symlink(&socket, &link).unwrap();
+    for path in [&socket, &link] {
+        let error = edit(path, |_| Ok(())).unwrap_err();
+        assert!(error.to_string().starts_with("failed to write the configuration"), "{error}");
+        assert_eq!(error.hint().unwrap(), "name a regular file with KUBECTL_REPLICAS_CONFIG");
+    }
+    assert!(check_writable(Path::new("/dev/null")).is_err());
+}
+
 #[cfg(unix)]
 #[test]
 fn the_file_and_its_folder_are_private() {

@@ -66,13 +66,18 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 /// Reads and writes an address as text.
 mod address {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::{
+        Deserialize, Deserializer, Serializer,
+        de::{Error, Unexpected},
+    };
 
     use crate::address::Address;
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map(Some).map_err(D::Error::custom)
+        let expected = "a host and a port, such as localhost:8080 or [::1]:8080";
+        let wrong = |_| D::Error::invalid_value(Unexpected::Str(&text), &expected);
+        text.parse::<Address>().map(Some).map_err(wrong)
     }
 
     pub(super) fn serialize<S: Serializer>(address: &Option<Address>, serializer: S) -> Result<S::Ok, S::Error> {

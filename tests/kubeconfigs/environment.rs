@@ -76,12 +76,16 @@ impl Environment {
         let flags = [("audit-policy-file", &policy), ("token-auth-file", &tokens), ("audit-log-path", &audit_log)];
         let flags = flags.map(|(name, path)| (Component::ApiServer, format!("--{name}={}", path.display())));
         let mut flags = Vec::from(flags);
-        flags.push((Component::ApiServer, make_self_signed(&audit.0).await?));
+        for certificate in make_marked_certificates(&audit.0).await? {
+            flags.push((Component::ApiServer, certificate));
+        }
         let control_plane = Cluster::start(Options { flags, ..Options::default() }).await?;
         let folder = control_plane.folder().join("kubeconfigs");
         fs::create_dir(&folder)?;
         make_certificates(&control_plane, &folder).await?;
-        fs::copy(audit.0.join("self.crt"), folder.join("self.crt"))?;
+        for name in ["self.crt", "company.crt"] {
+            fs::copy(audit.0.join(name), folder.join(name))?;
+        }
         let pki = control_plane.folder().join("pki");
         let flag = |name: &str, file: &str| format!("--{name}={}", pki.join(file).display());
         let lines = folder.join("lines");
@@ -151,14 +155,23 @@ async fn serve_plainly(control_plane: &Cluster) -> Result<(Child, String)> {
     Ok((proxy, address))
 }
 
-/// Makes a certificate of the API server for the name `self.test`, which is its own CA, and returns its flag.
-async fn make_self_signed(folder: &Path) -> Result<String> {
-    let mut openssl = Command::new("openssl");
-    openssl.current_dir(folder).args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "self.key"]);
-    openssl.args(["-out", "self.crt", "-subj", "/CN=self", "-addext", "subjectAltName=DNS:self.test"]);
-    run(&mut openssl).await?;
-    let [certificate, key] = ["self.crt", "self.key"].map(|name| folder.join(name).display().to_string());
-    Ok(format!("--tls-sni-cert-key={certificate},{key}:self.test"))
+/// Makes certificates of the API server that are marked as those of a CA, and returns their flags: one for the name
+/// `self.test`, which is its own CA, and one for `company.test`, which `company.crt` has signed.
+async fn make_marked_certificates(folder: &Path) -> Result<[String; 2]> {
+    let script = "set -e
+openssl req -x509 -newkey rsa:2048 -nodes -keyout self.key -out self.crt -subj /CN=self -addext subjectAltName=DNS:self.test
+openssl req -x509 -newkey rsa:2048 -nodes -keyout company-ca.key -out company.crt -subj /CN=company
+openssl req -new -newkey rsa:2048 -nodes -keyout company.key -out company.csr -subj /CN=server
+printf 'basicConstraints=critical,CA:TRUE\nsubjectAltName=DNS:company.test\n' >extensions
+openssl x509 -req -in company.csr -CA company.crt -CAkey company-ca.key -set_serial 2 -extfile extensions -out server.crt
+";
+    run(Command::new("bash").args(["-c", script]).current_dir(folder)).await?;
+    Ok([("self.crt", "self.key", "self.test"), ("server.crt", "company.key", "company.test")].map(
+        |(certificate, key, name)| {
+            let [certificate, key] = [certificate, key].map(|file| folder.join(file).display().to_string());
+            format!("--tls-sni-cert-key={certificate},{key}:{name}")
+        },
+    ))
 }
 
 /// Makes certificates of the users `carol-KIND` with keys of all kinds.

@@ -106,6 +106,7 @@ pub(super) fn rows() -> Vec<Row> {
         users::impersonation(),
         servers::addresses(),
         servers::authorities(),
+        servers::machines(),
         servers::proxies(),
         servers::exceptions(),
         programs::answers(),

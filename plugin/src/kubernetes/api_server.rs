@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::Config;
 use rustls::sign::CertifiedKey;
 
-use super::proxy::Proxy;
+use super::proxy::{Protocol, Proxy};
 
 /// How to reach an API server.
 #[derive(Clone)]
@@ -15,4 +15,12 @@ pub(super) struct ApiServer {
     /// The client certificate.
     pub(super) identity: Option<Arc<CertifiedKey>>,
     pub(super) proxy: Option<Proxy>,
+}
+
+impl ApiServer {
+    /// Whether it or its proxy is reached by TLS.
+    pub(super) fn has_tls(&self) -> bool {
+        let has_proxy_with_tls = self.proxy.as_ref().is_some_and(|proxy| proxy.protocol == Protocol::Https);
+        has_proxy_with_tls || self.config.cluster_url.scheme_str() == Some("https")
+    }
 }

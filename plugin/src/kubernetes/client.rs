@@ -22,13 +22,18 @@ use kube::{
     Client, Error,
     client::{Body, ClientBuilder, ConfigExt, retry::RetryPolicy},
 };
-use rustls::{pki_types::ServerName, sign::SingleCertAndKey};
+use rustls::{
+    ClientConfig,
+    pki_types::{ServerName, UnixTime},
+    sign::SingleCertAndKey,
+};
 use tower::{BoxError, Service, ServiceBuilder, retry::RetryLayer};
 
 use super::{
     api_server::ApiServer,
     proxy::{Protocol, Proxy},
     server_certificate::Verifier,
+    system_roots,
     traced::Traced,
 };
 
@@ -92,22 +97,34 @@ fn tunnel<C>(tunnel: Tunnel<C>, credentials: Option<(String, String)>) -> Tunnel
 
 /// Adds TLS to a connector, for servers whose URL asks for it.
 fn tls<C>(server: &ApiServer, connector: C) -> Result<HttpsConnector<C>, Error> {
-    let mut config = server.config.rustls_client_config()?;
-    if let Some(trusted) = &server.config.root_cert
-        && server.config.root_cert_file.is_none()
-        && !server.config.accept_invalid_certs
-    {
-        let verifier = Verifier::new(trusted).map_err(|error| Error::Service(error.into()))?;
-        config.dangerous().set_certificate_verifier(Arc::new(verifier));
-    }
-    if let Some(identity) = &server.identity {
-        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity.clone()));
-    }
-    let mut builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
+    let mut builder = HttpsConnectorBuilder::new().with_tls_config(tls_config(server)?).https_or_http();
     if let Some(name) = server.config.tls_server_name.clone().and_then(|name| ServerName::try_from(name).ok()) {
         builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
     }
     Ok(builder.enable_http1().wrap_connector(connector))
+}
+
+fn tls_config(server: &ApiServer) -> Result<ClientConfig, Error> {
+    let mut config = server.config.clone();
+    let is_checked = !config.accept_invalid_certs && server.has_tls();
+    if !is_checked {
+        // kube looks for the CA certificates of the machine, and fails without any, even if nothing needs one.
+        config.root_cert = Some(Vec::new());
+    } else if config.root_cert.is_none() {
+        config.root_cert = system_roots::read();
+    }
+    let mut tls = config.rustls_client_config()?;
+    if let Some(trusted) = &config.root_cert
+        && config.root_cert_file.is_none()
+        && is_checked
+    {
+        let verifier = Verifier::new(trusted, UnixTime::now()).map_err(|error| Error::Service(error.into()))?;
+        tls.dangerous().set_certificate_verifier(Arc::new(verifier));
+    }
+    if let Some(identity) = &server.identity {
+        tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity.clone()));
+    }
+    Ok(tls)
 }
 
 fn with_connector<C>(server: &ApiServer, connector: C) -> Result<Client, Error>

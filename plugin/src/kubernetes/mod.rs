@@ -21,6 +21,7 @@ mod rights;
 mod server_certificate;
 mod server_url;
 pub(crate) mod service;
+mod system_roots;
 mod target_object;
 mod traced;
 mod unready;

@@ -8,8 +8,14 @@ const HIDDEN: &str = "server: 'https://kubernetes.default.svc:$PORT', certificat
 /// An address of this machine that Go does not count as loopback.
 const NOT_LOOPBACK: &str = "server: 'https://0.0.0.0:$PORT', certificate-authority: '$CA', tls-server-name: kubernetes";
 
+/// No check of the server's certificate.
+const UNCHECKED: &str = "insecure-skip-tls-verify: true";
+
 /// The API server's other certificate.
 const SELF_SIGNED: &str = "certificate-authority: '$FILE(self.crt)', tls-server-name: self.test";
+
+/// A certificate of the API server that has the mark of a CA, and the CA that has signed it.
+const MARKED: &str = "certificate-authority: '$FILE(company.crt)', tls-server-name: company.test";
 
 /// A proxy that does not exist.
 const DEAD: &str = "http://me:s3cret@127.0.0.1:9";
@@ -67,15 +73,38 @@ pub(super) fn authorities() -> Vec<Row> {
         row("an empty CA", Refused, "certificate-authority: '$FILE(empty)'"),
         row("a missing CA", Refused, "certificate-authority: none"),
         row("a CA twice", Refused, &format!("{data}, certificate-authority: '$CA'")),
-        row("no check", IS_ALICE, "insecure-skip-tls-verify: true"),
+        row("no check", IS_ALICE, UNCHECKED),
         row("no check in YAML 1.1", IS_ALICE, "insecure-skip-tls-verify: yes"),
         row("no check as text", Refused, "insecure-skip-tls-verify: 'true'"),
         row("no check with a CA", Refused, "insecure-skip-tls-verify: true, certificate-authority: '$CA'"),
         row("the name in the certificate", IS_ALICE, "certificate-authority: '$CA', tls-server-name: kubernetes"),
         row("an address in the certificate", IS_ALICE, "certificate-authority: '$CA', tls-server-name: 10.96.0.1"),
         row("a certificate that is its own CA", IS_ALICE, SELF_SIGNED),
+        row("a certificate that is marked as a CA", IS_ALICE, MARKED),
+        row("a certificate that is marked as a CA, of another CA", Refused, &MARKED.replace("company.crt", "self.crt")),
         row("another name", Refused, "certificate-authority: '$CA', tls-server-name: other"),
-        row("the CA of the environment", IS_ALICE, "disable-compression: false").variable("SSL_CERT_FILE", "$CA"),
+    ]
+}
+
+/// The CAs of the machine, and machines that have none.
+pub(super) fn machines() -> Vec<Row> {
+    let row = |name, expected: Expected, fields: &str, file: &'static str, folders: &'static str| {
+        Row::cluster(name, expected, fields).variable("SSL_CERT_FILE", file).variable("SSL_CERT_DIR", folders)
+    };
+    let server = "server: '$SERVER'";
+    let (none, pki, other) = ("/none", "$FILE(../pki)", "$FILE(company.crt)");
+    vec![
+        Row::cluster("the CA of the environment", IS_ALICE, server).variable("SSL_CERT_FILE", "$CA"),
+        Row::cluster("the folder of the environment", IS_ALICE, server).variable("SSL_CERT_DIR", pki),
+        row("the second of two folders", IS_ALICE, server, none, "/none:$FILE(../pki)"),
+        row("an empty file, and a folder", IS_ALICE, server, "", pki),
+        row("another CA in the file, and a folder", IS_ALICE, server, other, pki),
+        row("a file, and an empty folder", IS_ALICE, server, "$CA", ""),
+        row("empty variables", Refused, server, "", ""),
+        row("no CA", Refused, server, none, none),
+        row("no CA, and none is needed without a check", IS_ALICE, &format!("{server}, {UNCHECKED}"), none, none),
+        row("no CA, and none is needed with one of the kubeconfig", IS_ALICE, API, none, none),
+        row("no CA, and none is needed without TLS", User("admin"), "server: 'http://$PLAIN'", none, none),
     ]
 }
 

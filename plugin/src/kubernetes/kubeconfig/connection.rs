@@ -9,10 +9,7 @@ use kube::{
     config::{AuthInfo, AuthProviderConfig},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls::{
-    RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use rustls::pki_types::ServerName;
 
 use super::{
     entries::{Cluster, User},
@@ -25,6 +22,7 @@ use crate::kubernetes::{
     identity,
     proxy::Proxy,
     server_url::Url,
+    system_roots,
 };
 
 /// The extension of a cluster that credential programs get.
@@ -136,11 +134,7 @@ fn trust(config: &mut Config, cluster: &Cluster) -> Result<(), Flaw> {
     let Some(pem) = content(CA, &cluster.certificate_authority_data, &cluster.certificate_authority)? else {
         return Ok(());
     };
-    let mut roots = RootCertStore::empty();
-    let usable = CertificateDer::pem_slice_iter(&pem)
-        .filter_map(Result::ok)
-        .filter(|certificate| roots.add(certificate.clone()).is_ok());
-    let usable: Vec<Vec<u8>> = usable.map(|certificate| certificate.to_vec()).collect();
+    let usable = system_roots::usable(&pem);
     if usable.is_empty() {
         return Err(Flaw::NoCa(CA));
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Error, Result, ensure};
-use cluster::{Component, Options, wait};
+use cluster::{Component, Options, run, wait};
 use contract::replicas::v1;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -226,6 +226,33 @@ async fn no_replica_leads_without_an_api_server_and_one_leads_after_its_return()
     shop.wait_for_drifts("deployment.web", 1).await?;
     let (next, other) = leader_and_standby(&cluster).await?;
     ensure!(next.process.pid()? != other.process.pid()?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lease_with_times_that_cannot_be_read_is_mended_by_its_holder() -> Result<()> {
+    let cluster = start(Options::default()).await?;
+    let shop = Namespace::new(&cluster, "odd-lease").await?;
+    create_managed(&shop, &["web".to_owned()]).await?;
+    let (leader, _) = leader_and_standby(&cluster).await?;
+    let odd = "9999-12-31T23:59:59";
+    let patch = json!([
+        {"op": "replace", "path": "/spec/renewTime", "value": format!("{odd}.000000Z")},
+        {"op": "replace", "path": "/metadata/managedFields/0/time", "value": format!("{odd}Z")},
+    ])
+    .to_string();
+    let lease = ["lease", NAME, "--namespace", NAME];
+    run(cluster.kubectl().arg("patch").args(lease).args(["--type=json", "--patch", &patch])).await?;
+    wait::until("a mended Lease", PATIENCE, async || {
+        let json = ["--output=json", "--show-managed-fields"];
+        let stored = run(cluster.kubectl().arg("get").args(lease).args(json)).await?;
+        ensure!(!stored.contains(odd), "{stored}");
+        Ok(())
+    })
+    .await?;
+    shop.kubectl(&["scale", "deployment/web", "--replicas=2"]).await?;
+    shop.wait_for_drifts("deployment.web", 1).await?;
+    assert_eq!(leader_and_standby(&cluster).await?.0.pod, leader.pod, "no term has ended");
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use kube::{
 use tokio::time::{sleep, timeout};
 
 use super::lease::RETRY;
+use crate::resources::{Lenient, Unreadable};
 
 /// The longest time of one call: half of `RENEW_DEADLINE`, so that a call that hangs leaves time for another.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,6 +26,8 @@ pub(super) enum Failure {
     Timeout,
     #[error(transparent)]
     Api(#[from] kube::Error),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
 }
 
 /// Bounds the time of a call.
@@ -32,10 +35,15 @@ pub(super) async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) 
     timeout(CALL_TIMEOUT, call).await.map_err(|_| Failure::Timeout)?.map_err(Failure::Api)
 }
 
+/// Reads the Lease; `None` if there is none.
+pub(super) async fn get(leases: &Api<Lenient<Lease>>, name: &str) -> Result<Option<Lease>, Failure> {
+    Ok(call(leases.get_opt(name)).await?.map(Lenient::read).transpose()?)
+}
+
 /// The changes of the Lease, while it can be watched; `None` if it was deleted. The election also works without them,
 /// by attempts at intervals. With them, a hand-over takes no longer than an event, and the time of a holder that is
 /// gone counts from its last renewal, not from the attempt that noticed it.
-pub(super) fn changes(leases: Api<Lease>, name: String) -> impl Stream<Item = Option<Lease>> {
+pub(super) fn changes(leases: Api<Lenient<Lease>>, name: String) -> impl Stream<Item = Option<Lease>> {
     let watches = stream::unfold(false, move |is_repeated| {
         let (leases, name) = (leases.clone(), name.clone());
         async move {
@@ -49,7 +57,7 @@ pub(super) fn changes(leases: Api<Lease>, name: String) -> impl Stream<Item = Op
         }
     });
     let changes = watches.flatten().filter_map(async |event| match event {
-        Ok(WatchEvent::Added(lease) | WatchEvent::Modified(lease)) => Some(Some(lease)),
+        Ok(WatchEvent::Added(lease) | WatchEvent::Modified(lease)) => lease.read().ok().map(Some),
         Ok(WatchEvent::Deleted(_)) => Some(None),
         Ok(WatchEvent::Bookmark(_) | WatchEvent::Error(_)) | Err(_) => None,
     });

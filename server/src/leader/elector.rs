@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    calls::{Failure, call, changes},
+    calls::{Failure, call, changes, get},
     leadership::{Holding, Leadership},
     lease::{self, LEASE_DURATION, ObservedLease, RENEW_DEADLINE, RETRY},
 };
 use crate::{
-    resources::api_errors,
+    resources::{Lenient, api_errors},
     runtime::{client::post_params, object_labels::ObjectLabels, pod::PodArgs},
     telemetry::{self, Metrics},
 };
@@ -43,7 +43,7 @@ pub struct LeaseArgs {
 
 /// Takes part in the election for as long as it is polled.
 pub(crate) struct Elector {
-    leases: Api<Lease>,
+    leases: Api<Lenient<Lease>>,
     name: String,
     identity: String,
     labels: ObjectLabels,
@@ -217,7 +217,7 @@ impl Elector {
 
     /// Reads the Lease, and writes it unless another replica holds it.
     async fn attempt(&mut self) -> Attempt {
-        match call(self.leases.get_opt(&self.name)).await {
+        match get(&self.leases, &self.name).await {
             Ok(lease) => self.observed.observe(lease, Instant::now()),
             Err(error) => return self.record_failure(&error),
         }
@@ -232,7 +232,7 @@ impl Elector {
     async fn put(&mut self) -> Attempt {
         let mut lease = lease::held(self.observed.lease(), &self.name, &self.identity, Timestamp::now());
         self.labels.add_to(&mut lease.metadata);
-        let is_new = self.observed.lease().is_none();
+        let (lease, is_new) = (Lenient::from(lease), self.observed.lease().is_none());
         // The term counts from here, because the API server stores the Lease after this moment.
         let sent = Instant::now();
         let stored = if is_new {
@@ -240,7 +240,7 @@ impl Elector {
         } else {
             call(self.leases.replace(&self.name, &post_params(), &lease)).await
         };
-        match stored {
+        match stored.and_then(|lease| Ok(lease.read()?)) {
             Ok(lease) => {
                 self.observed.observe(Some(lease), Instant::now());
                 self.record_answer();
@@ -260,12 +260,13 @@ impl Elector {
     /// Writes that the Lease has no holder, if this replica holds it. It reads the Lease first, because a write whose
     /// answer was lost may have made this replica the holder.
     async fn release(&mut self) -> Result<(), Failure> {
-        let lease = call(self.leases.get_opt(&self.name)).await?;
+        let lease = get(&self.leases, &self.name).await?;
         self.observed.observe(lease, Instant::now());
         let Some(lease) = self.observed.lease().filter(|_| self.observed.holder() == self.identity) else {
             return Ok(());
         };
-        call(self.leases.replace(&self.name, &post_params(), &lease::released(lease, Timestamp::now()))).await?;
+        let released = Lenient::from(lease::released(lease, Timestamp::now()));
+        call(self.leases.replace(&self.name, &post_params(), &released)).await?;
         info!(lease = self.name, "lease released");
         Ok(())
     }

@@ -7,7 +7,10 @@ use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
+use serde_json::Value;
 use tokio::time::Instant;
+
+use crate::resources::{Repair, retain_readable};
 
 /// How long other replicas wait without seeing a renewal before they take the Lease. This, `RENEW_DEADLINE` and `RETRY`
 /// are the defaults of Kubernetes' own components. With them, a restart of the API server costs no leader its term.
@@ -20,6 +23,15 @@ pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// The pause between two renewals, and, while another replica holds the Lease, the shortest pause between two attempts to
 /// acquire it.
 pub(super) const RETRY: Duration = Duration::from_secs(2);
+
+impl Repair for Lease {
+    /// A time that anybody else wrote must not end the election. The holder's next write replaces it.
+    fn repair(object: &mut Value) {
+        if let Some(spec) = object.get_mut("spec") {
+            retain_readable::<LeaseSpec>(spec);
+        }
+    }
+}
 
 /// The Lease as it was observed last.
 #[derive(Default)]

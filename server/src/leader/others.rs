@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::{elector::LeaseArgs, leadership::Leadership, lease::LEASE_DURATION};
 use crate::{
+    resources::Lenient,
     runtime::pod::{PodArgs, PodEvents},
     telemetry::{self, Metrics},
 };
@@ -45,7 +46,7 @@ struct Look {
 
 /// Looks for the leaders of other servers while this replica leads.
 pub(crate) struct OtherServers {
-    leases: Api<Lease>,
+    leases: Api<Lenient<Lease>>,
     own: LeaseKey,
     leadership: Leadership,
     metrics: Arc<Metrics>,
@@ -82,7 +83,8 @@ impl OtherServers {
             let params = ListParams::default().labels(MANAGES).limit(MOST_LEASES);
             match timeout(TIMEOUT, self.leases.list(&params)).await {
                 Ok(Ok(leases)) => {
-                    let now = held(&leases.items, &self.own);
+                    let leases: Vec<_> = leases.items.into_iter().filter_map(|lease| lease.read().ok()).collect();
+                    let now = held(&leases, &self.own);
                     let others = renewed(&before, &now);
                     if others != reported {
                         self.report(&others).await;

@@ -21,6 +21,9 @@ use super::{
     lease::{LEASE_DURATION, RENEW_DEADLINE, RETRY},
 };
 
+/// A time that Kubernetes stores and our types cannot hold.
+const UNREADABLE: &str = "9999-12-31T23:59:59.000000Z";
+
 #[tokio::test(start_paused = true)]
 async fn a_missing_lease_is_made_and_renewed_as_others_expect() {
     let api_server = FakeApiServer::default();
@@ -56,9 +59,12 @@ async fn of_replicas_that_start_at_once_one_leads() {
 
 #[tokio::test(start_paused = true)]
 async fn a_holder_that_is_gone_is_replaced_after_the_whole_time_for_every_duration_it_wrote() {
-    for (time, seconds) in
-        [("2000-01-01T00:00:00.000000Z", 15), ("2100-01-01T00:00:00.000000Z", 15), ("2000-01-01T00:00:00.000000Z", 1)]
-    {
+    for (time, seconds) in [
+        ("2000-01-01T00:00:00.000000Z", 15),
+        ("2100-01-01T00:00:00.000000Z", 15),
+        (UNREADABLE, 15),
+        ("2000-01-01T00:00:00.000000Z", 1),
+    ] {
         let api_server = FakeApiServer::default();
         api_server.store(json!({"holderIdentity": "gone", "leaseDurationSeconds": seconds, "renewTime": time}));
         let start = Instant::now();
@@ -76,7 +82,7 @@ async fn a_change_of_the_spec_is_a_sign_of_life_and_a_label_is_not() {
             "strategy": null, "preferredHolder": null, "renewTime": null, "acquireTime": null}));
         let mut lease = serde_json::to_value(api_server.lease()).unwrap();
         lease["metadata"]["labels"] = json!({"label": label.to_string()});
-        api_server.relabel(lease);
+        api_server.replace(lease);
     };
     write(1, 1);
     let replica = Replica::start(&api_server, "one");
@@ -85,6 +91,25 @@ async fn a_change_of_the_spec_is_a_sign_of_life_and_a_label_is_not() {
     assert!(replica.leads(Duration::from_secs(10)).await.is_none());
     write(2, 2);
     replica.leads(Duration::from_secs(5) + AT_ONCE).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_that_cannot_be_read_ends_no_term_and_is_replaced() {
+    let api_server = FakeApiServer::default();
+    let replica = Replica::start(&api_server, "one");
+    let term = replica.leads(AT_ONCE).await.unwrap();
+    for path in ["/spec/renewTime", "/spec/acquireTime", "/metadata/managedFields/0/time"] {
+        let mut lease = serde_json::to_value(api_server.lease()).unwrap();
+        lease["metadata"]["managedFields"] = json!([{"manager": "kubectl", "time": "2026-01-01T00:00:00Z"}]);
+        *lease.pointer_mut(path).unwrap() = json!(UNREADABLE);
+        api_server.replace(lease);
+        sleep(RENEW_DEADLINE).await;
+        assert!(term.holds(), "{path}");
+        // The fake API server reads its Lease strictly.
+        let renewed = spec(&api_server);
+        assert!(renewed.acquire_time.is_some() && renewed.renew_time.is_some(), "{path}: {renewed:?}");
+    }
+    assert_eq!(replica.metrics.lease_failures.get(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,10 @@ use std::{borrow::Cow, fmt};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference};
-use kube::{Resource, core::DynamicObject};
+use kube::{
+    Resource,
+    core::{DynamicObject, PartialObjectMeta},
+};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -30,6 +33,8 @@ pub trait Repair {
 }
 
 impl Repair for DynamicObject {}
+
+impl<K> Repair for PartialObjectMeta<K> {}
 
 impl Repair for ReplicaCount {
     /// A status that anybody else wrote must not end the enforcement. The server's next status replaces it.
@@ -117,6 +122,10 @@ impl<K: Resource> Resource for Lenient<K> {
         K::plural(kind)
     }
 
+    fn metadata_api() -> bool {
+        K::metadata_api()
+    }
+
     fn meta(&self) -> &ObjectMeta {
         self.0.as_ref().map_or_else(|unreadable| &*unreadable.metadata, K::meta)
     }
@@ -157,7 +166,7 @@ fn repair_each<T: DeserializeOwned>(metadata: &mut Value, field: &str) {
 }
 
 /// Removes the fields that do not fit a type in which no field is required.
-fn retain_readable<T: DeserializeOwned>(object: &mut Value) {
+pub(crate) fn retain_readable<T: DeserializeOwned>(object: &mut Value) {
     if T::deserialize(&*object).is_ok() {
         return;
     }

@@ -45,7 +45,7 @@ pub use self::{
 pub(crate) use self::{
     field_owners::owns_replicas,
     key::check_namespace_name,
-    lenient::read_field_owner,
+    lenient::{read_field_owner, retain_readable},
     resource_version::{parse_resource_version, resource_version},
     service_account::service_account_groups,
 };

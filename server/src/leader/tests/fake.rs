@@ -56,8 +56,8 @@ impl FakeApiServer {
         self.put(json!({"metadata": {"name": "leader", "namespace": "here"}, "spec": spec}));
     }
 
-    /// Stores a Lease with other labels.
-    pub fn relabel(&self, lease: Value) {
+    /// Replaces the Lease as somebody else would.
+    pub fn replace(&self, lease: Value) {
         self.put(lease);
     }
 

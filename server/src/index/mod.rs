@@ -27,6 +27,7 @@ mod store;
 mod sync_state;
 mod unreadable;
 mod unreported;
+mod watch_backoff;
 mod watch_client;
 mod watch_deadlines;
 pub(crate) mod watch_handlers;

@@ -1,29 +1,21 @@
 //! The loop that every watch runs. kube's `watcher` lists, watches, resumes after a failure, and lists again when the
 //! API server no longer knows the resource version. The loop passes its events on, and decides what a failure means.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt};
 
-use backon::ExponentialBuilder;
 use futures::{StreamExt, stream::BoxStream};
 use kube::{
     Api,
     runtime::{
         WatchStreamExt,
-        watcher::{self, Event, ExponentialBackoff, InitialListStrategy},
+        watcher::{self, Event, InitialListStrategy},
     },
 };
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
-use super::{snapshot::Unavailable, store::Index, watch_source::WatchSource};
+use super::{snapshot::Unavailable, store::Index, watch_backoff::WatchBackoff, watch_source::WatchSource};
 use crate::{resources::reasons, telemetry};
-
-/// The first pause after a failure. It is short, because drift is not corrected during it.
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-
-/// The longest pause after a failure, without its jitter, which at most doubles it. So the server uses the API server
-/// again within 5 s of its return.
-const BACKOFF_MAX: Duration = Duration::from_millis(2_500);
 
 /// An object that can be watched.
 pub(super) trait Object: kube::Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static {}
@@ -140,13 +132,8 @@ fn record_failure<K: Object>(
 
 /// The events of a watch that never ends.
 fn watch<K: Object>(api: &Api<K>, lists: InitialListStrategy) -> BoxStream<'static, watcher::Result<Event<K>>> {
-    let backoff = ExponentialBuilder::new()
-        .with_min_delay(BACKOFF_MIN)
-        .with_max_delay(BACKOFF_MAX)
-        .with_jitter()
-        .without_max_times();
     let config = watcher::Config { initial_list_strategy: lists, ..watcher::Config::default() };
-    watcher::watcher(api.clone(), config).backoff(ExponentialBackoff::from(backoff)).boxed()
+    watcher::watcher(api.clone(), config).backoff(WatchBackoff::default()).boxed()
 }
 
 /// Whether the API server refuses the request as invalid. An API server that cannot stream lists does so.

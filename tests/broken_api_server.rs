@@ -16,10 +16,10 @@ use support::{
 
 /// The time in which a server works again once the API server does: the longest pause between attempts (5 s), and a busy
 /// machine.
-const SOON: Duration = Duration::from_secs(15);
+pub(super) const SOON: Duration = Duration::from_secs(15);
 
 /// A cluster whose own server is stopped, so that only the servers of these tests correct counts.
-async fn cluster() -> Result<&'static TestCluster> {
+pub(super) async fn cluster() -> Result<&'static TestCluster> {
     static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
     CLUSTER.get_or_try_init(new_cluster).await
 }
@@ -37,14 +37,17 @@ pub(super) async fn new_cluster() -> Result<TestCluster> {
 }
 
 /// A server behind a proxy, and its namespace with the managed Deployment `web`.
-struct Trial<'a> {
+pub(super) struct Trial<'a> {
     shop: &'a Namespace<'a>,
-    proxy: ApiProxy,
-    server: StandaloneServer,
+    pub(super) proxy: ApiProxy,
+    pub(super) server: StandaloneServer,
 }
 
 impl<'a> Trial<'a> {
-    async fn new(shop: &'a Namespace<'a>, rule: impl Fn(&str) -> Fault + Send + Sync + 'static) -> Result<Self> {
+    pub(super) async fn new(
+        shop: &'a Namespace<'a>,
+        rule: impl Fn(&str) -> Fault + Send + Sync + 'static,
+    ) -> Result<Self> {
         Self::with_flags(shop, rule, &[]).await
     }
 
@@ -60,13 +63,13 @@ impl<'a> Trial<'a> {
         Ok(Self { shop, proxy, server })
     }
 
-    async fn corrects(&self) -> Result<()> {
+    pub(super) async fn corrects(&self) -> Result<()> {
         corrects(self.shop).await
     }
 }
 
 /// Creates the managed Deployment `web`, which has one replica.
-async fn manage_web(shop: &Namespace<'_>) -> Result<()> {
+pub(super) async fn manage_web(shop: &Namespace<'_>) -> Result<()> {
     let web = ["web".to_owned()];
     shop.create_all(&web, |name| Workload::deployment(name).replicas(1).without_pods().manifest()).await?;
     shop.create_all(&web, |name| ReplicaCountManifest::deployment(name).manifest()).await
@@ -91,7 +94,7 @@ async fn readyz(server: &StandaloneServer, text: &str, within: Duration) -> Resu
 }
 
 /// Waits until the log has these words.
-async fn logs(server: &StandaloneServer, words: &str, within: Duration) -> Result<Duration> {
+pub(super) async fn logs(server: &StandaloneServer, words: &str, within: Duration) -> Result<Duration> {
     let start = Instant::now();
     wait::until(&format!("{words:?} in the log"), within, async || {
         let log = server.log()?;
@@ -103,12 +106,8 @@ async fn logs(server: &StandaloneServer, words: &str, within: Duration) -> Resul
 }
 
 /// The value of a series without the common prefix.
-async fn metric(server: &StandaloneServer, series: &str) -> Result<f64> {
+pub(super) async fn metric(server: &StandaloneServer, series: &str) -> Result<f64> {
     let metrics = http(&server.http, "/metrics").await?.1;
-    value(&metrics, series)
-}
-
-fn value(metrics: &str, series: &str) -> Result<f64> {
     let line = format!("replica_count_manager_{series} ");
     let value = metrics.lines().find_map(|text| text.strip_prefix(&line));
     Ok(value.with_context(|| format!("no {series} in {metrics}"))?.parse()?)

@@ -102,6 +102,7 @@ mod upgrades;
 // Failures, overload and long runs.
 mod agreement;
 mod api_server_outages;
+mod api_server_pace;
 mod api_server_requests;
 mod broken_api_server;
 mod connection_floods;

@@ -10,13 +10,20 @@ use kube::{
     Client, Config, Error,
     api::PostParams,
     client::{Body, ClientBuilder, ConfigExt, retry::RetryPolicy},
+    core::{Status, response::StatusDetails},
 };
-use tokio::time::timeout;
+use tokio::time::{Sleep, timeout};
 use tonic::codegen::{
     Body as HttpBody, Bytes,
-    http::{Request, Response},
+    http::{
+        Request, Response, StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
 };
-use tower::{BoxError, Service, ServiceBuilder, retry::RetryLayer};
+use tower::{
+    BoxError, Service, ServiceBuilder,
+    retry::{Policy, RetryLayer},
+};
 
 use crate::resources::FIELD_MANAGER;
 
@@ -44,6 +51,9 @@ const RETRIES: u32 = 3;
 /// The pauses before retries, which a Retry-After of the API server may lengthen.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
+/// The longest Retry-After that a request waits for. With a longer one the request ends with the API server's answer,
+/// because a request that waits longer meets its own deadline, and then nobody knows that the API server was busy.
+const MAX_RETRY_AFTER: Duration = RETRY_MAX;
 
 /// The parameters of writes that create or replace an object: our field manager.
 pub(crate) fn post_params() -> PostParams {
@@ -68,9 +78,76 @@ pub fn client(config: &Config) -> Result<Client, Error> {
 /// # Errors
 ///
 /// Never, with these settings.
-pub(crate) fn retries() -> Result<RetryLayer<RetryPolicy>, Error> {
+pub(crate) fn retries() -> Result<RetryLayer<Retries>, Error> {
     let policy = RetryPolicy::new(RETRY_MIN, RETRY_MAX, RETRIES, true).map_err(|error| Error::Service(error.into()))?;
-    Ok(RetryLayer::new(policy))
+    Ok(RetryLayer::new(Retries(policy)))
+}
+
+/// Decides which requests are retried, and when.
+#[derive(Clone)]
+pub(crate) struct Retries(RetryPolicy);
+
+/// Marks a request that is not retried.
+#[derive(Clone)]
+struct Once;
+
+impl<T> Policy<Request<Body>, Response<T>, BoxError> for Retries {
+    type Future = Sleep;
+
+    fn retry(
+        &mut self,
+        request: &mut Request<Body>,
+        answer: &mut Result<Response<T>, BoxError>,
+    ) -> Option<Self::Future> {
+        if request.extensions().get::<Once>().is_some() {
+            return None;
+        }
+        let retry_after = answer.as_ref().ok().and_then(retry_after);
+        let is_long = retry_after.is_some_and(|pause| pause > MAX_RETRY_AFTER);
+        let retry = if is_long { None } else { self.0.retry(request, answer) };
+        if retry.is_none()
+            && let (Some(pause), Ok(refusal)) = (retry_after, &*answer)
+            && refusal.status() == StatusCode::TOO_MANY_REQUESTS
+            && !is_json(refusal)
+        {
+            *answer = Err(too_many_requests(pause).into());
+        }
+        retry
+    }
+
+    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
+        Policy::<_, Response<T>, BoxError>::clone_request(&mut self.0, request)
+    }
+}
+
+fn retry_after<T>(answer: &Response<T>) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn is_json<T>(answer: &Response<T>) -> bool {
+    answer.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
+}
+
+/// The refusal of a busy API server, with its Retry-After. API Priority and Fairness answers in plain text, from which
+/// kube makes an error without it.
+fn too_many_requests(retry_after: Duration) -> Error {
+    let details = StatusDetails {
+        name: String::new(),
+        group: String::new(),
+        kind: String::new(),
+        uid: String::new(),
+        causes: Vec::new(),
+        retry_after_seconds: retry_after.as_secs().try_into().unwrap_or(u32::MAX),
+    };
+    let status = Status::failure("Too many requests, please try again later.", "TooManyRequests");
+    Error::Api(status.with_code(StatusCode::TOO_MANY_REQUESTS.as_u16()).with_details(details).boxed())
+}
+
+/// Whether the API server answers. Every answer will do: one that is busy can be reached.
+pub(crate) async fn is_answering(client: &Client) -> bool {
+    let Ok(request) = Request::get("/version").extension(Once).body(Body::empty()) else { return false };
+    client.send(request).await.is_ok()
 }
 
 /// The builder of [`client`], for further layers within its retries.
@@ -118,9 +195,39 @@ pub fn builder(
 #[cfg(test)]
 mod tests {
     use kube::{Api, api::WatchParams};
-    use tokio::net::TcpListener;
+    use tokio::{net::TcpListener, time::Instant};
 
     use super::*;
+
+    /// A client of an API server that is busy, and asks for a pause of so many seconds.
+    fn busy(retry_after: &'static str) -> Client {
+        let answer = tower::service_fn(move |_: Request<Body>| async move {
+            let busy = Response::builder().status(429).header(RETRY_AFTER, retry_after).body(Body::empty())?;
+            Ok::<_, BoxError>(busy)
+        });
+        Client::new(ServiceBuilder::new().layer(retries().unwrap()).service(answer), "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_for_a_short_retry_after_alone() {
+        for (retry_after, retries, seconds) in [("1", RETRIES, 1), ("2", RETRIES, 2), ("3", 0, 0), ("86400", 0, 0)] {
+            let (client, began) = (busy(retry_after), Instant::now());
+            let error = client.apiserver_version().await.unwrap_err();
+            let Error::Api(status) = error else { panic!("{retry_after}: {error}") };
+            let asked = status.details.as_ref().map(|details| details.retry_after_seconds.to_string());
+            assert_eq!((status.code, asked.as_deref()), (429, Some(retry_after)));
+            assert_eq!(began.elapsed().as_secs(), u64::from(retries) * seconds, "{retry_after}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_api_server_is_known_to_answer_without_a_retry() {
+        let began = Instant::now();
+        assert!(is_answering(&busy("1")).await);
+        assert_eq!(began.elapsed().as_secs(), 0);
+        let gone = tower::service_fn(|_: Request<Body>| async { Err::<Response<Body>, BoxError>("gone".into()) });
+        assert!(!is_answering(&Client::new(gone, "default")).await);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_is_never_answered_ends() {
@@ -128,7 +235,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let client = client(&Config::new(format!("http://{address}").parse().unwrap())).unwrap();
         let leases: Api<k8s_openapi::api::coordination::v1::Lease> = Api::default_namespaced(client);
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let Err(error) = leases.watch(&WatchParams::default(), "0").await else { panic!("it was answered") };
         assert_eq!(
             crate::telemetry::chain(&error).to_string(),

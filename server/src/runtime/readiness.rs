@@ -11,6 +11,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::client;
 use crate::index::Index;
 
 /// How often the API server is called to see whether it answers.
@@ -66,9 +67,7 @@ impl Readiness {
         let mut was_ready = false;
         loop {
             self.wait(&mut ticks).await;
-            if !self.draining.is_cancelled()
-                && let Ok(Ok(_)) = timeout(INTERVAL, client.apiserver_version()).await
-            {
+            if !self.draining.is_cancelled() && timeout(INTERVAL, client::is_answering(&client)).await == Ok(true) {
                 *self.reached.lock() = Some(Instant::now());
             }
             let problem = self.problem();

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     Request, Response,
     body::{Bytes, Frame, Incoming},
-    header::CONTENT_LENGTH,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
     server::conn::http1,
     service::service_fn,
 };
@@ -39,6 +39,8 @@ pub enum Fault {
     Silence,
     /// It is refused with this status.
     Status(u16),
+    /// It is refused as API Priority and Fairness does it, with this Retry-After in seconds.
+    Busy(u64),
     /// Its answer comes at this speed, in bytes a second. A watch ends after the time that it asks for, as it does if
     /// its client reads slowly.
     Slow(usize),
@@ -133,6 +135,10 @@ async fn answer(
             r#"{{"kind":"Status","apiVersion":"v1","status":"Failure","code":{code},"message":"broken by the test"}}"#
         );
         return Ok(Response::builder().status(code).body(Full::from(status).boxed_unsync())?);
+    }
+    if let Fault::Busy(seconds) = fault() {
+        let refusal = Response::builder().status(429).header(CONTENT_TYPE, "text/plain; charset=utf-8");
+        return Ok(refusal.header(RETRY_AFTER, seconds).body(Full::from("broken by the test").boxed_unsync())?);
     }
     silence(fault()).await;
     let (head, body) = request.into_parts();

@@ -14,11 +14,11 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{paths::Secret, review::Endpoint};
-use crate::resources::FIELD_MANAGER;
+use crate::resources::{FIELD_MANAGER, Lenient};
 
 /// The configuration of one sort of webhooks.
 pub(super) struct Configuration {
-    configurations: Api<DynamicObject>,
+    configurations: Api<Lenient<DynamicObject>>,
     name: String,
     /// The Service of the webhooks. Webhooks of another one get no path.
     service: Value,
@@ -51,8 +51,8 @@ impl Configuration {
             Endpoint::Validate => "ValidatingWebhookConfiguration",
             Endpoint::Mutate => "MutatingWebhookConfiguration",
         };
-        let stored =
-            self.configurations.get(name).await.with_context(|| format!("failed to read the {sort} {name}"))?;
+        let read = async { anyhow::Ok(self.configurations.get(name).await?.read()?) };
+        let stored = read.await.with_context(|| format!("failed to read the {sort} {name}"))?;
         let ca = ca.map(|ca| json!(ByteString(ca.to_vec())));
         let path = secret.path(self.endpoint);
         let Some(patch) = patch_of(&stored, &self.service, &path, ca.as_ref()) else { return Ok(()) };

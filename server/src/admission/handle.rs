@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use contract::names::replica_count_name;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource, core::PartialObjectMeta};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -24,7 +24,8 @@ use crate::{
     grpc::Authorizer,
     index::{Index, now},
     resources::{
-        Attempt, FieldPath, GroupKind, ReplicaCount, ReplicaCountSpec, ReplicaCountState, TargetKey, TargetKind, Uid,
+        Attempt, FieldPath, GroupKind, Lenient, ReplicaCount, ReplicaCountSpec, ReplicaCountState, TargetKey,
+        TargetKind, Uid,
     },
     reviews::{AdmissionMode, Content, Reviewed, Reviews, TargetAttempt, UserNames},
     telemetry::Metrics,
@@ -225,9 +226,10 @@ impl Reviewer {
     /// Whether the API server has a `ReplicaCount` as the index knows it. The index may be behind: an Unset or a Set by
     /// another replica, or a deletion by kubectl, is stored before the watch shows it.
     async fn is_stored(&self, key: &TargetKey, known: &ReplicaCountState) -> bool {
-        let counts: Api<ReplicaCount> = Api::namespaced(self.client.clone(), &key.namespace);
-        counts.get_metadata(&key.replica_count_name()).await.is_ok_and(|stored| {
-            let stored = stored.metadata;
+        let counts: Api<Lenient<PartialObjectMeta<ReplicaCount>>> =
+            Api::namespaced(self.client.clone(), &key.namespace);
+        counts.get(&key.replica_count_name()).await.is_ok_and(|stored| {
+            let stored = stored.meta();
             stored.uid.as_deref().map(Uid::from).as_ref() == Some(&known.uid)
                 && stored.generation == known.generation
                 && stored.deletion_timestamp.is_none()

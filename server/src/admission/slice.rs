@@ -13,10 +13,13 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
-use kube::{Api, Client, core::ObjectMeta};
+use kube::{
+    Api, Client, Resource,
+    core::{ObjectMeta, PartialObjectMeta},
+};
 
 use crate::{
-    resources::FIELD_MANAGER,
+    resources::{FIELD_MANAGER, Lenient, Repair},
     runtime::{client::post_params, object_labels::ObjectLabels, pod::PodArgs},
 };
 
@@ -38,10 +41,12 @@ pub(crate) struct Address {
     pub(crate) port: u16,
 }
 
+impl Repair for EndpointSlice {}
+
 /// The EndpointSlice of the webhooks.
 pub(super) struct Slice {
-    slices: Api<EndpointSlice>,
-    services: Api<Service>,
+    slices: Api<Lenient<EndpointSlice>>,
+    services: Api<Lenient<PartialObjectMeta<Service>>>,
     name: String,
     labels: ObjectLabels,
     address: Address,
@@ -69,13 +74,13 @@ impl Slice {
     /// When a request fails, or another replica has written at the same time.
     pub(super) async fn publish(&self) -> Result<()> {
         let name = &self.name;
-        let service = self.services.get_metadata(name).await.context("failed to read the Service of the webhooks")?;
+        let service = self.services.get(name).await.context("failed to read the Service of the webhooks")?;
         let stored = self.read().await?;
-        let wanted = self.with(stored.clone(), &service.metadata);
+        let wanted = self.with(stored.clone(), service.meta());
         let written = match &stored {
             Some(stored) if *stored == wanted => return Ok(()),
-            Some(_) => self.slices.replace(name, &post_params(), &wanted).await,
-            None => self.slices.create(&post_params(), &wanted).await,
+            Some(_) => self.slices.replace(name, &post_params(), &wanted.into()).await,
+            None => self.slices.create(&post_params(), &wanted.into()).await,
         };
         written.map(drop).context("failed to write the EndpointSlice of the webhooks")
     }
@@ -90,12 +95,13 @@ impl Slice {
             return Ok(());
         };
         let empty = EndpointSlice { endpoints: Vec::new(), ..stored };
-        let written = self.slices.replace(&self.name, &post_params(), &empty).await;
+        let written = self.slices.replace(&self.name, &post_params(), &empty.into()).await;
         written.map(drop).context("failed to empty the EndpointSlice of the webhooks")
     }
 
     async fn read(&self) -> Result<Option<EndpointSlice>> {
-        self.slices.get_opt(&self.name).await.context("failed to read the EndpointSlice of the webhooks")
+        let read = async { anyhow::Ok(self.slices.get_opt(&self.name).await?.map(Lenient::read).transpose()?) };
+        read.await.context("failed to read the EndpointSlice of the webhooks")
     }
 
     /// The slice with the address of this replica, owned by its Service. Everything else stays as it is stored.
@@ -197,6 +203,8 @@ mod tests {
 
         let mut of_another = first.clone();
         of_another["metadata"]["resourceVersion"] = json!("7");
+        // A time that our types cannot hold.
+        of_another["metadata"]["managedFields"] = json!([{"manager": "m", "time": "9999-12-31T00:00:00Z"}]);
         of_another["endpoints"][0]["addresses"] = json!(["10.0.0.2"]);
         *stored.lock() = Some(of_another.clone());
         slice.withdraw().await.unwrap();

@@ -9,14 +9,14 @@ use tracing::debug;
 
 use super::store::Index;
 use crate::{
-    resources::{TargetKey, TargetKind, TargetState},
+    resources::{Lenient, TargetKey, TargetKind, TargetState},
     telemetry,
 };
 
 /// How long one ReplicaSet can take to be read.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The pause after a ReplicaSet that could not be read.
+/// The pause before ReplicaSets that could not be read are read again.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Reads managed ReplicaSets that the index does not know, one at a time, for as long as it is polled.
@@ -31,6 +31,7 @@ pub(super) async fn read_managed(index: &Index, client: &Client, kind: &Arc<Targ
         }
         let missing = index.missing_of(&kind.group_kind);
         tried.retain(|key| missing.contains(key));
+        let mut has_failed = false;
         for key in missing {
             if tried.contains(&key) {
                 continue;
@@ -51,16 +52,66 @@ pub(super) async fn read_managed(index: &Index, client: &Client, kind: &Arc<Targ
                         _ => "no answer".to_owned(),
                     };
                     debug!(%key, error, "ReplicaSet could not be read, trying again");
-                    sleep(PAUSE).await;
-                    index.missing_replica_sets.notify_one();
-                    break;
+                    has_failed = true;
                 }
             }
+        }
+        if has_failed {
+            sleep(PAUSE).await;
+            index.missing_replica_sets.notify_one();
         }
     }
 }
 
+/// Reads a ReplicaSet. One that does not fit its type counts as absent, as in a watch.
 async fn read(client: &Client, kind: &TargetKind, key: &TargetKey) -> Result<Option<TargetState>, kube::Error> {
-    let replica_sets: Api<DynamicObject> = Api::namespaced_with(client.clone(), &key.namespace, &kind.resource());
-    Ok(replica_sets.get_opt(&key.name).await?.map(|object| TargetState::of(&object, kind)))
+    let replica_sets: Api<Lenient<DynamicObject>> =
+        Api::namespaced_with(client.clone(), &key.namespace, &kind.resource());
+    let object = replica_sets.get_opt(&key.name).await?.and_then(|object| object.read().ok());
+    Ok(object.map(|object| TargetState::of(&object, kind)))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::{Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        index::KindState,
+        resources::fixtures::{ReplicaCountBuilder, TargetBuilder},
+    };
+
+    /// A ReplicaSet that a Deployment controls.
+    fn controlled(name: &str, metadata: Value) -> Value {
+        TargetBuilder::new(name).controlled_by("Deployment", "web").metadata(metadata).object()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_replica_set_that_cannot_be_read_keeps_no_other_from_being_read() {
+        let answer = tower::service_fn(|request: Request<Body>| async move {
+            let name = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+            let (code, object) = match &*name {
+                "a" => (500_u16, json!({"status": "Failure", "message": "broken", "reason": "", "code": 500})),
+                "b" => (200, json!(1)),
+                "c" => (200, controlled("c", json!({"managedFields": [{"time": "9999-12-31T00:00:00Z"}]}))),
+                name => (200, controlled(name, json!({}))),
+            };
+            let body = Body::from(object.to_string().into_bytes());
+            Ok::<_, tower::BoxError>(Response::builder().status(code).body(body)?)
+        });
+        let (index, client) = (Index::default(), Client::new(answer, "default"));
+        let [.., kind] = TargetKind::apps();
+        let kind = Arc::new(kind);
+        index.set_kind(&kind.group_kind, KindState::Watched(kind.clone()));
+        let keys = ["a", "b", "c", "d"].map(|name| TargetKey::new("shop", "apps", "ReplicaSet", name).unwrap());
+        for key in &keys {
+            index.set_replica_count(key.clone(), Some(ReplicaCountBuilder::new(&key.name).state()), 1);
+        }
+        let read = timeout(PAUSE / 2, read_managed(&index, &client, &kind)).await;
+        assert!(read.is_err(), "it never ends");
+        let known = keys.map(|key| index.get(&key).target.is_some());
+        assert_eq!(known, [false, false, true, true]);
+    }
 }

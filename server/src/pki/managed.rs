@@ -26,7 +26,7 @@ use super::{
     not_before::NotBefore,
 };
 use crate::{
-    resources::api_errors,
+    resources::{Lenient, Repair, api_errors},
     runtime::{client::post_params, object_labels::ObjectLabels, pod::PodArgs},
     telemetry,
 };
@@ -68,11 +68,15 @@ pub(crate) struct ManagedCertificate {
     issuer: String,
 }
 
+impl Repair for Secret {}
+
+impl Repair for ConfigMap {}
+
 /// Manages a CA and the certificates that it signs.
 pub(crate) struct ManagedCertificates {
     args: ManagedArgs,
-    secrets: Api<Secret>,
-    config_maps: Api<ConfigMap>,
+    secrets: Api<Lenient<Secret>>,
+    config_maps: Api<Lenient<ConfigMap>>,
     labels: ObjectLabels,
     not_before: Arc<NotBefore>,
     /// The CA that was read last. If somebody deletes its Secret, it is created again from this.
@@ -160,16 +164,16 @@ impl ManagedCertificates {
                 Some(secret) => secret,
                 None => self.create().await?,
             };
-        let ca = CaSecret::parse(secret)
+        let ca = parse(secret)
             .with_context(|| format!("the Secret {name} holds no usable CA; delete it to have one made"))?;
         let ca = match ca.next(SystemTime::now())? {
             None => self.label(ca).await,
             Some(mut next) => {
                 self.labels.add_to(&mut next.metadata);
-                match self.secrets.replace(name, &post_params(), &next).await {
+                match self.secrets.replace(name, &post_params(), &next.into()).await {
                     Ok(secret) => {
                         info!(secret = name, "the CA was renewed");
-                        CaSecret::parse(secret)?
+                        parse(secret)?
                     }
                     // Another replica was faster. The next read gets what it wrote.
                     Err(kube::Error::Api(status)) if status.is_conflict() => ca,
@@ -189,10 +193,13 @@ impl ManagedCertificates {
         if !self.labels.add_to(&mut secret.metadata) {
             return ca;
         }
-        match self.secrets.replace(&self.args.ca_secret, &post_params(), &secret).await {
+        let written = async {
+            anyhow::Ok(self.secrets.replace(&self.args.ca_secret, &post_params(), &secret.into()).await?.read()?)
+        };
+        match written.await {
             Ok(secret) => CaSecret { secret, ..ca },
             Err(error) => {
-                debug!(secret = self.args.ca_secret, error = telemetry::chain(&error), "the Secret was not labelled");
+                debug!(secret = self.args.ca_secret, error = telemetry::chain(&*error), "the Secret was not labelled");
                 ca
             }
         }
@@ -200,7 +207,7 @@ impl ManagedCertificates {
 
     /// Creates the Secret of a new CA. If somebody has deleted the Secret, it creates it again from the CA that was
     /// read last. If another replica was faster, it reads that replica's Secret.
-    async fn create(&self) -> Result<Secret> {
+    async fn create(&self) -> Result<Lenient<Secret>> {
         let name = &self.args.ca_secret;
         let known = self.latest.lock().clone();
         let data = match &known {
@@ -209,7 +216,7 @@ impl ManagedCertificates {
         };
         let mut secret = secret(name, data);
         self.labels.add_to(&mut secret.metadata);
-        match self.secrets.create(&post_params(), &secret).await {
+        match self.secrets.create(&post_params(), &secret.into()).await {
             Ok(secret) => {
                 warn!(secret = name, again = known.is_some(), "the Secret of the CA was missing and was created");
                 Ok(secret)
@@ -225,7 +232,7 @@ impl ManagedCertificates {
     /// clients that trust only the previous CA can verify the new one.
     async fn publish(&self, authorities: &str, cross: Option<String>) -> Result<()> {
         let name = &self.args.ca_secret;
-        let found = self.config_maps.get_opt(name).await?;
+        let found = self.config_maps.get_opt(name).await?.map(Lenient::read).transpose()?;
         let authorities = (AUTHORITIES.to_owned(), authorities.to_owned());
         let cross = cross.map(|cross| (CROSS.to_owned(), cross));
         let data = Some([authorities].into_iter().chain(cross).collect::<BTreeMap<_, _>>());
@@ -236,7 +243,7 @@ impl ManagedCertificates {
         if map.data == data && !is_relabelled {
             return Ok(());
         }
-        let map = ConfigMap { data, ..map };
+        let map = Lenient::from(ConfigMap { data, ..map });
         accept_lost_race(match is_new {
             true => self.config_maps.create(&post_params(), &map).await,
             false => self.config_maps.replace(name, &post_params(), &map).await,
@@ -246,7 +253,7 @@ impl ManagedCertificates {
     /// Renews the client certificate of the chart's test, if that is due.
     async fn renew_check_certificate(&self, ca: &CaSecret, authorities: &str) -> Result<()> {
         let name = &self.args.check_secret;
-        let found = self.secrets.get_opt(name).await?;
+        let found = self.secrets.get_opt(name).await?.map(Lenient::read).transpose()?;
         let text = |key| found.as_ref().and_then(|secret| text_of(secret, key).ok());
         let lasts = text(CERTIFICATE).and_then(|text| period(&text).ok()).is_some_and(|(begin, end)| {
             end > SystemTime::now() + RENEW_BEFORE && self.not_before.latest().is_none_or(|earliest| begin >= earliest)
@@ -261,12 +268,17 @@ impl ManagedCertificates {
         let Issued { certificate, key } = ca.authority.issue_client(CHECK_USER, &[], LIFETIME)?;
         let data = [(CERTIFICATE, certificate), (KEY, key), (AUTHORITIES, authorities.to_owned())];
         let data = data.map(|(name, text)| (name.to_owned(), ByteString(text.into_bytes()))).into();
-        let secret = Secret { metadata, ..secret(name, data) };
+        let secret = Lenient::from(Secret { metadata, ..secret(name, data) });
         accept_lost_race(match is_new {
             true => self.secrets.create(&post_params(), &secret).await,
             false => self.secrets.replace(name, &post_params(), &secret).await,
         })
     }
+}
+
+/// Reads the CA in a Secret.
+fn parse(secret: Lenient<Secret>) -> Result<CaSecret> {
+    CaSecret::parse(secret.read()?)
 }
 
 /// Treats a write that another replica made first like our own.

@@ -12,6 +12,9 @@ use crate::{
     reviews::{Probed, ReviewedUser},
 };
 
+/// A time that Kubernetes stores and our types cannot hold.
+const END: &str = "9999-12-31T00:00:00Z";
+
 /// What the API server says about rights.
 #[derive(Clone, Copy)]
 enum Rights {
@@ -177,6 +180,8 @@ async fn the_guard_acts_on_what_the_api_server_has_alone() {
         ("another one of the same name", Stored::Metadata(json!({"uid": "v"})), false),
         ("a newer spec", Stored::Metadata(json!({"uid": "u", "generation": 2})), false),
         ("being deleted", Stored::Metadata(json!({"uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"})), false),
+        ("being deleted at an odd time", Stored::Metadata(json!({"uid": "u", "deletionTimestamp": END})), false),
+        ("with an odd owner", Stored::Metadata(json!({"uid": "u", "managedFields": [{"time": END}]})), true),
         ("no answer in time", Stored::NoAnswer, false),
     ] {
         let (reviewer, mut attempts) = reviewer_with(AdmissionMode::Guard, Rights::Granted, stored);

@@ -32,7 +32,7 @@ use super::super::{
 };
 use crate::{
     resources::{
-        FIELD_MANAGER, ReplicaCount, ReplicaCountState, TargetKey,
+        FIELD_MANAGER, Lenient, Repair, ReplicaCount, ReplicaCountState, TargetKey,
         conditions::{CONTESTED, reasons},
     },
     runtime::client::post_params,
@@ -174,6 +174,8 @@ fn shorten(text: &str, most: usize) -> String {
     text.split_at(text.floor_char_boundary(most)).0.to_owned()
 }
 
+impl Repair for Event {}
+
 /// Writes Events.
 #[derive(Clone)]
 pub struct Announcer {
@@ -209,7 +211,7 @@ impl Announcer {
     }
 
     async fn write(&self, key: &TargetKey, regarding: &Regarding, write: EventWrite) -> Result<(), kube::Error> {
-        let events: Api<Event> = Api::namespaced(self.client.clone(), &key.namespace);
+        let events: Api<Lenient<Event>> = Api::namespaced(self.client.clone(), &key.namespace);
         let (name, now) = (name(key, write.series.began), MicroTime(Timestamp::now()));
         if write.series.count > 1 {
             let series = EventSeries { count: write.series.count, last_observed_time: now.clone() };
@@ -234,7 +236,7 @@ impl Announcer {
             reporting_instance: Some(FIELD_MANAGER.to_owned()),
             ..Event::default()
         };
-        events.create(&post_params(), &event).await.map(drop)
+        events.create(&post_params(), &event.into()).await.map(drop)
     }
 }
 

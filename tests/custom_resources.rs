@@ -21,12 +21,14 @@ pub(crate) struct Definition {
     pub(crate) status: &'static str,
     /// Whether the status has `readyReplicas`.
     pub(crate) has_ready: bool,
+    /// Whether the kind can be scaled.
+    pub(crate) is_scalable: bool,
 }
 
 impl Definition {
     /// A kind whose count is at `.spec.replicas`.
     pub(crate) const fn of(version: &'static str) -> Self {
-        Self { version, field: "replicas", status: ".status.replicas", has_ready: false }
+        Self { version, field: "replicas", status: ".status.replicas", has_ready: false, is_scalable: true }
     }
 }
 
@@ -37,17 +39,21 @@ impl<'a> Kind<'a> {
 
     /// Creates or changes the CRD.
     pub(crate) async fn define(&self, definition: Definition) -> Result<()> {
-        let Definition { version, field, status, has_ready } = definition;
+        let Definition { version, field, status, has_ready, is_scalable } = definition;
         let count = json!({"type": "integer"});
         let ready = if has_ready { json!({"readyReplicas": count}) } else { json!({}) };
         let schema = json!({"type": "object", "properties": {
             "spec": {"type": "object", "properties": {field: count}},
             "status": {"type": "object", "properties": ready, "x-kubernetes-preserve-unknown-fields": true},
         }});
-        let scale = json!({"specReplicasPath": format!(".spec.{field}"), "statusReplicasPath": status});
+        let mut subresources = json!({"status": {}});
+        if is_scalable {
+            let scale = json!({"specReplicasPath": format!(".spec.{field}"), "statusReplicasPath": status});
+            subresources["scale"] = scale;
+        }
         let served = |name: &str, served: bool| {
             json!({"name": name, "served": served, "storage": name == "v1", "schema": {"openAPIV3Schema": schema},
-                   "subresources": {"status": {}, "scale": scale}})
+                   "subresources": subresources})
         };
         let definition = json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -210,6 +216,32 @@ async fn a_kind_can_be_defined_deleted_defined_again_and_change_its_version() ->
 
     kind.define(Definition::of("v1")).await?;
     kind.apply("v1", json!({"replicas": 8})).await?;
+    kind.wait_for_replicas("replicas", 3).await?;
+    kind.end().await
+}
+
+#[tokio::test]
+#[ignore = "it takes a minute and a half: make stress"]
+async fn a_kind_that_loses_its_scale_subresource_says_so_until_it_has_one_again() -> Result<()> {
+    let shop = Namespace::shared("unscalable").await?;
+    let kind = Kind::new(&shop);
+    kind.define(Definition::of("v1")).await?;
+    kind.grant().await?;
+    kind.apply("v1", json!({"replicas": 1})).await?;
+    kind.hold(3).await?;
+    kind.wait_for_replicas("replicas", 3).await?;
+    kind.define(Definition { is_scalable: false, ..Definition::of("v1") }).await?;
+    // The watch goes on, and the definition is read again once a minute.
+    let says_so = |count: &Value| condition(count, "TargetFound") == Some(("Unknown", "KindNotScalable"));
+    cluster::wait::until("KindNotScalable", 2 * support::PATIENCE, async || {
+        let count = shop.get(&format!("replicacount/{}", kind.count_name())).await?;
+        anyhow::ensure!(says_so(&count), "it is {count}");
+        Ok(())
+    })
+    .await?;
+    kind.define(Definition::of("v1")).await?;
+    kind.wait_for_target_found("True", "Found").await?;
+    shop.kubectl(&["scale", &kind.object(), "--replicas=7"]).await?;
     kind.wait_for_replicas("replicas", 3).await?;
     kind.end().await
 }

@@ -102,7 +102,7 @@ impl KindWatch {
         let watch = watch_targets(&self.index, &self.client, self.namespace.as_deref(), &kind);
         let refusal = tokio::select! {
             refusal = watch => refusal,
-            other = self.wait_until_redefined(&kind) => return End::Redefined(other),
+            end = self.wait_until_redefined(&kind) => return end,
         };
         match self.discovery.find(&self.kind, None).await {
             Ok(other) if other != *kind => End::Redefined(Arc::new(other)),
@@ -111,9 +111,9 @@ impl KindWatch {
         }
     }
 
-    /// Waits until the definition of the kind has changed, or, while the watch fails, until another version can be
-    /// listed.
-    async fn wait_until_redefined(&self, kind: &TargetKind) -> Arc<TargetKind> {
+    /// Waits until the definition of the kind has changed or is gone, or, while the watch fails, until another version can
+    /// be listed. A watch does not end by itself when the kind can no longer be scaled.
+    async fn wait_until_redefined(&self, kind: &TargetKind) -> End {
         let mut reviewed = Instant::now();
         loop {
             sleep(FAILING_REVIEW).await;
@@ -126,8 +126,9 @@ impl KindWatch {
             match self.discovery.find(&self.kind, watched).await {
                 Ok(other) if other != *kind => {
                     info!(kind = %self.kind, version = other.version, "the kind's definition has changed");
-                    return Arc::new(other);
+                    return End::Redefined(Arc::new(other));
                 }
+                Err(error) if error.is_refusal() => return End::Absent(error.into()),
                 _ => {}
             }
         }

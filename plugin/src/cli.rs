@@ -32,7 +32,7 @@ use crate::{
     completion,
     config::{PATH_VARIABLE, default_path, example},
     error::{self, Error, Exit},
-    help,
+    flags, help,
     interrupt::{self, guard, guard_watch},
     operations::location,
     output, program, session, trace, usage_error,
@@ -139,7 +139,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         let _ = output::print_document(&completion::answer(command(), words));
         return Exit::Success.into();
     }
-    let matches = command().try_get_matches_from(&arguments);
+    let program = command();
+    let matches = flags::settle(&program, &arguments).and_then(|words| program.try_get_matches_from(words));
     let cli = match matches.and_then(|matches| read(&matches)) {
         Ok(cli) => cli,
         Err(error) => {

@@ -18,7 +18,7 @@
 //! * `session`: the connection to the server: port-forward or address, TLS, gRPC
 //! * `kubernetes`: the API server: kubeconfig, client, the server's Service and pods
 //! * `config`: the configuration file, and the flags that override it
-//! * `args`: the flags that all commands share
+//! * `args`: the flags that all commands share; `flags`: boolean flags with a value
 //! * `trace`: requests on stderr, for `-v=6`
 //! * `output`: tables, descriptions, JSON and YAML
 //! * `operations`: the log of the user's own operations, and what takes one back
@@ -46,6 +46,7 @@ mod count;
 mod credentials;
 mod dns;
 mod error;
+mod flags;
 mod help;
 mod impersonation;
 mod interrupt;

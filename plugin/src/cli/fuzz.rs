@@ -1,8 +1,11 @@
 //! The whole command line.
 
-use clap::Parser;
+use std::ffi::OsString;
+
+use clap::{CommandFactory, Parser};
 
 use super::Cli;
+use crate::flags;
 
 #[test]
 fn no_command_line_makes_the_plugin_panic() {
@@ -13,10 +16,13 @@ fn no_command_line_makes_the_plugin_panic() {
         "get\nweb\n--output=yaml\n--request-timeout=30s\n--address=[::1]:8080",
         "unset\nsts/db\n--restore",
         "login\n--context=a",
+        "list\n-Aw=false\n--all-targets=true",
     ];
     let words = ["\n", "--", "=", "-", "--help", "--force", "--wait", "--timeout=0"];
+    let program = Cli::command();
     fuzz::target("command line").seeds(seeds).words(words).text(|text| {
-        match Cli::try_parse_from(["kubectl-replicas"].into_iter().chain(text.split('\n'))) {
+        let words: Vec<_> = ["kubectl-replicas"].into_iter().chain(text.split('\n')).map(OsString::from).collect();
+        match flags::settle(&program, &words).and_then(Cli::try_parse_from) {
             Ok(_) => true,
             Err(error) => {
                 let _ = error.to_string();

@@ -2,7 +2,10 @@
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::args::ConnectionArgs;
+use crate::{
+    args::ConnectionArgs,
+    flags::{find_long, find_short, is_boolean, parse_bool, takes_next_word},
+};
 
 /// A command line up to the cursor.
 pub(super) struct Line<'a> {
@@ -116,9 +119,10 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// Whether a flag stands before the cursor.
+    /// Whether a flag stands before the cursor. A boolean flag that is false counts as absent.
     pub(super) fn has_flag(&self, name: &str) -> bool {
-        self.flags.iter().any(|(flag, _)| flag.get_long() == Some(name))
+        let is_false = |flag: &Arg, value: Option<&str>| is_boolean(flag) && value.and_then(parse_bool) == Some(false);
+        self.flags.iter().any(|(flag, value)| flag.get_long() == Some(name) && !is_false(flag, *value))
     }
 
     /// The connection that the flags choose. A flag that cannot be read is left out.
@@ -134,23 +138,6 @@ impl<'a> Line<'a> {
         let matches = read(&shared).or_else(|| read(&readable().collect::<Vec<_>>()))?;
         ConnectionArgs::from_arg_matches(&matches).ok()
     }
-}
-
-fn find_long<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
-    command.get_arguments().find(|flag| {
-        let aliases = flag.get_all_aliases().unwrap_or_default();
-        flag.get_long() == Some(name) || aliases.contains(&name)
-    })
-}
-
-fn find_short(command: &Command, letter: char) -> Option<&Arg> {
-    command.get_arguments().find(|flag| flag.get_short() == Some(letter))
-}
-
-/// Whether the value of a flag may be the next word. `--dry-run` takes its value only after an equals sign.
-fn takes_next_word(flag: &Arg) -> bool {
-    let least = flag.get_num_args().map_or(1, |range| range.min_values());
-    flag.get_action().takes_values() && least > 0
 }
 
 #[cfg(test)]

@@ -209,6 +209,8 @@ mod tests {
             ("set sts db 3 ", Expected::Nothing),
             ("set --replicas 3 web ", Expected::Target),
             ("set --current sts db ", sts()),
+            ("set --current=false web ", Expected::Count),
+            ("set --current=true web ", Expected::Target),
             ("get ", Expected::Target),
             ("get sts ", sts()),
             ("get web ", Expected::Nothing),

@@ -65,17 +65,27 @@ async fn flags_choose_targets_which_need_yes_without_a_terminal() -> Result<()> 
         ("set a --all --replicas 2", "--all cannot be used with the names of targets"),
         ("set -f x.yaml --all", "cannot be used with"),
         ("unset -f x.yaml a", "cannot be used with"),
+        ("set -f x.yaml -l app=a", "--filename cannot be used with --selector"),
+        ("set --selector= --replicas 0 --yes", "the value of --selector is blank"),
+        ("set -A --selector= --replicas 0 --yes", "the value of --selector is blank"),
+        ("unset --selector= --restore --yes", "the value of --selector is blank"),
+        ("adopt --selector= --yes", "the value of --selector is blank"),
+        ("set --replicas 0 --yes", "no targets are named or chosen"),
+        ("unset --all=false --yes", "no targets are named or chosen"),
+        ("unset a --force=maybe", "invalid value 'maybe' for '--force': it must be true or false"),
     ] {
         let refused = plugin(&shop, line).await?;
         ensure!(refused.code == Some(2) && refused.stderr.contains(part), "{line}: {refused:?}");
     }
     assert_eq!(held(&shop).await?, "", "nothing that was refused is set");
 
+    assert_eq!(done(&shop, "list a --selector= --watch=false -o name").await?.stdout, "deployment.apps/a\n");
+
     let none = done(&shop, "set -l app=nosuch --replicas 2 --yes").await?;
     ensure!(none.stdout.is_empty() && none.stderr.contains("No targets found"), "{none:?}");
     let dry = done(&shop, "set --all --replicas 2 --dry-run").await?;
     ensure!(dry.stdout.matches("(server dry run)").count() == 3, "{dry:?}");
-    done(&shop, "set sts --all --replicas 3 --yes").await?;
+    done(&shop, "set sts --all=true --replicas 3 --yes=1 --wait=false").await?;
     assert_eq!(held(&shop).await?, "statefulset.db=3");
     let one = done(&shop, "set -l app=a --replicas 4").await?;
     assert_eq!(one.stdout, "deployment.apps/a set to 4 (was not managed)\n", "one target is no question");

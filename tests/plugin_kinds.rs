@@ -1,10 +1,12 @@
 //! The names of kinds that the plugin accepts: those that kubectl accepts.
 
-use anyhow::Result;
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use support::{Namespace, PATIENCE, outcome};
+use support::{Namespace, Outcome, PATIENCE, outcome};
 
 /// A group whose preferred version does not have the kind, as that of OpenKruise.
 const GROUP: &str = "mixed.example.com";
@@ -23,9 +25,8 @@ fn definition(plural: &str, kind: &str, version: &str, short: &str, subresources
     })
 }
 
-#[tokio::test]
-async fn a_kind_has_the_names_and_versions_that_kubectl_knows() -> Result<()> {
-    let shop = Namespace::shared("kind-names").await?;
+/// The CRDs of the group, and the server's rights to the kind with a count.
+fn definitions() -> Value {
     let scale = json!({"scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}});
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
@@ -35,11 +36,21 @@ async fn a_kind_has_the_names_and_versions_that_kubectl_knows() -> Result<()> {
             {"apiGroups": [GROUP], "resources": ["clonesets/scale"], "verbs": ["patch"]},
         ],
     });
-    let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
+    json!({"apiVersion": "v1", "kind": "List", "items": [
         definition("clonesets", "CloneSet", "v1alpha1", "clone", &scale),
         definition("sidecars", "Sidecar", "v1beta1", "sc", &json!({})),
         role,
-    ]});
+    ]})
+}
+
+async fn run(shop: &Namespace<'_>, line: &str) -> Result<Outcome> {
+    outcome(shop.cluster.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await
+}
+
+#[tokio::test]
+async fn a_kind_has_the_names_and_versions_that_kubectl_knows() -> Result<()> {
+    let shop = Namespace::shared("kind-names").await?;
+    let objects = definitions();
     shop.kubectl_with(&["apply", "--filename=-"], &objects.to_string()).await?;
     let web = json!({"apiVersion": format!("{GROUP}/v1alpha1"), "kind": "CloneSet", "metadata": {"name": "web"},
                      "spec": {"replicas": 2}});
@@ -48,12 +59,9 @@ async fn a_kind_has_the_names_and_versions_that_kubectl_knows() -> Result<()> {
     })
     .await?;
     shop.deployment("web", 1).await?;
-
-    let run =
-        async |line: &str| outcome(shop.cluster.plugin().args(line.split(' ')).args(["--namespace", &shop.name])).await;
     wait::until("the server's watch of the kind", PATIENCE, async || {
-        let set = run("set clonesets.mixed.example.com/web 3").await?;
-        anyhow::ensure!(set.code == Some(0), "{set:?}");
+        let set = run(&shop, "set clonesets.mixed.example.com/web 3").await?;
+        ensure!(set.code == Some(0), "{set:?}");
         Ok(())
     })
     .await?;
@@ -68,15 +76,72 @@ async fn a_kind_has_the_names_and_versions_that_kubectl_knows() -> Result<()> {
     ] {
         // kubectl agrees that this is a name of the object.
         shop.kubectl(&["get", name]).await?;
-        let set = run(&format!("set {name} 4")).await?;
+        let set = run(&shop, &format!("set {name} 4")).await?;
         let answers = [format!("{full} set to 4"), format!("{full} unchanged")];
         let is_answered = answers.iter().any(|answer| set.stdout.starts_with(answer));
         assert!(set.code == Some(0) && is_answered, "{name}: {set:?}");
     }
-    let listed = run("list --output=name").await?;
-    for name in listed.stdout.lines() {
-        let unset = run(&format!("unset {name}")).await?;
+    check_words(&shop).await?;
+    for name in run(&shop, "list --output=name").await?.stdout.lines() {
+        let unset = run(&shop, &format!("unset {name}")).await?;
         assert_eq!(unset.code, Some(0), "what list shows can be unset: {name}: {unset:?}");
     }
-    shop.kubectl_with(&["delete", "--wait=false", "--filename=-"], &objects.to_string()).await.map(drop)
+    check_after_deletion(&shop).await?;
+    let delete = ["delete", "--wait=false", "--ignore-not-found", "--filename=-"];
+    shop.kubectl_with(&delete, &objects.to_string()).await.map(drop)
+}
+
+/// A word that only the API server knows as a kind never stands for a Deployment.
+async fn check_words(shop: &Namespace<'_>) -> Result<()> {
+    let (cloneset, both) =
+        ("cloneset.mixed.example.com/web\n", "cloneset.mixed.example.com/web\ndeployment.apps/web\n");
+    for (line, code, stdout, error) in [
+        ("set clonesets web --replicas 7", 2, "", "\"clonesets\" may be a kind or the name of a Deployment"),
+        ("set --replicas 7 --allow-missing clone web", 2, "", "write clone/web, or deployment/clone"),
+        ("unset clonesets web", 2, "", "\"clonesets\" may be a kind or the name of a Deployment"),
+        ("set nosuchkind --all --replicas 7 --yes", 2, "", "the cluster has no kind \"nosuchkind\""),
+        ("list clonesets.mixed.example.com -o name", 0, cloneset, ""),
+        ("list clone,deploy -o name", 0, both, ""),
+        ("list clonesets --all-targets -o name", 0, cloneset, ""),
+        ("adopt clonesets.mixed.example.com", 0, "", "No unmanaged targets found"),
+        ("set clonesets --all --replicas 5 --yes", 0, "cloneset.mixed.example.com/web set to 5 (was 4)\n", ""),
+    ] {
+        let outcome = run(shop, line).await?;
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+        let is_as_expected = outcome.code == Some(code) && lines(&outcome.stdout) == lines(stdout);
+        ensure!(is_as_expected && outcome.stderr.contains(error), "{line}: {outcome:?}");
+    }
+    assert_eq!(shop.replicas("deployment/web").await?, 4);
+    Ok(())
+}
+
+/// What `list` shows of a kind whose CRD was deleted can be read and unset, and the rest is exported.
+async fn check_after_deletion(shop: &Namespace<'_>) -> Result<()> {
+    let name = "cloneset.mixed.example.com/web";
+    let set = run(shop, &format!("set {name}=3 web=2")).await?;
+    ensure!(set.code == Some(0), "{set:?}");
+    for plural in ["clonesets", "sidecars"] {
+        shop.kubectl(&["delete", &format!("customresourcedefinition/{plural}.{GROUP}"), "--timeout=1m"]).await?;
+    }
+    wait::until("the end of the group", PATIENCE, async || {
+        let groups = shop.kubectl(&["get", "--raw", "/apis"]).await?;
+        ensure!(!groups.contains(GROUP), "{groups}");
+        let exported = run(shop, "export").await?;
+        ensure!(exported.code == Some(1), "{exported:?}");
+        Ok(())
+    })
+    .await?;
+    let exported = run(shop, "export").await?;
+    let is_in_part = exported.stdout.contains("name: deployment.web") && !exported.stdout.contains("CloneSet");
+    ensure!(exported.code == Some(1) && is_in_part, "{exported:?}");
+    ensure!(exported.stderr.contains("the API group mixed.example.com has no resource CloneSet"), "{exported:?}");
+    for (line, stdout) in [
+        (format!("get {name} -o name"), format!("{name}\n")),
+        ("list cloneset.mixed.example.com -o name".to_owned(), format!("{name}\n")),
+        (format!("unset {name} web"), format!("{name} unset (was 3)\ndeployment.apps/web unset (was 2)\n")),
+    ] {
+        let outcome = run(shop, &line).await?;
+        ensure!(outcome.code == Some(0) && outcome.stdout == stdout, "{line}: {outcome:?}");
+    }
+    Ok(())
 }

@@ -51,6 +51,16 @@ pub(crate) enum Error {
     TwoTargets { word: String },
     #[error("{flag} cannot be used with the names of targets")]
     Names { flag: &'static str },
+    #[error("the cluster has no kind {word:?}, and {flag} cannot be used with the names of targets")]
+    NoKind { word: String, flag: &'static str },
+    #[error("{word:?} is not a kind")]
+    NotKind { word: String },
+    #[error("no targets are named or chosen")]
+    NothingChosen,
+    #[error("the value of --selector is blank, so it chooses no targets")]
+    BlankSelector,
+    #[error("--filename cannot be used with --selector")]
+    FileAndSelector,
 }
 
 impl Error {
@@ -67,6 +77,17 @@ impl Error {
             Self::TwoKinds { kind, .. } => format!("leave out {kind}"),
             Self::TwoTargets { .. } => "`kubectl replicas list` shows several".to_owned(),
             Self::Names { .. } => "leave out either; a kind may stand beside it, such as deployments".to_owned(),
+            Self::NoKind { .. } => {
+                "leave out either; `kubectl api-resources` lists the kinds, which may stand beside it".to_owned()
+            }
+            Self::NotKind { .. } => "separate targets by spaces; commas separate kinds, such as deploy,sts".to_owned(),
+            Self::NothingChosen => {
+                "name targets, such as web or sts/db, or choose them with --all, -A, -l SELECTOR or -f FILE".to_owned()
+            }
+            Self::BlankSelector => {
+                "give labels, such as app=web; without --selector, the command takes all of the targets".to_owned()
+            }
+            Self::FileAndSelector => "leave out either".to_owned(),
         })
     }
 }
@@ -146,27 +167,71 @@ fn of_kind(first: &str, kind: &KindRef, name: &str) -> Result<TargetRef, Error> 
     Ok(TargetRef::new(kind.clone(), name, name)?)
 }
 
-/// What `list` lists.
+/// The first of several words, if it may be a kind that only the API server knows: as a kind, and as a Deployment.
+pub(crate) fn perhaps_kind(words: &[String]) -> Option<(KindRef, TargetRef)> {
+    let [first, _, ..] = words else { return None };
+    if kind_word(first).is_some() || words.iter().any(|word| word.contains('/')) {
+        return None;
+    }
+    parse_kind(first).zip(parse_one(first).ok())
+}
+
+/// Kinds whose targets a command takes; all kinds if there are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kinds {
+    pub(crate) kinds: Vec<KindRef>,
+    /// The flag that chooses targets, beside which no word can be the name of one.
+    pub(crate) flag: Option<&'static str>,
+}
+
+/// What a command takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Listed {
-    /// All targets, or those of some kinds.
-    Kinds(Vec<KindRef>),
+    Kinds(Kinds),
     Targets(Vec<TargetRef>),
 }
 
+/// What the words of a command mean, as far as they say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ListedWords {
+    Clear(Listed),
+    /// A kind if the cluster has it, and the name of a Deployment otherwise.
+    Open {
+        kind: KindRef,
+        target: TargetRef,
+    },
+}
+
 /// Reads the words of `list`: nothing, kinds separated by commas, or targets.
-pub(crate) fn parse_listed(words: &[String]) -> Result<Listed, Error> {
-    let known = |word: &str| match kind_word(word) {
-        Some(KindWord::Known(kind)) => Some(kind),
-        _ => None,
-    };
-    match words {
-        [] => Ok(Listed::Kinds(Vec::new())),
-        [kinds] => match kinds.split(',').map(known).collect() {
-            Some(kinds) => Ok(Listed::Kinds(kinds)),
-            None => Ok(Listed::Targets(vec![parse_one(kinds)?])),
+pub(crate) fn parse_listed(words: &[String]) -> Result<ListedWords, Error> {
+    let of_kinds = |kinds| ListedWords::Clear(Listed::Kinds(Kinds { kinds, flag: None }));
+    Ok(match words {
+        [] => of_kinds(Vec::new()),
+        // No name has a comma.
+        [kinds] if kinds.contains(',') => {
+            of_kinds(kinds.split(',').map(|word| listed_kind(word, None)).collect::<Result<_, _>>()?)
+        }
+        [word] => match kind_word(word) {
+            Some(KindWord::Known(kind)) => of_kinds(vec![kind]),
+            Some(KindWord::Discovered(kind)) => ListedWords::Open { kind, target: parse_one(word)? },
+            Some(KindWord::Other) | None => ListedWords::Clear(Listed::Targets(vec![parse_one(word)?])),
         },
-        words => Ok(Listed::Targets(parse(words)?)),
+        words => ListedWords::Clear(Listed::Targets(parse(words)?)),
+    })
+}
+
+/// Reads the words beside a flag that chooses targets: kinds, perhaps separated by commas.
+pub(crate) fn parse_kinds(words: &[String], flag: &'static str) -> Result<Kinds, Error> {
+    let kinds = words.iter().flat_map(|word| word.split(',')).map(|word| listed_kind(word, Some(flag)));
+    Ok(Kinds { kinds: kinds.collect::<Result<_, _>>()?, flag: Some(flag) })
+}
+
+fn listed_kind(word: &str, flag: Option<&'static str>) -> Result<KindRef, Error> {
+    let not_kind = || flag.map_or_else(|| Error::NotKind { word: word.to_owned() }, |flag| Error::Names { flag });
+    match kind_word(word) {
+        Some(KindWord::Known(kind) | KindWord::Discovered(kind)) => Ok(kind),
+        Some(KindWord::Other) => Err(Error::OtherKind { word: word.to_owned() }),
+        None => parse_kind(word).ok_or_else(not_kind),
     }
 }
 
@@ -224,20 +289,68 @@ mod tests {
         }
     }
 
+    fn kinds(line: &str, flag: Option<&'static str>) -> Kinds {
+        Kinds { kinds: line.split_whitespace().map(|word| parse_kind(word).unwrap()).collect(), flag }
+    }
+
     #[test]
     fn a_list_takes_kinds_or_targets() {
-        let kind = |word: &str| parse_kind(word).unwrap();
+        let of_kinds = |line: &str| ListedWords::Clear(Listed::Kinds(kinds(line, None)));
+        let of_targets = |line: &str| ListedWords::Clear(Listed::Targets(parse(&words(line)).unwrap()));
+        let open = |word: &str| ListedWords::Open { kind: parse_kind(word).unwrap(), target: parse_one(word).unwrap() };
         for (line, listed) in [
-            ("", Listed::Kinds(Vec::new())),
-            ("sts", Listed::Kinds(vec![kind("sts")])),
-            ("deployments,sts", Listed::Kinds(vec![kind("deploy"), kind("sts")])),
-            ("web", Listed::Targets(parse(&words("web")).unwrap())),
-            ("sts db other", Listed::Targets(parse(&words("sts/db sts/other")).unwrap())),
+            ("", of_kinds("")),
+            ("sts", of_kinds("sts")),
+            ("deployments,sts", of_kinds("deploy sts")),
+            ("deploy,rollouts", of_kinds("deploy rollouts")),
+            ("sts,clonesets", of_kinds("sts clonesets")),
+            ("web", of_targets("web")),
+            ("sts db other", of_targets("sts/db sts/other")),
+            ("rollouts", open("rollouts")),
+            ("ro", open("ro")),
+            ("clonesets.apps.kruise.io", open("clonesets.apps.kruise.io")),
         ] {
             assert_eq!(parse_listed(&words(line)), Ok(listed), "{line}");
         }
-        assert!(parse_listed(&words("sts,web")).is_err());
-        assert!(parse_listed(&words("web sts")).is_err());
+        for (line, error) in [
+            ("sts,pods", "\"pods\" is a kind whose objects have no count to hold"),
+            ("sts,sts/db", "\"sts/db\" is not a kind"),
+            ("sts,", "\"\" is not a kind"),
+            ("web sts", "\"sts\" is a kind, not the name of a target"),
+        ] {
+            assert_eq!(parse_listed(&words(line)).unwrap_err().to_string(), error, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_word_beside_a_flag_that_chooses_targets_is_a_kind() {
+        for line in ["", "sts", "rollouts", "clonesets", "sts deploy", "web.v1"] {
+            assert_eq!(parse_kinds(&words(line), "--all"), Ok(kinds(line, Some("--all"))), "{line}");
+        }
+        assert_eq!(parse_kinds(&words("sts,ro"), "--all"), Ok(kinds("sts ro", Some("--all"))));
+        for (line, error) in [
+            ("sts/db", "--all cannot be used with the names of targets"),
+            ("sts db/x", "--all cannot be used with the names of targets"),
+            ("pods", "\"pods\" is a kind whose objects have no count to hold"),
+        ] {
+            assert_eq!(parse_kinds(&words(line), "--all").unwrap_err().to_string(), error, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_several_words_may_be_a_kind() {
+        for (line, is_open) in [
+            ("clonesets web", true),
+            ("web api db", true),
+            ("web", false),
+            ("web sts/db", false),
+            ("sts db", false),
+            ("rollouts web", false),
+            ("pods web", false),
+            ("we_b api", false),
+        ] {
+            assert_eq!(perhaps_kind(&words(line)).is_some(), is_open, "{line}");
+        }
     }
 
     #[test]

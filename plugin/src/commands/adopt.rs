@@ -56,9 +56,11 @@ pub(crate) struct AdoptArgs {
 
 /// Holds the targets at their current counts.
 pub(crate) async fn run(args: AdoptArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let listed = args.selection.parse(&[])?;
+    let words = args.selection.parse(&[])?;
+    args.selection.check_selector(&words)?;
     let prepare = async {
         let session = connect(connection).await?;
+        let listed = SelectionArgs::settle(&session, words).await?;
         let selected = args.selection.read(&session, listed, true, "read").await?;
         selected.result?;
         let writes: Vec<_> = selected.counts.into_iter().filter_map(|count| hold(&session, count)).collect();

@@ -229,10 +229,14 @@ pub(super) fn report(name: &str, error: &Error) {
 pub(super) fn is_of_connection(error: &Error) -> bool {
     match error {
         Error::Call(error) => error.is_of_connection(),
-        // These are about one kind.
-        Error::Kubernetes(kubernetes::Error::NoResource { .. } | kubernetes::Error::NoDiscovery { .. }) => false,
+        Error::Kubernetes(error) if is_of_kind(error) => false,
         error => matches!(error, Error::Kubernetes(_) | Error::Credentials(_) | Error::Session(_)),
     }
+}
+
+/// Whether one kind is unknown, so that requests for other kinds can succeed.
+pub(super) fn is_of_kind(error: &kubernetes::Error) -> bool {
+    matches!(error, kubernetes::Error::NoResource { .. } | kubernetes::Error::NoDiscovery { .. })
 }
 
 /// The result of a command for several targets.

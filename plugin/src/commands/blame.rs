@@ -39,8 +39,9 @@ pub(crate) struct BlameArgs {
 
 /// Shows the programs.
 pub(crate) async fn run(args: BlameArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let listed = args.selection.parse(&[])?;
+    let words = args.selection.parse(&[])?;
     let session = connect(connection).await?;
+    let listed = SelectionArgs::settle(&session, words).await?;
     let selected = args.selection.read(&session, listed, false, "shown").await?;
     let blame = Blame::of(&selected.counts);
     let is_for_people = matches!(args.output, ReportFormat::Table | ReportFormat::Wide);

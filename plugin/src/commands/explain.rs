@@ -8,7 +8,7 @@ mod sentences;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::connect::connect;
+use super::{connect::connect, resolve};
 use crate::{
     args::ConnectionArgs,
     error::Error,
@@ -48,7 +48,7 @@ pub(crate) struct ExplainArgs {
 pub(crate) async fn run(args: ExplainArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     let target = words::parse_single(&args.words)?;
     let session = connect(connection).await?;
-    let target = session.resolve(&target).await?;
+    let target = resolve::target(&session, &target).await?;
     let facts = gather::facts(&session, target).await?;
     Ok(match args.output {
         Some(format) => output::print_document(&output::serialize(&document::of(facts), format)?),

@@ -1,7 +1,5 @@
 //! `kubectl replicas export`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use clap::Args;
 use contract::{
     names::CORE_GROUP,
@@ -9,13 +7,18 @@ use contract::{
 };
 use jiff::Timestamp;
 
-use super::{connect::connect, selection::SelectionArgs};
+use super::{
+    batch::{self, Failures},
+    connect::connect,
+    selection::{Found, SelectionArgs},
+};
 use crate::{
     args::ConnectionArgs,
     error::Error,
     output::{self, DocumentFormat, manifest},
     program::in_text,
     session::Session,
+    target,
 };
 
 const EXAMPLES: &str = "\
@@ -43,20 +46,19 @@ pub(crate) struct ExportArgs {
 
 /// Prints the ReplicaCounts.
 pub(crate) async fn run(args: ExportArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let listed = args.selection.parse(&[])?;
+    let words = args.selection.parse(&[])?;
     let session = connect(connection).await?;
-    let selected = args.selection.read(&session, listed, false, "exported").await?;
-    if selected.counts.is_empty() && selected.result.is_ok() {
+    let listed = SelectionArgs::settle(&session, words).await?;
+    let Found { counts, mut failures } = args.selection.find(&session, listed, false).await?;
+    if counts.is_empty() && failures.is_empty() {
         output::note(&args.selection.describe_empty("replica counts", &session.namespace));
         return Ok(());
     }
-    let versions = find_versions(&session, &selected.counts).await?;
+    let counts = with_versions(&session, counts, &mut failures).await?;
     let now = Timestamp::now();
-    let object = |count: ReplicaCount| {
-        let version = versions.get(&kind_of(&count)).map_or("v1", String::as_str);
-        manifest::of(count, version, now)
-    };
-    let objects: Vec<_> = selected.counts.into_iter().filter_map(object).collect();
+    let objects: Vec<_> =
+        counts.into_iter().filter_map(|(count, version)| manifest::of(count, &version, now)).collect();
+    let exported = objects.len();
     let document = match args.output {
         DocumentFormat::Json => output::serialize(&manifest::list(objects), args.output)?,
         DocumentFormat::Yaml => {
@@ -64,26 +66,31 @@ pub(crate) async fn run(args: ExportArgs, connection: &ConnectionArgs) -> Result
             documents.collect::<Result<Vec<_>, _>>()?.join("---\n")
         }
     };
-    output::print_document(&document)?;
-    selected.result
-}
-
-/// The group and the kind of a target.
-fn kind_of(count: &ReplicaCount) -> (String, String) {
-    let Target { group, kind, .. } = count.target.clone().unwrap_or_default();
-    (group, kind)
-}
-
-/// Finds the versions of kinds that are not built in. A ReplicaCount names one, and only the API server knows it.
-async fn find_versions(
-    session: &Session,
-    counts: &[ReplicaCount],
-) -> Result<BTreeMap<(String, String), String>, Error> {
-    let mut versions = BTreeMap::new();
-    let is_custom = |(group, _): &(String, String)| !matches!(group.as_str(), "" | "apps" | CORE_GROUP);
-    for (group, kind) in counts.iter().map(kind_of).filter(is_custom).collect::<BTreeSet<_>>() {
-        let version = session.version(&group, &kind).await?;
-        versions.insert((group, kind), version);
+    if exported > 0 {
+        output::print_document(&document)?;
     }
-    Ok(versions)
+    let failed = failures.report();
+    batch::finish(failed, exported + failed, "exported")
+}
+
+/// Finds the version of each kind, which a ReplicaCount names. Only the API server knows those that are not built in. A
+/// count whose kind it does not know is a failure, and the others are exported.
+async fn with_versions(
+    session: &Session,
+    counts: Vec<ReplicaCount>,
+    failures: &mut Failures,
+) -> Result<Vec<(ReplicaCount, String)>, Error> {
+    let mut exported = Vec::with_capacity(counts.len());
+    for count in counts {
+        let target = count.target.clone().unwrap_or_default();
+        let Target { group, kind, .. } = &target;
+        let is_built_in = matches!(group.as_str(), "" | "apps" | CORE_GROUP);
+        let version = if is_built_in { Ok("v1".to_owned()) } else { session.version(group, kind).await };
+        match version {
+            Ok(version) => exported.push((count, version)),
+            Err(error) if batch::is_of_kind(&error) => failures.add(&target::name(&target), error.into()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(exported)
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     connect::connect,
     contexts::{self, ContextsArgs},
-    read,
+    resolve,
     watch::{self, Watch},
 };
 use crate::{
@@ -64,7 +64,7 @@ pub(crate) async fn run(args: GetArgs, connection: &ConnectionArgs) -> Result<()
         return get_contexts(&args, patterns, connection, &target).await;
     }
     let session = connect(connection).await?;
-    let count = read::named(&session, &target).await?;
+    let count = resolve::read_named(&session, &target).await?;
     if args.watch {
         return watch(&session, connection, &count, args.output.unwrap_or_default()).await;
     }
@@ -108,7 +108,7 @@ async fn get_contexts(
     connection: &ConnectionArgs,
     target: &TargetRef,
 ) -> Result<(), Error> {
-    let get = async |session: &Session| read::named(session, target).await;
+    let get = async |session: &Session| resolve::read_named(session, target).await;
     let mut answers = contexts::ask(patterns, connection, get).await?;
     let counts = std::mem::take(&mut answers.answers);
     match args.output {

@@ -9,7 +9,7 @@ use contract::{
 };
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{connect::connect, read};
+use super::{connect::connect, read, resolve};
 use crate::{
     args::ConnectionArgs,
     error::{Error, explain},
@@ -62,7 +62,7 @@ pub(crate) struct HistoryArgs {
 pub(crate) async fn run(args: HistoryArgs, connection: &ConnectionArgs) -> Result<(), Error> {
     let target = words::parse_single(&args.words)?;
     let session = connect(connection).await?;
-    let target = session.resolve(&target).await?;
+    let target = resolve::target(&session, &target).await?;
     let timeline = read_timeline(&session, target.clone()).await?;
     if let Some(file) = &args.svg {
         return draw(&timeline, file);

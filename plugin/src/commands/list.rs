@@ -21,7 +21,7 @@ use crate::{
     program::in_text,
     session::Session,
     target,
-    words::Listed,
+    words::{Listed, ListedWords},
 };
 
 const EXAMPLES: &str = "\
@@ -78,20 +78,25 @@ impl ListArgs {
     fn what(&self) -> &'static str {
         if self.all_targets { "targets" } else { "replica counts" }
     }
+
+    /// Whether unmanaged targets are shown. A target that the user names is shown, managed or not.
+    fn is_unmanaged_shown(&self, listed: &Listed) -> bool {
+        self.all_targets || matches!(listed, Listed::Targets(_))
+    }
 }
 
 /// Lists the replica counts.
 pub(crate) async fn run(args: ListArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let listed = args.selection.parse(&[(args.all_targets, "--all-targets")])?;
-    // A target that the user names is shown, managed or not.
-    let with_unmanaged = args.all_targets || matches!(listed, Listed::Targets(_));
+    let words = args.selection.parse(&[(args.all_targets, "--all-targets")])?;
     if let Some(patterns) = &args.contexts.contexts {
-        return list_contexts(&args, patterns, connection, &listed, with_unmanaged).await;
+        return list_contexts(&args, patterns, connection, &words).await;
     }
     let session = connect(connection).await?;
+    let listed = SelectionArgs::settle(&session, words).await?;
     if args.watch {
         return watch(&args, &session, connection, listed).await;
     }
+    let with_unmanaged = args.is_unmanaged_shown(&listed);
     let selected = args.selection.read(&session, listed, with_unmanaged, "listed").await?;
     let is_for_people = matches!(args.output, Format::Table | Format::Wide);
     if !selected.counts.is_empty() || (selected.result.is_ok() && !is_for_people) {
@@ -126,8 +131,8 @@ fn names(counts: &[ReplicaCount], namespace: bool) -> String {
 /// Watches what the arguments select. Targets that the user names must be there at first.
 async fn watch(args: &ListArgs, session: &Session, connection: &ConnectionArgs, listed: Listed) -> Result<(), Error> {
     let (shown, all_targets) = match listed {
-        Listed::Kinds(kinds) if kinds.is_empty() => (Shown::All, args.all_targets),
-        Listed::Kinds(kinds) => (Shown::Kinds(SelectionArgs::name_kinds(session, kinds).await?), args.all_targets),
+        Listed::Kinds(kinds) if kinds.kinds.is_empty() => (Shown::All, args.all_targets),
+        Listed::Kinds(kinds) => (Shown::Kinds(args.selection.name_kinds(session, kinds).await?), args.all_targets),
         named @ Listed::Targets(_) => {
             let named = args.selection.read(session, named, true, "watched").await?;
             if named.counts.is_empty() {
@@ -151,10 +156,13 @@ async fn list_contexts(
     args: &ListArgs,
     patterns: &ContextPatterns,
     connection: &ConnectionArgs,
-    listed: &Listed,
-    with_unmanaged: bool,
+    words: &ListedWords,
 ) -> Result<(), Error> {
-    let find = async |session: &Session| args.selection.find(session, listed.clone(), with_unmanaged).await;
+    let find = async |session: &Session| {
+        let listed = SelectionArgs::settle(session, words.clone()).await?;
+        let with_unmanaged = args.is_unmanaged_shown(&listed);
+        args.selection.find(session, listed, with_unmanaged).await
+    };
     let mut answers = contexts::ask(patterns, connection, find).await?;
     let mut counts = Vec::new();
     for (context, Found { counts: found, failures }) in std::mem::take(&mut answers.answers) {

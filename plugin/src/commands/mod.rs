@@ -24,6 +24,7 @@ pub(crate) mod logout;
 pub(crate) mod options;
 mod preview;
 mod read;
+mod resolve;
 mod selection;
 pub(crate) mod set;
 mod stored;

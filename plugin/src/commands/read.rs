@@ -11,17 +11,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::batch::AT_ONCE;
 use crate::{
-    error::Error,
     refusal,
     session::{CallError, Session},
-    target::{self, TargetRef},
+    target,
 };
-
-/// Reads the replica count of a target that the user names.
-pub(super) async fn named(session: &Session, target: &TargetRef) -> Result<ReplicaCount, Error> {
-    let target = session.resolve(target).await?;
-    Ok(of_target(session, &target).await?)
-}
 
 /// Reads the replica count of a target.
 ///

@@ -7,12 +7,14 @@ use futures::{StreamExt, stream};
 use super::{
     batch::{self, Failures},
     read,
+    resolve::{self, Resolver},
 };
 use crate::{
     error::Error,
+    kubernetes,
     session::Session,
-    target::{self, KindRef, TargetRef},
-    words::{self, Listed},
+    target::{self, TargetRef},
+    words::{self, Kinds, Listed, ListedWords},
 };
 
 /// The arguments that choose targets.
@@ -41,21 +43,49 @@ pub(super) struct Found {
     pub(super) failures: Failures,
 }
 
+/// A label selector without the blanks around it. A blank one counts as absent, as in kubectl: scripts write `-l
+/// "$SELECTOR"`.
+pub(super) fn given_selector(selector: Option<&str>) -> Option<&str> {
+    selector.map(str::trim).filter(|selector| !selector.is_empty())
+}
+
 impl SelectionArgs {
-    /// Chooses the targets of these kinds in a namespace or in all of them.
-    pub(super) fn new(words: Vec<String>, all_namespaces: bool, selector: Option<String>) -> Self {
-        Self { words, all_namespaces, selector }
+    /// Chooses targets in a namespace or in all of them.
+    pub(super) fn new(all_namespaces: bool, selector: Option<String>) -> Self {
+        Self { words: Vec::new(), all_namespaces, selector }
     }
 
     /// Reads the words. A flag that chooses targets cannot stand beside the names of targets.
-    pub(super) fn parse(&self, more_flags: &[(bool, &'static str)]) -> Result<Listed, Error> {
-        let listed = words::parse_listed(&self.words)?;
-        let flags = [(self.all_namespaces, "--all-namespaces"), (self.selector.is_some(), "--selector")];
+    pub(super) fn parse(&self, more_flags: &[(bool, &'static str)]) -> Result<ListedWords, Error> {
+        let has_selector = given_selector(self.selector.as_deref()).is_some();
+        let flags = [(self.all_namespaces, "--all-namespaces"), (has_selector, "--selector")];
         let given = flags.iter().chain(more_flags).find(|(is_given, _)| *is_given);
-        match (&listed, given) {
-            (Listed::Targets(_), Some((_, flag))) => Err(words::Error::Names { flag }.into()),
-            _ => Ok(listed),
+        Ok(match given {
+            Some(&(_, flag)) => ListedWords::Clear(Listed::Kinds(words::parse_kinds(&self.words, flag)?)),
+            None => words::parse_listed(&self.words)?,
+        })
+    }
+
+    /// Refuses a blank label selector of a command that writes, unless targets are named. It would take all targets
+    /// instead of those with a label.
+    pub(super) fn check_selector(&self, words: &ListedWords) -> Result<(), Error> {
+        let is_blank = self.selector.is_some() && given_selector(self.selector.as_deref()).is_none();
+        match words {
+            ListedWords::Clear(Listed::Targets(_)) => Ok(()),
+            _ if is_blank => Err(words::Error::BlankSelector.into()),
+            _ => Ok(()),
         }
+    }
+
+    /// Finds out whether a word that the command line leaves open is a kind.
+    pub(super) async fn settle(session: &Session, words: ListedWords) -> Result<Listed, Error> {
+        Ok(match words {
+            ListedWords::Clear(listed) => listed,
+            ListedWords::Open { kind, target } => match resolve::is_kind(session, &kind).await? {
+                true => Listed::Kinds(Kinds { kinds: vec![kind], flag: None }),
+                false => Listed::Targets(vec![target]),
+            },
+        })
     }
 
     /// Reads the replica counts. Unmanaged targets are among them if `with_unmanaged`.
@@ -86,11 +116,24 @@ impl SelectionArgs {
     }
 
     /// The names of kinds, up to the name of a target: `deployment.apps/`.
-    pub(super) async fn name_kinds(session: &Session, kinds: Vec<KindRef>) -> Result<Vec<String>, Error> {
+    pub(super) async fn name_kinds(
+        &self,
+        session: &Session,
+        Kinds { kinds, flag }: Kinds,
+    ) -> Result<Vec<String>, Error> {
+        let resolver = Resolver::new(session, self.namespace(session));
         let mut names = Vec::with_capacity(kinds.len());
         for kind in kinds {
-            let any = session.resolve(&TargetRef { kind, name: String::new() }).await?;
-            names.push(target::name(&any));
+            let name = resolver.kind(kind).await.map_err(|error| match (error, flag) {
+                // Without a group, it looks like a name.
+                (Error::Kubernetes(kubernetes::Error::NoResource { resource, group }), Some(flag))
+                    if group.is_empty() =>
+                {
+                    Error::from(words::Error::NoKind { word: resource, flag })
+                }
+                (error, _) => error,
+            })?;
+            names.push(name);
         }
         Ok(names)
     }
@@ -102,17 +145,17 @@ impl SelectionArgs {
 
     /// The label selector of requests. It is empty if there is none.
     pub(super) fn label_selector(&self) -> String {
-        self.selector.clone().unwrap_or_default()
+        given_selector(self.selector.as_deref()).unwrap_or_default().to_owned()
     }
 
     /// Gets the list. If kinds are given, it keeps only their targets.
-    async fn list(
+    pub(super) async fn list(
         &self,
         session: &Session,
-        kinds: Vec<KindRef>,
+        kinds: Kinds,
         all_targets: bool,
     ) -> Result<Vec<ReplicaCount>, Error> {
-        let wanted = Self::name_kinds(session, kinds).await?;
+        let wanted = self.name_kinds(session, kinds).await?;
         let request = ListReplicaCountsRequest {
             namespace: self.namespace(session),
             label_selector: self.label_selector(),
@@ -138,8 +181,9 @@ impl SelectionArgs {
 
 /// Gets each target. The error of a single one becomes the error of the command, and so does that of the connection.
 async fn get_each(session: &Session, targets: &[TargetRef], with_unmanaged: bool) -> Result<Found, Error> {
+    let resolver = &Resolver::new(session, session.namespace.clone());
     let get = async |target: &TargetRef| {
-        let target = session.resolve(target).await?;
+        let target = resolver.target(target).await?;
         Ok::<_, Error>(match with_unmanaged {
             true => read::of_target(session, &target).await?,
             false => read::managed(session, &target).await?,

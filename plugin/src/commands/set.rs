@@ -10,10 +10,11 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 use self::build::{Input, Wanted};
 use super::{
-    choice::{ChoiceArgs, FLAGS},
+    choice::ChoiceArgs,
     connect::connect,
     consent::{self, Question, YesArgs},
     dry_run::DryRunArgs,
+    resolve,
     stored::StoredArgs,
     wait, write,
 };
@@ -76,7 +77,7 @@ kubectl replicas set [OPTIONS] TARGET COUNT
 #[command(override_usage = in_text(USAGE))]
 pub(crate) struct SetArgs {
     /// Set these: web, deploy/web, sts db, rollouts.argoproj.io/web; with --all, -A or -l only those of these kinds
-    #[arg(value_name = "TARGET", required_unless_present_any = FLAGS, allow_negative_numbers = true)]
+    #[arg(value_name = "TARGET", allow_negative_numbers = true)]
     #[arg(conflicts_with = "filename")]
     words: Vec<String>,
     #[command(flatten)]
@@ -162,14 +163,15 @@ impl SetArgs {
 
     /// Reads the words, or the file.
     async fn input(&self) -> Result<Input, Error> {
+        let kinds = self.choice.kinds(&self.words)?;
         if let Some(manifests) = self.choice.read_file().await? {
             return Ok(Input::File(manifests));
         }
-        let Some(listed) = self.choice.listed(&self.words)? else {
+        let Some(kinds) = kinds else {
             return Ok(Input::Named(assignment::parse(&self.words, self.count_source())?));
         };
         match self.count_source() {
-            CountSource::Flag(count) => Ok(Input::Chosen(listed, count)),
+            CountSource::Flag(count) => Ok(Input::Chosen(kinds, count)),
             CountSource::Arguments => {
                 Err(assignment::Error::NoCount { target: "the targets that the flags choose".to_owned() }.into())
             }
@@ -185,6 +187,9 @@ pub(crate) async fn run(args: SetArgs, connection: &ConnectionArgs) -> Result<()
         let is_named = matches!(input, Input::Named(_));
         if let Input::File(manifests) = &mut input {
             args.choice.place(manifests, connection, &session)?;
+        }
+        if is_named && matches!(args.count_source(), CountSource::Flag(_)) {
+            resolve::check_first_word(&session, &args.words).await?;
         }
         let writes = build::build(&session, &args.choice, input, &args.wanted()).await?;
         if writes.len() > 1 {

@@ -4,11 +4,12 @@ use clap::Args;
 use contract::replicas::v1::{ReplicaCount, Target, UnsetReplicaCountRequest};
 
 use super::{
-    choice::{ChoiceArgs, FLAGS},
+    choice::ChoiceArgs,
     connect::connect,
     consent::{self, Question, YesArgs},
     dry_run::DryRunArgs,
     read,
+    resolve::{self, Resolver},
     stored::StoredArgs,
     write::{self, Action, Write},
 };
@@ -21,7 +22,7 @@ use crate::{
     program::in_text,
     session::Session,
     target::{self, TargetRef},
-    words::{self, Listed},
+    words::{self, Kinds},
 };
 
 const EXAMPLES: &str = "\
@@ -44,7 +45,7 @@ Examples:
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct UnsetArgs {
     /// Stop managing these: web, deploy/web, sts db; with --all, -A or -l only those of these kinds
-    #[arg(value_name = "TARGET", required_unless_present_any = FLAGS, conflicts_with = "filename")]
+    #[arg(value_name = "TARGET", conflicts_with = "filename")]
     targets: Vec<String>,
     #[command(flatten)]
     choice: ChoiceArgs,
@@ -65,7 +66,7 @@ pub(crate) struct UnsetArgs {
 /// What the arguments ask for.
 enum Input {
     Named(Vec<TargetRef>),
-    Chosen(Listed),
+    Chosen(Kinds),
     /// ReplicaCounts of a file.
     File(Vec<Manifest>),
 }
@@ -94,9 +95,10 @@ pub(crate) async fn run(args: UnsetArgs, connection: &ConnectionArgs) -> Result<
 
 /// Reads the words, or the file.
 async fn input(args: &UnsetArgs) -> Result<Input, Error> {
-    Ok(match (args.choice.read_file().await?, args.choice.listed(&args.targets)?) {
+    let kinds = args.choice.kinds(&args.targets)?;
+    Ok(match (args.choice.read_file().await?, kinds) {
         (Some(manifests), _) => Input::File(manifests),
-        (None, Some(listed)) => Input::Chosen(listed),
+        (None, Some(kinds)) => Input::Chosen(kinds),
         (None, None) => Input::Named(words::parse(&args.targets)?),
     })
 }
@@ -109,16 +111,18 @@ async fn build(
     connection: &ConnectionArgs,
 ) -> Result<Vec<Write>, Error> {
     let targets = match input {
-        Input::Chosen(listed) => {
-            let counts = args.choice.list(session, listed, false).await?;
+        Input::Chosen(kinds) => {
+            let counts = args.choice.list(session, kinds, false).await?;
             let write =
                 |count: ReplicaCount| unset(session, args, count.target.clone().unwrap_or_default(), Some(count));
             return Ok(counts.into_iter().map(write).collect());
         }
         Input::Named(names) => {
+            resolve::check_first_word(session, &args.targets).await?;
+            let resolver = Resolver::new(session, session.namespace.clone());
             let mut targets = Vec::with_capacity(names.len());
             for name in names {
-                targets.push(session.resolve(&name).await?);
+                targets.push(resolver.target(&name).await?);
             }
             targets
         }

@@ -63,9 +63,10 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Waits until the targets are ready.
 pub(crate) async fn run(args: WaitArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let listed = args.selection.parse(&[])?;
+    let words = args.selection.parse(&[])?;
     let prepare = async {
         let session = connect(connection).await?;
+        let listed = SelectionArgs::settle(&session, words).await?;
         let selected = args.selection.read(&session, listed, false, "read").await?;
         Ok((session, selected))
     };

@@ -8,6 +8,7 @@ use crate::{
     commands::{
         choice::ChoiceArgs,
         read,
+        resolve::Resolver,
         write::{Action, Write},
     },
     count::Count,
@@ -15,13 +16,13 @@ use crate::{
     manifests::Manifest,
     session::Session,
     target,
-    words::Listed,
+    words::Kinds,
 };
 
 /// What the arguments ask for.
 pub(super) enum Input {
     Named(Vec<Assignment>),
-    Chosen(Listed, Count),
+    Chosen(Kinds, Count),
     /// ReplicaCounts of a file.
     File(Vec<Manifest>),
 }
@@ -49,9 +50,10 @@ pub(super) async fn build(
     };
     match input {
         Input::Named(assignments) => {
+            let resolver = Resolver::new(session, session.namespace.clone());
             let mut targets = Vec::with_capacity(assignments.len());
             for Assignment { target, count } in assignments {
-                targets.push((session.resolve(&target).await?, count));
+                targets.push((resolver.target(&target).await?, count));
             }
             let before = async |(target, count): &(Target, Count)| match *dry_run && !count.is_relative() {
                 true => Ok(None),
@@ -64,8 +66,8 @@ pub(super) async fn build(
                 .map(|((target, count), before)| write(target, before, action(count, base), count.is_relative()));
             Ok(writes.collect())
         }
-        Input::Chosen(listed, count) => {
-            let counts = choice.list(session, listed, true).await?;
+        Input::Chosen(kinds, count) => {
+            let counts = choice.list(session, kinds, true).await?;
             let writes = counts.into_iter().map(|before| {
                 let target = before.target.clone().unwrap_or_default();
                 write(target, Some(before), action(count, base), count.is_relative())

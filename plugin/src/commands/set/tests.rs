@@ -29,7 +29,6 @@ fn flags_that_contradict_each_other_are_refused() {
     }
     assert_eq!(parse("web 3 --timeout 1m").unwrap_err(), ErrorKind::MissingRequiredArgument);
     assert_eq!(parse("web 3 --then-unset").unwrap_err(), ErrorKind::MissingRequiredArgument);
-    assert_eq!(parse("").unwrap_err(), ErrorKind::MissingRequiredArgument);
     assert_eq!(parse("--replicas -1 web").unwrap_err(), ErrorKind::ValueValidation);
 }
 

@@ -9,7 +9,7 @@ use crate::{
     commands::{
         connect::connect,
         consent::{self, Question},
-        read,
+        resolve,
         write::{self, Action, Write},
     },
     error::Error,
@@ -27,7 +27,7 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     let prepare = async {
         let session = connect(connection).await?;
-        let present = read::named(&session, named).await?;
+        let present = resolve::read_named(&session, named).await?;
         let past = past::find(&present, goal, Timestamp::now())?;
         let target = present.target.clone().unwrap_or_default();
         let request = SetReplicaCountRequest {

@@ -1,6 +1,6 @@
 //! The flags that all commands share.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{
     Args,
@@ -49,7 +49,7 @@ pub(crate) struct ConnectionArgs {
 }
 
 /// kubectl's own flags, with the same meaning: they choose the cluster and the namespace.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct KubeArgs {
     /// Use this namespace instead of the context's
@@ -73,7 +73,52 @@ pub(crate) struct KubeArgs {
     #[arg(default_value = "", hide_default_value = true, value_parser = given::<String>)]
     pub(crate) user: Given<String>,
     #[command(flatten)]
+    pub(crate) overrides: OverrideArgs,
+    #[command(flatten)]
     pub(crate) impersonation: ImpersonationArgs,
+}
+
+/// kubectl's flags that replace fields of the cluster and the user of the kubeconfig.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct OverrideArgs {
+    /// Reach the API server at this URL
+    #[arg(short, long, global = true, value_name = "URL")]
+    #[arg(default_value = "", hide_default_value = true, value_parser = given::<Secret>)]
+    pub(crate) server: Given<Secret>,
+    /// Expect this name in the API server's certificate
+    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(default_value = "", hide_default_value = true, value_parser = given::<String>)]
+    pub(crate) tls_server_name: Given<String>,
+    /// Do not check the API server's certificate, so that anybody can pretend to be the API server
+    #[arg(long, global = true)]
+    pub(crate) insecure_skip_tls_verify: bool,
+    /// Reach the API server by this proxy
+    #[arg(long, global = true, value_name = "URL")]
+    #[arg(default_value = "", hide_default_value = true, value_parser = given::<Secret>)]
+    pub(crate) proxy_url: Given<Secret>,
+    /// Log in to the API server with this bearer token
+    #[arg(long, global = true, value_name = "TOKEN")]
+    #[arg(default_value = "", hide_default_value = true, value_parser = given::<Secret>)]
+    pub(crate) token: Given<Secret>,
+}
+
+/// A token, or a URL that may hold a password. No debug output shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl FromStr for Secret {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
 }
 
 /// kubectl's flags that make the API server take the caller for another user.
@@ -91,20 +136,34 @@ pub(crate) struct ImpersonationArgs {
     #[arg(long, global = true, value_name = "UID")]
     #[arg(default_value = "", hide_default_value = true, value_parser = given::<String>)]
     pub(crate) as_uid: Given<String>,
+    /// Act with this extra field; may be given several times
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(crate) as_user_extra: Vec<String>,
 }
 
 impl ImpersonationArgs {
     /// The identity that the flags choose, if they choose one. Each flag replaces the part of the kubeconfig's identity.
     pub(crate) fn resolve(&self, configured: Impersonation) -> Option<Impersonation> {
         let groups: Vec<_> = self.as_group.iter().filter(|group| !group.is_empty()).cloned().collect();
-        if self.as_user.is_none() && self.as_uid.is_none() && groups.is_empty() {
+        let extra = self.extra();
+        if self.as_user.is_none() && self.as_uid.is_none() && groups.is_empty() && extra.is_empty() {
             return None;
         }
         Some(Impersonation {
             user: self.as_user.clone().unwrap_or(configured.user),
             groups: if groups.is_empty() { configured.groups } else { groups },
             uid: self.as_uid.clone().unwrap_or(configured.uid),
+            extra: configured.extra.into_iter().chain(extra).collect(),
         })
+    }
+
+    /// The extra fields. As in kubectl, one without a value is skipped.
+    fn extra(&self) -> BTreeMap<String, Vec<String>> {
+        let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (key, value) in self.as_user_extra.iter().filter_map(|field| field.split_once('=')) {
+            extra.entry(key.to_owned()).or_default().push(value.to_owned());
+        }
+        extra
     }
 }
 
@@ -140,4 +199,42 @@ pub(crate) struct ServerArgs {
     #[arg(long, global = true, value_name = "NAME")]
     #[arg(default_value = "", hide_default_value = true, value_parser = given::<String>)]
     pub(crate) service_name: Given<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extra_fields_replace_those_of_the_kubeconfig_with_the_same_key() {
+        let fields = |fields: &[(&str, &[&str])]| -> BTreeMap<String, Vec<String>> {
+            let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
+            fields.iter().map(|(key, values)| ((*key).to_owned(), owned(values))).collect()
+        };
+        let configured: &[(&str, &[&str])] = &[("x", &["z"])];
+        for (name, flags, expected) in [
+            ("none", vec![], None),
+            ("no value", vec!["x"], None),
+            ("another key", vec!["a=b"], Some(fields(&[("a", &["b"]), ("x", &["z"])]))),
+            ("the same key", vec!["x=b"], Some(fields(&[("x", &["b"])]))),
+            ("several values", vec!["x=b", "x=c=d", "x"], Some(fields(&[("x", &["b", "c=d"])]))),
+        ] {
+            let as_user_extra = flags.into_iter().map(str::to_owned).collect();
+            let flags = ImpersonationArgs { as_user_extra, ..ImpersonationArgs::default() };
+            let identity = Impersonation { extra: fields(configured), ..Impersonation::default() };
+            assert_eq!(flags.resolve(identity).map(|identity| identity.extra), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_debug_output_shows_a_token() {
+        let secret = Some(Secret("s3cret".to_owned()));
+        let overrides = OverrideArgs {
+            server: secret.clone(),
+            proxy_url: secret.clone(),
+            token: secret,
+            ..OverrideArgs::default()
+        };
+        assert!(!format!("{overrides:?}").contains("s3cret"));
+    }
 }

@@ -1,6 +1,7 @@
-//! The user that the flags `--as`, `--as-group` and `--as-uid` ask the API server to take the caller for.
+//! The user that the flags `--as`, `--as-group`, `--as-uid` and `--as-user-extra` ask the API server to take the caller
+//! for.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 /// An identity that the caller takes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,19 +9,27 @@ pub(crate) struct Impersonation {
     pub(crate) user: String,
     pub(crate) groups: Vec<String>,
     pub(crate) uid: String,
+    pub(crate) extra: BTreeMap<String, Vec<String>>,
 }
 
 impl Impersonation {
     /// The flags that name this identity, for a shell.
     pub(crate) fn flags(&self) -> String {
-        let groups = self.groups.iter().map(|group| ("--as-group", group));
-        let flags = [("--as", &self.user)].into_iter().chain(groups).chain([("--as-uid", &self.uid)]);
+        let groups = self.groups.iter().map(|group| ("--as-group", group.clone()));
+        let extra =
+            self.extra.iter().flat_map(|(key, values)| values.iter().map(move |value| format!("{key}={value}")));
+        let flags = [("--as", self.user.clone())]
+            .into_iter()
+            .chain(groups)
+            .chain([("--as-uid", self.uid.clone())])
+            .chain(extra.map(|field| ("--as-user-extra", field)));
         let given = flags.filter(|(_, value)| !value.is_empty());
-        given.map(|(flag, value)| format!("{flag}={}", quote(value))).collect::<Vec<_>>().join(" ")
+        given.map(|(flag, value)| format!("{flag}={}", quote(&value))).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// The name of its login in the configuration file. The order of the groups does not matter.
+/// The name of its login in the configuration file. The order of the groups does not matter, and neither do extra
+/// fields, which no certificate holds.
 impl fmt::Display for Impersonation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut groups: Vec<_> = self.groups.iter().map(String::as_str).collect();
@@ -76,8 +85,13 @@ mod tests {
             ("alice groups=a", vec![], "", "\"alice groups=a\"", "--as='alice groups=a'"),
         ] {
             let groups = groups.into_iter().map(str::to_owned).collect();
-            let identity = Impersonation { user: user.to_owned(), groups, uid: uid.to_owned() };
+            let extra = BTreeMap::new();
+            let identity = Impersonation { user: user.to_owned(), groups, uid: uid.to_owned(), extra };
             assert_eq!((identity.to_string().as_str(), identity.flags().as_str()), (name, flags));
         }
+        let extra = BTreeMap::from([("scopes".to_owned(), vec!["a".to_owned(), "b c".to_owned()])]);
+        let identity = Impersonation { user: "alice".to_owned(), extra, ..Impersonation::default() };
+        assert_eq!(identity.to_string(), "alice");
+        assert_eq!(identity.flags(), "--as=alice --as-user-extra=scopes=a --as-user-extra='scopes=b c'");
     }
 }

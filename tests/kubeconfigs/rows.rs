@@ -1,6 +1,7 @@
 //! The rows: each a kubeconfig, its environment, and what kubectl makes of it.
 
 mod files;
+mod flags;
 mod programs;
 mod servers;
 mod users;
@@ -101,6 +102,8 @@ pub(super) fn rows() -> Vec<Row> {
         files::contents(),
         files::lists(),
         files::choices(),
+        flags::of_cluster(),
+        flags::of_user(),
         users::tokens(),
         users::certificates(),
         users::impersonation(),

@@ -98,6 +98,7 @@ fn check(connection: &ConnectionArgs) -> Result<(), Error> {
     let flags = [
         (kube.context.is_some(), "--context"),
         (kube.cluster.is_some(), "--cluster"),
+        (kube.overrides.server.is_some(), "--server"),
         (server.address.is_some(), "--address (KUBECTL_REPLICAS_ADDRESS)"),
     ];
     match flags.into_iter().find(|(is_given, _)| *is_given) {

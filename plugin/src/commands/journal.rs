@@ -1,6 +1,6 @@
 //! What a command changes, for the operation log.
 
-use std::{cell::RefCell, env, time::Duration};
+use std::{cell::RefCell, env, mem, time::Duration};
 
 use contract::replicas::v1::Target;
 use jiff::Timestamp;
@@ -15,6 +15,9 @@ use crate::{
 
 /// The most characters of a command that are kept: a line of a table shows fewer.
 const MAX_COMMAND: usize = 500;
+
+/// The flags whose values hold tokens or passwords.
+const SECRET_FLAGS: [&str; 4] = ["--token", "--server", "-s", "--proxy-url"];
 
 /// How long the command may wait for the identity of the cluster. Without it, the address stands for the cluster.
 const IDENTITY: Duration = Duration::from_secs(2);
@@ -90,11 +93,24 @@ pub(super) async fn identify(session: &Session) -> Result<Cluster, kubernetes::E
 fn command(words: impl Iterator<Item = String>) -> String {
     let quote =
         |word: String| if word.is_empty() || word.contains(char::is_whitespace) { format!("'{word}'") } else { word };
-    let line = words.map(quote).collect::<Vec<_>>().join(" ");
+    let line = without_secrets(words).map(quote).collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(MAX_COMMAND) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
+}
+
+/// Leaves out tokens and passwords: the log keeps them longer than the user knows.
+fn without_secrets(words: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    let mut is_secret = false;
+    words.map(move |word| {
+        let is_value = mem::replace(&mut is_secret, SECRET_FLAGS.contains(&word.as_str()));
+        match word.split_once('=') {
+            Some((flag, _)) if SECRET_FLAGS.contains(&flag) => format!("{flag}=…"),
+            _ if is_value || (word.contains("://") && word.contains('@')) => "…".to_owned(),
+            _ => word,
+        }
+    })
 }
 
 #[cfg(test)]
@@ -106,6 +122,20 @@ mod tests {
         let words = |line: &[&str]| command(line.iter().map(|word| (*word).to_owned()));
         assert_eq!(words(&["set", "web", "3", "--reason", "black friday"]), "set web 3 --reason 'black friday'");
         assert_eq!(words(&["set", &"x".repeat(600)]).chars().count(), MAX_COMMAND + 1);
+    }
+
+    #[test]
+    fn no_secret_of_a_command_is_kept() {
+        for (line, kept) in [
+            ("set web 3 --token s3cret -A", "set web 3 --token … -A"),
+            ("--token=s3cret set web 3", "--token=… set web 3"),
+            ("set web 3 --proxy-url http://me:s3cret@a", "set web 3 --proxy-url …"),
+            ("set web 3 -s me:s3cret@a", "set web 3 -s …"),
+            ("set web 3 -shttps://me:s3cret@a", "set web 3 …"),
+            ("set web 3 --server=https://a", "set web 3 --server=…"),
+        ] {
+            assert_eq!(command(line.split(' ').map(str::to_owned)), kept);
+        }
     }
 
     #[test]

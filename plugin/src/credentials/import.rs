@@ -64,8 +64,7 @@ fn read_files(ca: PathBuf, certificate: PathBuf, key: PathBuf) -> Result<[Part; 
 
 /// Reads the CA, the certificate and the key.
 async fn read_secret(cluster: &Cluster, args: &ConnectionArgs, name: String) -> Result<[Part; 3], Error> {
-    let namespace = args.kube.namespace.clone().or_else(|| cluster.namespace());
-    let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+    let namespace = cluster.namespace(args.kube.namespace.as_deref());
     let secrets: Api<Secret> = Api::namespaced(cluster.client().await?, &namespace);
     let action = format!("get the secret {name} in the namespace {namespace}");
     let secret = match send(args.request_timeout, action, secrets.get(&name)).await {

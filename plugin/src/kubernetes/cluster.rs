@@ -1,6 +1,6 @@
 //! The cluster that the kubeconfig, or a pod's service account, gives access to.
 
-use std::{env, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use hyper::http::{Uri, uri::Authority};
 use kube::{Client, Config, core::discovery::v2::APIGroupDiscovery};
@@ -12,17 +12,12 @@ use super::{
     error::Error,
     exec_credential::Manners,
     kubeconfig::{self, Choice, Contexts},
+    pod::Pod,
     proxy::Proxy,
     server_url::Url,
     service::Server,
 };
 use crate::{args::KubeArgs, config::ServiceRef, impersonation::Impersonation};
-
-/// The kubelet sets this variable in every pod. client-go also takes it as the sign that it runs in one.
-const IN_POD: &str = "KUBERNETES_SERVICE_HOST";
-
-/// In a pod, kubectl prefers this variable to the namespace of the service account.
-const POD_NAMESPACE: &str = "POD_NAMESPACE";
 
 /// The chosen cluster. It keeps the client of its API server, and what a command has looked up there.
 pub(crate) struct Cluster {
@@ -39,6 +34,8 @@ enum Access {
     ServiceAccount {
         config: Box<Config>,
         impersonation: Option<Impersonation>,
+        /// The namespace of the kubeconfig's context, if there is one.
+        namespace: Option<String>,
     },
     /// There is no kubeconfig, and so far the command has not needed one.
     Absent {
@@ -121,16 +118,16 @@ impl Cluster {
         }
     }
 
-    /// The namespace of the context, or of the service account.
-    pub(crate) fn namespace(&self) -> Option<String> {
-        match &self.access {
+    /// The namespace of the flag, or else of the context, or else of the pod in which this program runs.
+    pub(crate) fn namespace(&self, flag: Option<&str>) -> String {
+        let of_context = || match &self.access {
             Access::Kubeconfig(choice) => choice.namespace(),
-            Access::ServiceAccount { config, .. } => {
-                let of_pod = env::var(POD_NAMESPACE).ok().filter(|namespace| !namespace.is_empty());
-                Some(of_pod.unwrap_or_else(|| config.default_namespace.trim().to_owned()))
-            }
+            Access::ServiceAccount { namespace, .. } => namespace.clone(),
             Access::Absent { .. } => None,
-        }
+        };
+        let of_pod = || Pod::current().map(|pod| pod.namespace());
+        let known = flag.map(str::to_owned).or_else(of_context).or_else(of_pod);
+        known.unwrap_or_else(|| "default".to_owned())
     }
 
     /// Whether the first request to the API server would run a credential program, which may ask the user questions.
@@ -181,7 +178,9 @@ impl Cluster {
     async fn api_server(&self) -> Result<&ApiServer, Error> {
         let connect = async || match &self.access {
             Access::Kubeconfig(choice) => Ok(connect(choice.clone(), self.manners).await?),
-            Access::ServiceAccount { config, impersonation } => Ok(of_service_account(config, impersonation.as_ref())?),
+            Access::ServiceAccount { config, impersonation, .. } => {
+                Ok(of_service_account(config, impersonation.as_ref())?)
+            }
             Access::Absent { error, .. } => Err(Error::from(error.clone())),
         };
         self.api_server.get_or_try_init(connect).await
@@ -204,22 +203,22 @@ fn build(server: &ApiServer) -> Result<Client, Error> {
 }
 
 impl Access {
+    /// Reads the kubeconfig. If it chooses no cluster, a pod uses its service account, with the namespace of the context.
     fn load(args: &KubeArgs) -> Result<Self, kubeconfig::Error> {
-        let is_in_pod = || env::var_os(IN_POD).is_some_and(|host| !host.is_empty());
         match Choice::load(args) {
-            Err(error) if error.is_absence() && !needs_kubeconfig(args) && is_in_pod() => {
-                let config = Config::incluster().map_err(|error| kubeconfig::Error::ServiceAccount(Box::new(error)))?;
+            Err(error) if error.is_without_cluster(args) && Pod::current().is_some() => {
+                let mut config =
+                    Config::incluster().map_err(|error| kubeconfig::Error::ServiceAccount(Box::new(error)))?;
+                if let Some(token) = &args.overrides.token {
+                    config.auth_info.token_file = None;
+                    config.auth_info.token = Some(token.0.clone().into());
+                }
                 let impersonation = args.impersonation.resolve(Impersonation::default());
-                Ok(Self::ServiceAccount { config: Box::new(config), impersonation })
+                Ok(Self::ServiceAccount { config: Box::new(config), impersonation, namespace: error.namespace() })
             }
             choice => Ok(Self::Kubeconfig(Arc::new(choice?))),
         }
     }
-}
-
-/// Whether a flag names something that only a kubeconfig has.
-fn needs_kubeconfig(args: &KubeArgs) -> bool {
-    args.kubeconfig.is_some() || args.context.is_some() || args.cluster.is_some() || args.user.is_some()
 }
 
 fn of_service_account(config: &Config, impersonation: Option<&Impersonation>) -> Result<ApiServer, kubeconfig::Error> {

@@ -8,6 +8,7 @@ pub(super) mod entries;
 mod error;
 mod file;
 mod flaw;
+mod overrides;
 
 use std::{env, path::PathBuf};
 
@@ -64,9 +65,14 @@ impl<'a> Contexts<'a> {
 
 /// Reads the kubeconfig that the flags or the environment name.
 fn read(args: &KubeArgs) -> Result<Kubeconfig, Error> {
+    let default_server = env::var_os(DEFAULT_SERVER).is_some_and(|server| !server.is_empty());
+    let has_server = default_server || args.overrides.server.is_some();
     match &args.kubeconfig {
         Some(path) => file::read(path)?.ok_or_else(|| Error::Missing { looked: vec![path.clone()] }),
-        None => merge(&default_paths()),
+        None => match merge(&default_paths()) {
+            Err(Error::Missing { .. }) if has_server => Ok(Kubeconfig::default()),
+            merged => merged,
+        },
     }
 }
 
@@ -78,8 +84,7 @@ impl Choice {
 
     fn of_context(kubeconfig: &Kubeconfig, context: Option<&String>, args: &KubeArgs) -> Result<Self, Error> {
         let default_server = env::var(DEFAULT_SERVER).unwrap_or_default();
-        let choice = Self::choose(kubeconfig, context, args.cluster.as_ref(), args.user.as_ref(), default_server)?;
-        choice.with_impersonation(&args.impersonation)
+        Self::choose(kubeconfig, context, args, default_server)?.with_impersonation(&args.impersonation)
     }
 
     /// Lets the flags replace the identity that the kubeconfig names.
@@ -93,49 +98,54 @@ impl Choice {
     }
 
     /// Chooses the entries. As in kubectl, a user that only the context names need not exist, and neither does such a
-    /// cluster if there is a default server.
+    /// cluster if a flag names the server, or if there is a default server.
     fn choose(
         kubeconfig: &Kubeconfig,
         context: Option<&String>,
-        cluster: Option<&String>,
-        user: Option<&String>,
+        args: &KubeArgs,
         default_server: String,
     ) -> Result<Self, Error> {
+        let KubeArgs { cluster, user, overrides, .. } = args;
         let Kubeconfig { current_context, contexts, clusters, users, .. } = kubeconfig;
         let context_name = context.unwrap_or(current_context).clone();
-        let known = || contexts.iter().map(|context| context.name.clone()).collect::<Vec<_>>();
+        let known_contexts = || contexts.iter().map(|context| context.name.clone()).collect();
         let context = match contexts.iter().find(|context| context.name == context_name) {
             Some(found) => found.context.clone(),
-            None if !context_name.is_empty() => {
-                return Err(Error::NoContext { name: context_name, known: known() });
-            }
-            None if cluster.is_none() && default_server.is_empty() => {
-                return Err(Error::NoCurrentContext { known: known() });
-            }
-            None => Context::default(),
+            None if context_name.is_empty() => Context::default(),
+            None => return Err(Error::NoContext { name: context_name, known: known_contexts() }),
         };
 
-        let cluster_name = cluster.unwrap_or(&context.cluster).clone();
+        let user_name = user.as_ref().unwrap_or(&context.user).clone();
+        let known = || users.iter().map(|user| user.name.clone()).collect();
+        let found = users.iter().find(|named| named.name == user_name).map(|named| named.user.clone());
+        let mut chosen_user = match found {
+            None if user.is_some() => return Err(Error::NoEntry { what: "user", name: user_name, known: known() }),
+            found => found.unwrap_or_default(),
+        };
+
+        let name = cluster.as_ref().unwrap_or(&context.cluster).clone();
         let known = || clusters.iter().map(|cluster| cluster.name.clone()).collect();
-        let found = clusters.iter().find(|named| named.name == cluster_name).map(|named| named.cluster.clone());
-        let is_optional = cluster.is_none() && !default_server.is_empty();
+        let found = clusters.iter().find(|named| named.name == name).map(|named| named.cluster.clone());
+        let has_server = overrides.server.is_some() || !default_server.is_empty();
         let mut chosen = match found {
-            None if is_optional => Cluster::default(),
-            None => return Err(Error::NoEntry { what: "cluster", name: cluster_name, known: known() }),
             Some(found) => found,
+            None if cluster.is_none() && has_server => Cluster::default(),
+            None if cluster.is_none() && context_name.is_empty() => {
+                return Err(Error::NoCurrentContext { known: known_contexts() });
+            }
+            // A service account would have other rights than the identity that the user takes on.
+            None if cluster.is_none() && chosen_user.impersonate.is_empty() => {
+                return Err(Error::NoCluster { name, known: known(), namespace: context.namespace });
+            }
+            None => return Err(Error::NoEntry { what: "cluster", name, known: known() }),
         };
         if chosen.server.is_empty() {
             chosen.server = default_server;
         }
-
-        let user_name = user.unwrap_or(&context.user).clone();
-        let known = || users.iter().map(|user| user.name.clone()).collect();
-        let found = users.iter().find(|named| named.name == user_name).map(|named| named.user.clone());
-        let user = match found {
-            None if user.is_some() => return Err(Error::NoEntry { what: "user", name: user_name, known: known() }),
-            found => found.unwrap_or_default(),
-        };
-        Ok(Self { context_name, context, cluster_name, cluster: chosen, user_name, user, impersonation: None })
+        overrides.replace_in_cluster(&mut chosen);
+        overrides.replace_in_user(&mut chosen_user);
+        let (cluster_name, cluster, user) = (name, chosen, chosen_user);
+        Ok(Self { context_name, context, cluster_name, cluster, user_name, user, impersonation: None })
     }
 
     /// The name of the context.
@@ -179,7 +189,7 @@ pub(super) fn impersonation_headers(impersonation: &Impersonation) -> Result<Vec
 
 fn check_impersonation(impersonation: &Impersonation) -> Result<(), Error> {
     match impersonation.user.as_str() {
-        "" => Err(of_user(impersonation, Flaw::Needs("--as-group or --as-uid", "--as"))),
+        "" => Err(of_user(impersonation, Flaw::Needs("--as-group, --as-uid or --as-user-extra", "--as"))),
         _ => Ok(()),
     }
 }
@@ -207,11 +217,7 @@ fn merge(paths: &[PathBuf]) -> Result<Kubeconfig, Error> {
             None => next,
         });
     }
-    let is_optional = env::var_os(DEFAULT_SERVER).is_some_and(|server| !server.is_empty());
-    match merged {
-        None if is_optional => Ok(Kubeconfig::default()),
-        merged => merged.ok_or_else(|| Error::Missing { looked: paths.to_vec() }),
-    }
+    merged.ok_or_else(|| Error::Missing { looked: paths.to_vec() })
 }
 
 #[cfg(test)]
@@ -222,7 +228,7 @@ mod tests {
     use std::{fs, path::Path};
 
     use super::*;
-    use crate::error::explain;
+    use crate::{args::OverrideArgs, error::explain};
 
     const TWO: &str = "
 current-context: a
@@ -237,7 +243,8 @@ users: [{name: u, user: {}}, {name: v, user: {}}]
     fn choose(text: &str, [context, cluster, user]: [Option<&str>; 3]) -> Result<Choice, Error> {
         let [context, cluster, user] = [context, cluster, user].map(|name| name.map(str::to_owned));
         let kubeconfig = file::parse(text, Path::new("config"))?;
-        Choice::choose(&kubeconfig, context.as_ref(), cluster.as_ref(), user.as_ref(), String::new())
+        let args = KubeArgs { cluster, user, ..KubeArgs::default() };
+        Choice::choose(&kubeconfig, context.as_ref(), &args, String::new())
     }
 
     fn of_context(text: &str, context: Option<&str>) -> Result<Choice, Error> {
@@ -268,6 +275,46 @@ users: [{name: u, user: {}}, {name: v, user: {}}]
         assert_eq!(error.to_string(), "the kubeconfig has no cluster \"d\"");
         let error = choose("{contexts: [{name: a}], current-context: a}", [None, Some("d"), None]).err().unwrap();
         assert_eq!(error.hint().unwrap(), "the kubeconfig has no cluster at all");
+    }
+
+    #[test]
+    fn a_pod_uses_its_service_account_if_no_cluster_is_chosen() {
+        let only = |context: &str| format!("{{current-context: a, contexts: [{{name: a, context: {{{context}}}}}]}}");
+        let block = "current-context: a\ncontexts: [{name: a, context: {user: u}}]\n";
+        let acting = format!("users: [{{name: u, user: {{as: dave}}}}]\n{block}");
+        for (name, text, names, expected) in [
+            ("an empty file", "{}".to_owned(), [None; 3], Some(None)),
+            ("a context alone", only(""), [None; 3], Some(None)),
+            ("a context with a namespace", only("namespace: shop"), [None; 3], Some(Some("shop"))),
+            ("a missing cluster", only("cluster: c, namespace: shop"), [None; 3], Some(Some("shop"))),
+            ("a context of the flag", only("namespace: shop"), [Some("a"), None, None], Some(Some("shop"))),
+            ("a user of the flag", format!("users: [{{name: v}}]\n{block}"), [None, None, Some("v")], Some(None)),
+            ("a user who is another one", acting, [None; 3], None),
+            ("an unknown context", only(""), [Some("b"), None, None], None),
+            ("an unknown cluster", only(""), [None, Some("c"), None], None),
+            ("an unknown user", only(""), [None, None, Some("u")], None),
+        ] {
+            let error = choose(&text, names).err();
+            let args = KubeArgs::default();
+            let namespace = error.filter(|error| error.is_without_cluster(&args)).map(|error| error.namespace());
+            assert_eq!(namespace.as_ref().map(Option::as_deref), expected, "{name}");
+        }
+        let missing = || Error::Missing { looked: Vec::new() };
+        assert!(missing().is_without_cluster(&KubeArgs::default()));
+        let args = KubeArgs { user: Some("u".to_owned()), ..KubeArgs::default() };
+        assert!(!missing().is_without_cluster(&args));
+    }
+
+    #[test]
+    fn a_server_of_the_flag_needs_no_cluster() {
+        let secret = |text: &str| Some(crate::args::Secret(text.to_owned()));
+        let overrides = OverrideArgs { server: secret("b"), token: secret("t"), ..OverrideArgs::default() };
+        let args = KubeArgs { overrides, ..KubeArgs::default() };
+        for text in ["{}", "{current-context: a, contexts: [{name: a}]}", TWO] {
+            let kubeconfig = file::parse(text, Path::new("config")).unwrap();
+            let choice = Choice::choose(&kubeconfig, None, &args, "https://default".to_owned()).unwrap();
+            assert_eq!((choice.cluster.server.as_str(), choice.user.token.as_str()), ("b", "t"), "{text}");
+        }
     }
 
     #[test]

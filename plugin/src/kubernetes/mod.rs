@@ -15,6 +15,7 @@ mod identity;
 mod installation;
 mod kubeconfig;
 mod namespaces;
+mod pod;
 mod proxy;
 pub(crate) mod request;
 mod rights;

@@ -97,7 +97,7 @@ impl Error {
 pub(crate) struct Session {
     /// The client. Its clones share the connection.
     pub(crate) client: Client,
-    /// The namespace of the flag, or else of the kubeconfig's context.
+    /// The namespace of the flag, or else of the kubeconfig's context or of the pod.
     pub(crate) namespace: String,
     cluster: Cluster,
     /// The address of the server, if no port is forwarded to it.
@@ -115,8 +115,7 @@ impl Session {
     ) -> Result<Self, Error> {
         let limit = args.request_timeout;
         let client = connections.client(&cluster, settings, limit).await?;
-        let namespace = args.kube.namespace.clone().or_else(|| cluster.namespace());
-        let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+        let namespace = cluster.namespace(args.kube.namespace.as_deref());
         let address = settings.address.as_ref().map(ToString::to_string);
         Ok(Self { client, namespace, cluster, address, limit })
     }

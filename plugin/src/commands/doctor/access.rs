@@ -28,10 +28,9 @@ pub(super) async fn kubeconfig(facts: &mut Facts<'_>) -> Verdict {
         // With an address, the plugin needs none. The next check knows the address.
         Some(_) => Cluster::load(args).map_err(Finding::error).map(|_| Finding::passed("it can be read")),
         None => {
-            let namespace = args.namespace.clone().or_else(|| cluster.namespace());
+            let namespace = cluster.namespace(args.namespace.as_deref());
             let context = config::describe(cluster.context().unwrap_or_default());
-            let namespace = namespace.as_deref().unwrap_or("default");
-            Ok(Finding::passed(format!("{}, with the namespace {}", printable(&context), printable(namespace))))
+            Ok(Finding::passed(format!("{}, with the namespace {}", printable(&context), printable(&namespace))))
         }
     };
     let has_address = Settings::load(cluster.context(), cluster.impersonation(), &facts.args.server)

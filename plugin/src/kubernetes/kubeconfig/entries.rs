@@ -134,6 +134,7 @@ impl User {
             user: self.impersonate.clone(),
             groups: self.impersonate_groups.clone(),
             uid: self.impersonate_uid.clone(),
+            extra: self.impersonate_extra.clone(),
         }
     }
 
@@ -142,6 +143,7 @@ impl User {
         self.impersonate = impersonation.user.clone();
         self.impersonate_groups = impersonation.groups.clone();
         self.impersonate_uid = impersonation.uid.clone();
+        self.impersonate_extra = impersonation.extra.clone();
     }
 }
 

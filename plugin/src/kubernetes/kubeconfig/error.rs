@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use kube::config::InClusterError;
 
 use super::{file, flaw::Flaw};
-use crate::kubernetes::{exec_credential, identity, proxy};
+use crate::{
+    args::KubeArgs,
+    kubernetes::{exec_credential, identity, proxy},
+};
 
 /// Why the kubeconfig cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,9 @@ pub(crate) enum Error {
     NoContext { name: String, known: Vec<String> },
     #[error("the kubeconfig has no {what} {name:?}")]
     NoEntry { what: &'static str, name: String, known: Vec<String> },
+    /// The context, of this namespace, names no cluster or one that does not exist.
+    #[error("the kubeconfig has no cluster {name:?}")]
+    NoCluster { name: String, known: Vec<String>, namespace: String },
     #[error("the kubeconfig's cluster {name:?} has no server")]
     NoServer { name: String },
     #[error("the kubeconfig's {what} {name:?} cannot be used")]
@@ -42,6 +48,24 @@ impl Error {
         matches!(self, Self::Missing { .. } | Self::ServiceAccount(_) | Self::NoCurrentContext { .. })
     }
 
+    /// Whether kubectl would use the service account of a pod: no cluster is chosen, and no flag names something that
+    /// only a kubeconfig has.
+    pub(in crate::kubernetes) fn is_without_cluster(&self, flags: &KubeArgs) -> bool {
+        let KubeArgs { kubeconfig, context, cluster, user, .. } = flags;
+        match self {
+            Self::Missing { .. } => kubeconfig.is_none() && [context, cluster, user].into_iter().all(Option::is_none),
+            error => matches!(error, Self::NoCurrentContext { .. } | Self::NoCluster { .. }),
+        }
+    }
+
+    /// The namespace of a context without a cluster.
+    pub(in crate::kubernetes) fn namespace(&self) -> Option<String> {
+        match self {
+            Self::NoCluster { namespace, .. } => Some(namespace.clone()).filter(|namespace| !namespace.is_empty()),
+            _ => None,
+        }
+    }
+
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
@@ -54,10 +78,8 @@ impl Error {
             Self::NoCurrentContext { known } | Self::NoContext { known, .. } => {
                 Some(format!("choose one with --context: {}", known.join(", ")))
             }
-            Self::NoEntry { what, known, .. } if known.is_empty() => {
-                Some(format!("the kubeconfig has no {what} at all"))
-            }
-            Self::NoEntry { what, known, .. } => Some(format!("choose one with --{what}: {}", known.join(", "))),
+            Self::NoEntry { what, known, .. } => Some(choose_entry(what, known)),
+            Self::NoCluster { known, .. } => Some(choose_entry("cluster", known)),
             Self::NoServer { name } => {
                 Some(format!("set it: kubectl config set-cluster {name} --server=https://HOST:PORT"))
             }
@@ -67,6 +89,13 @@ impl Error {
             Self::Login(error) => error.hint(),
             _ => None,
         }
+    }
+}
+
+fn choose_entry(what: &str, known: &[String]) -> String {
+    match known {
+        [] => format!("the kubeconfig has no {what} at all"),
+        known => format!("choose one with --{what}: {}", known.join(", ")),
     }
 }
 

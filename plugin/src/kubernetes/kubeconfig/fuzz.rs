@@ -6,7 +6,7 @@ use fuzz::x509::fixtures;
 use k8s_openapi::ByteString;
 
 use super::{Choice, file::parse};
-use crate::{error::explain, kubernetes::exec_credential::Manners};
+use crate::{args::KubeArgs, error::explain, kubernetes::exec_credential::Manners};
 
 /// A kubeconfig without paths, since mutated paths could name any file of this machine.
 fn seed() -> String {
@@ -44,7 +44,7 @@ fn no_kubeconfig_makes_the_plugin_panic_or_shows_a_token() {
                 return false;
             }
         };
-        match Choice::choose(&kubeconfig, None, None, None, String::new()) {
+        match Choice::choose(&kubeconfig, None, &KubeArgs::default(), String::new()) {
             // A mutation could name a program.
             Ok(choice) if choice.user.exec.is_some() => {}
             Ok(choice) => drop((choice.namespace(), choice.connect(Manners::Open).map_err(hide))),

@@ -105,6 +105,7 @@ pub(super) fn rows() -> Vec<Row> {
         flags::of_cluster(),
         flags::of_user(),
         users::tokens(),
+        users::providers(),
         users::certificates(),
         users::impersonation(),
         servers::addresses(),

@@ -8,6 +8,7 @@ pub(super) mod entries;
 mod error;
 mod file;
 mod flaw;
+mod oidc;
 mod overrides;
 
 use std::{env, path::PathBuf};

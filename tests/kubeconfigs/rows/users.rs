@@ -30,6 +30,28 @@ pub(super) fn tokens() -> Vec<Row> {
     ]
 }
 
+/// Users with the provider that is left. None of them reaches it.
+pub(super) fn providers() -> Vec<Row> {
+    /// A token of 2096, which the API server does not know, and one of 1970.
+    const UNKNOWN: &str = "id-token: e30.eyJleHAiOjQwMDAwMDAwMDB9.s3cret";
+    const EXPIRED: &str = "id-token: e30.eyJleHAiOjB9.s3cret";
+    let row = |name, expected, config: &str, fields: &str| {
+        Row::user(name, expected, &format!("auth-provider: {{name: oidc, config: {{{config}}}}}{fields}"))
+    };
+    let known = |token: &str| format!("idp-issuer-url: 'https://127.0.0.1:9', client-id: a, {token}");
+    let (unknown, expired) = (known(UNKNOWN), known(EXPIRED));
+    let token = ", token: token-alice-s3cret";
+    vec![
+        row("a token of a provider that the API server does not know", Refused, &unknown, ""),
+        row("an expired token, and none to refresh it", Refused, &expired, ""),
+        row("an expired token, and one to refresh it", Refused, &format!("{expired}, refresh-token: s3cret"), ""),
+        row("no token of the provider", Refused, &known("refresh-token: s3cret"), ""),
+        row("a token before that of the provider", IS_ALICE, &expired, token),
+        row("a token, and a provider without an issuer", Refused, "client-id: a", token),
+        row("a token, and a provider without a client", Refused, "idp-issuer-url: 'https://127.0.0.1:9'", token),
+    ]
+}
+
 /// Client certificates.
 pub(super) fn certificates() -> Vec<Row> {
     let pair = |name, expected, certificate: &str, key: &str| {

@@ -1,13 +1,11 @@
 //! The connection that a cluster and a user of the kubeconfig describe.
 
-use std::{collections::BTreeMap, fs};
+use std::fs;
 
 use hyper::http::{HeaderName, HeaderValue};
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use kube::{
-    Config,
-    config::{AuthInfo, AuthProviderConfig},
-};
+use kube::{Config, config::AuthInfo};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::pki_types::ServerName;
 
@@ -15,6 +13,7 @@ use super::{
     entries::{Cluster, User},
     error::Error,
     flaw::{Flaw, check_cluster, check_exec_version, check_user},
+    oidc,
 };
 use crate::kubernetes::{
     api_server::ApiServer,
@@ -44,9 +43,6 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'`')
     .remove(b'|')
     .remove(b'~');
-
-/// The only provider that client-go still has.
-const OIDC: &str = "oidc";
 
 /// Checks the cluster and the user as kubectl does, and runs the credential program, if there is one. The program may ask
 /// the user questions only if its manners let it.
@@ -83,7 +79,7 @@ pub(super) fn connect(
     if let Some((name, password)) = url.credentials {
         // Go puts them into each request before client-go could put in others.
         let login = &mut server.config.auth_info;
-        (login.token, login.token_file, login.auth_provider) = (None, None, None);
+        (login.token, login.token_file) = (None, None);
         (login.username, login.password) = (Some(name), Some(password.into()));
     }
     Ok(server)
@@ -166,9 +162,8 @@ fn log_in(
     if let Some(exec) = &user.exec {
         check_exec_version(exec).map_err(invalid)?;
     }
-    if user.auth_provider.as_ref().is_some_and(|provider| provider.name != OIDC) {
-        let provider = user.auth_provider.as_ref().map(|provider| provider.name.clone());
-        return Err(invalid(Flaw::AuthProvider(provider.unwrap_or_default())));
+    if let Some(provider) = &user.auth_provider {
+        oidc::check(provider).map_err(invalid)?;
     }
     let login = &mut server.config.auth_info;
     set_token(login, user).map_err(invalid)?;
@@ -184,8 +179,7 @@ fn log_in(
     let has_header = login.token.is_some() || login.token_file.is_some() || login.username.is_some();
     match (&user.auth_provider, &user.exec) {
         (Some(provider), _) if !has_header => {
-            let config = provider.config.clone().into_iter().collect();
-            login.auth_provider = Some(AuthProviderConfig { name: OIDC.to_owned(), config, other: BTreeMap::new() });
+            login.token = Some(oidc::token(provider, Timestamp::now()).map_err(invalid)?.into());
         }
         (_, Some(exec)) if !has_header && server.identity.is_none() => {
             let info = exec.provide_cluster_info.then(|| describe(cluster, url)).transpose().map_err(invalid)?;

@@ -31,6 +31,8 @@ pub(crate) enum Flaw {
     ExecMode(String),
     #[error("the auth-provider {0:?} is not supported, as in kubectl; only \"oidc\" is")]
     AuthProvider(String),
+    #[error("the id-token of its auth-provider {0}")]
+    IdToken(&'static str),
     #[error("{0:?} cannot be sent in a header")]
     Header(String),
     #[error("the token holds a line break or another control character")]
@@ -46,6 +48,10 @@ impl Flaw {
             Self::NoCredentials => {
                 Some("kubectl asks for a user name and a password; log in to the cluster".to_owned())
             }
+            Self::IdToken(_) => Some(
+                "run `kubectl auth whoami` with the same context, which gets a new token and stores it; then try again"
+                    .to_owned(),
+            ),
             Self::AuthProvider(_) => Some("use the credential program of the provider, as its manual says".to_owned()),
             _ => Some("`kubectl auth whoami` must work with the same context".to_owned()),
         }

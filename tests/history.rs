@@ -77,6 +77,36 @@ async fn each_change_of_a_field_names_who_wrote_that_field() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_end_with_a_fraction_of_a_second_is_stored_as_it_was_written() -> Result<()> {
+    let shop = Namespace::shared("fractions").await?;
+    let end = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + 3600)?.to_string();
+    let seconds = end.trim_end_matches('Z');
+    for (name, fraction, stored) in
+        [("web", ".500Z", ".5Z"), ("api", ".123456789Z", ".123456789Z"), ("db", ".1234567891234Z", ".123456789Z")]
+    {
+        shop.create(&Workload::deployment(name).replicas(3).without_pods()).await?;
+        let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name});
+        let over = json!({"replicas": 5, "until": format!("{seconds}{fraction}")});
+        let count = json!({
+            "apiVersion": "replica-count-manager.io/v1", "kind": "ReplicaCount",
+            "metadata": {"name": format!("deployment.{name}")},
+            "spec": {"scaleTargetRef": target, "replicas": 3, "override": over},
+        });
+        shop.kubectl_with(&["create", "--filename=-"], &count.to_string()).await?;
+        shop.wait_for_replicas(&format!("deployment/{name}"), 5).await?;
+        let count_name = format!("deployment.{name}");
+        let is_seen = |count: &Value| count["status"]["observed"] == 5;
+        let before = shop.wait_for_replica_count(&count_name, "the override in place", is_seen).await?;
+        shop.kubectl(&["scale", &format!("deployment/{name}"), "--replicas=7"]).await?;
+        let status = shop.wait_for_drifts(&count_name, 1).await?;
+        let until = &status["observedSpec"]["override"]["until"];
+        assert_eq!(until.as_str(), Some(&*format!("{seconds}{stored}")), "{name}: {status}");
+        assert_eq!(status["changes"], before["status"]["changes"], "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn get_shows_each_drift_with_its_number() -> Result<()> {
     let shop = Namespace::shared("drifts").await?;
     shop.create(&Workload::deployment("web").replicas(2).without_pods()).await?;

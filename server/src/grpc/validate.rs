@@ -220,7 +220,7 @@ fn parse_until(until: prost_types::Timestamp, now: Timestamp) -> Result<Timestam
     if until <= now {
         return Err(Error::invalid("until", format!("must be in the future, and is {until}")));
     }
-    // A ReplicaCount stores whole seconds. Rounding up never shortens the override.
+    // Users see whole seconds. Rounding up never shortens the override.
     let seconds = until.as_second() + i64::from(until.subsec_nanosecond() > 0);
     Timestamp::from_second(seconds).map_err(|_| Error::invalid("until", "is too far in the future"))
 }

@@ -4,6 +4,7 @@
 
 pub mod api_errors;
 pub mod conditions;
+mod exact_time;
 mod field_owners;
 mod field_path;
 #[cfg(test)]

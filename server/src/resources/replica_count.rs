@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    exact_time,
     key::{InvalidTarget, TargetKey},
     replica_count_history::{Attempt, Change, Drift, Drifter},
 };
@@ -96,6 +97,7 @@ pub struct Override {
 
     /// When the override ends. The time must be before the year 9999.
     #[x_kube(validation = Rule::new("self < timestamp('9999-01-01T00:00:00Z')").message("until must be before the year 9999"))]
+    #[serde(serialize_with = "exact_time::serialize", deserialize_with = "exact_time::deserialize")]
     pub until: Time,
 
     /// Why the override was set. For people only.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::resources::{FieldOwners, Operation, ReplicaCountStatus, Writer};
+use crate::resources::{FieldOwners, MAX_OWNERS, Operation, ReplicaCountStatus, Writer};
 
-/// The field managers that have applied the count of one target. If there is one, it gets the count back after a
-/// correction. If there are several, none of them does: the others would meet a conflict with the owner.
+/// The field managers that have applied the count of one target, those that own it first. If there is one, it gets the
+/// count back after a correction. If there are several, none of them does: the others would meet a conflict with the
+/// owner. So beyond [`MAX_OWNERS`], it does not matter who they are.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Appliers(Vec<Recipient>);
 
@@ -40,7 +41,7 @@ impl Appliers {
     pub fn of(status: &ReplicaCountStatus) -> Self {
         let taken = Taken::Changed;
         let known = |name: &String| Recipient { manager: name.as_str().into(), time: None, owned: false, taken };
-        Self(status.appliers.iter().map(known).collect())
+        Self(status.appliers.iter().take(MAX_OWNERS).map(known).collect())
     }
 
     /// The appliers after a new state of the target, and the applier that has just left the count out, if one has. `before`
@@ -79,19 +80,23 @@ impl Appliers {
             })
             .collect();
         next.extend(waiting);
+        next.truncate(MAX_OWNERS);
         (Self(next), left_out)
     }
 
     /// Whether a known applier, which does not own the count, has applied without it.
     ///
     /// The times in managedFields are whole seconds, so comparing them is not enough. If the applier owned the count
-    /// before and it has no owner now, the applier itself left it out: another writer would own it. The exception is a
-    /// write of 0 through `/scale`, which leaves no owner.
+    /// before and it has no owner now, the applier itself left it out: another writer would own it. The exceptions are a
+    /// write of 0 through `/scale` and a removal of the count by somebody else, which leave no owner.
     fn has_left_out(&self, known: &Recipient, entry: &Writer, owners: &FieldOwners, replicas: Option<i32>) -> bool {
         // With several appliers, a count without an owner proves nothing: this server removes the owner itself.
         let is_given_up = owners.last().is_none() && self.0.len() == 1;
         match known.time {
-            Some(_) => (known.owned && is_given_up && replicas != Some(0)) || entry.time > known.time,
+            Some(_) => {
+                let has_default = replicas.is_some_and(|count| count != 0);
+                known.owned && is_given_up && has_default || entry.time > known.time
+            }
             // This applier comes from a status, so the time of its last apply is unknown. If the count has no owner,
             // the applier left it out, or somebody wrote 0 through /scale: these look the same. In both cases the
             // server becomes the owner, and at worst the next apply of another count meets a conflict.

@@ -11,6 +11,10 @@ use serde::{
 
 use super::{field_path::FieldPath, names::FIELD_MANAGER};
 
+/// How many owners and appliers of one target are known. Every field manager has an entry in managedFields, and any client
+/// that may apply the target can name thousands of them.
+pub const MAX_OWNERS: usize = 64;
+
 /// How a field manager wrote (`operation` in managedFields).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Operation {
@@ -98,9 +102,15 @@ impl FieldOwners {
 }
 
 impl FromIterator<Writer> for FieldOwners {
-    /// Keeps the owners of the count and the appliers.
+    /// Keeps the owners of the count and the appliers. Of too many, it keeps the owners, then those that wrote last.
     fn from_iter<I: IntoIterator<Item = Writer>>(writers: I) -> Self {
-        Self(writers.into_iter().filter(|writer| writer.owns || writer.is_applier()).collect())
+        let mut kept: Vec<_> = writers.into_iter().filter(|writer| writer.owns || writer.is_applier()).collect();
+        let surplus = kept.len().saturating_sub(MAX_OWNERS);
+        if surplus > 0 {
+            kept.sort_by_key(|writer| (writer.owns, writer.rank()));
+            kept.drain(..surplus);
+        }
+        Self(kept.into())
     }
 }
 
@@ -224,6 +234,45 @@ mod tests {
         ] {
             let owners = read_both_ways(&entries);
             assert_eq!(owners.last().map(|writer| (&*writer.manager, writer.scale)), last, "{entries}");
+        }
+    }
+
+    #[test]
+    fn of_too_many_appliers_the_owners_and_the_latest_are_known() {
+        let time = |second: usize| format!("2026-01-01T00:{:02}:{:02}Z", second / 60, second % 60);
+        let applier = |second: usize, fields| entry(&format!("a-{second}"), "Apply", None, Some(&time(second)), fields);
+        let without = || json!({"f:spec": {"f:template": {}}});
+        struct Row {
+            name: &'static str,
+            /// How many appliers there are, and whether the first and the second one own the count.
+            appliers: usize,
+            owns: bool,
+            /// The names of the first and the last one that are known, and how many there are.
+            first: &'static str,
+            last: &'static str,
+            known: usize,
+        }
+        for row in [
+            Row { name: "few", appliers: 3, owns: true, first: "a-0", last: "a-2", known: 3 },
+            Row { name: "as many as are known", appliers: 64, owns: false, first: "a-0", last: "a-63", known: 64 },
+            Row { name: "more", appliers: 100, owns: false, first: "a-36", last: "a-99", known: 64 },
+            Row {
+                name: "more, and the oldest own it",
+                appliers: 100,
+                owns: true,
+                first: "a-38",
+                last: "a-1",
+                known: 64,
+            },
+            Row { name: "thousands", appliers: 3000, owns: true, first: "a-2938", last: "a-1", known: 64 },
+        ] {
+            let fields = |second: usize| if row.owns && second < 2 { replicas() } else { without() };
+            let entries: Vec<_> = (0..row.appliers).map(|second| applier(second, fields(second))).collect();
+            let owners = read_both_ways(&json!(entries));
+            let names: Vec<_> = owners.appliers().map(|applier| &*applier.manager).collect();
+            assert_eq!(names.len(), row.known, "{}", row.name);
+            assert_eq!((names.first(), names.last()), (Some(&row.first), Some(&row.last)), "{}", row.name);
+            assert_eq!(owners.last().map(|last| &*last.manager), row.owns.then_some("a-1"), "{}", row.name);
         }
     }
 

@@ -24,11 +24,12 @@ mod resource_version;
 mod service_account;
 mod spec_writers;
 mod target;
+mod text;
 mod uid;
 
 pub use self::{
     conditions::reasons,
-    field_owners::{FieldOwners, Operation, Writer},
+    field_owners::{FieldOwners, MAX_OWNERS, Operation, Writer},
     field_path::FieldPath,
     group_kind::{GroupKind, GroupKindNames},
     key::{InvalidTarget, TargetKey},

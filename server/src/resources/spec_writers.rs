@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectM
 use super::{
     field_path::FieldPath,
     names::{FIELD_MANAGER, OVERRIDE_SET_BY, SET_BY},
+    text::beginning,
 };
 
 /// The name of a field manager that has none.
@@ -87,13 +88,12 @@ fn time(entry: &ManagedFieldsEntry) -> Option<i64> {
     entry.time.as_ref().map(|time| time.0.as_second())
 }
 
-/// The longest user that is read from an annotation, in bytes. Anybody who may write the object can store 256 KiB there,
-/// and each state and history would hold them.
-const MAX_USER: usize = 512;
+/// The longest name that is read from annotations and labels, in bytes. An annotation can have 256 KiB.
+const MAX_NAME: usize = 512;
 
-/// The beginning of the name of a user, as far as it is read.
-pub(super) fn bounded(user: &str) -> &str {
-    user.split_at(user.floor_char_boundary(MAX_USER)).0
+/// The beginning of a name from annotations and labels, as far as it is read.
+pub(super) fn bounded(name: &str) -> &str {
+    beginning(name, MAX_NAME)
 }
 
 /// The annotation names the user of this server. Others leave it unchanged, so it is trusted only for our own entries.

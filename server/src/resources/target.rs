@@ -13,6 +13,7 @@ use super::{
     kind::TargetKind,
     labels::Labels,
     resource_version::{parse_resource_version, resource_version},
+    text::beginning,
     uid::Uid,
 };
 
@@ -54,9 +55,17 @@ impl TargetState {
     }
 }
 
+/// The longest kind, in bytes: a CRD can name no longer one.
+const MAX_KIND: usize = 63;
+
+/// The longest name of an object, in bytes (RFC 1123 subdomain).
+const MAX_NAME: usize = 253;
+
+/// The owner that controls an object. The API server checks only that its kind and its name are not empty.
 fn controller(owners: &[OwnerReference]) -> Option<Box<str>> {
     let controller = owners.iter().find(|owner| owner.controller == Some(true))?;
-    Some(format!("{} {}", controller.kind, controller.name).into())
+    let (kind, name) = (beginning(&controller.kind, MAX_KIND), beginning(&controller.name, MAX_NAME));
+    Some(format!("{kind} {name}").into())
 }
 
 /// A target of the group `apps`, read without the fields that the server does not store: 100,000 whole Deployments take
@@ -187,5 +196,29 @@ mod tests {
         assert_eq!(slim.state, TargetState::of(&whole, &TargetKind::apps()[2]));
         assert_eq!(slim.state.controller.as_deref(), Some("Deployment web"));
         assert_eq!((slim.state.replicas, slim.state.ready), (Some(3), Some(0)));
+    }
+
+    #[test]
+    fn a_controller_is_kept_up_to_the_longest_kind_and_name() {
+        struct Row {
+            name: &'static str,
+            /// How long the kind and the name are, and how long they are kept.
+            written: (usize, usize),
+            kept: (usize, usize),
+        }
+        for row in [
+            Row { name: "usual", written: (10, 3), kept: (10, 3) },
+            Row { name: "the longest", written: (63, 253), kept: (63, 253) },
+            Row { name: "a long kind", written: (64, 3), kept: (63, 3) },
+            Row { name: "a huge name", written: (1, 1_300_000), kept: (1, 253) },
+        ] {
+            let text = |length: usize| "a".repeat(length);
+            let object = TargetBuilder::new("web").controlled_by(&text(row.written.0), &text(row.written.1)).object();
+            let slim: Target = serde_json::from_value(object.clone()).unwrap();
+            let whole: DynamicObject = serde_json::from_value(object).unwrap();
+            let expected = format!("{} {}", text(row.kept.0), text(row.kept.1));
+            assert_eq!(slim.state.controller.as_deref(), Some(&*expected), "{}", row.name);
+            assert_eq!(slim.state, TargetState::of(&whole, &TargetKind::apps()[0]), "{}", row.name);
+        }
     }
 }

@@ -286,3 +286,15 @@ fn after_a_restart_two_appliers_of_a_count_without_an_owner_are_both_known() {
     single.see(&[applied_by("ci", 5, false), applied_by("argocd", 6, true)], 4);
     assert_eq!(names(&single.0), ["argocd"], "it was taken while no server watched");
 }
+
+#[test]
+fn appliers_beyond_the_bound_are_forgotten() {
+    let mut appliers = Appliers::default();
+    for number in 0..200 {
+        for entry in [applied_by(&format!("tool-{number}"), number, true), scaled_by("kubectl")] {
+            appliers = appliers.after(&owners(&[entry]), Some(3), Some(3)).0;
+        }
+    }
+    assert_eq!((appliers.names().count(), appliers.names().next()), (MAX_OWNERS, Some("tool-199")));
+    assert_eq!(names(&Observed::after_a_restart(&["helm"; 1000]).0).len(), MAX_OWNERS);
+}

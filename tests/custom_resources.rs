@@ -82,9 +82,9 @@ impl<'a> Kind<'a> {
     }
 
     /// Applies the Widget `w` by server-side apply, as a GitOps tool does.
-    async fn apply(&self, version: &str, spec: Value) -> Result<()> {
+    pub(crate) async fn apply(&self, version: &str, spec: Value) -> Result<()> {
         let widget = json!({"apiVersion": format!("{}/{version}", self.group), "kind": "Widget",
-                            "metadata": {"name": "w"}, "spec": spec});
+                            "metadata": {"name": "w", "labels": {"app": "w"}}, "spec": spec});
         let apply = ["apply", "--server-side", "--field-manager=gitops", "--filename=-"];
         // The API server's discovery shows a new kind only after a moment.
         cluster::wait::until("the Widget", support::PATIENCE, async || {
@@ -94,17 +94,17 @@ impl<'a> Kind<'a> {
         .map(drop)
     }
 
-    fn object(&self) -> String {
+    pub(crate) fn object(&self) -> String {
         format!("widgets.{}/w", self.group)
     }
 
     /// The name of the Widget's ReplicaCount.
-    fn count_name(&self) -> String {
+    pub(crate) fn count_name(&self) -> String {
         format!("widget.{}.w", self.group)
     }
 
     /// Creates the ReplicaCount directly, because the server would refuse a Set of an unknown kind.
-    async fn hold(&self, replicas: i32) -> Result<()> {
+    pub(crate) async fn hold(&self, replicas: i32) -> Result<()> {
         let target = json!({"apiVersion": format!("{}/v1", self.group), "kind": "Widget", "name": "w"});
         let count = json!({"apiVersion": "replica-count-manager.io/v1", "kind": "ReplicaCount",
                            "metadata": {"name": self.count_name()},
@@ -119,7 +119,7 @@ impl<'a> Kind<'a> {
     }
 
     /// Waits until the Widget's field has this count.
-    async fn wait_for_replicas(&self, field: &str, replicas: i64) -> Result<()> {
+    pub(crate) async fn wait_for_replicas(&self, field: &str, replicas: i64) -> Result<()> {
         cluster::wait::until(&format!("{field} at {replicas}"), support::PATIENCE, async || {
             let widget = self.shop.get(&self.object()).await?;
             anyhow::ensure!(widget["spec"][field] == replicas, "{}", widget["spec"]);
@@ -129,7 +129,7 @@ impl<'a> Kind<'a> {
     }
 
     /// Deletes the objects that are not in the namespace.
-    async fn end(&self) -> Result<()> {
+    pub(crate) async fn end(&self) -> Result<()> {
         self.shop.kubectl(&["delete", "clusterrole", &self.group]).await?;
         let name = format!("customresourcedefinition/widgets.{}", self.group);
         self.shop.kubectl(&["delete", &name, "--timeout=1m"]).await.map(drop)
@@ -174,6 +174,8 @@ async fn the_server_holds_a_count_at_another_path_that_is_absent_at_first() -> R
     kind.hold(3).await?;
     kind.wait_for_replicas("size", 3).await?;
     kind.wait_for_target_found("True", "Found").await?;
+    let no_members = |count: &Value| condition(count, "Ready") == Some(("False", "ReplicasNotReady"));
+    shop.wait_for_replica_count(&kind.count_name(), "no members yet", no_members).await?;
     shop.kubectl(&["patch", &kind.object(), "--type=merge", "--patch={\"spec\":{\"size\":9}}"]).await?;
     let status = shop.wait_for_drifts(&kind.count_name(), 1).await?;
     assert_eq!(status["lastDrift"]["manager"], "kubectl-patch", "{status}");

@@ -87,14 +87,15 @@ impl DefinitionVersion {
 /// The fields with the counts, according to a CRD.
 ///
 /// A CRD does not say which field holds the ready replicas. Most kinds have `.status.readyReplicas`, as the group
-/// `apps` has. If the schema has no such field, `statusReplicasPath` with the number of all replicas takes its place.
+/// `apps` has. If the schema has no such field, `statusReplicasPath` with the number of all replicas takes its place. An
+/// absent number means 0, as for the API server's Scale: the kind's controller has not written it yet.
 pub(super) fn paths_in(version: &DefinitionVersion) -> (FieldPath, ReadyPath) {
     let Some(scale) = version.scale() else { return default_paths() };
-    let ready = match version.has_status_field("readyReplicas") {
-        true => ReadyPath { absent: Some(0), ..default_paths().1 },
-        false => ReadyPath { path: FieldPath::new(&scale.status_replicas_path), absent: None },
+    let path = match version.has_status_field("readyReplicas") {
+        true => default_paths().1.path,
+        false => FieldPath::new(&scale.status_replicas_path),
     };
-    (FieldPath::new(&scale.spec_replicas_path), ready)
+    (FieldPath::new(&scale.spec_replicas_path), ReadyPath { path, absent: Some(0) })
 }
 
 /// The fields with the counts where no CRD names them. Nearly every kind has these fields. Only a CRD could say whether
@@ -141,7 +142,7 @@ mod tests {
                 subresources: odd.clone(),
                 status: json!({}),
                 replicas: ".spec.size",
-                ready: ready(".status.members", None),
+                ready: ready(".status.members", Some(0)),
             },
             Row {
                 name: "readyReplicas in the schema",

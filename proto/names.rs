@@ -50,6 +50,8 @@ pub mod reasons {
     pub const CONTROLLED: &str = "CONTROLLED";
     /// Another tool manages the ReplicaCount.
     pub const OWNED_BY_OTHER: &str = "OWNED_BY_OTHER";
+    /// The ReplicaCount is being deleted, and waits for a finalizer.
+    pub const REPLICA_COUNT_TERMINATING: &str = "REPLICA_COUNT_TERMINATING";
     /// The ReplicaCount of that name belongs to another target.
     pub const NAME_TAKEN: &str = "NAME_TAKEN";
     /// The count from before the target was managed is unknown.

@@ -35,6 +35,42 @@ async fn a_target_comes_and_goes() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_replica_count_that_waits_for_a_finalizer_holds_nothing() -> Result<()> {
+    let shop = Namespace::shared("finalized").await?;
+    shop.deployment("web", 2).await?;
+    shop.set("web", 3).await?;
+    wait_for_ready(&shop, "web", ("True", "InPlace")).await?;
+    let patch = async |finalizers: Value| {
+        let body = json!({"metadata": {"finalizers": finalizers}}).to_string();
+        shop.kubectl(&["patch", "replicacount/deployment.web", "--type=merge", "--patch", &body]).await
+    };
+    patch(json!(["example.com/wait"])).await?;
+    let target = json!({"namespace": shop.name, "name": "web"});
+    let unset = json!({"target": target});
+    let done = shop.cluster.grpcurl("replicas.v1.ReplicasService/UnsetReplicaCount", &unset).await?;
+    ensure!(done["warnings"].to_string().contains("it waits for its finalizers example.com/wait"), "{done}");
+    let count = wait_for_ready(&shop, "web", ("False", "ReplicaCountTerminating")).await?;
+    assert_eq!((&count["status"]["desired"], &count["status"]["drifts"]), (&Value::Null, &0.into()), "{count}");
+    shop.kubectl(&["scale", "deployment/web", "--replicas=7"]).await?;
+    let sees = |count: &Value| count["status"]["observed"] == 7;
+    let count = shop.wait_for_replica_count("deployment.web", "the new count", sees).await?;
+    assert_eq!(condition(&count, "Ready"), Some(("False", "ReplicaCountTerminating")), "{count}");
+    assert_eq!((&count["status"]["drifts"], shop.replicas("deployment/web").await?), (&0.into(), 7), "{count}");
+    let restore = json!({"target": target, "restore": true});
+    for (method, request) in
+        [("SetReplicaCount", json!({"target": target, "replicas": 4})), ("UnsetReplicaCount", restore)]
+    {
+        let method = format!("replicas.v1.ReplicasService/{method}");
+        let refusal = shop.cluster.grpcurl(&method, &request).await.err().context("should be refused")?;
+        ensure!(refusal.code == "FailedPrecondition" && refusal.message.contains("is being deleted"), "{refusal}");
+    }
+    patch(Value::Null).await?;
+    shop.wait_until_unmanaged("web").await?;
+    shop.set("web", 4).await?;
+    wait_for_ready(&shop, "web", ("True", "InPlace")).await.map(drop)
+}
+
+#[tokio::test]
 async fn a_correction_that_waits_is_said() -> Result<()> {
     let shop = Namespace::shared("waits").await?;
     shop.deployment("web", 3).await?;

@@ -23,6 +23,7 @@ mod kubectl_apply;
 mod managed_by_tools;
 mod ownership_rights;
 mod remedies;
+mod removed_counts;
 mod rollouts;
 
 // The gRPC services.

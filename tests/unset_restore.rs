@@ -94,6 +94,26 @@ async fn a_restore_says_what_became_of_the_count() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_restore_is_done_though_a_finalizer_keeps_the_object() -> Result<()> {
+    let shop = Namespace::shared("finalizers").await?;
+    shop.deployment("web", 2).await?;
+    shop.set("web", 3).await?;
+    shop.wait_for_replicas("deployment/web", 3).await?;
+    let patch = async |finalizers: Value| {
+        let body = json!({"metadata": {"finalizers": finalizers}}).to_string();
+        shop.kubectl(&["patch", "replicacount/deployment.web", "--type=merge", "--patch", &body]).await
+    };
+    patch(json!(["example.com/wait"])).await?;
+    let done = unset(&shop, false).await?;
+    ensure!(done["restored"] == 2 && shop.replicas("deployment/web").await? == 2, "{done}");
+    ensure!(done["warnings"].to_string().contains("it waits for its finalizers example.com/wait"), "{done}");
+    patch(Value::Null).await?;
+    let (namespace, kind, reason) = (&*shop.name, "Deployment", "Unmanaged");
+    let note = "the replica count is no longer held at 3 (set by admin): put back to 2 for admin";
+    ExpectedEvent { namespace, kind, reason, note }.wait(shop.cluster).await
+}
+
+#[tokio::test]
 async fn the_end_of_the_management_is_an_event_of_the_target() -> Result<()> {
     let shop = Namespace::shared("unmanaged").await?;
     shop.deployment("web", 2).await?;

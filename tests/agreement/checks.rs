@@ -213,8 +213,8 @@ fn drift_line(drift: &v1::Drift) -> DriftLine {
     DriftLine {
         number: drift.number,
         manager: drift.manager.clone(),
-        from: drift.from(),
-        to: drift.to(),
+        from: drift.from,
+        to: drift.to,
         is_corrected: drift.corrected_at.is_some(),
     }
 }

@@ -26,8 +26,8 @@ pub(super) struct Line {
 pub(super) struct DriftLine {
     pub(super) number: i64,
     pub(super) manager: String,
-    pub(super) from: i32,
-    pub(super) to: i32,
+    pub(super) from: Option<i32>,
+    pub(super) to: Option<i32>,
     pub(super) is_corrected: bool,
 }
 
@@ -127,10 +127,11 @@ impl Held {
     /// A drift that was put back.
     pub(super) fn drift(&mut self, manager: &str, from: i32, to: i32) {
         self.drifts += 1;
-        let line = DriftLine { number: self.drifts, manager: manager.to_owned(), from, to, is_corrected: true };
+        self.contention.add(manager);
+        let (manager, from, to) = (manager.to_owned(), Some(from), Some(to));
+        let line = DriftLine { number: self.drifts, manager, from, to, is_corrected: true };
         self.drift_lines.push_front(line);
         self.drift_lines.truncate(LISTED);
-        self.contention.add(manager);
     }
 }
 

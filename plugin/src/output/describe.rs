@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{
     table::draw,
-    text::{NONE, ago, count, describe_write, how, last_person, override_, person, printable, writer},
+    text::{NONE, ago, count, counts, describe_drift, how, last_person, override_, person, printable, writer},
 };
 use crate::{
     target,
@@ -74,13 +74,13 @@ fn full_drift(drift: &Drift, now: Timestamp) -> String {
         Some(_) => format!("corrected {}", ago(drift.corrected_at.as_ref(), now)),
         None => "not corrected yet".to_owned(),
     };
-    format!("{}{how}, {corrected}", describe_write(&drift.manager, drift.from(), drift.to(), drift.at.as_ref(), now))
+    format!("{}{how}, {corrected}", describe_drift(drift, now))
 }
 
 /// A write that was kept from being stored: `bob (kubectl) 3->7, 12s ago, denied`.
 fn full_attempt(attempt: &Attempt, now: Timestamp) -> String {
     let who = writer(&attempt.user, &attempt.manager, "");
-    let write = format!("{who} {}->{}, {}", attempt.from(), attempt.to(), ago(attempt.at.as_ref(), now));
+    let write = format!("{who} {}, {}", counts(attempt.from, attempt.to), ago(attempt.at.as_ref(), now));
     format!("{write}, {}", printable(&attempt.verdict))
 }
 
@@ -95,7 +95,7 @@ fn section<T>(title: &str, header: &[&str], items: &[T], row: impl Fn(&T) -> Vec
 }
 
 fn drifter(drifter: &Drifter, now: Timestamp) -> Vec<String> {
-    let last = format!("{}->{}, {}", drifter.from(), drifter.to(), ago(drifter.last.as_ref(), now));
+    let last = format!("{}, {}", counts(drifter.from, drifter.to), ago(drifter.last.as_ref(), now));
     vec![printable(&drifter.manager), drifter.count.to_string(), last, person(&drifter.user)]
 }
 

@@ -31,15 +31,19 @@ pub(super) fn ago(time: Option<&prost_types::Timestamp>, now: Timestamp) -> Stri
     time.and_then(from_proto).map_or_else(|| NONE.to_owned(), |time| format!("{} ago", distance(time, now)))
 }
 
-/// A write of a count: `kubectl 3->7, 12s ago`.
-pub(super) fn describe_write(
-    manager: &str,
-    from: i32,
-    to: i32,
-    at: Option<&prost_types::Timestamp>,
-    now: Timestamp,
-) -> String {
-    format!("{} {from}->{to}, {}", printable(manager), ago(at, now))
+/// A count in a sentence: `7`, or `none` if the target has none.
+pub(crate) fn count_or_none(count: Option<i32>) -> String {
+    count.map_or_else(|| "none".to_owned(), |count| count.to_string())
+}
+
+/// The counts before and after a write: `3->7`, or `3->none` if it removed the count.
+pub(super) fn counts(from: Option<i32>, to: Option<i32>) -> String {
+    format!("{}->{}", count_or_none(from), count_or_none(to))
+}
+
+/// A drift: `kubectl 3->7, 12s ago`.
+pub(super) fn describe_drift(drift: &Drift, now: Timestamp) -> String {
+    format!("{} {}, {}", printable(&drift.manager), counts(drift.from, drift.to), ago(drift.at.as_ref(), now))
 }
 
 /// The person who wrote a count, or `a program`.
@@ -76,11 +80,7 @@ pub(super) fn last_person(shown: &ReplicaCount) -> String {
 }
 
 pub(super) fn last_drift(shown: &ReplicaCount, now: Timestamp) -> String {
-    let drift = shown.last_drift.as_ref();
-    drift.map_or_else(
-        || NONE.to_owned(),
-        |drift| describe_write(&drift.manager, drift.from(), drift.to(), drift.at.as_ref(), now),
-    )
+    shown.last_drift.as_ref().map_or_else(|| NONE.to_owned(), |drift| describe_drift(drift, now))
 }
 
 /// An override that holds now, and its end, for tables: `10 until 2026-11-23 18:00`.
@@ -147,6 +147,18 @@ mod tests {
         assert_eq!(printable("a\u{1b}[31m\nb"), "a [31m b");
         assert_eq!(printable(""), NONE);
         assert_eq!(printable("\n"), NONE);
+    }
+
+    #[test]
+    fn a_drift_has_the_counts_that_there_are() {
+        for (name, from, to, expected) in [
+            ("another count", Some(3), Some(7), "kubectl 3->7, -"),
+            ("removed", Some(3), None, "kubectl 3->none, -"),
+            ("written where there was none", None, Some(7), "kubectl none->7, -"),
+        ] {
+            let drift = Drift { manager: "kubectl".to_owned(), from, to, ..Drift::default() };
+            assert_eq!(describe_drift(&drift, Timestamp::UNIX_EPOCH), expected, "{name}");
+        }
     }
 
     #[test]

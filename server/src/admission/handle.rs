@@ -140,8 +140,7 @@ impl Reviewer {
 
     /// Records who writes the count of a managed target. Of other targets nothing is kept.
     fn record_write(&self, request: &Request<'_>, write: &CountWrite) {
-        let Some(count) = write.to else { return };
-        self.record(request, &write.uid, write.before, Content::Count(count));
+        self.record(request, &write.uid, write.before, Content::of_count(write.to));
     }
 
     /// Records who writes a `ReplicaCount`.

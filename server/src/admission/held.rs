@@ -30,15 +30,15 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// What enforcement would put in place. `None` if it would leave the count alone: the target is not managed or is being
-    /// deleted, its kind cannot be watched, another object decides, the override has ended and the management with it, or
-    /// the count is above the maximum.
+    /// What enforcement would put in place. `None` if it would leave the count alone: the target is not managed, it or its
+    /// `ReplicaCount` is being deleted, its kind cannot be watched, another object decides, the override has ended and the
+    /// management with it, or the count is above the maximum.
     pub(super) fn of(snapshot: &TargetSnapshot, max_replicas: i32, now: Timestamp) -> Option<Self> {
         let (count, kind) = (snapshot.count.as_ref()?, snapshot.kind.known()?);
         let is_left_alone = snapshot.target.as_ref().is_some_and(|target| {
             target.deleting || target.controller.is_some() && kind.group_kind.is_left_to_controllers()
         });
-        let desired = count.spec.desired(now).filter(|desired| *desired <= max_replicas && !is_left_alone)?;
+        let desired = count.desired(now).filter(|desired| *desired <= max_replicas && !is_left_alone)?;
         let (set_by, reason, until) = match count.spec.active_override(now) {
             Some(over) => (&count.writers.override_.replicas, &over.reason, Some(over.until.0)),
             None => (&count.writers.replicas, &count.spec.reason, None),
@@ -93,6 +93,8 @@ mod tests {
         controlled.target = target(TargetState { controller: Some("Deployment web".into()), ..TargetState::default() });
         let of_operator = controlled.clone();
         controlled.kind = KindState::Watched(Arc::new(replica_sets));
+        let mut terminating = ReplicaCountBuilder::new("web").state();
+        terminating.deleting = true;
         let mut deleting = with(|_| ());
         deleting.target = target(TargetState { deleting: true, ..TargetState::default() });
         for (name, snapshot, expected) in [
@@ -106,6 +108,11 @@ mod tests {
             ("not created yet", with(|snapshot| snapshot.target = None), Some(3)),
             ("a kind that is not listed", with(|snapshot| snapshot.kind = KindState::Unlisted), None),
             ("being deleted", deleting, None),
+            (
+                "its ReplicaCount is being deleted",
+                TargetSnapshot { count: Some(Arc::new(terminating)), ..snapshot(json!({})) },
+                None,
+            ),
             ("a ReplicaSet of a Deployment", controlled, None),
             ("a Deployment of an operator", of_operator, Some(3)),
         ] {

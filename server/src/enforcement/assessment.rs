@@ -19,7 +19,8 @@ pub struct LastCorrection {
 pub enum Assessment {
     /// Nothing: the target has its desired count.
     InPlace,
-    /// Nothing yet: the target does not exist, is unknown, or is being deleted.
+    /// Nothing yet: the target does not exist, is unknown, or is being deleted. Or nothing any more: the `ReplicaCount` is
+    /// being deleted.
     #[default]
     Await,
     /// A correction to this count, in replicas.
@@ -44,10 +45,11 @@ impl Assessment {
 /// Assesses a state, given the latest correction of ours.
 pub fn assess(observation: &Observation, last: Option<LastCorrection>, now: Timestamp) -> Assessment {
     let count = &observation.count;
-    let Some(desired) = count.spec.desired(now) else {
-        // An override with `thenUnset` has ended. An object that is being deleted already waits for a finalizer.
-        return if count.deleting { Assessment::Await } else { Assessment::Unset };
-    };
+    // It waits for a finalizer, and manages nothing any more.
+    if count.deleting {
+        return Assessment::Await;
+    }
+    let Some(desired) = count.desired(now) else { return Assessment::Unset };
     let kind = match &observation.kind {
         KindState::Unavailable(_) => return Assessment::KindUnavailable,
         KindState::Unlisted => None,

@@ -121,7 +121,8 @@ pub struct Contested {
     pub message: String,
 }
 
-/// What contests the count, and what to do about it. Corrections continue in either case. `drift_by` finds the latest
+/// What contests the count, and what to do about it. Corrections continue in either case. A count that is not held any more
+/// is not contested. `drift_by` finds the latest
 /// drift by a manager.
 pub fn contested<'a>(
     observation: &Observation,
@@ -129,6 +130,9 @@ pub fn contested<'a>(
     drift_by: impl Fn(&str) -> Option<&'a Drift>,
     now: Timestamp,
 ) -> Option<Contested> {
+    if observation.count.deleting {
+        return None;
+    }
     // The guard keeps an autoscaler from changing the count. Until that is tested, nothing is said.
     let is_paused = matches!(observation.admission, Some(Admission::Guarded) | None);
     if let Some(autoscaler) = observation.autoscaler.as_ref().filter(|_| !is_paused) {
@@ -143,9 +147,10 @@ pub fn contested<'a>(
     Some(Contested { reason: reasons::REPEATED_DRIFT, message })
 }
 
-/// The time between two moments; zero if the clock was set back.
+/// The time between two moments. A moment that is to come, because the clock was set back, is as far away as one in the
+/// past, so it does not count until the clock has come there again.
 fn since(then: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+    now.duration_since(then).unsigned_abs()
 }
 
 #[cfg(test)]

@@ -42,6 +42,9 @@ pub struct Memory {
     /// The target's count in its latest state, in replicas. At first it is the count that was in place when the status
     /// was written.
     pub observed: Option<i32>,
+    /// Whether a count of this target was ever read. If it has none then, somebody has removed it. Otherwise nobody knows
+    /// where the kind has its count.
+    pub has_count: bool,
     /// The UID of the target in its latest state. At first it is the UID in the status, which an earlier leader saw.
     pub target_uid: Option<Uid>,
     /// Whether this term has seen a state of the target.
@@ -133,6 +136,7 @@ impl Memory {
             set_at: observation.count.set_at,
             desired: status.desired,
             observed: status.observed,
+            has_count: status.observed.is_some() || is_count_removed(status),
             target_uid: status.target_uid.as_deref().map(Uid::from),
             has_seen_target: false,
             history: History::of(status),
@@ -188,6 +192,7 @@ impl Memory {
             self.history.add_change(change.clone());
         }
         if let Some(target) = &observation.target {
+            let is_same = self.target_uid.as_ref().is_none_or(|uid| *uid == target.uid);
             self.target_uid = Some(target.uid.clone());
             self.has_seen_target = true;
             if let Some(appliers) = &decision.appliers {
@@ -195,6 +200,7 @@ impl Memory {
             }
             if self.desired.is_some() && !decision.awaits_answer {
                 self.observed = target.replicas;
+                self.has_count = target.replicas.is_some() || is_same && self.has_count;
             }
         }
         if let Some(drift) = &decision.drift {
@@ -254,6 +260,11 @@ impl Memory {
 fn observed_spec(count: &ReplicaCountState) -> Option<ObservedSpec> {
     let is_current = count.status.observed_generation.is_some() && count.status.observed_generation == count.generation;
     count.status.observed_spec.clone().or_else(|| is_current.then(|| ObservedSpec::from(&count.spec)))
+}
+
+/// Whether somebody had removed the count when a status was written.
+fn is_count_removed(status: &ReplicaCountStatus) -> bool {
+    status.last_drift.as_ref().is_some_and(|drift| drift.to.is_none() && drift.corrected_at.is_none())
 }
 
 fn is_scaling_down(status: &ReplicaCountStatus) -> bool {

@@ -62,7 +62,7 @@ pub struct Users {
 struct TargetUser {
     version: u64,
     uid: Uid,
-    count: i32,
+    count: Option<i32>,
     user: ReviewedUser,
 }
 
@@ -72,13 +72,12 @@ impl Observation {
         match replaced {
             ReplacedVersion::Target(before) => {
                 let known = self.users.target.take();
-                let target = self.target.as_ref().and_then(|target| Some((target, target.replicas?)));
-                self.users.target = target.map(|(target, count)| {
-                    let (version, uid) = (target.resource_version, target.uid.clone());
+                self.users.target = self.target.as_ref().map(|target| {
+                    let (version, uid, count) = (target.resource_version, target.uid.clone(), target.replicas);
                     // A write that leaves the count alone is not reviewed, and it keeps its user.
                     let is_kept =
                         |known: &TargetUser| known.version == before && known.uid == uid && known.count == count;
-                    let user = match reviews.user_of(&uid, before, Content::Count(count), now) {
+                    let user = match reviews.user_of(&uid, before, Content::of_count(count), now) {
                         ReviewedUser::Unknown => {
                             known.filter(is_kept).map_or(ReviewedUser::Unknown, |known| known.user)
                         }

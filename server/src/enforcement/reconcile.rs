@@ -40,7 +40,7 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     // 1. What does the state call for?
     let assessment = after_restoring(observation, memory, assess(observation, memory.last_correction, observation.at));
     let mut decision = Decision { assessment, ..Decision::default() };
-    let desired = observation.count.spec.desired(observation.at);
+    let desired = observation.count.desired(observation.at);
 
     // 2. Did the desired count or the spec change? Then forget the contention so far.
     decision.changes = changes(observation, memory, desired);
@@ -125,11 +125,11 @@ fn observe_appliers(target: &TargetState, memory: &Memory, decision: &mut Decisi
     left_out
 }
 
-/// The drift that a new state of a target shows: somebody else wrote another count than desired.
+/// The drift that a new state of a target shows: somebody else wrote another count than desired, or removed the count.
 ///
 /// A difference that comes from a new desired count is no drift, as the target did not change. Neither is a write of
-/// ours. If the only owner applies without the count, the API server sets the default and records no owner. Then this
-/// applier is the actor.
+/// ours. If the only owner applies without the count, the API server sets the default, if there is one, and records no
+/// owner. Then this applier is the actor.
 fn drift(
     observation: &Observation,
     target: &TargetState,
@@ -137,12 +137,14 @@ fn drift(
     desired: i32,
     left_out: Option<&Writer>,
 ) -> Option<Drift> {
-    let (from, to) = (memory.observed?, target.replicas?);
+    let (from, to) = (memory.observed, target.replicas);
+    if to == from || to == Some(desired) || !is_change_of_count(target, memory) {
+        return None;
+    }
     let last = target.owners.last();
-    let is_ours = is_own_write(target, memory)
-        || last.is_some_and(Writer::is_ours)
-            && (is_changed_write(memory, to) || is_own_late_write(observation, memory, to));
-    if is_ours || to == from || to == desired || is_unclear_until_answer(target, memory) {
+    let may_be_ours = |to| is_changed_write(memory, to) || is_own_late_write(observation, memory, to);
+    let is_ours = is_own_write(target, memory) || last.is_some_and(Writer::is_ours) && to.is_some_and(may_be_ours);
+    if is_ours || is_unclear_until_answer(target, memory) {
         return None;
     }
     let actor = last.or(left_out);
@@ -158,6 +160,13 @@ fn drift(
         corrected_at: None,
         user: observation.target_user().cloned().unwrap_or_default(),
     })
+}
+
+/// Whether a difference to the latest count is a change: a count was read before, and a new object without a count has not
+/// lost one.
+fn is_change_of_count(target: &TargetState, memory: &Memory) -> bool {
+    let is_same = memory.target_uid.as_ref().is_none_or(|uid| *uid == target.uid);
+    memory.has_count && (target.replicas.is_some() || is_same)
 }
 
 /// Whether a state is one that we wrote: by its resource version, or by the count of the write that is under way.

@@ -10,7 +10,7 @@ pub fn remedy(manager: &str, drift: Option<&Drift>, observation: &Observation) -
     let target = &observation.count.spec.scale_target_ref;
     // The core group has no name in Kubernetes.
     let (kind, name, group) = (&target.kind, &target.name, target.api_version.split_once('/').map(|(group, _)| group));
-    let desired = observation.count.spec.desired(observation.at).unwrap_or(observation.count.spec.replicas);
+    let desired = observation.count.desired(observation.at).unwrap_or(observation.count.spec.replicas);
     let resource = format!("{}.{}/{name}", kind.to_lowercase(), group.unwrap_or(CORE_GROUP));
     let is_apply = drift.is_some_and(|drift| &*drift.operation == "Apply");
     match manager {

@@ -58,9 +58,10 @@ fn ready_of(target: Option<&TargetState>, desired: i32) -> String {
 type Finding = (&'static str, &'static str, String);
 
 fn conditions(observation: &Observation, memory: &Memory, assessment: Assessment, now: Timestamp) -> [Condition; 3] {
+    let is_guarded = observation.admission == Some(Admission::Guarded) && !observation.count.deleting;
     let contested = match &memory.contested {
         Some(contested) => (statuses::TRUE, contested.reason, contested.message.clone()),
-        None => match observation.autoscaler.as_deref().filter(|_| observation.admission == Some(Admission::Guarded)) {
+        None => match observation.autoscaler.as_deref().filter(|_| is_guarded) {
             Some(autoscaler) => {
                 let message = paused_autoscaler(autoscaler, &observation.count.spec, observation.at);
                 (statuses::FALSE, reasons::AUTOSCALER_PAUSED, message)
@@ -90,6 +91,10 @@ fn target_found(observation: &Observation) -> Finding {
 fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> Finding {
     let no = |reason, message: &str| (statuses::FALSE, reason, message.to_owned());
     let yes = (statuses::TRUE, reasons::IN_PLACE, String::new());
+    if observation.count.deleting {
+        let message = "this ReplicaCount is being deleted and holds no count any more: its finalizers keep the object";
+        return no(reasons::REPLICA_COUNT_TERMINATING, message);
+    }
     if let KindState::Failing(_, problem) = &observation.kind {
         return no(problem.reason, &problem.message);
     }
@@ -116,10 +121,6 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
         }
         (Assessment::Await, _) if observation.kind == KindState::Unlisted => {
             no(reasons::KIND_NOT_LISTED, "the kind is being looked up")
-        }
-        // A finalizer keeps the ReplicaCount.
-        (Assessment::Await, _) if observation.count.deleting && memory.desired.is_none() => {
-            no(reasons::OVERRIDE_ENDED, "the override has ended: this ReplicaCount is being deleted")
         }
         (Assessment::Await, _) if observation.target.is_none() => {
             no(reasons::TARGET_NOT_FOUND, "the target does not exist: it gets this count when it is created")
@@ -148,10 +149,10 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
     }
 }
 
-/// Whether the target's count cannot be read, and our latest correction wrote this count. Then the count is taken to be
+/// Whether no count of the target was ever read, and our latest correction wrote this count. Then the count is taken to be
 /// in place.
 fn is_unreadable_at(observation: &Observation, memory: &Memory, count: i32) -> bool {
-    let is_unreadable = observation.target.as_ref().is_some_and(|target| target.replicas.is_none());
+    let is_unreadable = !memory.has_count && observation.target.is_some();
     is_unreadable && memory.last_correction.is_some_and(|last| last.to == count)
 }
 
@@ -335,6 +336,29 @@ mod tests {
     }
 
     #[test]
+    fn an_object_that_waits_for_a_finalizer_says_that_it_holds_nothing() {
+        let mut managed = Managed::at(3);
+        managed.observation.admission = Some(Admission::Guarded);
+        managed.observation.autoscaler = Some("hpa".into());
+        managed.see(0, target(5, 3));
+        std::sync::Arc::make_mut(&mut managed.observation.count).deleting = true;
+        let failing = KindState::Failing(
+            managed.observation.kind.known().unwrap().clone(),
+            std::sync::Arc::new(crate::index::Unavailable { reason: "WatchFailing", message: String::new() }),
+        );
+        for (name, kind) in [("watched", managed.observation.kind.clone()), ("failing", failing)] {
+            managed.observation.kind = kind;
+            let decision = managed.see(1, target(6, 7).scaled_by("kubectl"));
+            assert_eq!((decision.drift, decision.correct, decision.contested), (None, None, None), "{name}");
+            let status = managed.status(1);
+            let (ready, contested) = (&status.conditions[0], &status.conditions[2]);
+            assert_eq!((&*ready.status, &*ready.reason), ("False", "ReplicaCountTerminating"), "{name}");
+            assert_eq!((&*contested.status, &*contested.reason), ("False", "Uncontested"), "{name}");
+            assert_eq!((status.desired, status.drifts), (None, 0), "{name}");
+        }
+    }
+
+    #[test]
     fn an_unreadable_count_is_in_place_after_its_correction() {
         let mut managed = Managed::at(3);
         managed.see(0, target(5, 0).without_count());
@@ -344,6 +368,19 @@ mod tests {
         assert_eq!(managed.ready(2), "InPlace");
         managed.set(3, json!({"replicas": 4}));
         assert_eq!(managed.ready(3), "Correcting");
+    }
+
+    #[test]
+    fn a_count_that_was_read_before_is_not_in_place_once_it_is_removed() {
+        for (name, uid, expected) in [("the same target", "u", "Correcting"), ("another one", "another", "InPlace")] {
+            let mut managed = Managed::at(3);
+            managed.see(0, target(5, 7));
+            managed.correct(1, 3, 6);
+            managed.see(2, target(6, 3));
+            assert_eq!(managed.ready(2), "InPlace", "{name}");
+            managed.see(3, target(7, 0).uid(uid).without_count());
+            assert_eq!((managed.assessment, &*managed.ready(3)), (Assessment::Correct(3), expected), "{name}");
+        }
     }
 
     #[test]

@@ -62,6 +62,20 @@ pub(super) fn check_managed_by(key: &TargetKey, count: &ReplicaCountState) -> Re
     Err(Error::Precondition { reason: reasons::OWNED_BY_OTHER, message })
 }
 
+/// Refuses a `ReplicaCount` that is being deleted and waits for a finalizer: it holds no count any more, and goes once the
+/// finalizers are gone.
+pub(super) fn check_deleting(key: &TargetKey, count: &ReplicaCountState) -> Result<(), Error> {
+    if !count.deleting {
+        return Ok(());
+    }
+    let (name, namespace) = (key.replica_count_name(), &key.namespace);
+    let message = format!(
+        "ReplicaCount {name} is being deleted and waits for its finalizers: try again once it is gone; `kubectl get \
+        replicacount {name} --namespace {namespace} --output=yaml` shows them"
+    );
+    Err(Error::Precondition { reason: reasons::REPLICA_COUNT_TERMINATING, message })
+}
+
 /// Refuses if the object of this name belongs to another target.
 pub(super) fn check_target(key: &TargetKey, count: &ReplicaCount) -> Result<(), Error> {
     if count.target()? == *key {

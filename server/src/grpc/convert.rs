@@ -27,7 +27,7 @@ pub(super) fn replica_count(snapshot: &TargetSnapshot, now: Timestamp) -> v1::Re
     let Some(count) = &snapshot.count else { return unmanaged };
     let status = &count.status;
     v1::ReplicaCount {
-        desired: count.spec.desired(now),
+        desired: count.desired(now),
         replicas: Some(count.spec.replicas),
         original_replicas: count.spec.original_replicas,
         reason: count.spec.reason.clone(),
@@ -78,8 +78,8 @@ fn drift(drift: &Drift) -> v1::Drift {
         manager: drift.manager.to_string(),
         operation: drift.operation.to_string(),
         subresource: drift.subresource.to_string(),
-        from: Some(drift.from),
-        to: Some(drift.to),
+        from: drift.from,
+        to: drift.to,
         at: Some(micro(&drift.at)),
         corrected_at: drift.corrected_at.as_ref().map(micro),
         user: drift.user.to_string(),
@@ -90,8 +90,8 @@ fn drifter(drifter: &Drifter) -> v1::Drifter {
     v1::Drifter {
         manager: drifter.manager.clone(),
         count: drifter.count,
-        from: Some(drifter.from),
-        to: Some(drifter.to),
+        from: drifter.from,
+        to: drifter.to,
         last: Some(micro(&drifter.last)),
         user: drifter.user.to_string(),
     }

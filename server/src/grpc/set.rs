@@ -96,7 +96,7 @@ fn warnings(backend: &Backend, request: &SetRequest) -> Vec<String> {
 
 fn audit(caller: &Identity, request: &SetRequest, stored: &Result<StoredSet, Error>) {
     let (from, to) = match stored {
-        Ok(stored) => (stored.old_desired, stored.count.spec.desired(Timestamp::now())),
+        Ok(stored) => (stored.old_desired, stored.count.desired(Timestamp::now())),
         Err(_) => (None, None),
     };
     info!(target: AUDIT, user = caller.user, target = %request.key, from, to, wanted = ?request.count, reason = request.reason,
@@ -124,6 +124,12 @@ async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) 
             existing if !request.version.admits(existing.as_deref()) => {
                 if is_read {
                     return Err(unexpected_version(key, existing.as_deref()));
+                }
+                None
+            }
+            Some(existing) if existing.deleting => {
+                if is_read {
+                    conflicts::check_deleting(key, existing)?;
                 }
                 None
             }
@@ -248,7 +254,8 @@ fn spec_after(
         RequestedCount::Exactly(replicas) => replicas,
         RequestedCount::Current => observed.ok_or_else(missing)?,
     };
-    let known = before.map_or(observed, |spec| spec.original_replicas);
+    // A custom resource may have a negative count, and a `ReplicaCount` may not.
+    let known = before.map_or(observed, |spec| spec.original_replicas).filter(|count| *count >= 0);
     let original_replicas = request.original.or(known);
     let scale_target_ref = ScaleTargetRef {
         api_version: kind.api_version(),
@@ -319,6 +326,8 @@ mod tests {
         assert_eq!(counts(&first), (5, Some(2), "new", None));
         let again = after(Some(&first), RequestedCount::Exactly(7), None, Some(5)).unwrap();
         assert_eq!(counts(&again), (7, Some(2), "new", None));
+        let odd = after(None, RequestedCount::Exactly(5), None, Some(-1)).unwrap();
+        assert_eq!(counts(&odd), (5, None, "new", None), "a negative count is not one to put back");
         let over = after(Some(&again), RequestedCount::Exactly(9), until, Some(7)).unwrap();
         assert_eq!(counts(&over), (7, Some(2), "new", Some(9)));
         let cleared = after(Some(&over), RequestedCount::Current, None, Some(9)).unwrap();

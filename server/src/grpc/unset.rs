@@ -33,12 +33,17 @@ use crate::{
 /// How long the leader may take to put a count back. A lost leader is replaced within 15 s.
 const RESTORE: Duration = Duration::from_secs(17);
 
+/// How many finalizers a warning names.
+const MAX_FINALIZERS: usize = 3;
+
 /// An Unset that nothing refuses.
 struct CheckedUnset {
     snapshot: TargetSnapshot,
     count: Arc<ReplicaCountState>,
     /// The count to put back, if asked to.
     restore: Option<Restore>,
+    /// What keeps the object after the management has ended, for people.
+    left: Option<String>,
 }
 
 /// The count to put back on a target.
@@ -73,12 +78,12 @@ pub(super) async fn unset(
     backend.ready_to_read("").await?;
     let done = within_timeout(check_and_apply(backend, caller, &request)).await;
     audit(caller, &request, &done);
-    let CheckedUnset { snapshot, count, restore } = done?;
+    let CheckedUnset { snapshot, count, restore, left } = done?;
     let snapshot = TargetSnapshot { count: Some(count), ..snapshot };
     Ok(UnsetReplicaCountResponse {
         replica_count: Some(convert::replica_count(&snapshot, Timestamp::now())),
         restored: restore.as_ref().and_then(|restore| restore.restored),
-        warnings: restore.iter().filter_map(Restore::warning).collect(),
+        warnings: restore.iter().filter_map(Restore::warning).chain(left).collect(),
         resource_version: backend.index.version().to_string(),
     })
 }
@@ -87,7 +92,7 @@ fn audit(caller: &Identity, request: &UnsetRequest, done: &Result<CheckedUnset, 
     let (from, to) = match done {
         Ok(done) => {
             let restored = done.restore.as_ref().and_then(|restore| restore.restored);
-            (done.count.spec.desired(Timestamp::now()), restored)
+            (done.count.desired(Timestamp::now()), restored)
         }
         Err(_) => (None, None),
     };
@@ -122,6 +127,7 @@ async fn apply(
         let is_deleted = backend.writer.delete(key, &unset.count.uid, version.exactly()).await?;
         if is_deleted {
             await_deletion(backend, key, &unset.count.uid).await;
+            unset.left = what_is_left(backend, key, &unset.count.uid).await;
         }
         return Ok(is_deleted);
     };
@@ -130,6 +136,7 @@ async fn apply(
     let Some(asked) = asked else { return Ok(false) };
     await_restore(backend, key, &asked).await?;
     to.restored = backend.read_target(key, &kind).await?.and_then(|target| target.replicas);
+    unset.left = what_is_left(backend, key, &asked.uid).await;
     Ok(true)
 }
 
@@ -164,7 +171,7 @@ async fn check(
         conflicts::check_managed_by(key, &count)?;
     }
     let restore = if *restore { Some(check_restore(backend, request, &snapshot, &count).await?) } else { None };
-    Ok(CheckedUnset { snapshot, count, restore })
+    Ok(CheckedUnset { snapshot, count, restore, left: None })
 }
 
 /// Checks the count to put back as a Set of it: editors of the `ReplicaCount` can write any number there.
@@ -175,6 +182,7 @@ async fn check_restore(
     count: &ReplicaCountState,
 ) -> Result<Restore, Error> {
     let key = &request.key;
+    conflicts::check_deleting(key, count)?;
     let original = count.spec.original_replicas.ok_or_else(|| {
         let message = format!("the count that {key} had before it was managed is unknown");
         Error::Precondition { reason: reasons::NO_ORIGINAL_COUNT, message }
@@ -195,8 +203,7 @@ async fn await_restore(backend: &Backend, key: &TargetKey, asked: &ReplicaCountS
         // An index that does not know the object yet says nothing about its end.
         backend.index.reaches(asked.resource_version, RESTORE).await;
         loop {
-            let now = backend.index.get(key).count.filter(|now| now.uid == asked.uid);
-            let Some(now) = now else { return Ok(()) };
+            let Some(now) = managing(backend, key, &asked.uid) else { return Ok(()) };
             if let Some(problem) = failed_correction(&now) {
                 return Err(Error::NotRestored(key.clone(), problem));
             }
@@ -217,11 +224,57 @@ fn failed_correction(count: &ReplicaCountState) -> Option<String> {
     (ready.observed_generation == count.generation).then(|| ready.message.clone())
 }
 
+/// The `ReplicaCount` with this UID, while it manages the target. One that waits for a finalizer does not.
+fn managing(backend: &Backend, key: &TargetKey, uid: &Uid) -> Option<Arc<ReplicaCountState>> {
+    backend.index.get(key).count.filter(|count| count.uid == *uid && !count.deleting)
+}
+
 /// Waits until the index knows of a deletion. Unlike other writes, its answer has no resource version to wait for.
 async fn await_deletion(backend: &Backend, key: &TargetKey, uid: &Uid) {
     let mut events = backend.index.changes();
-    let is_gone = || backend.index.get(key).count.is_none_or(|count| count.uid != *uid);
-    let wait = async { while !is_gone() && events.recv().await.is_ok() {} };
+    let wait = async { while managing(backend, key, uid).is_some() && events.recv().await.is_ok() {} };
     // The deletion is stored either way: an index that lags only makes the answer's resource version an older one.
     let _ = timeout(CATCH_UP, wait).await;
+}
+
+/// Names the finalizers that keep a deleted `ReplicaCount`. Without its finalizers it is gone, and there is nothing to say.
+async fn what_is_left(backend: &Backend, key: &TargetKey, uid: &Uid) -> Option<String> {
+    backend.index.get(key).count.filter(|count| count.uid == *uid)?;
+    // The management has ended, whether the rest can be found out or not.
+    let metadata = backend.writer.read(key).await.ok()??.metadata;
+    let finalizers = metadata.finalizers.filter(|_| metadata.uid.as_deref().map(Uid::from).as_ref() == Some(uid))?;
+    left_behind(&key.replica_count_name(), &finalizers)
+}
+
+/// The warning about a `ReplicaCount` that its finalizers keep.
+fn left_behind(name: &str, finalizers: &[String]) -> Option<String> {
+    let named = match finalizers {
+        [] => return None,
+        few if few.len() <= MAX_FINALIZERS => few.join(", "),
+        many => format!("{} and {} more", many[..MAX_FINALIZERS].join(", "), many.len() - MAX_FINALIZERS),
+    };
+    Some(format!(
+        "ReplicaCount {name} holds no count any more, but it still exists: it waits for its finalizers {named}, and until \
+        they are removed the target cannot be set again"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_finalizers_that_keep_an_object_are_named() {
+        for (name, number, expected) in [
+            ("none", 0, None),
+            ("one", 1, Some("its finalizers x.io/0, and until")),
+            ("a few", 3, Some("its finalizers x.io/0, x.io/1, x.io/2, and until")),
+            ("many", 1000, Some("its finalizers x.io/0, x.io/1, x.io/2 and 997 more, and until")),
+        ] {
+            let finalizers: Vec<_> = (0..number).map(|number| format!("x.io/{number}")).collect();
+            let said = left_behind("deployment.web", &finalizers);
+            assert_eq!(said.is_some(), expected.is_some(), "{name}");
+            assert!(said.unwrap_or_default().contains(expected.unwrap_or_default()), "{name}");
+        }
+    }
 }

@@ -79,6 +79,9 @@ pub mod reasons {
     /// `Ready`: the count from before is in place, and the management of the target ends.
     pub const RESTORED: &str = "Restored";
 
+    /// `Ready`: the `ReplicaCount` is being deleted, and waits for a finalizer. It holds no count any more.
+    pub const REPLICA_COUNT_TERMINATING: &str = "ReplicaCountTerminating";
+
     /// `Ready`: the target does not exist. The server holds its count once it appears.
     pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
 
@@ -121,7 +124,7 @@ mod tests {
     use std::path::Path;
 
     /// Where each reason is provoked: the file, from the repository's root, and the test.
-    const PROVOKED: [(&str, &str, &str); 30] = [
+    const PROVOKED: [(&str, &str, &str); 31] = [
         ("KindNotListed", "server/src/enforcement/status.rs", "an_absent_target_is_awaited"),
         (
             "KindNotServed",
@@ -165,6 +168,7 @@ mod tests {
         ("Controlled", "tests/custom_resources.rs", "the_server_holds_a_replica_set_unless_a_deployment_controls_it"),
         ("OverrideEnded", "tests/conditions.rs", "the_end_of_the_management_is_said_until_the_object_is_gone"),
         ("Restored", "tests/conditions.rs", "the_end_of_the_management_is_said_until_the_object_is_gone"),
+        ("ReplicaCountTerminating", "tests/conditions.rs", "a_replica_count_that_waits_for_a_finalizer_holds_nothing"),
         ("TargetNotFound", "tests/conditions.rs", "a_target_comes_and_goes"),
         ("TargetTerminating", "tests/conditions.rs", "a_target_comes_and_goes"),
         ("Found", "tests/conditions.rs", "a_target_comes_and_goes"),

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// A write by another program that makes a target's count differ from the desired count.
+/// A write by another program that makes a target's count differ from the desired count, or removes it.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Drift {
@@ -21,10 +21,12 @@ pub struct Drift {
     /// The subresource that it wrote to: `scale`, or empty for the object itself.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub subresource: Arc<str>,
-    /// The count before the drift, in replicas.
-    pub from: i32,
-    /// The count that the field manager wrote, in replicas.
-    pub to: i32,
+    /// The count before the drift, in replicas. Absent if the target had none, because somebody had removed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<i32>,
+    /// The count that the field manager wrote, in replicas. Absent if it removed the count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<i32>,
     /// When the server saw the drift.
     pub at: MicroTime,
     /// When the target was back at its desired count.
@@ -63,10 +65,12 @@ pub struct Drifter {
     pub manager: String,
     /// The number of its drifts that the server has seen.
     pub count: i64,
-    /// The count before its latest drift, in replicas.
-    pub from: i32,
-    /// The count that its latest drift wrote, in replicas.
-    pub to: i32,
+    /// The count before its latest drift, in replicas. Absent if the target had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<i32>,
+    /// The count that its latest drift wrote, in replicas. Absent if it removed the count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<i32>,
     /// When the server saw its latest drift.
     pub last: MicroTime,
     /// The user who caused its latest drift. Empty if the server does not know.

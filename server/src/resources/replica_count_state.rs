@@ -25,7 +25,7 @@ pub struct ReplicaCountState {
     pub resource_version: u64,
     /// The generation of the spec.
     pub generation: Option<i64>,
-    /// Whether it is being deleted and still waits for a finalizer.
+    /// Whether it is being deleted and still waits for a finalizer. Then it manages nothing any more.
     pub deleting: bool,
     /// Whether it has annotations.
     pub annotated: bool,
@@ -56,7 +56,7 @@ impl From<ReplicaCount> for ReplicaCountState {
             writers: SpecWriters::of(&metadata),
             set_at: set_at(&metadata),
             restore: RestoreRequest::of(&metadata),
-            managed_by: managed_by(&metadata, &owners),
+            managed_by: managed_by(&metadata, &owners).map(|tool| bounded(&tool).into()),
             spec,
             status: Arc::new(status.unwrap_or_default()),
         }
@@ -64,11 +64,20 @@ impl From<ReplicaCount> for ReplicaCountState {
 }
 
 impl ReplicaCountState {
+    /// The count that the target should have. `None` if this object manages nothing any more: it is being deleted, or its
+    /// override has ended the management.
+    pub(crate) fn desired(&self, now: Timestamp) -> Option<i32> {
+        if self.deleting { None } else { self.spec.desired(now) }
+    }
+
     /// The user for whom the target gets the count from before back, before the management ends. The annotation counts
     /// only for its generation, and only together with that count: a writer of another count wants to keep that one.
     pub fn restoring(&self) -> Option<&str> {
         let is_original = self.spec.override_.is_none() && self.spec.original_replicas == Some(self.spec.replicas);
-        let restore = self.restore.as_ref().filter(|restore| is_original && restore.generation == self.generation);
+        // A deletion that waits for a finalizer is a generation of its own.
+        let before = self.generation.map(|generation| generation.saturating_sub(self.deleting.into()));
+        let is_its_own = |restore: &&RestoreRequest| [self.generation, before].contains(&restore.generation);
+        let restore = self.restore.as_ref().filter(|restore| is_original && is_its_own(restore));
         restore.map(|restore| &*restore.user)
     }
 }
@@ -99,7 +108,7 @@ fn set_at(metadata: &ObjectMeta) -> Option<Timestamp> {
 /// manage, otherwise according to server-side apply.
 ///
 /// kubectl does not count, because people who apply with kubectl by hand may also set counts by hand.
-fn managed_by(metadata: &ObjectMeta, owners: &FieldOwners) -> Option<Box<str>> {
+fn managed_by(metadata: &ObjectMeta, owners: &FieldOwners) -> Option<String> {
     let label = |name: &str| metadata.labels.as_ref()?.get(name);
     let annotation = |name: &str| metadata.annotations.as_ref()?.get(name);
     for (tool, prefix) in
@@ -107,23 +116,24 @@ fn managed_by(metadata: &ObjectMeta, owners: &FieldOwners) -> Option<Box<str>> {
     {
         if let Some(name) = label(&format!("{prefix}/name")) {
             let namespace = label(&format!("{prefix}/namespace")).map(|name| format!("{name}/")).unwrap_or_default();
-            return Some(format!("{tool} {namespace}{name}").into());
+            return Some(format!("{tool} {namespace}{name}"));
         }
     }
     // The annotation's format is <application>:<group>/<kind>:<namespace>/<name>.
     if let Some(id) = annotation("argocd.argoproj.io/tracking-id") {
-        return Some(format!("the Argo CD application {}", id.split(':').next().unwrap_or(id)).into());
+        return Some(format!("the Argo CD application {}", id.split(':').next().unwrap_or(id)));
     }
     if let Some(release) = annotation("meta.helm.sh/release-name") {
         let namespace = annotation("meta.helm.sh/release-namespace").map(|name| format!("{name}/")).unwrap_or_default();
-        return Some(format!("the Helm release {namespace}{release}").into());
+        return Some(format!("the Helm release {namespace}{release}"));
     }
     let applier = owners.appliers().find(|applier| applier.owns && &*applier.manager != "kubectl")?;
-    Some(format!("{}, by server-side apply", applier.manager).into())
+    Some(format!("{}, by server-side apply", applier.manager))
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use crate::resources::{
@@ -188,6 +198,35 @@ mod tests {
             (written_by("replica-count-manager", Operation::Update), None),
         ] {
             assert_eq!(read_manager(metadata.clone()).as_deref(), expected, "{metadata}");
+        }
+    }
+
+    #[test]
+    fn a_tool_with_a_huge_name_is_known_by_its_beginning() {
+        let huge = "a".repeat(250 * 1024);
+        for annotation in
+            ["argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"]
+        {
+            let annotations = json!({"meta.helm.sh/release-name": "shop", annotation: huge});
+            let manager = read_manager(json!({"annotations": annotations})).unwrap();
+            assert!(manager.len() == 512 && manager.starts_with("the ") && manager.contains("aaa"), "{annotation}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_waits_for_a_finalizer_desires_no_count_and_keeps_its_request() {
+        let annotations = json!({"replica-count-manager.io/restore": "2 alice"});
+        for (name, generation, is_deleting, desired, restoring) in [
+            ("not deleted", 2, false, Some(3), Some("alice")),
+            ("being deleted, which is a generation of its own", 3, true, None, Some("alice")),
+            ("changed", 3, false, Some(3), None),
+            ("changed, and being deleted", 4, true, None, None),
+        ] {
+            let end = is_deleting.then_some("2026-01-01T00:00:00Z");
+            let metadata = json!({"annotations": annotations, "generation": generation, "deletionTimestamp": end});
+            let spec = json!({"originalReplicas": 3});
+            let state = ReplicaCountBuilder::new("web").metadata(metadata).spec(spec).state();
+            assert_eq!((state.desired(Timestamp::UNIX_EPOCH), state.restoring()), (desired, restoring), "{name}");
         }
     }
 

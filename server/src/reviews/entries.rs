@@ -29,11 +29,18 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 pub enum Content {
     /// The count of a target, in replicas.
     Count(i32),
+    /// A target without a count.
+    NoCount,
     /// A hash of the spec of a `ReplicaCount`.
     Spec(u64),
 }
 
 impl Content {
+    /// The content of a target with this count.
+    pub fn of_count(count: Option<i32>) -> Self {
+        count.map_or(Self::NoCount, Self::Count)
+    }
+
     /// The content of the spec of a `ReplicaCount`.
     pub fn of_spec(spec: &ReplicaCountSpec) -> Self {
         let mut hasher = DefaultHasher::new();

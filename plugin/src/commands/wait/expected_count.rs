@@ -4,7 +4,7 @@ use contract::replicas::v1::{ReplicaCount, Target};
 use jiff::Timestamp;
 
 use crate::{
-    output::{actor, printable},
+    output::{actor, count_or_none, printable},
     time::from_proto,
 };
 
@@ -35,7 +35,7 @@ impl ExpectedCount {
         let drifts = count.drifts.saturating_sub(self.drifts);
         let last = count.last_drift.as_ref().filter(|last| drifts > 0 && last.corrected_at.is_some())?;
         let drifts = if drifts == 1 { "a drift".to_owned() } else { format!("{drifts} drifts") };
-        Some(format!("{drifts} during the wait, the last to {} by {}", last.to(), actor(last)))
+        Some(format!("{drifts} during the wait, the last to {} by {}", count_or_none(last.to), actor(last)))
     }
 
     /// Describes who has set another count since.

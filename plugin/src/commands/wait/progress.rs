@@ -10,7 +10,7 @@ use super::{expected_count::ExpectedCount, progress_line};
 use crate::{
     commands::batch,
     error::Error,
-    output::{self, Lines, actor, printable},
+    output::{self, Lines, actor, count_or_none, printable},
     session::Session,
     target, terminal,
 };
@@ -59,7 +59,7 @@ fn state_of(count: &ReplicaCount) -> State {
 fn why(count: &ReplicaCount) -> Option<String> {
     let drift =
         count.last_drift.as_ref().filter(|drift| drift.corrected_at.is_none() && count.observed != count.desired);
-    let drift = drift.map(|drift| format!("changed to {} by {}", drift.to(), actor(drift)));
+    let drift = drift.map(|drift| format!("changed to {} by {}", count_or_none(drift.to), actor(drift)));
     let is_contested = |it: &&Condition| it.r#type == "Contested" && it.status == "True";
     let contested = count.conditions.iter().find(is_contested).map(|it| format!("contested: {}", it.message));
     let why: Vec<_> = [output::why_not_ready(count), drift, contested].into_iter().flatten().collect();

@@ -91,7 +91,8 @@ fn each_state_calls_for_one_thing() {
         row("an override has ended", Correct(3)).overridden(0, false).target(target(5, 9)),
         row("an override has ended the management", Unset).overridden(0, true).target(target(5, 9)),
         row("the ReplicaCount is being deleted already", Await).overridden(0, true).target(target(5, 9)).deleting(),
-        row("a ReplicaCount with a finalizer still holds", Correct(3)).target(target(5, 7)).deleting(),
+        row("a ReplicaCount that waits for a finalizer holds nothing", Await).target(target(5, 7)).deleting(),
+        row("whatever it says", Await).spec(json!({"replicas": MAX + 1})).target(target(5, 7)).deleting(),
         row("the kind is unavailable", KindUnavailable)
             .target(target(5, 7))
             .kind(KindState::Unavailable(Arc::new(unavailable))),

@@ -63,7 +63,7 @@ impl Executor {
         let key = sample?;
         let observation = &self.targets.get(&key)?.observation;
         let (target, kind) = (observation.target.as_ref()?, observation.kind.known()?.clone());
-        let desired = observation.count.spec.desired(observation.at);
+        let desired = observation.count.desired(observation.at);
         // A kind may refuse a 0, and does so before a webhook is asked.
         let count = (1..4).find(|count| ![desired, target.replicas].contains(&Some(*count)))?;
         Some(ProbeWrite { kind, uid: target.uid.clone(), count, key })

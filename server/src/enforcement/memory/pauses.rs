@@ -20,7 +20,7 @@ impl Memory {
         let target = observation.target.as_ref().map(|target| &target.uid);
         count.generation != self.generation
             || count.set_at != self.set_at
-            || count.spec.desired(observation.at) != self.desired
+            || count.desired(observation.at) != self.desired
             || target.zip(self.target_uid.as_ref()).is_some_and(|(now, before)| now != before)
     }
 

@@ -21,7 +21,7 @@ impl Memory {
                 continue;
             }
             let then = Observation { count, at, ..observation.clone() };
-            for change in changes(&then, self, then.count.spec.desired(at)) {
+            for change in changes(&then, self, then.count.desired(at)) {
                 self.history.add_change(change);
             }
             self.contention = Contention::default();
@@ -38,6 +38,6 @@ impl Memory {
         self.generation = count.generation;
         self.latest_writer = Some(count.writers.latest.clone());
         self.set_at = count.set_at;
-        self.desired = count.spec.desired(at);
+        self.desired = count.desired(at);
     }
 }

@@ -3,6 +3,7 @@ mod changes;
 mod contention;
 mod drifts;
 mod readiness;
+mod removals;
 mod restoring;
 mod statuses;
 mod users;
@@ -39,7 +40,10 @@ pub(in crate::enforcement) fn calls() -> usize {
 }
 
 /// A drift in short: actor, operation, subresource, from, to.
-fn short(drift: Option<&Drift>) -> Option<(&str, &str, &str, i32, i32)> {
+type ShortDrift<'a> = (&'a str, &'a str, &'a str, Option<i32>, Option<i32>);
+
+/// Shortens a drift.
+fn short(drift: Option<&Drift>) -> Option<ShortDrift<'_>> {
     drift.map(|drift| (&*drift.manager, &*drift.operation, &*drift.subresource, drift.from, drift.to))
 }
 
@@ -87,9 +91,12 @@ fn the_management_ends_with_an_override_that_says_so() {
     assert!(matches!(managed.decide(11).correct, Some(Correction::Unset { .. })), "the newer state ends, too");
     let decision = managed.answer(12, CorrectionAnswer::Unset);
     assert_eq!(decision.correct, None, "one deletion is enough");
-    // A finalizer keeps the object, and somebody decides about the count again.
-    let decision = managed.set(13, json!({"replicas": 4}));
-    assert_eq!(corrects_to(decision.correct.as_ref()), Some(4));
+    // A finalizer keeps the object. Whatever its spec says then, it manages nothing any more.
+    managed.set(13, json!({"replicas": 4}));
+    Arc::make_mut(&mut managed.observation.count).deleting = true;
+    let decision = managed.see(14, target(12, 7).scaled_by("kubectl"));
+    assert_eq!((decision.assessment, decision.drift, decision.correct), (Assessment::Await, None, None));
+    assert_eq!(managed.ready(14), "ReplicaCountTerminating");
 }
 
 #[test]

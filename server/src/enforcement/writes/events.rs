@@ -126,7 +126,7 @@ pub fn end_event(observation: &Observation, memory: &Memory, now: Now) -> EventW
     let restored = count.restoring();
     let (held, set_by) = match (restored, &count.spec.override_) {
         (Some(_), _) => held_before_restore(count, &memory.history),
-        (None, Some(over)) if memory.desired == Some(over.replicas) || over.then_unset => {
+        (None, Some(over)) if latest_desired(observation, memory) == Some(over.replicas) || over.then_unset => {
             (Some(over.replicas), &*count.writers.override_.replicas)
         }
         _ => (Some(count.spec.replicas), &*count.writers.replicas),
@@ -142,6 +142,11 @@ pub fn end_event(observation: &Observation, memory: &Memory, now: Now) -> EventW
     let note = format!("the replica count is no longer held{held}{set_by}: {end}");
     let series = Series::first(now);
     EventWrite { reason: reasons::UNMANAGED, action: "Unset".to_owned(), note, type_: "Normal", series }
+}
+
+/// The latest desired count. An object that waits for a finalizer desires none any more, though its spec still says it.
+fn latest_desired(observation: &Observation, memory: &Memory) -> Option<i32> {
+    memory.desired.or_else(|| observation.count.spec.desired(observation.at))
 }
 
 /// The count that was held before the one from before became the lasting one, and who set it. The change to that one is

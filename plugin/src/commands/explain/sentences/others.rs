@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 
 use super::words::{by_program, list, when, with_program};
-use crate::{commands::explain::facts::Facts, output::printable};
+use crate::{
+    commands::explain::facts::Facts,
+    output::{count_or_none, printable},
+};
 
 /// The drifts, the appliers, the autoscalers, and what the target belongs to.
 pub(super) fn sentences(facts: &Facts, now: Timestamp) -> Vec<String> {
@@ -48,9 +51,12 @@ fn drift(facts: &Facts, now: Timestamp) -> Option<String> {
         drifts => format!(" There were {drifts} such drifts."),
     };
     let at = when(drift.at.as_ref(), now);
-    let (from, to) = (drift.from(), drift.to());
+    let change = match (drift.from, drift.to) {
+        (from, None) => format!("removed the count of {}", count_or_none(from)),
+        (from, Some(to)) => format!("changed the count from {} to {to}", count_or_none(from)),
+    };
     let (who, with) = (by_program(&drift.user, &drift.manager), with_program(&drift.user, &drift.manager));
-    Some(format!("{who} changed the count from {from} to {to}{at}{with}{corrected}.{all}"))
+    Some(format!("{who} {change}{at}{with}{corrected}.{all}"))
 }
 
 /// The latest write that the guard kept from being stored.
@@ -65,7 +71,8 @@ fn attempt(facts: &Facts, now: Timestamp) -> Option<String> {
         ..=1 => String::new(),
         attempts => format!(" There were {attempts} such attempts."),
     };
-    let (from, to, at) = (attempt.from(), attempt.to(), when(attempt.at.as_ref(), now));
+    let (from, to) = (count_or_none(attempt.from), count_or_none(attempt.to));
+    let at = when(attempt.at.as_ref(), now);
     let (who, with) = (by_program(&attempt.user, &attempt.manager), with_program(&attempt.user, &attempt.manager));
     Some(format!("{who} tried to change the count from {from} to {to}{at}{with}: {end}.{all}"))
 }

@@ -16,7 +16,7 @@ use crate::{
             cells::{reason, time_between, what, who},
             timeline::Entry,
         },
-        text::printable,
+        text::{count_or_none, printable},
     },
     time::{distance, from_proto},
 };
@@ -182,7 +182,8 @@ fn describe(drift: &Drift) -> String {
         (Some(from), Some(to)) => format!("corrected after {}", time_between(from, to)),
         _ => "not corrected".to_owned(),
     };
-    format!("drift {}: {} {} → {}, {end}", drift.number, name(drift), drift.from(), drift.to())
+    let (from, to) = (count_or_none(drift.from), count_or_none(drift.to));
+    format!("drift {}: {} {from} → {to}, {end}", drift.number, name(drift))
 }
 
 /// The person who caused a drift, or else the program: a label has no room for both.

@@ -64,6 +64,7 @@ impl Counts {
 fn excursion(drift: &Drift) -> Option<Excursion> {
     let at = drift.at.as_ref().and_then(from_proto)?;
     let end = drift.corrected_at.as_ref().and_then(from_proto).map(|end| end.max(at));
+    // A count that was removed has no place in a picture, so it is drawn as 0.
     Some(Excursion { at, from: drift.from(), to: drift.to(), end })
 }
 

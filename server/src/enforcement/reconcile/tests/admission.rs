@@ -106,7 +106,7 @@ fn a_late_write_of_this_server_may_have_the_count_that_admission_stored() {
         (
             "another one, which somebody else wrote under this name",
             4,
-            Some(("replica-count-manager", "Update", "scale", 7, 4)),
+            Some(("replica-count-manager", "Update", "scale", Some(7), Some(4))),
         ),
     ] {
         let mut managed = changed();
@@ -126,6 +126,6 @@ fn a_0_by_somebody_else_during_a_correction_is_a_drift_once_its_answer_says_so()
     assert_eq!(managed.see(1, target(13, 0)).drift, None, "it may be ours");
     let answer = CorrectionAnswer::Scaled { to: 3, stored: 3, version: 12, was_changed: true };
     let decision = managed.answer(1, answer);
-    assert_eq!(short(decision.drift.as_ref()), Some(("unknown", "", "", 7, 0)));
+    assert_eq!(short(decision.drift.as_ref()), Some(("unknown", "", "", Some(7), Some(0))));
     assert_eq!(corrects_to(decision.correct.as_ref()), Some(3));
 }

@@ -9,9 +9,9 @@ fn a_drift_is_a_change_by_somebody_else_to_another_count() {
         /// The count before, and the state now; the desired count is 3.
         before: i32,
         now: TargetFixture,
-        expected: Option<(&'static str, &'static str, &'static str, i32, i32)>,
+        expected: Option<ShortDrift<'static>>,
     }
-    let scale = |from, to| Some(("kubectl", "Update", "scale", from, to));
+    let scale = |from, to| Some(("kubectl", "Update", "scale", Some(from), Some(to)));
     for row in [
         Row {
             name: "away from the desired count",
@@ -31,16 +31,32 @@ fn a_drift_is_a_change_by_somebody_else_to_another_count() {
             name: "under the name of this server",
             before: 3,
             now: target(5, 7).scaled_by("replica-count-manager"),
-            expected: Some(("replica-count-manager", "Update", "scale", 3, 7)),
+            expected: Some(("replica-count-manager", "Update", "scale", Some(3), Some(7))),
         },
-        Row { name: "without a trace", before: 3, now: target(5, 7), expected: Some(("unknown", "", "", 3, 7)) },
+        Row {
+            name: "without a trace",
+            before: 3,
+            now: target(5, 7),
+            expected: Some(("unknown", "", "", Some(3), Some(7))),
+        },
         Row {
             name: "by an apply",
             before: 3,
             now: target(5, 7).applied_by("helm", 1, true),
-            expected: Some(("helm", "Apply", "", 3, 7)),
+            expected: Some(("helm", "Apply", "", Some(3), Some(7))),
         },
-        Row { name: "to a count that cannot be read", before: 3, now: target(5, 7).without_count(), expected: None },
+        Row {
+            name: "removed",
+            before: 3,
+            now: target(5, 7).without_count(),
+            expected: Some(("unknown", "", "", Some(3), None)),
+        },
+        Row {
+            name: "a new object of the same name, without a count",
+            before: 3,
+            now: target(5, 7).uid("another").without_count(),
+            expected: None,
+        },
     ] {
         let mut managed = Managed::at(3);
         managed.see(0, target(4, 3));
@@ -65,7 +81,7 @@ fn a_drift_goes_from_its_event_to_its_end() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 3));
     let decision = managed.see(2, target(12, 7).scaled_by("kubectl"));
-    assert_eq!(short(decision.drift.as_ref()), Some(("kubectl", "Update", "scale", 3, 7)));
+    assert_eq!(short(decision.drift.as_ref()), Some(("kubectl", "Update", "scale", Some(3), Some(7))));
     assert_eq!(decision.drift.unwrap().at.0, at(2));
     assert_eq!(corrects_to(decision.correct.as_ref()), Some(3));
     let decision = managed.see(3, target(13, 7).scaled_by("kubectl"));
@@ -195,7 +211,11 @@ fn a_correction_to_0_leaves_no_owner_and_is_no_drift() {
             assert_eq!(managed.see(1, target(11, 0)).drift, None, "{name}");
         }
         let drift = managed.see(2, target(12, 2)).drift;
-        assert_eq!(short(drift.as_ref()), Some(("unknown", "", "", 0, 2)), "{name}: that was somebody else");
+        assert_eq!(
+            short(drift.as_ref()),
+            Some(("unknown", "", "", Some(0), Some(2))),
+            "{name}: that was somebody else"
+        );
     }
 }
 
@@ -204,7 +224,7 @@ fn an_applier_that_leaves_the_count_out_is_the_actor_of_the_reset() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 3).applied_by("helm", 0, true));
     let decision = managed.see(5, target(11, 1).applied_by("helm", 5, false));
-    assert_eq!(short(decision.drift.as_ref()), Some(("helm", "Apply", "", 3, 1)));
+    assert_eq!(short(decision.drift.as_ref()), Some(("helm", "Apply", "", Some(3), Some(1))));
     assert!(managed.status(5).appliers.is_empty());
 }
 
@@ -226,7 +246,7 @@ fn an_actor_without_a_name_is_unknown() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 3));
     let decision = managed.see(1, target(11, 7).scaled_by(""));
-    assert_eq!(short(decision.drift.as_ref()), Some(("unknown", "Update", "scale", 3, 7)));
+    assert_eq!(short(decision.drift.as_ref()), Some(("unknown", "Update", "scale", Some(3), Some(7))));
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn the_next_leader_goes_on_where_the_status_says() {
     let status = json!({"observedGeneration": 1, "desired": 3, "observed": 3, "drifts": 4, "conditions": []});
     let mut managed = Managed::with(replica_count(1, 1, json!({"replicas": 3}), status));
     let decision = managed.see(0, target(20, 8).scaled_by("helm"));
-    assert_eq!(short(decision.drift.as_ref()), Some(("helm", "Update", "scale", 3, 8)));
+    assert_eq!(short(decision.drift.as_ref()), Some(("helm", "Update", "scale", Some(3), Some(8))));
     let status = managed.status(0);
     assert_eq!((status.drifts, status.changes), (5, vec![]));
 }

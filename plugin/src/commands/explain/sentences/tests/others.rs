@@ -17,6 +17,10 @@ fn others_are_named_with_what_they_do() {
         });
         facts.count.drifts = 4;
     });
+    let removed = changed(|facts| {
+        let manager = "kubectl".to_owned();
+        facts.count.last_drift = Some(Drift { manager, from: Some(3), at: at(-12), ..Drift::default() });
+    });
     let scaled = changed(|facts| facts.autoscalers = Ok(vec!["web-cpu".to_owned()]));
     let owned = changed(|facts| {
         object(facts).controller = Some("Kafka events".to_owned());
@@ -30,6 +34,7 @@ fn others_are_named_with_what_they_do() {
             "A program, kubectl, changed the count from 3 to 9 12s ago, and the server put it back 11s ago.",
         ),
         ("drifts", drifted, "There were 4 such drifts."),
+        ("removal", removed, "A program, kubectl, removed the count of 3 12s ago, and it is not put back yet."),
         ("autoscaler", scaled.clone(), "HorizontalPodAutoscaler web-cpu scales it."),
         ("and next", scaled, "writes its own count again and again, and the server undoes it with 3."),
         ("controller", owned.clone(), "Kafka events controls it, and may change its count"),

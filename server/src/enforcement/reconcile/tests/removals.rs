@@ -1,0 +1,69 @@
+//! Counts that somebody removes, and those that were never read.
+
+use super::*;
+
+#[test]
+fn a_removed_count_is_a_drift_and_so_is_what_somebody_writes_instead() {
+    struct Row {
+        name: &'static str,
+        /// Whether another server leads after the count was removed.
+        next_leads: bool,
+        /// The state after that.
+        then: TargetFixture,
+        expected: Option<ShortDrift<'static>>,
+    }
+    let scaled = Some(("kubectl", "Update", "scale", None, Some(7)));
+    for row in [
+        Row { name: "another count", next_leads: false, then: target(12, 7).scaled_by("kubectl"), expected: scaled },
+        Row { name: "the desired count", next_leads: false, then: target(12, 3).scaled_by("kubectl"), expected: None },
+        Row { name: "still none", next_leads: false, then: target(12, 0).without_count(), expected: None },
+        Row {
+            name: "after a change of leaders",
+            next_leads: true,
+            then: target(12, 7).scaled_by("kubectl"),
+            expected: scaled,
+        },
+        Row { name: "still none then", next_leads: true, then: target(12, 0).without_count(), expected: None },
+    ] {
+        let mut managed = Managed::at(3);
+        managed.see(0, target(10, 3));
+        let decision = managed.see(1, target(11, 0).without_count());
+        assert_eq!(short(decision.drift.as_ref()), Some(("unknown", "", "", Some(3), None)), "{}", row.name);
+        assert_eq!(corrects_to(decision.correct.as_ref()), Some(3), "{}", row.name);
+        assert_eq!(managed.ready(1), "Correcting", "{}", row.name);
+        if row.next_leads {
+            let status = serde_json::to_value(managed.status(1)).unwrap();
+            managed = Managed::with(replica_count(2, 1, json!({"replicas": 3}), status));
+        }
+        let decision = managed.see(2, row.then);
+        assert_eq!(short(decision.drift.as_ref()), row.expected, "{}", row.name);
+        let decision = managed.correct(3, 3, 13);
+        let is_put_back = decision.ended_drift.is_some() || row.expected.is_none();
+        assert!(is_put_back && managed.memory.history.open_drift().is_none(), "{}", row.name);
+    }
+}
+
+#[test]
+fn an_applier_that_leaves_out_a_count_without_a_default_has_removed_it() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3).applied_by("helm", 0, true));
+    let decision = managed.see(5, target(11, 0).without_count().applied_by("helm", 5, false));
+    assert_eq!(short(decision.drift.as_ref()), Some(("helm", "Apply", "", Some(3), None)));
+}
+
+#[test]
+fn a_count_that_was_never_read_is_no_drift() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 0).without_count());
+    managed.correct(1, 3, 11);
+    let decision = managed.see(2, target(12, 0).without_count());
+    assert_eq!((decision.drift, decision.assessment), (None, Assessment::Correct(3)));
+}
+
+#[test]
+fn a_removal_names_its_user() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3));
+    let removed = managed.see_reviewed(1, target(11, 0).without_count(), "bob", 10).drift.unwrap();
+    assert_eq!((&*removed.user, removed.actor().as_str()), ("bob", "bob"));
+}

@@ -59,7 +59,9 @@ mod tests {
         let page = write().unwrap();
         for part in [
             "| `spec.scaleTargetRef.name` | string, required, 1 to 253 characters |",
-            "| `status.recentDrifts[].from` | integer, required |",
+            "| `spec.replicas` | integer, required, at least 0 |",
+            "| `status.recentDrifts[].at` | time, required |",
+            "| `status.recentDrifts[].from` | integer |",
             "metadata.name must be \\<kind in lower case>",
             "\n### replicas.v1.ReplicasService\n",
             "| `SetReplicaCount` | [`SetReplicaCountRequest`](#setreplicacountrequest) |",

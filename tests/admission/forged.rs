@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     recording_cluster,
@@ -19,24 +19,6 @@ const ACCUSED: &str = "innocent";
 
 /// The user who writes the counts.
 const WRITER: &str = "forger";
-
-/// The review that the API server would send before a write of a Deployment's count, with the user that the forger wants.
-fn forged(web: &Value, count: i64) -> Value {
-    let mut after = web.clone();
-    after["spec"]["replicas"] = count.into();
-    json!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "request": {
-            "uid": "00000000-0000-4000-8000-000000000000",
-            "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
-            "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
-            "name": web["metadata"]["name"], "namespace": web["metadata"]["namespace"], "operation": "UPDATE",
-            "userInfo": {"username": ACCUSED, "groups": ["system:authenticated"]},
-            "object": after, "oldObject": web, "dryRun": false,
-            "options": {"kind": "PatchOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "forged"},
-        },
-    })
-}
 
 /// What a forger knows.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +71,7 @@ async fn forged_reviews_name_nobody() -> Result<()> {
         let web = Written::new(client.clone(), &shop.name, "Deployment", name);
         let let_through = admission::fail_opens(cluster).await?;
         let before = at_rest(&shop, name).await?;
-        let is_taken = post(&address, &shop, knows, &forged(&before, 7)).await?;
+        let is_taken = post(&address, &shop, knows, &admission::review(&before, 7, ACCUSED)).await?;
         ensure!(is_taken == matches!(knows, Knows::Path), "{knows:?}: taken is {is_taken}");
         let refused = refusal(web.write(Way::Merge, 7, WRITER, false).await)?;
         ensure!(refused.is_none(), "{refused:?}");

@@ -98,26 +98,29 @@ pub(super) async fn calls_of_others(scene: &Scene, lasting: Duration) -> Result<
     Ok([kept, new, opened])
 }
 
-/// Writes of another user that change a count, and the calls of the webhooks meanwhile.
+/// Writes of another user that change a count, and reviews meanwhile.
 #[derive(Default)]
 pub(super) struct Writes {
     pub(super) latencies: Vec<Duration>,
-    /// The calls of the webhooks that took at most a tenth of a second, and all.
+    /// The answers to reviews, each over a connection of its own. The attack does not slow who asks for them, as it slows the
+    /// API server.
+    pub(super) reviews: Vec<Duration>,
+    /// The API server's calls of the webhooks that took at most a tenth of a second, and all.
     pub(super) quick: u64,
     pub(super) calls: u64,
 }
 
 /// Changes a count that nobody holds again and again, as a user who is not exempt from the webhooks.
 pub(super) async fn writes_of_others(scene: &Scene, lasting: Duration) -> Result<Writes> {
-    if scene.admission.is_none() {
-        return Ok(Writes::default());
-    }
+    let Some(address) = &scene.admission else { return Ok(Writes::default()) };
     callers::create_editors(scene.cluster).await?;
     let free = Namespace::new(scene.cluster, "free").await?;
     free.create(&Workload::deployment("web").replicas(1).without_pods()).await?;
     let web: Api<Deployment> = Api::namespaced(callers::editor(scene.cluster, "bob").await?, &free.name);
+    let path = admission::secret_path(scene.cluster).await?;
+    let review = admission::review(&free.get("deployment/web").await?, 2, "bob").to_string().into_bytes();
     let (quick, calls) = admission::quick_calls(scene.cluster).await?;
-    let (begun, mut latencies) = (Instant::now(), Vec::new());
+    let (begun, mut latencies, mut reviews) = (Instant::now(), Vec::new(), Vec::new());
     for count in (2..4).cycle() {
         if begun.elapsed() >= lasting {
             break;
@@ -126,11 +129,15 @@ pub(super) async fn writes_of_others(scene: &Scene, lasting: Duration) -> Result
         let change = Patch::Merge(json!({"spec": {"replicas": count}}));
         web.patch("web", &PatchParams::default(), &change).await.context("a write of others fails")?;
         latencies.push(written.elapsed());
+        let asked = Instant::now();
+        let (status, answer) = admission::post(scene.cluster, address, &path, review.clone()).await?;
+        ensure!(status == 200 && answer["response"]["allowed"] == true, "{status}: {answer}");
+        reviews.push(asked.elapsed());
         sleep(PAUSE).await;
     }
     let (quick_now, calls_now) = admission::quick_calls(scene.cluster).await?;
     ensure!(calls_now > calls, "the webhooks were not called");
-    Ok(Writes { latencies, quick: quick_now - quick, calls: calls_now - calls })
+    Ok(Writes { latencies, reviews, quick: quick_now - quick, calls: calls_now - calls })
 }
 
 /// The latencies of corrections.

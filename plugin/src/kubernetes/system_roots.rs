@@ -86,7 +86,8 @@ fn is_link_to_neighbour(entry: &DirEntry) -> bool {
     target.is_ok_and(|target| matches!(target.components().collect::<Vec<_>>()[..], [Component::Normal(_)]))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, KeyPair};
 

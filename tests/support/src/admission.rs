@@ -8,7 +8,7 @@ use cluster::{Options, run, wait};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
@@ -89,6 +89,24 @@ pub async fn secret_path(cluster: &TestCluster) -> Result<String> {
     let path = configuration.pointer("/webhooks/0/clientConfig/service/path").and_then(Value::as_str);
     let path = path.filter(|path| path.len() > 64).with_context(|| format!("no path in {configuration}"))?;
     Ok(path.to_owned())
+}
+
+/// The review that the API server would send before a user's write of a Deployment's count.
+pub fn review(deployment: &Value, count: i64, user: &str) -> Value {
+    let mut after = deployment.clone();
+    after["spec"]["replicas"] = count.into();
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "00000000-0000-4000-8000-000000000000",
+            "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+            "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
+            "name": deployment["metadata"]["name"], "namespace": deployment["metadata"]["namespace"],
+            "operation": "UPDATE", "userInfo": {"username": user, "groups": ["system:authenticated"]},
+            "object": after, "oldObject": deployment, "dryRun": false,
+            "options": {"kind": "PatchOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "posted"},
+        },
+    })
 }
 
 /// Posts a body to the webhooks of a server, as anybody with a way to its port can, and returns the status and the answer.

@@ -165,7 +165,7 @@ impl BenchCluster {
         let stored = wait::until("a ReplicaCount that is ready", PATIENCE, async || {
             let count = api.get(&replica_count_name(NAME)).await?;
             let status = count.status.as_ref().context("it has no status")?;
-            let ready = status.conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True");
+            let ready = status.conditions.iter().any(|one| one.is("Ready", "True"));
             ready.then_some(count).context("it is not ready")
         });
         Ok(serde_json::to_string(&stored.await?)?)

@@ -38,7 +38,7 @@ pub(crate) fn fill(status: &mut ReplicaCountStatus, target: &str, now: Timestamp
     };
     status.changes = (1..=LISTED).rev().map(change).collect();
     status.recent_drifts = (1..=LISTED).rev().map(drift).collect();
-    status.last_drift = status.recent_drifts.first().cloned();
+    status.last_drift = status.recent_drifts.first().cloned().map(Box::new);
     status.drifts = LISTED;
     let drifter = |drift: &Drift| Drifter {
         manager: drift.manager.to_string(),

@@ -42,11 +42,14 @@ async fn roll(purpose: &str, times: usize) -> Result<()> {
         while let Some(event) = events.try_next().await? {
             let (WatchEvent::Added(count) | WatchEvent::Modified(count)) = event else { continue };
             let status = count.status.context("no status")?;
-            let ready = status.conditions.iter().find(|one| one.type_ == "Ready").context("no Ready")?;
+            let ready = status.conditions.iter().find(|one| &*one.type_ == "Ready").context("no Ready")?;
             let (now, desired) = (status.ready.unwrap_or_default(), status.desired.unwrap_or_default());
             let is_in_place = status.observed == status.desired;
-            ensure!((ready.status == "True") == (is_in_place && now >= desired), "{now} of {desired} ready: {ready:?}");
-            surges += usize::from(ready.status == "True" && desired == 2 && now > desired);
+            ensure!(
+                (&*ready.status == "True") == (is_in_place && now >= desired),
+                "{now} of {desired} ready: {ready:?}"
+            );
+            surges += usize::from(&*ready.status == "True" && desired == 2 && now > desired);
             if desired == 1 && is_in_place && now == 1 {
                 return Ok(());
             }

@@ -83,7 +83,7 @@ fn check_target(target: &Target, objects: &Objects) -> Result<()> {
     same("status.changes", lines(status), held.lines())?;
     same("status.recentDrifts", drift_lines(status), held.drift_lines())?;
     same("status.drifts", status.drifts, held.drifts)?;
-    same("status.lastDrift", status.last_drift.as_ref(), status.recent_drifts.first())
+    same("status.lastDrift", status.last_drift.as_deref(), status.recent_drifts.first())
 }
 
 fn check_places(target: &str, seen: &Seen) -> Result<()> {
@@ -114,7 +114,7 @@ fn check_spec(count: &ReplicaCount, held: &Held) -> Result<()> {
 /// The status and the reason of a condition.
 fn condition<'a>(count: &'a ReplicaCount, type_: &str) -> Option<(&'a str, &'a str)> {
     let conditions = &count.status.as_ref()?.conditions;
-    let condition = conditions.iter().find(|condition| condition.type_ == type_)?;
+    let condition = conditions.iter().find(|condition| *condition.type_ == *type_)?;
     Some((&condition.status, &condition.reason))
 }
 
@@ -133,7 +133,7 @@ fn check_conditions(target: &Target, held: &Held, count: &ReplicaCount, ready: i
     }
     same("TargetFound", condition(count, "TargetFound"), Some(("True", "Found")))?;
     let contested =
-        status.conditions.iter().find(|condition| condition.type_ == "Contested").context("no Contested")?;
+        status.conditions.iter().find(|condition| &*condition.type_ == "Contested").context("no Contested")?;
     if let Some(autoscaler) = target.autoscaled_by() {
         same("Contested", (&*contested.status, &*contested.reason), ("True", "Autoscaled"))?;
         ensure!(contested.message.starts_with(&scales(autoscaler)), "Contested says {:?}", contested.message);

@@ -44,7 +44,7 @@ impl Held {
             None => (&count.writers.replicas, &count.spec.reason, None),
         };
         let is_refused = count.status.conditions.iter().any(|one| {
-            one.type_ == READY && one.observed_generation == count.generation && REFUSED.contains(&&*one.reason)
+            *one.type_ == *READY && one.observed_generation == count.generation && REFUSED.contains(&&*one.reason)
         });
         Some(Self { desired, set_by: set_by.to_string(), reason: reason.clone(), until, is_refused })
     }

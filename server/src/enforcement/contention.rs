@@ -50,11 +50,10 @@ pub struct Contention {
 impl Contention {
     /// The contention that a status shows, if it shows any.
     pub fn of(status: &ReplicaCountStatus) -> Self {
-        let contested = status.conditions.iter().find(|condition| {
-            condition.type_ == CONTESTED
-                && condition.status == statuses::TRUE
-                && condition.reason == reasons::REPEATED_DRIFT
-        });
+        let contested = status
+            .conditions
+            .iter()
+            .find(|condition| condition.is(CONTESTED, statuses::TRUE) && *condition.reason == *reasons::REPEATED_DRIFT);
         let opponent = contested.and_then(|condition| {
             let named =
                 |manager: &str| condition.message.strip_prefix(manager).is_some_and(|rest| rest.starts_with(' '));

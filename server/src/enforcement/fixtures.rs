@@ -270,6 +270,6 @@ impl Managed {
 
     /// The reason of the condition `Ready`.
     pub fn ready(&self, second: i64) -> String {
-        self.status(second).conditions[0].reason.clone()
+        self.status(second).conditions[0].reason.to_string()
     }
 }

@@ -30,7 +30,7 @@ impl History {
         // An older server stored one drift, and no numbers.
         if status.recent_drifts.is_empty() && status.last_drift.is_some() {
             let past = Arc::make_mut(&mut past);
-            past.recent_drifts.extend(past.last_drift.clone().map(|drift| Drift { number: past.drifts, ..drift }));
+            past.recent_drifts.extend(past.last_drift.clone().map(|drift| Drift { number: past.drifts, ..*drift }));
         }
         if status.changes.iter().any(|change| change.number == 0) {
             let changes = Arc::make_mut(&mut past).changes.iter_mut().rev();
@@ -63,7 +63,7 @@ impl History {
 
     /// The latest drift, if it has not ended.
     pub fn open_drift(&self) -> Option<&Drift> {
-        self.0.last_drift.as_ref().filter(|drift| drift.corrected_at.is_none())
+        self.0.last_drift.as_deref().filter(|drift| drift.corrected_at.is_none())
     }
 
     /// Whether a change at this time or later replaced this count as the desired one.
@@ -97,7 +97,7 @@ impl History {
         past.drifters.insert(0, Drifter { manager: manager.to_string(), count, from, to, last: at, user });
         past.drifters.truncate(MAX_DRIFTERS);
         let drift = Drift { number: past.drifts, ..drift.clone() };
-        past.last_drift = Some(drift.clone());
+        past.last_drift = Some(Box::new(drift.clone()));
         past.recent_drifts.insert(0, drift);
         past.recent_drifts.truncate(MAX_DRIFTS);
     }
@@ -106,7 +106,7 @@ impl History {
     pub fn end_drift(&mut self, at: Timestamp) {
         let Some(number) = self.open_drift().map(|drift| drift.number) else { return };
         let past = Arc::make_mut(&mut self.0);
-        let drifts = past.recent_drifts.iter_mut().chain(&mut past.last_drift);
+        let drifts = past.recent_drifts.iter_mut().chain(past.last_drift.as_deref_mut());
         drifts.filter(|drift| drift.number == number).for_each(|drift| drift.corrected_at = Some(MicroTime(at)));
     }
 
@@ -115,7 +115,7 @@ impl History {
         let past = Arc::make_mut(&mut self.0);
         // A status may hold any number.
         past.attempts = past.attempts.saturating_add(number);
-        past.last_attempt = Some(last);
+        past.last_attempt = Some(Box::new(last));
     }
 
     /// Adds a change of the spec.

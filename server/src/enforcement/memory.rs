@@ -268,14 +268,14 @@ fn is_count_removed(status: &ReplicaCountStatus) -> bool {
 }
 
 fn is_scaling_down(status: &ReplicaCountStatus) -> bool {
-    status.conditions.iter().any(|one| one.type_ == READY && one.reason == reasons::SCALING_DOWN)
+    status.conditions.iter().any(|one| one.is(READY, statuses::TRUE) && *one.reason == *reasons::SCALING_DOWN)
 }
 
 /// The contention that a status shows.
 fn announced(status: &ReplicaCountStatus) -> Option<Contested> {
-    let contested = status.conditions.iter().find(|one| one.type_ == CONTESTED && one.status == statuses::TRUE)?;
-    let reason = [reasons::AUTOSCALED, reasons::REPEATED_DRIFT].into_iter().find(|one| *one == contested.reason)?;
-    Some(Contested { reason, message: contested.message.clone() })
+    let contested = status.conditions.iter().find(|one| one.is(CONTESTED, statuses::TRUE))?;
+    let reason = [reasons::AUTOSCALED, reasons::REPEATED_DRIFT].into_iter().find(|one| **one == *contested.reason)?;
+    Some(Contested { reason, message: contested.message.to_string() })
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub struct Observation {
 /// Who wrote the latest states, as reviews of admission show it. Each belongs to a resource version.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
-    target: Option<TargetUser>,
+    target: Option<Box<TargetUser>>,
     count: Option<(u64, ReviewedUser)>,
 }
 
@@ -72,19 +72,21 @@ impl Observation {
         match replaced {
             ReplacedVersion::Target(before) => {
                 let known = self.users.target.take();
-                self.users.target = self.target.as_ref().map(|target| {
+                let target = self.target.as_ref().map(|target| {
                     let (version, uid, count) = (target.resource_version, target.uid.clone(), target.replicas);
                     // A write that leaves the count alone is not reviewed, and it keeps its user.
                     let is_kept =
                         |known: &TargetUser| known.version == before && known.uid == uid && known.count == count;
                     let user = match reviews.user_of(&uid, before, Content::of_count(count), now) {
                         ReviewedUser::Unknown => {
-                            known.filter(is_kept).map_or(ReviewedUser::Unknown, |known| known.user)
+                            known.filter(|known| is_kept(known)).map_or(ReviewedUser::Unknown, |known| known.user)
                         }
                         user => user,
                     };
                     TargetUser { version, uid, count, user }
                 });
+                let is_known = |target: &TargetUser| !matches!(target.user, ReviewedUser::Unknown);
+                self.users.target = target.filter(is_known).map(Box::new);
             }
             ReplacedVersion::Count(before) => {
                 let user = reviews.user_of(&self.count.uid, before, Content::of_spec(&self.count.spec), now);
@@ -93,7 +95,7 @@ impl Observation {
         }
     }
 
-    /// Who wrote the target's latest state. `None` if no event of a watch has shown this state.
+    /// Who wrote the target's latest state. `None` if no event of a watch has shown this state, or nobody knows.
     fn target_writer(&self) -> Option<&ReviewedUser> {
         let version = self.target.as_ref().map(|target| target.resource_version)?;
         self.users.target.as_ref().filter(|of| of.version == version).map(|of| &of.user)

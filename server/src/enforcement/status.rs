@@ -1,7 +1,7 @@
 //! The status of one managed target, as it should be now.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     assessment::{Assessment, effective_count},
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     index::KindState,
     resources::{
-        ReplicaCountStatus, TargetState, Uid,
+        Condition, ReplicaCountStatus, TargetState, Uid,
         conditions::{CONTESTED, READY, TARGET_FOUND, reasons, statuses},
     },
     reviews::{Admission, paused_autoscaler},
@@ -164,14 +164,14 @@ fn condition(
     memory: &Memory,
     now: Timestamp,
 ) -> Condition {
-    let before = memory.stored.conditions.iter().find(|stored| stored.type_ == type_ && stored.status == status);
+    let before = memory.stored.conditions.iter().find(|stored| stored.is(type_, status));
     // Kubernetes stores whole seconds. With more, the stored condition would differ from the one that was sent.
     let now = || Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
     Condition {
-        type_: type_.to_owned(),
-        status: status.to_owned(),
-        reason: reason.to_owned(),
-        message,
+        type_: type_.into(),
+        status: status.into(),
+        reason: reason.into(),
+        message: message.into(),
         last_transition_time: before.map_or_else(now, |stored| stored.last_transition_time.clone()),
         observed_generation: observation.count.generation,
     }
@@ -274,7 +274,7 @@ mod tests {
             let contested = &status.conditions[2];
             assert_eq!((&*contested.status, &*contested.reason), row.expected, "{}", row.name);
             let end = format!("HorizontalPodAutoscaler hpa is paused while the count is held, until {}", at(60));
-            assert_eq!(contested.message == end, row.expected == paused, "{}: {}", row.name, contested.message);
+            assert_eq!(*contested.message == *end, row.expected == paused, "{}: {}", row.name, contested.message);
             let admission = row.admission.unwrap_or_default().label();
             assert_eq!(status.admission, admission, "{}", row.name);
         }

@@ -41,7 +41,7 @@ pub struct ManagedTarget {
     /// Whether the status may have changed, by the latest decision.
     pub is_status_due: bool,
     /// The ownership to give back, by the latest decision.
-    pub give_back: Option<GiveBack>,
+    pub give_back: Option<Box<GiveBack>>,
     /// The Events that were written, if any were.
     pub announced: Option<Box<Announced>>,
     is_counted_as_failing: bool,
@@ -78,13 +78,13 @@ impl ManagedTarget {
     }
 
     /// A give-back for a count that is in place. If the owners are right, it changes nothing.
-    pub fn look_at_owners(&self) -> Option<GiveBack> {
+    pub fn look_at_owners(&self) -> Option<Box<GiveBack>> {
         let Observation { kind: KindState::Watched(kind), target: Some(target), .. } = &self.observation else {
             return None;
         };
         let recipients = self.memory.appliers.recipients().to_vec();
         let give_back = GiveBack { kind: kind.clone(), uid: target.uid.clone(), recipients, after: Duration::ZERO };
-        Some(give_back).filter(|_| self.assessment == Assessment::InPlace)
+        Some(Box::new(give_back)).filter(|_| self.assessment == Assessment::InPlace)
     }
 
     fn reconcile(&mut self, now: Now) -> Decision {
@@ -93,7 +93,7 @@ impl ManagedTarget {
         self.assessment = decision.assessment;
         self.correct = decision.correct.clone();
         self.is_status_due = decision.status;
-        self.give_back = decision.give_back.clone();
+        self.give_back = decision.give_back.clone().map(Box::new);
         decision
     }
 }

@@ -2,11 +2,11 @@
 
 use contract::replicas::v1;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use crate::{
     index::TargetSnapshot,
-    resources::{Attempt, Change, Drift, Drifter, Override, TargetKey},
+    resources::{Attempt, Change, Condition, Drift, Drifter, Override, TargetKey},
 };
 
 /// Converts a target and its `ReplicaCount`, if it has one.
@@ -34,14 +34,14 @@ pub(super) fn replica_count(snapshot: &TargetSnapshot, now: Timestamp) -> v1::Re
         set_by: count.writers.replicas.to_string(),
         r#override: count.spec.override_.as_ref().map(override_),
         drifts: status.drifts,
-        last_drift: status.last_drift.as_ref().map(drift),
+        last_drift: status.last_drift.as_deref().map(drift),
         appliers: status.appliers.clone(),
         drifters: status.drifters.iter().map(drifter).collect(),
         changes: status.changes.iter().map(change).collect(),
         conditions: status.conditions.iter().map(condition).collect(),
         resource_version: count.resource_version.to_string(),
         attempts: status.attempts,
-        last_attempt: status.last_attempt.as_ref().map(attempt),
+        last_attempt: status.last_attempt.as_deref().map(attempt),
         admission: status.admission.clone(),
         ..unmanaged
     }
@@ -122,10 +122,10 @@ fn change(change: &Change) -> v1::Change {
 
 fn condition(condition: &Condition) -> v1::Condition {
     v1::Condition {
-        r#type: condition.type_.clone(),
-        status: condition.status.clone(),
-        reason: condition.reason.clone(),
-        message: condition.message.clone(),
+        r#type: condition.type_.to_string(),
+        status: condition.status.to_string(),
+        reason: condition.reason.to_string(),
+        message: condition.message.to_string(),
         last_transition_time: Some(timestamp(condition.last_transition_time.0)),
     }
 }

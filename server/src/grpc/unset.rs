@@ -7,7 +7,6 @@ use contract::{
     replicas::v1::{UnsetReplicaCountRequest, UnsetReplicaCountResponse},
 };
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::time::timeout;
 use tracing::info;
 
@@ -23,8 +22,8 @@ use super::{
 use crate::{
     index::TargetSnapshot,
     resources::{
-        ReplicaCountState, TargetKey, Uid,
-        conditions::{READY, reasons::CORRECTION_FAILED},
+        Condition, ReplicaCountState, TargetKey, Uid,
+        conditions::{READY, reasons::CORRECTION_FAILED, statuses::FALSE},
     },
     telemetry::AUDIT,
     tls::Identity,
@@ -219,9 +218,9 @@ async fn await_restore(backend: &Backend, key: &TargetKey, asked: &ReplicaCountS
 
 /// Why the leader could not put a count in place, as the status says.
 fn failed_correction(count: &ReplicaCountState) -> Option<String> {
-    let is_failure = |one: &&Condition| one.type_ == READY && one.reason == CORRECTION_FAILED;
+    let is_failure = |one: &&Condition| one.is(READY, FALSE) && *one.reason == *CORRECTION_FAILED;
     let ready = count.status.conditions.iter().find(is_failure)?;
-    (ready.observed_generation == count.generation).then(|| ready.message.clone())
+    (ready.observed_generation == count.generation).then(|| ready.message.to_string())
 }
 
 /// The `ReplicaCount` with this UID, while it manages the target. One that waits for a finalizer does not.

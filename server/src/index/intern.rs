@@ -1,4 +1,4 @@
-//! Interning: equal namespaces, kinds, label keys, field managers and texts of histories are stored once for all targets.
+//! Interning: equal namespaces, kinds, label keys, field managers and texts of statuses are stored once for all targets.
 
 use std::{collections::HashSet, hash::Hash, sync::Arc};
 
@@ -31,17 +31,22 @@ impl Interner {
         self.remove_unused();
     }
 
-    /// Replaces the texts in the history of a `ReplicaCount` by the stored ones: every target of one tool has the same.
+    /// Replaces the texts in the status of a `ReplicaCount` by the stored ones: most targets have the same conditions, and
+    /// all of one tool the same history.
     pub(super) fn intern_replica_count(&mut self, count: &mut ReplicaCountState) {
         count.writers.texts_mut().for_each(|writer| intern(&mut self.texts, writer));
         // A status that somebody else holds is one that the index has interned before.
         let Some(status) = Arc::get_mut(&mut count.status) else { return };
         status.recent_drifts.shrink_to_fit();
         status.changes.shrink_to_fit();
-        for drift in status.recent_drifts.iter_mut().chain(&mut status.last_drift) {
+        status.conditions.shrink_to_fit();
+        for drift in status.recent_drifts.iter_mut().chain(status.last_drift.as_deref_mut()) {
             for text in [&mut drift.manager, &mut drift.operation, &mut drift.subresource, &mut drift.user] {
                 intern(&mut self.texts, text);
             }
+        }
+        for condition in &mut status.conditions {
+            condition.texts_mut().into_iter().for_each(|text| intern(&mut self.texts, text));
         }
         for change in &mut status.changes {
             for text in [&mut change.field, &mut change.by, &mut change.reason] {

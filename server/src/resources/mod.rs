@@ -3,6 +3,7 @@
 //! Nothing here calls the API server.
 
 pub mod api_errors;
+mod condition;
 pub mod conditions;
 mod exact_time;
 mod field_owners;
@@ -28,6 +29,7 @@ mod text;
 mod uid;
 
 pub use self::{
+    condition::Condition,
     conditions::reasons,
     field_owners::{FieldOwners, MAX_OWNERS, Operation, Writer},
     field_path::FieldPath,

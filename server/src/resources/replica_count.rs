@@ -2,11 +2,12 @@
 
 use contract::names::CORE_GROUP;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    condition::Condition,
     exact_time,
     key::{InvalidTarget, TargetKey},
     replica_count_history::{Attempt, Change, Drift, Drifter},
@@ -146,7 +147,7 @@ pub struct ReplicaCountStatus {
 
     /// The latest drift.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_drift: Option<Drift>,
+    pub last_drift: Option<Box<Drift>>,
 
     /// The UID of the target that the server saw last. Another object of the same name has a past of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,7 +176,7 @@ pub struct ReplicaCountStatus {
 
     /// The latest attempt to change the count that the server has prevented.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_attempt: Option<Attempt>,
+    pub last_attempt: Option<Box<Attempt>>,
 
     /// What admission does for the target: `guarded` if writes of another count are refused, `recorded` if the server
     /// learns who makes them. Empty if it does neither, or if the server has not tested it yet.

@@ -14,13 +14,13 @@ const PACE: Duration = Duration::from_secs(10);
 /// that met a conflict.
 const REPEATED: Duration = Duration::from_secs(1);
 
-/// Attempts to change a count that no status shows yet.
+/// Attempts to change a count that no status shows yet. Few targets have any, so they are boxed.
 #[derive(Debug, Default)]
 pub struct PendingAttempts {
     number: i64,
-    last: Option<Attempt>,
+    last: Option<Box<Attempt>>,
     /// The attempt that was added last, even if a status shows it.
-    counted: Option<Attempt>,
+    counted: Option<Box<Attempt>>,
     /// When the latest report was.
     reported: Option<Instant>,
 }
@@ -39,14 +39,14 @@ impl PendingAttempts {
     /// Adds an attempt.
     pub(super) fn add(&mut self, attempt: Attempt) {
         self.number = self.number.saturating_add(1);
-        self.counted = Some(attempt.clone());
-        self.last = Some(attempt);
+        self.counted = Some(Box::new(attempt.clone()));
+        self.last = Some(Box::new(attempt));
     }
 
     /// The attempts, if they are to be reported now: how many, and the latest.
     pub fn due(&self, now: Instant) -> Option<(i64, Attempt)> {
-        let last = self.last.clone().filter(|_| self.pause(now).is_zero())?;
-        Some((self.number, last))
+        let last = self.last.as_deref().filter(|_| self.pause(now).is_zero())?;
+        Some((self.number, last.clone()))
     }
 
     /// The time until they are to be reported. `None` if there are none, or if it is now.

@@ -5,7 +5,7 @@ use super::*;
 /// The reason and the message of the condition `Ready`.
 fn ready(managed: &Managed, second: i64) -> (String, String) {
     let ready = managed.status(second).conditions.swap_remove(0);
-    (ready.reason, ready.message)
+    (ready.reason.to_string(), ready.message.to_string())
 }
 
 /// Held at 1, at 3 so far, and admission stores 2 instead of 1.

@@ -17,10 +17,10 @@ fn contention_is_announced_once_and_ends_by_a_decision() {
     let decision = managed.decide(4);
     assert_eq!(decision.contested.as_ref().map(|contested| contested.reason), Some("RepeatedDrift"));
     assert_eq!(decision.events.contested, None, "it was announced");
-    assert_eq!(managed.status(4).conditions[2].status, "True");
+    assert_eq!(&*managed.status(4).conditions[2].status, "True");
     let decision = managed.set(5, json!({"replicas": 3, "reason": "the same count, decided again"}));
     assert_eq!((decision.contested, decision.events.contested), (None, None));
-    assert_eq!(managed.status(5).conditions[2].reason, "Uncontested");
+    assert_eq!(&*managed.status(5).conditions[2].reason, "Uncontested");
     let decision = managed.see(6, target(50, 7).scaled_by("helm"));
     assert_eq!(decision.contested, None, "it starts anew");
 }

@@ -8,7 +8,7 @@ fn readiness(managed: &mut Managed, first_version: u64, states: &[(i32, i32)]) -
     let ready = states.map(|(&(replicas, ready), version)| {
         managed.see(1, target(version, replicas).ready(Some(ready)));
         let ready = managed.status(1).conditions.swap_remove(0);
-        (ready.status, ready.reason)
+        (ready.status.to_string(), ready.reason.to_string())
     });
     ready.collect()
 }

@@ -46,7 +46,7 @@ fn the_status_names_the_latest_five_actors_and_twenty_changes_and_drifts() {
     assert_eq!((changes.len(), &*status.changes[0].by), (20, "alice"));
     let numbers: Vec<_> = status.recent_drifts.iter().map(|drift| drift.number).collect();
     assert_eq!((numbers.len(), numbers[..2].to_vec(), status.drifts), (20, vec![49, 48], 49));
-    assert_eq!(status.last_drift.as_ref(), status.recent_drifts.first());
+    assert_eq!(status.last_drift.as_deref(), status.recent_drifts.first());
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn prevented_changes_are_reported_ten_seconds_apart() {
     assert_eq!(decision.attempts, Some((2, attempt("carol", 8, 4))));
     assert_eq!((managed.decide(11).attempts, managed.decide(30).attempts), (None, None), "once");
     let status = managed.status(30);
-    assert_eq!((status.attempts, status.last_attempt), (3, Some(attempt("carol", 8, 4))));
+    assert_eq!((status.attempts, status.last_attempt), (3, Some(Box::new(attempt("carol", 8, 4)))));
     assert_eq!(status.drifts, 0);
 }
 
@@ -142,5 +142,5 @@ fn prevented_changes_survive_the_leader() {
     next.see(1, target(10, 3));
     next.attempt(2, attempt("carol", 8, 2));
     let status = next.status(2);
-    assert_eq!((status.attempts, status.last_attempt), (2, Some(attempt("carol", 8, 2))));
+    assert_eq!((status.attempts, status.last_attempt), (2, Some(Box::new(attempt("carol", 8, 2)))));
 }

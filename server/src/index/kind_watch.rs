@@ -123,7 +123,7 @@ impl KindWatch {
             }
             reviewed = Instant::now();
             let watched = if is_failing { None } else { Some(kind) };
-            match self.discovery.find(&self.kind, watched).await {
+            match self.review(watched).await {
                 Ok(other) if other != *kind => {
                     info!(kind = %self.kind, version = other.version, "the kind's definition has changed");
                     return End::Redefined(Arc::new(other));
@@ -132,6 +132,17 @@ impl KindWatch {
                 _ => {}
             }
         }
+    }
+
+    /// Looks the kind up while its watch goes on. A refusal is asked for once more after a pause, because the watch ends
+    /// by one.
+    async fn review(&self, watched: Option<&TargetKind>) -> Result<TargetKind, discovery::Error> {
+        let found = self.discovery.find(&self.kind, watched).await;
+        if !found.as_ref().is_err_and(discovery::Error::is_refusal) {
+            return found;
+        }
+        sleep(REFUSAL_PAUSE).await;
+        self.discovery.find(&self.kind, watched).await
     }
 
     fn source(&self) -> WatchSource {

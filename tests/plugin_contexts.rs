@@ -154,6 +154,8 @@ async fn contexts_that_cannot_be_asked_are_explained() -> Result<()> {
         ),
         ("list --contexts east --context west", 2, ["--contexts cannot be used with --context", "leave out --context"]),
         ("list --contexts east --address 127.0.0.1:1", 2, ["cannot be used with --address", "leave out --address"]),
+        ("list --contexts east --token t", 2, ["cannot be used with --token", "leave out --token"]),
+        ("list --contexts east --tls-server-name a", 2, ["cannot be used with --tls-server-name", "leave out --tls"]),
         ("get web --contexts east -w", 2, ["--contexts", "--watch"]),
         ("get nosuch --contexts east,west", 1, ["contexts: east, west", "2 of 2 contexts failed"]),
         ("list nosuch gone --contexts east", 1, ["east: deployment.apps/nosuch", "1 of 1 contexts failed"]),

@@ -92,13 +92,15 @@ pub(super) async fn ask<T>(
     Ok(Answers { answers, failures, failed, all })
 }
 
-/// Refuses flags that choose one cluster.
+/// Refuses flags that are about one cluster. Each API server could use the token on the others.
 fn check(connection: &ConnectionArgs) -> Result<(), Error> {
     let ConnectionArgs { kube, server, .. } = connection;
     let flags = [
         (kube.context.is_some(), "--context"),
         (kube.cluster.is_some(), "--cluster"),
         (kube.overrides.server.is_some(), "--server"),
+        (kube.overrides.tls_server_name.is_some(), "--tls-server-name"),
+        (kube.overrides.token.is_some(), "--token"),
         (server.address.is_some(), "--address (KUBECTL_REPLICAS_ADDRESS)"),
     ];
     match flags.into_iter().find(|(is_given, _)| *is_given) {

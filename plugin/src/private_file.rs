@@ -14,12 +14,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Creates the file's folder. Follows a link, so that the link itself stays. Refuses what is no regular file: to
+    /// Creates the file's folder. Follows a link, so that the link itself stays. Refuses what is not a regular file: to
     /// replace /dev/null would take it from the whole machine.
     pub(crate) fn prepare(path: &Path) -> io::Result<Self> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if fs::metadata(&path).is_ok_and(|existing| !existing.is_file()) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no regular file"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new(".")).to_owned();
@@ -41,7 +41,7 @@ impl Place {
         // A file that is mounted alone can have no link in its own folder, and must be written in place.
         match fs::hard_link(&self.path, &draft) {
             Ok(()) => fs::remove_file(draft),
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => open_existing(&self.path).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => open_private(&self.path).map(drop),
             Err(_) => Ok(()),
         }
     }
@@ -61,9 +61,10 @@ impl Place {
     fn write_in_place_if_busy(&self, moved: io::Result<()>, content: &[u8]) -> io::Result<()> {
         match moved {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                let mut file = open_existing(&self.path)?;
-                file.set_len(0)?;
+                let mut file = open_private(&self.path)?;
+                // The old content is cut off last, so that a full disk leaves no empty file.
                 file.write_all(content)?;
+                file.set_len(content.len() as u64)?;
                 file.sync_all()
             }
             moved => moved,
@@ -81,8 +82,12 @@ impl Place {
     }
 }
 
-fn open_existing(path: &Path) -> io::Result<fs::File> {
-    OpenOptions::new().write(true).open(path)
+/// Opens an existing file for writing, and takes it from other users before a secret is in it.
+fn open_private(path: &Path) -> io::Result<fs::File> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(file)
 }
 
 fn create_folder(folder: &Path) -> io::Result<()> {
@@ -141,20 +146,26 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
-    fn a_file_that_is_mounted_alone_is_written_in_place() {
-        let folder = Folder::new("mounted");
+    fn a_busy_file_is_written_in_place_and_taken_from_other_users() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = Folder::new("busy");
         let path = folder.0.join("file");
         let place = Place::prepare(&path).unwrap();
-        for (name, moved, content, expected) in [
-            ("moved", Ok(()), "the old content", None),
-            ("busy", Err(io::ErrorKind::ResourceBusy), "new", None),
-            ("denied", Err(io::ErrorKind::PermissionDenied), "the old content", Some(io::ErrorKind::PermissionDenied)),
+        let denied = io::ErrorKind::PermissionDenied;
+        for (name, moved, content, mode, expected) in [
+            ("moved", Ok(()), "the old content", 0o644, None),
+            ("busy", Err(io::ErrorKind::ResourceBusy), "new", 0o600, None),
+            ("denied", Err(denied), "the old content", 0o644, Some(denied)),
         ] {
             fs::write(&path, "the old content").unwrap();
+            fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
             let written = place.write_in_place_if_busy(moved.map_err(io::Error::from), b"new");
             assert_eq!(written.err().map(|error| error.kind()), expected, "{name}");
             assert_eq!(fs::read_to_string(&path).unwrap(), content, "{name}");
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode, "{name}");
         }
     }
 }

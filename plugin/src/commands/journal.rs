@@ -19,6 +19,9 @@ const MAX_COMMAND: usize = 500;
 /// The flags whose values hold tokens or passwords.
 const SECRET_FLAGS: [&str; 4] = ["--token", "--server", "-s", "--proxy-url"];
 
+/// The short flags without a value, after which other short flags may follow in the same word.
+const SHORT_SWITCHES: &str = "Awy";
+
 /// How long the command may wait for the identity of the cluster. Without it, the address stands for the cluster.
 const IDENTITY: Duration = Duration::from_secs(2);
 
@@ -104,13 +107,23 @@ fn command(words: impl Iterator<Item = String>) -> String {
 fn without_secrets(words: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
     let mut is_secret = false;
     words.map(move |word| {
-        let is_value = mem::replace(&mut is_secret, SECRET_FLAGS.contains(&word.as_str()));
-        match word.split_once('=') {
-            Some((flag, _)) if SECRET_FLAGS.contains(&flag) => format!("{flag}=…"),
-            _ if is_value || (word.contains("://") && word.contains('@')) => "…".to_owned(),
+        let group = short_flags_with_server(&word);
+        let needs_value = SECRET_FLAGS.contains(&word.as_str()) || group.is_some_and(|(_, value)| value.is_empty());
+        let is_value = mem::replace(&mut is_secret, needs_value);
+        match (word.split_once('='), group) {
+            _ if is_value => "…".to_owned(),
+            (Some((flag, _)), _) if SECRET_FLAGS.contains(&flag) => format!("{flag}=…"),
+            (_, Some((flags, value))) if !value.is_empty() => format!("-{flags}s…"),
+            _ if word.contains("://") && word.contains('@') => "…".to_owned(),
             _ => word,
         }
     })
+}
+
+/// The short flags before `-s` in a word, and the value of `-s` if it is in the same word: `-As https://a`, `-shttps://a`.
+fn short_flags_with_server(word: &str) -> Option<(&str, &str)> {
+    let flags = word.strip_prefix('-').filter(|flags| !flags.starts_with('-'))?;
+    flags.split_once('s').filter(|(others, _)| others.chars().all(|flag| SHORT_SWITCHES.contains(flag)))
 }
 
 #[cfg(test)]
@@ -131,7 +144,14 @@ mod tests {
             ("--token=s3cret set web 3", "--token=… set web 3"),
             ("set web 3 --proxy-url http://me:s3cret@a", "set web 3 --proxy-url …"),
             ("set web 3 -s me:s3cret@a", "set web 3 -s …"),
-            ("set web 3 -shttps://me:s3cret@a", "set web 3 …"),
+            ("set web 3 -shttps://me:s3cret@a", "set web 3 -s…"),
+            ("set web 3 -sme:s3cret@a", "set web 3 -s…"),
+            ("set web 3 -s=me:s3cret@a", "set web 3 -s=…"),
+            ("set web 3 -As me:s3cret@a", "set web 3 -As …"),
+            ("set web 3 -ys me:s3cret@a -A", "set web 3 -ys … -A"),
+            ("set web 3 -yAsme:s3cret@a", "set web 3 -yAs…"),
+            ("set web 3 -s --token=s3cret", "set web 3 -s …"),
+            ("set web 3 -ltier=frontends -fcounts.yaml", "set web 3 -ltier=frontends -fcounts.yaml"),
             ("set web 3 --server=https://a", "set web 3 --server=…"),
         ] {
             assert_eq!(command(line.split(' ').map(str::to_owned)), kept);

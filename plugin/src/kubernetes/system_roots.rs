@@ -1,12 +1,6 @@
 //! The CA certificates of the machine, found as Go's `crypto/x509` finds them on Linux.
 
-use std::{
-    collections::BTreeSet,
-    env,
-    ffi::OsString,
-    fs::{self, DirEntry},
-    path::{Component, PathBuf},
-};
+use std::{collections::BTreeSet, env, ffi::OsString, fs, path::PathBuf};
 
 use rustls::{
     RootCertStore,
@@ -72,18 +66,11 @@ impl Places {
     fn read(&self) -> Vec<Vec<u8>> {
         let bundle = self.files.iter().find_map(|file| fs::read(file).ok());
         let entries = self.folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-        let others =
-            entries.filter(|entry| !is_link_to_neighbour(entry)).filter_map(|entry| fs::read(entry.path()).ok());
-        // The folders usually hold the file, too.
+        let others = entries.filter_map(|entry| fs::read(entry.path()).ok());
+        // The folders usually hold the file, and links with other names to their own files.
         let all: BTreeSet<_> = bundle.into_iter().chain(others).flat_map(|pem| usable(&pem)).collect();
         all.into_iter().collect()
     }
-}
-
-/// Whether an entry is another name of a file in the same folder, as OpenSSL makes them.
-fn is_link_to_neighbour(entry: &DirEntry) -> bool {
-    let target = fs::read_link(entry.path());
-    target.is_ok_and(|target| matches!(target.components().collect::<Vec<_>>()[..], [Component::Normal(_)]))
 }
 
 #[cfg(unix)]
@@ -127,7 +114,6 @@ mod tests {
         fs::copy(&first, certificates.join("all.pem")).unwrap();
         fs::write(certificates.join("one.pem"), pem()).unwrap();
         fs::write(certificates.join("README"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----").unwrap();
-        std::os::unix::fs::symlink("one.pem", certificates.join("0123abcd.0")).unwrap();
         std::os::unix::fs::symlink(&second, certificates.join("linked.pem")).unwrap();
         let none = PathBuf::from("/nowhere");
         for (name, files, folders, expected) in [

@@ -194,7 +194,9 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn the_null_device_keeps_no_log_and_other_devices_are_refused() {
-        for (path, expected) in [("/dev/null", None), ("/dev", Some("failed to write the operation log /dev"))] {
+        for (path, expected) in
+            [("/dev/null", None), ("/dev/zero", Some("failed to write the operation log /dev/zero"))]
+        {
             let refused = append(Path::new(path), operation("set web 3", 1)).err();
             assert_eq!(refused.as_ref().map(ToString::to_string).as_deref(), expected);
             assert!(refused.is_none_or(|refused| refused.hint().is_some()), "{path}");

@@ -6,7 +6,7 @@ use clap::Args;
 use contract::replicas::v1::ReplicaCount;
 use tokio::task;
 
-use super::selection::{SelectionArgs, given_selector};
+use super::selection::{SelectionArgs, given_selector, is_blank};
 use crate::{
     args::ConnectionArgs,
     error::Error,
@@ -36,7 +36,7 @@ impl ChoiceArgs {
     /// Reads the words as kinds, if flags choose the targets. Returns None if a file or the words name them.
     pub(super) fn kinds(&self, words: &[String]) -> Result<Option<Kinds>, words::Error> {
         let selector = given_selector(self.selector.as_deref());
-        let is_blank = self.selector.is_some() && selector.is_none();
+        let is_blank = is_blank(self.selector.as_deref());
         let flags =
             [(self.all, "--all"), (self.all_namespaces, "--all-namespaces"), (selector.is_some(), "--selector")];
         match flags.into_iter().find(|(is_given, _)| *is_given) {

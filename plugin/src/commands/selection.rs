@@ -49,6 +49,11 @@ pub(super) fn given_selector(selector: Option<&str>) -> Option<&str> {
     selector.map(str::trim).filter(|selector| !selector.is_empty())
 }
 
+/// Whether a label selector was given that counts as absent.
+pub(super) fn is_blank(selector: Option<&str>) -> bool {
+    selector.is_some() && given_selector(selector).is_none()
+}
+
 impl SelectionArgs {
     /// Chooses targets in a namespace or in all of them.
     pub(super) fn new(all_namespaces: bool, selector: Option<String>) -> Self {
@@ -69,10 +74,9 @@ impl SelectionArgs {
     /// Refuses a blank label selector of a command that writes, unless targets are named. It would take all targets
     /// instead of those with a label.
     pub(super) fn check_selector(&self, words: &ListedWords) -> Result<(), Error> {
-        let is_blank = self.selector.is_some() && given_selector(self.selector.as_deref()).is_none();
         match words {
             ListedWords::Clear(Listed::Targets(_)) => Ok(()),
-            _ if is_blank => Err(words::Error::BlankSelector.into()),
+            _ if is_blank(self.selector.as_deref()) => Err(words::Error::BlankSelector.into()),
             _ => Ok(()),
         }
     }

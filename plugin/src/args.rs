@@ -90,7 +90,7 @@ pub(crate) struct OverrideArgs {
     #[arg(long, global = true, value_name = "NAME")]
     #[arg(default_value = "", hide_default_value = true, value_parser = given::<String>)]
     pub(crate) tls_server_name: Given<String>,
-    /// Do not check the API server's certificate, so that anybody can pretend to be the API server
+    /// Skip the check of the API server's certificate; anyone on the network can then impersonate it
     #[arg(long, global = true)]
     pub(crate) insecure_skip_tls_verify: bool,
     /// Reach the API server by this proxy

@@ -78,7 +78,9 @@ impl Error {
             Self::TwoTargets { .. } => "`kubectl replicas list` shows several".to_owned(),
             Self::Names { .. } => "leave out either; a kind may stand beside it, such as deployments".to_owned(),
             Self::NoKind { .. } => {
-                "leave out either; `kubectl api-resources` lists the kinds, which may stand beside it".to_owned()
+                "leave out the name or the flag; `kubectl api-resources` lists the kinds that you can use with \
+                 it"
+                .to_owned()
             }
             Self::NotKind { .. } => "separate targets by spaces; commas separate kinds, such as deploy,sts".to_owned(),
             Self::NothingChosen => {

@@ -20,7 +20,7 @@ impl From<&YamlError> for Mistake {
         let message = match error.without_snippet() {
             YamlError::SerdeMissingField { field, .. } => format!("the field {field} is missing"),
             YamlError::SerdeUnknownField { field, .. } => format!("the field {field} is unknown"),
-            YamlError::DuplicateMappingKey { .. } => "a field is there twice".to_owned(),
+            YamlError::DuplicateMappingKey { .. } => "a field is given twice".to_owned(),
             YamlError::SerdeInvalidType { expected, .. } | YamlError::SerdeInvalidValue { expected, .. } => {
                 format!("expected {expected}")
             }

@@ -43,7 +43,7 @@ impl<'a> Kind<'a> {
         let count = json!({"type": "integer"});
         let ready = if has_ready { json!({"readyReplicas": count}) } else { json!({}) };
         let schema = json!({"type": "object", "properties": {
-            "spec": {"type": "object", "properties": {field: count}},
+            "spec": {"type": "object", "properties": {field: count, "paused": {"type": "boolean"}}},
             "status": {"type": "object", "properties": ready, "x-kubernetes-preserve-unknown-fields": true},
         }});
         let mut subresources = json!({"status": {}});

@@ -36,7 +36,7 @@ async fn the_removal_of_a_count_is_a_drift() -> Result<()> {
     let kind = Kind::new(&shop);
     kind.define(Definition { has_ready: true, ..Definition::of("v1") }).await?;
     kind.grant().await?;
-    kind.apply("v1", json!({"replicas": 2})).await?;
+    kind.apply("v1", json!({"replicas": 2, "paused": false})).await?;
     kind.hold(3).await?;
     kind.wait_for_replicas("replicas", 3).await?;
     wait_for_ownership(&shop, &kind).await?;
@@ -52,7 +52,7 @@ async fn the_removal_of_a_count_is_a_drift() -> Result<()> {
 
     // An applier that leaves its count out is the one who has removed it.
     wait_for_ownership(&shop, &kind).await?;
-    kind.apply("v1", json!({})).await?;
+    kind.apply("v1", json!({"paused": false})).await?;
     let status = shop.wait_for_drifts(&kind.count_name(), 2).await?;
     assert_eq!(short(&status), json!(["gitops", 3, null]), "{status}");
     kind.wait_for_replicas("replicas", 3).await?;

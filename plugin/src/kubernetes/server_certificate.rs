@@ -2,24 +2,21 @@
 //!
 //! webpki refuses a certificate that is marked as a CA, even if the kubeconfig trusts exactly this certificate or the one
 //! that has signed it. Go accepts it, and `openssl req -x509` and `openssl x509 -req` make such certificates. And webpki
-//! trusts a CA whose time is over, which Go does not.
-
-use std::sync::Arc;
+//! checks nothing of a trusted certificate, while Go trusts none whose time is over, and lets only CAs sign.
 
 use rustls::{
     DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
-        VerifierBuilderError, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_name,
+        verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
-    crypto::ring,
+    crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
 use x509_parser::{
     oid_registry::{OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA},
-    prelude::{FromDer, X509Certificate},
+    prelude::{FromDer, X509Certificate, X509Version},
     time::ASN1Time,
 };
 
@@ -28,16 +25,16 @@ use x509_parser::{
 pub(super) enum NoTrust {
     #[error("this machine has no CA certificates: name one in the kubeconfig, or with SSL_CERT_FILE")]
     None,
-    #[error("no CA certificate of the kubeconfig is valid at this time")]
+    #[error("no trusted CA certificate is valid at this time")]
     Over,
-    #[error(transparent)]
-    Unusable(#[from] VerifierBuilderError),
 }
 
 /// Trusts what webpki trusts, the trusted certificates themselves, and CAs that they have signed.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    webpki: Arc<WebPkiServerVerifier>,
+    /// The trusted certificates that may sign others.
+    roots: RootCertStore,
+    algorithms: WebPkiSupportedAlgorithms,
     trusted: Vec<CertificateDer<'static>>,
 }
 
@@ -48,31 +45,45 @@ impl Verifier {
             return Err(NoTrust::None);
         }
         let now = asn1_time(now);
-        let is_over = |certificate: &CertificateDer<'_>| {
-            let parsed = X509Certificate::from_der(certificate);
-            parsed.is_ok_and(|(_, parsed)| now.is_some_and(|now| !parsed.validity().is_valid_at(now)))
-        };
-        let trusted: Vec<_> =
-            trusted.iter().cloned().map(CertificateDer::from).filter(|certificate| !is_over(certificate)).collect();
+        let is_valid = |it: &X509Certificate<'_>| now.is_none_or(|now| it.validity().is_valid_at(now));
+        let trusted = trusted.iter().cloned().map(CertificateDer::from);
+        let trusted: Vec<_> = trusted.filter(|it| parse(it).is_none_or(|it| is_valid(&it))).collect();
         if trusted.is_empty() {
             return Err(NoTrust::Over);
         }
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(trusted.iter().cloned());
-        let provider = Arc::new(ring::default_provider());
-        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-        Ok(Self { webpki, trusted })
+        roots.add_parsable_certificates(trusted.iter().filter(|it| parse(it).is_none_or(|it| may_sign(&it))).cloned());
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        Ok(Self { roots, algorithms, trusted })
+    }
+
+    /// Whether webpki trusts a certificate for the server of this name.
+    fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let certificate = ParsedCertificate::try_from(certificate)?;
+        let algorithms = self.algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
+        verify_server_name(&certificate, name)
     }
 
     /// Whether a certificate that webpki refuses is trusted itself, or is a CA that a trusted one has signed. It must be
     /// for the server of this name, and valid now.
     fn is_trusted(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> bool {
         let has_name = || ParsedCertificate::try_from(certificate).and_then(|it| verify_server_name(&it, name)).is_ok();
-        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
+        let Some(parsed) = parse(certificate) else { return false };
         let is_valid = || asn1_time(now).is_some_and(|now| parsed.validity().is_valid_at(now));
         let is_signed = || parsed.is_ca() && self.trusted.iter().any(|issuer| has_signed(issuer, &parsed));
         has_name() && is_valid() && is_for_servers(&parsed) && (self.trusted.contains(certificate) || is_signed())
     }
+}
+
+fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+    X509Certificate::from_der(certificate).ok().map(|(_, parsed)| parsed)
 }
 
 fn asn1_time(time: UnixTime) -> Option<ASN1Time> {
@@ -84,17 +95,22 @@ fn is_for_servers(certificate: &X509Certificate<'_>) -> bool {
     usage.is_ok_and(|usage| usage.is_none_or(|usage| usage.value.server_auth || usage.value.any))
 }
 
+/// Whether a certificate may sign those of servers, by the rules of Go. The versions before 3 have no mark for a CA.
+fn may_sign(issuer: &X509Certificate<'_>) -> bool {
+    let usage = issuer.key_usage();
+    (issuer.version() != X509Version::V3 || issuer.is_ca())
+        && usage.is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()))
+        && is_for_servers(issuer)
+}
+
 /// Whether a trusted certificate has signed another one and may do so for any server. Go, too, refuses SHA-1.
 fn has_signed(issuer: &CertificateDer<'_>, certificate: &X509Certificate<'_>) -> bool {
-    let Ok((_, issuer)) = X509Certificate::from_der(issuer) else { return false };
+    let Some(issuer) = parse(issuer) else { return false };
     let is_sha1 = [OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA].contains(&certificate.signature_algorithm.algorithm);
-    let usage = issuer.key_usage();
-    let may_sign = issuer.is_ca() && usage.is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()));
     let is_for_all_names = issuer.name_constraints().is_ok_and(|constraints| constraints.is_none());
     issuer.subject().as_raw() == certificate.issuer().as_raw()
-        && may_sign
+        && may_sign(&issuer)
         && is_for_all_names
-        && is_for_servers(&issuer)
         && !is_sha1
         && certificate.verify_signature(Some(issuer.public_key())).is_ok()
 }
@@ -105,12 +121,12 @@ impl ServerCertVerifier for Verifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.webpki.verify_server_cert(end_entity, intermediates, name, ocsp_response, now) {
-            Err(_) if self.is_trusted(end_entity, name, now) => Ok(ServerCertVerified::assertion()),
-            verified => verified,
+        match self.verify(end_entity, intermediates, name, now) {
+            Err(error) if !self.is_trusted(end_entity, name, now) => Err(error),
+            _ => Ok(ServerCertVerified::assertion()),
         }
     }
 
@@ -120,7 +136,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -129,11 +145,11 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
@@ -175,18 +191,21 @@ mod tests {
         let for_clients = certificate(|it| it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
         let for_servers = certificate(|it| it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
         let over = certificate(|it| it.not_after = rcgen::date_time_ymd(2020, 1, 1));
+        let ordinary = certificate(|it| it.is_ca = IsCa::NoCa);
         let other = certificate(|_| {});
-        let roots = [&trusted, &for_clients, &for_servers, &over];
+        let roots = [&trusted, &for_clients, &for_servers, &over, &ordinary];
         for (row, certificate, name, expected) in [
             ("itself", &trusted, "a.test", true),
             ("for servers", &for_servers, "a.test", true),
             ("another name", &trusted, "b.test", false),
             ("for clients", &for_clients, "a.test", false),
             ("over", &over, "a.test", false),
+            ("no CA", &ordinary, "a.test", true),
             ("not trusted", &other, "a.test", false),
         ] {
             assert_eq!(is_accepted(&roots, certificate, name), expected, "{row}");
         }
+        assert!(is_accepted(&[&ordinary], &ordinary, "a.test"), "nothing else is trusted");
     }
 
     /// A change of a certificate.
@@ -199,6 +218,7 @@ mod tests {
         let over: Change = |it| it.not_after = rcgen::date_time_ymd(2020, 1, 1);
         let for_clients: Change = |it| it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let without_signatures: Change = |it| it.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let with_signatures: Change = |it| it.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let limited: Change = |it| {
             let permitted_subtrees = vec![GeneralSubtree::DnsName("a.test".to_owned())];
             it.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
@@ -212,7 +232,12 @@ mod tests {
             ("the CA is over", over, same, "a.test", false),
             ("the CA of an ordinary certificate is over", over, no_ca, "a.test", false),
             ("the CA signs no certificates", without_signatures, same, "a.test", false),
+            ("the CA of an ordinary certificate signs none", without_signatures, no_ca, "a.test", false),
+            ("the CA signs certificates", with_signatures, no_ca, "a.test", true),
             ("the CA is for clients", for_clients, same, "a.test", false),
+            ("the CA of an ordinary certificate is for clients", for_clients, no_ca, "a.test", false),
+            ("no CA has signed it", no_ca, same, "a.test", false),
+            ("no CA has signed an ordinary certificate", no_ca, no_ca, "a.test", false),
             ("the CA has limits", limited, same, "a.test", false),
         ] {
             let key = KeyPair::generate().unwrap();

@@ -15,8 +15,8 @@ use crate::{
     words,
 };
 
-/// Resolves names. If the API server does not know a kind, as after its CRD was deleted, the managed targets are searched
-/// for the name as `list` shows it.
+/// Resolves names. If the API server does not know a kind, as after its CRD was deleted, or cannot be asked, the managed
+/// targets are searched for the name as `list` shows it.
 pub(super) struct Resolver<'a> {
     session: &'a Session,
     /// The namespace of the managed targets. It is empty for all namespaces.
@@ -33,7 +33,7 @@ impl<'a> Resolver<'a> {
     pub(super) async fn target(&self, named: &TargetRef) -> Result<Target, Error> {
         let name = named.to_string();
         match self.session.resolve(named).await {
-            Err(error) if batch::is_of_kind(&error) => self.find(error, |shown| shown == name).await,
+            Err(error) if self.is_open(&error) => self.find(error, |shown| shown == name).await,
             resolved => Ok(resolved?),
         }
     }
@@ -43,12 +43,18 @@ impl<'a> Resolver<'a> {
         let any = TargetRef { kind, name: String::new() };
         let start = any.to_string();
         match self.session.resolve(&any).await {
-            Err(error) if batch::is_of_kind(&error) => {
+            Err(error) if self.is_open(&error) => {
                 self.find(error, |shown| shown.starts_with(&start)).await?;
                 Ok(start)
             }
             resolved => Ok(target::name(&resolved?)),
         }
+    }
+
+    /// Whether the managed targets may have the name. A caller who connects to the server's address may not reach the API
+    /// server, and then they alone decide.
+    fn is_open(&self, error: &kubernetes::Error) -> bool {
+        batch::is_of_kind(error) || self.session.has_address()
     }
 
     /// Finds a managed target by the name that `list` shows.
@@ -82,9 +88,10 @@ pub(super) async fn read_named(session: &Session, named: &TargetRef) -> Result<R
 
 /// Whether a word is a kind of the cluster.
 pub(super) async fn is_kind(session: &Session, kind: &KindRef) -> Result<bool, Error> {
-    match Resolver::new(session, session.namespace.clone()).kind(kind.clone()).await {
+    let resolver = Resolver::new(session, session.namespace.clone());
+    match resolver.kind(kind.clone()).await {
         Ok(_) => Ok(true),
-        Err(Error::Kubernetes(error)) if batch::is_of_kind(&error) => Ok(false),
+        Err(Error::Kubernetes(error)) if resolver.is_open(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -104,8 +111,7 @@ pub(super) async fn check_first_word(session: &Session, words: &[String]) -> Res
     let is_ambiguous = match session.resolve(&TargetRef { kind, name: String::new() }).await {
         Ok(_) => true,
         Err(kubernetes::Error::NoResource { .. }) => false,
-        Err(kubernetes::Error::NoDiscovery { .. }) => refusal::is_for(&refused, reasons::TARGET_NOT_FOUND),
-        Err(error) => return Err(error.into()),
+        Err(_) => refusal::is_for(&refused, reasons::TARGET_NOT_FOUND),
     };
     match words {
         [kind, name, ..] if is_ambiguous => {

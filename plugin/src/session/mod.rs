@@ -138,6 +138,11 @@ impl Session {
         (&self.cluster, self.limit)
     }
 
+    /// Whether the server is reached at an address, and not through the API server.
+    pub(crate) const fn has_address(&self) -> bool {
+        self.address.is_some()
+    }
+
     /// The context of the kubeconfig.
     pub(crate) fn context(&self) -> Option<&str> {
         self.cluster.context()

@@ -21,9 +21,12 @@ use super::{
     observation::{Now, Observation},
     writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
 };
-use crate::resources::{
-    Attempt, ObservedSpec, ReplicaCountState, ReplicaCountStatus, Uid,
-    conditions::{CONTESTED, READY, reasons, statuses},
+use crate::{
+    index::KindState,
+    resources::{
+        Attempt, ObservedSpec, ReplicaCountState, ReplicaCountStatus, Uid,
+        conditions::{CONTESTED, READY, reasons, statuses},
+    },
 };
 
 /// What is remembered of one managed target. [`Memory::record`] alone changes it.
@@ -42,8 +45,9 @@ pub struct Memory {
     /// The target's count in its latest state, in replicas. At first it is the count that was in place when the status
     /// was written.
     pub observed: Option<i32>,
-    /// Whether a count of this target was ever read. If it has none then, somebody has removed it. Otherwise nobody knows
-    /// where the kind has its count.
+    /// Whether this term has read a count of this target, or the latest drift is a removal of it. If it has none then,
+    /// somebody has removed it. Otherwise nobody knows where the kind has its count. A count in the status of an earlier
+    /// leader does not tell, because that leader may have read it at another path.
     pub has_count: bool,
     /// The UID of the target in its latest state. At first it is the UID in the status, which an earlier leader saw.
     pub target_uid: Option<Uid>,
@@ -136,7 +140,7 @@ impl Memory {
             set_at: observation.count.set_at,
             desired: status.desired,
             observed: status.observed,
-            has_count: status.observed.is_some() || is_count_removed(status),
+            has_count: is_count_removed(status),
             target_uid: status.target_uid.as_deref().map(Uid::from),
             has_seen_target: false,
             history: History::of(status),
@@ -202,6 +206,10 @@ impl Memory {
                 self.observed = target.replicas;
                 self.has_count = target.replicas.is_some() || is_same && self.has_count;
             }
+        } else if observation.kind == KindState::Unlisted && self.has_seen_target {
+            // The kind may have its count at another path now.
+            self.observed = None;
+            self.has_count = false;
         }
         if let Some(drift) = &decision.drift {
             self.history.add_drift(drift);

@@ -163,10 +163,14 @@ fn drift(
 }
 
 /// Whether a difference to the latest count is a change: a count was read before, and a new object without a count has not
-/// lost one.
+/// lost one. Whether a count was removed while no server ran is not known, because the kind may have its counts at another
+/// path since.
 fn is_change_of_count(target: &TargetState, memory: &Memory) -> bool {
     let is_same = memory.target_uid.as_ref().is_none_or(|uid| *uid == target.uid);
-    memory.has_count && (target.replicas.is_some() || is_same)
+    match target.replicas {
+        Some(_) => memory.has_count || memory.observed.is_some(),
+        None => memory.has_count && is_same,
+    }
 }
 
 /// Whether a state is one that we wrote: by its resource version, or by the count of the write that is under way.

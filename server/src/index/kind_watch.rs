@@ -99,6 +99,11 @@ impl KindWatch {
 
     /// Watches until the definition of the kind has changed, or the API server refuses the watch.
     async fn watch(&self, kind: Arc<TargetKind>) -> End {
+        let is_elsewhere = |known: Arc<TargetKind>| known.replicas != kind.replicas;
+        if self.index.kind(&self.kind).is_some_and(is_elsewhere) {
+            // The counts that were read at the other path say nothing about those at this one.
+            self.index.set_kind(&self.kind, KindState::Unlisted);
+        }
         let watch = watch_targets(&self.index, &self.client, self.namespace.as_deref(), &kind);
         let refusal = tokio::select! {
             refusal = watch => refusal,

@@ -67,3 +67,41 @@ fn a_removal_names_its_user() {
     let removed = managed.see_reviewed(1, target(11, 0).without_count(), "bob", 10).drift.unwrap();
     assert_eq!((&*removed.user, removed.actor().as_str()), ("bob", "bob"));
 }
+
+#[test]
+fn a_count_that_cannot_be_read_any_more_was_not_removed() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3));
+    let status = serde_json::to_value(managed.status(1)).unwrap();
+    // The next server may know another path to the count, if it may no longer read the CRD.
+    managed = Managed::with(replica_count(2, 1, json!({"replicas": 3}), status));
+    let decision = managed.see(2, target(11, 3).without_count());
+    assert_eq!((decision.drift.as_ref(), corrects_to(decision.correct.as_ref())), (None, Some(3)));
+    managed.correct(3, 3, 12);
+    assert_eq!(managed.ready(3), "InPlace");
+    for (second, version) in [(4, 13), (5, 14)] {
+        let decision = managed.see(second, target(version, 3).without_count());
+        assert_eq!((decision.drift, &*managed.ready(second)), (None, "InPlace"), "{version}");
+    }
+}
+
+#[test]
+fn a_count_at_another_path_is_no_drift() {
+    for (name, then, expected) in [
+        ("none", target(10, 0).without_count(), Some(3)),
+        ("another number", target(10, 7), Some(3)),
+        ("the desired count", target(10, 3), None),
+    ] {
+        let mut managed = Managed::at(3);
+        managed.see(0, target(10, 3));
+        let watched = std::mem::replace(&mut managed.observation.kind, KindState::Unlisted);
+        managed.observation.target = None;
+        managed.decide(1);
+        assert_eq!(managed.see(2, then).drift, None, "{name}");
+        managed.observation.kind = watched;
+        let decision = managed.decide(3);
+        assert_eq!((decision.drift.as_ref(), corrects_to(decision.correct.as_ref())), (None, expected), "{name}");
+        let drift = managed.see(4, target(12, 9).scaled_by("kubectl")).drift;
+        assert_eq!(drift.is_some(), name != "none", "{name}: a later write");
+    }
+}

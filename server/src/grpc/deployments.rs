@@ -42,8 +42,12 @@ impl DeploymentsService for Deployments {
             .map_err(Error::for_deployments)?
             .replica_count
             .unwrap_or_default();
+        let key = || TargetKey::new(&namespace, "", "", &name).map_err(Error::from);
+        if count.desired.is_none() {
+            return Err(Error::NotManaged(key()?).into());
+        }
         if count.observed.is_none() {
-            return Err(Error::TargetNotFound(TargetKey::new(&namespace, "", "", &name).map_err(Error::from)?).into());
+            return Err(Error::TargetNotFound(key()?).into());
         }
         Ok(Response::new(proto::GetDeploymentResponse {
             name,
@@ -103,12 +107,33 @@ fn target(namespace: &str, name: &str) -> v1::Target {
     v1::Target { namespace: namespace.to_owned(), name: name.to_owned(), ..Default::default() }
 }
 
+/// The entry of a held Deployment. A `ReplicaCount` that waits for a finalizer holds nothing, and answers always carry counts.
 fn config(count: v1::ReplicaCount) -> Option<proto::DeploymentReplicaConfig> {
     let target = count.target?;
+    let desired = count.desired?;
     let kind = GroupKind::new(&target.kind, &target.group);
     kind.is_deployment().then_some(proto::DeploymentReplicaConfig {
         name: target.name,
         namespace: target.namespace,
-        replicas: count.desired,
+        replicas: Some(desired),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_deployments_that_are_held_are_listed() {
+        for (name, kind, desired, expected) in [
+            ("held", "Deployment", Some(3), Some(Some(3))),
+            ("held at 0", "Deployment", Some(0), Some(Some(0))),
+            ("waits for a finalizer", "Deployment", None, None),
+            ("another kind", "StatefulSet", Some(3), None),
+        ] {
+            let target = v1::Target { group: "apps".to_owned(), kind: kind.to_owned(), ..target("shop", "web") };
+            let listed = config(v1::ReplicaCount { target: Some(target), desired, ..Default::default() });
+            assert_eq!(listed.map(|listed| listed.replicas), expected, "{name}");
+        }
+    }
 }

@@ -65,15 +65,31 @@ pub(super) fn check_managed_by(key: &TargetKey, count: &ReplicaCountState) -> Re
 /// Refuses a `ReplicaCount` that is being deleted and waits for a finalizer: it holds no count any more, and goes once the
 /// finalizers are gone.
 pub(super) fn check_deleting(key: &TargetKey, count: &ReplicaCountState) -> Result<(), Error> {
-    if !count.deleting {
-        return Ok(());
-    }
     let (name, namespace) = (key.replica_count_name(), &key.namespace);
-    let message = format!(
-        "ReplicaCount {name} is being deleted and waits for its finalizers: try again once it is gone; `kubectl get \
-        replicacount {name} --namespace {namespace} --output=yaml` shows them"
-    );
-    Err(Error::Precondition { reason: reasons::REPLICA_COUNT_TERMINATING, message })
+    refuse_deleting(count, || {
+        format!(
+            "ReplicaCount {name} is being deleted and waits for its finalizers. Try again once it is gone. To see them: \
+            `kubectl get replicacount {name} --namespace {namespace} --output=yaml`"
+        )
+    })
+}
+
+/// Refuses to put back the count from before a `ReplicaCount` that is being deleted: the management has ended already.
+pub(super) fn check_restorable(key: &TargetKey, count: &ReplicaCountState) -> Result<(), Error> {
+    let name = key.replica_count_name();
+    refuse_deleting(count, || {
+        format!(
+            "ReplicaCount {name} is being deleted: the count from before cannot be put back any more. Set the count of \
+            {key} itself"
+        )
+    })
+}
+
+fn refuse_deleting(count: &ReplicaCountState, message: impl FnOnce() -> String) -> Result<(), Error> {
+    if count.deleting {
+        return Err(Error::Precondition { reason: reasons::REPLICA_COUNT_TERMINATING, message: message() });
+    }
+    Ok(())
 }
 
 /// Refuses if the object of this name belongs to another target.
@@ -106,6 +122,22 @@ mod tests {
             assert_eq!(check(true, Some("hpa")).is_err(), is_refused, "{}: a count that is held", mode.label());
             assert!(check(false, Some("hpa")).is_err(), "{}: a count that is put back, and not held", mode.label());
             assert!(check(true, None).is_ok(), "{}: no autoscaler", mode.label());
+        }
+    }
+
+    #[test]
+    fn a_terminating_replica_count_says_what_to_do_instead() {
+        type Check = fn(&TargetKey, &ReplicaCountState) -> Result<(), Error>;
+        let (set, restore): (Check, Check) = (check_deleting, check_restorable);
+        for (name, check, advice) in [
+            ("a Set", set, "Try again once it is gone. To see them: `kubectl get replicacount deployment.web"),
+            ("a restore", restore, "cannot be put back any more. Set the count of deployment.apps/web"),
+        ] {
+            let mut count = ReplicaCountBuilder::new("web").state();
+            assert!(check(&deployment_key("web"), &count).is_ok(), "{name}");
+            count.deleting = true;
+            let refused = check(&deployment_key("web"), &count).unwrap_err().to_string();
+            assert!(refused.contains(advice), "{name}: {refused}");
         }
     }
 

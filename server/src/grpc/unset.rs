@@ -126,7 +126,7 @@ async fn apply(
         let is_deleted = backend.writer.delete(key, &unset.count.uid, version.exactly()).await?;
         if is_deleted {
             await_deletion(backend, key, &unset.count.uid).await;
-            unset.left = what_is_left(backend, key, &unset.count.uid).await;
+            unset.left = read_finalizers(backend, key, &unset.count.uid).await;
         }
         return Ok(is_deleted);
     };
@@ -135,7 +135,7 @@ async fn apply(
     let Some(asked) = asked else { return Ok(false) };
     await_restore(backend, key, &asked).await?;
     to.restored = backend.read_target(key, &kind).await?.and_then(|target| target.replicas);
-    unset.left = what_is_left(backend, key, &asked.uid).await;
+    unset.left = read_finalizers(backend, key, &asked.uid).await;
     Ok(true)
 }
 
@@ -181,7 +181,7 @@ async fn check_restore(
     count: &ReplicaCountState,
 ) -> Result<Restore, Error> {
     let key = &request.key;
-    conflicts::check_deleting(key, count)?;
+    conflicts::check_restorable(key, count)?;
     let original = count.spec.original_replicas.ok_or_else(|| {
         let message = format!("the count that {key} had before it was managed is unknown");
         Error::Precondition { reason: reasons::NO_ORIGINAL_COUNT, message }
@@ -237,16 +237,16 @@ async fn await_deletion(backend: &Backend, key: &TargetKey, uid: &Uid) {
 }
 
 /// Names the finalizers that keep a deleted `ReplicaCount`. Without its finalizers it is gone, and there is nothing to say.
-async fn what_is_left(backend: &Backend, key: &TargetKey, uid: &Uid) -> Option<String> {
+async fn read_finalizers(backend: &Backend, key: &TargetKey, uid: &Uid) -> Option<String> {
     backend.index.get(key).count.filter(|count| count.uid == *uid)?;
     // The management has ended, whether the rest can be found out or not.
     let metadata = backend.writer.read(key).await.ok()??.metadata;
     let finalizers = metadata.finalizers.filter(|_| metadata.uid.as_deref().map(Uid::from).as_ref() == Some(uid))?;
-    left_behind(&key.replica_count_name(), &finalizers)
+    finalizers_warning(&key.replica_count_name(), &finalizers)
 }
 
 /// The warning about a `ReplicaCount` that its finalizers keep.
-fn left_behind(name: &str, finalizers: &[String]) -> Option<String> {
+fn finalizers_warning(name: &str, finalizers: &[String]) -> Option<String> {
     let named = match finalizers {
         [] => return None,
         few if few.len() <= MAX_FINALIZERS => few.join(", "),
@@ -271,7 +271,7 @@ mod tests {
             ("many", 1000, Some("its finalizers x.io/0, x.io/1, x.io/2 and 997 more, and until")),
         ] {
             let finalizers: Vec<_> = (0..number).map(|number| format!("x.io/{number}")).collect();
-            let said = left_behind("deployment.web", &finalizers);
+            let said = finalizers_warning("deployment.web", &finalizers);
             assert_eq!(said.is_some(), expected.is_some(), "{name}");
             assert!(said.unwrap_or_default().contains(expected.unwrap_or_default()), "{name}");
         }

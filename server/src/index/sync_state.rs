@@ -15,7 +15,7 @@ use super::watch_source::WatchSource;
 const STALLED: Duration = Duration::from_secs(20);
 
 /// The longest gap between two failures of one streak. It is longer than the longest pause between two attempts (5 s,
-/// `watch_loop`) and the time that an attempt takes.
+/// `watch_backoff`) and the time that an attempt takes.
 const STREAK: Duration = Duration::from_secs(15);
 
 /// How long a watch may hear nothing. A watch that works hears something within 65 s (`watch_deadlines`), and a new

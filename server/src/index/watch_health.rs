@@ -14,7 +14,7 @@ use super::watch_source::WatchSource;
 const FAILING: Duration = Duration::from_secs(20);
 
 /// How long a watch must stay open without a failure until it counts as working. A watch that fails at its first event
-/// does not reach it. The time counts from the opening, so the pause between two attempts (at most 5 s, `watch_loop`)
+/// does not reach it. The time counts from the opening, so the pause between two attempts (at most 5 s, `watch_backoff`)
 /// does not count.
 const SETTLED: Duration = Duration::from_secs(10);
 

@@ -6,15 +6,12 @@ use std::{collections::BTreeSet, fmt};
 use futures::{StreamExt, stream::BoxStream};
 use kube::{
     Api,
-    runtime::{
-        WatchStreamExt,
-        watcher::{self, Event, InitialListStrategy},
-    },
+    runtime::watcher::{self, Event, InitialListStrategy},
 };
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
-use super::{snapshot::Unavailable, store::Index, watch_backoff::WatchBackoff, watch_source::WatchSource};
+use super::{snapshot::Unavailable, store::Index, watch_backoff::with_pauses, watch_source::WatchSource};
 use crate::{resources::reasons, telemetry};
 
 /// An object that can be watched.
@@ -133,7 +130,7 @@ fn record_failure<K: Object>(
 /// The events of a watch that never ends.
 fn watch<K: Object>(api: &Api<K>, lists: InitialListStrategy) -> BoxStream<'static, watcher::Result<Event<K>>> {
     let config = watcher::Config { initial_list_strategy: lists, ..watcher::Config::default() };
-    watcher::watcher(api.clone(), config).backoff(WatchBackoff::default()).boxed()
+    with_pauses(watcher::watcher(api.clone(), config)).boxed()
 }
 
 /// Whether the API server refuses the request as invalid. An API server that cannot stream lists does so.

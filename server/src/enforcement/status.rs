@@ -26,6 +26,7 @@ pub fn status(
     now: Timestamp,
 ) -> ReplicaCountStatus {
     let (target, last) = (observation.target.as_ref(), memory.last_correction);
+    let deleting = observation.count.deleting;
     let mut status = ReplicaCountStatus {
         observed_generation: observation.count.generation,
         observed_spec: memory.spec.clone(),
@@ -36,7 +37,7 @@ pub fn status(
         ready_of_desired: memory.desired.map(|desired| ready_of(target.map(|target| &**target), desired)),
         target_uid: memory.target_uid.as_ref().map(Uid::to_string),
         appliers: memory.appliers.names().map(str::to_owned).collect(),
-        admission: observation.admission.unwrap_or_default().label().to_owned(),
+        admission: observation.admission.filter(|_| !deleting).unwrap_or_default().label().to_owned(),
         conditions: conditions(observation, memory, assessment, now).into(),
         ..ReplicaCountStatus::default()
     };
@@ -354,7 +355,7 @@ mod tests {
             let (ready, contested) = (&status.conditions[0], &status.conditions[2]);
             assert_eq!((&*ready.status, &*ready.reason), ("False", "ReplicaCountTerminating"), "{name}");
             assert_eq!((&*contested.status, &*contested.reason), ("False", "Uncontested"), "{name}");
-            assert_eq!((status.desired, status.drifts), (None, 0), "{name}");
+            assert_eq!((status.desired, status.drifts, &*status.admission), (None, 0, ""), "{name}");
         }
     }
 

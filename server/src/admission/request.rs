@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::object::{Metadata, count_in};
 use crate::{
-    resources::{FieldPath, GROUP, GroupKind, TargetKey, TargetKind, Uid},
+    resources::{FieldPath, GROUP, GroupKind, TargetKey, TargetKind, Uid, beginning},
     tls::Identity,
 };
 
@@ -171,12 +171,12 @@ impl<'a> Request<'a> {
 
     /// The name of the user, as far as it is kept.
     pub(super) fn user(&self) -> &str {
-        bounded(&self.user_info.username)
+        beginning(&self.user_info.username, MAX_NAME)
     }
 
     /// The field manager that the request names, as far as it is kept.
     pub(super) fn manager(&self) -> &str {
-        self.options.as_ref().map_or("", |options| bounded(&options.field_manager))
+        self.options.as_ref().map_or("", |options| beginning(&options.field_manager, MAX_NAME))
     }
 
     /// The states of a create or an update.
@@ -220,10 +220,6 @@ impl<'a> Request<'a> {
             known: found.known.filter(|_| !is_scale && self.kind.version == kind.version),
         })
     }
-}
-
-fn bounded(name: &str) -> &str {
-    name.split_at(name.floor_char_boundary(MAX_NAME)).0
 }
 
 #[cfg(test)]

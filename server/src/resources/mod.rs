@@ -52,4 +52,5 @@ pub(crate) use self::{
     lenient::{read_field_owner, retain_readable},
     resource_version::{parse_resource_version, resource_version},
     service_account::service_account_groups,
+    text::beginning,
 };

@@ -3,7 +3,7 @@
 /// The beginning of a text, of at most so many bytes.
 ///
 /// Anybody who may write an object can store a megabyte in one text, and each state and history would hold it.
-pub(super) fn beginning(text: &str, most: usize) -> &str {
+pub(crate) fn beginning(text: &str, most: usize) -> &str {
     text.split_at(text.floor_char_boundary(most)).0
 }
 

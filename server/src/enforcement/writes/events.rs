@@ -27,12 +27,12 @@ use super::super::{
     assessment::effective_count,
     decision::PendingEvents,
     history::History,
-    memory::Memory,
+    memory::{Memory, Started},
     observation::{Now, Observation},
 };
 use crate::{
     resources::{
-        FIELD_MANAGER, Lenient, Repair, ReplicaCount, ReplicaCountState, TargetKey,
+        FIELD_MANAGER, Lenient, Repair, ReplicaCount, ReplicaCountState, TargetKey, beginning,
         conditions::{CONTESTED, reasons},
     },
     runtime::client::post_params,
@@ -123,7 +123,9 @@ pub fn event_writes(events: PendingEvents, announced: &mut Announced, now: Now) 
 /// The Event about the end of a target's management: the count that was held, who set it, and whether it was restored.
 pub fn end_event(observation: &Observation, memory: &Memory, now: Now) -> EventWrite {
     let count = &observation.count;
-    let restored = count.restoring();
+    // Somebody else may have deleted the object before the count was put back.
+    let is_done = memory.is_unset || memory.correcting == Some(Started::Unset);
+    let restored = count.restoring().filter(|_| is_done);
     let (held, set_by) = match (restored, &count.spec.override_) {
         (Some(_), _) => held_before_restore(count, &memory.history),
         (None, Some(over)) if latest_desired(observation, memory) == Some(over.replicas) || over.then_unset => {
@@ -164,19 +166,14 @@ fn held_before_restore<'a>(count: &ReplicaCountState, history: &'a History) -> (
 fn put_back(actor: &str, to: i32) -> (&'static str, String, String) {
     let action = format!("PutBackTo{to} {actor}");
     let note = format!("{actor} changed the replica count; put back to {to}");
-    (reasons::REPLICAS_PUT_BACK, shorten(&action, MAX_ACTION), note)
+    (reasons::REPLICAS_PUT_BACK, beginning(&action, MAX_ACTION).to_owned(), note)
 }
 
 /// One Event for each actor and count that is held, as for a drift. The status has the count that the actor wanted.
 fn guarded(actor: &str, held: i32) -> (&'static str, String, String) {
     let action = format!("KeepAt{held} {actor}");
     let note = format!("{actor} tried to change the replica count; it stays {held}");
-    (reasons::GUARDED, shorten(&action, MAX_ACTION), note)
-}
-
-/// The beginning of a text. Bytes count, and a name may have any characters.
-fn shorten(text: &str, most: usize) -> String {
-    text.split_at(text.floor_char_boundary(most)).0.to_owned()
+    (reasons::GUARDED, beginning(&action, MAX_ACTION).to_owned(), note)
 }
 
 impl Repair for Event {}
@@ -232,7 +229,7 @@ impl Announcer {
             metadata,
             action: Some(write.action),
             reason: Some(write.reason.to_owned()),
-            note: Some(shorten(&write.note, MAX_NOTE)),
+            note: Some(beginning(&write.note, MAX_NOTE).to_owned()),
             type_: Some(write.type_.to_owned()),
             event_time: Some(now),
             regarding: Some(regarding.target.clone()),
@@ -262,6 +259,7 @@ fn name(key: &TargetKey, began: i128) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enforcement::fixtures::{Managed, replica_count, target};
 
     #[test]
     fn attempts_are_one_event_for_each_actor_and_count() {
@@ -277,6 +275,25 @@ mod tests {
             let [write] = event_writes(events, &mut announced, now).try_into().unwrap();
             assert_eq!((write.reason, write.type_, write.series.count), ("Guarded", "Warning", expected), "{name}");
             assert_eq!(write.note, format!("{actor} tried to change the replica count; it stays {held}"), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_a_count_that_the_server_has_put_back_is_called_so() {
+        for (name, correcting, is_unset, end) in [
+            ("deleted by somebody else", None, false, "left at 2"),
+            ("deleted while a count is written", Some(Started::Scale(2)), false, "left at 2"),
+            ("being deleted by the server", Some(Started::Unset), false, "put back to 2 for carol"),
+            ("deleted by the server", None, true, "put back to 2 for carol"),
+        ] {
+            let spec = json!({"replicas": 3, "originalReplicas": 2});
+            let mut managed = Managed::with(replica_count(1, 1, spec, serde_json::Value::Null));
+            managed.see(0, target(10, 3));
+            managed.restore(1, "carol");
+            managed.see(2, target(11, 2));
+            (managed.memory.correcting, managed.memory.is_unset) = (correcting, is_unset);
+            let note = end_event(&managed.observation, &managed.memory, managed.now(2)).note;
+            assert!(note.ends_with(&format!(": {end}")), "{name}: {note}");
         }
     }
 

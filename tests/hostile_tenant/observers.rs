@@ -10,7 +10,7 @@ use kube::{
     Api, Client, ResourceExt,
     api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
     runtime::Builder,
@@ -102,9 +102,11 @@ pub(super) async fn calls_of_others(scene: &Scene, lasting: Duration) -> Result<
 #[derive(Default)]
 pub(super) struct Writes {
     pub(super) latencies: Vec<Duration>,
-    /// The answers to reviews, each over a connection of its own. The attack does not slow who asks for them, as it slows the
-    /// API server.
-    pub(super) reviews: Vec<Duration>,
+    /// The answers to reviews of a count that nobody holds, each over a connection of its own. They are posted directly,
+    /// because the attack slows the API server.
+    pub(super) free_reviews: Vec<Duration>,
+    /// The answers to reviews of a held count.
+    pub(super) held_reviews: Vec<Duration>,
     /// The API server's calls of the webhooks that took at most a tenth of a second, and all.
     pub(super) quick: u64,
     pub(super) calls: u64,
@@ -118,9 +120,16 @@ pub(super) async fn writes_of_others(scene: &Scene, lasting: Duration) -> Result
     free.create(&Workload::deployment("web").replicas(1).without_pods()).await?;
     let web: Api<Deployment> = Api::namespaced(callers::editor(scene.cluster, "bob").await?, &free.name);
     let path = admission::secret_path(scene.cluster).await?;
-    let review = admission::review(&free.get("deployment/web").await?, 2, "bob").to_string().into_bytes();
+    let review = |deployment: &Value| admission::review(deployment, 2, "bob").to_string().into_bytes();
+    let (free_review, held_review) = (review(&free.get("deployment/web").await?), review(&scene.held().await?));
+    let post = async |review: &[u8]| {
+        let asked = Instant::now();
+        let (status, answer) = admission::post(scene.cluster, address, &path, review.to_vec()).await?;
+        ensure!(status == 200, "{status}: {answer}");
+        anyhow::Ok((asked.elapsed(), answer))
+    };
     let (quick, calls) = admission::quick_calls(scene.cluster).await?;
-    let (begun, mut latencies, mut reviews) = (Instant::now(), Vec::new(), Vec::new());
+    let (begun, mut writes) = (Instant::now(), Writes::default());
     for count in (2..4).cycle() {
         if begun.elapsed() >= lasting {
             break;
@@ -128,16 +137,17 @@ pub(super) async fn writes_of_others(scene: &Scene, lasting: Duration) -> Result
         let written = Instant::now();
         let change = Patch::Merge(json!({"spec": {"replicas": count}}));
         web.patch("web", &PatchParams::default(), &change).await.context("a write of others fails")?;
-        latencies.push(written.elapsed());
-        let asked = Instant::now();
-        let (status, answer) = admission::post(scene.cluster, address, &path, review.clone()).await?;
-        ensure!(status == 200 && answer["response"]["allowed"] == true, "{status}: {answer}");
-        reviews.push(asked.elapsed());
+        writes.latencies.push(written.elapsed());
+        let (took, answer) = post(&free_review).await?;
+        ensure!(answer["response"]["allowed"] == true, "{answer}");
+        writes.free_reviews.push(took);
+        // A refusal, or a patch with the held count.
+        writes.held_reviews.push(post(&held_review).await?.0);
         sleep(PAUSE).await;
     }
     let (quick_now, calls_now) = admission::quick_calls(scene.cluster).await?;
     ensure!(calls_now > calls, "the webhooks were not called");
-    Ok(Writes { latencies, reviews, quick: quick_now - quick, calls: calls_now - calls })
+    Ok(Writes { quick: quick_now - quick, calls: calls_now - calls, ..writes })
 }
 
 /// The latencies of corrections.

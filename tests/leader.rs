@@ -242,6 +242,11 @@ async fn a_lease_with_times_that_cannot_be_read_is_mended_by_its_holder() -> Res
     ])
     .to_string();
     let lease = ["lease", NAME, "--namespace", NAME];
+    let term = async || {
+        let terms = "--output=jsonpath={.spec.leaseTransitions} {.spec.acquireTime}";
+        run(cluster.kubectl().arg("get").args(lease).arg(terms)).await
+    };
+    let before = term().await?;
     run(cluster.kubectl().arg("patch").args(lease).args(["--type=json", "--patch", &patch])).await?;
     wait::until("a mended Lease", PATIENCE, async || {
         let json = ["--output=json", "--show-managed-fields"];
@@ -252,7 +257,8 @@ async fn a_lease_with_times_that_cannot_be_read_is_mended_by_its_holder() -> Res
     .await?;
     shop.kubectl(&["scale", "deployment/web", "--replicas=2"]).await?;
     shop.wait_for_drifts("deployment.web", 1).await?;
-    assert_eq!(leader_and_standby(&cluster).await?.0.pod, leader.pod, "no term has ended");
+    assert_eq!(leader_and_standby(&cluster).await?.0.pod, leader.pod);
+    assert_eq!(term().await?, before, "no term has ended");
     Ok(())
 }
 

@@ -121,8 +121,7 @@ pub struct Contested {
 }
 
 /// What contests the count, and what to do about it. Corrections continue in either case. A count that is not held any more
-/// is not contested. `drift_by` finds the latest
-/// drift by a manager.
+/// is not contested. `drift_by` finds the latest drift by a manager.
 pub fn contested<'a>(
     observation: &Observation,
     contention: &Contention,

@@ -42,7 +42,6 @@ pub(in crate::enforcement) fn calls() -> usize {
 /// A drift in short: actor, operation, subresource, from, to.
 type ShortDrift<'a> = (&'a str, &'a str, &'a str, Option<i32>, Option<i32>);
 
-/// Shortens a drift.
 fn short(drift: Option<&Drift>) -> Option<ShortDrift<'_>> {
     drift.map(|drift| (&*drift.manager, &*drift.operation, &*drift.subresource, drift.from, drift.to))
 }

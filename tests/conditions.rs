@@ -56,14 +56,19 @@ async fn a_replica_count_that_waits_for_a_finalizer_holds_nothing() -> Result<()
     let count = shop.wait_for_replica_count("deployment.web", "the new count", sees).await?;
     assert_eq!(condition(&count, "Ready"), Some(("False", "ReplicaCountTerminating")), "{count}");
     assert_eq!((&count["status"]["drifts"], shop.replicas("deployment/web").await?), (&0.into(), 7), "{count}");
-    let restore = json!({"target": target, "restore": true});
-    for (method, request) in
-        [("SetReplicaCount", json!({"target": target, "replicas": 4})), ("UnsetReplicaCount", restore)]
-    {
-        let method = format!("replicas.v1.ReplicasService/{method}");
-        let refusal = shop.cluster.grpcurl(&method, &request).await.err().context("should be refused")?;
-        ensure!(refusal.code == "FailedPrecondition" && refusal.message.contains("is being deleted"), "{refusal}");
+    let (set, restore) = (json!({"target": target, "replicas": 4}), json!({"target": target, "restore": true}));
+    let get = json!({"Name": "web", "Namespace": shop.name});
+    for (method, request, code, message) in [
+        ("replicas.v1.ReplicasService/SetReplicaCount", set, "FailedPrecondition", "Try again once it is gone."),
+        ("replicas.v1.ReplicasService/UnsetReplicaCount", restore, "FailedPrecondition", "cannot be put back"),
+        ("proto.DeploymentsService/GetDeployment", get, "NotFound", "is not managed"),
+    ] {
+        let refusal = shop.cluster.grpcurl(method, &request).await.err().context("should be refused")?;
+        ensure!(refusal.code == code && refusal.message.contains(message), "{method}: {refusal}");
     }
+    let all = json!({"namespace": shop.name});
+    let listed = shop.cluster.grpcurl("proto.DeploymentsService/ListDeployments", &all).await?;
+    ensure!(listed["deploymentsReplicaConfig"].as_array().is_none_or(Vec::is_empty), "{listed}");
     patch(Value::Null).await?;
     shop.wait_until_unmanaged("web").await?;
     shop.set("web", 4).await?;

@@ -115,7 +115,6 @@ fn tls_config(server: &ApiServer) -> Result<ClientConfig, Error> {
     }
     let mut tls = config.rustls_client_config()?;
     if let Some(trusted) = &config.root_cert
-        && config.root_cert_file.is_none()
         && is_checked
     {
         let verifier = Verifier::new(trusted, UnixTime::now()).map_err(|error| Error::Service(error.into()))?;

@@ -205,19 +205,18 @@ fn build(server: &ApiServer) -> Result<Client, Error> {
 impl Access {
     /// Reads the kubeconfig. If it chooses no cluster, a pod uses its service account, with the namespace of the context.
     fn load(args: &KubeArgs) -> Result<Self, kubeconfig::Error> {
-        match Choice::load(args) {
-            Err(error) if error.is_without_cluster(args) && Pod::current().is_some() => {
-                let mut config =
-                    Config::incluster().map_err(|error| kubeconfig::Error::ServiceAccount(Box::new(error)))?;
-                if let Some(token) = &args.overrides.token {
-                    config.auth_info.token_file = None;
-                    config.auth_info.token = Some(token.0.clone().into());
-                }
-                let impersonation = args.impersonation.resolve(Impersonation::default());
-                Ok(Self::ServiceAccount { config: Box::new(config), impersonation, namespace: error.namespace() })
-            }
-            choice => Ok(Self::Kubeconfig(Arc::new(choice?))),
+        let error = match Choice::load(args) {
+            Ok(choice) => return Ok(Self::Kubeconfig(Arc::new(choice))),
+            Err(error) => error,
+        };
+        let Some(pod) = Pod::current().filter(|_| error.is_without_cluster(args)) else { return Err(error) };
+        let mut config = pod.config().map_err(|error| kubeconfig::Error::ServiceAccount(Box::new(error)))?;
+        if let Some(token) = &args.overrides.token {
+            config.auth_info.token_file = None;
+            config.auth_info.token = Some(token.0.clone().into());
         }
+        let impersonation = args.impersonation.resolve(Impersonation::default());
+        Ok(Self::ServiceAccount { config: Box::new(config), impersonation, namespace: error.namespace() })
     }
 }
 

@@ -302,8 +302,11 @@ users: [{name: u, user: {}}, {name: v, user: {}}]
         }
         let missing = || Error::Missing { looked: Vec::new() };
         assert!(missing().is_without_cluster(&KubeArgs::default()));
-        let args = KubeArgs { user: Some("u".to_owned()), ..KubeArgs::default() };
-        assert!(!missing().is_without_cluster(&args));
+        let user = KubeArgs { user: Some("u".to_owned()), ..KubeArgs::default() };
+        let proxy_url = Some(crate::args::Secret("http://p".to_owned()));
+        let proxy =
+            KubeArgs { overrides: OverrideArgs { proxy_url, ..OverrideArgs::default() }, ..KubeArgs::default() };
+        assert!([user, proxy].iter().all(|args| !missing().is_without_cluster(args)));
     }
 
     #[test]

@@ -51,7 +51,10 @@ impl Error {
     /// Whether kubectl would use the service account of a pod: no cluster is chosen, and no flag names something that
     /// only a kubeconfig has.
     pub(in crate::kubernetes) fn is_without_cluster(&self, flags: &KubeArgs) -> bool {
-        let KubeArgs { kubeconfig, context, cluster, user, .. } = flags;
+        let KubeArgs { kubeconfig, context, cluster, user, overrides, .. } = flags;
+        if overrides.proxy_url.is_some() {
+            return false;
+        }
         match self {
             Self::Missing { .. } => kubeconfig.is_none() && [context, cluster, user].into_iter().all(Option::is_none),
             error => matches!(error, Self::NoCurrentContext { .. } | Self::NoCluster { .. }),

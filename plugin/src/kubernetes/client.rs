@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hyper::{
-    http::{HeaderValue, Uri},
+    http::{HeaderValue, Request, Response, Uri, header::RETRY_AFTER},
     rt::{Read, Write},
 };
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
@@ -27,7 +27,11 @@ use rustls::{
     pki_types::{ServerName, UnixTime},
     sign::SingleCertAndKey,
 };
-use tower::{BoxError, Service, ServiceBuilder, retry::RetryLayer};
+use tokio::time::Sleep;
+use tower::{
+    BoxError, Service, ServiceBuilder,
+    retry::{Policy, RetryLayer},
+};
 
 use super::{
     api_server::ApiServer,
@@ -48,6 +52,13 @@ const KEEPALIVE_RETRIES: u32 = 3;
 const RETRIES: u32 = 3;
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
+/// The longest Retry-After that a request waits for: people see nothing meanwhile. With a longer one the request ends
+/// with the API server's answer.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Decides which requests are retried, and when.
+#[derive(Clone)]
+struct Retries(RetryPolicy);
 
 /// Builds a client that sends each request at once.
 ///
@@ -141,7 +152,56 @@ where
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(Traced(http));
-    let retries =
-        RetryPolicy::new(RETRY_MIN, RETRY_MAX, RETRIES, true).map_err(|error| Error::Service(error.into()))?;
-    Ok(ClientBuilder::new(service, config.default_namespace.clone()).with_layer(&RetryLayer::new(retries)).build())
+    let retries = RetryLayer::new(Retries::new()?);
+    Ok(ClientBuilder::new(service, config.default_namespace.clone()).with_layer(&retries).build())
+}
+
+impl Retries {
+    fn new() -> Result<Self, Error> {
+        let policy = RetryPolicy::new(RETRY_MIN, RETRY_MAX, RETRIES, true);
+        policy.map(Self).map_err(|error| Error::Service(error.into()))
+    }
+}
+
+impl<T> Policy<Request<Body>, Response<T>, BoxError> for Retries {
+    type Future = Sleep;
+
+    fn retry(
+        &mut self,
+        request: &mut Request<Body>,
+        answer: &mut Result<Response<T>, BoxError>,
+    ) -> Option<Self::Future> {
+        let retry_after = answer.as_ref().ok().and_then(retry_after);
+        match retry_after {
+            Some(pause) if pause > MAX_RETRY_AFTER => None,
+            _ => self.0.retry(request, answer),
+        }
+    }
+
+    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
+        Policy::<_, Response<T>, BoxError>::clone_request(&mut self.0, request)
+    }
+}
+
+fn retry_after<T>(answer: &Response<T>) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_waits_for_a_short_retry_after_alone() {
+        for (retry_after, expected) in [(None, true), (Some("5"), true), (Some("6"), false), (Some("soon"), true)] {
+            let mut answer = Response::builder().status(429);
+            if let Some(retry_after) = retry_after {
+                answer = answer.header(RETRY_AFTER, retry_after);
+            }
+            let mut answer = Ok(answer.body(()).unwrap());
+            let retry = Retries::new().unwrap().retry(&mut Request::new(Body::empty()), &mut answer);
+            assert_eq!(retry.is_some(), expected, "{retry_after:?}");
+        }
+    }
 }

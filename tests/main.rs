@@ -42,6 +42,7 @@ mod config_import;
 mod krew;
 mod kubeconfigs;
 mod plugin;
+mod plugin_address;
 mod plugin_admission;
 mod plugin_adopt;
 mod plugin_blame;

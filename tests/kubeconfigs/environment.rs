@@ -76,14 +76,14 @@ impl Environment {
         let flags = [("audit-policy-file", &policy), ("token-auth-file", &tokens), ("audit-log-path", &audit_log)];
         let flags = flags.map(|(name, path)| (Component::ApiServer, format!("--{name}={}", path.display())));
         let mut flags = Vec::from(flags);
-        for certificate in make_marked_certificates(&audit.0).await? {
+        for certificate in make_server_certificates(&audit.0).await? {
             flags.push((Component::ApiServer, certificate));
         }
         let control_plane = Cluster::start(Options { flags, ..Options::default() }).await?;
         let folder = control_plane.folder().join("kubeconfigs");
         fs::create_dir(&folder)?;
         make_certificates(&control_plane, &folder).await?;
-        for name in ["self.crt", "company.crt"] {
+        for name in ["self.crt", "company.crt", "clients.crt", "pinned.crt"] {
             fs::copy(audit.0.join(name), folder.join(name))?;
         }
         let pki = control_plane.folder().join("pki");
@@ -155,23 +155,31 @@ async fn serve_plainly(control_plane: &Cluster) -> Result<(Child, String)> {
     Ok((proxy, address))
 }
 
-/// Makes certificates of the API server that are marked as those of a CA, and returns their flags: one for the name
-/// `self.test`, which is its own CA, and one for `company.test`, which `company.crt` has signed.
-async fn make_marked_certificates(folder: &Path) -> Result<[String; 2]> {
+/// Makes certificates of the API server, and returns their flags. Those for `self.test`, which is its own CA, and for
+/// `company.test`, which `company.crt` has signed, are marked as those of a CA. `clients.crt` is a CA for clients, and has
+/// signed `pinned.crt` for `pinned.test`.
+async fn make_server_certificates(folder: &Path) -> Result<[String; 3]> {
     let script = "set -e
 openssl req -x509 -newkey rsa:2048 -nodes -keyout self.key -out self.crt -subj /CN=self -addext subjectAltName=DNS:self.test
 openssl req -x509 -newkey rsa:2048 -nodes -keyout company-ca.key -out company.crt -subj /CN=company
 openssl req -new -newkey rsa:2048 -nodes -keyout company.key -out company.csr -subj /CN=server
 printf 'basicConstraints=critical,CA:TRUE\nsubjectAltName=DNS:company.test\n' >extensions
 openssl x509 -req -in company.csr -CA company.crt -CAkey company-ca.key -set_serial 2 -extfile extensions -out server.crt
+openssl req -x509 -newkey rsa:2048 -nodes -keyout clients-ca.key -out clients.crt -subj /CN=clients -addext extendedKeyUsage=clientAuth
+openssl req -new -newkey rsa:2048 -nodes -keyout pinned.key -out pinned.csr -subj /CN=pinned
+printf 'basicConstraints=CA:FALSE\nsubjectAltName=DNS:pinned.test\n' >extensions
+openssl x509 -req -in pinned.csr -CA clients.crt -CAkey clients-ca.key -set_serial 3 -extfile extensions -out pinned.crt
 ";
     run(Command::new("bash").args(["-c", script]).current_dir(folder)).await?;
-    Ok([("self.crt", "self.key", "self.test"), ("server.crt", "company.key", "company.test")].map(
-        |(certificate, key, name)| {
-            let [certificate, key] = [certificate, key].map(|file| folder.join(file).display().to_string());
-            format!("--tls-sni-cert-key={certificate},{key}:{name}")
-        },
-    ))
+    let certificates = [
+        ("self.crt", "self.key", "self.test"),
+        ("server.crt", "company.key", "company.test"),
+        ("pinned.crt", "pinned.key", "pinned.test"),
+    ];
+    Ok(certificates.map(|(certificate, key, name)| {
+        let [certificate, key] = [certificate, key].map(|file| folder.join(file).display().to_string());
+        format!("--tls-sni-cert-key={certificate},{key}:{name}")
+    }))
 }
 
 /// Makes certificates of the users `carol-KIND` with keys of all kinds.

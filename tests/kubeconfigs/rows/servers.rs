@@ -17,6 +17,9 @@ const SELF_SIGNED: &str = "certificate-authority: '$FILE(self.crt)', tls-server-
 /// A certificate of the API server that has the mark of a CA, and the CA that has signed it.
 const MARKED: &str = "certificate-authority: '$FILE(company.crt)', tls-server-name: company.test";
 
+/// The API server with a certificate that the kubeconfig names itself, and whose CA is for clients.
+const PINNED: &str = "certificate-authority: '$FILE(pinned.crt)', tls-server-name: pinned.test";
+
 /// A proxy that does not exist.
 const DEAD: &str = "http://me:s3cret@127.0.0.1:9";
 
@@ -82,6 +85,8 @@ pub(super) fn authorities() -> Vec<Row> {
         row("a certificate that is its own CA", IS_ALICE, SELF_SIGNED),
         row("a certificate that is marked as a CA", IS_ALICE, MARKED),
         row("a certificate that is marked as a CA, of another CA", Refused, &MARKED.replace("company.crt", "self.crt")),
+        row("a CA for clients alone", Refused, &PINNED.replace("pinned.crt", "clients.crt")),
+        row("a certificate instead of its CA", IS_ALICE, PINNED),
         row("another name", Refused, "certificate-authority: '$CA', tls-server-name: other"),
     ]
 }

@@ -23,7 +23,7 @@ use support::{
     manifests::{Workload, names},
 };
 
-use super::scene::{MEASURED, Scene, client};
+use super::scene::{MEASURED, Scene, application, client, team};
 
 /// The longest wait of a kubelet for a probe, by default.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -121,7 +121,10 @@ pub(super) async fn writes_of_others(scene: &Scene, lasting: Duration) -> Result
     let web: Api<Deployment> = Api::namespaced(callers::editor(scene.cluster, "bob").await?, &free.name);
     let path = admission::secret_path(scene.cluster).await?;
     let review = |deployment: &Value| admission::review(deployment, 2, "bob").to_string().into_bytes();
-    let (free_review, held_review) = (review(&free.get("deployment/web").await?), review(&scene.held().await?));
+    let free_review = review(&free.get("deployment/web").await?);
+    // Nobody changes this one.
+    let others: Api<Deployment> = Api::namespaced(scene.client.clone(), &team(0));
+    let held_review = review(&serde_json::to_value(others.get(&application(0)).await?)?);
     let post = async |review: &[u8]| {
         let asked = Instant::now();
         let (status, answer) = admission::post(scene.cluster, address, &path, review.to_vec()).await?;

@@ -165,12 +165,6 @@ impl Scene {
         .await
     }
 
-    /// A Deployment of others that is held, and that nobody changes.
-    pub(super) async fn held(&self) -> Result<Value> {
-        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), &team(0));
-        Ok(serde_json::to_value(deployments.get(&application(0)).await?)?)
-    }
-
     /// The server's process. It is another one after a restart.
     pub(super) async fn pid(&self) -> Result<u32> {
         self.cluster.server().await?.process.pid()
@@ -194,11 +188,11 @@ fn deployment(name: &str) -> String {
     Workload::deployment(name).replicas(1).without_pods().manifest()
 }
 
-fn team(number: usize) -> String {
+pub(super) fn team(number: usize) -> String {
     format!("team-{}", number % TEAMS)
 }
 
-fn application(number: usize) -> String {
+pub(super) fn application(number: usize) -> String {
     format!("application-{number}")
 }
 

@@ -39,11 +39,15 @@ impl Interner {
         let Some(status) = Arc::get_mut(&mut count.status) else { return };
         status.recent_drifts.shrink_to_fit();
         status.changes.shrink_to_fit();
+        status.drifters.shrink_to_fit();
         status.conditions.shrink_to_fit();
         for drift in status.recent_drifts.iter_mut().chain(status.last_drift.as_deref_mut()) {
             for text in [&mut drift.manager, &mut drift.operation, &mut drift.subresource, &mut drift.user] {
                 intern(&mut self.texts, text);
             }
+        }
+        for drifter in &mut status.drifters {
+            intern(&mut self.texts, &mut drifter.user);
         }
         for condition in &mut status.conditions {
             condition.texts_mut().into_iter().for_each(|text| intern(&mut self.texts, text));

@@ -46,8 +46,8 @@ pub struct Memory {
     /// was written.
     pub observed: Option<i32>,
     /// Whether this term has read a count of this target, or the latest drift is a removal of it. If it has none then,
-    /// somebody has removed it. Otherwise nobody knows where the kind has its count. A count in the status of an earlier
-    /// leader does not tell, because that leader may have read it at another path.
+    /// somebody has removed it. Otherwise it is not known where the kind has its count. A count in the status of an
+    /// earlier leader does not tell, because that leader may have read it at another path.
     pub has_count: bool,
     /// The UID of the target in its latest state. At first it is the UID in the status, which an earlier leader saw.
     pub target_uid: Option<Uid>,

@@ -95,7 +95,7 @@ impl Observation {
         }
     }
 
-    /// Who wrote the target's latest state. `None` if no event of a watch has shown this state, or nobody knows.
+    /// Who wrote the target's latest state. `None` if it is not known.
     fn target_writer(&self) -> Option<&ReviewedUser> {
         let version = self.target.as_ref().map(|target| target.resource_version)?;
         self.users.target.as_ref().filter(|of| of.version == version).map(|of| &of.user)

@@ -52,7 +52,7 @@ const RETRIES: u32 = 3;
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 /// The longest Retry-After that a request waits for. With a longer one the request ends with the API server's answer,
-/// because a request that waits longer meets its own deadline, and then nobody knows that the API server was busy.
+/// because a request that waits longer meets its own deadline, whose error does not say that the API server is busy.
 const MAX_RETRY_AFTER: Duration = RETRY_MAX;
 
 /// The parameters of writes that create or replace an object: our field manager.

@@ -31,9 +31,13 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// The longest wait for the API server to say whether the count is still held, and whether the user may know by whom. It
-/// waits a second for the review.
-const QUESTIONS: Duration = Duration::from_millis(300);
+/// The longest wait for the API server to say whether the count is still held. Then the watch, which has had the same time,
+/// has the last word.
+const CONFIRMATION: Duration = Duration::from_millis(60);
+
+/// The longest wait for the API server to say whether the user may know who holds the count. It waits a second for the
+/// review.
+const RIGHT: Duration = Duration::from_millis(300);
 
 /// The longest name of a namespace, in bytes. The API server sends no longer one.
 const MAX_NAMESPACE: usize = 63;
@@ -203,8 +207,10 @@ impl Reviewer {
         }
     }
 
-    /// Confirms a verdict by which the user notices that the count is held: only if the API server says in time that it is.
-    /// Also returns whether the user may know by whom, which is so only if the API server says that in time.
+    /// Confirms a verdict by which the user notices that the count is held: only if the API server says that it is, or the
+    /// watch does while the API server is too slow. The API server cannot be silent for long: the leader alone answers
+    /// reviews, and its term ends 10 s after the last renewal of its Lease. Also returns whether the user may know by whom,
+    /// which is so only if the API server says that in time.
     async fn confirm(
         &self,
         verdict: Verdict,
@@ -215,10 +221,11 @@ impl Reviewer {
         let Some(count) = count.filter(|_| verdict != Verdict::Allowed) else { return (Verdict::Allowed, false) };
         let caller = Arc::new(request.caller());
         let (is_stored, is_holder_shown) = tokio::join!(
-            timeout(QUESTIONS, self.is_stored(key, count)),
-            timeout(QUESTIONS, self.authorizer.may_get(&caller, key)),
+            timeout(CONFIRMATION, self.is_stored(key, count)),
+            timeout(RIGHT, self.authorizer.may_get(&caller, key)),
         );
-        let verdict = if is_stored == Ok(true) { verdict } else { Verdict::Allowed };
+        let is_held = is_stored.unwrap_or_else(|_| self.is_known(key, count));
+        let verdict = if is_held { verdict } else { Verdict::Allowed };
         (verdict, is_holder_shown.unwrap_or(false))
     }
 
@@ -233,6 +240,11 @@ impl Reviewer {
                 && stored.generation == known.generation
                 && stored.deletion_timestamp.is_none()
         })
+    }
+
+    /// Whether the index still has a `ReplicaCount` as it was when the review began.
+    fn is_known(&self, key: &TargetKey, before: &ReplicaCountState) -> bool {
+        self.index.get(key).count.is_some_and(|count| count.uid == before.uid && count.generation == before.generation)
     }
 }
 

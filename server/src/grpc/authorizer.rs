@@ -36,6 +36,9 @@ pub(super) const OF_CALL: MaxAge = MaxAge { fresh: Duration::from_secs(10), stal
 /// What happens while reviews fail is for the watch to decide.
 pub(super) const OF_WATCH: MaxAge = MaxAge { fresh: Duration::from_secs(3), stale: Duration::ZERO };
 
+/// For the names of holders in the texts of webhooks: a write waits for the answer, so it is asked for once a minute.
+const OF_HOLDER: MaxAge = MaxAge { fresh: STALE, stale: STALE };
+
 /// How long an answer holds while the API server does not answer: much longer than a restart of it takes. Rights that
 /// are taken away meanwhile, which is possible where only some reviews fail, hold as long.
 pub(super) const STALE: Duration = Duration::from_secs(60);
@@ -68,7 +71,7 @@ impl Authorizer {
     /// Whether a user may read the `ReplicaCount` of a target. Without an answer, it may not.
     pub(crate) async fn may_get(&self, user: &Arc<Identity>, key: &TargetKey) -> bool {
         let get = Action::on_replica_counts("get", &key.namespace, &key.replica_count_name());
-        self.check(user, get).await.is_ok()
+        self.check_within(OF_HOLDER, user, get).await.is_ok()
     }
 
     /// Refuses an action that the caller may not do.
@@ -144,7 +147,10 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::grpc::fixtures::{Answering, ApiServer, user};
+    use crate::{
+        grpc::fixtures::{Answering, ApiServer, user},
+        resources::fixtures::deployment_key,
+    };
 
     /// An authorizer whose API server allows these names, and the names in its questions.
     fn authorizer(allowed: &'static [&'static str]) -> (Authorizer, Arc<Mutex<Vec<String>>>) {
@@ -177,6 +183,19 @@ mod tests {
             assert!(authorizer.check(&alice, set("")).await.is_ok());
         }
         assert_eq!(*asked.lock(), ["deployment.a", "deployment.b", ""]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_may_see_the_holder_of_a_count_is_asked_once_a_minute() {
+        let api_server = ApiServer::new();
+        let authorizer = Authorizer::new(api_server.client(), None);
+        let (alice, web) = (user("alice"), deployment_key("web"));
+        assert!(authorizer.may_get(&alice, &web).await);
+        *api_server.answering.lock() = Answering::Deny;
+        for (age, expected) in [(59, true), (1, false)] {
+            advance(Duration::from_secs(age)).await;
+            assert_eq!(authorizer.may_get(&alice, &web).await, expected, "{age} s later");
+        }
     }
 
     #[tokio::test(start_paused = true)]

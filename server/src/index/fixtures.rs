@@ -12,7 +12,8 @@ use crate::resources::{
 
 /// Stores a `ReplicaCount` of a Deployment with this lasting count, or removes it.
 pub(crate) fn set_replica_count(index: &Index, name: &str, replicas: Option<i32>) {
-    let count = replicas.map(|replicas| ReplicaCountBuilder::new(name).spec(json!({"replicas": replicas})).state());
+    let count = |replicas| ReplicaCountBuilder::new(name).generation(2).spec(json!({"replicas": replicas})).state();
+    let count = replicas.map(count);
     index.set_replica_count(deployment_key(name), count, 0);
 }
 

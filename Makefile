@@ -87,10 +87,12 @@ imports: ## Check that no files of a crate import each other in a circle
 pins: ## Check that every action of a workflow is pinned by its commit, with its version beside
 	@! git grep -nE '^ *(- )?uses:' -- .github | grep -vE 'uses: (\./[^@ ]+|[^@ ]+@[0-9a-f]{40} # v[0-9.]+)$$'
 
-# Commands of Cargo at a fixed version, which is the end of the folder's name.
+# Commands of Cargo. The folder's name has the name, the version and, if the program needs one, a feature of the package.
+part = $(word $(1),$(subst -, ,$*))
 $(TOOLS)/cargo-%:
 	rm -rf $@.partial
-	cargo install --locked --root $@.partial --version $(lastword $(subst -, ,$*)) cargo-$(firstword $(subst -, ,$*))
+	cargo install --locked --root $@.partial --version $(call part,2) $(addprefix --features ,$(call part,3)) cargo-$(call part,1)
+	test -x $@.partial/bin/cargo-$(call part,1)
 	mv $@.partial $@
 
 DENY := $(TOOLS)/cargo-deny-0.18.9
@@ -171,7 +173,7 @@ lint-chart: ## Check the chart
 
 # What the steps of a release run. zig and its wrapper of Cargo are packages of PyPI.
 ZIG := $(TOOLS)/zig-0.15.2-zigbuild-0.24.1
-RELEASE_TOOLS := $(addprefix $(TOOLS)/,cargo-auditable-0.7.5 cargo-about-0.9.1 cargo-cyclonedx-0.5.9) $(ZIG)
+RELEASE_TOOLS := $(addprefix $(TOOLS)/,cargo-auditable-0.7.5 cargo-about-0.9.1-cli cargo-cyclonedx-0.5.9) $(ZIG)
 WITH_RELEASE_TOOLS := PATH="$(subst $() ,:,$(addsuffix /bin,$(RELEASE_TOOLS))):$$PATH" CARGO_ZIGBUILD_ZIG_PATH=$(ZIG)/ziglang/zig
 
 $(ZIG):

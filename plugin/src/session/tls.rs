@@ -16,7 +16,7 @@ use x509_parser::prelude::X509Certificate;
 
 use crate::{
     config::{self, Material, Settings},
-    output, time,
+    time,
 };
 
 /// gRPC runs over HTTP/2, and the server requires its negotiation in the handshake.
@@ -187,7 +187,7 @@ fn warn_if_exposed(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt;
     let readable_by_others = |metadata: fs::Metadata| metadata.permissions().mode() & 0o044 != 0;
     if fs::metadata(path).is_ok_and(readable_by_others) {
-        output::note(&format!("warning: other users can read the key {0}; run: chmod 600 {0}", path.display()));
+        crate::output::note(&format!("warning: other users can read the key {0}; run: chmod 600 {0}", path.display()));
     }
 }
 

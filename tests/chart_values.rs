@@ -117,9 +117,23 @@ async fn a_refusal_names_the_value_on_standard_error() -> Result<()> {
             ensure!(names(&outcome.stderr, named), "{helm} does not name {named}: {}", outcome.stderr);
         }
     }
-    let [four, three] = render(cluster, CHART.as_ref(), [DIGITS, release::NAME], &json!({})).await?;
-    for Rendered { helm, outcome } in [four, three] {
-        ensure!(names(&outcome.stderr, "fullnameOverride"), "{helm}: {}", outcome.stderr);
+    // Helm allows both as names of releases.
+    for name in [DIGITS, "counts.shop"] {
+        for Rendered { helm, outcome } in render(cluster, CHART.as_ref(), [name, release::NAME], &json!({})).await? {
+            ensure!(names(&outcome.stderr, "fullnameOverride"), "{helm}: {name}: {}", outcome.stderr);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_common_names_of_certificates_have_at_most_64_characters() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let values = json!({"fullnameOverride": "a".repeat(63), "certificates": {"mode": "certManager"}});
+    for Rendered { helm, outcome } in render(cluster, CHART.as_ref(), ["other", release::NAME], &values).await? {
+        let all = objects(&outcome.stdout)?;
+        let names: Vec<&str> = all.iter().filter_map(|object| object["spec"]["commonName"].as_str()).collect();
+        ensure!(names.len() == 2 && names.iter().all(|name| name.len() <= 64), "{helm}: {names:?}");
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ fn made(name: &str) -> PathBuf {
     Path::new(ROOT).join("dist").join(name)
 }
 
-/// The archives of the plugin: the platform and the path.
+/// The archives of the plugin, for each platform that krew knows: the platform and the path.
 fn archives() -> Result<Vec<(String, PathBuf)>> {
     let files = fs::read_dir(made("release")).context("there is no release: run `make release`")?;
     let mut archives = Vec::new();
@@ -27,8 +27,12 @@ fn archives() -> Result<Vec<(String, PathBuf)>> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let platform = name.strip_prefix("kubectl-replicas-").and_then(|name| name.strip_suffix(".tar.gz"));
         archives.extend(platform.map(|platform| (platform.to_owned(), path.clone())));
+        // Windows on arm64 runs the program for amd64.
+        if platform == Some("windows-amd64") {
+            archives.push(("windows-arm64".to_owned(), path));
+        }
     }
-    ensure!(archives.len() >= 3, "there are only {archives:?}");
+    ensure!(archives.len() >= 4, "there are only {archives:?}");
     Ok(archives)
 }
 

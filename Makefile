@@ -173,8 +173,14 @@ lint-chart: ## Check the chart
 
 # What the steps of a release run. zig and its wrapper of Cargo are packages of PyPI.
 ZIG := $(TOOLS)/zig-0.15.2-zigbuild-0.24.1
-RELEASE_TOOLS := $(addprefix $(TOOLS)/,cargo-auditable-0.7.5 cargo-about-0.9.1-cli cargo-cyclonedx-0.5.9) $(ZIG)
+AUDITABLE := $(TOOLS)/cargo-auditable-0.7.5
+ABOUT := $(TOOLS)/cargo-about-0.9.1-cli
+CYCLONEDX := $(TOOLS)/cargo-cyclonedx-0.5.9
+RELEASE_TOOLS := $(AUDITABLE) $(ABOUT) $(CYCLONEDX) $(ZIG)
 WITH_RELEASE_TOOLS := PATH="$(subst $() ,:,$(addsuffix /bin,$(RELEASE_TOOLS))):$$PATH" CARGO_ZIGBUILD_ZIG_PATH=$(ZIG)/ziglang/zig
+
+# Which of them build for these platforms. Those of Apple are built without zig.
+build_tools = $(AUDITABLE) $(if $(filter-out darwin-%,$(1)),$(ZIG))
 
 $(ZIG):
 	rm -rf $@.partial
@@ -191,8 +197,13 @@ release: release-clean $(RELEASE_STEPS:%=release-%) ## Make all files of a relea
 release-clean:
 	rm -rf dist/release
 
+# Each step installs only what it runs, so that a Mac, which only builds, needs no Python and waits for nothing else.
+release-build: $(call build_tools,$(PLATFORMS))
+release-licenses: $(ABOUT)
+release-sbom: $(CYCLONEDX)
+
 .PHONY: $(RELEASE_STEPS:%=release-%) release-equal
-$(RELEASE_STEPS:%=release-%) release-equal: release-%: $(RELEASE_TOOLS)
+$(RELEASE_STEPS:%=release-%) release-equal: release-%:
 	$(WITH_RELEASE_TOOLS) release/$*
 
 # On a cluster of the tests, by krew and Helm.
@@ -202,13 +213,13 @@ release-test: ## Install the files that `make release` made, and start the image
 	cargo test --workspace --test tests -- --ignored released:: --nocapture
 
 .PHONY: krew
-krew: $(RELEASE_TOOLS) ## Build the plugin and pack it for krew, in dist/
+krew: $(call build_tools,$(PLATFORM)) ## Build the plugin and pack it for krew, in dist/
 	$(WITH_RELEASE_TOOLS) release/program kubectl-replicas $(PLATFORM)
 	release/archive kubectl-replicas $(PLATFORM) dist/bin/$(PLATFORM)/kubectl-replicas
 	krew/manifest replicas dist/kubectl-replicas-$(PLATFORM).tar.gz >dist/replicas.yaml
 
 .PHONY: image
-image: $(RELEASE_TOOLS) ## Build the server's image; needs buildah, but no daemon
+image: $(call build_tools,linux-$(ARCH)) $(ABOUT) ## Build the server's image; needs buildah, but no daemon
 	$(WITH_RELEASE_TOOLS) release/program replica-count-manager linux-$(ARCH)
 	$(WITH_RELEASE_TOOLS) release/licenses
 	buildah --storage-driver vfs build --isolation chroot --tag $(IMAGE) .

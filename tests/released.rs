@@ -189,6 +189,9 @@ async fn the_image_runs_as_a_pod_of_the_packaged_chart() -> Result<()> {
             ensure!(folder.join(arch).join(licence).is_file(), "{licence} is missing for {arch}");
         }
     }
+    let crds = [made("release/replica-count-manager-crd.yaml"), Path::new(release::CHART).join("files/crd.yaml")];
+    let [published, ours] = crds.map(fs::read_to_string);
+    ensure!(published? == ours?, "the CRD beside the chart is not the chart's");
     let server = folder.join(architecture()).join("replica-count-manager");
     let chart = made(concat!("release/replica-count-manager-", env!("CARGO_PKG_VERSION"), ".tgz"));
     let cluster = TestCluster::start_release(Options::default(), &server, &chart, &[]).await?;

@@ -68,13 +68,26 @@ async fn a_release_needs_its_addresses_and_the_tag_of_its_version() -> Result<()
     Ok(())
 }
 
-/// A repository of one commit, with a copy of what steps of a release read.
+/// What the first release changes in the tree, as RELEASE.md says: the file, and the texts before and after it.
+const CHANGED_BY_THE_FIRST: [(&str, &str, &str); 5] = [
+    ("SECURITY-INSIGHTS.yml", "repository.invalid", "github.com/OWNER/REPOSITORY"),
+    (".github/ISSUE_TEMPLATE/config.yml", "repository.invalid", "github.com/OWNER/REPOSITORY"),
+    ("README.md", "Nothing is published yet", ""),
+    ("SUPPORT.md", "No release has been made yet", ""),
+    ("docs/install.md", "No release has been made yet", ""),
+];
+
+/// A repository of one commit, with a copy of what steps of a release read, after the changes of the first release.
 async fn repository(name: &str) -> Result<PathBuf> {
     let folder = shared_cluster().await?.folder().join(name);
     fs::create_dir_all(&folder)?;
     let mut copy = Command::new("cp");
-    copy.current_dir(ROOT).args(["-R", "release", "charts", "Cargo.toml", "CHANGELOG.md", "LICENSE"]);
-    run(copy.arg(&folder)).await?;
+    copy.current_dir(ROOT).args(["-R", "release", "charts", "docs", ".github", "Cargo.toml", "LICENSE"]);
+    run(copy.args(["CHANGELOG.md", "README.md", "SUPPORT.md", "SECURITY-INSIGHTS.yml"]).arg(&folder)).await?;
+    for (file, before, after) in CHANGED_BY_THE_FIRST {
+        let path = folder.join(file);
+        fs::write(&path, fs::read_to_string(&path)?.replace(before, after))?;
+    }
     run(&mut git(&folder, &["init", "--quiet"])).await?;
     run(&mut git(&folder, &["add", "."])).await?;
     run(&mut git(&folder, &["commit", "--quiet", "--message=first"])).await?;
@@ -114,7 +127,7 @@ async fn a_release_packs_no_program_of_another_commit() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_release_needs_its_version_in_the_chart_and_its_changes_in_the_changelog() -> Result<()> {
+async fn a_release_needs_its_version_its_changes_and_its_addresses_in_the_tree() -> Result<()> {
     const CHART: &str = "charts/replica-count-manager/Chart.yaml";
     const LOG: &str = "CHANGELOG.md";
     let (version, tag) = (env!("CARGO_PKG_VERSION"), concat!("v", env!("CARGO_PKG_VERSION")));
@@ -130,13 +143,14 @@ async fn a_release_needs_its_version_in_the_chart_and_its_changes_in_the_changel
     let chart = fs::read_to_string(folder.join(CHART))?;
     let with_field = |field: &str| chart.replace(&format!("\n{field}: {version}\n"), &format!("\n{field}: 99.0.0\n"));
     let section = |date: &str| format!("# Changelog\n\n## [{version}]{date}\n\n- A change.\n");
-    let rows = [
+    let rows = CHANGED_BY_THE_FIRST.map(|(file, before, _)| (before, file, before.to_owned(), tag, file));
+    let rows = rows.into_iter().chain([
         ("another version of the chart", CHART, with_field("version"), "", "version in charts/"),
         ("another version of the server", CHART, with_field("appVersion"), "", "appVersion in charts/"),
         ("no changes", LOG, "# Changelog\n".to_owned(), "", "CHANGELOG.md says nothing about"),
         ("a tag, but no date", LOG, section(""), tag, "with a date: rename 'Unreleased'"),
         ("a tag, but uncommitted changes", LOG, section(" - 2026-01-02"), tag, "the working tree has changes"),
-    ];
+    ]);
     for (name, file, text, tag, refusal) in rows {
         run(&mut git(&["checkout", "--quiet", "."])).await?;
         let done = outcome(&mut check("")).await?;

@@ -114,11 +114,9 @@ impl Reviewer {
         }
         let Some(held) = held else { return allowed };
         let text = text(verdict, &write, &held, is_holder_shown);
-        let response = match (verdict, write.known) {
+        let response = match (verdict, write.pointer) {
             (Verdict::Denied, _) => Response::denied(&request.uid, text.unwrap_or_default()),
-            (Verdict::Kept, Some(known)) => {
-                Response::patched(&request.uid, text, kind.replicas.to_store(known, held.desired))
-            }
+            (Verdict::Kept, Some(pointer)) => Response::patched(&request.uid, text, pointer, held.desired),
             _ => Response::allowed(&request.uid, text),
         };
         (verdict, response)
@@ -133,12 +131,12 @@ impl Reviewer {
     }
 
     /// A dry run shows the leader that the webhooks are in force. It tests each by the requests that the other does not
-    /// get.
+    /// get. The mutating one keeps a count only where a patch can store it.
     fn record_dry_run(&self, write: &CountWrite, endpoint: Endpoint) {
-        match (endpoint, write.is_scale) {
-            (Endpoint::Validate, true) => self.reviews.record_dry_run(&write.uid, false),
-            (Endpoint::Mutate, false) => self.reviews.record_dry_run(&write.uid, true),
-            _ => {}
+        match endpoint {
+            Endpoint::Validate if write.is_scale => self.reviews.record_dry_run(&write.uid, false),
+            Endpoint::Mutate if write.pointer.is_some() => self.reviews.record_dry_run(&write.uid, true),
+            Endpoint::Validate | Endpoint::Mutate => {}
         }
     }
 

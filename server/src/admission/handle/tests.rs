@@ -261,14 +261,45 @@ async fn prevented_changes_reach_enforcement_and_never_block_a_review() {
 
 #[tokio::test]
 async fn a_dry_run_shows_which_webhooks_are_in_force() {
-    let (reviewer, _attempts) = reviewer(AdmissionMode::Guard, Rights::Missing);
-    reviewer.reviews.begin_probe("u".into());
-    response(&reviewer, Endpoint::Validate, ReviewBuilder::scale(3, 7).dry_run()).await;
-    response(&reviewer, Endpoint::Validate, ReviewBuilder::update(3, 7).dry_run()).await;
-    assert_eq!(reviewer.reviews.end_probe(), Probed { is_validated: true, is_mutated: false });
-    reviewer.reviews.begin_probe("u".into());
-    response(&reviewer, Endpoint::Mutate, ReviewBuilder::update(3, 7).dry_run()).await;
-    assert_eq!(reviewer.reviews.end_probe(), Probed { is_validated: false, is_mutated: true });
+    let update = || ReviewBuilder::update(3, 7);
+    for (name, endpoint, review, expected) in [
+        ("of /scale", Endpoint::Validate, ReviewBuilder::scale(3, 7), (true, false)),
+        ("of the object, validated", Endpoint::Validate, update(), (false, false)),
+        ("of the object", Endpoint::Mutate, update(), (false, true)),
+        (
+            "in a version in which nobody knows the path of the count",
+            Endpoint::Mutate,
+            update().with("/request/kind/version", json!("v1beta1")),
+            (false, false),
+        ),
+        (
+            "of an object without a place for the count",
+            Endpoint::Mutate,
+            update().with("/request/object/spec", Value::Null),
+            (false, false),
+        ),
+    ] {
+        let (reviewer, _attempts) = reviewer(AdmissionMode::Guard, Rights::Missing);
+        reviewer.reviews.begin_probe("u".into());
+        response(&reviewer, endpoint, review.dry_run()).await;
+        let (is_validated, is_mutated) = expected;
+        assert_eq!(reviewer.reviews.end_probe(), Probed { is_validated, is_mutated }, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_a_count_whose_path_nobody_knows() {
+    for (name, endpoint, review) in [
+        ("an update", Endpoint::Mutate, ReviewBuilder::update(3, 7)),
+        ("an update, validated", Endpoint::Validate, ReviewBuilder::update(3, 7)),
+        ("a creation, validated", Endpoint::Validate, ReviewBuilder::create(7)),
+    ] {
+        let (reviewer, mut attempts) = reviewer(AdmissionMode::Guard, Rights::Granted);
+        let review = review.with("/request/kind/version", json!("v1beta1"));
+        assert_eq!(response(&reviewer, endpoint, review).await, json!({"uid": "r", "allowed": true}), "{name}");
+        assert!(attempts.try_recv().is_err(), "{name}");
+        assert_eq!(user_of(&reviewer, 7), ReviewedUser::Unknown, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::{guarded_cluster, hostile_writes::wait_until_guarded};
 use support::{
     Namespace, PATIENCE, admission,
     chart::{objects, one},
+    condition,
     manifests::ReplicaCountManifest,
 };
 
@@ -17,13 +18,17 @@ pub(super) const TARGETS: &str = r#"--set-json=targets=[{"apiGroup":"sizes.examp
 /// Creates what is on the standard input.
 const CREATE: [&str; 2] = ["create", "--filename=-"];
 
+/// The most replicas of these kinds.
+const MOST: i32 = 50;
+
 /// The group and version that these tests write.
 const GROUP_VERSION: &str = "sizes.example.com/v1";
 
 /// The first of these kinds.
 fn widgets() -> Value {
     let schema = json!({"type": "object", "properties": {
-        "spec": {"type": "object", "properties": {"size": {"type": "integer"}, "other": {"type": "string"}}},
+        "spec": {"type": "object", "properties": {
+            "size": {"type": "integer", "maximum": MOST}, "other": {"type": "string"}}},
         "status": {"type": "object", "properties": {"size": {"type": "integer"}}},
     }});
     json!({
@@ -121,6 +126,28 @@ async fn a_write_in_another_version_than_the_charts_is_guarded_without_a_convers
     let stored = patch(7).await?;
     ensure!(stored == 2 || admission::fail_opens(shop.cluster).await? > let_through, "{stored} was stored");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_creation_fails_once_at_most_if_the_held_count_cannot_be_stored() -> Result<()> {
+    let cluster = guarded_cluster().await?;
+    let shop = Namespace::new(&cluster, "too-many").await?;
+    define(&shop, &widgets(), &object("Widget", "known")).await?;
+    let known = hold(&shop, "Widget", "known", 2).await?;
+    shop.wait_for_replica_count(&known, "a guarded count", is_guarded).await?;
+    let new = hold(&shop, "Widget", "new", MOST + 1).await?;
+    let is_missing = |count: &Value| condition(count, "Ready") == Some(("False", "TargetNotFound"));
+    shop.wait_for_replica_count(&new, "a missing target", is_missing).await?;
+    let let_through = admission::fail_opens(shop.cluster).await?;
+    let widget = object("Widget", "new");
+    let first = shop.kubectl_with(&CREATE, &widget).await;
+    let is_late = admission::fail_opens(shop.cluster).await? > let_through;
+    ensure!(first.is_err() || is_late, "the held count was stored");
+    if first.is_err() {
+        wait::until("the Widget", PATIENCE, async || shop.kubectl_with(&CREATE, &widget).await).await?;
+    }
+    let is_refused = |count: &Value| condition(count, "Ready") == Some(("False", "CorrectionFailed"));
+    shop.wait_for_replica_count(&new, "a refused correction", is_refused).await.map(drop)
 }
 
 #[tokio::test]

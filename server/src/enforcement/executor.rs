@@ -157,6 +157,8 @@ impl Executor {
         attempts: &mut mpsc::Receiver<TargetAttempt>,
         stop: &CancellationToken,
     ) -> Option<Result<(), JoinError>> {
+        // While another replica led, this one saw no targets come and go.
+        self.reviews.forget_creations();
         let (snapshot, events) = index.attach_enforcement();
         self.targets.begin(index.unreported());
         info!(managed = snapshot.len(), "enforcing");

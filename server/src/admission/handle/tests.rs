@@ -1,3 +1,4 @@
+mod creations;
 mod replica_counts;
 
 use hyper::{Request as HttpRequest, Response as HttpResponse};

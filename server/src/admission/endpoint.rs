@@ -233,7 +233,12 @@ async fn answer<B: Body<Data = Bytes>>(
         if !term.holds() {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
-        let body = webhooks.bodies.read(request.into_body()).await?;
+        let body = webhooks.bodies.read(request.into_body()).await.inspect_err(|status| {
+            // A body that breaks off is not refused: nobody waits for the answer.
+            if *status != StatusCode::BAD_REQUEST {
+                webhooks.metrics.admission.refused();
+            }
+        })?;
         let reviewed = AssertUnwindSafe(handle(&body.bytes, endpoint, &webhooks.reviewer)).catch_unwind().await;
         let reviewed = reviewed.map_err(|_| {
             error!("a review panicked: the API server lets the write through");

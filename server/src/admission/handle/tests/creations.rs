@@ -1,5 +1,7 @@
 //! Reviews of creations of held targets that do not exist.
 
+use tokio::time::sleep;
+
 use super::*;
 use crate::resources::fixtures::deployment_key;
 

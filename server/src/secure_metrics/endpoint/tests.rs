@@ -25,7 +25,7 @@ async fn a_request_is_answered_by_its_token() {
         /// The status and the start of the body.
         expected: (u16, &'static str),
     }
-    let [longest, too_long] = [1, 2].map(|parts| format!("Bearer {}", "x".repeat(parts * MAX_HEAD / 2)));
+    let [longest, too_long] = [1, 3].map(|parts| format!("Bearer {}", "x".repeat(parts * MAX_HEAD / 2)));
     for Row { name, line, credentials, expected: (status, body) } in [
         Row { name: "a reader", line: "GET /metrics", credentials: "Bearer reader", expected: (200, "# HELP ") },
         Row { name: "head", line: "HEAD /metrics", credentials: "Bearer reader", expected: (200, "") },

@@ -28,7 +28,7 @@ use super::{
     lane::Lane,
     observation::Now,
     pace::{CORRECTIONS, ONE, OTHERS, SLOW, UNBOUNDED},
-    targets::{ManagedTargets, Observed},
+    targets::{ManagedTarget, ManagedTargets, Observed},
     workqueue::WorkQueue,
     writes::{
         AdmissionProbe, Announcer, CorrectionAnswer, Corrector, EventWrite, OwnershipAnswer, OwnershipPatcher,
@@ -93,9 +93,11 @@ struct Executor {
     statuses: WorkQueue<Answered<StatusAnswer>>,
     /// The targets that have Events to write. The answer is whether all were written.
     announcements: WorkQueue<bool>,
-    events: HashMap<TargetKey, PendingEvents>,
+    events: HashMap<TargetKey, (Regarding, PendingEvents)>,
     /// The Events about the end of the management of targets.
     ends: HashMap<TargetKey, (Regarding, Vec<EventWrite>)>,
+    /// The targets whose management has ended while their count was being written. Its answer decides what the Event says.
+    unanswered_ends: HashMap<TargetKey, ManagedTarget>,
     announcer: Announcer,
     status_writer: StatusWriter,
     /// The targets whose owners may be wrong.
@@ -131,6 +133,7 @@ impl Executor {
             announcements: WorkQueue::new(SLOW, OTHERS),
             events: HashMap::new(),
             ends: HashMap::new(),
+            unanswered_ends: HashMap::new(),
             announcer: Announcer::new(client.clone()),
             status_writer: StatusWriter::new(client.clone()),
             ownership: WorkQueue::new(SLOW, OTHERS),
@@ -273,13 +276,19 @@ impl Executor {
         if decision.status {
             self.statuses.add(key.clone(), memory.status_lane());
         }
-        if !decision.events.is_empty() {
+        let regarding = (!decision.events.is_empty()).then(|| Regarding::of(&key, &target.observation));
+        if regarding.is_some() {
             let is_failing = target.announced.as_ref().is_some_and(|announced| announced.is_failing);
             self.announcements.add(key.clone(), Lane::of(is_failing));
         }
         self.report(&key, &decision);
-        if !decision.events.is_empty() {
-            self.events.entry(key).or_default().merge(decision.events);
+        if let Some(regarding) = regarding {
+            let pending = self.events.entry(key).or_insert_with(|| (regarding.clone(), PendingEvents::default()));
+            // What happened to another object of the same name is no Event of this one.
+            if pending.0 != regarding {
+                *pending = (regarding, PendingEvents::default());
+            }
+            pending.1.merge(decision.events);
         }
     }
 }

@@ -87,6 +87,35 @@ async fn an_answer_for_a_deleted_replica_count_leaves_its_successor_alone() {
 }
 
 #[tokio::test]
+async fn the_event_about_the_end_waits_for_the_answer_to_a_correction() {
+    let (mut executor, _) = executor().await;
+    executor.observe(event(10, 7));
+    executor.start_writes();
+    executor.observe(TargetSnapshot { count: None, ..event(10, 7) });
+    assert!(executor.ends.is_empty(), "what is left is not known yet");
+    let ended = executor.corrections.next().await.unwrap().unwrap();
+    executor.take_correction(ended);
+    let said = format!("{:?}", executor.ends);
+    assert!(said.contains("left at 3"), "{said}");
+}
+
+#[tokio::test]
+async fn an_event_is_about_the_object_to_which_it_happened() {
+    let (mut executor, _) = executor().await;
+    executor.observe(event(9, 3));
+    executor.observe(event(10, 7));
+    executor.start_writes();
+    let ended = executor.corrections.next().await.unwrap().unwrap();
+    executor.take_correction(ended);
+    let again = Some(Arc::new(target(20, 3).uid("v").state()));
+    executor.observe(TargetSnapshot { target: again, ..event(20, 3) });
+    let (regarding, events) = executor.events.values().next().unwrap();
+    assert_eq!(events.put_back, Some(("kubectl".to_owned(), 3)));
+    let said = format!("{regarding:?}");
+    assert!(said.contains("uid: Some(\"u\")"), "{said}");
+}
+
+#[tokio::test]
 async fn an_event_that_overtakes_a_queued_correction_replaces_it() {
     let (mut executor, requests) = executor().await;
     executor.observe(event(10, 7));

@@ -52,7 +52,7 @@ const MAX_NOTE: usize = 1024;
 const MAX_NAME: usize = 253;
 
 /// What Events are about: a target and its `ReplicaCount`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Regarding {
     target: ObjectReference,
     count: ObjectReference,

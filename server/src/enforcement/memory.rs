@@ -176,7 +176,7 @@ impl Memory {
             Record::Correction(answer) => self.record_correction(answer, now),
             Record::Status(answer) => self.record_status(answer, now),
             Record::Ownership(answer) => self.record_ownership(answer, now),
-            Record::Attempt(attempt) => self.attempts.add(attempt),
+            Record::Attempt(attempt) => self.attempts.add(attempt, self.desired),
         }
     }
 

@@ -267,7 +267,8 @@ fn events(decision: &Decision, memory: &Memory, desired: Option<i32>) -> Pending
     let put_back = decision.ended_drift.as_ref().zip(desired).map(|(drift, to)| (drift.actor(), to));
     let contested = decision.contested.clone().filter(|_| decision.contested != memory.contested);
     let changed_count = memory.changed_count.filter(|changed| !changed.is_announced);
-    let guarded = decision.attempts.as_ref().zip(desired).map(|((_, attempt), held)| (attempt.actor(), held));
+    let attempts = decision.attempts.as_ref().zip(memory.attempts.held());
+    let guarded = attempts.map(|((_, attempt), held)| (attempt.actor(), held));
     PendingEvents { put_back, contested, changed_count, guarded }
 }
 

@@ -133,6 +133,16 @@ fn prevented_changes_are_reported_ten_seconds_apart() {
 }
 
 #[test]
+fn a_prevented_change_is_announced_with_the_count_that_was_held_then() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3));
+    managed.attempt(0, attempt("bob", 7, 0));
+    managed.attempt(1, attempt("carol", 8, 1));
+    managed.set(2, json!({"replicas": 8}));
+    assert_eq!(managed.decide(10).events.guarded, Some(("carol".to_owned(), 3)));
+}
+
+#[test]
 fn prevented_changes_survive_the_leader() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 3));

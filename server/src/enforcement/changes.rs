@@ -72,7 +72,8 @@ fn change_of_override(observation: &Observation, memory: &Memory, is_replicas_ne
     let (spec, writers) = (&observation.count.spec, &observation.count.writers.override_);
     let author = Author { observation, memory };
     let before = memory.spec.as_ref().and_then(|before| before.override_.as_ref());
-    let was = before.filter(|before| before.until.0 > observation.at);
+    let is_in_force = |before: &&Override| before.until.0 > observation.at && memory.desired == Some(before.replicas);
+    let was = before.filter(is_in_force);
     // If the lasting count is new as well, its change comes first.
     let lasting = lasting_before(memory).filter(|_| !is_replicas_new).unwrap_or(spec.replicas);
     let from = Some(was.map_or(lasting, |was| was.replicas));

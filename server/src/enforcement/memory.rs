@@ -2,6 +2,7 @@
 
 mod answers;
 mod attempts;
+mod desired;
 mod pauses;
 mod replay;
 
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     index::KindState,
     resources::{
-        Attempt, ObservedSpec, ReplicaCountState, ReplicaCountStatus, Uid,
+        Attempt, ObservedSpec, ReplicaCountState, ReplicaCountStatus, TargetState, Uid,
         conditions::{CONTESTED, READY, reasons, statuses},
     },
 };
@@ -168,6 +169,11 @@ impl Memory {
         }
     }
 
+    /// Whether a target is the object that was seen last. If none was seen, it is.
+    pub fn is_known(&self, target: &TargetState) -> bool {
+        self.target_uid.as_ref().is_none_or(|uid| *uid == target.uid)
+    }
+
     /// Remembers what happened.
     pub fn record(&mut self, record: Record<'_>, now: Now) {
         match record {
@@ -196,7 +202,7 @@ impl Memory {
             self.history.add_change(change.clone());
         }
         if let Some(target) = &observation.target {
-            let is_same = self.target_uid.as_ref().is_none_or(|uid| *uid == target.uid);
+            let is_same = self.is_known(target);
             self.target_uid = Some(target.uid.clone());
             self.has_seen_target = true;
             if let Some(appliers) = &decision.appliers {
@@ -238,27 +244,6 @@ impl Memory {
             self.stored = count.status.clone();
             self.stored_version = self.stored_version.max(count.resource_version);
             self.history.share(&self.stored);
-        }
-    }
-
-    fn adopt(&mut self, status: Arc<ReplicaCountStatus>, version: u64) {
-        self.stored = status;
-        self.stored_version = version;
-        self.unanswered.clear();
-    }
-
-    /// Goes on where another server stopped.
-    fn take_over(&mut self) {
-        self.history = History::of(&self.stored);
-        if self.stored.observed_generation.is_some() && self.stored.observed_generation != self.generation {
-            // The other server's history ends with another spec. The next decision compares with that one.
-            self.generation = self.stored.observed_generation;
-            self.spec = self.stored.observed_spec.clone();
-            self.desired = self.stored.desired;
-        }
-        self.contention.take_over(&self.stored);
-        if !self.stored.appliers.iter().map(String::as_str).eq(self.appliers.names()) {
-            self.appliers = Appliers::of(&self.stored);
         }
     }
 }

@@ -38,9 +38,9 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     #[cfg(test)]
     tests::count_call();
     // 1. What does the state call for?
-    let assessment = after_restoring(observation, memory, assess(observation, memory.last_correction, observation.at));
+    let desired = memory.desired_of(&observation.count, observation.at);
+    let assessment = after_restoring(observation, memory, assess(observation, desired, memory.last_correction));
     let mut decision = Decision { assessment, ..Decision::default() };
-    let desired = observation.count.desired(observation.at);
 
     // 2. Did the desired count or the spec change? Then forget the contention so far.
     decision.changes = changes(observation, memory, desired);
@@ -71,7 +71,7 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     let drift_by =
         |manager: &str| drift.filter(|drift| *drift.manager == *manager).or_else(|| memory.history.latest_by(manager));
     decision.contested = contested(observation, contention, drift_by, now.wall);
-    decision.requeue_after = earliest(override_ends_in(observation, now.wall), contention.ends_in(now.wall));
+    decision.requeue_after = earliest(override_ends_in(observation, memory, now.wall), contention.ends_in(now.wall));
 
     decision.is_scaling_down = is_scaling_down(observation, memory, assessment, desired);
 
@@ -117,9 +117,8 @@ fn after_restoring(observation: &Observation, memory: &Memory, assessment: Asses
 /// Decides the appliers, and returns the one that has just left the count out.
 fn observe_appliers(target: &TargetState, memory: &Memory, decision: &mut Decision) -> Option<Writer> {
     // Another object of the same name has no appliers of its own yet.
-    let is_recreated = memory.target_uid.as_ref().is_some_and(|uid| *uid != target.uid);
     let none = Appliers::default();
-    let before = if is_recreated { &none } else { &memory.appliers };
+    let before = if memory.is_known(target) { &memory.appliers } else { &none };
     let (after, left_out) = before.after(&target.owners, target.replicas, memory.observed);
     decision.appliers = (after != memory.appliers).then_some(after);
     left_out
@@ -166,10 +165,9 @@ fn drift(
 /// lost one. Whether a count was removed while no server ran is not known, because the kind may have its counts at another
 /// path since.
 fn is_change_of_count(target: &TargetState, memory: &Memory) -> bool {
-    let is_same = memory.target_uid.as_ref().is_none_or(|uid| *uid == target.uid);
     match target.replicas {
         Some(_) => memory.has_count || memory.observed.is_some(),
-        None => memory.has_count && is_same,
+        None => memory.has_count && memory.is_known(target),
     }
 }
 
@@ -273,8 +271,8 @@ fn events(decision: &Decision, memory: &Memory, desired: Option<i32>) -> Pending
 }
 
 /// The time until the override ends, or until the clock should be looked at again.
-fn override_ends_in(observation: &Observation, now: Timestamp) -> Option<Duration> {
-    let until = observation.count.spec.active_override(observation.at)?.until.0;
+fn override_ends_in(observation: &Observation, memory: &Memory, now: Timestamp) -> Option<Duration> {
+    let until = memory.active_override(&observation.count, observation.at)?.until.0;
     let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
     Some(left.min(CLOCK_CHECK))
 }

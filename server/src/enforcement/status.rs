@@ -28,7 +28,7 @@ pub fn status(
     let (target, last) = (observation.target.as_ref(), memory.last_correction);
     let deleting = observation.count.deleting;
     let mut status = ReplicaCountStatus {
-        observed_generation: observation.count.generation,
+        observed_generation: memory.generation,
         observed_spec: memory.spec.clone(),
         desired: memory.desired,
         // A state from before our correction still has the old count.
@@ -64,7 +64,8 @@ fn conditions(observation: &Observation, memory: &Memory, assessment: Assessment
         Some(contested) => (statuses::TRUE, contested.reason, contested.message.clone()),
         None => match observation.autoscaler.as_deref().filter(|_| is_guarded) {
             Some(autoscaler) => {
-                let message = paused_autoscaler(autoscaler, &observation.count.spec, observation.at);
+                let over = memory.active_override(&observation.count, observation.at);
+                let message = paused_autoscaler(autoscaler, over);
                 (statuses::FALSE, reasons::AUTOSCALER_PAUSED, message)
             }
             None => (statuses::FALSE, reasons::UNCONTESTED, String::new()),

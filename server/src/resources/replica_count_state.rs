@@ -9,7 +9,7 @@ use super::{
     field_owners::FieldOwners,
     field_path::FieldPath,
     names::{RESTORE, SET_AT},
-    replica_count::{ReplicaCount, ReplicaCountSpec, ReplicaCountStatus},
+    replica_count::{Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus},
     resource_version::resource_version,
     spec_writers::{SpecWriters, bounded},
     uid::Uid,
@@ -64,10 +64,38 @@ impl From<ReplicaCount> for ReplicaCountState {
 }
 
 impl ReplicaCountState {
-    /// The count that the target should have. `None` if this object manages nothing any more: it is being deleted, or its
-    /// override has ended the management.
+    /// The count that the target should have, as far as the status shows what was decided. `None` if this object manages
+    /// nothing any more: it is being deleted, or its override has ended the management.
     pub(crate) fn desired(&self, now: Timestamp) -> Option<i32> {
-        if self.deleting { None } else { self.spec.desired(now) }
+        self.desired_after(self.decided(), now)
+    }
+
+    /// The override, while it is in force, as far as the status shows what was decided.
+    pub(crate) fn active_override(&self, now: Timestamp) -> Option<&Override> {
+        self.active_override_after(self.decided(), now)
+    }
+
+    /// Like [`Self::desired`], after this decision.
+    pub(crate) fn desired_after(&self, decided: DecidedCount, now: Timestamp) -> Option<i32> {
+        if self.deleting { None } else { self.spec.desired(self.override_time(decided, now)) }
+    }
+
+    /// Like [`Self::active_override`], after this decision.
+    pub(crate) fn active_override_after(&self, decided: DecidedCount, now: Timestamp) -> Option<&Override> {
+        self.spec.active_override(self.override_time(decided, now))
+    }
+
+    fn decided(&self) -> DecidedCount {
+        DecidedCount { generation: self.status.observed_generation, desired: self.status.desired }
+    }
+
+    /// The time with which the end of the override is compared. An override ends once: if it was decided that the one of
+    /// this spec has ended, neither a replica whose clock is behind nor a clock that is set back brings it back.
+    fn override_time(&self, decided: DecidedCount, now: Timestamp) -> Timestamp {
+        let during = self.spec.override_.as_ref().map(|over| over.replicas);
+        let after = self.spec.desired(Timestamp::MAX);
+        let is_about_this = decided.generation.is_some() && decided.generation == self.generation;
+        if is_about_this && decided.desired == after && after != during { Timestamp::MAX } else { now }
     }
 
     /// The user for whom the target gets the count from before back, before the management ends. The annotation counts
@@ -80,6 +108,15 @@ impl ReplicaCountState {
         let restore = self.restore.as_ref().filter(|restore| is_original && is_its_own(restore));
         restore.map(|restore| &*restore.user)
     }
+}
+
+/// The desired count that was decided about a spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecidedCount {
+    /// The generation of the spec.
+    pub generation: Option<i64>,
+    /// The count, in replicas. `None` if the spec desires none any more.
+    pub desired: Option<i32>,
 }
 
 /// The request for the count from before, as its annotation has it: a generation, a space, and a user.

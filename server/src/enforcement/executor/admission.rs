@@ -5,7 +5,9 @@ use tracing::info;
 
 use super::Executor;
 use crate::{
-    enforcement::{decision::Decision, lane::Lane, memory::Record, observation::Now, writes::ProbeWrite},
+    enforcement::{
+        decision::Decision, lane::Lane, memory::Record, observation::Now, targets::ManagedTarget, writes::ProbeWrite,
+    },
     index::ReplacedVersion,
     resources::TargetKey,
     reviews::{Admission, TargetAttempt, UserNames},
@@ -65,11 +67,10 @@ impl Executor {
         let sample = sample.or_else(others);
         self.admissions.replace_sample(group, sample.clone());
         let key = sample?;
-        let observation = &self.targets.get(&key)?.observation;
+        let ManagedTarget { observation, memory, .. } = self.targets.get(&key)?;
         let (target, kind) = (observation.target.as_ref()?, observation.kind.known()?.clone());
-        let desired = observation.count.desired(observation.at);
         // A kind may refuse a 0, and does so before a webhook is asked.
-        let count = (1..4).find(|count| ![desired, target.replicas].contains(&Some(*count)))?;
+        let count = (1..4).find(|count| ![memory.desired, target.replicas].contains(&Some(*count)))?;
         Some(ProbeWrite { kind, uid: target.uid.clone(), count, key })
     }
 

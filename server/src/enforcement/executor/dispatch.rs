@@ -119,7 +119,7 @@ impl Executor {
         let now = Now::read();
         let is_refused = matches!(answer, StatusAnswer::Refused { .. });
         target.memory.record(Record::Status(answer), now);
-        if let Some(failure) = &target.memory.status_failure {
+        if let Some(failure) = target.memory.status_failure.as_ref().filter(|_| !is_refused) {
             let (error, attempts, pause) = (&failure.error, failure.attempts, failure.pause(now.monotonic));
             self.metrics.status_failures.inc();
             let is_lasting = failure.cause.is_of_target() || failure.attempts >= LASTING;

@@ -202,16 +202,7 @@ impl Memory {
             self.history.add_change(change.clone());
         }
         if let Some(target) = &observation.target {
-            let is_same = self.is_known(target);
-            self.target_uid = Some(target.uid.clone());
-            self.has_seen_target = true;
-            if let Some(appliers) = &decision.appliers {
-                self.appliers = appliers.clone();
-            }
-            if self.desired.is_some() && !decision.awaits_answer {
-                self.observed = target.replicas;
-                self.has_count = target.replicas.is_some() || is_same && self.has_count;
-            }
+            self.record_target(decision, target);
         } else if observation.kind == KindState::Unlisted && self.has_seen_target {
             // The kind may have its count at another path now.
             self.observed = None;
@@ -225,8 +216,8 @@ impl Memory {
             self.history.add_attempts(*number, last.clone());
             self.attempts.reported(now.monotonic);
         }
-        if decision.ended_drift.is_some() {
-            self.history.end_drift(now.wall);
+        if let Some(ended) = &decision.ended_drift {
+            self.history.end_drift(ended);
         }
         self.contested = decision.contested.clone();
         self.is_scaling_down = decision.is_scaling_down;
@@ -246,6 +237,22 @@ impl Memory {
             self.history.share(&self.stored);
         }
     }
+
+    fn record_target(&mut self, decision: &Decision, target: &TargetState) {
+        let is_same = self.is_known(target);
+        if !is_same {
+            self.history.leave_drift();
+        }
+        self.target_uid = Some(target.uid.clone());
+        self.has_seen_target = true;
+        if let Some(appliers) = &decision.appliers {
+            self.appliers = appliers.clone();
+        }
+        if self.desired.is_some() && !decision.awaits_answer {
+            self.observed = target.replicas;
+            self.has_count = target.replicas.is_some() || is_same && self.has_count;
+        }
+    }
 }
 
 /// The spec of which a status shows the changes. The status of an older server does not have it, so it is that of now if
@@ -255,9 +262,10 @@ fn observed_spec(count: &ReplicaCountState) -> Option<ObservedSpec> {
     count.status.observed_spec.clone().or_else(|| is_current.then(|| ObservedSpec::from(&count.spec)))
 }
 
-/// Whether somebody had removed the count when a status was written.
+/// Whether somebody had removed the count when a status was written, and nobody had written another one since.
 fn is_count_removed(status: &ReplicaCountStatus) -> bool {
-    status.last_drift.as_ref().is_some_and(|drift| drift.to.is_none() && drift.corrected_at.is_none())
+    let is_removal = status.last_drift.as_ref().is_some_and(|drift| drift.to.is_none() && drift.corrected_at.is_none());
+    is_removal && status.observed.is_none()
 }
 
 fn is_scaling_down(status: &ReplicaCountStatus) -> bool {

@@ -10,6 +10,7 @@
 //!   * [`assessment`]: what the state calls for
 //!   * [`contention`], [`appliers`], [`history`]: who else writes the count, and who did
 //!   * [`changes`]: who changed the spec
+//!   * [`drift_end`]: when a drift ends
 //!   * [`remedies`]: what ends contention, for each known tool
 //!   * [`decision`]: its result
 //! * [`memory`], [`failure`]: what is remembered between two decisions, and the pause after failed writes
@@ -31,6 +32,7 @@ mod changes;
 mod contention;
 mod context;
 mod decision;
+mod drift_end;
 mod executor;
 mod failure;
 mod failure_log;

@@ -7,10 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{
     appliers::Appliers,
-    assessment::{Assessment, LastCorrection, assess, effective_count},
+    assessment::{Assessment, LastCorrection, assess},
     changes::changes,
     contention::{Contention, contested},
     decision::{Correction, Decision, GiveBack, PendingEvents},
+    drift_end::ended_drift,
     failure::{Cause, Failure},
     memory::{Memory, Started},
     observation::{Now, Observation},
@@ -54,11 +55,9 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
         decision.awaits_answer = is_unclear_until_answer(target, memory);
         let drift = |desired| drift(observation, target, memory, desired, left_out.as_ref());
         decision.drift = desired.and_then(drift);
-        if decision.drift.is_none() && desired.is_some() && effective_count(target, memory.last_correction) == desired {
-            decision.ended_drift = ended_drift(memory, now.wall);
-        }
-    } else if is_corrected_and_gone(observation, memory, desired) {
-        decision.ended_drift = ended_drift(memory, now.wall);
+    }
+    if decision.drift.is_none() {
+        decision.ended_drift = ended_drift(observation, memory, desired, now.wall);
     }
 
     // 4. Is the count contested, by an actor that keeps undoing corrections or by an autoscaler?
@@ -202,18 +201,6 @@ fn is_own_late_write(observation: &Observation, memory: &Memory, count: i32) -> 
     let is_first = !memory.has_seen_target;
     let since = observation.at.checked_sub(LATE_WRITE).unwrap_or(Timestamp::MIN);
     is_first || memory.desired == Some(count) || memory.history.was_desired_after(count, since)
-}
-
-/// Whether the API server stored the correction of the latest drift, but the target was deleted before its corrected
-/// state was seen.
-fn is_corrected_and_gone(observation: &Observation, memory: &Memory, desired: Option<i32>) -> bool {
-    let is_corrected = |last: LastCorrection| last.version > memory.drift_version && Some(last.to) == desired;
-    matches!(observation.kind, KindState::Watched(_)) && memory.last_correction.is_some_and(is_corrected)
-}
-
-fn ended_drift(memory: &Memory, now: Timestamp) -> Option<Drift> {
-    let drift = memory.history.open_drift()?.clone();
-    Some(Drift { corrected_at: Some(MicroTime(now)), ..drift })
 }
 
 /// How long the next correction has to wait, after failures or after many corrections within a minute.

@@ -25,6 +25,9 @@ impl Memory {
     /// Remembers the spec and who wrote it.
     pub(super) fn record_spec(&mut self, count: &Arc<ReplicaCountState>, at: Timestamp) {
         let desired = self.desired_of(count, at);
+        if desired != self.desired {
+            self.history.leave_drift();
+        }
         let spec = ObservedSpec::from(&count.spec);
         if self.spec.as_ref() != Some(&spec) {
             self.spec = Some(spec);

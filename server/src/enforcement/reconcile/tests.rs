@@ -1,6 +1,7 @@
 mod admission;
 mod changes;
 mod contention;
+mod drift_ends;
 mod drifts;
 mod overrides;
 mod readiness;

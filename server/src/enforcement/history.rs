@@ -92,6 +92,11 @@ impl History {
         self.past.changes.first()
     }
 
+    /// The latest change of one of these fields.
+    pub fn latest_change_in(&self, fields: [&str; 2]) -> Option<&Change> {
+        self.past.changes.iter().find(|change| fields.contains(&&*change.field))
+    }
+
     /// Adds a drift.
     pub fn add_drift(&mut self, drift: &Drift) {
         let past = Arc::make_mut(&mut self.past);

@@ -16,7 +16,7 @@ use super::{
     assessment::LastCorrection,
     changed_count::ChangedCount,
     contention::{Contention, Contested},
-    decision::Decision,
+    decision::{Decision, Restorer},
     failure::Failure,
     history::History,
     observation::{Now, Observation},
@@ -43,6 +43,8 @@ pub struct Memory {
     pub set_at: Option<Timestamp>,
     /// The latest desired count, in replicas.
     pub desired: Option<i32>,
+    /// Who asked for the count from before, while that is asked for.
+    pub restorer: Option<Box<Restorer>>,
     /// The target's count in its latest state, in replicas. At first it is the count that was in place when the status
     /// was written.
     pub observed: Option<i32>,
@@ -140,6 +142,7 @@ impl Memory {
             latest_writer: None,
             set_at: observation.count.set_at,
             desired: status.desired,
+            restorer: None,
             observed: status.observed,
             has_count: is_count_removed(status),
             target_uid: status.target_uid.as_deref().map(Uid::from),
@@ -195,6 +198,7 @@ impl Memory {
             self.status_failure = None;
         }
         self.record_spec(count, observation.at);
+        self.restorer = decision.restorer.clone();
         if let Some(contention) = &decision.contention {
             self.contention = contention.clone();
         }

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::{
     appliers::Appliers,
     assessment::{Assessment, LastCorrection, assess},
-    changes::changes,
+    changes::{changes, restorer},
     contention::{Contention, contested},
     decision::{Correction, Decision, GiveBack, PendingEvents},
     drift_end::ended_drift,
@@ -45,6 +45,7 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
 
     // 2. Did the desired count or the spec change? Then forget the contention so far.
     decision.changes = changes(observation, memory, desired);
+    decision.restorer = restorer(observation, memory);
     if desired != memory.desired || observation.count.generation != memory.generation {
         decision.contention = Some(Contention::default());
     }

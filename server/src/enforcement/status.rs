@@ -115,9 +115,7 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
             let controller = controller.unwrap_or("another object");
             no(reasons::CONTROLLED, &format!("{controller} controls its count: set the count of {controller} instead"))
         }
-        (Assessment::Unset, _) if observation.count.restoring().is_some() => {
-            no(reasons::RESTORED, "the previous count is in place again: the server is deleting this ReplicaCount")
-        }
+        (Assessment::Unset, _) if observation.count.restoring().is_some() => restored(observation, memory),
         (Assessment::Unset, _) => {
             no(reasons::OVERRIDE_ENDED, "the override has ended: the server is deleting this ReplicaCount")
         }
@@ -149,6 +147,14 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
             }
         }
     }
+}
+
+/// The end of the management, once the count from before is in place, or cannot be.
+fn restored(observation: &Observation, memory: &Memory) -> Finding {
+    let count = observation.target.as_ref().and_then(|target| effective_count(target, memory.last_correction));
+    let what =
+        if count == Some(observation.count.spec.replicas) { "is in place again" } else { "cannot be put in place" };
+    (statuses::FALSE, reasons::RESTORED, format!("the previous count {what}: the server is deleting this ReplicaCount"))
 }
 
 /// Whether no count of the target was ever read, and our latest correction wrote this count. Then the count is taken to be

@@ -11,7 +11,7 @@ use super::{
     names::{RESTORE, SET_AT},
     replica_count::{Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus},
     resource_version::resource_version,
-    spec_writers::{SpecWriters, bounded},
+    spec_writers::{SpecWriters, annotated_user, bounded},
     uid::Uid,
 };
 
@@ -124,7 +124,7 @@ pub struct DecidedCount {
 pub struct RestoreRequest {
     /// The generation that it is about. A later change of the spec cancels it for good.
     pub generation: Option<i64>,
-    /// The user who asked for it. Empty if the annotation is malformed.
+    /// The user who asked for it, if this server wrote the annotation. Otherwise the field manager that did, or `unknown`.
     pub user: Box<str>,
 }
 
@@ -133,7 +133,8 @@ impl RestoreRequest {
     pub(crate) fn of(metadata: &ObjectMeta) -> Option<Self> {
         let text = metadata.annotations.as_ref()?.get(RESTORE)?;
         let (generation, user) = text.split_once(' ').unwrap_or_default();
-        Some(Self { generation: generation.parse().ok(), user: bounded(user).into() })
+        let user = annotated_user(metadata, RESTORE, user);
+        Some(Self { generation: generation.parse().ok(), user: user.into() })
     }
 }
 
@@ -186,6 +187,13 @@ mod tests {
         json!({"managedFields": [managed_fields_entry(manager, operation, None)]})
     }
 
+    /// managedFields in which a manager owns the annotation of a restore.
+    fn annotated_by(manager: &str) -> Value {
+        let annotations = json!({".": {}, "f:replica-count-manager.io/restore": {}});
+        json!([{"manager": manager, "operation": "Update", "time": "2026-01-01T00:00:00Z",
+                "fieldsV1": {"f:metadata": {"f:annotations": annotations}}}])
+    }
+
     #[test]
     fn a_restore_counts_for_one_generation_and_the_original_count() {
         let long = format!("2 {}", "é".repeat(1000));
@@ -197,14 +205,34 @@ mod tests {
             ("another count", "2 alice", 2, 7, None),
             ("no generation", "alice", 2, 3, None),
             ("no user", "2", 2, 3, None),
+            ("an empty user", "2 ", 2, 3, Some("unknown")),
             ("empty", "", 2, 3, None),
             ("a long user", &long, 2, 3, Some(shortened.as_str())),
         ] {
             let annotations = json!({"replica-count-manager.io/restore": annotation});
-            let metadata = json!({"annotations": annotations, "generation": generation});
+            let fields = annotated_by("replica-count-manager");
+            let metadata = json!({"annotations": annotations, "generation": generation, "managedFields": fields});
             let mut state = ReplicaCountBuilder::new("web").metadata(metadata).state();
             (state.spec.replicas, state.spec.original_replicas) = (replicas, Some(3));
             assert_eq!(state.restoring(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_restore_names_its_user_only_if_this_server_wrote_the_request() {
+        let by = |manager| json!({"managedFields": annotated_by(manager)});
+        let of_count = || json!({"managedFields": [managed_fields_entry("kubectl", Operation::Update, None)]});
+        for (name, metadata, expected) in [
+            ("this server", by("replica-count-manager"), "alice"),
+            ("an editor", by("kubectl-edit"), "kubectl-edit"),
+            ("a manager without a name", by(""), "unknown"),
+            ("nobody owns the annotation", of_count(), "unknown"),
+            ("without managedFields", json!({}), "unknown"),
+        ] {
+            let annotations = json!({"annotations": {"replica-count-manager.io/restore": "2 alice"}, "generation": 2});
+            let builder = ReplicaCountBuilder::new("web").metadata(annotations).metadata(metadata);
+            let state = builder.spec(json!({"originalReplicas": 3})).state();
+            assert_eq!(state.restoring(), Some(expected), "{name}");
         }
     }
 
@@ -260,7 +288,9 @@ mod tests {
             ("changed, and being deleted", 4, true, None, None),
         ] {
             let end = is_deleting.then_some("2026-01-01T00:00:00Z");
-            let metadata = json!({"annotations": annotations, "generation": generation, "deletionTimestamp": end});
+            let fields = annotated_by("replica-count-manager");
+            let metadata = json!({"annotations": annotations, "generation": generation, "deletionTimestamp": end,
+                                  "managedFields": fields});
             let spec = json!({"originalReplicas": 3});
             let state = ReplicaCountBuilder::new("web").metadata(metadata).spec(spec).state();
             assert_eq!((state.desired(Timestamp::UNIX_EPOCH), state.restoring()), (desired, restoring), "{name}");

@@ -1,5 +1,7 @@
 //! What is said of a drift when it ends: whether it was put back.
 
+use std::slice;
+
 use super::*;
 
 /// What happens after a drift by helm from 3 to 7, which the target shows at version 11.
@@ -32,7 +34,7 @@ impl Row {
         let status = managed.status(50);
         let last = status.last_drift.as_deref().unwrap();
         assert_eq!(last.corrected_at.is_some(), self.is_put_back, "{}", self.name);
-        assert_eq!(status.recent_drifts, [last.clone()], "{}: it stays in the list", self.name);
+        assert_eq!(status.recent_drifts, slice::from_ref(last), "{}: it stays in the list", self.name);
         assert_eq!((status.drifts, status.drifters[0].count), (1, 1), "{}: it was a drift", self.name);
     }
 }

@@ -237,8 +237,8 @@ impl Executor {
     fn observe(&mut self, snapshot: TargetSnapshot) {
         let (key, replaced) = (snapshot.key.clone(), snapshot.replaced);
         match self.targets.observe(snapshot, self.max_replicas) {
-            Observed::Managed => {
-                self.observe_admission(&key, replaced);
+            Observed::Managed(before) => {
+                self.observe_admission(&key, replaced, before.as_deref());
                 self.reconcile(key, Now::read());
             }
             Observed::Unmanaged(Some(known)) => self.announce_end(key, *known),

@@ -166,7 +166,7 @@ async fn a_uid_that_no_object_has_is_not_kept() {
         object["metadata"]["uid"] = uid.as_str().into();
         response(&reviewer, Endpoint::Validate, ReviewBuilder::replica_count(&object, &object).by("bob")).await;
         let spec: ReplicaCountSpec = serde_json::from_value(full["spec"].clone()).unwrap();
-        let user = reviewer.reviews.user_of(&Uid::from(&*uid), 7, Content::of_spec(&spec), Instant::now());
+        let user = reviewer.reviews.user_of(&Uid::from(&*uid), 7, Content::of_spec(Some(&spec), &spec), Instant::now());
         assert_eq!(user, expected, "{length}");
     }
 }

@@ -9,20 +9,25 @@ use crate::{
         decision::Decision, lane::Lane, memory::Record, observation::Now, targets::ManagedTarget, writes::ProbeWrite,
     },
     index::ReplacedVersion,
-    resources::TargetKey,
+    resources::{ReplicaCountState, TargetKey},
     reviews::{Admission, TargetAttempt, UserNames},
 };
 
 impl Executor {
-    /// Finds out who made the write that an event shows, and what admission does for the target. Tells the webhooks that
-    /// the target is there.
-    pub(super) fn observe_admission(&mut self, key: &TargetKey, replaced: Option<ReplacedVersion>) {
+    /// Finds out who made the write that an event shows, and what admission does for the target. `before` is its
+    /// `ReplicaCount` before the event. Tells the webhooks that the target is there.
+    pub(super) fn observe_admission(
+        &mut self,
+        key: &TargetKey,
+        replaced: Option<ReplacedVersion>,
+        before: Option<&ReplicaCountState>,
+    ) {
         let Some(target) = self.targets.get_mut(key).filter(|_| self.admission_mode.is_on()) else { return };
         if target.observation.target.is_some() {
             self.reviews.forget_creations_of(key);
         }
         if let Some(replaced) = replaced {
-            target.observation.look_up_user(replaced, &self.reviews, Instant::now());
+            target.observation.look_up_user(replaced, before, &self.reviews, Instant::now());
         }
         if let Some(group) = self.admissions.observe(key, target) {
             self.probes.add(group, Lane::Healthy);

@@ -131,7 +131,7 @@ impl Reviewer {
     /// The kind of the target, if the index knows it.
     fn kind(&self, request: &Request<'_>) -> Option<Arc<TargetKind>> {
         if request.is_scale() {
-            return self.index.kinds().into_iter().find(|kind| request.is_of_resource(kind));
+            return self.index.find_kind(|kind| request.is_of_resource(kind));
         }
         self.index.kind(&request.group_kind()?)
     }

@@ -24,7 +24,6 @@ use super::{
     admission::Admissions,
     context::{Context, OwnershipMode},
     decision::{Decision, PendingEvents},
-    failure_log::FailureLog,
     lane::Lane,
     observation::Now,
     pace::{CORRECTIONS, ONE, OTHERS, SLOW, UNBOUNDED},
@@ -40,7 +39,7 @@ use crate::{
     leader::{Leadership, Term},
     resources::{TargetKey, Uid},
     reviews::{Admission, AdmissionMode, Reviews, TargetAttempt, UserNames},
-    telemetry::Metrics,
+    telemetry::{FailureLog, Metrics},
 };
 
 /// How long the last writes may take when the server stops. Another replica starts only after that.
@@ -207,7 +206,7 @@ impl Executor {
                 Some(attempt) = attempts.recv() => self.take_attempt(attempt),
                 _ = self.requeues.next() => {}
                 () = sleep_until(window_ends.unwrap_or_else(Instant::now)), if window_ends.is_some() => {
-                    if let Some(more) = self.failures.begin_window() {
+                    if let Some(more) = self.failures.begin_window(Instant::now()) {
                         warn!(more, "further writes failed: lines about them were left out");
                     }
                 }

@@ -16,7 +16,6 @@
 //! * [`memory`], [`failure`]: what is remembered between two decisions, and the pause after failed writes
 //! * [`changed_count`]: a correction that admission changed
 //! * [`announced`]: which Events were written lately
-//! * [`failure_log`]: which failures get a line in the log
 //! * [`admission`]: what admission does for each kind in each namespace
 //! * [`targets`]: all of this for each managed target
 //! * [`workqueue`], [`lane`], [`pace`]: the writes that wait, and how many are under way
@@ -35,7 +34,6 @@ mod decision;
 mod drift_end;
 mod executor;
 mod failure;
-mod failure_log;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

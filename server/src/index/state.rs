@@ -33,6 +33,8 @@ pub(super) struct IndexState {
     kinds: Kinds,
     /// The kinds whose first `ReplicaCount` has come or whose last one has gone, until somebody takes them.
     changed_kinds: BTreeSet<GroupKind>,
+    /// The ReplicaSets that were left out until a `ReplicaCount` named them, or do not exist, until somebody takes them.
+    pub(super) missing_replica_sets: BTreeSet<TargetKey>,
     autoscalers: Autoscalers,
     interner: Interner,
     /// What no leader has written into a status yet.
@@ -108,6 +110,9 @@ impl IndexState {
                 self.interner.intern_replica_count(&mut count);
                 let count = Arc::new(count);
                 self.unreported.add(&key, &count, now());
+                if key.kind.is_replica_set() && !self.is_managed(&key) && !self.targets.contains(&key) {
+                    self.missing_replica_sets.insert(key.clone());
+                }
                 self.replica_counts.insert(key.clone(), count)
             }
             None => {
@@ -115,6 +120,7 @@ impl IndexState {
                     self.targets.remove(&key);
                 }
                 self.unreported.remove(&key);
+                self.missing_replica_sets.remove(&key);
                 self.replica_counts.remove(&key)
             }
         };
@@ -188,11 +194,6 @@ impl IndexState {
     /// The known targets of a kind.
     pub(super) fn targets_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
         self.targets.keys_of(kind).cloned().collect()
-    }
-
-    /// The managed targets of a kind that are not known.
-    pub(super) fn missing_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
-        self.replica_counts.keys_of(kind).filter(|key| !self.targets.contains(key)).cloned().collect()
     }
 
     /// The targets that have a `ReplicaCount`.

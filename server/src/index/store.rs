@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -40,7 +41,7 @@ pub struct Index {
     subscribers: broadcast::Sender<Arc<Change>>,
     pub(super) watches: Watches,
     pub(super) health: Arc<WatchHealth>,
-    /// Wakes the reader of managed ReplicaSets that are not known.
+    /// Wakes the reader of the missing ReplicaSets.
     pub(super) missing_replica_sets: Notify,
 }
 
@@ -206,7 +207,7 @@ impl Index {
         let uid = count.as_ref().map(|count| count.uid.clone());
         let (key, replaced, is_use_changed) = state.set_replica_count(key, count);
         let replaced_version = replaced.version(uid.as_ref()).filter(|_| version > 0);
-        if key.kind.is_replica_set() && state.is_managed(&key) {
+        if key.kind.is_replica_set() && !state.missing_replica_sets.is_empty() {
             self.missing_replica_sets.notify_one();
         }
         if is_use_changed {
@@ -248,9 +249,15 @@ impl Index {
         self.state.lock().targets_of(kind)
     }
 
-    /// The managed targets of a kind that are not known.
-    pub(super) fn missing_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
-        self.state.lock().missing_of(kind)
+    /// Takes the ReplicaSets that were left out until a `ReplicaCount` named them, or do not exist. Each is there once.
+    pub(super) fn take_missing_replica_sets(&self) -> BTreeSet<TargetKey> {
+        mem::take(&mut self.state.lock().missing_replica_sets)
+    }
+
+    /// Adds missing ReplicaSets again.
+    pub(super) fn add_missing_replica_sets(&self, keys: Vec<TargetKey>) {
+        self.state.lock().missing_replica_sets.extend(keys);
+        self.missing_replica_sets.notify_one();
     }
 
     /// The targets that have a `ReplicaCount`.
@@ -581,11 +588,16 @@ mod tests {
         index.set_target(owned.clone(), Some(controlled()));
         assert!(index.get(&alone).target.is_some() && !is_known());
         index.set_replica_count(owned.clone(), Some(ReplicaCountBuilder::new("x").state()), 1);
-        assert_eq!(index.missing_of(&kind), [owned.clone()].into());
+        assert_eq!(index.take_missing_replica_sets(), [owned.clone()].into());
+        index.set_replica_count(owned.clone(), Some(ReplicaCountBuilder::new("x").version(2).state()), 2);
+        assert!(index.take_missing_replica_sets().is_empty(), "it was looked for");
         index.set_target(owned.clone(), Some(controlled()));
-        assert!(is_known() && index.missing_of(&kind).is_empty());
-        index.set_replica_count(owned.clone(), None, 2);
+        assert!(is_known());
+        index.set_replica_count(owned.clone(), None, 3);
         assert!(!is_known());
+        index.set_replica_count(owned.clone(), Some(ReplicaCountBuilder::new("x").state()), 4);
+        index.set_replica_count(owned.clone(), None, 5);
+        assert!(index.take_missing_replica_sets().is_empty(), "it is not managed any more");
         index.set_target(owned.clone(), Some(TargetState::default()));
         assert!(is_known(), "the controller has let go of it");
         index.set_target(owned.clone(), Some(controlled()));

@@ -60,7 +60,7 @@ impl TargetKind {
 
     /// The kinds that every API server serves in the same way: those of the group `apps`, and ReplicationController.
     pub(crate) fn built_in() -> &'static [Self] {
-        &*BUILT_IN
+        BUILT_IN.as_slice()
     }
 
     /// The field with the count in objects of a version. `None` if it is not known.

@@ -26,7 +26,7 @@ use super::{
     decision::{Decision, PendingEvents},
     lane::Lane,
     observation::Now,
-    pace::{CORRECTIONS, ONE, OTHERS, SLOW, UNBOUNDED},
+    pace::{CORRECTIONS, OTHERS, PROBES, SLOW, SLOW_PROBE, UNBOUNDED},
     targets::{ManagedTarget, ManagedTargets, Observed},
     workqueue::WorkQueue,
     writes::{
@@ -144,7 +144,7 @@ impl Executor {
             probe: AdmissionProbe::new(client, admission_mode, reviews.clone()),
             reviews,
             admissions: Admissions::new(admission_mode),
-            probes: WorkQueue::new(SLOW, ONE),
+            probes: WorkQueue::new(SLOW_PROBE, PROBES),
         }
     }
 

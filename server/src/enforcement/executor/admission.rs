@@ -47,9 +47,15 @@ impl Executor {
         self.requeues.add_after(key, Lane::Healthy, pause);
     }
 
-    /// Starts the probe that is due next, if none is under way.
+    /// Starts the probe that is due next in each lane, if it has room.
     pub(super) fn start_probes(&mut self) {
         while let Some((group, lane)) = self.probes.take(|_| true) {
+            // Since it was queued, a probe for the namespace may have hung, or been answered.
+            let lane_now = self.admissions.lane(&group);
+            if lane != lane_now {
+                self.probes.add(group, lane_now);
+                continue;
+            }
             let Some(write) = self.probe_write(&group) else { continue };
             let (probe, begins) = (self.probe.clone(), self.admissions.take_turn(Instant::now()));
             let work = async move {

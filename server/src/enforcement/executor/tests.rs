@@ -249,3 +249,52 @@ async fn a_target_that_shows_up_was_not_refused() {
     assert!(!is_refused(&executor, &web), "it was there, and was deleted again");
     assert!(is_refused(&executor, &gone), "another target");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_whose_probes_hang_delays_no_other_and_is_not_guarded() {
+    let reviews: Arc<Reviews> = Arc::default();
+    let seen = reviews.clone();
+    let answer = tower::service_fn(move |request: Request<Body>| {
+        let is_hanging = request.uri().path().contains("/namespaces/hanging/");
+        if request.uri().query().unwrap_or_default().contains("dryRun=All") {
+            seen.record_dry_run(&"u".into(), !request.uri().path().ends_with("/scale"));
+        }
+        let object = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"resourceVersion": "11"}});
+        async move {
+            if is_hanging {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, tower::BoxError>(Response::new(Body::from(object.to_string().into_bytes())))
+        }
+    });
+    let context = Context {
+        client: Client::new(answer, "default"),
+        ownership: OwnershipMode::Keep,
+        max_replicas: 100,
+        metrics: Arc::default(),
+        admission_mode: AdmissionMode::Guard,
+        admission_users: UserNames::Name,
+        reviews,
+    };
+    let mut executor = Executor::new(&context, Leadership::sole().begins().await);
+    let [hanging, shop] = ["hanging", "shop"].map(|namespace| TargetKey::new(namespace, "", "", "web").unwrap());
+    let admission = |executor: &Executor, key| executor.targets.get(key).unwrap().observation.admission;
+    let start = Instant::now();
+    let until = async |executor: &mut Executor, second: u64| {
+        while start.elapsed() < Duration::from_secs(second) {
+            executor.start_probes();
+            if let Ok(Some(ended)) = timeout(Duration::from_secs(1), executor.probes.next()).await {
+                executor.take_probe(ended.unwrap());
+            }
+        }
+    };
+    executor.observe(TargetSnapshot { key: hanging.clone(), ..event(10, 3) });
+    until(&mut executor, 25).await;
+    assert_eq!(executor.probes.in_flight(), 1, "the second probe hangs");
+    executor.observe(TargetSnapshot { key: shop.clone(), ..event(10, 3) });
+    until(&mut executor, 28).await;
+    assert_eq!(admission(&executor, &shop), Some(Admission::Guarded), "it did not wait");
+    assert_eq!(admission(&executor, &hanging), None, "it is still to be tested");
+    until(&mut executor, 65).await;
+    assert_eq!(admission(&executor, &hanging), Some(Admission::Neither), "it was given up");
+}

@@ -25,6 +25,8 @@ use support::{
     release,
 };
 
+use super::missing_kinds;
+
 /// Namespaces of others that hold the Deployments.
 const TEAMS: usize = 10;
 

@@ -181,7 +181,11 @@ mod tests {
         ("Guarded", "server/src/enforcement/writes/events.rs", "attempts_are_one_event_for_each_actor_and_count"),
         ("Unmanaged", "tests/unset_restore.rs", "the_end_of_the_management_is_an_event_of_the_target"),
         // No object of this version's CRD is unreadable.
-        ("Unreadable", "server/src/index/unreadable/events.rs", "an_event_has_a_name_that_follows_from_the_object"),
+        (
+            "Unreadable",
+            "server/src/index/unreadable/events.rs",
+            "an_event_has_a_name_that_follows_from_the_object_and_the_reason",
+        ),
     ];
 
     /// The reasons in the code.

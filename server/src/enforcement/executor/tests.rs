@@ -20,7 +20,8 @@ async fn executor() -> (Executor, Arc<AtomicUsize>) {
     let answer = tower::service_fn(move |request: Request<Body>| {
         counter.fetch_add(1, Ordering::Relaxed);
         let kind = if request.uri().path().ends_with("/scale") { "Scale" } else { "Event" };
-        let object = json!({"apiVersion": "autoscaling/v1", "kind": kind, "metadata": {"resourceVersion": "11"}});
+        let (metadata, spec) = (json!({"resourceVersion": "11"}), json!({"replicas": 3}));
+        let object = json!({"apiVersion": "autoscaling/v1", "kind": kind, "metadata": metadata, "spec": spec});
         async move { Ok::<_, tower::BoxError>(Response::new(Body::from(object.to_string().into_bytes()))) }
     });
     let context = Context {

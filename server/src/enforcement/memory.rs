@@ -147,7 +147,7 @@ impl Memory {
             contention: Contention::of(status),
             contested: announced(status),
             is_scaling_down: is_scaling_down(status),
-            appliers: Appliers::of(status),
+            appliers: Appliers::of(status).reported_at(observation.count.status_at),
             correcting: None,
             is_unset: false,
             outdated_version: 0,

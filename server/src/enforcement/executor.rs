@@ -6,6 +6,7 @@
 mod admission;
 mod dispatch;
 mod ending;
+mod ownership;
 mod report;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -25,6 +26,7 @@ use super::{
     context::{Context, OwnershipMode},
     decision::{Decision, PendingEvents},
     failure_log::FailureLog,
+    give_back::LastGiveBack,
     lane::Lane,
     observation::Now,
     pace::{CORRECTIONS, ONE, OTHERS, SLOW, UNBOUNDED},
@@ -102,6 +104,8 @@ struct Executor {
     ownership: WorkQueue<Answered<OwnershipAnswer>>,
     /// `None` if this server keeps the ownership of what it corrects.
     ownership_patcher: Option<OwnershipPatcher>,
+    /// The give-backs to targets that are not managed any more.
+    last_give_backs: HashMap<TargetKey, LastGiveBack>,
     failures: FailureLog,
     /// Whether a give-back of this term has started: it probes the fence.
     is_fence_probed: bool,
@@ -135,6 +139,7 @@ impl Executor {
             status_writer: StatusWriter::new(client.clone()),
             ownership: WorkQueue::new(SLOW, OTHERS),
             ownership_patcher: Some(patcher).filter(|_| ownership == OwnershipMode::GiveBack),
+            last_give_backs: HashMap::new(),
             failures: FailureLog::default(),
             is_fence_probed: false,
             admission_mode,
@@ -220,6 +225,7 @@ impl Executor {
             let Some(Some(snapshot)) = unconstrained(events.next()).now_or_never() else {
                 while let Some((key, _)) = self.requeues.take(|_| true) {
                     let now = Now::read();
+                    self.observe_rights(&key);
                     let decision = self.targets.reconcile_in_time(&key, now);
                     self.follow_up(key, decision);
                 }
@@ -236,35 +242,28 @@ impl Executor {
                 self.observe_admission(&key, replaced);
                 self.reconcile(key, Now::read());
             }
-            Observed::Unmanaged(Some(known)) => self.announce_end(key, *known),
+            Observed::Unmanaged(Some(known)) => {
+                self.give_back_at_last(&key, &known);
+                self.announce_end(key, *known);
+            }
             Observed::Unmanaged(None) => {}
         }
     }
 
     /// Decides about a target once, and queues what follows.
     fn reconcile(&mut self, key: TargetKey, now: Now) {
+        self.observe_rights(&key);
         let decision = self.targets.reconcile(&key, now);
         self.follow_up(key, decision);
     }
 
     fn follow_up(&mut self, key: TargetKey, decision: Option<Decision>) {
+        self.queue_give_back(&key);
         let (Some(decision), Some(target)) = (decision, self.targets.get_mut(&key)) else { return };
         let memory = &target.memory;
         if decision.correct.is_some() {
             self.corrections.add(key.clone(), memory.correction_lane());
         }
-        let lane = memory.ownership_lane();
-        if self.ownership_patcher.as_ref().is_some_and(|patcher| patcher.is_allowed(&key.kind)) {
-            // Until a give-back of this term has started, a target gets one even if its owners are right, because a
-            // give-back also probes the fence.
-            if !self.is_fence_probed && target.give_back.is_none() {
-                target.give_back = target.look_at_owners();
-            }
-            if let Some(give_back) = &target.give_back {
-                self.ownership.add_after(key.clone(), lane, give_back.after);
-            }
-        }
-        let memory = &target.memory;
         if let Some(after) = decision.requeue_after {
             self.requeues.add_after(key.clone(), Lane::Healthy, after);
         }

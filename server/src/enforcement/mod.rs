@@ -10,6 +10,7 @@
 //!   * [`assessment`]: what the state calls for
 //!   * [`contention`], [`appliers`], [`history`]: who else writes the count, and who did
 //!   * [`changes`]: who changed the spec
+//!   * [`give_back`]: which ownership is to be given back, and whether the management may end before
 //!   * [`remedies`]: what ends contention, for each known tool
 //!   * [`decision`]: its result
 //! * [`memory`], [`failure`]: what is remembered between two decisions, and the pause after failed writes
@@ -38,6 +39,7 @@ mod failure_log;
 mod fixtures;
 #[cfg(test)]
 mod fuzz;
+mod give_back;
 mod history;
 mod lane;
 mod memory;

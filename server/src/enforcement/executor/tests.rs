@@ -1,3 +1,5 @@
+mod ownership;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::{Request, Response};

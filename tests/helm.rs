@@ -46,7 +46,7 @@ async fn helm_4_upgrades_meet_no_conflict_after_the_management_has_ended() -> Re
         }
         wait_for_owner(&shop, "helm").await?;
         HelmUpgrade::to(helm(), revision).replicas(replicas).run(&shop).await?;
-        assert_eq!(shop.replicas("deployment/web").await?, replicas.into(), "{line}");
+        assert_eq!(shop.replicas("deployment/web").await?, i64::from(replicas), "{line}");
     }
     Ok(())
 }

@@ -8,12 +8,13 @@ mod dispatch;
 mod ending;
 mod ownership;
 mod report;
+mod webhooks;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinError, unconstrained},
     time::{Instant, sleep_until, timeout},
 };
@@ -112,6 +113,8 @@ struct Executor {
     admission_mode: AdmissionMode,
     admission_users: UserNames,
     reviews: Arc<Reviews>,
+    /// What the webhooks can do at most.
+    limits: watch::Receiver<Option<Admission>>,
     admissions: Admissions,
     probe: AdmissionProbe,
     /// The namespaces and kinds whose webhooks are to be probed, as keys without a name.
@@ -145,6 +148,7 @@ impl Executor {
             admission_mode,
             admission_users,
             probe: AdmissionProbe::new(client, admission_mode, reviews.clone()),
+            limits: reviews.limits(),
             reviews,
             admissions: Admissions::new(admission_mode),
             probes: WorkQueue::new(SLOW, ONE),
@@ -162,6 +166,7 @@ impl Executor {
         attempts: &mut mpsc::Receiver<TargetAttempt>,
         stop: &CancellationToken,
     ) -> Option<Result<(), JoinError>> {
+        self.take_limit();
         let (snapshot, events) = index.attach_enforcement();
         self.targets.begin(index.unreported());
         info!(managed = snapshot.len(), "enforcing");
@@ -205,6 +210,7 @@ impl Executor {
                     self.take_probe(ended?);
                 },
                 Some(attempt) = attempts.recv() => self.take_attempt(attempt),
+                Ok(()) = self.limits.changed() => self.take_limit(),
                 _ = self.requeues.next() => {}
                 () = sleep_until(window_ends.unwrap_or_else(Instant::now)), if window_ends.is_some() => {
                     if let Some(more) = self.failures.begin_window() {

@@ -188,6 +188,11 @@ impl ManagedTargets {
         self.targets.get(key).map(Box::as_ref)
     }
 
+    /// The managed targets.
+    pub fn keys(&self) -> impl Iterator<Item = &TargetKey> {
+        self.targets.keys()
+    }
+
     /// The managed targets of a kind in a namespace. It looks at all targets, so it is for rare events.
     pub fn keys_in<'a>(&'a self, namespace: &'a str, kind: &'a GroupKind) -> impl Iterator<Item = &'a TargetKey> {
         self.targets.keys().filter(move |key| *key.namespace == *namespace && key.kind == *kind)

@@ -1,0 +1,26 @@
+//! Webhooks that are taken out, and put back.
+
+use super::Executor;
+use crate::enforcement::{lane::Lane, observation::Now};
+
+impl Executor {
+    /// Takes in what the webhooks can do at most. No target does more at once. If all of them are configured again, each
+    /// namespace and kind is probed anew.
+    pub(super) fn take_limit(&mut self) {
+        let limit = *self.limits.borrow_and_update();
+        self.admissions.limit(limit);
+        if limit.is_none() {
+            let groups: Vec<_> = self.admissions.groups().cloned().collect();
+            return groups.into_iter().for_each(|group| self.probes.add(group, Lane::Healthy));
+        }
+        let keys: Vec<_> = self.targets.keys().cloned().collect();
+        for key in keys {
+            let Some(target) = self.targets.get_mut(&key) else { continue };
+            let limited = self.admissions.limited(target.observation.admission);
+            if target.observation.admission != limited {
+                target.observation.admission = limited;
+                self.reconcile(key, Now::read());
+            }
+        }
+    }
+}

@@ -1,4 +1,5 @@
 mod ownership;
+mod webhooks;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

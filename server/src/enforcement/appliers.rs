@@ -21,7 +21,8 @@ pub struct Recipient {
     pub manager: Arc<str>,
     /// When it applied last, in seconds since 1970, if that is known.
     pub time: Option<i64>,
-    /// When the status was written that names it, in seconds since 1970. `None` if it is known from a state of the target.
+    /// When the status was written that names it, in seconds since 1970. `None` if a state of the target has shown it, or
+    /// if that time is not known.
     pub reported: Option<i64>,
     /// Whether it owned the count in the latest state.
     pub owned: bool,
@@ -119,8 +120,8 @@ impl Appliers {
                 known.owned && is_given_up && has_default || entry.time > known.time
             }
             // This applier comes from a status, so the time of its last apply is unknown. If the count has no owner,
-            // the applier left it out, or somebody wrote 0 through /scale. It was not the applier if it has not applied
-            // since the status. Otherwise these look the same: the server becomes the owner, and at worst the next apply
+            // the applier left it out, or somebody wrote 0 through /scale. If it has not applied since the status, it
+            // was the latter. Otherwise these look the same: the server becomes the owner, and at worst the next apply
             // of another count meets a conflict.
             None => is_given_up && !was_known(known, entry),
         }

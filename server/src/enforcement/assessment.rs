@@ -33,8 +33,8 @@ pub enum Assessment {
     Controlled,
     /// A give-back of ownership, and then the deletion of the `ReplicaCount`.
     Ending,
-    /// The deletion of the `ReplicaCount`: its override, which has `thenUnset`, has ended, or the count from before is in
-    /// place.
+    /// The deletion of the `ReplicaCount`: its override, which has `thenUnset`, has ended, or the count from before is
+    /// in place.
     Unset,
 }
 

@@ -17,8 +17,8 @@ impl Executor {
         self.metrics.fence_missing.set(0);
     }
 
-    /// Flushes pending statuses and Events before stopping, and gives back what no other replica knows of. The next leader
-    /// makes any remaining corrections.
+    /// Flushes pending statuses and Events before stopping, and gives back what no other replica knows of. The next
+    /// leader makes any remaining corrections.
     pub(super) async fn finish(&mut self) {
         loop {
             self.corrections.clear();

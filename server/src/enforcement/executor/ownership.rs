@@ -31,8 +31,8 @@ impl Executor {
     /// Queues the give-back that was decided.
     pub(super) fn queue_give_back(&mut self, key: &TargetKey) {
         let Some(target) = self.targets.get_mut(key).filter(|target| target.observation.gives_back) else { return };
-        // Until a give-back of this term has started, a target gets one even if its owners are right, because a give-back
-        // also probes the fence.
+        // Until a give-back of this term has started, a target gets one even if its owners are right, because a
+        // give-back also probes the fence.
         if !self.is_fence_probed && target.give_back.is_none() {
             target.give_back = target.look_at_owners();
         }
@@ -41,8 +41,8 @@ impl Executor {
         }
     }
 
-    /// Queues the give-back that is left to do after somebody has deleted the `ReplicaCount`. A correction that is under
-    /// way takes the count once more, so its answer comes first.
+    /// Queues the give-back that is left to do after the `ReplicaCount` is gone. A correction that is under way takes the
+    /// count once more, so its answer comes first.
     pub(super) fn give_back_at_last(&mut self, key: &TargetKey, known: &ManagedTarget) {
         let Some(give_back) = known.last_give_back() else { return };
         let last = LastGiveBack { uid: known.observation.count.uid.clone(), give_back, failure: None };

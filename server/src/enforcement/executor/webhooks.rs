@@ -4,7 +4,7 @@ use super::Executor;
 use crate::enforcement::{lane::Lane, observation::Now};
 
 impl Executor {
-    /// Takes in what the webhooks can do at most. No target does more at once. If all of them are configured again, each
+    /// Takes in what the webhooks can do at most, for all targets at once. If all of them are configured again, each
     /// namespace and kind is probed anew.
     pub(super) fn take_limit(&mut self) {
         let limit = *self.limits.borrow_and_update();

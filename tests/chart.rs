@@ -76,6 +76,7 @@ async fn the_api_server_accepts_every_object_without_a_warning() -> Result<()> {
         ("one-namespace", one_namespace),
         ("digits", digits),
         ("guard", guard),
+        ("secure-metrics", json!({"metrics": {"secure": true}})),
     ] {
         let manifest = cluster.folder().join(format!("rendered-{name}.yaml"));
         fs::write(&manifest, render(&values).await?)?;

@@ -133,6 +133,7 @@ async fn the_server_has_only_the_rights_that_it_needs() -> Result<()> {
         "list pods",
         "create pods --subresource=exec",
         "escalate clusterroles.rbac.authorization.k8s.io",
+        "create tokenreviews.authentication.k8s.io",
     ] {
         assert!(!cluster.is_server_allowed(right).await?, "{right}");
     }

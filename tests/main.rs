@@ -82,6 +82,7 @@ mod tls;
 mod chart;
 mod chart_defaults;
 mod chart_install;
+mod chart_metrics;
 mod chart_rights;
 mod chart_values;
 mod chart_webhooks;
@@ -99,6 +100,7 @@ mod leader;
 mod lifecycle;
 mod logs;
 mod metrics;
+mod secure_metrics;
 mod upgrades;
 
 // Failures, overload and long runs.

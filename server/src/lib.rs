@@ -13,12 +13,14 @@
 //!
 //! * `parts`: the parts side by side, and the order in which they stop
 //! * [`run`]: puts the parts together, and stops them in order
+//! * `monitoring`: the probes and the metrics as a part
 //! * `webhooks`: the webhooks as a part
 //! * `certificates`: which certificates the server uses and accepts
 //! * [`args`]: the settings
 //! * [`check`]: the command that calls another server
 //! * `admission`: the webhooks by which the API server asks about writes of counts
 //! * `grpc`: the gRPC services
+//! * `secure_metrics`: the metrics behind TLS
 //! * [`enforcement`]: keeps every managed target at its desired count
 //! * [`tls`]: mutual TLS
 //! * [`pki`]: the certificates that the server issues
@@ -39,12 +41,14 @@ mod fuzz;
 mod grpc;
 pub mod index;
 pub mod leader;
+mod monitoring;
 mod parts;
 pub mod pki;
 pub mod resources;
 pub mod reviews;
 pub mod run;
 pub mod runtime;
+mod secure_metrics;
 pub mod telemetry;
 pub mod tls;
 mod webhooks;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use dlmalloc::GlobalDlmalloc;
 use replica_count_manager::{
     args::{Args, Command},
     check,
@@ -13,6 +14,11 @@ use replica_count_manager::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{dispatcher, error};
+
+/// With the allocator of musl, to which releases are linked, lists take twice as long. mimalloc is faster, but holds a third
+/// more memory.
+#[global_allocator]
+static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();

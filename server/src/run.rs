@@ -17,11 +17,12 @@ use crate::{
         Elector, Leadership,
         others::{MANAGES, OtherServers},
     },
+    monitoring::MonitoringListeners,
     parts::{Parts, Stages, supervise},
     pki::signer::Signer,
     reviews::ATTEMPTS,
     runtime::{
-        admin, client,
+        client,
         listen::{Buffers, listen},
         pod::{PodArgs, PodEvents},
         readiness::Readiness,
@@ -39,7 +40,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Server {
     args: Args,
     grpc: TcpListener,
-    http: TcpListener,
+    /// The probes and the metrics.
+    monitoring: MonitoringListeners,
     /// Loads the server's certificate.
     credentials: BoxFuture<'static, Credentials>,
     /// Signs the certificates of clients, if the settings ask for it.
@@ -100,11 +102,11 @@ impl Server {
         let election = election(&args, &enforcing.client, &metrics, &index)?;
         let grpc = listen(args.grpc_address, tls::BACKLOG, Buffers::SMALL_REQUESTS)
             .context("failed to listen on GRPC_ADDRESS")?;
-        let http = listen(args.http_address, admin::BACKLOG, Buffers::SMALL_REQUESTS)
-            .context("failed to listen on HTTP_ADDRESS")?;
+        let monitoring = MonitoringListeners::bind(&args)?;
         let webhooks = WebhookListener::bind(&args)?;
-        info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
-        Ok(Self { args, grpc, http, credentials, signer, metrics, index, client, enforcing, election, webhooks })
+        let (address, http) = (grpc.local_addr()?, monitoring.plain_address()?);
+        info!(grpc = %address, %http, version = env!("CARGO_PKG_VERSION"), "listening");
+        Ok(Self { args, grpc, monitoring, credentials, signer, metrics, index, client, enforcing, election, webhooks })
     }
 
     /// Runs until `shutdown`, then stops in order: it gives up leading, turns unready, serves on for a while, closes to
@@ -114,7 +116,7 @@ impl Server {
     ///
     /// When a part ends early. Restarting the process repairs that.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), anyhow::Error> {
-        let Self { args, grpc, http, credentials, signer, metrics, index, client, enforcing, election, webhooks } =
+        let Self { args, grpc, monitoring, credentials, signer, metrics, index, client, enforcing, election, webhooks } =
             self;
         let (elector, leadership) = election;
         let stages = Stages::default();
@@ -137,7 +139,7 @@ impl Server {
         };
         // On the thread of enforcement: if that thread is stuck, this replica turns unready.
         parts.enforce("readiness", async move { watching.watch(watch_client, report).await });
-        parts.spawn("http", admin::serve(http, readiness, metrics.clone()));
+        monitoring.serve(&mut parts, readiness, &metrics, &client, certificate.clone());
         if elector.is_some() && args.namespace.is_empty() {
             let (client, leadership) = (client.clone(), leadership.clone());
             let others = OtherServers::new(client, &args.lease, &args.pod, leadership, metrics.clone());

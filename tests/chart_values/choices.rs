@@ -216,7 +216,12 @@ fn monitoring() -> Vec<Row> {
     let [labels, no_labels] = labels();
     let rules = json!([[{"sourceLabels": ["a"], "regex": "b|c", "action": "drop"}]]);
     let no_rules = json!([[{}], [{"source_labels": ["a"]}], [{"action": "remove"}]]);
+    let token = json!({"credentials": {"name": DIGITS, "key": "token"}});
+    let trust = json!({"serverName": "x", "ca": {"configMap": {"name": DIGITS, "key": "ca.crt"}}});
     vec![
+        ("metrics.secure", json!([true]), json!(["x"])),
+        ("metrics.authorization", json!([token]), json!([{"type": "x"}, {"credentials": {"name": "A", "key": "x"}}])),
+        ("metrics.tlsConfig", json!([{"insecureSkipVerify": true}, trust]), json!([{"ca": {}}, {"serverNames": "x"}])),
         ("podMonitor.enabled", json!([true]), json!(["x"])),
         ("podMonitor.interval", json!(["30s", "1m30s"]), json!(["often", "1s1m"])),
         ("podMonitor.labels", labels.clone(), no_labels.clone()),

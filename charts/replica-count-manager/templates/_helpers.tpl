@@ -231,10 +231,49 @@ dnsConfig:
 {{- end }}
 {{- end }}
 
-{{/* The endpoint of a PodMonitor or ServiceMonitor, from its values. */}}
+{{/* The name of the port of /metrics. */}}
+{{- define "replica-count-manager.metricsPort" -}}
+{{- .Values.metrics.secure | ternary "https-metrics" "http" }}
+{{- end }}
+
+{{/* The TLS settings of Prometheus: the name of the Service, and the CA of the server's certificate. `helm test` trusts the
+same CA. */}}
+{{- define "replica-count-manager.metricsTls" -}}
+{{- with .Values.metrics.tlsConfig }}
+{{- toYaml . }}
+{{- else -}}
+serverName: {{ include "replica-count-manager.fullname" . }}.{{ include "replica-count-manager.namespace" . }}.svc
+ca:
+{{- if eq (include "replica-count-manager.certificatesMode" .) "managed" }}
+  configMap:
+    name: {{ include "replica-count-manager.managedCaName" . | quote }}
+{{- else }}
+  secret:
+    name: {{ include "replica-count-manager.certificatesSecret" . | quote }}
+{{- end }}
+    key: ca.crt
+{{- end }}
+{{- end }}
+
+{{/* The endpoint of a PodMonitor or ServiceMonitor: a list of the context, its values, and whether it is a ServiceMonitor.
+Only those can show the token of Prometheus' own service account. */}}
 {{- define "replica-count-manager.endpoint" -}}
-port: http
+{{- $context := index . 0 }}
+{{- $isService := index . 2 }}
+{{- with index . 1 -}}
+port: {{ include "replica-count-manager.metricsPort" $context }}
 path: /metrics
+{{- if $context.Values.metrics.secure }}
+scheme: https
+{{- if $context.Values.metrics.authorization }}
+authorization:
+  {{- toYaml $context.Values.metrics.authorization | nindent 2 }}
+{{- else if $isService }}
+bearerTokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token
+{{- end }}
+tlsConfig:
+  {{- include "replica-count-manager.metricsTls" $context | nindent 2 }}
+{{- end }}
 {{- with .interval }}
 interval: {{ . | quote }}
 {{- end }}
@@ -245,6 +284,7 @@ relabelings:
 {{- with .metricRelabelings }}
 metricRelabelings:
   {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -272,6 +312,10 @@ none are found. */}}
   value: "[::]:8080"
 - name: HTTP_ADDRESS
   value: "[::]:8081"
+{{- if .Values.metrics.secure }}
+- name: METRICS_ADDRESS
+  value: "[::]:8082"
+{{- end }}
 - name: NAMESPACE
   value: {{ .Values.namespace | quote }}
 - name: OWNERSHIP

@@ -12,8 +12,9 @@ use tokio::{
     time::timeout,
 };
 
-/// The most bytes of a review. It holds an object before and after a write, and etcd stores 1.5 MiB of one, whose JSON may
-/// be twice as long.
+/// The most bytes of a review. It holds an object before and after a write, of which etcd stores 1.5 MiB each. In the JSON
+/// of the API server, a `<`, `>` or `&` takes six bytes, so objects with 700 KiB of these are over the bound. Their writes
+/// are stored unreviewed.
 const MAX_BODY: usize = 8 * 1024 * 1024;
 
 /// The most bytes of all reviews that arrive or are decided about. A usual one has less than 100 KiB.

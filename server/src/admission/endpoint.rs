@@ -42,8 +42,16 @@ use crate::{
         listen::Buffers,
     },
     telemetry::Metrics,
-    tls::{Credentials, OneWayConnection, one_way},
+    tls::{Bounds, Credentials, OneWayConnection, one_way},
 };
+
+/// The bounds of connections before they are established.
+///
+/// * 256 before their handshake: a full backlog of an API server, and as many silent ones beside it.
+/// * 32 handshakes under way. They share a thread with the reviews, and each takes less than a millisecond of it: a review
+///   waits for no more than this number of them.
+/// * 1 s from a connection to the end of its handshake: the time that an API server waits for a webhook.
+const BEFORE_ESTABLISHED: Bounds = Bounds { hellos: 256, handshakes: 32, timeout: Duration::from_secs(1) };
 
 /// The most connections that have not shown the secret path yet.
 const MAX_UNPROVEN: usize = 128;
@@ -101,7 +109,7 @@ impl Webhooks {
     /// Serves for as long as it is polled. Connections that come while this replica does not lead are closed at once.
     pub(crate) async fn serve(self, listener: TcpListener, credentials: Arc<Credentials>, mut leadership: Leadership) {
         let webhooks = Arc::new(self);
-        let mut incoming = pin!(one_way(listener, credentials, webhooks.metrics.clone()));
+        let mut incoming = pin!(one_way(listener, credentials, BEFORE_ESTABLISHED, webhooks.metrics.clone()));
         loop {
             let term = tokio::select! {
                 term = leadership.begins() => term,
@@ -233,7 +241,12 @@ async fn answer<B: Body<Data = Bytes>>(
         if !term.holds() {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
-        let body = webhooks.bodies.read(request.into_body()).await?;
+        let body = webhooks.bodies.read(request.into_body()).await.inspect_err(|status| {
+            // A body that breaks off is not refused: nobody waits for the answer.
+            if *status != StatusCode::BAD_REQUEST {
+                webhooks.metrics.admission.refused();
+            }
+        })?;
         let reviewed = AssertUnwindSafe(handle(&body.bytes, endpoint, &webhooks.reviewer)).catch_unwind().await;
         let reviewed = reviewed.map_err(|_| {
             error!("a review panicked: the API server lets the write through");

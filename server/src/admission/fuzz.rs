@@ -36,9 +36,8 @@ fn every_review_has_an_answer() {
                 let said = text(verdict, &write, &held, true);
                 assert!(said.iter().all(|said| !said.contains('\n')));
                 assert_eq!(said.is_some(), verdict != Verdict::Allowed);
-                if let (Verdict::Kept, Some(known)) = (verdict, write.known) {
-                    let patch = kind.replicas.to_store(known, held.desired);
-                    let answer = Response::patched(&request.uid, said, patch).into_body();
+                if let (Verdict::Kept, Some(pointer)) = (verdict, write.pointer.clone()) {
+                    let answer = Response::patched(&request.uid, said, pointer, held.desired).into_body();
                     assert!(serde_json::from_slice::<Value>(&answer).is_ok());
                 }
             }
@@ -55,9 +54,9 @@ fn every_review_has_an_answer() {
 fn every_patch_applies(review: &str, kinds: &[TargetKind]) {
     let Ok(request) = Request::read(review.as_bytes()) else { return };
     for kind in kinds {
-        let known = request.count_write(kind).and_then(|write| write.known);
-        let (Some(known), Some(states)) = (known, request.states()) else { continue };
-        let (path, value) = kind.replicas.to_store(known, 3);
+        let pointer = request.count_write(kind).and_then(|write| write.pointer);
+        let (Some(path), Some(states)) = (pointer, request.states()) else { continue };
+        let value = json!(3);
         let mut object: Value = serde_json::from_str(states.object.get()).unwrap();
         json_patch::patch(&mut object, &Patch(vec![PatchOperation::Add(AddOperation { path, value })])).unwrap();
         assert_eq!(kind.replicas.count_in(&object), Some(3));

@@ -22,12 +22,12 @@ use super::{
 };
 use crate::{
     grpc::Authorizer,
-    index::{Index, now},
+    index::{Index, TargetSnapshot, now},
     resources::{
         Attempt, FieldPath, GroupKind, Lenient, ReplicaCount, ReplicaCountSpec, ReplicaCountState, TargetKey,
         TargetKind, Uid,
     },
-    reviews::{AdmissionMode, Content, Reviewed, Reviews, TargetAttempt, UserNames},
+    reviews::{AdmissionMode, Content, KeptCreation, Reviewed, Reviews, TargetAttempt, UserNames},
     telemetry::Metrics,
 };
 
@@ -102,8 +102,15 @@ impl Reviewer {
         let (snapshot, now) = (self.index.get(&write.key), now());
         let held =
             Held::of(&snapshot, self.max_replicas, now).filter(|_| !request.is_by_member_of(&self.exempt_groups));
+        let creation = held.as_ref().and_then(|held| creation(request, &write, &snapshot, held));
+        // Before there is a target, no correction shows that the held count cannot be stored.
+        let is_refused = creation.as_ref().is_some_and(|one| self.reviews.is_creation_refused(one, Instant::now()));
+        let held = held.map(|held| Held { is_refused: held.is_refused || is_refused, ..held });
         let verdict = review(self.mode, endpoint, &write, held.as_ref());
         let (verdict, is_holder_shown) = self.confirm(verdict, request, &write.key, snapshot.count.as_deref()).await;
+        if let Some(creation) = creation.filter(|_| verdict == Verdict::Kept) {
+            self.reviews.record_creation(creation, Instant::now());
+        }
         if request.is_dry_run() {
             self.record_dry_run(&write, endpoint);
         } else if verdict.is_preventing() {
@@ -114,11 +121,9 @@ impl Reviewer {
         }
         let Some(held) = held else { return allowed };
         let text = text(verdict, &write, &held, is_holder_shown);
-        let response = match (verdict, write.known) {
+        let response = match (verdict, write.pointer) {
             (Verdict::Denied, _) => Response::denied(&request.uid, text.unwrap_or_default()),
-            (Verdict::Kept, Some(known)) => {
-                Response::patched(&request.uid, text, kind.replicas.to_store(known, held.desired))
-            }
+            (Verdict::Kept, Some(pointer)) => Response::patched(&request.uid, text, pointer, held.desired),
             _ => Response::allowed(&request.uid, text),
         };
         (verdict, response)
@@ -133,12 +138,12 @@ impl Reviewer {
     }
 
     /// A dry run shows the leader that the webhooks are in force. It tests each by the requests that the other does not
-    /// get.
+    /// get. The mutating one keeps a count only where a patch can store it.
     fn record_dry_run(&self, write: &CountWrite, endpoint: Endpoint) {
-        match (endpoint, write.is_scale) {
-            (Endpoint::Validate, true) => self.reviews.record_dry_run(&write.uid, false),
-            (Endpoint::Mutate, false) => self.reviews.record_dry_run(&write.uid, true),
-            _ => {}
+        match endpoint {
+            Endpoint::Validate if write.is_scale => self.reviews.record_dry_run(&write.uid, false),
+            Endpoint::Mutate if write.pointer.is_some() => self.reviews.record_dry_run(&write.uid, true),
+            Endpoint::Validate | Endpoint::Mutate => {}
         }
     }
 
@@ -246,6 +251,14 @@ impl Reviewer {
     fn is_known(&self, key: &TargetKey, before: &ReplicaCountState) -> bool {
         self.index.get(key).count.is_some_and(|count| count.uid == before.uid && count.generation == before.generation)
     }
+}
+
+/// The creation of a held target, if that is what is written. `None` if there is one: it cannot be created again.
+fn creation(request: &Request<'_>, write: &CountWrite, snapshot: &TargetSnapshot, held: &Held) -> Option<KeptCreation> {
+    let count = snapshot.count.as_ref().filter(|_| write.is_created && snapshot.target.is_none())?;
+    let (uid, generation) = (count.uid.clone(), count.generation);
+    let (key, is_dry_run) = (write.key.clone(), request.is_dry_run());
+    Some(KeptCreation { key, uid, generation, desired: held.desired, is_dry_run })
 }
 
 /// The target whose `ReplicaCount` has a name, if it is of a kind.

@@ -24,8 +24,8 @@ pub(super) struct Held {
     pub(super) reason: String,
     /// The end of the override, if it is one.
     pub(super) until: Option<Timestamp>,
-    /// Whether the latest correction to it failed, or admission changed it. A write that is kept at it would fail as a
-    /// whole.
+    /// Whether the latest correction to it failed, or admission changed it, or the latest creation that was kept at it
+    /// seems to have failed. A write that is kept at it would fail as a whole.
     pub(super) is_refused: bool,
 }
 

@@ -53,23 +53,23 @@ impl Metadata {
 /// A count in an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FoundCount {
-    /// How many names of its path the object has. `None` if what the last of them names is no object, so that it cannot
-    /// have the next.
-    pub(super) known: Option<usize>,
+    /// Whether there is everything on the way to the count, so that a patch of the count alone can store another.
+    pub(super) has_place: bool,
     /// The count, in replicas. `None` if the field is absent or is not a count.
     pub(super) count: Option<i32>,
 }
 
 /// Finds the count of an object.
 pub(super) fn count_in(object: &RawValue, path: &FieldPath) -> FoundCount {
-    let (mut known, mut value) = (0, object);
-    for name in path.names() {
+    let (mut value, mut names) = (object, path.names().peekable());
+    while let Some(name) = names.next() {
         let Some(below) = field(value, name).filter(|below| below.get() != "null") else {
-            return FoundCount { known: value.get().starts_with('{').then_some(known), count: None };
+            let is_last = names.peek().is_none();
+            return FoundCount { has_place: is_last && value.get().starts_with('{'), count: None };
         };
-        (known, value) = (known + 1, below);
+        value = below;
     }
-    FoundCount { known: Some(known), count: value.get().parse().ok() }
+    FoundCount { has_place: true, count: value.get().parse().ok() }
 }
 
 /// A field of an object. `None` if the object has no such field, or is no object. What comes after the field is not
@@ -116,22 +116,22 @@ mod tests {
 
     #[test]
     fn a_count_is_found_at_its_path() {
-        for (name, object, known, count) in [
-            ("a count", r#"{"spec": {"other": [1], "replicas": 3}}"#, Some(2), Some(3)),
-            ("zero", r#"{"spec": {"replicas": 0}}"#, Some(2), Some(0)),
-            ("absent", r#"{"spec": {}}"#, Some(1), None),
-            ("null", r#"{"spec": {"replicas": null}}"#, Some(1), None),
-            ("no spec", r"{}", Some(0), None),
-            ("a text", r#"{"spec": {"replicas": "3"}}"#, Some(2), None),
-            ("a fraction", r#"{"spec": {"replicas": 3.0}}"#, Some(2), None),
-            ("too large", r#"{"spec": {"replicas": 3000000000}}"#, Some(2), None),
-            ("a spec that is null", r#"{"spec": null}"#, Some(0), None),
-            ("a spec that is a list", r#"{"spec": [3]}"#, None, None),
-            ("a spec that is a text", r#"{"spec": "{}"}"#, None, None),
-            ("no object", "3", None, None),
+        for (name, object, has_place, count) in [
+            ("a count", r#"{"spec": {"other": [1], "replicas": 3}}"#, true, Some(3)),
+            ("zero", r#"{"spec": {"replicas": 0}}"#, true, Some(0)),
+            ("absent", r#"{"spec": {}}"#, true, None),
+            ("null", r#"{"spec": {"replicas": null}}"#, true, None),
+            ("no spec", r"{}", false, None),
+            ("a text", r#"{"spec": {"replicas": "3"}}"#, true, None),
+            ("a fraction", r#"{"spec": {"replicas": 3.0}}"#, true, None),
+            ("too large", r#"{"spec": {"replicas": 3000000000}}"#, true, None),
+            ("a spec that is null", r#"{"spec": null}"#, false, None),
+            ("a spec that is a list", r#"{"spec": [3]}"#, false, None),
+            ("a spec that is a text", r#"{"spec": "{}"}"#, false, None),
+            ("no object", "3", false, None),
         ] {
             let found = count_in(&raw(object), &FieldPath::new(".spec.replicas"));
-            assert_eq!(found, FoundCount { known, count }, "{name}");
+            assert_eq!(found, FoundCount { has_place, count }, "{name}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the API server asks: an AdmissionReview, read as far as it matters.
 
 use contract::names::CORE_GROUP;
+use json_patch::jsonptr::PointerBuf;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -107,9 +108,9 @@ pub(super) struct CountWrite {
     pub(super) is_scale: bool,
     /// Whether another object decides its count, as a Deployment does for its ReplicaSets.
     pub(super) is_controlled: bool,
-    /// How many names of the path to the count the object has. `None` if a patch could miss the count, because the
-    /// object is of another version than the path, or would fail, because something else than an object is in the path.
-    pub(super) known: Option<usize>,
+    /// Where a patch stores another count in the object. `None` if it is one of `/scale`, or if the object lacks one on the
+    /// way to the count: the kind may demand more of that one than a count, and would refuse the write as a whole.
+    pub(super) pointer: Option<PointerBuf>,
 }
 
 impl<'a> Request<'a> {
@@ -192,9 +193,9 @@ impl<'a> Request<'a> {
         Some(States { object, old, uid: metadata.uid(), before })
     }
 
-    /// The write of a count that it asks for. `None` if it is no create or update of a target, or if it is outdated.
-    /// The API server calls the mutating webhooks before it compares the versions, and then refuses an outdated write,
-    /// or calls again.
+    /// The write of a count that it asks for. `None` if it is no create or update of a target, if it is outdated, or if
+    /// nobody knows where the count is in this version of the object. The API server calls the mutating webhooks before it
+    /// compares the versions, and then refuses an outdated write, or calls again.
     pub(super) fn count_write(&self, kind: &TargetKind) -> Option<CountWrite> {
         let States { object, old, uid, before } = self.states()?;
         let (metadata, is_scale) = (Metadata::of(object), self.is_scale());
@@ -205,7 +206,7 @@ impl<'a> Request<'a> {
         let key = TargetKey::new(&self.namespace, &kind.group_kind.group, &kind.group_kind.kind, name).ok()?;
         let replicas = FieldPath::replicas();
         // A Scale has the count at its own place, and leaves out a 0.
-        let path = if is_scale { &replicas } else { &kind.replicas };
+        let path = if is_scale { &replicas } else { kind.replicas_in(&self.kind.version)? };
         let found = count_in(object, path);
         let absent = is_scale.then_some(0);
         Some(CountWrite {
@@ -217,13 +218,15 @@ impl<'a> Request<'a> {
             is_created: old.is_none(),
             is_scale,
             is_controlled: kind.group_kind.is_left_to_controllers() && metadata.is_controlled(),
-            known: found.known.filter(|_| !is_scale && self.kind.version == kind.version),
+            pointer: (!is_scale && found.has_place).then(|| path.pointer()),
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -234,8 +237,8 @@ mod tests {
         Request::read(body.as_bytes()).unwrap().count_write(&TargetKind::apps()[0])
     }
 
-    /// The UID, the version before, the counts, and how much of the path a patch finds.
-    type Found = (&'static str, u64, Option<i32>, Option<i32>, Option<usize>);
+    /// The UID, the version before, the counts, and whether a patch can store another.
+    type Found = (&'static str, u64, Option<i32>, Option<i32>, bool);
 
     #[test]
     fn a_write_of_a_count_is_read() {
@@ -248,32 +251,32 @@ mod tests {
             Row {
                 name: "an update",
                 review: ReviewBuilder::update(3, 7).build(),
-                expected: Some(("u", 10, Some(3), Some(7), Some(2))),
+                expected: Some(("u", 10, Some(3), Some(7), true)),
             },
             Row {
                 name: "a create",
                 review: ReviewBuilder::create(7).build(),
-                expected: Some(("u", 0, None, Some(7), Some(2))),
+                expected: Some(("u", 0, None, Some(7), true)),
             },
             Row {
                 name: "through /scale",
                 review: ReviewBuilder::scale(3, 7).build(),
-                expected: Some(("u", 10, Some(3), Some(7), None)),
+                expected: Some(("u", 10, Some(3), Some(7), false)),
             },
             Row {
                 name: "a 0 through /scale, which is absent",
                 review: ReviewBuilder::scale(3, 0).build(),
-                expected: Some(("u", 10, Some(3), Some(0), None)),
+                expected: Some(("u", 10, Some(3), Some(0), false)),
             },
             Row {
                 name: "without a count",
                 review: ReviewBuilder::update(3, 7).with("/request/object/spec", json!({})).build(),
-                expected: Some(("u", 10, Some(3), None, Some(1))),
+                expected: Some(("u", 10, Some(3), None, true)),
             },
             Row {
                 name: "of another version, in which the count may be elsewhere",
                 review: ReviewBuilder::update(3, 7).with("/request/kind/version", json!("v2")).build(),
-                expected: Some(("u", 10, Some(3), Some(7), None)),
+                expected: None,
             },
             Row {
                 name: "a deletion",
@@ -292,23 +295,48 @@ mod tests {
             },
         ] {
             let found = write(&row.review);
-            let found = found.map(|write| (write.uid, write.before, write.from, write.to, write.known));
-            let expected = row.expected.map(|(uid, before, from, to, known)| (Uid::from(uid), before, from, to, known));
+            let found = found.map(|write| (write.uid, write.before, write.from, write.to, write.pointer.is_some()));
+            let expected = row.expected.map(|(uid, before, from, to, kept)| (Uid::from(uid), before, from, to, kept));
             assert_eq!(found, expected, "{}", row.name);
         }
     }
 
     #[test]
-    fn a_count_in_something_else_than_an_object_cannot_be_patched() {
-        for (name, spec, known) in [
-            ("an object", json!({}), Some(1)),
-            ("null", Value::Null, Some(0)),
+    fn a_count_is_patched_only_where_an_object_has_its_place() {
+        for (name, spec, expected) in [
+            ("an object", json!({}), Some("/spec/replicas")),
+            ("null", Value::Null, None),
             ("a list", json!([]), None),
             ("a text", json!("x"), None),
             ("a number", json!(3), None),
         ] {
             let review = ReviewBuilder::update(3, 7).with("/request/object/spec", spec).build();
-            assert_eq!(write(&review).unwrap().known, known, "{name}");
+            let pointer = write(&review).unwrap().pointer;
+            assert_eq!(pointer.as_ref().map(|pointer| pointer.as_str()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_version_has_its_count_at_its_own_path() {
+        let [deployment, ..] = TargetKind::apps();
+        let other_replicas = BTreeMap::from([("v1beta1".to_owned(), FieldPath::new(".spec.pool.size"))]);
+        let kind = TargetKind { other_replicas, ..deployment };
+        let spec = |count: i32| json!({"replicas": count, "pool": {"size": count + 10}});
+        for (version, expected) in [
+            ("v1", Some((Some(3), Some(7), "/spec/replicas"))),
+            ("v1beta1", Some((Some(13), Some(17), "/spec/pool/size"))),
+            ("v1alpha1", None),
+        ] {
+            let review = ReviewBuilder::update(3, 7)
+                .with("/request/kind/version", json!(version))
+                .with("/request/oldObject/spec", spec(3))
+                .with("/request/object/spec", spec(7))
+                .build()
+                .to_string();
+            let write = Request::read(review.as_bytes()).unwrap().count_write(&kind);
+            let found = write.map(|write| (write.from, write.to, write.pointer.unwrap().as_str().to_owned()));
+            let expected = expected.map(|(from, to, pointer)| (from, to, pointer.to_owned()));
+            assert_eq!(found, expected, "{version}");
         }
     }
 

@@ -3,7 +3,6 @@
 use json_patch::{AddOperation, Patch, PatchOperation, jsonptr::PointerBuf};
 use k8s_openapi::ByteString;
 use serde::Serialize;
-use serde_json::Value;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,9 +42,9 @@ impl<'a> Response<'a> {
         Self { uid, allowed: true, warnings: warning.into_iter().collect(), ..Self::default() }
     }
 
-    /// Allows the write with another value in one field.
-    pub(super) fn patched(uid: &'a str, warning: Option<String>, (path, value): (PointerBuf, Value)) -> Self {
-        let patch = Patch(vec![PatchOperation::Add(AddOperation { path, value })]);
+    /// Allows the write with another count in one field.
+    pub(super) fn patched(uid: &'a str, warning: Option<String>, path: PointerBuf, count: i32) -> Self {
+        let patch = Patch(vec![PatchOperation::Add(AddOperation { path, value: count.into() })]);
         // A patch can always be written as JSON. Without it, the write is stored, and then corrected.
         let patch = serde_json::to_vec(&patch).ok().map(ByteString);
         Self { patch_type: patch.is_some().then_some("JSONPatch"), patch, ..Self::allowed(uid, warning) }
@@ -66,7 +65,7 @@ impl<'a> Response<'a> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::resources::FieldPath;
@@ -82,14 +81,14 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_form_that_the_api_server_reads() {
-        let patch = FieldPath::replicas().to_store(2, 3);
+        let path = FieldPath::replicas().pointer();
         let warning = || Some("held".to_owned());
         for (name, response, expected) in [
             ("allowed", Response::allowed("r", None), json!({"uid": "r", "allowed": true})),
             ("warned", Response::allowed("r", warning()), json!({"uid": "r", "allowed": true, "warnings": ["held"]})),
             (
                 "kept",
-                Response::patched("r", warning(), patch),
+                Response::patched("r", warning(), path, 3),
                 json!({
                     "uid": "r", "allowed": true, "warnings": ["held"], "patchType": "JSONPatch",
                     // [{"op":"add","path":"/spec/replicas","value":3}]

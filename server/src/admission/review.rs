@@ -60,7 +60,7 @@ pub(super) fn review(mode: AdmissionMode, endpoint: Endpoint, write: &CountWrite
         // The mutating webhook has kept the count, if it could. It cannot patch every object. And it is not called if
         // only another mutating webhook, which comes after it, changes the count.
         (AdmissionMode::Guard, Endpoint::Validate) => Verdict::Warned,
-        (AdmissionMode::Guard, Endpoint::Mutate) if write.known.is_some() => Verdict::Kept,
+        (AdmissionMode::Guard, Endpoint::Mutate) if write.pointer.is_some() => Verdict::Kept,
         (AdmissionMode::Guard, Endpoint::Mutate) => Verdict::Allowed,
     }
 }
@@ -71,7 +71,7 @@ mod tests {
         Verdict::{Allowed, Denied, Kept, Warned},
         *,
     };
-    use crate::resources::fixtures::deployment_key;
+    use crate::resources::{FieldPath, fixtures::deployment_key};
 
     fn write() -> CountWrite {
         CountWrite {
@@ -83,7 +83,7 @@ mod tests {
             is_created: false,
             is_scale: false,
             is_controlled: false,
-            known: Some(2),
+            pointer: Some(FieldPath::replicas().pointer()),
         }
     }
 
@@ -100,11 +100,11 @@ mod tests {
         let never = [(Allowed, Allowed); 3];
         let of_object = [(Allowed, Allowed), (Warned, Allowed), (Warned, Kept)];
         let of_scale = [(Allowed, Allowed), (Warned, Allowed), (Denied, Allowed)];
-        let of_another_version = [(Allowed, Allowed), (Warned, Allowed), (Warned, Allowed)];
+        let without_place = [(Allowed, Allowed), (Warned, Allowed), (Warned, Allowed)];
         let created = || CountWrite { is_created: true, from: None, ..write() };
         vec![
             held("another count", write(), of_object),
-            held("through /scale", CountWrite { is_scale: true, known: None, ..write() }, of_scale),
+            held("through /scale", CountWrite { is_scale: true, pointer: None, ..write() }, of_scale),
             Row { name: "not held", write: write(), is_held: false, expected: never },
             held("the held count", CountWrite { to: Some(3), ..write() }, never),
             held("no change of a wrong count", CountWrite { from: Some(7), ..write() }, never),
@@ -112,7 +112,8 @@ mod tests {
             held("no count", CountWrite { to: None, ..write() }, of_object),
             held("a new object", created(), of_object),
             held("a new object without a count", CountWrite { to: None, ..created() }, of_object),
-            held("of another version", CountWrite { known: None, ..write() }, of_another_version),
+            held("without a place for the count", CountWrite { pointer: None, ..write() }, without_place),
+            held("a new object without one", CountWrite { pointer: None, to: None, ..created() }, without_place),
             held("a ReplicaSet of a Deployment", CountWrite { is_controlled: true, ..write() }, never),
         ]
     }

@@ -74,7 +74,7 @@ mod tests {
             is_created: false,
             is_scale: true,
             is_controlled: false,
-            known: None,
+            pointer: None,
         }
     }
 

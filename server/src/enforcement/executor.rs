@@ -167,6 +167,8 @@ impl Executor {
         stop: &CancellationToken,
     ) -> Option<Result<(), JoinError>> {
         self.take_limit();
+        // While another replica led, this one saw no targets come and go.
+        self.reviews.forget_creations();
         let (snapshot, events) = index.attach_enforcement();
         self.targets.begin(index.unreported());
         info!(managed = snapshot.len(), "enforcing");

@@ -98,6 +98,16 @@ pub(super) fn paths_in(version: &DefinitionVersion) -> (FieldPath, ReadyPath) {
     (FieldPath::new(&scale.spec_replicas_path), ReadyPath { path, absent: Some(0) })
 }
 
+/// The field with the count in each version of a CRD but one. A version without a scale subresource does not name it.
+pub(super) fn other_replicas(versions: &[DefinitionVersion], but: &str) -> BTreeMap<String, FieldPath> {
+    let others = versions.iter().filter(|version| version.name != but);
+    let paths = others.filter_map(|version| {
+        let path = FieldPath::new(&version.scale()?.spec_replicas_path);
+        Some((version.name.clone(), path)).filter(|(_, path)| !path.is_too_deep())
+    });
+    paths.collect()
+}
+
 /// The fields with the counts where no CRD names them. Nearly every kind has these fields. Only a CRD could say whether
 /// an absent number of ready replicas means 0, so it counts as unknown.
 pub(super) fn default_paths() -> (FieldPath, ReadyPath) {
@@ -155,6 +165,24 @@ mod tests {
             let paths = paths_in(&version(row.subresources, row.status));
             assert_eq!(paths, (FieldPath::new(row.replicas), row.ready), "{}", row.name);
         }
+    }
+
+    #[test]
+    fn each_other_version_that_can_be_scaled_names_the_field_of_its_count() {
+        let named = |name: &str, path: Option<&str>| {
+            let scale = path.map(|path| json!({"specReplicasPath": path, "statusReplicasPath": ".status.size"}));
+            let subresources = json!({"scale": scale});
+            DefinitionVersion { name: name.to_owned(), ..version(subresources, json!({})) }
+        };
+        let too_deep = ".a".repeat(101);
+        let versions = [
+            named("v1", Some(".spec.size")),
+            named("v1beta1", Some(".spec.pool.size")),
+            named("v1alpha1", None),
+            named("v2", Some(too_deep.as_str())),
+        ];
+        let expected = [("v1beta1".to_owned(), FieldPath::new(".spec.pool.size"))];
+        assert_eq!(other_replicas(&versions, "v1"), BTreeMap::from(expected));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! All look-ups share one answer of aggregated discovery, which the API server sends again only if it has changed.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt, Limited};
 use hyper::{
@@ -23,11 +23,11 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    definition::{Definition, default_paths, paths_in},
+    definition::{Definition, DefinitionVersion, default_paths, other_replicas, paths_in},
     served::{Absence, ServedKinds, ServedVersion},
 };
 use crate::resources::{
-    FieldPath, GroupKind, Lenient, ReadyPath, TargetKind,
+    GroupKind, Lenient, TargetKind,
     api_errors::{REFUSAL_PAUSE, RepeatedRefusal},
     reasons,
 };
@@ -194,17 +194,25 @@ impl Discovery {
         let served = self.served(FRESH).await.map_err(unknown)?;
         let versions = served.find(kind).map_err(|absence| Error::of(kind, absence))?;
         let version = self.choose(kind, versions, watched).await;
-        let paths = self.read_paths(version, kind).await.map_err(|error| unknown(Arc::new(error)))?;
-        let (replicas, ready) = paths.unwrap_or_else(|| match watched {
+        let defined = self.read_versions(version, kind).await.map_err(|error| unknown(Arc::new(error)))?;
+        let (replicas, ready, other_replicas) = match (defined, watched) {
+            (Some(defined), _) => {
+                let own = defined.iter().find(|one| one.name == version.version);
+                let (replicas, ready) = own.map_or_else(default_paths, paths_in);
+                (replicas, ready, other_replicas(&defined, &version.version))
+            }
             // A definition that was readable before is not forgotten.
-            Some(watched) => (watched.replicas.clone(), watched.ready.clone()),
-            None => default_paths(),
-        });
+            (None, Some(watched)) => (watched.replicas.clone(), watched.ready.clone(), watched.other_replicas.clone()),
+            (None, None) => {
+                let (replicas, ready) = default_paths();
+                (replicas, ready, BTreeMap::new())
+            }
+        };
         if replicas.is_too_deep() {
             return Err(Error::TooDeep(kind.clone()));
         }
         let ServedVersion { version, plural } = version.clone();
-        Ok(TargetKind { group_kind: kind.clone(), version, plural, replicas, ready })
+        Ok(TargetKind { group_kind: kind.clone(), version, plural, replicas, other_replicas, ready })
     }
 
     /// Chooses the first version that can be listed. The preferred version may be unusable because its conversion
@@ -230,7 +238,9 @@ impl Discovery {
     async fn lists(&self, kind: &GroupKind, version: &ServedVersion) -> bool {
         let ServedVersion { version, plural } = version.clone();
         let (replicas, ready) = default_paths();
-        let resource = TargetKind { group_kind: kind.clone(), version, plural, replicas, ready }.resource();
+        let other_replicas = BTreeMap::new();
+        let kind = TargetKind { group_kind: kind.clone(), version, plural, replicas, other_replicas, ready };
+        let resource = kind.resource();
         let objects: Api<Lenient<DynamicObject>> = match &self.namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
@@ -238,12 +248,13 @@ impl Discovery {
         matches!(timeout(REQUEST, objects.list(&ListParams::default().limit(1))).await, Ok(Ok(_)))
     }
 
-    /// Where a version of a kind has its counts. `None` if the server's account may not read the kind's CRD.
-    async fn read_paths(
+    /// The versions of a kind in its CRD, which are none if no CRD defines it. `None` if the server's account may not read
+    /// the CRD.
+    async fn read_versions(
         &self,
         version: &ServedVersion,
         kind: &GroupKind,
-    ) -> Result<Option<(FieldPath, ReadyPath)>, kube::Error> {
+    ) -> Result<Option<Vec<DefinitionVersion>>, kube::Error> {
         let definitions: Api<Definition> = Api::all(self.client.clone());
         let name = format!("{}.{}", version.plural, kind.group);
         let mut refusal = RepeatedRefusal::default();
@@ -253,9 +264,7 @@ impl Discovery {
                 .map_err(|late| kube::Error::Service(late.into()))?
             {
                 Ok(definition) => {
-                    let versions = definition.into_iter().flat_map(|definition| definition.spec.versions);
-                    let paths = versions.into_iter().find(|one| one.name == version.version).map(|one| paths_in(&one));
-                    return Ok(Some(paths.unwrap_or_else(default_paths)));
+                    return Ok(Some(definition.map(|definition| definition.spec.versions).unwrap_or_default()));
                 }
                 Err(kube::Error::Api(status)) if status.is_forbidden() => {
                     let was_refused = self.refused.lock().is_some_and(|at| at.elapsed() < REFUSED);

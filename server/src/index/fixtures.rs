@@ -30,6 +30,11 @@ pub(crate) fn set_target(index: &Index, name: &str, version: u64, replicas: i32)
     index.set_target(deployment_key(name), Some(TargetState { replicas: Some(replicas), ..target }));
 }
 
+/// Removes a Deployment.
+pub(crate) fn remove_target(index: &Index, name: &str) {
+    index.set_target(deployment_key(name), None);
+}
+
 /// Builds an index of three Deployments: `web` is managed, `db` is not, and `api` has an autoscaler.
 pub(crate) fn index() -> Index {
     let index = Index::default();

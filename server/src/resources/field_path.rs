@@ -40,12 +40,9 @@ impl FieldPath {
         self.0.iter().map(String::as_str)
     }
 
-    /// The JSON patch operation `add` that stores a count in this field: its path and its value. `known` is how many of
-    /// the names the object has. If the objects on the way are missing, the value creates them.
-    pub(crate) fn to_store(&self, known: usize, count: i32) -> (PointerBuf, Value) {
-        let (above, below) = self.0.split_at(self.0.len().min(known.saturating_add(1)));
-        let value = below.iter().rev().fold(json!(count), |inner, name| json!({name.as_str(): inner}));
-        (PointerBuf::from_tokens(above.iter().map(String::as_str)), value)
+    /// The JSON pointer to the field.
+    pub(crate) fn pointer(&self) -> PointerBuf {
+        PointerBuf::from_tokens(self.names())
     }
 
     /// Whether the `FieldsV1` of an entry in managedFields contain this field.
@@ -131,24 +128,7 @@ mod tests {
         ] {
             assert_eq!(FieldPath::new(path).count_in(&object), count, "{path}");
             assert_eq!(FieldPath::new(path).to_string(), path);
-        }
-    }
-
-    #[test]
-    fn a_count_is_stored_where_an_object_ends() {
-        let path = FieldPath::new(".spec.pool.size");
-        for (name, object, known) in [
-            ("a field with a value", json!({"spec": {"pool": {"size": 7, "other": 1}}}), 3),
-            ("an absent field", json!({"spec": {"pool": {"other": 1}}}), 2),
-            ("an absent object", json!({"spec": {}}), 1),
-            ("an empty object", json!({}), 0),
-        ] {
-            let (path, value) = path.to_store(known, 3);
-            let add = json_patch::PatchOperation::Add(json_patch::AddOperation { path, value });
-            let mut stored = object.clone();
-            json_patch::patch(&mut stored, &json_patch::Patch(vec![add])).unwrap();
-            assert_eq!(stored["spec"]["pool"]["size"], 3, "{name}");
-            assert_eq!(stored["spec"]["pool"]["other"], object["spec"]["pool"]["other"], "{name}");
+            assert_eq!(FieldPath::new(path).pointer().as_str(), path.replace('.', "/"));
         }
     }
 

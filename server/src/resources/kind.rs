@@ -1,5 +1,7 @@
 //! Kinds of targets as the API server serves them.
 
+use std::collections::BTreeMap;
+
 use contract::names::CORE_GROUP;
 use kube::core::ApiResource;
 
@@ -25,6 +27,8 @@ pub struct TargetKind {
     pub plural: String,
     /// The field with the count.
     pub replicas: FieldPath,
+    /// The field with the count in each other version of which it is known.
+    pub other_replicas: BTreeMap<String, FieldPath>,
     /// The field with the number of ready replicas.
     pub ready: ReadyPath,
 }
@@ -37,6 +41,7 @@ impl TargetKind {
             version: "v1".to_owned(),
             plural: plural.to_owned(),
             replicas: FieldPath::replicas(),
+            other_replicas: BTreeMap::new(),
             ready: ReadyPath { path: FieldPath::new(".status.readyReplicas"), absent: Some(0) },
         };
         [apps("Deployment", "deployments"), apps("StatefulSet", "statefulsets"), apps("ReplicaSet", "replicasets")]
@@ -51,6 +56,11 @@ impl TargetKind {
             ..deployment
         };
         Self::apps().into_iter().chain([controller])
+    }
+
+    /// The field with the count in objects of a version. `None` if it is not known.
+    pub(crate) fn replicas_in(&self, version: &str) -> Option<&FieldPath> {
+        if version == self.version { Some(&self.replicas) } else { self.other_replicas.get(version) }
     }
 
     /// Whether it belongs to the group `apps`.

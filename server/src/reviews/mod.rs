@@ -1,14 +1,17 @@
-//! What the reviews of admission have shown lately: who made which write. The endpoint records it, and enforcement asks.
+//! What the reviews of admission have shown lately: who made which write, and which creations may have failed because their
+//! counts were kept. The endpoint records it, and enforcement asks.
 //!
 //! Nothing here calls the API server, and time is passed in.
 //!
 //! * [`AdmissionMode`], [`UserNames`]: the settings
 //! * [`Admission`]: what they mean for one target
-//! * [`Reviews`]: who made which write, which dry runs have arrived, and what the configured webhooks can do at most
+//! * [`Reviews`]: who made which write, which dry runs have arrived, which creations were kept, and what the configured
+//!   webhooks can do at most
 //! * [`TargetAttempt`]: an attempt that was prevented, on its way to the status
 
 mod admission;
 mod attempt;
+mod creations;
 mod entries;
 mod mode;
 mod probes;
@@ -20,17 +23,19 @@ pub(crate) use self::admission::paused_autoscaler;
 pub use self::{
     admission::Admission,
     attempt::{ATTEMPTS, TargetAttempt, verdicts},
+    creations::KeptCreation,
     entries::{Content, Reviewed, ReviewedUser},
     mode::{AdmissionMode, UserNames},
     probes::Probed,
 };
-use self::{entries::Entries, probes::Probe};
-use crate::resources::Uid;
+use self::{creations::Creations, entries::Entries, probes::Probe};
+use crate::resources::{TargetKey, Uid};
 
 /// The latest reviews, shared by the endpoint and the executor.
 #[derive(Debug, Default)]
 pub struct Reviews {
     entries: Mutex<Entries>,
+    creations: Mutex<Creations>,
     probe: Mutex<Probe>,
     limit: watch::Sender<Option<Admission>>,
 }
@@ -48,9 +53,30 @@ impl Reviews {
         self.entries.lock().user_of(uid, before, content, now)
     }
 
-    /// Drops the reviews that do not count any more, and the names in them.
+    /// Records that the count of a target was kept at its creation.
+    pub(crate) fn record_creation(&self, creation: KeptCreation, now: Instant) {
+        self.creations.lock().add(creation, now);
+    }
+
+    /// Whether such a creation seems to have failed because its count was kept.
+    pub(crate) fn is_creation_refused(&self, creation: &KeptCreation, now: Instant) -> bool {
+        self.creations.lock().is_refused(creation, now)
+    }
+
+    /// A target has shown up, so its creation did not fail.
+    pub(crate) fn forget_creations_of(&self, key: &TargetKey) {
+        self.creations.lock().remove(key);
+    }
+
+    /// Forgets all creations, because targets may have come and gone unseen.
+    pub(crate) fn forget_creations(&self) {
+        *self.creations.lock() = Creations::default();
+    }
+
+    /// Drops what does not count any more, and the names in it.
     pub(crate) fn forget_old(&self, now: Instant) {
         self.entries.lock().forget(now);
+        self.creations.lock().forget(now);
     }
 
     /// Reports what the webhooks can do at most, because one of their configurations is gone. `None` if all are there.

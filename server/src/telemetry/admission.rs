@@ -8,8 +8,11 @@ use prometheus_client::{
 /// A label set: a verdict.
 type OfVerdict = [(&'static str, &'static str); 1];
 
+/// The verdict of a review whose body was not read.
+const REFUSED: &str = "refused";
+
 /// The verdicts of reviews, as the metric names them.
-const VERDICTS: [&str; 5] = ["allowed", "warned", "kept", "denied", "unreadable"];
+const VERDICTS: [&str; 6] = ["allowed", "warned", "kept", "denied", "unreadable", REFUSED];
 
 /// The verdicts that prevent a change.
 const PREVENTING: [&str; 2] = ["kept", "denied"];
@@ -79,6 +82,11 @@ impl Admission {
     pub(crate) fn reviewed(&self, verdict: &'static str, seconds: f64) {
         self.reviews.get_or_create(&by(verdict)).inc();
         self.review_seconds.observe(seconds);
+    }
+
+    /// Counts a review whose body was not read.
+    pub(crate) fn refused(&self) {
+        self.reviews.get_or_create(&by(REFUSED)).inc();
     }
 
     /// Counts a prevented change.

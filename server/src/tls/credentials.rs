@@ -138,7 +138,7 @@ impl Credentials {
         self.current.subscribe()
     }
 
-    /// TLS for the webhooks, with the certificate that is in use.
+    /// TLS without certificates of clients, with the certificate that is in use.
     pub(super) fn one_way(&self) -> Arc<ServerConfig> {
         self.current.borrow().one_way.clone()
     }

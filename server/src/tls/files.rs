@@ -113,7 +113,7 @@ pub(super) struct PemBundle {
 /// A checked certificate of the server.
 pub(super) struct ServerCertificate {
     pub(super) config: Arc<ServerConfig>,
-    /// TLS for the webhooks, whose callers show no certificate.
+    /// TLS for the webhooks and the metrics, whose callers show no certificate.
     pub(super) one_way: Arc<ServerConfig>,
     /// The authorities that were read with the certificate, in PEM.
     pub(super) authorities: Vec<u8>,
@@ -161,7 +161,7 @@ impl Files {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map(|builder| builder.with_no_client_auth().with_cert_resolver(config.cert_resolver.clone()))
             .map_err(|source| self.mismatch(source))?;
-        // kube-apiserver calls webhooks by HTTP/1.1 only, and resumes no session.
+        // kube-apiserver calls webhooks by HTTP/1.1 only, and resumes no session. Prometheus takes what is offered.
         one_way.alpn_protocols = vec![b"http/1.1".to_vec()];
         one_way.send_tls13_tickets = 0;
         let (config, one_way) = (Arc::new(config), Arc::new(one_way));

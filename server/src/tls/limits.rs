@@ -18,14 +18,6 @@ const MAX_HELLOS: usize = 1024;
 /// handshakes that never finish gets four times this number of places a second.
 const MAX_HANDSHAKES: usize = 512;
 
-/// The most connections to the webhooks before their handshake, which they have a second for: a full backlog of an API
-/// server, and as many silent ones beside it.
-const MAX_WEBHOOK_HELLOS: usize = 256;
-
-/// The most handshakes of webhooks under way. They share a thread with the reviews, and each takes less than a
-/// millisecond of it: a review waits for no more than this number of them.
-const MAX_WEBHOOK_HANDSHAKES: usize = 32;
-
 /// Files that are kept for everything else: connections to the API server, probes, certificates.
 const RESERVED_FILES: usize = 256;
 
@@ -44,13 +36,21 @@ pub(super) struct Limits {
 
 /// The bounds of connections that are not established yet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// The most connections before their handshake.
-    pub(super) hellos: usize,
+    pub(crate) hellos: usize,
     /// The most handshakes under way.
-    pub(super) handshakes: usize,
+    pub(crate) handshakes: usize,
     /// The longest time from a connection to the end of its handshake.
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
+}
+
+impl Bounds {
+    /// The same, with fewer connections if this process may open few files.
+    pub(super) fn within_files(self) -> Self {
+        let hellos = Limits::of_process().hellos.clamp(1, self.hellos);
+        Self { hellos, handshakes: hellos.min(self.handshakes), ..self }
+    }
 }
 
 impl Limits {
@@ -68,13 +68,6 @@ impl Limits {
     /// The bounds of connections that are not established yet.
     pub(super) fn before_handshake(self, timeout: Duration) -> Bounds {
         Bounds { hellos: self.hellos, handshakes: self.handshakes, timeout }
-    }
-
-    /// The bounds of connections to the webhooks that are not established yet. There are fewer of them if this process
-    /// may open few files.
-    pub(super) fn of_webhooks(timeout: Duration) -> Bounds {
-        let hellos = Self::of_process().hellos.clamp(1, MAX_WEBHOOK_HELLOS);
-        Bounds { hellos, handshakes: hellos.min(MAX_WEBHOOK_HANDSHAKES), timeout }
     }
 
     /// Connections of unknown users get at most a quarter of all sockets, so that a user over the limit still gets its

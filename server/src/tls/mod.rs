@@ -1,5 +1,5 @@
-//! TLS 1.3, with client certificates apart from the webhooks, by an accept loop of our own: tonic's cannot pin the TLS
-//! version.
+//! TLS 1.3, with client certificates apart from the webhooks and the metrics, by an accept loop of our own: tonic's cannot
+//! pin the TLS version.
 //!
 //! * `accept`: accepts connections and runs their handshakes
 //! * `clients`: which client certificates are accepted, and which names are believed
@@ -10,7 +10,7 @@
 //! * `hellos`: connections before their handshake
 //! * `identity`: the user and groups in a client certificate
 //! * `limits`: how many connections and handshakes there may be
-//! * `one_way`: TLS without certificates of clients, for the webhooks
+//! * `one_way`: TLS without certificates of clients, for the webhooks and the metrics
 //! * `recheck`: ends open connections whose certificate is no longer accepted
 //! * `socket`: bounds the bytes of a handshake
 //! * `unread`: answers that the peer of a connection has not read
@@ -36,6 +36,7 @@ pub(crate) use self::{
     clients::ClientCa,
     connection::{Connection, MAX_AGE, Peer},
     credentials::{ClientRules, Credentials, PemSource},
+    limits::Bounds,
     one_way::{OneWayConnection, one_way},
 };
 pub use self::{files::Files, identity::Identity};

@@ -1,7 +1,7 @@
-//! TLS without certificates of clients, for the webhooks: an API server shows none unless somebody configures it, which
-//! managed clusters do not allow.
+//! TLS without certificates of clients. The webhooks use it, because an API server shows none unless somebody configures
+//! it, which managed clusters do not allow. So do the metrics, which Prometheus asks for with a token.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use futures::Stream;
 use tokio::net::TcpListener;
@@ -10,13 +10,10 @@ use tokio_rustls::{StartHandshake, server::TlsStream};
 use super::{
     accept::{Handshake, TLS_BUFFER, accept_all},
     credentials::Credentials,
-    limits::Limits,
+    limits::Bounds,
     socket::Socket,
 };
 use crate::telemetry::Metrics;
-
-/// The longest time from a connection to the end of its handshake: the time that an API server waits for a webhook.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection whose peer has shown no certificate.
 pub(crate) struct OneWayConnection {
@@ -26,13 +23,14 @@ pub(crate) struct OneWayConnection {
     pub(crate) peer: SocketAddr,
 }
 
-/// Accepts connections for webhooks until the stream is dropped.
+/// Accepts connections until the stream is dropped, within these bounds at most.
 pub(crate) fn one_way(
     listener: TcpListener,
     credentials: Arc<Credentials>,
+    bounds: Bounds,
     metrics: Arc<Metrics>,
 ) -> impl Stream<Item = io::Result<OneWayConnection>> {
-    accept_all(listener, OneWay { credentials }, Limits::of_webhooks(HANDSHAKE_TIMEOUT), metrics)
+    accept_all(listener, OneWay { credentials }, bounds.within_files(), metrics)
 }
 
 /// Handshakes that ask for no certificate.

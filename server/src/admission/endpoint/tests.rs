@@ -83,6 +83,31 @@ async fn a_request_with_the_secret_path_is_reviewed() {
 }
 
 #[tokio::test]
+async fn a_review_that_is_too_large_is_refused_and_counted() {
+    let (webhooks, secret) = webhooks();
+    let path = secret.path(Endpoint::Validate);
+    let is_counted = |times: u32| {
+        let line = format!("replica_count_manager_reviews_total{{verdict=\"refused\"}} {times}\n");
+        webhooks.metrics.encode().unwrap().contains(&line)
+    };
+    assert!(is_counted(0));
+    let head = |length: usize| format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    let (mut client, served) = open(&webhooks).await;
+    client.write_all(head(9 << 20).as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let length = client.read(&mut answer).await.unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 413 "));
+    assert!(is_counted(1));
+    drop(client);
+    served.await.unwrap();
+    let (mut client, served) = open(&webhooks).await;
+    client.write_all(head(100).as_bytes()).await.unwrap();
+    drop(client);
+    served.await.unwrap();
+    assert!(is_counted(1), "a body that breaks off is not refused");
+}
+
+#[tokio::test]
 async fn a_request_without_the_secret_path_ends_its_connection_without_an_answer() {
     let (webhooks, secret) = webhooks();
     let path = secret.path(Endpoint::Validate);

@@ -1,9 +1,10 @@
+mod confirmation;
+mod creations;
 mod replica_counts;
 
 use hyper::{Request as HttpRequest, Response as HttpResponse};
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use super::*;
 use crate::{
@@ -12,9 +13,6 @@ use crate::{
     resources::fixtures::full_replica_count,
     reviews::{Probed, ReviewedUser},
 };
-
-/// A time that Kubernetes stores and our types cannot hold.
-const END: &str = "9999-12-31T00:00:00Z";
 
 /// What the API server says about rights.
 #[derive(Clone, Copy)]
@@ -173,45 +171,6 @@ async fn a_uid_that_no_object_has_is_not_kept() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_guard_acts_on_what_the_api_server_has_alone() {
-    for (name, stored, is_held) in [
-        ("the same", Stored::Metadata(json!({"uid": "u"})), true),
-        ("deleted, which the index does not know yet", Stored::Gone, false),
-        ("another one of the same name", Stored::Metadata(json!({"uid": "v"})), false),
-        ("a newer spec", Stored::Metadata(json!({"uid": "u", "generation": 2})), false),
-        ("being deleted", Stored::Metadata(json!({"uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"})), false),
-        ("being deleted at an odd time", Stored::Metadata(json!({"uid": "u", "deletionTimestamp": END})), false),
-        ("with an odd owner", Stored::Metadata(json!({"uid": "u", "managedFields": [{"time": END}]})), true),
-        ("no answer in time", Stored::NoAnswer, true),
-    ] {
-        let (reviewer, mut attempts) = reviewer_with(AdmissionMode::Guard, Rights::Granted, stored);
-        let began = Instant::now();
-        let scale = response(&reviewer, Endpoint::Validate, ReviewBuilder::scale(3, 7).by("bob")).await;
-        assert_eq!(scale["allowed"], !is_held, "{name}");
-        assert_eq!(attempts.try_recv().is_ok(), is_held, "{name}: an attempt");
-        assert_eq!(user_of(&reviewer, 7) == known("bob"), !is_held, "{name}: a write that is stored is recorded");
-        let object = response(&reviewer, Endpoint::Mutate, ReviewBuilder::update(3, 8).by("bob")).await;
-        assert_eq!((object["patch"].is_string(), object["warnings"].is_array()), (is_held, is_held), "{name}");
-        assert!(began.elapsed() < 3 * CONFIRMATION, "{name}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_watch_has_the_last_word_while_the_api_server_is_slow() {
-    for (name, replicas) in [("deleted", None), ("set again", Some(7))] {
-        let (reviewer, mut attempts) = reviewer_with(AdmissionMode::Guard, Rights::Granted, Stored::NoAnswer);
-        let change = async {
-            sleep(CONFIRMATION / 2).await;
-            fixtures::set_replica_count(&reviewer.index, "web", replicas);
-        };
-        let review = ReviewBuilder::scale(3, 7).by("bob");
-        let (scale, ()) = tokio::join!(response(&reviewer, Endpoint::Validate, review), change);
-        assert_eq!(scale, json!({"uid": "r", "allowed": true}), "{name}");
-        assert!(attempts.try_recv().is_err(), "{name}");
-    }
-}
-
 #[tokio::test]
 async fn the_writes_of_exempt_groups_are_recorded_and_let_through() {
     for mode in [AdmissionMode::Warn, AdmissionMode::Guard] {
@@ -261,14 +220,45 @@ async fn prevented_changes_reach_enforcement_and_never_block_a_review() {
 
 #[tokio::test]
 async fn a_dry_run_shows_which_webhooks_are_in_force() {
-    let (reviewer, _attempts) = reviewer(AdmissionMode::Guard, Rights::Missing);
-    reviewer.reviews.begin_probe("u".into());
-    response(&reviewer, Endpoint::Validate, ReviewBuilder::scale(3, 7).dry_run()).await;
-    response(&reviewer, Endpoint::Validate, ReviewBuilder::update(3, 7).dry_run()).await;
-    assert_eq!(reviewer.reviews.end_probe(), Probed { is_validated: true, is_mutated: false });
-    reviewer.reviews.begin_probe("u".into());
-    response(&reviewer, Endpoint::Mutate, ReviewBuilder::update(3, 7).dry_run()).await;
-    assert_eq!(reviewer.reviews.end_probe(), Probed { is_validated: false, is_mutated: true });
+    let update = || ReviewBuilder::update(3, 7);
+    for (name, endpoint, review, expected) in [
+        ("of /scale", Endpoint::Validate, ReviewBuilder::scale(3, 7), (true, false)),
+        ("of the object, validated", Endpoint::Validate, update(), (false, false)),
+        ("of the object", Endpoint::Mutate, update(), (false, true)),
+        (
+            "in a version in which nobody knows the path of the count",
+            Endpoint::Mutate,
+            update().with("/request/kind/version", json!("v1beta1")),
+            (false, false),
+        ),
+        (
+            "of an object without a place for the count",
+            Endpoint::Mutate,
+            update().with("/request/object/spec", Value::Null),
+            (false, false),
+        ),
+    ] {
+        let (reviewer, _attempts) = reviewer(AdmissionMode::Guard, Rights::Missing);
+        reviewer.reviews.begin_probe("u".into());
+        response(&reviewer, endpoint, review.dry_run()).await;
+        let (is_validated, is_mutated) = expected;
+        assert_eq!(reviewer.reviews.end_probe(), Probed { is_validated, is_mutated }, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_a_count_whose_path_nobody_knows() {
+    for (name, endpoint, review) in [
+        ("an update", Endpoint::Mutate, ReviewBuilder::update(3, 7)),
+        ("an update, validated", Endpoint::Validate, ReviewBuilder::update(3, 7)),
+        ("a creation, validated", Endpoint::Validate, ReviewBuilder::create(7)),
+    ] {
+        let (reviewer, mut attempts) = reviewer(AdmissionMode::Guard, Rights::Granted);
+        let review = review.with("/request/kind/version", json!("v1beta1"));
+        assert_eq!(response(&reviewer, endpoint, review).await, json!({"uid": "r", "allowed": true}), "{name}");
+        assert!(attempts.try_recv().is_err(), "{name}");
+        assert_eq!(user_of(&reviewer, 7), ReviewedUser::Unknown, "{name}");
+    }
 }
 
 #[tokio::test]

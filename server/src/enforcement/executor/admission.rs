@@ -12,9 +12,13 @@ use crate::{
 };
 
 impl Executor {
-    /// Finds out who made the write that an event shows, and what admission does for the target.
+    /// Finds out who made the write that an event shows, and what admission does for the target. Tells the webhooks that
+    /// the target is there.
     pub(super) fn observe_admission(&mut self, key: &TargetKey, replaced: Option<ReplacedVersion>) {
         let Some(target) = self.targets.get_mut(key).filter(|_| self.admission_mode.is_on()) else { return };
+        if target.observation.target.is_some() {
+            self.reviews.forget_creations_of(key);
+        }
         if let Some(replaced) = replaced {
             target.observation.look_up_user(replaced, &self.reviews, Instant::now());
         }

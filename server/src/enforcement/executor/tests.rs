@@ -8,9 +8,12 @@ use kube::{Client, client::Body};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::enforcement::{
-    fixtures::{replica_count, target, watched_deployments},
-    reconcile::tests::calls,
+use crate::{
+    enforcement::{
+        fixtures::{replica_count, target, watched_deployments},
+        reconcile::tests::calls,
+    },
+    reviews::KeptCreation,
 };
 
 /// An executor whose API server stores every correction at version 11, and the number of its requests.
@@ -199,4 +202,24 @@ async fn a_probe_shows_whether_the_targets_of_its_namespace_and_kind_are_guarded
     }
     executor.observe(TargetSnapshot { key: keys[0].clone(), ..event(12, 3) });
     assert_eq!(admission(&executor, &keys[0]), Some(Admission::Guarded), "with its next event, too");
+}
+
+#[tokio::test]
+async fn a_target_that_shows_up_was_not_refused() {
+    let ((mut executor, _), now) = (executor().await, Instant::now());
+    executor.admission_mode = AdmissionMode::Guard;
+    let [web, gone] = ["web", "gone"].map(|name| TargetKey::new("shop", "", "", name).unwrap());
+    let creation = |key: &TargetKey| {
+        let (key, uid) = (key.clone(), "u".into());
+        KeptCreation { key, uid, generation: Some(1), desired: 3, is_dry_run: false }
+    };
+    let later = now + Duration::from_secs(2);
+    let is_refused = |executor: &Executor, key: &TargetKey| executor.reviews.is_creation_refused(&creation(key), later);
+    [&web, &gone].into_iter().for_each(|key| executor.reviews.record_creation(creation(key), now));
+    executor.observe(TargetSnapshot { target: None, ..event(10, 3) });
+    assert!(is_refused(&executor, &web), "an event without a target");
+    executor.observe(event(10, 3));
+    executor.observe(TargetSnapshot { target: None, ..event(11, 3) });
+    assert!(!is_refused(&executor, &web), "it was there, and was deleted again");
+    assert!(is_refused(&executor, &gone), "another target");
 }

@@ -3,6 +3,7 @@
 //! and to fill their port.
 
 mod levers;
+mod missing_kinds;
 mod observers;
 mod scene;
 

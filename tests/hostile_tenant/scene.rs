@@ -8,7 +8,6 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use cluster::{Options, run, wait};
 use contract::replicas::v1::{self, replicas_service_client::ReplicasServiceClient};
-use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client, Config, ResourceExt,
@@ -16,7 +15,6 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use rcgen::DnType;
-use replica_count_manager::resources::ReplicaCount;
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 
@@ -38,9 +36,6 @@ const HUGE_LABELS: usize = 8000;
 
 /// The tenant's managed StatefulSets.
 const STATEFUL_SETS: usize = 40;
-
-/// Concurrent requests that create objects.
-const WRITERS: usize = 16;
 
 /// The size of a scene, in objects.
 #[derive(Clone, Copy)]
@@ -122,7 +117,7 @@ impl Scene {
         let corrected = names("db", STATEFUL_SETS);
         create_others(&tenant, &corrected).await?;
         let webhook = HangingWebhook::start(&tenant, &hanging[0]).await?;
-        create_missing_kinds(&editor, &tenant.name, size.missing_kinds).await?;
+        missing_kinds::create(&editor, &tenant.name, size.missing_kinds).await?;
         create_huge_labels(&editor, &tenant.name).await?;
         populate(cluster, size).await?;
         let scene = Self {
@@ -227,28 +222,6 @@ async fn create_others(tenant: &Namespace<'_>, stateful_sets: &[String]) -> Resu
     };
     tenant.create_all(stateful_sets, |name| count("StatefulSet", name)).await?;
     tenant.create_all(&["alone".to_owned()], |name| count("ReplicaSet", name)).await
-}
-
-/// Creates ReplicaCounts as the tenant.
-async fn create_missing_kinds(editor: &Client, namespace: &str, kinds: usize) -> Result<()> {
-    let counts: Api<ReplicaCount> = Api::namespaced(editor.clone(), namespace);
-    stream::iter((0..kinds).map(|number| {
-        let counts = counts.clone();
-        async move {
-            let group = format!("missing-{number}.example.com");
-            let count = serde_json::from_value(json!({
-                "apiVersion": "replica-count-manager.io/v1", "kind": "ReplicaCount",
-                "metadata": {"name": format!("widget.{group}.w")},
-                "spec": {"scaleTargetRef": {"apiVersion": format!("{group}/v1"), "kind": "Widget", "name": "w"},
-                         "replicas": 3, "reason": "x".repeat(900)},
-            }))?;
-            counts.create(&PostParams::default(), &count).await?;
-            Ok(())
-        }
-    }))
-    .buffer_unordered(WRITERS)
-    .try_collect()
-    .await
 }
 
 /// Creates Deployments with as many labels as an object may have.

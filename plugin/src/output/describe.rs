@@ -72,7 +72,7 @@ fn full_drift(drift: &Drift, now: Timestamp) -> String {
     let how = if how.is_empty() { how } else { format!(" ({how})") };
     let corrected = match &drift.corrected_at {
         Some(_) => format!("corrected {}", ago(drift.corrected_at.as_ref(), now)),
-        None => "not corrected yet".to_owned(),
+        None => "not corrected".to_owned(),
     };
     format!("{}{how}, {corrected}", describe_drift(drift, now))
 }

@@ -25,11 +25,11 @@ fn every_review_has_an_answer() {
     ];
     let words = ["null", "-1", "9223372036854775807", "\"scale\"", "\"CREATE\"", "\"dryRun\":true,", "\"replicas\":7,"];
     let held = Held { desired: 3, set_by: "alice".into(), reason: "load\ntest".into(), until: None, is_refused: false };
-    let kinds: Vec<_> = TargetKind::built_in().collect();
+    let kinds = TargetKind::built_in();
     fuzz::target("AdmissionReview").seeds(seeds.map(|seed| seed.build().to_string())).words(words).bytes(|input| {
         let Ok(request) = Request::read(input) else { return false };
         let _ = (request.is_of_replica_count(), request.group_kind(), request.caller(), request.states());
-        for kind in &kinds {
+        for kind in kinds {
             let Some(write) = request.count_write(kind) else { continue };
             for endpoint in [Endpoint::Validate, Endpoint::Mutate] {
                 let verdict = review(AdmissionMode::Guard, endpoint, &write, Some(&held));
@@ -44,7 +44,7 @@ fn every_review_has_an_answer() {
         }
         // As the API server writes it: no object has a name twice.
         if let Ok(review) = serde_json::from_slice::<Value>(input) {
-            every_patch_applies(&review.to_string(), &kinds);
+            every_patch_applies(&review.to_string(), kinds);
         }
         true
     });

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use contract::names::replica_count_name;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::{Api, Client, Resource, core::PartialObjectMeta};
+use serde_json::value::RawValue;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -15,7 +15,7 @@ use tracing::debug;
 use super::{
     held::Held,
     object::{count_in, field},
-    request::{CountWrite, Request, States},
+    request::{CountWrite, Request},
     response::Response,
     review::{Endpoint, Verdict, review},
     texts::text,
@@ -24,8 +24,7 @@ use crate::{
     grpc::Authorizer,
     index::{Index, TargetSnapshot, now},
     resources::{
-        Attempt, FieldPath, GroupKind, Lenient, ReplicaCount, ReplicaCountSpec, ReplicaCountState, TargetKey,
-        TargetKind, Uid,
+        Attempt, FieldPath, Lenient, ReplicaCount, ReplicaCountSpec, ReplicaCountState, TargetKey, TargetKind, Uid,
     },
     reviews::{AdmissionMode, Content, KeptCreation, Reviewed, Reviews, TargetAttempt, UserNames},
     telemetry::Metrics,
@@ -132,7 +131,7 @@ impl Reviewer {
     /// The kind of the target, if the index knows it.
     fn kind(&self, request: &Request<'_>) -> Option<Arc<TargetKind>> {
         if request.is_scale() {
-            return self.index.kinds().into_iter().find(|kind| request.is_of_resource(kind));
+            return self.index.find_kind(|kind| request.is_of_resource(kind));
         }
         self.index.kind(&request.group_kind()?)
     }
@@ -158,27 +157,19 @@ impl Reviewer {
             return;
         }
         let Some(states) = request.states() else { return };
-        let spec = if request.is_scale() {
-            let replicas = count_in(states.object, &FieldPath::replicas()).count.unwrap_or(0);
-            let count = self.replica_count(request, &states);
-            count.map(|count| ReplicaCountSpec { replicas, ..count.spec.clone() })
-        } else {
-            field(states.object, "spec").and_then(|spec| serde_json::from_str(spec.get()).ok())
+        let spec = |object: &RawValue| -> Option<ReplicaCountSpec> {
+            field(object, "spec").and_then(|spec| serde_json::from_str(spec.get()).ok())
         };
-        if let Some(spec) = spec {
-            self.record(request, &states.uid, states.before, Content::of_spec(&spec));
+        let content = if request.is_scale() {
+            // A Scale shows the count alone, and leaves out a 0.
+            let replicas = count_in(states.object, &FieldPath::replicas()).count.unwrap_or(0);
+            Some(Content::of_count(Some(replicas)))
+        } else {
+            spec(states.object).map(|after| Content::of_spec(states.old.and_then(spec).as_ref(), &after))
+        };
+        if let Some(content) = content {
+            self.record(request, &states.uid, states.before, content);
         }
-    }
-
-    /// A `ReplicaCount` that is scaled, as the index knows it at this version. Its Scale does not say which target it has,
-    /// but its name does. One of another name, which the CRD does not allow, is not found: no user is named then.
-    fn replica_count(&self, request: &Request<'_>, states: &States<'_>) -> Option<Arc<ReplicaCountState>> {
-        let target = |kind: &GroupKind| target_of(request.namespace(), request.name(), kind);
-        // Several kinds may fit, such as two that differ in upper case alone. The index publishes the kinds while it is
-        // locked, so they are read before it.
-        let targets: Vec<_> = self.index.kinds_in_use().borrow().iter().filter_map(target).collect();
-        let mut counts = targets.iter().filter_map(|key| self.index.get(key).count);
-        counts.find(|count| count.uid == states.uid && count.resource_version == states.before)
     }
 
     fn record(&self, request: &Request<'_>, uid: &Uid, before: u64, content: Content) {
@@ -259,12 +250,6 @@ fn creation(request: &Request<'_>, write: &CountWrite, snapshot: &TargetSnapshot
     let (uid, generation) = (count.uid.clone(), count.generation);
     let (key, is_dry_run) = (write.key.clone(), request.is_dry_run());
     Some(KeptCreation { key, uid, generation, desired: held.desired, is_dry_run })
-}
-
-/// The target whose `ReplicaCount` has a name, if it is of a kind.
-fn target_of(namespace: &str, name: &str, kind: &GroupKind) -> Option<TargetKey> {
-    let target = name.strip_prefix(&replica_count_name(&kind.kind, &kind.group, ""))?;
-    TargetKey::new(namespace, &kind.group, &kind.kind, target).ok()
 }
 
 #[cfg(test)]

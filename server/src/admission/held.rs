@@ -39,7 +39,7 @@ impl Held {
             target.deleting || target.controller.is_some() && kind.group_kind.is_left_to_controllers()
         });
         let desired = count.desired(now).filter(|desired| *desired <= max_replicas && !is_left_alone)?;
-        let (set_by, reason, until) = match count.spec.active_override(now) {
+        let (set_by, reason, until) = match count.active_override(now) {
             Some(over) => (&count.writers.override_.replicas, &over.reason, Some(over.until.0)),
             None => (&count.writers.replicas, &count.spec.reason, None),
         };
@@ -120,6 +120,28 @@ mod tests {
             assert_eq!(held.as_ref().map(|held| held.desired), expected, "{name}");
             let is_override = expected == Some(9);
             assert_eq!(held.is_some_and(|held| held.until.is_some()), is_override, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_override_that_has_ended_for_the_leader_does_not_come_back() {
+        let now: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+        let held = |then_unset: bool, observed: i64, desired: Option<i32>| {
+            let over = json!({"replicas": 9, "until": "2026-01-01T12:02:00Z", "thenUnset": then_unset});
+            let builder = ReplicaCountBuilder::new("web").generation(2).spec(json!({"override": over}));
+            let status = json!({"observedGeneration": observed, "desired": desired});
+            let snapshot =
+                TargetSnapshot { count: Some(Arc::new(builder.status(status).state())), ..snapshot(json!({})) };
+            Held::of(&snapshot, 100, now).map(|held| (held.desired, held.until.is_some()))
+        };
+        for (name, then_unset, observed, desired, expected) in [
+            ("it is in force", false, 2, Some(9), Some((9, true))),
+            ("it has ended", false, 2, Some(3), Some((3, false))),
+            ("the one before has ended", false, 1, Some(3), Some((9, true))),
+            ("the management lasts as long", true, 2, Some(9), Some((9, true))),
+            ("the management has ended with it", true, 2, None, None),
+        ] {
+            assert_eq!(held(then_unset, observed, desired), expected, "{name}");
         }
     }
 

@@ -155,11 +155,6 @@ impl<'a> Request<'a> {
         &self.namespace
     }
 
-    /// The name of the object, as the request says it.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Whether the user is a member of one of these groups.
     pub(super) fn is_by_member_of(&self, groups: &[String]) -> bool {
         self.user_info.groups.iter().flatten().any(|group| groups.contains(group))

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::targets::ManagedTarget;
+use super::{lane::Lane, targets::ManagedTarget};
 use crate::{
     resources::TargetKey,
     reviews::{Admission, AdmissionMode},
@@ -27,8 +27,14 @@ const DOUBTED: u32 = 3;
 /// The pause after that one, in case the configuration of webhooks took longer.
 const LATER: Duration = Duration::from_secs(30);
 
-/// The pause after a probe to which the API server gave no answer.
+/// The pause after a probe to which the API server gave no answer. It doubles with each in a row.
 const UNANSWERED: Duration = Duration::from_secs(10);
+
+/// The longest such pause, as after a correction without an answer.
+const UNANSWERED_MAX: Duration = Duration::from_secs(60);
+
+/// From this unanswered probe in a row on, nothing is in force: whoever waits for the webhooks gets no answer either.
+const GIVEN_UP: u32 = 3;
 
 /// What is known of each namespace and kind.
 pub struct Admissions {
@@ -49,6 +55,15 @@ struct Known {
     found: Option<Admission>,
     /// How many probes in a row were not as expected.
     misses: u32,
+    /// How many probes in a row got no answer.
+    unanswered: u32,
+}
+
+impl Known {
+    /// Nothing is known but a target to probe.
+    fn new(sample: TargetKey) -> Self {
+        Self { sample, found: None, misses: 0, unanswered: 0 }
+    }
 }
 
 /// A namespace and a kind: the key of a target without its name.
@@ -76,8 +91,7 @@ impl Admissions {
         let can_be_probed = target.observation.target.is_some() && target.observation.kind.known().is_some();
         let is_new = can_be_probed && !self.known.contains_key(&group);
         if can_be_probed {
-            let new = || Known { sample: key.clone(), found: None, misses: 0 };
-            self.known.entry(group.clone()).or_insert_with(new).sample = key.clone();
+            self.known.entry(group.clone()).or_insert_with(|| Known::new(key.clone())).sample = key.clone();
         }
         let found = self.known.get(&group).and_then(|known| known.found);
         let known = found.or_else(|| self.of_status(&target.observation.count.status.admission));
@@ -136,11 +150,25 @@ impl Admissions {
         begins
     }
 
+    /// The lane of the next probe for a namespace and kind. What hangs is usually a webhook for the namespace.
+    pub fn lane(&self, group: &TargetKey) -> Lane {
+        let mut others = self.known.iter().filter(|(other, _)| other.namespace == group.namespace);
+        Lane::of(others.any(|(_, known)| known.unanswered > 0))
+    }
+
     /// Takes in the answer of a probe. Returns the result if it has changed, and the time until the next probe.
     pub fn answered(&mut self, group: &TargetKey, found: Option<Admission>) -> (Option<Admission>, Duration) {
         let expected = if self.mode == AdmissionMode::Guard { Admission::Guarded } else { Admission::Recorded };
         let Some(known) = self.known.get_mut(group) else { return (None, INTERVAL) };
-        let Some(found) = limited(found, self.limit) else { return (None, UNANSWERED) };
+        let Some(found) = limited(found, self.limit) else {
+            let pause = UNANSWERED.saturating_mul(2_u32.saturating_pow(known.unanswered)).min(UNANSWERED_MAX);
+            known.unanswered = known.unanswered.saturating_add(1);
+            let given_up = Some(Admission::Neither).filter(|_| known.unanswered >= GIVEN_UP);
+            let changed = given_up.filter(|given_up| known.found != Some(*given_up));
+            known.found = given_up.or(known.found);
+            return (changed, pause);
+        };
+        known.unanswered = 0;
         known.misses = if found == expected { 0 } else { known.misses.saturating_add(1) };
         let after = match known.misses {
             1..DOUBTED => return (None, SOON),
@@ -161,7 +189,7 @@ mod tests {
     fn known(mode: AdmissionMode) -> (Admissions, TargetKey) {
         let (mut admissions, key) = (Admissions::new(mode), deployment_key("web"));
         let group = group_of(&key);
-        admissions.known.insert(group.clone(), Known { sample: key, found: None, misses: 0 });
+        admissions.known.insert(group.clone(), Known::new(key));
         (admissions, group)
     }
 
@@ -187,6 +215,13 @@ mod tests {
             Row { name: "for the third time", found: Some(Recorded), expected: (Some(Recorded), 30) },
             Row { name: "for good", found: Some(Recorded), expected: (None, 300) },
             Row { name: "taken out altogether", found: Some(Neither), expected: (Some(Neither), 300) },
+            Row { name: "in force again", found: Some(Guarded), expected: (Some(Guarded), 300) },
+            Row { name: "it hangs", found: None, expected: (None, 10) },
+            Row { name: "for the second time", found: None, expected: (None, 20) },
+            Row { name: "given up", found: None, expected: (Some(Neither), 40) },
+            Row { name: "it still hangs", found: None, expected: (None, 60) },
+            Row { name: "answered", found: Some(Guarded), expected: (Some(Guarded), 300) },
+            Row { name: "it hangs again", found: None, expected: (None, 10) },
         ] {
             let (changed, after) = admissions.answered(&group, row.found);
             assert_eq!((changed, after.as_secs()), row.expected, "{}", row.name);
@@ -203,7 +238,6 @@ mod tests {
             ("the mutating one is gone", Some(Recorded), Some(Guarded), Some(Recorded)),
             ("the mutating one is gone, and nothing arrived", Some(Recorded), Some(Neither), Some(Neither)),
             ("the validating one is gone", Some(Neither), Some(Guarded), Some(Neither)),
-            ("untested", Some(Neither), None, None),
         ] {
             let (mut admissions, group) = known(AdmissionMode::Guard);
             let probe = |admissions: &mut Admissions| {
@@ -221,6 +255,23 @@ mod tests {
             admissions.limit(None);
             assert_eq!(admissions.answered(&group, Some(Guarded)).1, INTERVAL, "{name}: configured again");
             assert_eq!(admissions.known[&group].found, Some(Guarded), "{name}: configured again");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_namespace_whose_probe_got_no_answer_is_in_the_failing_lane() {
+        let (mut admissions, group) = known(AdmissionMode::Guard);
+        let of_kind = |namespace: &str, kind: &str| group_of(&TargetKey::new(namespace, "", kind, "web").unwrap());
+        let (same, other) = (of_kind("shop", "StatefulSet"), of_kind("bank", "Deployment"));
+        for (name, found, expected) in [
+            ("answered", Some(Admission::Guarded), Lane::Healthy),
+            ("no answer", None, Lane::Failing),
+            ("again", None, Lane::Failing),
+            ("answered again", Some(Admission::Neither), Lane::Healthy),
+        ] {
+            admissions.answered(&group, found);
+            assert_eq!((admissions.lane(&group), admissions.lane(&same)), (expected, expected), "{name}");
+            assert_eq!(admissions.lane(&other), Lane::Healthy, "{name}: another namespace");
         }
     }
 
@@ -243,7 +294,7 @@ mod tests {
             let (mut admissions, start) = (Admissions::new(AdmissionMode::Guard), Instant::now());
             for number in 0..row.known {
                 let key = deployment_key(&number.to_string());
-                admissions.known.insert(key.clone(), Known { sample: key, found: None, misses: 0 });
+                admissions.known.insert(key.clone(), Known::new(key));
             }
             let nows = [start, start, start + Duration::from_millis(10)];
             let begins = nows.map(|now| admissions.take_turn(now) - start);

@@ -1,7 +1,5 @@
 //! What the state of one target calls for.
 
-use jiff::Timestamp;
-
 use super::observation::Observation;
 use crate::{index::KindState, resources::TargetState};
 
@@ -45,14 +43,13 @@ impl Assessment {
     }
 }
 
-/// Assesses a state, given the latest correction of ours.
-pub fn assess(observation: &Observation, last: Option<LastCorrection>, now: Timestamp) -> Assessment {
-    let count = &observation.count;
+/// Assesses a state, given the desired count and the latest correction of ours.
+pub fn assess(observation: &Observation, desired: Option<i32>, last: Option<LastCorrection>) -> Assessment {
     // It waits for a finalizer, and manages nothing any more.
-    if count.deleting {
+    if observation.count.deleting {
         return Assessment::Await;
     }
-    let Some(desired) = count.desired(now) else { return Assessment::Unset };
+    let Some(desired) = desired else { return Assessment::Unset };
     let kind = match &observation.kind {
         KindState::Unavailable(_) => return Assessment::KindUnavailable,
         KindState::Unlisted => None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::{memory::Memory, observation::Observation};
+use super::{decision::Restorer, history::History, memory::Memory, observation::Observation};
 use crate::{
     resources::{Change, ObservedSpec, Override, OverrideWriters, ReplicaCountSpec},
     reviews::ReviewedUser,
@@ -48,6 +48,34 @@ pub fn changes(observation: &Observation, memory: &Memory, desired: Option<i32>)
     [ended, replicas, over, reason].into_iter().flatten().collect()
 }
 
+/// Who asked for the count from before, while that is asked for. A review shows the user only with the first state that has
+/// the request.
+pub fn restorer(observation: &Observation, memory: &Memory) -> Option<Box<Restorer>> {
+    let count = &observation.count;
+    let request = count.restore.as_ref().filter(|_| count.restoring().is_some())?;
+    let known = memory.restorer.as_ref().filter(|known| known.request == *request);
+    let by = || Author { observation, memory }.of_written(&Arc::default());
+    Some(known.cloned().unwrap_or_else(|| Box::new(Restorer { request: request.clone(), by: by() })))
+}
+
+/// Who set this lasting count, as the history recorded it.
+pub fn lasting_setter(history: &History, count: i32) -> Option<&str> {
+    setter(history, fields::REPLICAS, count)
+}
+
+/// Who set the override with this count, as the history recorded it.
+pub fn override_setter(history: &History, count: i32) -> Option<&str> {
+    setter(history, fields::OVERRIDE, count)
+}
+
+/// The author of the latest change of a field, if that is one to this count. What the leader did not see by itself has no
+/// author.
+fn setter<'a>(history: &'a History, field: &str, count: i32) -> Option<&'a str> {
+    let latest = history.latest_change_in([field, fields::SPEC])?;
+    let is_seen = *latest.field == *field && *latest.by != *SEVERAL;
+    (is_seen && latest.to == count).then_some(&*latest.by)
+}
+
 fn change(observation: &Observation, field: &str, from: Option<i32>, to: i32, by: Arc<str>, reason: &str) -> Change {
     Change { number: 0, field: field.into(), from, to, by, reason: reason.into(), at: MicroTime(observation.at) }
 }
@@ -72,7 +100,8 @@ fn change_of_override(observation: &Observation, memory: &Memory, is_replicas_ne
     let (spec, writers) = (&observation.count.spec, &observation.count.writers.override_);
     let author = Author { observation, memory };
     let before = memory.spec.as_ref().and_then(|before| before.override_.as_ref());
-    let was = before.filter(|before| before.until.0 > observation.at);
+    let is_in_force = |before: &&Override| before.until.0 > observation.at && memory.desired == Some(before.replicas);
+    let was = before.filter(is_in_force);
     // If the lasting count is new as well, its change comes first.
     let lasting = lasting_before(memory).filter(|_| !is_replicas_new).unwrap_or(spec.replicas);
     let from = Some(was.map_or(lasting, |was| was.replicas));
@@ -173,6 +202,7 @@ impl Author<'_> {
         match (self.observation.count_writer(), self.observation.count.restoring(), &**writer) {
             (Some(ReviewedUser::Known(user)), ..) => user.clone(),
             (Some(ReviewedUser::SeveralUsers), ..) => UNKNOWN.into(),
+            // As with a writer of a field: the user if this server wrote the request, otherwise the field manager.
             (_, Some(user), _) => user.into(),
             (_, None, "") => UNKNOWN.into(),
             (_, None, _) => writer.clone(),

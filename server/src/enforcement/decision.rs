@@ -10,7 +10,7 @@ use super::{
     changed_count::ChangedCount,
     contention::{Contention, Contested},
 };
-use crate::resources::{Attempt, Change, Drift, ReplicaCountState, TargetKind, Uid};
+use crate::resources::{Attempt, Change, Drift, ReplicaCountState, RestoreRequest, TargetKind, Uid};
 
 /// Everything that follows from one state of a target. Its parts cannot disagree, as one function makes them.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub struct Decision {
     pub attempts: Option<(i64, Attempt)>,
     /// The drift that ended: the desired count is in place again.
     pub ended_drift: Option<Drift>,
+    /// Who asked for the count from before, while that is asked for.
+    pub restorer: Option<Box<Restorer>>,
     /// The contention from now on, if it changed.
     pub contention: Option<Contention>,
     /// The actor or autoscaler that competes for the count, if there is one.
@@ -47,6 +49,15 @@ pub struct Decision {
     pub events: PendingEvents,
     /// When to decide again, if nothing happens before.
     pub requeue_after: Option<Duration>,
+}
+
+/// Who asked for the count from before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restorer {
+    /// The request, as the `ReplicaCount` has it.
+    pub request: RestoreRequest,
+    /// Who made it: the user if one is known, otherwise the field manager, or `unknown`.
+    pub by: Arc<str>,
 }
 
 /// A write that puts the desired state in place.

@@ -26,12 +26,11 @@ use super::{
     admission::Admissions,
     context::{Context, OwnershipMode},
     decision::{Decision, PendingEvents},
-    failure_log::FailureLog,
     give_back::LastGiveBack,
     lane::Lane,
     observation::Now,
-    pace::{CORRECTIONS, ONE, OTHERS, SLOW, UNBOUNDED},
-    targets::{ManagedTargets, Observed},
+    pace::{CORRECTIONS, OTHERS, PROBES, SLOW, SLOW_PROBE, UNBOUNDED},
+    targets::{ManagedTarget, ManagedTargets, Observed},
     workqueue::WorkQueue,
     writes::{
         AdmissionProbe, Announcer, CorrectionAnswer, Corrector, EventWrite, OwnershipAnswer, OwnershipPatcher,
@@ -43,7 +42,7 @@ use crate::{
     leader::{Leadership, Term},
     resources::{TargetKey, Uid},
     reviews::{Admission, AdmissionMode, Reviews, TargetAttempt, UserNames},
-    telemetry::Metrics,
+    telemetry::{FailureLog, Metrics},
 };
 
 /// How long the last writes may take when the server stops. Another replica starts only after that.
@@ -96,9 +95,11 @@ struct Executor {
     statuses: WorkQueue<Answered<StatusAnswer>>,
     /// The targets that have Events to write. The answer is whether all were written.
     announcements: WorkQueue<bool>,
-    events: HashMap<TargetKey, PendingEvents>,
+    events: HashMap<TargetKey, (Regarding, PendingEvents)>,
     /// The Events about the end of the management of targets.
     ends: HashMap<TargetKey, (Regarding, Vec<EventWrite>)>,
+    /// The targets whose management has ended while their count was being written. Its answer decides what the Event says.
+    unanswered_ends: HashMap<TargetKey, ManagedTarget>,
     announcer: Announcer,
     status_writer: StatusWriter,
     /// The targets whose owners may be wrong.
@@ -138,6 +139,7 @@ impl Executor {
             announcements: WorkQueue::new(SLOW, OTHERS),
             events: HashMap::new(),
             ends: HashMap::new(),
+            unanswered_ends: HashMap::new(),
             announcer: Announcer::new(client.clone()),
             status_writer: StatusWriter::new(client.clone()),
             ownership: WorkQueue::new(SLOW, OTHERS),
@@ -151,7 +153,7 @@ impl Executor {
             limits: reviews.limits(),
             reviews,
             admissions: Admissions::new(admission_mode),
-            probes: WorkQueue::new(SLOW, ONE),
+            probes: WorkQueue::new(SLOW_PROBE, PROBES),
         }
     }
 
@@ -215,7 +217,7 @@ impl Executor {
                 Ok(()) = self.limits.changed() => self.take_limit(),
                 _ = self.requeues.next() => {}
                 () = sleep_until(window_ends.unwrap_or_else(Instant::now)), if window_ends.is_some() => {
-                    if let Some(more) = self.failures.begin_window() {
+                    if let Some(more) = self.failures.begin_window(Instant::now()) {
                         warn!(more, "further writes failed: lines about them were left out");
                     }
                 }
@@ -246,8 +248,8 @@ impl Executor {
     fn observe(&mut self, snapshot: TargetSnapshot) {
         let (key, replaced) = (snapshot.key.clone(), snapshot.replaced);
         match self.targets.observe(snapshot, self.max_replicas) {
-            Observed::Managed => {
-                self.observe_admission(&key, replaced);
+            Observed::Managed(before) => {
+                self.observe_admission(&key, replaced, before.as_deref());
                 self.reconcile(key, Now::read());
             }
             Observed::Unmanaged(Some(known)) => {
@@ -278,13 +280,19 @@ impl Executor {
         if decision.status {
             self.statuses.add(key.clone(), memory.status_lane());
         }
-        if !decision.events.is_empty() {
+        let regarding = (!decision.events.is_empty()).then(|| Regarding::of(&key, &target.observation));
+        if regarding.is_some() {
             let is_failing = target.announced.as_ref().is_some_and(|announced| announced.is_failing);
             self.announcements.add(key.clone(), Lane::of(is_failing));
         }
         self.report(&key, &decision);
-        if !decision.events.is_empty() {
-            self.events.entry(key).or_default().merge(decision.events);
+        if let Some(regarding) = regarding {
+            let pending = self.events.entry(key).or_insert_with(|| (regarding.clone(), PendingEvents::default()));
+            // What happened to another object of the same name is no Event of this one.
+            if pending.0 != regarding {
+                *pending = (regarding, PendingEvents::default());
+            }
+            pending.1.merge(decision.events);
         }
     }
 }

@@ -137,6 +137,19 @@ pub fn replica_count(version: u64, generation: i64, spec: Value, status: Value) 
     Arc::new(serde_json::from_value::<ReplicaCount>(object).unwrap().into())
 }
 
+/// A `ReplicaCount` after a request for the count from before, which names a user.
+fn asked_to_restore(count: &ReplicaCountState, user: &str) -> Arc<ReplicaCountState> {
+    let mut count = count.clone();
+    let original = count.spec.original_replicas.unwrap();
+    if count.spec.replicas != original {
+        count.spec.replicas = original;
+        count.generation = count.generation.map(|generation| generation + 1);
+    }
+    count.restore = Some(RestoreRequest { generation: count.generation, user: user.into() });
+    count.resource_version += 1;
+    Arc::new(count)
+}
+
 /// The kind of the target, known and watched.
 pub fn watched_deployments() -> KindState {
     KindState::Watched(Arc::new(TargetKind::apps()[0].clone()))
@@ -216,12 +229,7 @@ impl Managed {
 
     /// A request for the count from before.
     pub fn restore(&mut self, second: i64, user: &str) -> Decision {
-        let count = (*self.observation.count).clone();
-        let mut spec = count.spec.clone();
-        spec.replicas = spec.original_replicas.unwrap();
-        let generation = count.generation.map(|generation| generation + 1);
-        let restore = Some(RestoreRequest { generation, user: user.into() });
-        self.observation.count = Arc::new(ReplicaCountState { spec, generation, restore, ..count });
+        self.observation.count = asked_to_restore(&self.observation.count, user);
         self.decide(second)
     }
 

@@ -2,6 +2,7 @@
 
 mod answers;
 mod attempts;
+mod desired;
 mod pauses;
 mod replay;
 
@@ -16,7 +17,7 @@ use super::{
     assessment::LastCorrection,
     changed_count::ChangedCount,
     contention::{Contention, Contested},
-    decision::Decision,
+    decision::{Decision, Restorer},
     failure::Failure,
     history::History,
     observation::{Now, Observation},
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     index::KindState,
     resources::{
-        Attempt, ObservedSpec, ReplicaCountState, ReplicaCountStatus, Uid,
+        Attempt, ObservedSpec, ReplicaCountState, ReplicaCountStatus, TargetState, Uid,
         conditions::{CONTESTED, READY, reasons, statuses},
     },
 };
@@ -43,6 +44,8 @@ pub struct Memory {
     pub set_at: Option<Timestamp>,
     /// The latest desired count, in replicas.
     pub desired: Option<i32>,
+    /// Who asked for the count from before, while that is asked for.
+    pub restorer: Option<Box<Restorer>>,
     /// The target's count in its latest state, in replicas. At first it is the count that was in place when the status
     /// was written.
     pub observed: Option<i32>,
@@ -143,6 +146,7 @@ impl Memory {
             latest_writer: None,
             set_at: observation.count.set_at,
             desired: status.desired,
+            restorer: None,
             observed: status.observed,
             has_count: is_count_removed(status),
             target_uid: status.target_uid.as_deref().map(Uid::from),
@@ -174,6 +178,11 @@ impl Memory {
         }
     }
 
+    /// Whether a target is the object that was seen last. If none was seen, it is.
+    pub fn is_known(&self, target: &TargetState) -> bool {
+        self.target_uid.as_ref().is_none_or(|uid| *uid == target.uid)
+    }
+
     /// Remembers what happened.
     pub fn record(&mut self, record: Record<'_>, now: Now) {
         match record {
@@ -182,7 +191,7 @@ impl Memory {
             Record::Correction(answer) => self.record_correction(answer, now),
             Record::Status(answer) => self.record_status(answer, now),
             Record::Ownership(answer) => self.record_ownership(answer, now),
-            Record::Attempt(attempt) => self.attempts.add(attempt),
+            Record::Attempt(attempt) => self.attempts.add(attempt, self.desired),
         }
     }
 
@@ -195,6 +204,7 @@ impl Memory {
             self.status_failure = None;
         }
         self.record_spec(count, observation.at);
+        self.restorer = decision.restorer.clone();
         if let Some(contention) = &decision.contention {
             self.contention = contention.clone();
         }
@@ -202,16 +212,7 @@ impl Memory {
             self.history.add_change(change.clone());
         }
         if let Some(target) = &observation.target {
-            let is_same = self.target_uid.as_ref().is_none_or(|uid| *uid == target.uid);
-            self.target_uid = Some(target.uid.clone());
-            self.has_seen_target = true;
-            if let Some(appliers) = &decision.appliers {
-                self.appliers = appliers.clone();
-            }
-            if self.desired.is_some() && !decision.awaits_answer {
-                self.observed = target.replicas;
-                self.has_count = target.replicas.is_some() || is_same && self.has_count;
-            }
+            self.record_target(decision, target);
         } else if observation.kind == KindState::Unlisted && self.has_seen_target {
             // The kind may have its count at another path now.
             self.observed = None;
@@ -225,8 +226,8 @@ impl Memory {
             self.history.add_attempts(*number, last.clone());
             self.attempts.reported(now.monotonic);
         }
-        if decision.ended_drift.is_some() {
-            self.history.end_drift(now.wall);
+        if let Some(ended) = &decision.ended_drift {
+            self.history.end_drift(ended);
         }
         self.contested = decision.contested.clone();
         self.is_scaling_down = decision.is_scaling_down;
@@ -248,24 +249,19 @@ impl Memory {
         }
     }
 
-    fn adopt(&mut self, status: Arc<ReplicaCountStatus>, version: u64) {
-        self.stored = status;
-        self.stored_version = version;
-        self.unanswered.clear();
-    }
-
-    /// Goes on where another server stopped.
-    fn take_over(&mut self) {
-        self.history = History::of(&self.stored);
-        if self.stored.observed_generation.is_some() && self.stored.observed_generation != self.generation {
-            // The other server's history ends with another spec. The next decision compares with that one.
-            self.generation = self.stored.observed_generation;
-            self.spec = self.stored.observed_spec.clone();
-            self.desired = self.stored.desired;
+    fn record_target(&mut self, decision: &Decision, target: &TargetState) {
+        let is_same = self.is_known(target);
+        if !is_same {
+            self.history.leave_drift();
         }
-        self.contention.take_over(&self.stored);
-        if !self.stored.appliers.iter().map(String::as_str).eq(self.appliers.names()) {
-            self.appliers = Appliers::of(&self.stored);
+        self.target_uid = Some(target.uid.clone());
+        self.has_seen_target = true;
+        if let Some(appliers) = &decision.appliers {
+            self.appliers = appliers.clone();
+        }
+        if self.desired.is_some() && !decision.awaits_answer {
+            self.observed = target.replicas;
+            self.has_count = target.replicas.is_some() || is_same && self.has_count;
         }
     }
 }
@@ -277,9 +273,10 @@ fn observed_spec(count: &ReplicaCountState) -> Option<ObservedSpec> {
     count.status.observed_spec.clone().or_else(|| is_current.then(|| ObservedSpec::from(&count.spec)))
 }
 
-/// Whether somebody had removed the count when a status was written.
+/// Whether somebody had removed the count when a status was written, and nobody had written another one since.
 fn is_count_removed(status: &ReplicaCountStatus) -> bool {
-    status.last_drift.as_ref().is_some_and(|drift| drift.to.is_none() && drift.corrected_at.is_none())
+    let is_removal = status.last_drift.as_ref().is_some_and(|drift| drift.to.is_none() && drift.corrected_at.is_none());
+    is_removal && status.observed.is_none()
 }
 
 fn is_scaling_down(status: &ReplicaCountStatus) -> bool {

@@ -10,13 +10,13 @@
 //!   * [`assessment`]: what the state calls for
 //!   * [`contention`], [`appliers`], [`history`]: who else writes the count, and who did
 //!   * [`changes`]: who changed the spec
+//!   * [`drift_end`]: when a drift ends
 //!   * [`give_back`]: which ownership is to be given back, and whether the management may end before
 //!   * [`remedies`]: what ends contention, for each known tool
 //!   * [`decision`]: its result
 //! * [`memory`], [`failure`]: what is remembered between two decisions, and the pause after failed writes
 //! * [`changed_count`]: a correction that admission changed
 //! * [`announced`]: which Events were written lately
-//! * [`failure_log`]: which failures get a line in the log
 //! * [`admission`]: what admission does for each kind in each namespace
 //! * [`targets`]: all of this for each managed target
 //! * [`workqueue`], [`lane`], [`pace`]: the writes that wait, and how many are under way
@@ -32,9 +32,9 @@ mod changes;
 mod contention;
 mod context;
 mod decision;
+mod drift_end;
 mod executor;
 mod failure;
-mod failure_log;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

@@ -69,8 +69,15 @@ struct TargetUser {
 }
 
 impl Observation {
-    /// Looks up who made the write that an event of a watch shows.
-    pub fn look_up_user(&mut self, replaced: ReplacedVersion, reviews: &Reviews, now: Instant) {
+    /// Looks up who made the write that an event of a watch shows. `before` is the `ReplicaCount` as it was observed
+    /// before.
+    pub fn look_up_user(
+        &mut self,
+        replaced: ReplacedVersion,
+        before: Option<&ReplicaCountState>,
+        reviews: &Reviews,
+        now: Instant,
+    ) {
         match replaced {
             ReplacedVersion::Target(before) => {
                 let known = self.users.target.take();
@@ -90,8 +97,10 @@ impl Observation {
                 let is_known = |target: &TargetUser| !matches!(target.user, ReviewedUser::Unknown);
                 self.users.target = target.filter(is_known).map(Box::new);
             }
-            ReplacedVersion::Count(before) => {
-                let user = reviews.user_of(&self.count.uid, before, Content::of_spec(&self.count.spec), now);
+            ReplacedVersion::Count(version) => {
+                let before = before.filter(|before| before.resource_version == version).map(|before| &before.spec);
+                let content = Content::of_spec(before, &self.count.spec);
+                let user = reviews.user_of(&self.count.uid, version, content, now);
                 self.users.count = Some((self.count.resource_version, user));
             }
         }

@@ -26,9 +26,13 @@ pub const OTHERS: LaneBounds = LaneBounds {
     failing: LaneBound { at_pace: 4, in_flight: usize::MAX },
 };
 
-/// One at a time, for probes: what arrives at the endpoint must belong to one of them.
-pub const ONE: LaneBounds =
-    LaneBounds { healthy: LaneBound { at_pace: 1, in_flight: 1 }, failing: LaneBound { at_pace: 1, in_flight: 1 } };
+/// How many probes are under way: one at a time, since each is two dry runs, and none is urgent. One that hangs leaves its
+/// place to another, and the later ones for its namespace are in the failing lane.
+pub const PROBES: LaneBounds =
+    LaneBounds { healthy: LaneBound { at_pace: 1, in_flight: 8 }, failing: LaneBound { at_pace: 1, in_flight: 1 } };
+
+/// When a probe counts as slow: a second after its turn, which comes within two, because each lane has one at pace.
+pub const SLOW_PROBE: Duration = Duration::from_secs(3);
 
 /// No bounds, for the queue of timers: it starts no writes.
 pub const UNBOUNDED: LaneBounds = LaneBounds { healthy: LaneBound::NONE, failing: LaneBound::NONE };

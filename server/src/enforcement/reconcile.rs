@@ -7,10 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{
     appliers::Appliers,
-    assessment::{Assessment, LastCorrection, assess, effective_count},
-    changes::changes,
+    assessment::{Assessment, LastCorrection, assess},
+    changes::{changes, restorer},
     contention::{Contention, contested},
     decision::{Correction, Decision, PendingEvents},
+    drift_end::ended_drift,
     failure::{Cause, Failure},
     give_back::{delay_end, give_back},
     memory::{Memory, Started},
@@ -39,12 +40,13 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     #[cfg(test)]
     tests::count_call();
     // 1. What does the state call for?
-    let assessment = after_restoring(observation, memory, assess(observation, memory.last_correction, observation.at));
+    let desired = memory.desired_of(&observation.count, observation.at);
+    let assessment = after_restoring(observation, memory, assess(observation, desired, memory.last_correction));
     let mut decision = Decision { assessment, ..Decision::default() };
-    let desired = observation.count.desired(observation.at);
 
     // 2. Did the desired count or the spec change? Then forget the contention so far.
     decision.changes = changes(observation, memory, desired);
+    decision.restorer = restorer(observation, memory);
     if desired != memory.desired || observation.count.generation != memory.generation {
         decision.contention = Some(Contention::default());
     }
@@ -55,11 +57,9 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
         decision.awaits_answer = is_unclear_until_answer(target, memory);
         let drift = |desired| drift(observation, target, memory, desired, left_out.as_ref());
         decision.drift = desired.and_then(drift);
-        if decision.drift.is_none() && desired.is_some() && effective_count(target, memory.last_correction) == desired {
-            decision.ended_drift = ended_drift(memory, now.wall);
-        }
-    } else if is_corrected_and_gone(observation, memory, desired) {
-        decision.ended_drift = ended_drift(memory, now.wall);
+    }
+    if decision.drift.is_none() {
+        decision.ended_drift = ended_drift(observation, memory, desired, now.wall);
     }
 
     // 4. Does the end of the management wait until the appliers have the count back?
@@ -76,7 +76,7 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     let drift_by =
         |manager: &str| drift.filter(|drift| *drift.manager == *manager).or_else(|| memory.history.latest_by(manager));
     decision.contested = contested(observation, contention, drift_by, now.wall);
-    decision.requeue_after = earliest(override_ends_in(observation, now.wall), contention.ends_in(now.wall));
+    decision.requeue_after = earliest(override_ends_in(observation, memory, now.wall), contention.ends_in(now.wall));
     decision.requeue_after = earliest(decision.requeue_after, end_in);
 
     decision.is_scaling_down = is_scaling_down(observation, memory, assessment, desired);
@@ -123,9 +123,8 @@ fn after_restoring(observation: &Observation, memory: &Memory, assessment: Asses
 /// Decides the appliers, and returns the one that has just left the count out.
 fn observe_appliers(target: &TargetState, memory: &Memory, decision: &mut Decision) -> Option<Writer> {
     // Another object of the same name has no appliers of its own yet.
-    let is_recreated = memory.target_uid.as_ref().is_some_and(|uid| *uid != target.uid);
     let none = Appliers::default();
-    let before = if is_recreated { &none } else { &memory.appliers };
+    let before = if memory.is_known(target) { &memory.appliers } else { &none };
     let (after, left_out) = before.after(&target.owners, target.replicas, memory.observed);
     decision.appliers = (after != memory.appliers).then_some(after);
     left_out
@@ -172,10 +171,9 @@ fn drift(
 /// lost one. Whether a count was removed while no server ran is not known, because the kind may have its counts at another
 /// path since.
 fn is_change_of_count(target: &TargetState, memory: &Memory) -> bool {
-    let is_same = memory.target_uid.as_ref().is_none_or(|uid| *uid == target.uid);
     match target.replicas {
         Some(_) => memory.has_count || memory.observed.is_some(),
-        None => memory.has_count && is_same,
+        None => memory.has_count && memory.is_known(target),
     }
 }
 
@@ -210,18 +208,6 @@ fn is_own_late_write(observation: &Observation, memory: &Memory, count: i32) -> 
     let is_first = !memory.has_seen_target;
     let since = observation.at.checked_sub(LATE_WRITE).unwrap_or(Timestamp::MIN);
     is_first || memory.desired == Some(count) || memory.history.was_desired_after(count, since)
-}
-
-/// Whether the API server stored the correction of the latest drift, but the target was deleted before its corrected
-/// state was seen.
-fn is_corrected_and_gone(observation: &Observation, memory: &Memory, desired: Option<i32>) -> bool {
-    let is_corrected = |last: LastCorrection| last.version > memory.drift_version && Some(last.to) == desired;
-    matches!(observation.kind, KindState::Watched(_)) && memory.last_correction.is_some_and(is_corrected)
-}
-
-fn ended_drift(memory: &Memory, now: Timestamp) -> Option<Drift> {
-    let drift = memory.history.open_drift()?.clone();
-    Some(Drift { corrected_at: Some(MicroTime(now)), ..drift })
 }
 
 /// How long the next correction has to wait, after failures or after many corrections within a minute.
@@ -261,13 +247,14 @@ fn events(decision: &Decision, memory: &Memory, desired: Option<i32>) -> Pending
     let put_back = decision.ended_drift.as_ref().zip(desired).map(|(drift, to)| (drift.actor(), to));
     let contested = decision.contested.clone().filter(|_| decision.contested != memory.contested);
     let changed_count = memory.changed_count.filter(|changed| !changed.is_announced);
-    let guarded = decision.attempts.as_ref().zip(desired).map(|((_, attempt), held)| (attempt.actor(), held));
+    let attempts = decision.attempts.as_ref().zip(memory.attempts.held());
+    let guarded = attempts.map(|((_, attempt), held)| (attempt.actor(), held));
     PendingEvents { put_back, contested, changed_count, guarded }
 }
 
 /// The time until the override ends, or until the clock should be looked at again.
-fn override_ends_in(observation: &Observation, now: Timestamp) -> Option<Duration> {
-    let until = observation.count.spec.active_override(observation.at)?.until.0;
+fn override_ends_in(observation: &Observation, memory: &Memory, now: Timestamp) -> Option<Duration> {
+    let until = memory.active_override(&observation.count, observation.at)?.until.0;
     let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
     Some(left.min(CLOCK_CHECK))
 }

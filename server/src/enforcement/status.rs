@@ -28,7 +28,7 @@ pub fn status(
     let (target, last) = (observation.target.as_ref(), memory.last_correction);
     let deleting = observation.count.deleting;
     let mut status = ReplicaCountStatus {
-        observed_generation: observation.count.generation,
+        observed_generation: memory.generation,
         observed_spec: memory.spec.clone(),
         desired: memory.desired,
         // A state from before our correction still has the old count.
@@ -64,7 +64,8 @@ fn conditions(observation: &Observation, memory: &Memory, assessment: Assessment
         Some(contested) => (statuses::TRUE, contested.reason, contested.message.clone()),
         None => match observation.autoscaler.as_deref().filter(|_| is_guarded) {
             Some(autoscaler) => {
-                let message = paused_autoscaler(autoscaler, &observation.count.spec, observation.at);
+                let over = memory.active_override(&observation.count, observation.at);
+                let message = paused_autoscaler(autoscaler, over);
                 (statuses::FALSE, reasons::AUTOSCALER_PAUSED, message)
             }
             None => (statuses::FALSE, reasons::UNCONTESTED, String::new()),
@@ -115,7 +116,7 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
             no(reasons::CONTROLLED, &format!("{controller} controls its count: set the count of {controller} instead"))
         }
         (Assessment::Ending | Assessment::Unset, _) if observation.count.restoring().is_some() => {
-            no(reasons::RESTORED, "the previous count is in place again: the server is deleting this ReplicaCount")
+            restored(observation, memory)
         }
         (Assessment::Ending | Assessment::Unset, _) => {
             no(reasons::OVERRIDE_ENDED, "the override has ended: the server is deleting this ReplicaCount")
@@ -148,6 +149,14 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
             }
         }
     }
+}
+
+/// The end of the management, once the count from before is in place, or cannot be.
+fn restored(observation: &Observation, memory: &Memory) -> Finding {
+    let count = observation.target.as_ref().and_then(|target| effective_count(target, memory.last_correction));
+    let what =
+        if count == Some(observation.count.spec.replicas) { "is in place again" } else { "cannot be put in place" };
+    (statuses::FALSE, reasons::RESTORED, format!("the previous count {what}: the server is deleting this ReplicaCount"))
 }
 
 /// Whether no count of the target was ever read, and our latest correction wrote this count. Then the count is taken to be

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     index::{KindState, TargetSnapshot, UnreportedState},
-    resources::{GroupKind, TargetKey, Uid},
+    resources::{GroupKind, ReplicaCountState, TargetKey, Uid},
     reviews::Admission,
     telemetry::Metrics,
 };
@@ -110,8 +110,8 @@ impl ManagedTarget {
 /// Whether a state is that of a managed target.
 #[derive(Debug)]
 pub enum Observed {
-    /// It is.
-    Managed,
+    /// It is. With the `ReplicaCount` as it was observed before, if it was.
+    Managed(Option<Arc<ReplicaCountState>>),
     /// It is not. With what was known of it, if it was managed until now.
     Unmanaged(Option<Box<ManagedTarget>>),
 }
@@ -156,7 +156,8 @@ impl ManagedTargets {
         match self.targets.get_mut(&key) {
             Some(known) if known.observation.count.uid == observation.count.uid => {
                 let (users, admission) = (mem::take(&mut known.observation.users), known.observation.admission);
-                known.observation = Observation { users, admission, ..observation };
+                let before = mem::replace(&mut known.observation, Observation { users, admission, ..observation });
+                Observed::Managed(Some(before.count))
             }
             _ => {
                 // Another object of the same name has another past.
@@ -165,9 +166,9 @@ impl ManagedTargets {
                 self.managed.inc();
                 self.contested.inc_by(target.memory.contested.is_some().into());
                 self.targets.insert(key, Box::new(target));
+                Observed::Managed(None)
             }
         }
-        Observed::Managed
     }
 
     fn remove(&mut self, key: &TargetKey) -> Option<Box<ManagedTarget>> {

@@ -27,7 +27,7 @@ pub(super) fn check_autoscaler(
 /// The warning about an autoscaler that the guard keeps from changing the count. Whether the guard covers the namespace and
 /// the kind is known once the target is managed and tested.
 pub(super) fn paused_autoscaler_warning(autoscaler: &str, count: &ReplicaCountState, now: Timestamp) -> String {
-    let paused = paused_autoscaler(autoscaler, &count.spec, now);
+    let paused = paused_autoscaler(autoscaler, count.active_override(now));
     if count.status.admission == Admission::Guarded.label() {
         return paused;
     }

@@ -88,9 +88,9 @@ mod tests {
              --clusterrole=replica-count-manager-viewer --user='o'\\''neil'"
         ));
         assert!(denial("", set(), false).contains("names no user"));
-        let controllers = TargetKind::built_in().find(|kind| kind.group_kind.api_group().is_empty()).unwrap();
+        let controllers = TargetKind::built_in().iter().find(|kind| kind.group_kind.api_group().is_empty()).unwrap();
         assert!(
-            denial("alice", Action::list_targets(&controllers, "shop"), false)
+            denial("alice", Action::list_targets(controllers, "shop"), false)
                 .starts_with("user \"alice\" cannot list replicationcontrollers in namespace \"shop\"; to allow it: ")
         );
     }

@@ -111,8 +111,7 @@ async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) 
     let (mut existing, mut found, mut is_read) = (snapshot.count.clone(), None, false);
     for _ in 0..MAX_ATTEMPTS {
         let target = check(backend, caller, request, &snapshot, existing.as_deref(), found.take()).await?;
-        let before = existing.as_ref().map(|count| &count.spec);
-        let spec = spec_after(before, &target.kind, request, target.observed())?;
+        let spec = spec_after(existing.as_deref(), &target.kind, request, target.observed())?;
         let write = Write {
             key,
             user: &caller.user,
@@ -148,8 +147,9 @@ async fn store(backend: &Backend, caller: &Arc<Identity>, request: &SetRequest) 
             unchanged: existing.as_deref().is_some_and(|before| is_same(before, &count)),
             changed: changed(&spec, &count.spec, now),
             count,
-            old_desired: before.and_then(|spec| spec.desired(now)),
-            override_cleared: request.until.is_none() && before.is_some_and(|spec| spec.active_override(now).is_some()),
+            old_desired: existing.as_ref().and_then(|before| before.desired(now)),
+            override_cleared: request.until.is_none()
+                && existing.is_some_and(|before| before.active_override(now).is_some()),
             target: target.target,
         });
     }
@@ -244,11 +244,12 @@ fn check_expected(request: &SetRequest, observed: Option<i32>) -> Result<(), Err
 
 /// The spec that a Set leads to.
 fn spec_after(
-    before: Option<&ReplicaCountSpec>,
+    existing: Option<&ReplicaCountState>,
     kind: &TargetKind,
     request: &SetRequest,
     observed: Option<i32>,
 ) -> Result<ReplicaCountSpec, Error> {
+    let before = existing.map(|existing| &existing.spec);
     let missing = || Error::TargetNotFound(request.key.clone());
     let replicas = match request.count {
         RequestedCount::Exactly(replicas) => replicas,
@@ -265,7 +266,7 @@ fn spec_after(
     let is_same_override = |over: &Override| request.until.is_some() && over.replicas == replicas;
     let is_same = |spec: &ReplicaCountSpec| request.until.is_none() && spec.replicas == replicas;
     let of_override =
-        before.and_then(|spec| spec.active_override(Timestamp::now())).filter(|over| is_same_override(over));
+        existing.and_then(|before| before.active_override(Timestamp::now())).filter(|over| is_same_override(over));
     let of_lasting = before.filter(|spec| is_same(spec)).map(|spec| &spec.reason);
     // The same count again keeps its reason, unless there is a new one.
     let keeps_reason = request.reason.is_empty() && !request.replace_reason;
@@ -319,8 +320,12 @@ mod tests {
     #[test]
     fn a_set_leads_to_its_spec() {
         let (until, kind) = (Some(Timestamp::MAX), TargetKind::apps()[0].clone());
+        let held = |spec: &ReplicaCountSpec| ReplicaCountState {
+            spec: spec.clone(),
+            ..ReplicaCountBuilder::new("web").state()
+        };
         let after = |before: Option<&ReplicaCountSpec>, count, until, observed| {
-            spec_after(before, &kind, &request(count, until), observed)
+            spec_after(before.map(held).as_ref(), &kind, &request(count, until), observed)
         };
         let first = after(None, RequestedCount::Exactly(5), None, Some(2)).unwrap();
         assert_eq!(counts(&first), (5, Some(2), "new", None));
@@ -337,21 +342,22 @@ mod tests {
         assert!(after(None, RequestedCount::Current, None, None).is_err());
         let silent = |before, count, until| {
             let request = SetRequest { reason: String::new(), ..request(RequestedCount::Exactly(count), until) };
-            spec_after(Some(before), &kind, &request, Some(7)).unwrap()
+            spec_after(Some(&held(before)), &kind, &request, Some(7)).unwrap()
         };
         assert_eq!(silent(&again, 7, None).reason, "new", "the same count keeps its reason");
         assert_eq!(silent(&again, 8, None).reason, "", "another count has another reason, or none");
         assert_eq!(silent(&over, 9, until).override_.unwrap().reason, "new", "so does an override");
         let emptied =
             SetRequest { reason: String::new(), replace_reason: true, ..request(RequestedCount::Exactly(7), None) };
-        assert_eq!(spec_after(Some(&again), &kind, &emptied, Some(7)).unwrap().reason, "", "if the request says so");
+        let emptied = spec_after(Some(&held(&again)), &kind, &emptied, Some(7)).unwrap();
+        assert_eq!(emptied.reason, "", "if the request says so");
         let both = SetRequest { lasting: Some((3, "sale".into())), ..request(RequestedCount::Exactly(9), until) };
         for before in [None, Some(&again)] {
-            let both = spec_after(before, &kind, &both, Some(2)).unwrap();
+            let both = spec_after(before.map(held).as_ref(), &kind, &both, Some(2)).unwrap();
             assert_eq!(counts(&both), (3, Some(2), "sale", Some(9)), "in one write");
         }
         let restored = SetRequest { original: Some(1), ..request(RequestedCount::Exactly(8), None) };
-        let restored = spec_after(Some(&first), &kind, &restored, Some(5)).unwrap();
+        let restored = spec_after(Some(&held(&first)), &kind, &restored, Some(5)).unwrap();
         assert_eq!(counts(&restored), (8, Some(1), "new", None));
     }
 

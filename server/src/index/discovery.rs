@@ -138,8 +138,8 @@ impl Discovery {
     ///
     /// When there is no such kind, it cannot be scaled, or the API server does not answer.
     pub(crate) async fn find(&self, kind: &GroupKind, watched: Option<&TargetKind>) -> Result<TargetKind, Error> {
-        if let Some(known) = TargetKind::built_in().find(|known| known.group_kind == *kind) {
-            return Ok(known);
+        if let Some(known) = TargetKind::built_in().iter().find(|known| known.group_kind == *kind) {
+            return Ok(known.clone());
         }
         timeout(TIMEOUT, self.look_up(kind, watched)).await.unwrap_or_else(|_| Err(Error::NoAnswer(kind.clone())))
     }

@@ -16,6 +16,8 @@ mod intern;
 mod kind_health;
 mod kind_watch;
 pub(crate) mod kind_watches;
+mod kinds;
+mod objects;
 pub mod protobuf;
 mod replica_count_handler;
 mod replica_sets;

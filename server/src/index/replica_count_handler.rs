@@ -61,8 +61,8 @@ impl WatchHandler<Lenient<ReplicaCount>> for ReplicaCountHandler<'_> {
                 Some(key)
             }
             Err(unreadable) => {
-                if self.unreadable.record(&unreadable) {
-                    self.events.announce(&unreadable);
+                if let Some(versions) = self.unreadable.record(&unreadable) {
+                    self.events.announce(&unreadable, versions);
                 }
                 remove_unreadable(self.index, &unreadable, version);
                 None

@@ -1,7 +1,7 @@
 //! Managed ReplicaSets that have a controller. The index leaves such ReplicaSets out until a `ReplicaCount` names them,
 //! so they are read one by one then.
 
-use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use kube::{Api, Client, core::DynamicObject};
 use tokio::time::{sleep, timeout};
@@ -19,32 +19,30 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause before ReplicaSets that could not be read are read again.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Reads managed ReplicaSets that the index does not know, one at a time, for as long as it is polled.
+/// Reads managed ReplicaSets that the index does not know, one at a time and each once, for as long as it is polled.
 pub(super) async fn read_managed(index: &Index, client: &Client, kind: &Arc<TargetKind>) -> Infallible {
-    // A ReplicaSet that does not exist yet comes with a watch event when it is created.
-    let mut tried = BTreeSet::new();
     loop {
         index.missing_replica_sets.notified().await;
         if index.kind(&kind.group_kind).is_none() {
             // The first list is under way, and wakes this loop when it is complete.
             continue;
         }
-        let missing = index.missing_of(&kind.group_kind);
-        tried.retain(|key| missing.contains(key));
-        let mut has_failed = false;
-        for key in missing {
-            if tried.contains(&key) {
+        let mut failed = Vec::new();
+        // A ReplicaSet that does not exist yet comes with a watch event when it is created.
+        for key in index.take_missing_replica_sets() {
+            // The watch may have delivered it in the meantime.
+            let is_missing = || {
+                let known = index.get(&key);
+                known.count.is_some() && known.target.is_none()
+            };
+            if !is_missing() {
                 continue;
             }
             match timeout(TIMEOUT, read(client, kind, &key)).await {
                 Ok(Ok(target)) => {
-                    // The watch may have delivered a newer state in the meantime.
-                    if let Some(target) = target.filter(|target| target.controller.is_some())
-                        && index.get(&key).target.is_none()
-                    {
+                    if let Some(target) = target.filter(|target| target.controller.is_some() && is_missing()) {
                         index.set_listed_target(key.clone(), target);
                     }
-                    tried.insert(key);
                 }
                 failure => {
                     let error = match &failure {
@@ -52,13 +50,13 @@ pub(super) async fn read_managed(index: &Index, client: &Client, kind: &Arc<Targ
                         _ => "no answer".to_owned(),
                     };
                     debug!(%key, error, "ReplicaSet could not be read, trying again");
-                    has_failed = true;
+                    failed.push(key);
                 }
             }
         }
-        if has_failed {
+        if !failed.is_empty() {
             sleep(PAUSE).await;
-            index.missing_replica_sets.notify_one();
+            index.add_missing_replica_sets(failed);
         }
     }
 }

@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 use super::{
     autoscalers::{AutoscalerKey, Autoscalers, is_spelling_of},
     intern::Interner,
+    kinds::Kinds,
+    objects::Objects,
     snapshot::{KindState, Page, Replaced, Scope, TargetSnapshot, now},
     unreported::Unreported,
 };
@@ -26,11 +28,13 @@ fn is_left_out(key: &TargetKey, target: &TargetState) -> bool {
 /// Everything that the index knows.
 #[derive(Default)]
 pub(super) struct IndexState {
-    targets: BTreeMap<TargetKey, Arc<TargetState>>,
-    replica_counts: BTreeMap<TargetKey, Arc<ReplicaCountState>>,
-    /// The number of `ReplicaCount` objects that name each kind.
-    in_use: BTreeMap<GroupKind, usize>,
-    kinds: BTreeMap<GroupKind, KindState>,
+    targets: Objects<Arc<TargetState>>,
+    replica_counts: Objects<Arc<ReplicaCountState>>,
+    kinds: Kinds,
+    /// The kinds whose first `ReplicaCount` has come or whose last one has gone, until somebody takes them.
+    changed_kinds: BTreeSet<GroupKind>,
+    /// The ReplicaSets that were left out until a `ReplicaCount` named them, or do not exist, until somebody takes them.
+    pub(super) missing_replica_sets: BTreeSet<TargetKey>,
     autoscalers: Autoscalers,
     interner: Interner,
     /// What no leader has written into a status yet.
@@ -54,7 +58,7 @@ impl IndexState {
     }
 
     pub(super) fn is_managed(&self, key: &TargetKey) -> bool {
-        self.replica_counts.contains_key(key)
+        self.replica_counts.contains(key)
     }
 
     /// Stores a target, or removes it. Also returns what this replaces. An older state of the same object changes
@@ -82,14 +86,14 @@ impl IndexState {
         (key, Replaced::Target(replaced))
     }
 
-    /// Stores a `ReplicaCount`, or removes it. Also returns what this replaces, and whether it changes the set of the
-    /// kinds in use.
+    /// Stores a `ReplicaCount`, or removes it. Also returns what this replaces, and whether it is the first of its kind or
+    /// was the last.
     pub(super) fn set_replica_count(
         &mut self,
         mut key: TargetKey,
         count: Option<ReplicaCountState>,
     ) -> (TargetKey, Replaced, bool) {
-        let (was_managed, is_managed) = (self.is_managed(&key), count.is_some());
+        let was_in_use = self.is_in_use(&key.kind);
         let known = self.replica_counts.get(&key);
         let replaced = match count {
             Some(count)
@@ -106,6 +110,9 @@ impl IndexState {
                 self.interner.intern_replica_count(&mut count);
                 let count = Arc::new(count);
                 self.unreported.add(&key, &count, now());
+                if key.kind.is_replica_set() && !self.is_managed(&key) && !self.targets.contains(&key) {
+                    self.missing_replica_sets.insert(key.clone());
+                }
                 self.replica_counts.insert(key.clone(), count)
             }
             None => {
@@ -113,53 +120,48 @@ impl IndexState {
                     self.targets.remove(&key);
                 }
                 self.unreported.remove(&key);
+                self.missing_replica_sets.remove(&key);
                 self.replica_counts.remove(&key)
             }
         };
-        let users = self.in_use.entry(key.kind.clone()).or_default();
-        let before = *users;
-        *users = before + usize::from(is_managed) - usize::from(was_managed);
-        let is_changed = (before == 0) != (*users == 0);
-        if *users == 0 {
-            self.in_use.remove(&key.kind);
+        let is_changed = self.is_in_use(&key.kind) != was_in_use;
+        if is_changed {
+            self.changed_kinds.insert(key.kind.clone());
         }
         (key, Replaced::Count(replaced), is_changed)
     }
 
-    /// Stores what an autoscaler scales, or removes it. The kind of the target is as it is written.
+    /// Stores what an autoscaler scales, or removes it. The kind of the target is as it is written. A managed target of
+    /// a kind that is not known has no other spelling: the controller of autoscalers could not resolve it either.
     pub(super) fn set_autoscaler(
         &mut self,
         autoscaler: AutoscalerKey,
         target: Option<TargetKey>,
     ) -> BTreeSet<TargetKey> {
-        let written = self.autoscalers.set(autoscaler, target);
-        let kinds = || self.kinds.keys().chain(self.in_use.keys());
-        let concerned = |written: &TargetKey| -> Vec<_> {
-            let kinds = kinds().filter(|kind| is_spelling_of(&written.kind, kind));
-            kinds.map(|kind| TargetKey { kind: kind.clone(), ..written.clone() }).collect()
-        };
-        written.iter().flat_map(concerned).collect()
+        let mut concerned = BTreeSet::new();
+        for written in self.autoscalers.set(autoscaler, target) {
+            let known = self.kinds.known().map(|(_, kind)| &kind.group_kind);
+            let known = known.filter(|kind| is_spelling_of(&written.kind, kind));
+            concerned.extend(known.map(|kind| TargetKey { kind: kind.clone(), ..written.clone() }));
+            if self.is_managed(&written) {
+                concerned.insert(written);
+            }
+        }
+        concerned
     }
 
-    /// Stores the states of kinds, in one pass over the targets. Forgets the targets of a kind that is no longer
-    /// watched, and an unlisted kind altogether. Also returns what this replaces.
+    /// Stores the states of kinds. Forgets the targets of a kind that is no longer watched, and an unlisted kind
+    /// altogether. Also returns what this replaces.
     pub(super) fn set_kinds(&mut self, mut now: BTreeMap<GroupKind, KindState>) -> BTreeMap<TargetKey, Replaced> {
         now.retain(|kind, state| *state == KindState::Unlisted || !self.has_kind_state(kind, state));
-        if now.is_empty() {
-            return BTreeMap::new();
-        }
-        let managed = self.replica_counts.keys().filter(|key| now.contains_key(&key.kind));
-        let mut changed: BTreeMap<_, _> = managed.map(|key| (key.clone(), Replaced::Neither)).collect();
-        let is_unknown = |key: &TargetKey| now.get(&key.kind).is_some_and(|state| state.known().is_none());
-        if now.values().any(|state| state.known().is_none()) {
-            let forgotten = self.targets.extract_if(.., |key, _| is_unknown(key));
-            changed.extend(forgotten.map(|(key, target)| (key, Replaced::Target(Some(target)))));
-        }
+        let mut changed = BTreeMap::new();
         for (kind, state) in now {
-            match state {
-                KindState::Unlisted => drop(self.kinds.remove(&kind)),
-                state => drop(self.kinds.insert(kind, state)),
+            changed.extend(self.replica_counts.keys_of(&kind).map(|key| (key.clone(), Replaced::Neither)));
+            if state.known().is_none() {
+                let forgotten = self.targets.remove_kind(&kind).into_iter();
+                changed.extend(forgotten.map(|(key, target)| (key, Replaced::Target(Some(target)))));
             }
+            self.kinds.set(kind, state);
         }
         changed
     }
@@ -173,30 +175,25 @@ impl IndexState {
         self.kinds.get(kind).and_then(KindState::known).cloned()
     }
 
-    /// The kinds that are watched.
-    pub(super) fn kinds(&self) -> Vec<Arc<TargetKind>> {
-        self.kinds.values().filter_map(KindState::known).cloned().collect()
-    }
-
     /// The kinds whose targets are known, with their states.
-    pub(super) fn kind_states(&self) -> Vec<(KindState, Arc<TargetKind>)> {
-        self.kinds.values().filter_map(|state| Some((state.clone(), state.known()?.clone()))).collect()
+    pub(super) fn known_kinds(&self) -> impl Iterator<Item = (&KindState, &Arc<TargetKind>)> {
+        self.kinds.known()
     }
 
-    /// The kinds that a `ReplicaCount` names.
-    pub(super) fn kinds_in_use(&self) -> BTreeSet<GroupKind> {
-        self.in_use.keys().cloned().collect()
+    /// Whether a `ReplicaCount` names a kind.
+    pub(super) fn is_in_use(&self, kind: &GroupKind) -> bool {
+        self.replica_counts.has_kind(kind)
+    }
+
+    /// Takes some of the kinds that have come into use or gone out of it, and whether they are in use now.
+    pub(super) fn take_changed_kinds(&mut self, most: usize) -> Vec<(GroupKind, bool)> {
+        let taken: Vec<_> = std::iter::from_fn(|| self.changed_kinds.pop_first()).take(most).collect();
+        taken.into_iter().map(|kind| (kind.clone(), self.is_in_use(&kind))).collect()
     }
 
     /// The known targets of a kind.
     pub(super) fn targets_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
-        self.targets.keys().filter(|key| key.kind == *kind).cloned().collect()
-    }
-
-    /// The managed targets of a kind that are not known.
-    pub(super) fn missing_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
-        let is_missing = |key: &&TargetKey| key.kind == *kind && !self.targets.contains_key(*key);
-        self.replica_counts.keys().filter(is_missing).cloned().collect()
+        self.targets.keys_of(kind).cloned().collect()
     }
 
     /// The targets that have a `ReplicaCount`.
@@ -233,10 +230,9 @@ impl IndexState {
             (_, Some(after)) => Bound::Excluded(after),
             _ => Bound::Unbounded,
         };
-        let range = (start, Bound::Unbounded);
         let is_within = move |key: &&TargetKey| namespace.is_none_or(|namespace| *key.namespace == *namespace);
-        let managed = self.replica_counts.range::<TargetKey, _>(range).map(|(key, _)| key);
-        let targets = self.targets.range::<TargetKey, _>(range).map(|(key, _)| key);
+        let managed = self.replica_counts.starting_at(start).map(|(key, _)| key);
+        let targets = self.targets.starting_at(start).map(|(key, _)| key);
         let mut managed = managed.take_while(is_within).peekable();
         let mut targets = targets.take_while(is_within).peekable();
         std::iter::from_fn(move || {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -35,11 +36,12 @@ const MAX_EXAMINED: usize = 256;
 pub struct Index {
     state: Mutex<IndexState>,
     pub(super) sync_state: SyncState,
-    kinds_in_use: watch::Sender<BTreeSet<GroupKind>>,
+    /// Wakes whoever takes the kinds that have come into use or gone out of it.
+    pub(super) changed_kinds: Notify,
     subscribers: broadcast::Sender<Arc<Change>>,
     pub(super) watches: Watches,
     pub(super) health: Arc<WatchHealth>,
-    /// Wakes the reader of managed ReplicaSets that are not known.
+    /// Wakes the reader of the missing ReplicaSets.
     pub(super) missing_replica_sets: Notify,
 }
 
@@ -57,7 +59,7 @@ impl Index {
         Self {
             state: Mutex::default(),
             sync_state: SyncState::new(WatchSource::permanent().collect()),
-            kinds_in_use: watch::Sender::default(),
+            changed_kinds: Notify::new(),
             subscribers: broadcast::Sender::new(SUBSCRIBER_BACKLOG),
             watches,
             health: Arc::default(),
@@ -103,9 +105,15 @@ impl Index {
         self.sync_state.has_list(&source) && self.watches.silence(&source) < MAX_SILENCE
     }
 
-    /// The kinds that a `ReplicaCount` names, and their changes.
-    pub(crate) fn kinds_in_use(&self) -> watch::Receiver<BTreeSet<GroupKind>> {
-        self.kinds_in_use.subscribe()
+    /// Takes some of the kinds that have come into use or gone out of it, and whether they are in use now: whether a
+    /// `ReplicaCount` names them.
+    pub(super) fn take_changed_kinds(&self, most: usize) -> Vec<(GroupKind, bool)> {
+        self.state.lock().take_changed_kinds(most)
+    }
+
+    /// Whether a `ReplicaCount` names a kind.
+    pub(super) fn is_in_use(&self, kind: &GroupKind) -> bool {
+        self.state.lock().is_in_use(kind)
     }
 
     /// A kind, if the index knows its targets.
@@ -115,12 +123,17 @@ impl Index {
 
     /// The kinds whose targets the index knows.
     pub(crate) fn kinds(&self) -> Vec<Arc<TargetKind>> {
-        self.state.lock().kinds()
+        self.state.lock().known_kinds().map(|(_, kind)| kind.clone()).collect()
+    }
+
+    /// The first of the kinds whose targets the index knows that is one which is looked for.
+    pub(crate) fn find_kind(&self, is_it: impl Fn(&TargetKind) -> bool) -> Option<Arc<TargetKind>> {
+        self.state.lock().known_kinds().map(|(_, kind)| kind).find(|kind| is_it(kind)).cloned()
     }
 
     /// The kinds whose targets the index knows, with their states.
     pub(super) fn kind_states(&self) -> Vec<(KindState, Arc<TargetKind>)> {
-        self.state.lock().kind_states()
+        self.state.lock().known_kinds().map(|(state, kind)| (state.clone(), kind.clone())).collect()
     }
 
     /// Every event from now on.
@@ -194,11 +207,11 @@ impl Index {
         let uid = count.as_ref().map(|count| count.uid.clone());
         let (key, replaced, is_use_changed) = state.set_replica_count(key, count);
         let replaced_version = replaced.version(uid.as_ref()).filter(|_| version > 0);
-        if key.kind.is_replica_set() && state.is_managed(&key) {
+        if key.kind.is_replica_set() && !state.missing_replica_sets.is_empty() {
             self.missing_replica_sets.notify_one();
         }
         if is_use_changed {
-            self.kinds_in_use.send_replace(state.kinds_in_use());
+            self.changed_kinds.notify_one();
         }
         // The end of the management is an event of a managed target too.
         self.publish(&state, &key, replaced, replaced_version, true);
@@ -236,9 +249,15 @@ impl Index {
         self.state.lock().targets_of(kind)
     }
 
-    /// The managed targets of a kind that are not known.
-    pub(super) fn missing_of(&self, kind: &GroupKind) -> BTreeSet<TargetKey> {
-        self.state.lock().missing_of(kind)
+    /// Takes the ReplicaSets that were left out until a `ReplicaCount` named them, or do not exist. Each is there once.
+    pub(super) fn take_missing_replica_sets(&self) -> BTreeSet<TargetKey> {
+        mem::take(&mut self.state.lock().missing_replica_sets)
+    }
+
+    /// Adds missing ReplicaSets again.
+    pub(super) fn add_missing_replica_sets(&self, keys: Vec<TargetKey>) {
+        self.state.lock().missing_replica_sets.extend(keys);
+        self.missing_replica_sets.notify_one();
     }
 
     /// The targets that have a `ReplicaCount`.
@@ -534,6 +553,7 @@ mod tests {
     #[test]
     fn an_autoscaler_is_an_event_of_the_target_whose_kind_it_writes_in_lower_case() {
         let index = index();
+        index.set_kind(&key("b").kind, KindState::Watched(Arc::new(TargetKind::apps()[0].clone())));
         let (_, mut events) = index.attach_enforcement();
         let written = TargetKey { kind: GroupKind::new("deployment", "apps"), ..key("b") };
         for target in [Some(written), None] {
@@ -542,6 +562,18 @@ mod tests {
             let received: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
             let received: Vec<_> = received.into_iter().map(|event| (event.key, event.autoscaler)).collect();
             assert_eq!(received, [(key("b"), expected)]);
+        }
+    }
+
+    #[test]
+    fn an_autoscaler_is_an_event_of_a_managed_target_of_a_kind_that_is_not_known() {
+        let index = index();
+        let mut events = index.changes();
+        for (name, target, expected) in [("managed", "b", vec![key("b")]), ("not managed", "a", vec![])] {
+            index.set_autoscaler(("shop".into(), target.into()), Some(key(target)));
+            let received: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+            let received: Vec<_> = received.iter().map(|event| event.after.key.clone()).collect();
+            assert_eq!(received, expected, "{name}");
         }
     }
 
@@ -556,11 +588,16 @@ mod tests {
         index.set_target(owned.clone(), Some(controlled()));
         assert!(index.get(&alone).target.is_some() && !is_known());
         index.set_replica_count(owned.clone(), Some(ReplicaCountBuilder::new("x").state()), 1);
-        assert_eq!(index.missing_of(&kind), [owned.clone()].into());
+        assert_eq!(index.take_missing_replica_sets(), [owned.clone()].into());
+        index.set_replica_count(owned.clone(), Some(ReplicaCountBuilder::new("x").version(2).state()), 2);
+        assert!(index.take_missing_replica_sets().is_empty(), "it was looked for");
         index.set_target(owned.clone(), Some(controlled()));
-        assert!(is_known() && index.missing_of(&kind).is_empty());
-        index.set_replica_count(owned.clone(), None, 2);
+        assert!(is_known());
+        index.set_replica_count(owned.clone(), None, 3);
         assert!(!is_known());
+        index.set_replica_count(owned.clone(), Some(ReplicaCountBuilder::new("x").state()), 4);
+        index.set_replica_count(owned.clone(), None, 5);
+        assert!(index.take_missing_replica_sets().is_empty(), "it is not managed any more");
         index.set_target(owned.clone(), Some(TargetState::default()));
         assert!(is_known(), "the controller has let go of it");
         index.set_target(owned.clone(), Some(controlled()));
@@ -585,13 +622,41 @@ mod tests {
 
     #[test]
     fn the_kinds_in_use_are_those_that_a_replica_count_names() {
-        let index = index();
-        let in_use = index.kinds_in_use();
-        assert_eq!(*in_use.borrow(), BTreeSet::from([key("a").kind]));
-        index.set_replica_count(key("b"), None, 8);
-        assert_eq!(in_use.borrow().len(), 1);
-        index.set_replica_count(key("c"), None, 9);
-        index.set_replica_count(key("c"), None, 10);
-        assert!(in_use.borrow().is_empty());
+        let (index, kind) = (index(), key("a").kind);
+        let (used, unused) = (Some((kind.clone(), true)), Some((kind, false)));
+        let count = |name: &str| Some(ReplicaCountBuilder::new(name).version(11).state());
+        struct Row {
+            name: &'static str,
+            target: &'static str,
+            count: Option<ReplicaCountState>,
+            changed: Option<(GroupKind, bool)>,
+        }
+        assert_eq!(index.take_changed_kinds(2), used.clone().into_iter().collect::<Vec<_>>(), "named by two");
+        for row in [
+            Row { name: "one is left", target: "b", count: None, changed: None },
+            Row { name: "none is left", target: "c", count: None, changed: unused },
+            Row { name: "gone already", target: "c", count: None, changed: None },
+            Row { name: "named again", target: "c", count: count("c"), changed: used },
+            Row { name: "by another one too", target: "b", count: count("b"), changed: None },
+        ] {
+            index.set_replica_count(key(row.target), row.count, 11);
+            assert_eq!(index.take_changed_kinds(2), row.changed.into_iter().collect::<Vec<_>>(), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn changed_kinds_are_taken_in_portions() {
+        let index = Index::default();
+        let key = |number: usize| TargetKey::new("shop", "example.com", &format!("Kind{number}"), "web").unwrap();
+        for number in 0..5 {
+            index.set_replica_count(key(number), Some(ReplicaCountBuilder::new("web").state()), 0);
+        }
+        index.set_replica_count(key(3), None, 0);
+        let taken: Vec<_> = (0..4).map(|_| index.take_changed_kinds(2)).collect();
+        let kind = |number: usize, is_in_use: bool| (key(number).kind, is_in_use);
+        let expected =
+            [vec![kind(0, true), kind(1, true)], vec![kind(2, true), kind(3, false)], vec![kind(4, true)], vec![]];
+        assert_eq!(taken, expected);
+        assert!(index.is_in_use(&key(0).kind) && !index.is_in_use(&key(3).kind));
     }
 }

@@ -23,9 +23,10 @@ use kube::{
         watcher::{self, Event},
     },
 };
+use parking_lot::Mutex;
 use tokio::{
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{info, warn};
 
@@ -34,7 +35,10 @@ use self::{
     step::{Step, Subject, step},
 };
 use super::managed::ManagedCertificates;
-use crate::{resources::Lenient, telemetry};
+use crate::{
+    resources::Lenient,
+    telemetry::{self, FailureLog},
+};
 
 /// The longest time that one attempt for one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,12 +85,13 @@ pub(crate) struct Signer {
     managed: Arc<ManagedCertificates>,
     args: SignerArgs,
     attempts: Semaphore,
+    failures: Mutex<FailureLog>,
 }
 
 impl Signer {
     pub(crate) fn new(client: Client, managed: Arc<ManagedCertificates>, args: SignerArgs) -> Self {
         let attempts = Semaphore::new(AT_ONCE);
-        Self { requests: Api::all(client.clone()), client, managed, args, attempts }
+        Self { requests: Api::all(client.clone()), client, managed, args, attempts, failures: Mutex::default() }
     }
 
     /// Signs for as long as it is polled.
@@ -128,17 +133,28 @@ impl Signer {
             Ok(request) if step(&request, self.args.approve_clients) == Step::Leave => None,
             Ok(request) => request.metadata.name,
             Err(unreadable) => {
-                let (name, reason) = (unreadable.metadata.name.as_deref(), &unreadable.reason);
-                warn!(kind = "CertificateSigningRequest", name, reason, "object cannot be read and is left alone");
+                if self.admits(1) {
+                    let (name, reason) = (unreadable.metadata.name.as_deref(), &unreadable.reason);
+                    warn!(kind = "CertificateSigningRequest", name, reason, "object cannot be read and is left alone");
+                }
                 None
             }
         }
     }
 
+    /// Whether a failure of a request gets a line in the log. Every user who may log in can make requests that fail.
+    fn admits(&self, attempts: u32) -> bool {
+        let (mut failures, now) = (self.failures.lock(), Instant::now());
+        if let Some(more) = failures.begin_window(now) {
+            warn!(more, "further requests for certificates failed: lines about them were left out");
+        }
+        failures.admits(attempts, now)
+    }
+
     /// Takes the steps of a request until there is none. After a failure, the next attempt comes after a pause, while
     /// the other requests go on. Returns the request's name.
     async fn finish(&self, name: String) -> String {
-        let (mut pauses, mut steps) = (pauses(), 0);
+        let (mut pauses, mut steps, mut failures) = (pauses(), 0, 0_u32);
         loop {
             // The permits never end.
             let Ok(permit) = self.attempts.acquire().await else { return name };
@@ -154,7 +170,10 @@ impl Signer {
                 Ok(Err(error)) => format!("{error:#}"),
                 Err(_) => format!("no answer within {TIMEOUT:?}"),
             };
-            warn!(request = name, error = problem, "certificate request failed, trying again");
+            failures = failures.saturating_add(1);
+            if self.admits(failures) {
+                warn!(request = name, error = problem, "certificate request failed, trying again");
+            }
             sleep(pauses.next().unwrap_or(BACKOFF_MAX)).await;
         }
     }

@@ -106,7 +106,7 @@ pub mod reasons {
     /// `Contested`: no autoscaler and no other program keeps changing the count.
     pub const UNCONTESTED: &str = "Uncontested";
 
-    /// Only an Event: the server has put the count back after a drift.
+    /// Only an Event: the desired count is back in place after a drift.
     pub const REPLICAS_PUT_BACK: &str = "ReplicasPutBack";
 
     /// Only an Event: the server has prevented a change of the count at admission.

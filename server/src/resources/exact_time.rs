@@ -17,10 +17,22 @@ pub(super) fn serialize<S: Serializer>(time: &Time, serializer: S) -> Result<S::
     serializer.collect_str(&time.0)
 }
 
-/// Reads a time with its fraction.
+/// Reads a time with its fraction, as the API server reads it when it checks the rules of a CRD.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
     let text = String::deserialize(deserializer)?;
-    with_nanoseconds(&text).parse::<Timestamp>().map(Time).map_err(D::Error::custom)
+    with_nanoseconds(&with_minutes(&text)).parse::<Timestamp>().map(Time).map_err(D::Error::custom)
+}
+
+/// A time whose offset has fewer than 60 minutes. RFC 3339 allows no more, but Go reads 60 of them as an hour
+/// (`time.Parse`), so the API server stores such a time.
+fn with_minutes(text: &str) -> Cow<'_, str> {
+    let offset = |text: &str| -> Option<String> {
+        let (time, hours) = text.strip_suffix(":60")?.split_at_checked(text.len().checked_sub(5)?)?;
+        let is_offset = time.ends_with(['+', '-']) && hours.bytes().all(|c| c.is_ascii_digit());
+        let hours: u8 = hours.parse().ok().filter(|_| is_offset)?;
+        Some(format!("{time}{:02}:00", hours.saturating_add(1)))
+    };
+    offset(text).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// A time without the digits that are smaller than nanoseconds.
@@ -66,6 +78,21 @@ mod tests {
                 read: "2030-01-01T14:00:00.0000000000001+02:00",
                 written: Some("2030-01-01T12:00:00Z"),
             },
+            Row { name: "an offset", read: "2030-01-01T14:30:00+02:30", written: Some("2030-01-01T12:00:00Z") },
+            Row { name: "60 minutes", read: "2030-01-01T14:00:00+01:60", written: Some("2030-01-01T12:00:00Z") },
+            Row {
+                name: "60 minutes in the west, and a long fraction",
+                read: "2030-01-01T10:00:00.00000000001-01:60",
+                written: Some("2030-01-01T12:00:00Z"),
+            },
+            Row {
+                name: "the largest offset",
+                read: "2030-01-02T13:00:00+24:60",
+                written: Some("2030-01-01T12:00:00Z"),
+            },
+            Row { name: "61 minutes", read: "2030-01-01T14:00:00+01:61", written: None },
+            Row { name: "60 minutes of no offset", read: "2030-01-01T12:60", written: None },
+            Row { name: "60 seconds of no offset", read: "2030-01-01T12:00:60", written: None },
             Row { name: "no zone", read: "2030-01-01T12:00:00.5", written: None },
             Row { name: "no fraction", read: "2030-01-01T12:00:00.Z", written: None },
             Row { name: "after all times", read: "9999-12-31T23:59:59Z", written: None },

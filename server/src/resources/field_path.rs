@@ -19,6 +19,11 @@ impl FieldPath {
         Self(text.split('.').filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 
+    /// The path to an annotation.
+    pub(crate) fn annotation(name: &str) -> Self {
+        Self(["metadata", "annotations", name].map(str::to_owned).into())
+    }
+
     /// `.spec.replicas`: the count of the kinds of the group `apps`, of `ReplicaCount` and of most other kinds.
     pub(crate) fn replicas() -> Self {
         Self::new(".spec.replicas")

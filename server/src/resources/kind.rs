@@ -1,6 +1,6 @@
 //! Kinds of targets as the API server serves them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use contract::names::CORE_GROUP;
 use kube::core::ApiResource;
@@ -33,6 +33,17 @@ pub struct TargetKind {
     pub ready: ReadyPath,
 }
 
+/// See [`TargetKind::built_in`].
+static BUILT_IN: LazyLock<[TargetKind; 4]> = LazyLock::new(|| {
+    let [deployment, stateful_set, replica_set] = TargetKind::apps();
+    let controller = TargetKind {
+        group_kind: GroupKind::new("ReplicationController", CORE_GROUP),
+        plural: "replicationcontrollers".to_owned(),
+        ..deployment.clone()
+    };
+    [deployment, stateful_set, replica_set, controller]
+});
+
 impl TargetKind {
     /// Deployment, StatefulSet and ReplicaSet.
     pub fn apps() -> [Self; 3] {
@@ -48,14 +59,8 @@ impl TargetKind {
     }
 
     /// The kinds that every API server serves in the same way: those of the group `apps`, and ReplicationController.
-    pub(crate) fn built_in() -> impl Iterator<Item = Self> {
-        let [deployment, ..] = Self::apps();
-        let controller = Self {
-            group_kind: GroupKind::new("ReplicationController", CORE_GROUP),
-            plural: "replicationcontrollers".to_owned(),
-            ..deployment
-        };
-        Self::apps().into_iter().chain([controller])
+    pub(crate) fn built_in() -> &'static [Self] {
+        BUILT_IN.as_slice()
     }
 
     /// The field with the count in objects of a version. `None` if it is not known.

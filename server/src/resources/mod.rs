@@ -41,7 +41,7 @@ pub use self::{
     names::{FIELD_MANAGER, GROUP, OVERRIDE_SET_BY, RESTORE, SET_AT, SET_BY},
     replica_count::{ObservedSpec, Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus, ScaleTargetRef},
     replica_count_history::{Attempt, Change, Drift, Drifter},
-    replica_count_state::{ReplicaCountState, RestoreRequest},
+    replica_count_state::{DecidedCount, ReplicaCountState, RestoreRequest},
     spec_writers::{OverrideWriters, SpecWriters},
     target::{Target, TargetState, key_of},
     uid::Uid,

@@ -285,6 +285,7 @@ mod tests {
     #[test]
     fn built_in_kinds_have_the_names_of_kubernetes() {
         let names: Vec<_> = TargetKind::built_in()
+            .iter()
             .map(|kind| (kind.group_kind.to_string(), kind.resource()))
             .map(|(name, resource)| {
                 format!("{name}: {:?} {} {}", resource.group, resource.api_version, resource.plural)

@@ -10,9 +10,9 @@ use super::{
     field_owners::FieldOwners,
     field_path::FieldPath,
     names::{FIELD_MANAGER, RESTORE, SET_AT},
-    replica_count::{ReplicaCount, ReplicaCountSpec, ReplicaCountStatus},
+    replica_count::{Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus},
     resource_version::resource_version,
-    spec_writers::{SpecWriters, bounded},
+    spec_writers::{SpecWriters, annotated_user, bounded},
     uid::Uid,
 };
 
@@ -68,10 +68,38 @@ impl From<ReplicaCount> for ReplicaCountState {
 }
 
 impl ReplicaCountState {
-    /// The count that the target should have. `None` if this object manages nothing any more: it is being deleted, or its
-    /// override has ended the management.
+    /// The count that the target should have, as far as the status shows what was decided. `None` if this object manages
+    /// nothing any more: it is being deleted, or its override has ended the management.
     pub(crate) fn desired(&self, now: Timestamp) -> Option<i32> {
-        if self.deleting { None } else { self.spec.desired(now) }
+        self.desired_after(self.decided(), now)
+    }
+
+    /// The override, while it is in force, as far as the status shows what was decided.
+    pub(crate) fn active_override(&self, now: Timestamp) -> Option<&Override> {
+        self.active_override_after(self.decided(), now)
+    }
+
+    /// Like [`Self::desired`], after this decision.
+    pub(crate) fn desired_after(&self, decided: DecidedCount, now: Timestamp) -> Option<i32> {
+        if self.deleting { None } else { self.spec.desired(self.override_time(decided, now)) }
+    }
+
+    /// Like [`Self::active_override`], after this decision.
+    pub(crate) fn active_override_after(&self, decided: DecidedCount, now: Timestamp) -> Option<&Override> {
+        self.spec.active_override(self.override_time(decided, now))
+    }
+
+    fn decided(&self) -> DecidedCount {
+        DecidedCount { generation: self.status.observed_generation, desired: self.status.desired }
+    }
+
+    /// The time with which the end of the override is compared. An override ends once: if it was decided that the one of
+    /// this spec has ended, neither a replica whose clock is behind nor a clock that is set back brings it back.
+    fn override_time(&self, decided: DecidedCount, now: Timestamp) -> Timestamp {
+        let during = self.spec.override_.as_ref().map(|over| over.replicas);
+        let after = self.spec.desired(Timestamp::MAX);
+        let is_about_this = decided.generation.is_some() && decided.generation == self.generation;
+        if is_about_this && decided.desired == after && after != during { Timestamp::MAX } else { now }
     }
 
     /// The user for whom the target gets the count from before back, before the management ends. The annotation counts
@@ -86,12 +114,21 @@ impl ReplicaCountState {
     }
 }
 
+/// The desired count that was decided about a spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecidedCount {
+    /// The generation of the spec.
+    pub generation: Option<i64>,
+    /// The count, in replicas. `None` if the spec desires none any more.
+    pub desired: Option<i32>,
+}
+
 /// The request for the count from before, as its annotation has it: a generation, a space, and a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestoreRequest {
     /// The generation that it is about. A later change of the spec cancels it for good.
     pub generation: Option<i64>,
-    /// The user who asked for it. Empty if the annotation is malformed.
+    /// The user who asked for it, if this server wrote the annotation. Otherwise the field manager that did, or `unknown`.
     pub user: Box<str>,
 }
 
@@ -100,7 +137,8 @@ impl RestoreRequest {
     pub(crate) fn of(metadata: &ObjectMeta) -> Option<Self> {
         let text = metadata.annotations.as_ref()?.get(RESTORE)?;
         let (generation, user) = text.split_once(' ').unwrap_or_default();
-        Some(Self { generation: generation.parse().ok(), user: bounded(user).into() })
+        let user = annotated_user(metadata, RESTORE, user);
+        Some(Self { generation: generation.parse().ok(), user: user.into() })
     }
 }
 
@@ -161,6 +199,13 @@ mod tests {
         json!({"managedFields": [managed_fields_entry(manager, operation, None)]})
     }
 
+    /// managedFields in which a manager owns the annotation of a restore.
+    fn annotated_by(manager: &str) -> Value {
+        let annotations = json!({".": {}, "f:replica-count-manager.io/restore": {}});
+        json!([{"manager": manager, "operation": "Update", "time": "2026-01-01T00:00:00Z",
+                "fieldsV1": {"f:metadata": {"f:annotations": annotations}}}])
+    }
+
     #[test]
     fn the_time_of_the_status_is_that_of_its_latest_write_by_this_server() {
         let entry = |manager: &str, subresource, time: &str| {
@@ -195,14 +240,34 @@ mod tests {
             ("another count", "2 alice", 2, 7, None),
             ("no generation", "alice", 2, 3, None),
             ("no user", "2", 2, 3, None),
+            ("an empty user", "2 ", 2, 3, Some("unknown")),
             ("empty", "", 2, 3, None),
             ("a long user", &long, 2, 3, Some(shortened.as_str())),
         ] {
             let annotations = json!({"replica-count-manager.io/restore": annotation});
-            let metadata = json!({"annotations": annotations, "generation": generation});
+            let fields = annotated_by("replica-count-manager");
+            let metadata = json!({"annotations": annotations, "generation": generation, "managedFields": fields});
             let mut state = ReplicaCountBuilder::new("web").metadata(metadata).state();
             (state.spec.replicas, state.spec.original_replicas) = (replicas, Some(3));
             assert_eq!(state.restoring(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_restore_names_its_user_only_if_this_server_wrote_the_request() {
+        let by = |manager| json!({"managedFields": annotated_by(manager)});
+        let of_count = || json!({"managedFields": [managed_fields_entry("kubectl", Operation::Update, None)]});
+        for (name, metadata, expected) in [
+            ("this server", by("replica-count-manager"), "alice"),
+            ("an editor", by("kubectl-edit"), "kubectl-edit"),
+            ("a manager without a name", by(""), "unknown"),
+            ("nobody owns the annotation", of_count(), "unknown"),
+            ("without managedFields", json!({}), "unknown"),
+        ] {
+            let annotations = json!({"annotations": {"replica-count-manager.io/restore": "2 alice"}, "generation": 2});
+            let builder = ReplicaCountBuilder::new("web").metadata(annotations).metadata(metadata);
+            let state = builder.spec(json!({"originalReplicas": 3})).state();
+            assert_eq!(state.restoring(), Some(expected), "{name}");
         }
     }
 
@@ -258,7 +323,9 @@ mod tests {
             ("changed, and being deleted", 4, true, None, None),
         ] {
             let end = is_deleting.then_some("2026-01-01T00:00:00Z");
-            let metadata = json!({"annotations": annotations, "generation": generation, "deletionTimestamp": end});
+            let fields = annotated_by("replica-count-manager");
+            let metadata = json!({"annotations": annotations, "generation": generation, "deletionTimestamp": end,
+                                  "managedFields": fields});
             let spec = json!({"originalReplicas": 3});
             let state = ReplicaCountBuilder::new("web").metadata(metadata).spec(spec).state();
             assert_eq!((state.desired(Timestamp::UNIX_EPOCH), state.restoring()), (desired, restoring), "{name}");

@@ -56,10 +56,8 @@ impl SpecWriters {
     pub(crate) fn of(metadata: &ObjectMeta) -> Self {
         let entries = metadata.managed_fields.as_deref().unwrap_or_default();
         let writer = |field: &str, annotation: &str| {
-            let path = FieldPath::new(field);
-            let owners =
-                entries.iter().filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| path.is_owned(&fields.0)));
-            owners.max_by_key(|entry| rank(entry)).map(|entry| name(metadata, entry, annotation)).unwrap_or_default()
+            let owner = last_owner(metadata, &FieldPath::new(field));
+            owner.map(|entry| name(metadata, entry, annotation)).unwrap_or_default()
         };
         let is_of_spec = |entry: &&ManagedFieldsEntry| entry.subresource.as_deref() != Some("status");
         let latest = entries.iter().filter(is_of_spec).max_by_key(|entry| time(entry));
@@ -76,6 +74,24 @@ impl SpecWriters {
             set_by: set_by.map(|user| bounded(user).into()).unwrap_or_default(),
             latest: latest.map(|entry| (name(metadata, entry, SET_BY), time(entry))).unwrap_or_default(),
         }
+    }
+}
+
+/// The entry of the manager that wrote a field last.
+fn last_owner<'a>(metadata: &'a ObjectMeta, path: &FieldPath) -> Option<&'a ManagedFieldsEntry> {
+    let entries = metadata.managed_fields.iter().flatten();
+    let owners = entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| path.is_owned(&fields.0)));
+    owners.max_by_key(|entry| rank(entry))
+}
+
+/// The user whom an annotation names, if this server wrote it last. Anybody else can name anybody there, so otherwise this
+/// is the field manager that wrote it.
+pub(super) fn annotated_user<'a>(metadata: &'a ObjectMeta, annotation: &str, user: &'a str) -> &'a str {
+    let owner = last_owner(metadata, &FieldPath::annotation(annotation));
+    match owner.and_then(|entry| entry.manager.as_deref()) {
+        Some(FIELD_MANAGER) if !user.is_empty() => bounded(user),
+        Some(FIELD_MANAGER | "") | None => UNKNOWN,
+        Some(manager) => manager,
     }
 }
 

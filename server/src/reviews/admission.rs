@@ -1,8 +1,6 @@
 //! What admission does for one target, and what that means for its autoscaler.
 
-use jiff::Timestamp;
-
-use crate::resources::ReplicaCountSpec;
+use crate::resources::Override;
 
 /// What admission does for a target now, as a dry run has shown for its namespace and kind. Each does more than the one
 /// before.
@@ -28,9 +26,9 @@ impl Admission {
     }
 }
 
-/// What the guard means for an autoscaler of a target.
-pub(crate) fn paused_autoscaler(autoscaler: &str, spec: &ReplicaCountSpec, now: Timestamp) -> String {
-    let end = spec.active_override(now).map(|over| format!(", until {}", over.until.0)).unwrap_or_default();
+/// What the guard means for an autoscaler of a target, which may have an override in force.
+pub(crate) fn paused_autoscaler(autoscaler: &str, over: Option<&Override>) -> String {
+    let end = over.map(|over| format!(", until {}", over.until.0)).unwrap_or_default();
     format!("HorizontalPodAutoscaler {autoscaler} is paused while the count is held{end}")
 }
 
@@ -51,8 +49,8 @@ mod tests {
             ("an override", until("2026-01-01T13:00:00Z"), ", until 2026-01-01T13:00:00Z"),
             ("an override that has ended", until("2026-01-01T11:00:00Z"), ""),
         ] {
-            let spec = ReplicaCountBuilder::new("web").spec(spec).state().spec;
-            assert_eq!(paused_autoscaler("web", &spec, now), format!("{message}{end}"), "{name}");
+            let count = ReplicaCountBuilder::new("web").spec(spec).state();
+            assert_eq!(paused_autoscaler("web", count.active_override(now)), format!("{message}{end}"), "{name}");
         }
     }
 }

@@ -27,7 +27,7 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 /// What a write stores, as far as it matters who wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// The count of a target, in replicas.
+    /// The count of a target, or the lasting count of a `ReplicaCount` of which the write changes nothing else, in replicas.
     Count(i32),
     /// A target without a count.
     NoCount,
@@ -41,8 +41,13 @@ impl Content {
         count.map_or(Self::NoCount, Self::Count)
     }
 
-    /// The content of the spec of a `ReplicaCount`.
-    pub fn of_spec(spec: &ReplicaCountSpec) -> Self {
+    /// The content of the spec of a `ReplicaCount`, which replaces another one or is the first. If they differ in the
+    /// lasting count alone, it is that count: a review of `/scale` shows no more.
+    pub fn of_spec(before: Option<&ReplicaCountSpec>, spec: &ReplicaCountSpec) -> Self {
+        let replicas = spec.replicas;
+        if before.is_some_and(|before| *spec == ReplicaCountSpec { replicas, ..before.clone() }) {
+            return Self::Count(replicas);
+        }
         let mut hasher = DefaultHasher::new();
         // A spec can always be written as JSON.
         serde_json::to_vec(spec).unwrap_or_default().hash(&mut hasher);
@@ -167,7 +172,10 @@ fn is_over(at: Instant, now: Instant) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::resources::fixtures::ReplicaCountBuilder;
 
     fn reviewed(uid: &str, before: u64, count: i32, user: &str) -> Reviewed {
         let (content, namespace) = (Content::Count(count), "shop".into());
@@ -321,6 +329,27 @@ mod tests {
                 entries.add(row.tried, now);
             }
             assert_eq!(entries.user_of(&"u".into(), 7, Content::Count(9), now), row.expected, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn a_spec_that_differs_in_its_lasting_count_alone_is_that_count() {
+        let spec = |replicas: i32, reason: &str| {
+            let spec = ReplicaCountBuilder::new("web").spec(json!({"replicas": replicas, "reason": reason}));
+            spec.build().spec
+        };
+        let sale = || spec(3, "sale");
+        for (name, before, after, is_count) in [
+            ("another count", Some(sale()), spec(7, "sale"), true),
+            ("the same spec, as with another annotation", Some(spec(7, "sale")), spec(7, "sale"), true),
+            ("another reason", Some(sale()), spec(3, "over"), false),
+            ("another count and reason", Some(sale()), spec(7, "over"), false),
+            ("the first spec", None, spec(7, "sale"), false),
+        ] {
+            let content = Content::of_spec(before.as_ref(), &after);
+            assert_eq!(content == Content::of_count(Some(after.replicas)), is_count, "{name}");
+            let other = spec(after.replicas + 1, &after.reason);
+            assert_ne!(content, Content::of_spec(before.as_ref(), &other), "{name}");
         }
     }
 

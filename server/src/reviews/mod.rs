@@ -28,7 +28,7 @@ pub use self::{
     mode::{AdmissionMode, UserNames},
     probes::Probed,
 };
-use self::{creations::Creations, entries::Entries, probes::Probe};
+use self::{creations::Creations, entries::Entries, probes::Probes};
 use crate::resources::{TargetKey, Uid};
 
 /// The latest reviews, shared by the endpoint and the executor.
@@ -36,7 +36,7 @@ use crate::resources::{TargetKey, Uid};
 pub struct Reviews {
     entries: Mutex<Entries>,
     creations: Mutex<Creations>,
-    probe: Mutex<Probe>,
+    probes: Mutex<Probes>,
     limit: watch::Sender<Option<Admission>>,
 }
 
@@ -91,16 +91,16 @@ impl Reviews {
 
     /// Begins a probe of the target with this UID.
     pub fn begin_probe(&self, uid: Uid) {
-        self.probe.lock().begin(uid);
+        self.probes.lock().begin(uid);
     }
 
-    /// Takes in a dry run for the probe that is under way.
+    /// Takes in a dry run for the probes that are under way.
     pub fn record_dry_run(&self, uid: &Uid, is_mutating: bool) {
-        self.probe.lock().add(uid, is_mutating);
+        self.probes.lock().add(uid, is_mutating);
     }
 
-    /// Ends the probe, and returns what has arrived.
-    pub fn end_probe(&self) -> Probed {
-        self.probe.lock().end()
+    /// Ends the probe of the target with this UID, and returns what has arrived.
+    pub fn end_probe(&self, uid: &Uid) -> Probed {
+        self.probes.lock().end(uid)
     }
 }

@@ -1,6 +1,11 @@
-//! The probe of the webhooks: the leader sends a dry run, and sees whether it arrives at its own endpoint.
+//! The probes of the webhooks: the leader sends a dry run, and sees whether it arrives at its own endpoint.
+
+use std::collections::VecDeque;
 
 use crate::resources::Uid;
+
+/// How many probes are kept, far more than are under way (enforcement's `pace`). Those of an ended term are pushed out.
+const MAX: usize = 64;
 
 /// Which webhooks have reviewed a dry run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,28 +16,34 @@ pub struct Probed {
     pub is_mutated: bool,
 }
 
-/// The probe that is under way. There is one at a time.
+/// The probes that are under way, the oldest first. Each is of another target.
 #[derive(Debug, Default)]
-pub(super) struct Probe(Option<(Uid, Probed)>);
+pub(super) struct Probes(VecDeque<(Uid, Probed)>);
 
-impl Probe {
+impl Probes {
     /// Begins a probe of the target with this UID.
     pub(super) fn begin(&mut self, uid: Uid) {
-        self.0 = Some((uid, Probed::default()));
+        self.end(&uid);
+        self.0.push_back((uid, Probed::default()));
+        if self.0.len() > MAX {
+            self.0.pop_front();
+        }
     }
 
     /// Takes in a dry run. Who sent it does not matter: it shows that the webhook is in force.
     pub(super) fn add(&mut self, uid: &Uid, is_mutating: bool) {
-        match &mut self.0 {
-            Some((expected, probed)) if expected == uid && is_mutating => probed.is_mutated = true,
-            Some((expected, probed)) if expected == uid => probed.is_validated = true,
-            _ => {}
+        let Some((_, probed)) = self.0.iter_mut().find(|(expected, _)| expected == uid) else { return };
+        if is_mutating {
+            probed.is_mutated = true;
+        } else {
+            probed.is_validated = true;
         }
     }
 
-    /// Ends the probe, and returns what has arrived.
-    pub(super) fn end(&mut self) -> Probed {
-        self.0.take().map(|(_, probed)| probed).unwrap_or_default()
+    /// Ends the probe of a target, and returns what has arrived.
+    pub(super) fn end(&mut self, uid: &Uid) -> Probed {
+        let ended = self.0.iter().position(|(known, _)| known == uid).and_then(|place| self.0.remove(place));
+        ended.map(|(_, probed)| probed).unwrap_or_default()
     }
 }
 
@@ -49,13 +60,27 @@ mod tests {
             ("both", &[("u", false), ("u", true), ("u", true)], true, true),
             ("of another target", &[("v", false), ("v", true)], false, false),
         ] {
-            let mut probe = Probe::default();
-            probe.add(&Uid::from("u"), true);
-            probe.begin("u".into());
-            dry_runs.iter().for_each(|(uid, is_mutating)| probe.add(&Uid::from(*uid), *is_mutating));
-            assert_eq!(probe.end(), Probed { is_validated, is_mutated }, "{name}");
-            probe.add(&Uid::from("u"), true);
-            assert_eq!(probe.end(), Probed::default(), "{name}: it is over");
+            let (mut probes, uid) = (Probes::default(), Uid::from("u"));
+            probes.add(&uid, true);
+            // The end of its term has cut this one off.
+            probes.begin(uid.clone());
+            probes.add(&uid, true);
+            probes.begin(uid.clone());
+            probes.begin("w".into());
+            dry_runs.iter().for_each(|(uid, is_mutating)| probes.add(&Uid::from(*uid), *is_mutating));
+            assert_eq!(probes.end(&"w".into()), Probed::default(), "{name}: another probe at the same time");
+            assert_eq!(probes.end(&uid), Probed { is_validated, is_mutated }, "{name}");
+            probes.add(&uid, true);
+            assert_eq!(probes.end(&uid), Probed::default(), "{name}: it is over");
         }
+    }
+
+    #[test]
+    fn probes_that_were_cut_off_are_pushed_out() {
+        let mut probes = Probes::default();
+        for number in 0..2 * MAX {
+            probes.begin(Uid::from(&*number.to_string()));
+        }
+        assert_eq!(probes.0.len(), MAX);
     }
 }

@@ -41,7 +41,7 @@ pub struct Metrics {
     pub(crate) event_failures: Counter,
     /// Patches of ownership that failed.
     pub(crate) ownership_failures: Counter,
-    /// Seconds from the arrival of a drift's event to the stored correction.
+    /// Seconds from the arrival of a drift's event until the desired count is back.
     pub(crate) correction_seconds: Histogram,
     /// 1 while this replica leads.
     pub(crate) leader: Gauge,
@@ -132,7 +132,7 @@ impl Default for Metrics {
 fn add_correction_seconds(registry: &mut Registry) -> Histogram {
     // From a millisecond to five seconds, the longest pause between attempts.
     let metric = Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0]);
-    let help = "Time from the arrival of a drift's event to the stored correction";
+    let help = "Time from the arrival of a drift's event until the desired count is back";
     registry.register("correction_seconds", help, metric.clone());
     metric
 }

@@ -7,13 +7,16 @@ use futures::{StreamExt, stream};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use replica_count_manager::resources::ReplicaCount;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{super::scene::client, ANNOTATIONS, Attacker, CORRECTED, DRIFTS, HOLD, PAUSE};
+use super::{
+    super::{missing_kinds, scene::client},
+    ANNOTATIONS, Attacker, CHURNED, CORRECTED, DRIFTS, HOLD, PAUSE, SCALED,
+};
 
 /// The pause between two drifts that are corrected. Each costs the API server and its controllers some ten writes, which
 /// are no lever against this server.
@@ -57,6 +60,33 @@ impl Attacker {
             stateful_sets.patch(name, &PatchParams::default(), &drift).await?;
             self.count(CORRECTED, 1);
             sleep(DRIFT_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Brings one more missing kind into use, and out of it again.
+    pub(super) async fn churned_kinds(self) -> Result<()> {
+        let counts: Api<ReplicaCount> = Api::namespaced(client(&self.kubeconfig).await?, &self.tenant);
+        for number in 0..100 {
+            let group = format!("churned-{number}.example.com");
+            let created = counts.create(&PostParams::default(), &missing_kinds::replica_count(&group)?).await;
+            counts.delete(&missing_kinds::name(&group), &DeleteParams::default()).await.map(drop)?;
+            created?;
+            self.count(CHURNED, 1);
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Scales a ReplicaCount. The review of this does not say which kind it names.
+    pub(super) async fn scaled(self) -> Result<()> {
+        let counts: Api<ReplicaCount> = Api::namespaced(client(&self.kubeconfig).await?, &self.tenant);
+        let name = missing_kinds::name(&missing_kinds::group(0));
+        for replicas in 1..=100 {
+            let scale = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+            counts.patch_scale(&name, &PatchParams::default(), &scale).await?;
+            self.count(SCALED, 1);
+            sleep(PAUSE).await;
         }
         Ok(())
     }

@@ -166,7 +166,7 @@ async fn a_uid_that_no_object_has_is_not_kept() {
         object["metadata"]["uid"] = uid.as_str().into();
         response(&reviewer, Endpoint::Validate, ReviewBuilder::replica_count(&object, &object).by("bob")).await;
         let spec: ReplicaCountSpec = serde_json::from_value(full["spec"].clone()).unwrap();
-        let user = reviewer.reviews.user_of(&Uid::from(&*uid), 7, Content::of_spec(&spec), Instant::now());
+        let user = reviewer.reviews.user_of(&Uid::from(&*uid), 7, Content::of_spec(Some(&spec), &spec), Instant::now());
         assert_eq!(user, expected, "{length}");
     }
 }
@@ -189,7 +189,7 @@ async fn the_writes_of_exempt_groups_are_recorded_and_let_through() {
         }
         assert!(attempts.try_recv().is_err());
         assert_eq!([7, 8].map(|count| user_of(&reviewer, count)), [known("carol"), known("carol")]);
-        assert!(reviewer.reviews.end_probe().is_mutated, "the server may be in an exempt group itself");
+        assert!(reviewer.reviews.end_probe(&"u".into()).is_mutated, "the server may be in an exempt group itself");
     }
 }
 
@@ -242,7 +242,7 @@ async fn a_dry_run_shows_which_webhooks_are_in_force() {
         reviewer.reviews.begin_probe("u".into());
         response(&reviewer, endpoint, review.dry_run()).await;
         let (is_validated, is_mutated) = expected;
-        assert_eq!(reviewer.reviews.end_probe(), Probed { is_validated, is_mutated }, "{name}");
+        assert_eq!(reviewer.reviews.end_probe(&"u".into()), Probed { is_validated, is_mutated }, "{name}");
     }
 }
 

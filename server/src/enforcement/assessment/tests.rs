@@ -62,7 +62,8 @@ impl Row {
             count.deleting = true;
         }
         let last = self.last.map(|(to, version)| LastCorrection { to, version });
-        assert_eq!(assess(&managed.observation, last, at(0)), self.expected, "{}", self.name);
+        let desired = managed.observation.count.desired(at(0));
+        assert_eq!(assess(&managed.observation, desired, last), self.expected, "{}", self.name);
     }
 }
 
@@ -129,7 +130,8 @@ proptest! {
     ) {
         let mut managed = Managed::at(desired);
         managed.observation.target = Some(Arc::new(target(version, observed).state()));
-        match assess(&managed.observation, Some(LastCorrection { to: desired, version: corrected }), at(0)) {
+        let last = LastCorrection { to: desired, version: corrected };
+        match assess(&managed.observation, Some(desired), Some(last)) {
             Assessment::Correct(to) => prop_assert!(to == desired && observed != desired && version > corrected),
             Assessment::InPlace => prop_assert!(observed == desired || version <= corrected),
             other => prop_assert!(false, "{other:?}"),

@@ -5,22 +5,29 @@ use tracing::info;
 
 use super::Executor;
 use crate::{
-    enforcement::{decision::Decision, lane::Lane, memory::Record, observation::Now, writes::ProbeWrite},
+    enforcement::{
+        decision::Decision, lane::Lane, memory::Record, observation::Now, targets::ManagedTarget, writes::ProbeWrite,
+    },
     index::ReplacedVersion,
-    resources::TargetKey,
+    resources::{ReplicaCountState, TargetKey},
     reviews::{Admission, TargetAttempt, UserNames},
 };
 
 impl Executor {
-    /// Finds out who made the write that an event shows, and what admission does for the target. Tells the webhooks that
-    /// the target is there.
-    pub(super) fn observe_admission(&mut self, key: &TargetKey, replaced: Option<ReplacedVersion>) {
+    /// Finds out who made the write that an event shows, and what admission does for the target. `before` is its
+    /// `ReplicaCount` before the event. Tells the webhooks that the target is there.
+    pub(super) fn observe_admission(
+        &mut self,
+        key: &TargetKey,
+        replaced: Option<ReplacedVersion>,
+        before: Option<&ReplicaCountState>,
+    ) {
         let Some(target) = self.targets.get_mut(key).filter(|_| self.admission_mode.is_on()) else { return };
         if target.observation.target.is_some() {
             self.reviews.forget_creations_of(key);
         }
         if let Some(replaced) = replaced {
-            target.observation.look_up_user(replaced, &self.reviews, Instant::now());
+            target.observation.look_up_user(replaced, before, &self.reviews, Instant::now());
         }
         if let Some(group) = self.admissions.observe(key, target) {
             self.probes.add(group, Lane::Healthy);
@@ -40,9 +47,15 @@ impl Executor {
         self.requeues.add_after(key, Lane::Healthy, pause);
     }
 
-    /// Starts the probe that is due next, if none is under way.
+    /// Starts the probe that is due next in each lane, if it has room.
     pub(super) fn start_probes(&mut self) {
         while let Some((group, lane)) = self.probes.take(|_| true) {
+            // Since it was queued, a probe for the namespace may have hung, or been answered.
+            let lane_now = self.admissions.lane(&group);
+            if lane != lane_now {
+                self.probes.add(group, lane_now);
+                continue;
+            }
             let Some(write) = self.probe_write(&group) else { continue };
             let (probe, begins) = (self.probe.clone(), self.admissions.take_turn(Instant::now()));
             let work = async move {
@@ -65,11 +78,10 @@ impl Executor {
         let sample = sample.or_else(others);
         self.admissions.replace_sample(group, sample.clone());
         let key = sample?;
-        let observation = &self.targets.get(&key)?.observation;
+        let ManagedTarget { observation, memory, .. } = self.targets.get(&key)?;
         let (target, kind) = (observation.target.as_ref()?, observation.kind.known()?.clone());
-        let desired = observation.count.desired(observation.at);
         // A kind may refuse a 0, and does so before a webhook is asked.
-        let count = (1..4).find(|count| ![desired, target.replicas].contains(&Some(*count)))?;
+        let count = (1..4).find(|count| ![memory.desired, target.replicas].contains(&Some(*count)))?;
         Some(ProbeWrite { kind, uid: target.uid.clone(), count, key })
     }
 

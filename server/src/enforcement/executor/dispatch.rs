@@ -81,6 +81,11 @@ impl Executor {
                 self.metrics.correction_failures.inc();
             }
         }
+        if let Some(mut ended) = self.unanswered_ends.remove(&key) {
+            ended.memory.record(Record::Correction(&answer), now);
+            self.announce_end(key.clone(), ended);
+            return self.end_late_correction(key);
+        }
         let Some(target) = self.targets.answered(&key, &uid) else { return self.end_late_correction(key) };
         target.memory.record(Record::Correction(&answer), now);
         if let Some(failure) = &target.memory.correction_failure {
@@ -111,7 +116,7 @@ impl Executor {
         let now = Now::read();
         let is_refused = matches!(answer, StatusAnswer::Refused { .. });
         target.memory.record(Record::Status(answer), now);
-        if let Some(failure) = &target.memory.status_failure {
+        if let Some(failure) = target.memory.status_failure.as_ref().filter(|_| !is_refused) {
             let (error, attempts, pause) = (&failure.error, failure.attempts, failure.pause(now.monotonic));
             self.metrics.status_failures.inc();
             let is_lasting = failure.cause.is_of_target() || failure.attempts >= LASTING;
@@ -154,6 +159,10 @@ impl Executor {
         if known.observation.target.as_ref().is_none_or(|target| target.deleting) {
             return;
         }
+        if matches!(known.memory.correcting, Some(Started::Scale(_))) {
+            self.unanswered_ends.insert(key, known);
+            return;
+        }
         let regarding = Regarding::of(&key, &known.observation);
         let write = end_event(&known.observation, &known.memory, Now::read());
         self.ends.insert(key.clone(), (regarding, vec![write]));
@@ -170,7 +179,7 @@ impl Executor {
             let work = async move { announcer.announce(&target_key, &regarding, writes).await };
             return self.announcements.start(key, lane, self.term.clone().guard(work));
         }
-        let Some(events) = self.events.remove(&key) else { return };
+        let Some((regarding, events)) = self.events.remove(&key) else { return };
         let Some(target) = self.targets.get_mut(&key) else { return };
         let now = Now::read();
         let announced = target.announced.get_or_insert_with(|| Box::new(Announced::new(now)));
@@ -178,7 +187,6 @@ impl Executor {
         if writes.is_empty() {
             return;
         }
-        let regarding = Regarding::of(&key, &target.observation);
         let (announcer, target_key) = (self.announcer.clone(), key.clone());
         let work = async move { announcer.announce(&target_key, &regarding, writes).await };
         self.announcements.start(key, lane, self.term.clone().guard(work));

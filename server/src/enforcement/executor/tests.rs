@@ -90,6 +90,35 @@ async fn an_answer_for_a_deleted_replica_count_leaves_its_successor_alone() {
 }
 
 #[tokio::test]
+async fn the_event_about_the_end_waits_for_the_answer_to_a_correction() {
+    let (mut executor, _) = executor().await;
+    executor.observe(event(10, 7));
+    executor.start_writes();
+    executor.observe(TargetSnapshot { count: None, ..event(10, 7) });
+    assert!(executor.ends.is_empty(), "what is left is not known yet");
+    let ended = executor.corrections.next().await.unwrap().unwrap();
+    executor.take_correction(ended);
+    let said = format!("{:?}", executor.ends);
+    assert!(said.contains("left at 3"), "{said}");
+}
+
+#[tokio::test]
+async fn an_event_is_about_the_object_to_which_it_happened() {
+    let (mut executor, _) = executor().await;
+    executor.observe(event(9, 3));
+    executor.observe(event(10, 7));
+    executor.start_writes();
+    let ended = executor.corrections.next().await.unwrap().unwrap();
+    executor.take_correction(ended);
+    let again = Some(Arc::new(target(20, 3).uid("v").state()));
+    executor.observe(TargetSnapshot { target: again, ..event(20, 3) });
+    let (regarding, events) = executor.events.values().next().unwrap();
+    assert_eq!(events.put_back, Some(("kubectl".to_owned(), 3)));
+    let said = format!("{regarding:?}");
+    assert!(said.contains("uid: Some(\"u\")"), "{said}");
+}
+
+#[tokio::test]
 async fn an_event_that_overtakes_a_queued_correction_replaces_it() {
     let (mut executor, requests) = executor().await;
     executor.observe(event(10, 7));
@@ -222,4 +251,53 @@ async fn a_target_that_shows_up_was_not_refused() {
     executor.observe(TargetSnapshot { target: None, ..event(11, 3) });
     assert!(!is_refused(&executor, &web), "it was there, and was deleted again");
     assert!(is_refused(&executor, &gone), "another target");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_whose_probes_hang_delays_no_other_and_is_not_guarded() {
+    let reviews: Arc<Reviews> = Arc::default();
+    let seen = reviews.clone();
+    let answer = tower::service_fn(move |request: Request<Body>| {
+        let is_hanging = request.uri().path().contains("/namespaces/hanging/");
+        if request.uri().query().unwrap_or_default().contains("dryRun=All") {
+            seen.record_dry_run(&"u".into(), !request.uri().path().ends_with("/scale"));
+        }
+        let object = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"resourceVersion": "11"}});
+        async move {
+            if is_hanging {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, tower::BoxError>(Response::new(Body::from(object.to_string().into_bytes())))
+        }
+    });
+    let context = Context {
+        client: Client::new(answer, "default"),
+        ownership: OwnershipMode::Keep,
+        max_replicas: 100,
+        metrics: Arc::default(),
+        admission_mode: AdmissionMode::Guard,
+        admission_users: UserNames::Name,
+        reviews,
+    };
+    let mut executor = Executor::new(&context, Leadership::sole().begins().await);
+    let [hanging, shop] = ["hanging", "shop"].map(|namespace| TargetKey::new(namespace, "", "", "web").unwrap());
+    let admission = |executor: &Executor, key| executor.targets.get(key).unwrap().observation.admission;
+    let start = Instant::now();
+    let until = async |executor: &mut Executor, second: u64| {
+        while start.elapsed() < Duration::from_secs(second) {
+            executor.start_probes();
+            if let Ok(Some(ended)) = timeout(Duration::from_secs(1), executor.probes.next()).await {
+                executor.take_probe(ended.unwrap());
+            }
+        }
+    };
+    executor.observe(TargetSnapshot { key: hanging.clone(), ..event(10, 3) });
+    until(&mut executor, 25).await;
+    assert_eq!(executor.probes.in_flight(), 1, "the second probe hangs");
+    executor.observe(TargetSnapshot { key: shop.clone(), ..event(10, 3) });
+    until(&mut executor, 28).await;
+    assert_eq!(admission(&executor, &shop), Some(Admission::Guarded), "it did not wait");
+    assert_eq!(admission(&executor, &hanging), None, "it is still to be tested");
+    until(&mut executor, 65).await;
+    assert_eq!(admission(&executor, &hanging), Some(Admission::Neither), "it was given up");
 }

@@ -1,7 +1,7 @@
 //! Webhooks that are taken out, and put back.
 
 use super::Executor;
-use crate::enforcement::{lane::Lane, observation::Now};
+use crate::enforcement::observation::Now;
 
 impl Executor {
     /// Takes in what the webhooks can do at most, for all targets at once. If all of them are configured again, each
@@ -11,7 +11,11 @@ impl Executor {
         self.admissions.limit(limit);
         if limit.is_none() {
             let groups: Vec<_> = self.admissions.groups().cloned().collect();
-            return groups.into_iter().for_each(|group| self.probes.add(group, Lane::Healthy));
+            for group in groups {
+                let lane = self.admissions.lane(&group);
+                self.probes.add(group, lane);
+            }
+            return;
         }
         let keys: Vec<_> = self.targets.keys().cloned().collect();
         for key in keys {

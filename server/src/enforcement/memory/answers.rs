@@ -1,12 +1,19 @@
 //! What the answers to writes change.
 
+use std::sync::Arc;
+
 use super::Memory;
-use crate::enforcement::{
-    assessment::LastCorrection,
-    changed_count::ChangedCount,
-    failure::{CORRECTION_PAUSES, Cause, Failure, OWNERSHIP_PAUSES, STATUS_PAUSES},
-    observation::Now,
-    writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
+use crate::{
+    enforcement::{
+        appliers::Appliers,
+        assessment::LastCorrection,
+        changed_count::ChangedCount,
+        failure::{CORRECTION_PAUSES, Cause, Failure, OWNERSHIP_PAUSES, STATUS_PAUSES},
+        history::History,
+        observation::Now,
+        writes::{CorrectionAnswer, OwnershipAnswer, StatusAnswer},
+    },
+    resources::ReplicaCountStatus,
 };
 
 /// How many statuses without an answer are remembered. Retries are seconds apart and most send the same status.
@@ -97,5 +104,31 @@ impl Memory {
                 Some(Failure::next(before, *cause, error, &OWNERSHIP_PAUSES, now.monotonic))
             }
         };
+    }
+
+    fn adopt(&mut self, status: Arc<ReplicaCountStatus>, version: u64) {
+        self.stored = status;
+        self.stored_version = version;
+        self.unanswered.clear();
+    }
+
+    /// Goes on where another server stopped.
+    fn take_over(&mut self) {
+        self.history = History::of(&self.stored);
+        let over = self.spec.as_ref().and_then(|spec| spec.override_.as_ref());
+        let is_overridden = over.is_some_and(|over| self.desired == Some(over.replicas));
+        if self.stored.observed_generation.is_some() && self.stored.observed_generation != self.generation {
+            // The other server's history ends with another spec. The next decision compares with that one.
+            self.generation = self.stored.observed_generation;
+            self.spec = self.stored.observed_spec.clone();
+            self.desired = self.stored.desired;
+        } else if self.stored.observed_generation.is_some() && is_overridden {
+            // The other server may have ended the override of the same spec.
+            self.desired = self.stored.desired;
+        }
+        self.contention.take_over(&self.stored);
+        if !self.stored.appliers.iter().map(String::as_str).eq(self.appliers.names()) {
+            self.appliers = Appliers::of(&self.stored);
+        }
     }
 }

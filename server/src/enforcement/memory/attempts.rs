@@ -19,6 +19,8 @@ const REPEATED: Duration = Duration::from_secs(1);
 pub struct PendingAttempts {
     number: i64,
     last: Option<Box<Attempt>>,
+    /// The desired count at the latest attempt, in replicas.
+    held: Option<i32>,
     /// The attempt that was added last, even if a status shows it.
     counted: Option<Box<Attempt>>,
     /// When the latest report was.
@@ -36,9 +38,15 @@ impl PendingAttempts {
         })
     }
 
-    /// Adds an attempt.
-    pub(super) fn add(&mut self, attempt: Attempt) {
+    /// The count that stayed in place at the latest attempt, in replicas. Another one may be desired by now.
+    pub fn held(&self) -> Option<i32> {
+        self.held
+    }
+
+    /// Adds an attempt to change the count that is held.
+    pub(super) fn add(&mut self, attempt: Attempt, held: Option<i32>) {
         self.number = self.number.saturating_add(1);
+        self.held = held;
         self.counted = Some(Box::new(attempt.clone()));
         self.last = Some(Box::new(attempt));
     }
@@ -92,7 +100,7 @@ mod tests {
         ] {
             let mut attempts = PendingAttempts::default();
             assert!(!attempts.is_repeated(&next), "{name}: the first");
-            attempts.add(attempt(0));
+            attempts.add(attempt(0), Some(3));
             assert_eq!(attempts.is_repeated(&next), expected, "{name}");
             attempts.reported(Instant::now());
             assert_eq!(attempts.is_repeated(&next), expected, "{name}, after the report");

@@ -17,11 +17,10 @@ impl Memory {
     /// count or another target of the same name.
     pub fn is_forgiven(&self, observation: &Observation) -> bool {
         let count = &observation.count;
-        let target = observation.target.as_ref().map(|target| &target.uid);
         count.generation != self.generation
             || count.set_at != self.set_at
-            || count.desired(observation.at) != self.desired
-            || target.zip(self.target_uid.as_ref()).is_some_and(|(now, before)| now != before)
+            || self.desired_of(count, observation.at) != self.desired
+            || observation.target.as_ref().is_some_and(|target| !self.is_known(target))
     }
 
     /// Whether the target has changed since admission changed our last correction. Then another attempt may succeed,

@@ -1,7 +1,9 @@
 mod admission;
 mod changes;
 mod contention;
+mod drift_ends;
 mod drifts;
+mod overrides;
 mod readiness;
 mod removals;
 mod restoring;
@@ -112,9 +114,6 @@ fn an_override_ends_by_the_wall_clock_and_only_once_later_specs_are_known() {
     assert_eq!(changes(&decision), [("override", Some(9), 9)], "it was prolonged");
     assert_eq!(managed.decide(1001).changes, [], "the timer finds the later end");
     assert_eq!(changes(&managed.decide(2000)), [("override", Some(9), 3)]);
-    // Somebody sets the clock back.
-    let decision = managed.decide(1500);
-    assert_eq!((decision.assessment, decision.requeue_after), (Assessment::InPlace, Some(Duration::from_secs(60))));
 }
 
 #[test]

@@ -50,11 +50,12 @@ impl AdmissionProbe {
         Self { client, mode, reviews }
     }
 
-    /// What admission does for a target. `None` if the API server did not say. There may be one probe at a time.
+    /// What admission does for a target. `None` if the API server did not say. There may be one probe of a target
+    /// at a time.
     pub async fn probe(&self, write: ProbeWrite) -> Option<Admission> {
         self.reviews.begin_probe(write.uid.clone());
         let sent = timeout(TIMEOUT, self.send(&write)).await;
-        let probed = self.reviews.end_probe();
+        let probed = self.reviews.end_probe(&write.uid);
         match sent {
             Ok(Ok(())) => Some(admission(self.mode, probed)),
             Ok(Err(error)) => {

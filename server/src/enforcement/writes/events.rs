@@ -25,6 +25,7 @@ use tracing::debug;
 use super::super::{
     announced::{Announced, Series},
     assessment::effective_count,
+    changes::{lasting_setter, override_setter},
     decision::PendingEvents,
     history::History,
     memory::{Memory, Started},
@@ -52,7 +53,7 @@ const MAX_NOTE: usize = 1024;
 const MAX_NAME: usize = 253;
 
 /// What Events are about: a target and its `ReplicaCount`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Regarding {
     target: ObjectReference,
     count: ObjectReference,
@@ -121,24 +122,27 @@ pub fn event_writes(events: PendingEvents, announced: &mut Announced, now: Now) 
 }
 
 /// The Event about the end of a target's management: the count that was held, who set it, and whether it was restored.
+/// The history goes with the object, so the Event names whom the history names, and not whom annotations name.
 pub fn end_event(observation: &Observation, memory: &Memory, now: Now) -> EventWrite {
-    let count = &observation.count;
+    let (count, history, lasting) = (&observation.count, &memory.history, observation.count.spec.replicas);
     // Somebody else may have deleted the object before the count was put back.
     let is_done = memory.is_unset || memory.correcting == Some(Started::Unset);
-    let restored = count.restoring().filter(|_| is_done);
-    let (held, set_by) = match (restored, &count.spec.override_) {
-        (Some(_), _) => held_before_restore(count, &memory.history),
+    let restorer = memory.restorer.as_deref().filter(|_| is_done);
+    let (held, set_by) = match (restorer, &count.spec.override_) {
+        (Some(_), _) => held_before_restore(count, history),
         (None, Some(over)) if latest_desired(observation, memory) == Some(over.replicas) || over.then_unset => {
-            (Some(over.replicas), &*count.writers.override_.replicas)
+            let set_by = override_setter(history, over.replicas).unwrap_or(&count.writers.override_.replicas);
+            (Some(over.replicas), set_by)
         }
-        _ => (Some(count.spec.replicas), &*count.writers.replicas),
+        _ => (Some(lasting), lasting_setter(history, lasting).unwrap_or(&count.writers.replicas)),
     };
     let held = held.map(|held| format!(" at {held}")).unwrap_or_default();
     let set_by = if set_by.is_empty() { String::new() } else { format!(" (set by {set_by})") };
     let observed = observation.target.as_ref().and_then(|target| effective_count(target, memory.last_correction));
     let now_at = observed.map_or_else(|| "as it is".to_owned(), |count| count.to_string());
-    let end = match restored {
-        Some(user) => format!("put back to {now_at} for {user}"),
+    // Admission or another program may have kept the count from before out.
+    let end = match restorer.filter(|_| observed == Some(lasting)) {
+        Some(restorer) => format!("put back to {now_at} for {}", restorer.by),
         None => format!("left at {now_at}"),
     };
     let note = format!("the replica count is no longer held{held}{set_by}: {end}");
@@ -258,8 +262,10 @@ fn name(key: &TargetKey, began: i128) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
-    use crate::enforcement::fixtures::{Managed, replica_count, target};
+    use crate::enforcement::fixtures::{Managed, at, replica_count, target};
 
     #[test]
     fn attempts_are_one_event_for_each_actor_and_count() {
@@ -278,22 +284,108 @@ mod tests {
         }
     }
 
+    /// Held at 3 since alice set it, and at another count before that.
+    fn held(original: i32) -> Managed {
+        let spec = json!({"replicas": 3, "originalReplicas": original});
+        let mut managed = Managed::with(replica_count(1, 1, spec, Value::Null));
+        managed.see(0, target(10, 3));
+        managed
+    }
+
+    fn end_note(managed: &Managed) -> String {
+        end_event(&managed.observation, &managed.memory, managed.now(9)).note
+    }
+
     #[test]
     fn only_a_count_that_the_server_has_put_back_is_called_so() {
-        for (name, correcting, is_unset, end) in [
-            ("deleted by somebody else", None, false, "left at 2"),
-            ("deleted while a count is written", Some(Started::Scale(2)), false, "left at 2"),
-            ("being deleted by the server", Some(Started::Unset), false, "put back to 2 for carol"),
-            ("deleted by the server", None, true, "put back to 2 for carol"),
+        for (name, correcting, is_unset, stored, end) in [
+            ("deleted by somebody else", None, false, 2, "left at 2"),
+            ("deleted while a count is written", Some(Started::Scale(2)), false, 2, "left at 2"),
+            ("being deleted by the server", Some(Started::Unset), false, 2, "put back to 2 for carol"),
+            ("deleted by the server", None, true, 2, "put back to 2 for carol"),
+            ("deleted by the server, and another count is in place", None, true, 5, "left at 5"),
         ] {
-            let spec = json!({"replicas": 3, "originalReplicas": 2});
-            let mut managed = Managed::with(replica_count(1, 1, spec, serde_json::Value::Null));
-            managed.see(0, target(10, 3));
+            let mut managed = held(2);
             managed.restore(1, "carol");
-            managed.see(2, target(11, 2));
+            managed.see(2, target(11, stored));
             (managed.memory.correcting, managed.memory.is_unset) = (correcting, is_unset);
-            let note = end_event(&managed.observation, &managed.memory, managed.now(2)).note;
+            let note = end_note(&managed);
             assert!(note.ends_with(&format!(": {end}")), "{name}: {note}");
+        }
+    }
+
+    #[test]
+    fn a_count_is_put_back_for_the_user_who_asked_for_it_whomever_the_annotation_names() {
+        for (name, reviews, by) in [
+            ("a call of carol", &[""][..], "carol"),
+            ("no review", &[], "carol"),
+            ("an editor who names carol", &["mallory"], "mallory"),
+            ("one of two editors who name carol", &["mallory", "bob"], "unknown"),
+            ("a call of carol, and an editor whose write was refused", &["mallory", ""], "carol"),
+        ] {
+            for (original, held_at) in [(2, "another count"), (3, "the same count")] {
+                let mut managed = held(original);
+                managed.restore_with_reviews(1, "carol", reviews);
+                managed.see(2, target(11, original));
+                // A write of the status is not reviewed.
+                Arc::make_mut(&mut managed.observation.count).resource_version += 1;
+                managed.decide(3);
+                managed.memory.is_unset = true;
+                let note = end_note(&managed);
+                assert!(note.ends_with(&format!(": put back to {original} for {by}")), "{name}, {held_at}: {note}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_was_set_by_whom_the_history_names() {
+        let over = || json!({"replicas": 9, "until": at(100).to_string()});
+        struct Row {
+            name: &'static str,
+            then: fn(&mut Managed, Value),
+            expected: &'static str,
+        }
+        for row in [
+            Row { name: "as it was", then: |_, _| {}, expected: "3 (set by alice)" },
+            Row {
+                name: "by an editor",
+                then: |managed, _| drop(managed.set_reviewed(1, json!({"replicas": 4}), "bob")),
+                expected: "4 (set by bob)",
+            },
+            Row {
+                name: "without a review",
+                then: |managed, _| drop(managed.set(1, json!({"replicas": 4}))),
+                expected: "4 (set by alice)",
+            },
+            Row {
+                name: "an override by an editor",
+                then: |managed, over| {
+                    managed.set_reviewed(1, json!({"replicas": 3, "override": over}), "bob");
+                },
+                expected: "9 (set by bob)",
+            },
+            Row {
+                name: "after an override",
+                then: |managed, over| {
+                    managed.set_reviewed(1, json!({"replicas": 3, "override": over}), "bob");
+                    managed.decide(100);
+                },
+                expected: "3 (set by alice)",
+            },
+            Row {
+                name: "changes that were not seen one by one",
+                then: |managed, _| {
+                    managed.observation.count = replica_count(5, 4, json!({"replicas": 4}), json!({}));
+                    managed.decide(1);
+                },
+                expected: "4 (set by alice)",
+            },
+        ] {
+            let mut managed = held(2);
+            (row.then)(&mut managed, over());
+            let begin = format!("the replica count is no longer held at {}: ", row.expected);
+            let note = end_note(&managed);
+            assert!(note.starts_with(&begin), "{}: {note}", row.name);
         }
     }
 

@@ -44,7 +44,7 @@ fn drift(facts: &Facts, now: Timestamp) -> Option<String> {
     let drift = facts.count.last_drift.as_ref()?;
     let corrected = match &drift.corrected_at {
         Some(at) => format!(", and the server put it back{}", when(Some(at), now)),
-        None => ", and it is not put back yet".to_owned(),
+        None => ", and it is not put back".to_owned(),
     };
     let all = match facts.count.drifts {
         0 | 1 => String::new(),

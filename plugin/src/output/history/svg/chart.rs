@@ -108,7 +108,7 @@ impl Chart {
     fn draw_excursion(&self, elements: &mut Elements, drift: &Excursion) {
         let (start, end) = (self.time.x(drift.at), self.x(drift.end, self.time.x(self.now)));
         let (from, to) = (self.count.y(drift.from), self.count.y(drift.to));
-        let back = drift.end.map(|_| (end, from));
+        let back = drift.is_corrected.then_some((end, from));
         elements.line([(start, from), (start, to), (end, to)].into_iter().chain(back), "drift");
     }
 

@@ -31,13 +31,15 @@ pub(super) struct Span {
     pub(super) to: Option<Timestamp>,
 }
 
-/// A drift: the count leaves the desired one, and comes back unless it was not corrected yet.
+/// A drift: the count leaves the desired one, and comes back if it was corrected. Otherwise another drift or another desired
+/// count may have ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Excursion {
     pub(super) at: Timestamp,
     pub(super) from: i32,
     pub(super) to: i32,
     pub(super) end: Option<Timestamp>,
+    pub(super) is_corrected: bool,
 }
 
 impl Counts {
@@ -47,7 +49,7 @@ impl Counts {
         for entry in entries {
             match entry {
                 Entry::Change(change) => walk.follow(change),
-                Entry::Drift(drift) => walk.counts.drifts.extend(excursion(drift)),
+                Entry::Drift(drift) => walk.follow_drift(drift),
                 Entry::Attempt(..) | Entry::Unmanaged(_) => {}
             }
         }
@@ -65,7 +67,7 @@ fn excursion(drift: &Drift) -> Option<Excursion> {
     let at = drift.at.as_ref().and_then(from_proto)?;
     let end = drift.corrected_at.as_ref().and_then(from_proto).map(|end| end.max(at));
     // A count that was removed has no place in a picture, so it is drawn as 0.
-    Some(Excursion { at, from: drift.from(), to: drift.to(), end })
+    Some(Excursion { at, from: drift.from(), to: drift.to(), end, is_corrected: end.is_some() })
 }
 
 /// What is known of the counts while the changes are followed, the oldest first.
@@ -123,8 +125,22 @@ impl Walk {
         has_reason || change.by.is_empty() || (self.override_.is_some() && self.lasting == change.to)
     }
 
+    fn follow_drift(&mut self, drift: &Drift) {
+        let next = excursion(drift);
+        self.leave_drift(next.map(|next| next.at));
+        self.counts.drifts.extend(next);
+    }
+
     fn step(&mut self, at: Option<Timestamp>, count: i32) {
+        self.leave_drift(at);
         self.counts.desired.push(Step { at, count });
+    }
+
+    /// Ends the latest drift if it was not corrected.
+    fn leave_drift(&mut self, at: Option<Timestamp>) {
+        if let Some(drift) = self.counts.drifts.last_mut() {
+            drift.end = drift.end.or(at.map(|at| at.max(drift.at)));
+        }
     }
 
     /// Compares what was followed with the replica count as it is now.
@@ -242,7 +258,23 @@ mod tests {
         };
         let entries = [drift(3, 7, Some(11)), drift(3, 12, None), drift(3, 1, Some(5))];
         let counts = Counts::of(&entries, &ReplicaCount::default(), at(60));
-        let ends: Vec<_> = counts.drifts.iter().map(|drift| drift.end.map(|end| end.as_second())).collect();
-        assert_eq!((ends, counts.most()), (vec![Some(11), None, Some(10)], 12));
+        assert_eq!((ends(&counts), counts.most()), (vec![(Some(11), true), (Some(10), false), (Some(10), true)], 12));
+        let set = |second, to| change(second, "replicas", 3, to, "alice", "");
+        for (name, then, expected) in [
+            ("nothing else", vec![], (None, false)),
+            ("a reason", vec![change(20, "reason", 3, 3, "alice", "why")], (None, false)),
+            ("a Set of its count", vec![set(20, 12)], (Some(20), false)),
+            ("a Set by a server whose clock is behind", vec![set(5, 12)], (Some(10), false)),
+            ("an override", vec![change(20, "override", 3, 9, "alice", "")], (Some(20), false)),
+        ] {
+            let entries = [vec![drift(3, 12, None)], then].concat();
+            assert_eq!(ends(&Counts::of(&entries, &ReplicaCount::default(), at(60))), [expected], "{name}");
+        }
+    }
+
+    /// When each drift ends, and whether it was corrected.
+    fn ends(counts: &Counts) -> Vec<(Option<i64>, bool)> {
+        let end = |drift: &Excursion| (drift.end.map(|end| end.as_second()), drift.is_corrected);
+        counts.drifts.iter().map(end).collect()
     }
 }

@@ -250,4 +250,5 @@ fn the_status_of_an_older_server_is_gone_on_with() {
     assert_eq!(numbers, [3, 2, 1]);
     let drifts: Vec<_> = status.recent_drifts.iter().map(|drift| (drift.number, &*drift.manager)).collect();
     assert_eq!(drifts, [(4, "helm")]);
+    assert_eq!(status.last_drift.as_deref(), status.recent_drifts.first(), "so that both end together");
 }

@@ -86,6 +86,20 @@ fn a_count_that_cannot_be_read_any_more_was_not_removed() {
 }
 
 #[test]
+fn a_removed_count_that_another_one_replaced_is_not_removed_for_the_next_leader() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3));
+    managed.see(1, target(11, 0).without_count());
+    managed.set(2, json!({"replicas": 5}));
+    managed.correct(2, 5, 12);
+    managed.see(3, target(12, 5).scaled_by("replica-count-manager"));
+    let status = serde_json::to_value(managed.status(3)).unwrap();
+    managed = Managed::with(replica_count(3, 2, json!({"replicas": 5}), status));
+    let decision = managed.see(4, target(13, 0).without_count());
+    assert_eq!(decision.drift, None, "it may have its count at another path");
+}
+
+#[test]
 fn a_count_at_another_path_is_no_drift() {
     for (name, then, expected) in [
         ("none", target(10, 0).without_count(), Some(3)),

@@ -63,6 +63,20 @@ fn a_change_of_the_spec_names_the_reviewed_user_whatever_the_object_says() {
 }
 
 #[test]
+fn a_user_who_scales_a_replica_count_is_named_unless_more_than_its_count_has_changed() {
+    for (name, spec, by) in [
+        ("the count alone", json!({"replicas": 7}), "bob"),
+        ("another count", json!({"replicas": 8}), "alice"),
+        ("a reason as well", json!({"replicas": 7, "reason": "sale"}), "alice"),
+    ] {
+        let mut managed = Managed::at(3);
+        managed.see(0, target(10, 3));
+        let decision = managed.set_after_scale(1, spec, 7, "bob");
+        assert_eq!(&*decision.changes[0].by, by, "{name}");
+    }
+}
+
+#[test]
 fn a_set_names_its_caller_whatever_others_have_tried_at_the_same_version() {
     for (name, reviews, by) in [
         ("reviewed as a write of this server", &[""][..], "alice"),
@@ -130,6 +144,16 @@ fn prevented_changes_are_reported_ten_seconds_apart() {
     let status = managed.status(30);
     assert_eq!((status.attempts, status.last_attempt), (3, Some(Box::new(attempt("carol", 8, 4)))));
     assert_eq!(status.drifts, 0);
+}
+
+#[test]
+fn a_prevented_change_is_announced_with_the_count_that_was_held_then() {
+    let mut managed = Managed::at(3);
+    managed.see(0, target(10, 3));
+    managed.attempt(0, attempt("bob", 7, 0));
+    managed.attempt(1, attempt("carol", 8, 1));
+    managed.set(2, json!({"replicas": 8}));
+    assert_eq!(managed.decide(10).events.guarded, Some(("carol".to_owned(), 3)));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn others_are_named_with_what_they_do() {
             "A program, kubectl, changed the count from 3 to 9 12s ago, and the server put it back 11s ago.",
         ),
         ("drifts", drifted, "There were 4 such drifts."),
-        ("removal", removed, "A program, kubectl, removed the count of 3 12s ago, and it is not put back yet."),
+        ("removal", removed, "A program, kubectl, removed the count of 3 12s ago, and it is not put back."),
         ("autoscaler", scaled.clone(), "HorizontalPodAutoscaler web-cpu scales it."),
         ("and next", scaled, "writes its own count again and again, and the server undoes it with 3."),
         ("controller", owned.clone(), "Kafka events controls it, and may change its count"),

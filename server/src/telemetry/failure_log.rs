@@ -1,10 +1,10 @@
-//! Bounds the log lines about failed writes: thousands of targets may fail at once.
+//! Bounds the log lines about failures: thousands of objects may fail at once.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many lines about failed writes there are within [`WINDOW`]. A person reads no more, and the metrics count all.
+/// How many lines about failures of one sort there are within [`WINDOW`]. A person reads no more.
 const MAX_LINES: u32 = 30;
 
 /// See [`MAX_LINES`].
@@ -20,19 +20,25 @@ pub struct FailureLog {
 }
 
 impl FailureLog {
-    /// Whether a failure gets a line. A target has one at its first failure, and then one whenever the number of its
+    /// Whether a failure gets a line. An object has one at its first failure, and then one whenever the number of its
     /// attempts has doubled.
     pub fn admits(&mut self, attempts: u32, now: Instant) -> bool {
         if !attempts.is_power_of_two() {
             return false;
         }
-        self.since.get_or_insert(now);
         if self.lines == MAX_LINES {
-            self.left_out = self.left_out.saturating_add(1);
+            self.leave_out(now);
             return false;
         }
+        self.since.get_or_insert(now);
         self.lines += 1;
         true
+    }
+
+    /// Counts a failure that gets no line for another reason.
+    pub fn leave_out(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+        self.left_out = self.left_out.saturating_add(1);
     }
 
     /// When the present window ends.
@@ -40,8 +46,16 @@ impl FailureLog {
         self.since.map(|since| since + WINDOW)
     }
 
-    /// Begins the next window. Returns how many lines were left out in the last one, if any were.
-    pub fn begin_window(&mut self) -> Option<u64> {
+    /// Whether the present window has ended.
+    pub fn has_ended(&self, now: Instant) -> bool {
+        self.ends_at().is_some_and(|end| end <= now)
+    }
+
+    /// Begins the next window if the present one has ended. Returns how many lines were left out in it, if any were.
+    pub fn begin_window(&mut self, now: Instant) -> Option<u64> {
+        if !self.has_ended(now) {
+            return None;
+        }
         let left_out = std::mem::take(self).left_out;
         (left_out > 0).then_some(left_out)
     }
@@ -57,13 +71,16 @@ mod tests {
         assert_eq!(log.ends_at(), None);
         let admitted = (0..1000).filter(|_| log.admits(1, now)).count();
         assert_eq!((admitted, log.ends_at()), (30, Some(now + WINDOW)));
-        assert_eq!(log.begin_window(), Some(970));
-        assert!(log.admits(1, now), "the next window");
-        assert_eq!(log.begin_window(), None, "nothing was left out");
+        log.leave_out(now);
+        let later = now + WINDOW;
+        assert_eq!(log.begin_window(later - Duration::from_millis(1)), None, "it lasts still");
+        assert_eq!(log.begin_window(later), Some(971));
+        assert!(log.admits(1, later), "the next window");
+        assert_eq!(log.begin_window(later + WINDOW), None, "nothing was left out");
     }
 
     #[test]
-    fn a_target_that_keeps_failing_has_ever_fewer_lines() {
+    fn an_object_that_keeps_failing_has_ever_fewer_lines() {
         let (mut log, now) = (FailureLog::default(), Instant::now());
         let lines: Vec<_> = (1..=100).filter(|attempts| log.admits(*attempts, now)).collect();
         assert_eq!(lines, [1, 2, 4, 8, 16, 32, 64]);

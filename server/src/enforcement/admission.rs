@@ -203,7 +203,6 @@ mod tests {
             ("the mutating one is gone", Some(Recorded), Some(Guarded), Some(Recorded)),
             ("the mutating one is gone, and nothing arrived", Some(Recorded), Some(Neither), Some(Neither)),
             ("the validating one is gone", Some(Neither), Some(Guarded), Some(Neither)),
-            ("untested", Some(Neither), None, None),
         ] {
             let (mut admissions, group) = known(AdmissionMode::Guard);
             let probe = |admissions: &mut Admissions| {

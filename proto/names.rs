@@ -27,6 +27,9 @@ pub const ADMINS: &str = "replica-count-manager:admins";
 /// The label, with its value, of the Service that the plugin looks for.
 pub const SERVICE_SELECTOR: &str = "replica-count-manager.io/service=grpc";
 
+/// The label, with its value, of the Deployment of the server. Commands of the plugin that choose targets leave it out.
+pub const SERVER_SELECTOR: &str = "replica-count-manager.io/deployment=server";
+
 /// The annotation of that Service which names the ConfigMap with the CA certificate.
 pub const CA_CONFIG_MAP: &str = "replica-count-manager.io/ca-configmap";
 

@@ -5,7 +5,8 @@ use cluster::Options;
 
 use support::{
     Namespace, TestCluster,
-    application::{Correction, HelmUpgrade, wait_for_owner},
+    application::{Correction, HelmUpgrade, count_owners, wait_for_owner},
+    outcome,
 };
 
 #[tokio::test]
@@ -27,6 +28,27 @@ async fn helm_4_upgrades_meet_no_conflict_and_their_counts_are_corrected() -> Re
     wait_for_owner(&shop, "helm").await?;
     HelmUpgrade::to(helm(), "last").replicas(9).run(&shop).await?;
     Correction { revision: "last", replicas: 3, drifts: 5, manager: "helm" }.wait_in(&shop).await
+}
+
+#[tokio::test]
+async fn helm_4_upgrades_meet_no_conflict_after_the_management_has_ended() -> Result<()> {
+    let shop = Namespace::shared("helm4-end").await?;
+    let helm = || shop.cluster.helm();
+    HelmUpgrade::to(helm(), "first").replicas(2).run(&shop).await?;
+    for (revision, replicas, line) in [("restored", 4, "unset web --restore"), ("left", 6, "unset web")] {
+        shop.set("web", 3).await?;
+        shop.wait_for_replicas("deployment/web", 3).await?;
+        let mut plugin = shop.cluster.plugin();
+        let unset = outcome(plugin.args(line.split(' ')).args(["--namespace", &shop.name])).await?;
+        ensure!(unset.code == Some(0), "{line}: {unset:?}");
+        if revision == "restored" {
+            assert_eq!(count_owners(&shop).await?, ["helm"], "a restore gives the count back before it ends");
+        }
+        wait_for_owner(&shop, "helm").await?;
+        HelmUpgrade::to(helm(), revision).replicas(replicas).run(&shop).await?;
+        assert_eq!(shop.replicas("deployment/web").await?, i64::from(replicas), "{line}");
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -6,14 +6,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use cluster::{Options, run};
+use cluster::{Options, run, wait};
 use k8s_openapi::ByteString;
 use rcgen::{Issuer, KeyPair};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use support::{TestCluster, User, presented, release};
+use support::{Namespace, PATIENCE, TestCluster, User, outcome, presented, release};
 
 /// The validity of a certificate whose renewal is due, in hours from now.
 pub(crate) const OLD: [i64; 2] = [-23, 1];
@@ -156,6 +156,36 @@ async fn no_certificate_is_requested_if_the_configuration_cannot_be_written() ->
         "{outcome:?}"
     );
     assert_eq!(requests(&nina).await?.len(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_member_of_system_masters_needs_no_further_rights() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let shop = Namespace::new(cluster, "masters").await?;
+    shop.deployment("web", 1).await?;
+    let config = cluster.folder().join("home-of-masters/config.yaml");
+    let run = async |line: &str| {
+        let mut plugin = cluster.plugin();
+        plugin.env("KUBECTL_REPLICAS_CONFIG", &config);
+        outcome(plugin.args(line.split(' ')).args(["--namespace", &shop.name])).await
+    };
+    let login = run("login").await?;
+    ensure!(login.code == Some(0), "{login:?}");
+    for line in [
+        "adopt --dry-run",
+        "list --all-targets -o name",
+        "set --all --replicas 1 --dry-run",
+        "set -l app=web --current --dry-run",
+    ] {
+        // The server may not have seen the Deployment yet.
+        wait::until(line, PATIENCE, async || {
+            let shown = run(line).await?;
+            ensure!(shown.code == Some(0) && shown.stdout.contains("deployment.apps/web"), "{shown:?}");
+            Ok(())
+        })
+        .await?;
+    }
     Ok(())
 }
 

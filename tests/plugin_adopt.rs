@@ -8,7 +8,7 @@ use support::{
     Namespace, Outcome, PATIENCE,
     application::HelmUpgrade,
     manifests::{ReplicaCountManifest, Workload, names},
-    outcome,
+    outcome, release, shared_cluster,
 };
 
 /// The autoscaler is never active: its metric does not exist.
@@ -146,5 +146,25 @@ async fn adopt_and_give_back(plain: usize) -> Result<()> {
     ensure!(unset.stderr.ends_with(&format!("error: 1 of {} targets could not be unset\n", held.len())), "{unset:?}");
     assert_eq!(managed(&shop).await?, ["deployment.argo"]);
     assert_eq!((counts(&shop).await?, pods(&shop).await?), (before, pods_before));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_server_itself_is_left_out_unless_it_is_named() -> Result<()> {
+    let cluster = shared_cluster().await?;
+    let run = async |line: &str| {
+        let mut plugin = cluster.plugin();
+        outcome(plugin.args(line.split(' ')).args(["--namespace", release::NAME])).await
+    };
+    let reason = "it is the server itself";
+    let preview = run("adopt --dry-run").await?;
+    ensure!(preview.code == Some(0) && preview.stdout.contains(reason), "{preview:?}");
+    ensure!(preview.stderr == "0 of 1 targets would be held\n", "{preview:?}");
+    for line in ["set --all --current --yes", "set -l app.kubernetes.io/component=server --replicas 1 --yes"] {
+        let left = run(line).await?;
+        ensure!(left.code == Some(0) && left.stdout.is_empty() && left.stderr.contains(reason), "{line}: {left:?}");
+    }
+    let named = run(&format!("set {} --current --dry-run", release::NAME)).await?;
+    ensure!(named.code == Some(0) && named.stdout.contains("(server dry run)"), "{named:?}");
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use cluster::Options;
+use cluster::{Options, run};
 use tokio::process::Command;
 
 use support::{Namespace, ROOT, TestCluster, outcome, release};
@@ -79,6 +79,9 @@ async fn this_plugin_works_with_the_server_of_another_version() -> Result<()> {
     let server = other().join("programs/debug/replica-count-manager");
     let chart = other().join("source/charts/replica-count-manager");
     let cluster = TestCluster::start_release(Options::default(), &server, &chart, &[]).await?;
+    // In the chart of an older version, the role for admins does not allow to list targets.
+    let view = ["create", "clusterrolebinding", "admins-view", "--clusterrole=view"];
+    run(cluster.kubectl().args(view).arg(format!("--group={}", contract::names::ADMINS))).await?;
     let plugin = release::program("kubectl-replicas")?;
     call_everything(&cluster, plugin.parent().context("the plugin has no folder")?).await
 }

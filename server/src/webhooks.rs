@@ -70,16 +70,17 @@ impl WebhookListener {
         certificate: Certificate,
     ) -> Publisher {
         let Self { thread, listener, address } = self;
-        let (paths, metrics) = (Arc::<Paths>::default(), reviewer.metrics.clone());
+        let (paths, loaded) = (Arc::<Paths>::default(), certificate.clone());
+        let publisher =
+            Publisher::new(client, &args.admission, &args.pod, address, certificate, paths.clone(), &reviewer);
         parts.spawn_on(&thread, "forgetting of users", forget(reviewer.reviews.clone(), reviewer.authorizer.clone()));
-        let webhooks = Webhooks::new(reviewer, paths.clone());
-        let loaded = certificate.clone();
+        let webhooks = Webhooks::new(reviewer, paths);
         parts.spawn_on(&thread, "webhooks", async move {
             // Without a certificate, the server is about to stop.
             let Ok(credentials) = loaded.await else { return pending().await };
             webhooks.serve(listener, credentials, leadership).await;
         });
-        Publisher::new(client, &args.admission, &args.pod, address, certificate, paths, metrics)
+        publisher
     }
 }
 

@@ -54,6 +54,7 @@ async fn walk(helm: Helm, mut page: Option<&mut Page>) -> Result<()> {
         }
     }
     admission::wait_until_in_force(cluster).await?;
+    delete_webhooks(&installation, cluster).await?;
 
     installation.install(helm, Path::new(CHART), &[]).await?;
     check_objects(cluster, "off").await?;
@@ -64,6 +65,20 @@ async fn walk(helm: Helm, mut page: Option<&mut Page>) -> Result<()> {
     let status = shop.wait_for_drifts("deployment.web", 1).await?;
     ensure!(status["lastDrift"]["user"].is_null() && status["admission"].is_null(), "{status}");
     Ok(())
+}
+
+/// Takes the webhooks out, and waits until the status of a target does not show them any more.
+async fn delete_webhooks(installation: &Installation<'_>, cluster: &TestCluster) -> Result<()> {
+    let shop = Namespace::new(cluster, "deleted").await?;
+    shop.deployment("web", 1).await?;
+    installation.set(&shop, "web", 3).await?;
+    let is_guarded = |count: &Value| count["status"]["admission"] == "guarded";
+    shop.wait_for_replica_count("deployment.web", "a guarded count", is_guarded).await?;
+    for kind in ["validatingwebhookconfiguration", "mutatingwebhookconfiguration"] {
+        shop.kubectl(&["delete", kind, CONFIGURATION]).await?;
+    }
+    let is_free = |count: &Value| count["status"]["admission"].is_null();
+    shop.wait_for_replica_count("deployment.web", "the end of the guard", is_free).await.map(drop)
 }
 
 /// Checks which objects of the webhooks there are.

@@ -7,6 +7,7 @@ use super::{
     connect::connect,
     consent::{self, Question, YesArgs},
     dry_run::DryRunArgs,
+    own_server,
     preview::{self, Preview},
     selection::SelectionArgs,
     write::{self, Action, Write},
@@ -64,7 +65,9 @@ pub(crate) async fn run(args: AdoptArgs, connection: &ConnectionArgs) -> Result<
         let selected = args.selection.read(&session, listed, true, "read").await?;
         selected.result?;
         let writes: Vec<_> = selected.counts.into_iter().filter_map(|count| hold(&session, count)).collect();
-        let previews = preview::all(&session, &writes).await?;
+        let mut previews = preview::all(&session, &writes).await?;
+        let namespace = args.selection.namespace(&session);
+        own_server::object_to(&session, namespace, &writes, &mut previews).await?;
         show(&args, &session, &writes, &previews)?;
         let (all, writes) = (writes.len(), without_objections(writes, &previews));
         if !writes.is_empty() && !args.dry_run.dry_run {

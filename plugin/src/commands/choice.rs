@@ -55,6 +55,11 @@ impl ChoiceArgs {
         SelectionArgs::new(self.all_namespaces, self.selector.clone())
     }
 
+    /// The namespace of requests. It is empty for all namespaces.
+    pub(super) fn namespace(&self, session: &Session) -> String {
+        self.selection().namespace(session)
+    }
+
     /// Lists the chosen targets. Unmanaged targets are among them if `with_unmanaged`.
     pub(super) async fn list(
         &self,

@@ -22,6 +22,7 @@ pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod options;
+mod own_server;
 mod preview;
 mod read;
 mod resolve;

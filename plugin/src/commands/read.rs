@@ -95,7 +95,8 @@ pub(super) async fn since(
     Ok(targets.iter().map(|target| known.remove(&key(target)).unwrap_or_default()).collect())
 }
 
-fn key(target: &Target) -> (String, String) {
+/// The namespace and the name of a target, by which it is found in a list.
+pub(super) fn key(target: &Target) -> (String, String) {
     (target.namespace.clone(), target::name(target))
 }
 

@@ -40,6 +40,11 @@ impl Configuration {
         }
     }
 
+    /// The webhooks that it is for.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
     /// Writes the path and the CA, unless they are there. Without a CA, the configuration keeps its own.
     ///
     /// # Errors

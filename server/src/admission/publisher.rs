@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use super::{
     args::AdmissionArgs,
     configuration::Configuration,
+    handle::Reviewer,
     paths::{Paths, Secret},
     review::Endpoint,
     slice::{Address, Slice},
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     leader::{Leadership, Term},
     resources::api_errors,
-    reviews::AdmissionMode,
+    reviews::{Admission, AdmissionMode, Reviews},
     runtime::pod::{PodArgs, PodEvents},
     telemetry::{self, Metrics},
     tls::Credentials,
@@ -59,6 +60,7 @@ pub(crate) struct Publisher {
     certificate: Certificate,
     paths: Arc<Paths>,
     metrics: Arc<Metrics>,
+    reviews: Arc<Reviews>,
     events: PodEvents,
     outcomes: Outcomes,
 }
@@ -71,7 +73,7 @@ struct Outcomes {
 }
 
 impl Publisher {
-    /// Publishes the webhooks of the settings, which listen at an address and answer to these paths.
+    /// Publishes the webhooks of the settings, which listen at an address, answer to these paths, and review with this.
     pub(crate) fn new(
         client: &Client,
         args: &AdmissionArgs,
@@ -79,7 +81,7 @@ impl Publisher {
         address: Address,
         certificate: Certificate,
         paths: Arc<Paths>,
-        metrics: Arc<Metrics>,
+        reviewer: &Reviewer,
     ) -> Self {
         let service = &args.admission_service;
         let configuration =
@@ -93,7 +95,8 @@ impl Publisher {
             configurations: endpoints.iter().copied().map(configuration).collect(),
             certificate,
             paths,
-            metrics,
+            metrics: reviewer.metrics.clone(),
+            reviews: reviewer.reviews.clone(),
             events: PodEvents::new(client.clone(), pod),
             outcomes: Outcomes::default(),
         }
@@ -104,6 +107,7 @@ impl Publisher {
         while let Some(term) = stop.run_until_cancelled(leadership.begins()).await {
             stop.run_until_cancelled(self.lead(&term)).await;
             self.metrics.admission.unpublished.set(0);
+            self.reviews.limit(None);
             // Another replica may lead by now: its address stays.
             match timeout(WITHDRAWAL, self.slice.withdraw()).await {
                 Ok(Ok(())) => {}
@@ -162,8 +166,14 @@ impl Publisher {
         self.slice.publish().await?;
         let ca = credentials.managed_authorities();
         for configuration in &self.configurations {
-            configuration.publish(&secret, ca.as_deref()).await?;
+            let published = configuration.publish(&secret, ca.as_deref()).await;
+            // Any other failure does not say whether the API server calls the webhooks. Probes show that.
+            if published.as_ref().is_err_and(is_gone) {
+                self.reviews.limit(Some(limit_without(configuration.endpoint())));
+            }
+            published?;
         }
+        self.reviews.limit(None);
         self.paths.written(Instant::now());
         Ok(())
     }
@@ -207,6 +217,19 @@ fn is_lost_race(error: &anyhow::Error) -> bool {
         if api_errors::is_lost_race(status) || api_errors::is_failed_test(status))
 }
 
+/// Whether there is no such configuration.
+fn is_gone(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<kube::Error>(), Some(kube::Error::Api(status)) if status.is_not_found())
+}
+
+/// What the webhooks can do at most without a configuration.
+fn limit_without(endpoint: Endpoint) -> Admission {
+    match endpoint {
+        Endpoint::Validate => Admission::Neither,
+        Endpoint::Mutate => Admission::Recorded,
+    }
+}
+
 fn pauses() -> ExponentialBackoff {
     ExponentialBuilder::new().with_min_delay(MIN_PAUSE).with_max_delay(INTERVAL).without_max_times().build()
 }
@@ -232,6 +255,18 @@ mod tests {
             ("no configuration", failure(404, "NotFound"), false),
         ] {
             assert_eq!(failure.is_err_and(|error| is_lost_race(&error)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_is_gone_is_known_by_its_error() {
+        for (name, failure, expected) in [
+            ("no configuration", failure(404, "NotFound"), true),
+            ("no right", failure(403, "Forbidden"), false),
+            ("a busy API server", failure(429, "TooManyRequests"), false),
+            ("no answer", Err(anyhow!("no answer")), false),
+        ] {
+            assert_eq!(failure.is_err_and(|error| is_gone(&error)), expected, "{name}");
         }
     }
 

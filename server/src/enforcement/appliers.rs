@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use crate::resources::{FieldOwners, MAX_OWNERS, Operation, ReplicaCountStatus, Writer};
 
+/// How much older than a status an apply must be, in seconds, for the leader that wrote the status to have known of it.
+/// The write of a status may take 10 s.
+const KNOWN_AFTER: i64 = 10;
+
 /// The field managers that have applied the count of one target, those that own it first. If there is one, it gets the
 /// count back after a correction. If there are several, none of them does: the others would meet a conflict with the
 /// owner. So beyond [`MAX_OWNERS`], it does not matter who they are.
@@ -17,6 +21,9 @@ pub struct Recipient {
     pub manager: Arc<str>,
     /// When it applied last, in seconds since 1970, if that is known.
     pub time: Option<i64>,
+    /// When the status was written that names it, in seconds since 1970. `None` if a state of the target has shown it, or
+    /// if that time is not known.
+    pub reported: Option<i64>,
     /// Whether it owned the count in the latest state.
     pub owned: bool,
     /// Whether an update of somebody else owned the count in the latest state.
@@ -40,8 +47,20 @@ impl Appliers {
     /// The appliers that a status names. Their times are unknown.
     pub fn of(status: &ReplicaCountStatus) -> Self {
         let taken = Taken::Changed;
-        let known = |name: &String| Recipient { manager: name.as_str().into(), time: None, owned: false, taken };
+        let known = |name: &String| Recipient {
+            manager: name.as_str().into(),
+            time: None,
+            reported: None,
+            owned: false,
+            taken,
+        };
         Self(status.appliers.iter().take(MAX_OWNERS).map(known).collect())
+    }
+
+    /// The same, of a status that was written at a time, in seconds since 1970.
+    pub fn reported_at(mut self, time: Option<i64>) -> Self {
+        self.0.iter_mut().for_each(|known| known.reported = time);
+        self
     }
 
     /// The appliers after a new state of the target, and the applier that has just left the count out, if one has. `before`
@@ -60,7 +79,10 @@ impl Appliers {
         };
         let owning = owners.appliers().filter(|applier| applier.owns);
         let mut next: Vec<_> = owning
-            .map(|one| Recipient { manager: one.manager.clone(), time: one.time, owned: true, taken: Taken::No })
+            .map(|one| {
+                let (manager, time) = (one.manager.clone(), one.time);
+                Recipient { manager, time, reported: None, owned: true, taken: Taken::No }
+            })
             .collect();
         let mut left_out = None;
         let is_taken = !next.is_empty();
@@ -98,9 +120,10 @@ impl Appliers {
                 known.owned && is_given_up && has_default || entry.time > known.time
             }
             // This applier comes from a status, so the time of its last apply is unknown. If the count has no owner,
-            // the applier left it out, or somebody wrote 0 through /scale: these look the same. In both cases the
-            // server becomes the owner, and at worst the next apply of another count meets a conflict.
-            None => is_given_up,
+            // the applier left it out, or somebody wrote 0 through /scale. If it has not applied since the status, it
+            // was the latter. Otherwise these look the same: the server becomes the owner, and at worst the next apply
+            // of another count meets a conflict.
+            None => is_given_up && !was_known(known, entry),
         }
     }
 
@@ -127,6 +150,12 @@ impl Appliers {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|known| &*known.manager)
     }
+}
+
+/// Whether the leader that named an applier in a status knew of its last apply.
+fn was_known(known: &Recipient, entry: &Writer) -> bool {
+    let times = known.reported.zip(entry.time);
+    times.is_some_and(|(reported, applied)| applied.saturating_add(KNOWN_AFTER) <= reported)
 }
 
 /// Whether an update has taken the count from appliers without changing it.

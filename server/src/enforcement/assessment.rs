@@ -29,14 +29,17 @@ pub enum Assessment {
     KindUnavailable,
     /// Nothing: another object decides the count, as a Deployment does for its ReplicaSets.
     Controlled,
-    /// The deletion of the `ReplicaCount`: its override, which has `thenUnset`, has ended.
+    /// A give-back of ownership, and then the deletion of the `ReplicaCount`.
+    Ending,
+    /// The deletion of the `ReplicaCount`: its override, which has `thenUnset`, has ended, or the count from before is
+    /// in place.
     Unset,
 }
 
 impl Assessment {
     /// Whether it calls for a write.
     pub fn needs_write(self) -> bool {
-        matches!(self, Self::Correct(_) | Self::Unset)
+        matches!(self, Self::Correct(_) | Self::Ending | Self::Unset)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
     appliers::{Appliers, Recipient},
     assessment::Assessment,
@@ -41,6 +43,8 @@ pub struct Decision {
     pub status: bool,
     /// The ownership to give back.
     pub give_back: Option<GiveBack>,
+    /// Since when the management should end.
+    pub ending_since: Option<Instant>,
     /// The Events to write.
     pub events: PendingEvents,
     /// When to decide again, if nothing happens before.

@@ -6,13 +6,15 @@
 mod admission;
 mod dispatch;
 mod ending;
+mod ownership;
 mod report;
+mod webhooks;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinError, unconstrained},
     time::{Instant, sleep_until, timeout},
 };
@@ -24,6 +26,7 @@ use super::{
     admission::Admissions,
     context::{Context, OwnershipMode},
     decision::{Decision, PendingEvents},
+    give_back::LastGiveBack,
     lane::Lane,
     observation::Now,
     pace::{CORRECTIONS, OTHERS, PROBES, SLOW, SLOW_PROBE, UNBOUNDED},
@@ -103,12 +106,16 @@ struct Executor {
     ownership: WorkQueue<Answered<OwnershipAnswer>>,
     /// `None` if this server keeps the ownership of what it corrects.
     ownership_patcher: Option<OwnershipPatcher>,
+    /// The give-backs to targets that are not managed any more.
+    last_give_backs: HashMap<TargetKey, LastGiveBack>,
     failures: FailureLog,
     /// Whether a give-back of this term has started: it probes the fence.
     is_fence_probed: bool,
     admission_mode: AdmissionMode,
     admission_users: UserNames,
     reviews: Arc<Reviews>,
+    /// What the webhooks can do at most.
+    limits: watch::Receiver<Option<Admission>>,
     admissions: Admissions,
     probe: AdmissionProbe,
     /// The namespaces and kinds whose webhooks are to be probed, as keys without a name.
@@ -137,11 +144,13 @@ impl Executor {
             status_writer: StatusWriter::new(client.clone()),
             ownership: WorkQueue::new(SLOW, OTHERS),
             ownership_patcher: Some(patcher).filter(|_| ownership == OwnershipMode::GiveBack),
+            last_give_backs: HashMap::new(),
             failures: FailureLog::default(),
             is_fence_probed: false,
             admission_mode,
             admission_users,
             probe: AdmissionProbe::new(client, admission_mode, reviews.clone()),
+            limits: reviews.limits(),
             reviews,
             admissions: Admissions::new(admission_mode),
             probes: WorkQueue::new(SLOW_PROBE, PROBES),
@@ -159,6 +168,7 @@ impl Executor {
         attempts: &mut mpsc::Receiver<TargetAttempt>,
         stop: &CancellationToken,
     ) -> Option<Result<(), JoinError>> {
+        self.take_limit();
         // While another replica led, this one saw no targets come and go.
         self.reviews.forget_creations();
         let (snapshot, events) = index.attach_enforcement();
@@ -204,6 +214,7 @@ impl Executor {
                     self.take_probe(ended?);
                 },
                 Some(attempt) = attempts.recv() => self.take_attempt(attempt),
+                Ok(()) = self.limits.changed() => self.take_limit(),
                 _ = self.requeues.next() => {}
                 () = sleep_until(window_ends.unwrap_or_else(Instant::now)), if window_ends.is_some() => {
                     if let Some(more) = self.failures.begin_window(Instant::now()) {
@@ -224,6 +235,7 @@ impl Executor {
             let Some(Some(snapshot)) = unconstrained(events.next()).now_or_never() else {
                 while let Some((key, _)) = self.requeues.take(|_| true) {
                     let now = Now::read();
+                    self.observe_rights(&key);
                     let decision = self.targets.reconcile_in_time(&key, now);
                     self.follow_up(key, decision);
                 }
@@ -240,35 +252,28 @@ impl Executor {
                 self.observe_admission(&key, replaced, before.as_deref());
                 self.reconcile(key, Now::read());
             }
-            Observed::Unmanaged(Some(known)) => self.announce_end(key, *known),
+            Observed::Unmanaged(Some(known)) => {
+                self.give_back_at_last(&key, &known);
+                self.announce_end(key, *known);
+            }
             Observed::Unmanaged(None) => {}
         }
     }
 
     /// Decides about a target once, and queues what follows.
     fn reconcile(&mut self, key: TargetKey, now: Now) {
+        self.observe_rights(&key);
         let decision = self.targets.reconcile(&key, now);
         self.follow_up(key, decision);
     }
 
     fn follow_up(&mut self, key: TargetKey, decision: Option<Decision>) {
+        self.queue_give_back(&key);
         let (Some(decision), Some(target)) = (decision, self.targets.get_mut(&key)) else { return };
         let memory = &target.memory;
         if decision.correct.is_some() {
             self.corrections.add(key.clone(), memory.correction_lane());
         }
-        let lane = memory.ownership_lane();
-        if self.ownership_patcher.as_ref().is_some_and(|patcher| patcher.is_allowed(&key.kind)) {
-            // Until a give-back of this term has started, a target gets one even if its owners are right, because a
-            // give-back also probes the fence.
-            if !self.is_fence_probed && target.give_back.is_none() {
-                target.give_back = target.look_at_owners();
-            }
-            if let Some(give_back) = &target.give_back {
-                self.ownership.add_after(key.clone(), lane, give_back.after);
-            }
-        }
-        let memory = &target.memory;
         if let Some(after) = decision.requeue_after {
             self.requeues.add_after(key.clone(), Lane::Healthy, after);
         }

@@ -183,6 +183,7 @@ impl Managed {
             autoscaler: None,
             at: at(0),
             max_replicas: MAX,
+            gives_back: true,
             users: Users::default(),
             admission: Some(Admission::Neither),
         };

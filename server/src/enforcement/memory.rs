@@ -9,6 +9,7 @@ mod replay;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use self::attempts::PendingAttempts;
 use super::{
@@ -85,9 +86,12 @@ pub struct Memory {
     pub is_failing: bool,
     /// The resource version of the target that showed the latest drift.
     pub drift_version: u64,
-    /// The server gives ownership back only for states of the target from this resource version on. Older states are
-    /// from before the latest patch of ownership, or are its result.
-    pub owners_since: u64,
+    /// The latest resource version of the target at which a give-back found or made the owners right.
+    pub owners_right_at: Option<u64>,
+    /// The latest resource version of the target at which a give-back found an apply that was not seen yet.
+    pub owners_outdated_at: u64,
+    /// Since when the management should end.
+    pub ending_since: Option<Instant>,
     /// The failed patches of ownership since the last one that succeeded.
     pub ownership_failure: Option<Box<Failure>>,
     /// The attempts to change the count that no status shows yet.
@@ -151,7 +155,7 @@ impl Memory {
             contention: Contention::of(status),
             contested: announced(status),
             is_scaling_down: is_scaling_down(status),
-            appliers: Appliers::of(status),
+            appliers: Appliers::of(status).reported_at(observation.count.status_at),
             correcting: None,
             is_unset: false,
             outdated_version: 0,
@@ -160,7 +164,9 @@ impl Memory {
             correction_failure: None,
             is_failing: false,
             drift_version: 0,
-            owners_since: 0,
+            owners_right_at: None,
+            owners_outdated_at: 0,
+            ending_since: None,
             ownership_failure: None,
             status_failure: None,
             changed_statuses: 0,
@@ -225,6 +231,7 @@ impl Memory {
         }
         self.contested = decision.contested.clone();
         self.is_scaling_down = decision.is_scaling_down;
+        self.ending_since = decision.ending_since;
         if !decision.assessment.needs_write() {
             self.correction_failure = None;
             self.changed_count = None;

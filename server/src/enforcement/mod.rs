@@ -11,6 +11,7 @@
 //!   * [`contention`], [`appliers`], [`history`]: who else writes the count, and who did
 //!   * [`changes`]: who changed the spec
 //!   * [`drift_end`]: when a drift ends
+//!   * [`give_back`]: which ownership is to be given back, and whether the management may end before
 //!   * [`remedies`]: what ends contention, for each known tool
 //!   * [`decision`]: its result
 //! * [`memory`], [`failure`]: what is remembered between two decisions, and the pause after failed writes
@@ -38,6 +39,7 @@ mod failure;
 mod fixtures;
 #[cfg(test)]
 mod fuzz;
+mod give_back;
 mod history;
 mod lane;
 mod memory;

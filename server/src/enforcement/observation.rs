@@ -44,6 +44,8 @@ pub struct Observation {
     pub at: Timestamp,
     /// The largest count that the server enforces, in replicas.
     pub max_replicas: i32,
+    /// Whether the server gives the ownership of this kind's counts back, as far as is known.
+    pub gives_back: bool,
     /// Who wrote the latest states.
     pub users: Users,
     /// What admission does for the target. `None` if that is still to be tested.

@@ -10,9 +10,10 @@ use super::{
     assessment::{Assessment, LastCorrection, assess},
     changes::{changes, restorer},
     contention::{Contention, contested},
-    decision::{Correction, Decision, GiveBack, PendingEvents},
+    decision::{Correction, Decision, PendingEvents},
     drift_end::ended_drift,
     failure::{Cause, Failure},
+    give_back::{delay_end, give_back},
     memory::{Memory, Started},
     observation::{Now, Observation},
 };
@@ -61,7 +62,11 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
         decision.ended_drift = ended_drift(observation, memory, desired, now.wall);
     }
 
-    // 4. Is the count contested, by an actor that keeps undoing corrections or by an autoscaler?
+    // 4. Does the end of the management wait until the appliers have the count back?
+    let end_in = delay_end(observation, memory, &mut decision, now);
+    let assessment = decision.assessment;
+
+    // 5. Is the count contested, by an actor that keeps undoing corrections or by an autoscaler?
     if let Some(drift) = &decision.drift {
         let before = decision.contention.as_ref().unwrap_or(&memory.contention);
         decision.contention = Some(before.with_drift(&drift.manager, drift.at.0));
@@ -72,10 +77,11 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
         |manager: &str| drift.filter(|drift| *drift.manager == *manager).or_else(|| memory.history.latest_by(manager));
     decision.contested = contested(observation, contention, drift_by, now.wall);
     decision.requeue_after = earliest(override_ends_in(observation, memory, now.wall), contention.ends_in(now.wall));
+    decision.requeue_after = earliest(decision.requeue_after, end_in);
 
     decision.is_scaling_down = is_scaling_down(observation, memory, assessment, desired);
 
-    // 5. Which write puts the desired state in place, and when?
+    // 6. Which write puts the desired state in place, and when?
     let pause = correction_pause(observation, memory, contention, now);
     let is_outdated = observation.count.resource_version <= memory.outdated_version;
     let is_deleted = assessment == Assessment::Unset && (memory.is_unset || is_outdated);
@@ -87,14 +93,14 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
         }
     }
 
-    // 6. Which attempts to change the count are to be reported?
+    // 7. Which attempts to change the count are to be reported?
     decision.attempts = memory.attempts.due(now.monotonic);
     decision.requeue_after = earliest(decision.requeue_after, memory.attempts.due_in(now.monotonic));
 
-    // 7. Who should own the count?
+    // 8. Who should own the count?
     decision.give_back = give_back(observation, memory, &decision, now);
 
-    // 8. What is there to report? Until the kind is listed, keep the stored status: nothing better is known.
+    // 9. What is there to report? Until the kind is listed, keep the stored status: nothing better is known.
     decision.events = events(&decision, memory, desired);
     decision.status = observation.kind != KindState::Unlisted || memory.stored.conditions.is_empty();
     decision
@@ -235,18 +241,6 @@ fn correction(observation: &Observation, assessment: Assessment) -> Option<Corre
         (Assessment::Unset, _) => Some(Correction::Unset { count: observation.count.clone() }),
         _ => None,
     }
-}
-
-/// The ownership to give back, once the count is in place.
-fn give_back(observation: &Observation, memory: &Memory, decision: &Decision, now: Now) -> Option<GiveBack> {
-    let (KindState::Watched(kind), Some(target)) = (&observation.kind, &observation.target) else { return None };
-    let appliers = decision.appliers.as_ref().unwrap_or(&memory.appliers);
-    let newest = memory.last_correction.map_or(0, |last| last.version).max(memory.owners_since);
-    let is_due = decision.assessment == Assessment::InPlace
-        && target.resource_version >= newest
-        && appliers.are_missing_in(&target.owners);
-    let (uid, after) = (target.uid.clone(), memory.ownership_pause(now));
-    is_due.then(|| GiveBack { kind: kind.clone(), uid, recipients: appliers.recipients().to_vec(), after })
 }
 
 fn events(decision: &Decision, memory: &Memory, desired: Option<i32>) -> PendingEvents {

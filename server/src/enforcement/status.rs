@@ -115,8 +115,10 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
             let controller = controller.unwrap_or("another object");
             no(reasons::CONTROLLED, &format!("{controller} controls its count: set the count of {controller} instead"))
         }
-        (Assessment::Unset, _) if observation.count.restoring().is_some() => restored(observation, memory),
-        (Assessment::Unset, _) => {
+        (Assessment::Ending | Assessment::Unset, _) if observation.count.restoring().is_some() => {
+            restored(observation, memory)
+        }
+        (Assessment::Ending | Assessment::Unset, _) => {
             no(reasons::OVERRIDE_ENDED, "the override has ended: the server is deleting this ReplicaCount")
         }
         (Assessment::Await, _) if observation.kind == KindState::Unlisted => {

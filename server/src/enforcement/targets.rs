@@ -14,6 +14,7 @@ use super::{
     announced::Announced,
     assessment::Assessment,
     decision::{Correction, Decision, GiveBack},
+    give_back::is_pending,
     memory::{Memory, Record},
     observation::{Now, Observation, Users},
     reconcile::reconcile,
@@ -79,12 +80,20 @@ impl ManagedTarget {
 
     /// A give-back for a count that is in place. If the owners are right, it changes nothing.
     pub fn look_at_owners(&self) -> Option<Box<GiveBack>> {
+        self.give_back_now().map(Box::new).filter(|_| self.assessment == Assessment::InPlace)
+    }
+
+    /// The give-back that is left to do when somebody else has ended the management.
+    pub fn last_give_back(&self) -> Option<GiveBack> {
+        self.give_back_now().filter(|_| is_pending(&self.observation, &self.memory, &self.memory.appliers))
+    }
+
+    fn give_back_now(&self) -> Option<GiveBack> {
         let Observation { kind: KindState::Watched(kind), target: Some(target), .. } = &self.observation else {
             return None;
         };
         let recipients = self.memory.appliers.recipients().to_vec();
-        let give_back = GiveBack { kind: kind.clone(), uid: target.uid.clone(), recipients, after: Duration::ZERO };
-        Some(Box::new(give_back)).filter(|_| self.assessment == Assessment::InPlace)
+        Some(GiveBack { kind: kind.clone(), uid: target.uid.clone(), recipients, after: Duration::ZERO })
     }
 
     fn reconcile(&mut self, now: Now) -> Decision {
@@ -141,8 +150,9 @@ impl ManagedTargets {
                 known
             }));
         };
-        let (users, admission) = (Users::default(), Some(Admission::Neither));
-        let observation = Observation { count, target, kind, autoscaler, at, max_replicas, users, admission };
+        let (users, admission, gives_back) = (Users::default(), Some(Admission::Neither), false);
+        let observation =
+            Observation { count, target, kind, autoscaler, at, max_replicas, gives_back, users, admission };
         match self.targets.get_mut(&key) {
             Some(known) if known.observation.count.uid == observation.count.uid => {
                 let (users, admission) = (mem::take(&mut known.observation.users), known.observation.admission);
@@ -177,6 +187,11 @@ impl ManagedTargets {
     /// A managed target, to read it.
     pub fn get(&self, key: &TargetKey) -> Option<&ManagedTarget> {
         self.targets.get(key).map(Box::as_ref)
+    }
+
+    /// The managed targets.
+    pub fn keys(&self) -> impl Iterator<Item = &TargetKey> {
+        self.targets.keys()
     }
 
     /// The managed targets of a kind in a namespace. It looks at all targets, so it is for rare events.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::ObjectMeta;
 
 use super::{
     field_owners::FieldOwners,
     field_path::FieldPath,
-    names::{RESTORE, SET_AT},
+    names::{FIELD_MANAGER, RESTORE, SET_AT},
     replica_count::{Override, ReplicaCount, ReplicaCountSpec, ReplicaCountStatus},
     resource_version::resource_version,
     spec_writers::{SpecWriters, annotated_user, bounded},
@@ -41,6 +42,8 @@ pub struct ReplicaCountState {
     pub spec: ReplicaCountSpec,
     /// The status as it is stored in the cluster.
     pub status: Arc<ReplicaCountStatus>,
+    /// When this server wrote the status last, in seconds since 1970, by the clock of the API server.
+    pub status_at: Option<i64>,
 }
 
 impl From<ReplicaCount> for ReplicaCountState {
@@ -59,6 +62,7 @@ impl From<ReplicaCount> for ReplicaCountState {
             managed_by: managed_by(&metadata, &owners).map(|tool| bounded(&tool).into()),
             spec,
             status: Arc::new(status.unwrap_or_default()),
+            status_at: status_at(&metadata),
         }
     }
 }
@@ -142,6 +146,14 @@ fn set_at(metadata: &ObjectMeta) -> Option<Timestamp> {
     metadata.annotations.as_ref()?.get(SET_AT)?.parse().ok()
 }
 
+fn status_at(metadata: &ObjectMeta) -> Option<i64> {
+    let entries = metadata.managed_fields.iter().flatten();
+    let is_ours = |entry: &&ManagedFieldsEntry| {
+        entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.subresource.as_deref() == Some("status")
+    };
+    entries.filter(is_ours).filter_map(|entry| entry.time.as_ref()).map(|time| time.0.as_second()).max()
+}
+
 /// The tool that manages a `ReplicaCount`, according to the labels and annotations that tools put on the objects they
 /// manage, otherwise according to server-side apply.
 ///
@@ -175,7 +187,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::resources::{
-        Operation,
+        FIELD_MANAGER, Operation,
         fixtures::{ReplicaCountBuilder, managed_fields_entry},
     };
 
@@ -192,6 +204,29 @@ mod tests {
         let annotations = json!({".": {}, "f:replica-count-manager.io/restore": {}});
         json!([{"manager": manager, "operation": "Update", "time": "2026-01-01T00:00:00Z",
                 "fieldsV1": {"f:metadata": {"f:annotations": annotations}}}])
+    }
+
+    #[test]
+    fn the_time_of_the_status_is_that_of_its_latest_write_by_this_server() {
+        let entry = |manager: &str, subresource, time: &str| {
+            let mut entry = managed_fields_entry(manager, Operation::Update, subresource);
+            entry["time"] = time.into();
+            entry
+        };
+        let (early, late) = ("1970-01-01T00:00:05Z", "1970-01-01T00:00:09Z");
+        for (name, entries, expected) in [
+            ("no status", vec![entry(FIELD_MANAGER, None, late)], None),
+            ("a status", vec![entry(FIELD_MANAGER, Some("status"), early), entry(FIELD_MANAGER, None, late)], Some(5)),
+            (
+                "by an older version, too",
+                vec![entry(FIELD_MANAGER, Some("status"), late), entry(FIELD_MANAGER, Some("status"), early)],
+                Some(9),
+            ),
+            ("by somebody else", vec![entry("kubectl-edit", Some("status"), late)], None),
+        ] {
+            let state = ReplicaCountBuilder::new("web").metadata(json!({"managedFields": entries})).state();
+            assert_eq!(state.status_at, expected, "{name}");
+        }
     }
 
     #[test]

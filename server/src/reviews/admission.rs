@@ -2,8 +2,9 @@
 
 use crate::resources::Override;
 
-/// What admission does for a target now, as a dry run has shown for its namespace and kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What admission does for a target now, as a dry run has shown for its namespace and kind. Each does more than the one
+/// before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Admission {
     /// Nothing: there is no webhook, or it leaves the namespace or the kind out.
     #[default]

@@ -5,7 +5,8 @@
 //!
 //! * [`AdmissionMode`], [`UserNames`]: the settings
 //! * [`Admission`]: what they mean for one target
-//! * [`Reviews`]: who made which write, which dry runs have arrived, and which creations were kept
+//! * [`Reviews`]: who made which write, which dry runs have arrived, which creations were kept, and what the configured
+//!   webhooks can do at most
 //! * [`TargetAttempt`]: an attempt that was prevented, on its way to the status
 
 mod admission;
@@ -16,7 +17,7 @@ mod mode;
 mod probes;
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 pub(crate) use self::admission::paused_autoscaler;
 pub use self::{
@@ -36,6 +37,7 @@ pub struct Reviews {
     entries: Mutex<Entries>,
     creations: Mutex<Creations>,
     probes: Mutex<Probes>,
+    limit: watch::Sender<Option<Admission>>,
 }
 
 impl Reviews {
@@ -75,6 +77,16 @@ impl Reviews {
     pub(crate) fn forget_old(&self, now: Instant) {
         self.entries.lock().forget(now);
         self.creations.lock().forget(now);
+    }
+
+    /// Reports what the webhooks can do at most, because one of their configurations is gone. `None` if all are there.
+    pub(crate) fn limit(&self, limit: Option<Admission>) {
+        self.limit.send_if_modified(|now| std::mem::replace(now, limit) != limit);
+    }
+
+    /// What the webhooks can do at most, and its changes.
+    pub(crate) fn limits(&self) -> watch::Receiver<Option<Admission>> {
+        self.limit.subscribe()
     }
 
     /// Begins a probe of the target with this UID.

@@ -81,15 +81,6 @@ impl TestCluster {
         // One replica, unless a test asks for more: the replica that a test breaks is then the leader.
         let flags = [&["--set=replicaCount=1"], flags].concat();
         release::install_chart(&self.control_plane, chart, &self.certificates, &flags).await?;
-        // The chart's roles do not allow reading targets that are not managed.
-        let view = [
-            "create",
-            "clusterrolebinding",
-            "admins-view",
-            "--clusterrole=view",
-            "--group=replica-count-manager:admins",
-        ];
-        run(self.kubectl().args(view)).await?;
         let process = self.server().await?.process;
         (self.grpc, self.http) = (process.address("grpc")?.to_string(), process.address("http")?.to_string());
         Ok(self)

@@ -78,6 +78,14 @@ fn judge_webhooks(mode: &str, webhooks: &[Webhook], namespace: &str) -> Finding 
     Finding::passed(format!("the mode is {}; {number} webhooks, each ignored after {TIMEOUT} s", printable(mode)))
 }
 
+/// Skips what depends on webhooks, if there is none.
+fn check_presence(webhooks: Option<&[Webhook]>) -> Result<(), Finding> {
+    match webhooks {
+        Some([]) => Err(Finding::skipped("there is no webhook")),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Whether the Service of the webhooks leads to the leader.
 pub(super) async fn endpoint(facts: &mut Facts<'_>) -> Verdict {
     facts.admission_mode()?;
@@ -122,6 +130,7 @@ pub(super) async fn dry_run(facts: &mut Facts<'_>) -> Verdict {
     if ![GUARD, WARN].contains(&mode) {
         return Err(Finding::skipped(format!("a dry run shows nothing while the mode is {}", printable(mode))));
     }
+    check_presence(facts.webhooks.as_deref())?;
     let (counts, _) = facts.counts()?;
     let count = probed(counts).ok_or_else(|| Finding::skipped("no target is held"))?;
     let (cluster, limit) = facts.session()?.api();
@@ -155,6 +164,7 @@ fn judge_dry_run(is_guard: bool, answer: DryRun, count: &ReplicaCount) -> Findin
 /// Whether the writes to each target are reviewed, by the server's own dry runs.
 pub(super) async fn targets(facts: &mut Facts<'_>) -> Verdict {
     let mode = facts.admission_mode()?;
+    check_presence(facts.webhooks.as_deref())?;
     let (counts, place) = facts.counts()?;
     Ok(judge_targets(mode, counts, place))
 }
@@ -233,6 +243,18 @@ mod tests {
             let finding = judge_webhooks(mode, &webhooks, "ns");
             assert_eq!(finding.status, status, "{name}: {}", finding.message);
             assert!(finding.message.contains(words), "{name}: {}", finding.message);
+        }
+    }
+
+    #[test]
+    fn without_webhooks_nothing_is_said_of_their_effect() {
+        for (name, webhooks, is_checked) in [
+            ("they may not be listed", None, true),
+            ("there is none", Some(vec![]), false),
+            ("there is one", Some(vec![webhook("scale")]), true),
+        ] {
+            let skipped = check_presence(webhooks.as_deref()).err().map(|finding| finding.status);
+            assert_eq!(skipped, (!is_checked).then_some(Status::Skipped), "{name}");
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     assignment::Assignment,
     commands::{
         choice::ChoiceArgs,
-        read,
+        own_server, read,
         resolve::Resolver,
         write::{Action, Write},
     },
@@ -68,6 +68,7 @@ pub(super) async fn build(
         }
         Input::Chosen(kinds, count) => {
             let counts = choice.list(session, kinds, true).await?;
+            let counts = own_server::leave_out(session, choice.namespace(session), counts).await?;
             let writes = counts.into_iter().map(|before| {
                 let target = before.target.clone().unwrap_or_default();
                 write(target, Some(before), action(count, base), count.is_relative())

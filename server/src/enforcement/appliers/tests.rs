@@ -2,7 +2,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 
 use super::*;
 use crate::{
-    enforcement::fixtures::{applied_by, scaled_by},
+    enforcement::fixtures::{applied_by, at, scaled_by},
     resources::{FIELD_MANAGER, FieldPath},
 };
 
@@ -102,6 +102,40 @@ fn after_a_restart_an_applier_of_a_count_without_an_owner_is_forgotten() {
     // The server did not watch, so it does not know whether it was helm that left the count without an owner.
     assert_eq!(observed.see(&[applied_by("helm", 5, false)], 3), None);
     assert!(names(&observed.0).is_empty());
+}
+
+#[test]
+fn an_applier_of_a_status_is_remembered_unless_it_may_have_left_the_count_out_since() {
+    struct Row {
+        name: &'static str,
+        /// When the status was written, and when helm applied.
+        reported: Option<i64>,
+        applied: i64,
+        owner: Option<&'static str>,
+        expected: &'static [&'static str],
+    }
+    for row in [
+        Row { name: "a 0 since the status", reported: Some(20), applied: 5, owner: None, expected: &["helm"] },
+        Row { name: "perhaps an apply since", reported: Some(20), applied: 11, owner: None, expected: &[] },
+        Row { name: "an apply since", reported: Some(20), applied: 21, owner: None, expected: &[] },
+        Row { name: "the time is not known", reported: None, applied: 5, owner: None, expected: &[] },
+        Row {
+            name: "an apply since, and a correction of it",
+            reported: Some(20),
+            applied: 21,
+            owner: Some(FIELD_MANAGER),
+            expected: &["helm"],
+        },
+    ] {
+        let mut observed = Observed::after_a_restart(&["helm"]);
+        observed.0 = observed.0.reported_at(row.reported.map(|second| at(second).as_second()));
+        let mut entries = vec![applied_by("helm", row.applied, false)];
+        entries.extend(row.owner.map(scaled_by));
+        for replicas in [0, 3] {
+            observed.see(&entries, replicas);
+            assert_eq!(names(&observed.0), row.expected, "{}: {replicas}", row.name);
+        }
+    }
 }
 
 #[test]

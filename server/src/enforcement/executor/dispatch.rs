@@ -14,7 +14,7 @@ use crate::{
         pace::yielding,
         targets::ManagedTarget,
         workqueue::WorkQueue,
-        writes::{CorrectionAnswer, OwnershipAnswer, Regarding, StatusAnswer, end_event, event_writes},
+        writes::{CorrectionAnswer, Regarding, StatusAnswer, end_event, event_writes},
     },
     resources::TargetKey,
 };
@@ -33,11 +33,7 @@ impl Executor {
         self.metrics.queue.set(self.corrections.len(), self.corrections.oldest());
         self.start_statuses();
         self.start_announcements();
-        while self.has_room_beside_corrections(&self.ownership)
-            && let Some((key, lane)) = self.ownership.take(|_| true)
-        {
-            self.start_ownership(key, lane);
-        }
+        self.start_give_backs();
         self.start_probes();
     }
 
@@ -52,7 +48,7 @@ impl Executor {
     }
 
     /// Whether the corrections leave room for one more write of another queue.
-    fn has_room_beside_corrections<T: Send + 'static>(&self, queue: &WorkQueue<T>) -> bool {
+    pub(super) fn has_room_beside_corrections<T: Send + 'static>(&self, queue: &WorkQueue<T>) -> bool {
         queue.in_flight() < yielding(self.corrections.at_pace(), queue.oldest(), usize::MAX)
     }
 
@@ -87,9 +83,10 @@ impl Executor {
         }
         if let Some(mut ended) = self.unanswered_ends.remove(&key) {
             ended.memory.record(Record::Correction(&answer), now);
-            return self.announce_end(key, ended);
+            self.announce_end(key.clone(), ended);
+            return self.end_late_correction(key);
         }
-        let Some(target) = self.targets.answered(&key, &uid) else { return };
+        let Some(target) = self.targets.answered(&key, &uid) else { return self.end_late_correction(key) };
         target.memory.record(Record::Correction(&answer), now);
         if let Some(failure) = &target.memory.correction_failure {
             let (error, attempts, pause) = (&failure.error, failure.attempts, failure.pause(now.monotonic));
@@ -204,40 +201,6 @@ impl Executor {
         if announced.is_failing && !was_failing && self.failures.admits(1, Instant::now()) {
             warn!(target = %key, "events not written, and not tried again: the status of the ReplicaCount holds the \
                 same facts");
-        }
-    }
-
-    fn start_ownership(&mut self, key: TargetKey, lane: Lane) {
-        // Since the decision, the right may have turned out to be missing, or a failure may have set a pause.
-        let Some(patcher) = self.ownership_patcher.clone().filter(|patcher| patcher.is_allowed(&key.kind)) else {
-            return;
-        };
-        let Some(target) = self.targets.get_mut(&key) else { return };
-        let pause = target.memory.ownership_pause(Now::read());
-        if !pause.is_zero() {
-            return self.ownership.add_after(key, lane, pause);
-        }
-        let Some(give_back) = target.give_back.take() else { return };
-        self.is_fence_probed = true;
-        let (target_key, uid) = (key.clone(), target.observation.count.uid.clone());
-        let work = async move { (uid, patcher.give_back(&target_key, &give_back).await) };
-        self.ownership.start(key, lane, self.term.clone().guard(work));
-    }
-
-    pub(super) fn take_ownership(&mut self, (key, (uid, answer)): (TargetKey, Answered<OwnershipAnswer>)) {
-        let Some(target) = self.targets.answered(&key, &uid) else { return };
-        let now = Now::read();
-        target.memory.record(Record::Ownership(&answer), now);
-        if let Some(failure) = &target.memory.ownership_failure {
-            self.metrics.ownership_failures.inc();
-            if failure.attempts == 1 && self.failures.admits(1, now.monotonic) {
-                warn!(target = %key, error = failure.error, "ownership not given back: server-side applies of other \
-                    counts may meet a conflict; trying again");
-            }
-        }
-        // Without the target or the right there is nothing to decide until an event shows more.
-        if !matches!(answer, OwnershipAnswer::Impossible) {
-            self.reconcile(key, now);
         }
     }
 }

@@ -1,3 +1,6 @@
+mod ownership;
+mod webhooks;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::{Request, Response};

@@ -91,16 +91,14 @@ impl Memory {
     pub(super) fn record_ownership(&mut self, answer: &OwnershipAnswer, now: Now) {
         self.ownership_failure = match answer {
             OwnershipAnswer::Given { version } => {
-                // At this version the owners are right, so only a later one can call for a give-back.
-                self.owners_since = version.saturating_add(1);
+                self.owners_right_at = Some(*version);
                 None
             }
             OwnershipAnswer::Outdated { version } => {
-                // What this version shows is still to be decided about.
-                self.owners_since = *version;
+                self.owners_outdated_at = *version;
                 None
             }
-            OwnershipAnswer::Impossible => None,
+            OwnershipAnswer::Gone | OwnershipAnswer::Forbidden => None,
             OwnershipAnswer::Failed { cause, error } => {
                 let before = self.ownership_failure.as_deref();
                 Some(Failure::next(before, *cause, error, &OWNERSHIP_PAUSES, now.monotonic))

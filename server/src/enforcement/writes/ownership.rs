@@ -56,8 +56,10 @@ pub enum OwnershipAnswer {
         /// The target's resource version that shows it.
         version: u64,
     },
-    /// There is no such target any more, or the server may not patch it.
-    Impossible,
+    /// There is no such target any more.
+    Gone,
+    /// The server may not patch targets of the kind.
+    Forbidden,
     /// It has to be tried again.
     Failed {
         /// Whose fault it is.
@@ -92,10 +94,10 @@ impl OwnershipPatcher {
     pub async fn give_back(&self, key: &TargetKey, give_back: &GiveBack) -> OwnershipAnswer {
         match timeout(TIMEOUT, self.patch(key, give_back)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(kube::Error::Api(status))) if status.is_not_found() => OwnershipAnswer::Impossible,
+            Ok(Err(kube::Error::Api(status))) if status.is_not_found() => OwnershipAnswer::Gone,
             Ok(Err(kube::Error::Api(status))) if is_missing_right(&status) => {
                 self.record_denial(&key.kind, &status);
-                OwnershipAnswer::Impossible
+                OwnershipAnswer::Forbidden
             }
             Ok(Err(error)) => OwnershipAnswer::Failed { cause: Cause::of(&error), error: telemetry::chain(&error) },
             Err(_) => {
@@ -109,7 +111,7 @@ impl OwnershipPatcher {
         let owned = target.get().await?;
         if owned.uid() != give_back.uid {
             // Another object has the name by now. Its event decides.
-            return Ok(OwnershipAnswer::Impossible);
+            return Ok(OwnershipAnswer::Gone);
         }
         self.fence.check(&target).await;
         let plan = |entries: Vec<Value>| plan(&entries.into_iter().map(Entry::new).collect::<Vec<_>>(), give_back);

@@ -82,3 +82,116 @@ fn a_count_that_admission_changed_before_is_no_reason_to_give_up_the_one_from_be
     let decision = managed.restore(100, "carol");
     assert_eq!(decision.assessment, Assessment::Correct(2));
 }
+
+/// The count is in place, and this server owns it instead of helm.
+fn taken_from_helm(version: u64, replicas: i32) -> TargetFixture {
+    target(version, replicas).applied_by("helm", 0, false).scaled_by("replica-count-manager")
+}
+
+fn failed_give_back() -> OwnershipAnswer {
+    OwnershipAnswer::Failed { cause: Cause::Refused, error: "denied".into() }
+}
+
+#[test]
+fn the_management_lasts_until_the_applier_has_the_count_back_but_not_for_long() {
+    struct Row {
+        name: &'static str,
+        then: fn(&mut Managed) -> Decision,
+        expected: Assessment,
+        /// Whether the ownership is to be given back.
+        gives_back: bool,
+    }
+    fn row(name: &'static str, then: fn(&mut Managed) -> Decision, expected: Assessment, gives_back: bool) -> Row {
+        Row { name, then, expected, gives_back }
+    }
+    use Assessment::{Correct, Ending, Unset};
+    for Row { name, then, expected, gives_back } in [
+        row("the state with the count is still to come", |managed| managed.decide(2), Ending, false),
+        row("it is there", |managed| managed.see(2, taken_from_helm(12, 2)), Ending, true),
+        row(
+            "given back",
+            |managed| {
+                managed.see(2, taken_from_helm(12, 2));
+                managed.answer_ownership(2, OwnershipAnswer::Given { version: 13 })
+            },
+            Unset,
+            false,
+        ),
+        row(
+            "not given back",
+            |managed| {
+                managed.see(2, taken_from_helm(12, 2));
+                managed.answer_ownership(2, failed_give_back())
+            },
+            Ending,
+            true,
+        ),
+        row(
+            "not given back for too long",
+            |managed| {
+                managed.see(2, taken_from_helm(12, 2));
+                managed.answer_ownership(2, failed_give_back());
+                managed.decide(7)
+            },
+            Unset,
+            false,
+        ),
+        row("the state does not come", |managed| managed.decide(7), Unset, false),
+        row(
+            "helm has applied by force",
+            |managed| managed.see(2, target(13, 2).applied_by("helm", 2, true)),
+            Unset,
+            false,
+        ),
+        row("another count meanwhile", |managed| managed.see(2, target(13, 7).scaled_by("kubectl")), Correct(2), false),
+        row("a Set meanwhile", |managed| managed.set(2, json!({"replicas": 4})), Correct(4), false),
+        row(
+            "the server keeps the ownership",
+            |managed| {
+                managed.observation.gives_back = false;
+                managed.see(2, taken_from_helm(12, 2))
+            },
+            Unset,
+            false,
+        ),
+        row("the target is being deleted", |managed| managed.see(2, taken_from_helm(13, 2).deleting()), Unset, false),
+    ] {
+        let count = replica_count(1, 1, json!({"replicas": 3, "originalReplicas": 2}), Value::Null);
+        let mut managed = Managed::with(count);
+        managed.see(0, target(10, 3).applied_by("helm", 0, true));
+        managed.restore(1, "carol");
+        let corrected = managed.correct(1, 2, 12);
+        assert_eq!((corrected.assessment, corrected.correct), (Ending, None), "{name}");
+        assert_eq!(managed.ready(1), "Restored", "{name}");
+        let decision = then(&mut managed);
+        let is_deleted = matches!(decision.correct, Some(Correction::Unset { .. }));
+        assert_eq!((decision.assessment, is_deleted), (expected, expected == Unset), "{name}");
+        assert_eq!(decision.give_back.is_some(), gives_back, "{name}");
+    }
+}
+
+#[test]
+fn a_new_leader_gives_back_before_it_ends_the_management() {
+    let status = json!({"observedGeneration": 2, "desired": 2, "observed": 2, "appliers": ["helm"]});
+    let count = replica_count(1, 1, json!({"replicas": 3, "originalReplicas": 2}), status);
+    let mut managed = Managed::with(count);
+    managed.observation.target = Some(Arc::new(taken_from_helm(12, 2).state()));
+    let decision = managed.restore(1, "carol");
+    assert_eq!((decision.assessment, decision.give_back.is_some()), (Assessment::Ending, true));
+    assert_eq!(managed.answer_ownership(1, OwnershipAnswer::Given { version: 13 }).assessment, Assessment::Unset);
+}
+
+#[test]
+fn an_override_that_ends_the_management_waits_for_a_give_back_too() {
+    let over = json!({"replicas": 9, "until": at(10).to_string(), "thenUnset": true});
+    let mut managed = Managed::with(replica_count(1, 1, json!({"replicas": 3, "override": over}), Value::Null));
+    managed.see(0, target(10, 9).applied_by("helm", 0, true));
+    managed.see(9, target(11, 7).applied_by("helm", 0, false).scaled_by("kubectl"));
+    managed.correct(9, 9, 12);
+    let decision = managed.decide(10);
+    assert_eq!((decision.assessment, decision.requeue_after), (Assessment::Ending, Some(Duration::from_secs(5))));
+    assert_eq!(managed.ready(10), "OverrideEnded");
+    assert!(managed.see(10, taken_from_helm(12, 9)).give_back.is_some());
+    let given = managed.answer_ownership(11, OwnershipAnswer::Given { version: 13 });
+    assert!(matches!(given.correct, Some(Correction::Unset { .. })), "{given:?}");
+}

@@ -16,7 +16,7 @@ fn owners(entries: &[ManagedFieldsEntry]) -> FieldOwners {
 }
 
 fn recipient(manager: &str, time: Option<i64>) -> Recipient {
-    Recipient { manager: manager.into(), time, owned: false, taken: Taken::No }
+    Recipient { manager: manager.into(), time, reported: None, owned: false, taken: Taken::No }
 }
 
 /// helm, which applied at the second 1.

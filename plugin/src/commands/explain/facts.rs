@@ -76,6 +76,11 @@ impl Facts {
         self.count.admission == "guarded"
     }
 
+    /// Whether the server has found that targets of this kind have no count.
+    pub(super) fn is_unscalable(&self) -> bool {
+        self.condition("TargetFound").is_some_and(|condition| condition.reason == "KindNotScalable")
+    }
+
     /// A condition of the replica count.
     pub(super) fn condition(&self, name: &str) -> Option<&Condition> {
         self.count.conditions.iter().find(|condition| condition.r#type == name)

@@ -55,6 +55,9 @@ fn headline(facts: &Facts) -> String {
         (Some(desired), Some(observed)) => {
             format!("{name} should have {}, but its spec has {observed}{ready}.", replicas(desired))
         }
+        (Some(desired), None) if facts.is_unscalable() => {
+            format!("{name} should have {}, but its kind cannot be scaled.", replicas(desired))
+        }
         (Some(desired), None) if matches!(facts.object, Ok(None)) => {
             format!("{name} should have {}, but does not exist.", replicas(desired))
         }

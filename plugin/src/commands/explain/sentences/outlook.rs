@@ -47,11 +47,13 @@ pub(super) fn rights(facts: &Facts) -> Vec<String> {
         sentences.push(format!("{user} {} set it.", may(*set)));
     }
     let undone = match facts.is_guarded() {
-        _ if !*scale || !facts.is_managed() => "",
+        _ if !*scale || !facts.is_managed() || hindrance(facts).is_some() => "",
         true => ", but another count is refused while it is held",
         false => ", but the server undoes that",
     };
-    sentences.push(format!("{user} {} scale the target itself{undone}.", may(*scale)));
+    if !matches!(facts.object, Ok(None)) && !facts.is_unscalable() {
+        sentences.push(format!("{user} {} scale the target itself{undone}.", may(*scale)));
+    }
     if *server_user != *user {
         let server_user = printable(server_user);
         sentences.push(format!("{user} is the user of the kubeconfig. The server knows you as {server_user}."));
@@ -73,6 +75,10 @@ pub(super) fn next(facts: &Facts, now: Timestamp) -> Vec<String> {
             None => "it has no effect any more".to_owned(),
         };
         sentences.push(format!("At {} the override ends, and {then}.", local_minute(until)));
+    }
+    if let Some(hindrance) = hindrance(facts) {
+        sentences.push(hindrance);
+        return sentences;
     }
     if matches!(facts.object, Ok(None)) {
         sentences.push(format!("Once the target is created, it gets {}.", replicas(desired)));
@@ -96,6 +102,36 @@ pub(super) fn next(facts: &Facts, now: Timestamp) -> Vec<String> {
         }
     }
     sentences
+}
+
+/// What keeps the server from putting the desired count in place, and what happens then. None if nothing does.
+fn hindrance(facts: &Facts) -> Option<String> {
+    let desired = facts.count.desired?;
+    let ready = facts.condition("Ready").filter(|condition| condition.status != "True")?;
+    let unset = format!("To stop managing it: `kubectl replicas unset {}`.", target::in_namespace(&facts.target));
+    Some(match ready.reason.as_str() {
+        "CorrectionFailed" => format!(
+            "The server could not write {desired}. It tries again after up to 5 minutes, and at once when the \
+             ReplicaCount changes."
+        ),
+        "CountChangedByAdmission" => format!(
+            "An admission policy or a webhook keeps {desired} out. The server tries again after up to 5 minutes, and \
+             when the target or the ReplicaCount changes."
+        ),
+        "AboveMaximum" => {
+            format!("The server puts {desired} in place only once its maximum is raised, or a smaller count is set.")
+        }
+        "Controlled" => format!("The server does not put {desired} in place. {unset}"),
+        "KindNotScalable" => format!("No count of such a target can be held. {unset}"),
+        "KindNotServed" | "KindUnknown" | "Forbidden" | "TooManyKinds" | "WatchEnded" => {
+            format!("The server puts {desired} in place only once it can watch targets of this kind.")
+        }
+        "KindNotListed" => format!("Once the server knows the targets of this kind, it puts {desired} in place."),
+        "ReplicaCountTerminating" => "Nothing holds the count any more.".to_owned(),
+        "OverrideEnded" | "Restored" => "The server deletes the ReplicaCount, and then nothing holds it.".to_owned(),
+        "TargetTerminating" => format!("If the target is created again, it gets {}.", replicas(desired)),
+        _ => return None,
+    })
 }
 
 /// What follows from the guard.

@@ -178,6 +178,69 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
+fn nothing_is_promised_that_the_server_cannot_do() {
+    let hindered = |reason: &str| {
+        let mut facts = managed();
+        facts.count.conditions = vec![condition("Ready", "False", reason, "why")];
+        facts.autoscalers = Ok(vec!["web-cpu".to_owned()]);
+        text(&facts, now())
+    };
+    for (reason, sentence) in [
+        ("CorrectionFailed", "The server could not write 3. It tries again after up to 5 minutes, and at once when"),
+        ("CountChangedByAdmission", "An admission policy or a webhook keeps 3 out. The server tries again after"),
+        ("AboveMaximum", "The server puts 3 in place only once its maximum is raised, or a smaller count is set."),
+        (
+            "Controlled",
+            "does not put 3 in place. To stop managing it: `kubectl replicas unset deployment.apps/web -n shop`.",
+        ),
+        ("Forbidden", "The server puts 3 in place only once it can watch targets of this kind."),
+        ("KindNotListed", "Once the server knows the targets of this kind, it puts 3 in place."),
+        ("ReplicaCountTerminating", "Nothing holds the count any more."),
+        ("Restored", "The server deletes the ReplicaCount, and then nothing holds it."),
+        ("TargetTerminating", "If the target is created again, it gets 3 replicas."),
+    ] {
+        let text = hindered(reason);
+        assert!(text.contains(sentence), "{reason}: {sentence:?} is missing in {text}");
+        let (has_promise, has_undoing) =
+            (text.contains("the server undoes it"), text.contains("the server undoes that"));
+        assert!(
+            !has_promise && !has_undoing && text.contains("alice may scale the target itself."),
+            "{reason}: {text}"
+        );
+    }
+    let ready = hindered("ReplicasNotReady");
+    assert!(ready.contains("the server undoes it with 3.") && ready.contains("the server undoes that."), "{ready}");
+}
+
+#[test]
+fn a_target_without_a_count_or_an_object_cannot_be_scaled() {
+    let unscalable = changed(|facts| {
+        let why = "DaemonSet.apps cannot be scaled";
+        facts.target.kind = "DaemonSet".to_owned();
+        (facts.object, facts.count.observed) = (Ok(None), None);
+        facts.count.conditions = vec![
+            condition("Ready", "False", "KindNotScalable", why),
+            condition("TargetFound", "Unknown", "KindNotScalable", why),
+        ];
+    });
+    let missing = changed(|facts| (facts.object, facts.count.observed) = (Ok(None), None));
+    check(&[
+        ("headline", unscalable.clone(), "shop should have 3 replicas, but its kind cannot be scaled.\n"),
+        (
+            "next",
+            unscalable.clone(),
+            "No count of such a target can be held. To stop managing it: `kubectl replicas unset",
+        ),
+    ]);
+    for (name, text, parts) in [
+        ("a kind without a count", unscalable, ["does not exist", "Once the target", "scale the target itself"]),
+        ("a missing target", missing, ["puts 3 back", "the server undoes", "scale the target itself"]),
+    ] {
+        assert!(!parts.iter().any(|part| text.contains(part)), "{name}: {text}");
+    }
+}
+
+#[test]
 fn what_speaks_against_holding_a_target_is_said() {
     let changed = |change: fn(&mut Facts)| {
         let mut facts = unmanaged();

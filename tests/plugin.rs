@@ -107,14 +107,19 @@ async fn wrong_arguments_are_refused_before_any_call() -> Result<()> {
         ("unset a deploy/a", "is named twice"),
         ("set a 3 --dry-run=client", "use --dry-run=server"),
         ("set a/b/c 3", "there is more than one slash"),
-        ("set foo.apps/x 3", "the kind \"foo.apps\" is unknown"),
+        ("set foo..apps/x 3", "the kind \"foo..apps\" is unknown"),
     ] {
         let refused = plugin(&shop, line).await?;
         assert_eq!(refused.code, Some(2), "{line}: {refused:?}");
         assert!(refused.stderr.contains(message), "{line}: {refused:?}");
     }
-    let unknown = plugin(&shop, "set nosuch/x 3").await?;
-    assert!(unknown.code == Some(1) && unknown.stderr.contains("no API group has a resource nosuch"), "{unknown:?}");
+    for (line, message) in [
+        ("set nosuch/x 3", "no API group has a resource nosuch"),
+        ("set foo.apps/x 3", "the API group apps has no resource foo"),
+    ] {
+        let unknown = plugin(&shop, line).await?;
+        assert!(unknown.code == Some(1) && unknown.stderr.contains(message), "{line}: {unknown:?}");
+    }
     assert_eq!(shop.kubectl(&["get", "replicacounts", "--output=name"]).await?, "");
     Ok(())
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use cluster::wait;
 use serde_json::{Value, json};
 
-use support::{Namespace, Outcome, PATIENCE, outcome};
+use support::{Namespace, Outcome, PATIENCE, manifests::ReplicaCountManifest, outcome};
 
 /// A group whose preferred version does not have the kind, as that of OpenKruise.
 const GROUP: &str = "mixed.example.com";
@@ -82,6 +82,7 @@ async fn a_kind_has_the_names_and_versions_that_kubectl_knows() -> Result<()> {
         assert!(set.code == Some(0) && is_answered, "{name}: {set:?}");
     }
     check_words(&shop).await?;
+    create_unscalable(&shop).await?;
     for name in run(&shop, "list --output=name").await?.stdout.lines() {
         let unset = run(&shop, &format!("unset {name}")).await?;
         assert_eq!(unset.code, Some(0), "what list shows can be unset: {name}: {unset:?}");
@@ -89,6 +90,23 @@ async fn a_kind_has_the_names_and_versions_that_kubectl_knows() -> Result<()> {
     check_after_deletion(&shop).await?;
     let delete = ["delete", "--wait=false", "--ignore-not-found", "--filename=-"];
     shop.kubectl_with(&delete, &objects.to_string()).await.map(drop)
+}
+
+/// Holds a target whose kind has no count, and reads it by the name that `list` shows.
+async fn create_unscalable(shop: &Namespace<'_>) -> Result<()> {
+    let ghost = ReplicaCountManifest::deployment("ghost").name("daemonset.ghost").of_kind("apps/v1", "DaemonSet");
+    shop.kubectl_with(&["create", "--filename=-"], &ghost.manifest()).await?;
+    wait::until("the ReplicaCount to be known", PATIENCE, async || {
+        let listed = run(shop, "list --output=name").await?;
+        ensure!(listed.stdout.lines().any(|name| name == "daemonset.apps/ghost"), "{listed:?}");
+        Ok(())
+    })
+    .await?;
+    for line in ["get daemonset.apps/ghost", "explain daemonset.apps/ghost", "list daemonset.apps"] {
+        let outcome = run(shop, line).await?;
+        ensure!(outcome.code == Some(0) && outcome.stdout.contains("daemonset.apps/ghost"), "{line}: {outcome:?}");
+    }
+    Ok(())
 }
 
 /// A word that only the API server knows as a kind never stands for a Deployment.

@@ -122,7 +122,7 @@ fn quote(word: &str) -> String {
 }
 
 /// Reads `deploy`, `deployments.apps`, `deployments.v1.apps`, `widgets.example.com` or `widgets`, in any case, as kubectl
-/// does.
+/// does. A kind that needs discovery may be of the groups of the built-in ones, too, such as `daemonset.apps`.
 pub(crate) fn parse_kind(text: &str) -> Option<KindRef> {
     let text = text.to_ascii_lowercase();
     let (resource, group) = text.split_once('.').map_or((&*text, None), |(resource, group)| (resource, Some(group)));
@@ -132,7 +132,6 @@ pub(crate) fn parse_kind(text: &str) -> Option<KindRef> {
     };
     match (BUILT_IN.iter().find(is_named), group) {
         (Some((built_in, _)), _) => Some(KindRef::BuiltIn(*built_in)),
-        (None, Some("apps" | CORE_GROUP)) => None,
         (None, group) if dns::is_subdomain(resource) && group.is_none_or(dns::is_subdomain) => {
             Some(KindRef::Resource { resource: resource.to_owned(), group: group.unwrap_or_default().to_owned() })
         }
@@ -253,24 +252,25 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_the_accepted_forms() {
-        for word in [
-            "",
-            "/",
-            "/web",
-            "deploy/",
-            "a/b/c",
-            "Web",
-            "we_b",
-            "-web",
-            "web=3",
-            "deploy./x",
-            "foo.apps/x",
-            "a..b/x",
-            "pods.core/x",
-            "deploy.core/x",
-            "rc.apps/x",
+    fn each_name_that_is_shown_is_accepted() {
+        for (what, group, kind, shown) in [
+            ("a built-in kind", "apps", "Deployment", "deployment.apps/x"),
+            ("a kind that cannot be scaled", "apps", "DaemonSet", "daemonset.apps/x"),
+            ("a built-in kind of the core group", CORE_GROUP, "ReplicationController", "replicationcontroller.core/x"),
+            ("another kind of the core group", CORE_GROUP, "ConfigMap", "configmap.core/x"),
+            ("a built-in kind in another group", "example.com", "Deployment", "deployment.example.com/x"),
+            ("another kind", "argoproj.io", "Rollout", "rollout.argoproj.io/x"),
         ] {
+            let [namespace, group, kind, target] = ["shop", group, kind, "x"].map(str::to_owned);
+            let target = Target { namespace, group, kind, name: target };
+            assert_eq!(name(&target), shown, "{what}");
+            assert_eq!(parse(shown).to_string(), shown, "{what}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_the_accepted_forms() {
+        for word in ["", "/", "/web", "deploy/", "a/b/c", "Web", "we_b", "-web", "web=3", "deploy./x", "a..b/x"] {
             let error = word.parse::<TargetRef>().unwrap_err();
             assert!(error.to_string().starts_with(&format!("{word:?} is not a target: ")), "{error}");
             assert!(error.hint().is_some());

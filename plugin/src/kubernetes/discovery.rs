@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contract::replicas::v1::Target;
+use contract::{names::CORE_GROUP, replicas::v1::Target};
 use kube::core::discovery::v2::{APIGroupDiscovery, APIResourceDiscovery, APIVersionDiscovery};
 
 use super::{cluster::Cluster, error::Error, request::send};
@@ -79,9 +79,11 @@ fn find(groups: &[APIGroupDiscovery], resource: &str, group: &str) -> Option<(St
         .split_once('.')
         .and_then(|(version, group)| find_in(groups, resource, |name| name == group, |known| known == version));
     let any_version = |_: &str| true;
+    // The name that stands for the core group is no beginning of another one.
+    let is_beginning = |name: &str| group != CORE_GROUP && name.starts_with(group);
     in_version
         .or_else(|| find_in(groups, resource, |name| name == group, any_version))
-        .or_else(|| find_in(groups, resource, |name| name.starts_with(group), any_version))
+        .or_else(|| find_in(groups, resource, is_beginning, any_version))
 }
 
 fn find_in(
@@ -151,6 +153,7 @@ mod tests {
                 ],
             ),
             group("other.example", &[("v1", rollout)]),
+            group("core.example", &[("v1", ["settings", "setting", "Setting", "set"])]),
         ];
         for (resource, name, expected) in [
             ("rollouts", "argoproj.io", Some(("argoproj.io", "Rollout"))),
@@ -166,6 +169,8 @@ mod tests {
             ("clone", "v1alpha1.mixed.example", Some(("mixed.example", "CloneSet"))),
             ("cloneset", "v1beta1.mixed.example", None),
             ("pods", "", None),
+            ("setting", "core.e", Some(("core.example", "Setting"))),
+            ("setting", "core", None),
         ] {
             let found = find(&groups, resource, name);
             let expected = expected.map(|(group, kind)| (group.to_owned(), kind.to_owned()));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use contract::names::CORE_GROUP;
+
 use super::{kubeconfig, request, service};
 
 /// Why the API server or an object in it is not available.
@@ -51,6 +53,7 @@ impl Error {
                 Some("`kubectl api-resources` lists the resources".to_owned())
             }
             Self::NoResource { group, .. } => {
+                let group = if group == CORE_GROUP { "''" } else { group.as_str() };
                 Some(format!("`kubectl api-resources --api-group {group}` lists the resources"))
             }
             Self::NoDiscovery { .. } => None,

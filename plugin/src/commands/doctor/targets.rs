@@ -47,7 +47,7 @@ pub(super) async fn found(facts: &mut Facts<'_>) -> Verdict {
         format!(
             "{} says why; if the target does not come back, run: kubectl replicas unset {}",
             explain(one),
-            arguments(one)
+            name(one)
         )
     }))
 }
@@ -86,20 +86,13 @@ fn has_condition(count: &ReplicaCount, name: &str, statuses: &[&str]) -> bool {
     count.conditions.iter().any(|it| it.r#type == name && statuses.contains(&it.status.as_str()))
 }
 
-/// A target with its namespace: `shop/deployment.apps/web`.
+/// A target with its namespace, as a command accepts them: `deployment.apps/web -n shop`.
 pub(super) fn name(count: &ReplicaCount) -> String {
-    let target = count.target.clone().unwrap_or_default();
-    format!("{}/{}", printable(&target.namespace), printable(&target::name(&target)))
-}
-
-/// The arguments that name a target in a command.
-fn arguments(count: &ReplicaCount) -> String {
-    let target = count.target.clone().unwrap_or_default();
-    format!("{} -n {}", printable(&target::name(&target)), printable(&target.namespace))
+    printable(&target::in_namespace(&count.target.clone().unwrap_or_default()))
 }
 
 fn explain(count: &ReplicaCount) -> String {
-    format!("`kubectl replicas explain {}`", arguments(count))
+    format!("`kubectl replicas explain {}`", name(count))
 }
 
 #[cfg(test)]
@@ -132,7 +125,7 @@ mod tests {
             (finding.status, finding.message.as_str(), finding.hint.as_deref()),
             (
                 Status::Warning,
-                "1 bad: shop/deployment.apps/db",
+                "1 bad: deployment.apps/db -n shop",
                 Some("`kubectl replicas explain deployment.apps/db -n shop`")
             )
         );

@@ -200,7 +200,7 @@ async fn missing_rights_and_counts_without_targets_are_found() -> Result<()> {
         Ok(seeing)
     })
     .await?;
-    let name = format!("{}/deployment.apps/ghost", shop.name);
+    let name = format!("deployment.apps/ghost -n {}", shop.name);
     let lines = [
         &format!("ok targets: 1 managed in the namespace {}\n", shop.name),
         &format!("!  found: 1 not found: {name}\n    hint: `kubectl replicas explain deployment.apps/ghost -n "),

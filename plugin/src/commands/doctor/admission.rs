@@ -177,13 +177,16 @@ fn judge_targets(mode: &str, counts: &[ReplicaCount], place: &str) -> Finding {
     };
     let names: Vec<_> = others.iter().map(|count| name(count)).collect();
     let target = first.target.clone().unwrap_or_default();
+    // The status says nothing before the first test, and nothing after one without a review.
+    let or_untested = if others.iter().any(|it| it.admission.is_empty()) { ", or not tested yet" } else { "" };
     let hint = format!(
-        "the server tests each namespace and kind every 5 minutes; admission.namespaceSelector may leave the namespace \
-         {} out, and a kind that is not among the chart's targets is only recorded, as {} may be",
+        "a new leader tests each namespace and kind, which may take a minute, and then every 5 minutes: run this \
+         command again; if it stays, admission.namespaceSelector may leave the namespace {} out, or {} is of a kind \
+         that is not among the chart's targets, and is only recorded",
         printable(&target.namespace),
         printable(&target::name(&target)),
     );
-    Finding::warning(format!("{} not {expected}: {}", others.len(), enumerate(&names)), &hint)
+    Finding::warning(format!("{} not {expected}{or_untested}: {}", others.len(), enumerate(&names)), &hint)
 }
 
 #[cfg(test)]
@@ -298,8 +301,11 @@ mod tests {
         let missing = ReplicaCount { observed: None, ..count("gone", "guarded") };
         let counts = [missing, count("new", ""), count("web", "guarded")];
         let chosen = |counts: &[ReplicaCount]| probed(counts).map(name);
-        assert_eq!(chosen(&counts).as_deref(), Some("shop/deployment.apps/web"));
-        assert_eq!((chosen(&counts[..2]).as_deref(), chosen(&counts[..1])), (Some("shop/deployment.apps/new"), None));
+        assert_eq!(chosen(&counts).as_deref(), Some("deployment.apps/web -n shop"));
+        assert_eq!(
+            (chosen(&counts[..2]).as_deref(), chosen(&counts[..1])),
+            (Some("deployment.apps/new -n shop"), None)
+        );
     }
 
     #[test]
@@ -314,7 +320,14 @@ mod tests {
                 "guard",
                 &counts[..],
                 Status::Warning,
-                "2 not guarded: shop/deployment.apps/db, shop/deployment.apps/new",
+                "2 not guarded, or not tested yet: deployment.apps/db -n shop, deployment.apps/new -n shop",
+            ),
+            (
+                "a tested one is not",
+                "guard",
+                &counts[1..2],
+                Status::Warning,
+                "1 not guarded: deployment.apps/db -n shop",
             ),
             ("all are recorded", "record", &counts[1..2], Status::Passed, "all targets in all namespaces are recorded"),
         ] {

@@ -43,6 +43,11 @@ async fn a_login_as_another_user_is_used_by_commands_with_the_same_flags() -> Re
     ensure!(login.contains(" as robot until "), "{login}");
     assert_eq!(ines.run(&set).await?, "deployment.apps/web set to 2 (was not managed)\n");
     assert_eq!(shop.get("replicacount/deployment.web").await?["metadata"]["annotations"][SET_BY], "robot");
+    // Each of both users has an operation log of their own.
+    let undo = ["undo", "--dry-run", "--namespace", &shop.name];
+    let none = ines.try_run(&undo).await?;
+    ensure!(none.code == Some(1) && none.stderr.contains("there is no operation of yours"), "{none:?}");
+    ensure!(ines.run(&[&undo[..], &["--as=robot"]].concat()).await?.contains("deployment.apps/web"), "it is undone");
     let both = ines.run(&["whoami", "--as=robot"]).await?;
     ensure!(both.starts_with("User:    robot\n") && both.contains("Impersonated by:\n  User:    ines\n"), "{both}");
     let alone = ines.run(&["whoami"]).await?;

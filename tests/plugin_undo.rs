@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::wait;
 use serde_json::Value;
 
-use support::{Namespace, Outcome, PATIENCE, outcome};
+use support::{Namespace, Outcome, PATIENCE, manifests::ReplicaCountManifest, outcome};
 
 /// A user with an operation log of their own.
 struct Shell {
@@ -154,7 +154,33 @@ async fn what_somebody_else_has_changed_is_not_taken_back() -> Result<()> {
     shell.done("set api 4").await?;
     shop.kubectl(&["delete", "replicacount/deployment.api"]).await?;
     shop.wait_until_unmanaged("api").await?;
-    shell.refused("undo", "deployment.apps/api is not managed any more").await
+    shell.refused("undo", "deployment.apps/api is not managed any more").await?;
+
+    // What cannot be taken back any more is skipped.
+    for line in ["set api 4", "set web=3 api=3"] {
+        shell.refused("undo --yes", "`kubectl replicas undo --skip`").await?;
+        let skipped = shell.done("undo --skip").await?;
+        ensure!(skipped.stdout.starts_with(&format!("`{line} ")), "{skipped:?}");
+        ensure!(skipped.stdout.ends_with(" ago, dropped from the log\n"), "{skipped:?}");
+    }
+    shell.refused("undo --skip", "there is no operation of yours in this cluster to undo").await
+}
+
+#[tokio::test]
+async fn an_undo_that_the_server_refuses_says_how_to_go_on() -> Result<()> {
+    let shell = Shell::new("undo-unscalable").await?;
+    shell.shop.deployment("web", 2).await?;
+    shell.done("set web 3").await?;
+    let ghost = ReplicaCountManifest::deployment("ghost").name("daemonset.ghost").of_kind("apps/v1", "DaemonSet");
+    shell.shop.kubectl_with(&["create", "--filename=-"], &ghost.manifest()).await?;
+    wait::until("the ReplicaCount to be known", PATIENCE, async || shell.done("unset daemonset.apps/ghost").await)
+        .await?;
+    for part in ["cannot be undone\n  caused by: ", "cannot be scaled", "`kubectl replicas undo --skip`"] {
+        shell.refused("undo", part).await?;
+    }
+    ensure!(shell.done("undo --skip").await?.stdout.starts_with("`unset daemonset.apps/ghost "), "the last is skipped");
+    ensure!(shell.done("undo").await?.stdout.contains("put back to 2 (was 3)"), "the one before is undone");
+    Ok(())
 }
 
 #[tokio::test]

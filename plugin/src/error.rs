@@ -86,6 +86,9 @@ pub(crate) enum Error {
     Unsure { target: String, done: &'static str, source: CallError },
     #[error("{target} was changed by others after its count was read, and was not {done}")]
     Changed { target: String, done: &'static str, source: CallError },
+    /// The commands before it cannot be undone either, until it is skipped.
+    #[error("`{command}`, {age} ago, cannot be undone")]
+    NotUndone { command: String, age: String, source: Box<Error> },
     #[error("{target} has no count that the new one could start from")]
     NoCount { target: String },
     #[error("there are no replica counts to wait for{}", namespace.as_ref().map(|it| format!(" in namespace {it}")).unwrap_or_default())]
@@ -123,6 +126,7 @@ impl Error {
             | Self::NoConsent { .. }
             | Self::Contexts(context_pattern::Error::With { .. })
             | Self::Config(config::Error::Value { .. }) => Exit::Usage,
+            Self::NotUndone { source, .. } => source.exit_code(),
             Self::Interrupted { .. } | Self::WatchInterrupted => Exit::Interrupted,
             Self::NotReady { .. }
             | Self::StillUnhealthy { .. }
@@ -168,6 +172,10 @@ impl Error {
                 "`kubectl replicas get {}` shows its count; run the command again to start from it",
                 target::arguments(target)
             )),
+            Self::NotUndone { source, .. } => {
+                let own = source.hint().map(|hint| hint + "; ").unwrap_or_default();
+                Some(own + operations::SKIP)
+            }
             Self::NoCount { .. } => Some("give a plain count, such as 3".to_owned()),
             Self::NotReady { open, .. } => match open.as_slice() {
                 [one] => one
@@ -308,6 +316,27 @@ mod tests {
         ] {
             let hint = error.hint().unwrap_or_default();
             assert!(hint.contains(&format!("`kubectl replicas get {arguments}`")), "{name}: {hint}");
+        }
+    }
+
+    #[test]
+    fn an_undo_that_fails_says_how_to_go_on() {
+        let refused = || session::explain(Status::invalid_argument("DaemonSet.apps cannot be scaled"));
+        let not_undone = |source: Error| {
+            let [command, age] = ["unset daemonset/ghost", "3m"].map(str::to_owned);
+            Error::NotUndone { command, age, source: Box::new(source) }
+        };
+        for (name, source, cause) in [
+            ("one target", refused().into(), "DaemonSet.apps cannot be scaled"),
+            ("several", Error::Incomplete { failed: 1, all: 2, done: "undone" }, "1 of 2 targets could not be undone"),
+        ] {
+            let error = not_undone(source);
+            let text = explain("error", &error);
+            let start =
+                format!("error: `unset daemonset/ghost`, 3m ago, cannot be undone\n  caused by: {cause}\nhint: ");
+            assert!(text.starts_with(&start), "{name}: {text}");
+            assert!(text.contains("`kubectl replicas undo --skip`"), "{name}: {text}");
+            assert_eq!(error.exit_code(), Exit::Failed, "{name}");
         }
     }
 

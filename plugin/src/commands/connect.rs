@@ -68,9 +68,9 @@ async fn open(
 ) -> Result<(Session, Option<Vec<u8>>), Error> {
     let pem = settings.certificate.as_ref().and_then(|certificate| tls::read(tls::CERTIFICATE, certificate).ok());
     let impersonation = cluster.impersonation().cloned();
-    let session = Session::open(cluster, settings, args, connections).await?;
+    let session = Session::open(cluster, settings, user_of(pem.as_deref()), args, connections).await?;
     if let Some(impersonation) = impersonation {
-        check_user(&session, impersonation, pem.as_deref())?;
+        check_user(&session, impersonation)?;
     }
     Ok((session, pem))
 }
@@ -106,15 +106,15 @@ pub(super) fn check_credentials(cluster: &Cluster, settings: &Settings) -> Resul
     }
 }
 
+/// The user whom a client certificate in PEM names. It is empty if that is not known.
+pub(super) fn user_of(certificate: Option<&[u8]>) -> String {
+    certificate.and_then(CertificateSubject::parse).map(|subject| subject.user).unwrap_or_default()
+}
+
 /// Refuses to call the server as another user than the flags choose. The API server has let the caller act as that user,
 /// but the server believes only the certificate.
-pub(super) fn check_user(
-    session: &Session,
-    impersonation: Impersonation,
-    certificate: Option<&[u8]>,
-) -> Result<(), Error> {
-    let subject = certificate.and_then(CertificateSubject::parse);
-    match subject.is_some_and(|subject| subject.user == impersonation.user) {
+pub(super) fn check_user(session: &Session, impersonation: Impersonation) -> Result<(), Error> {
+    match !session.user.is_empty() && session.user == impersonation.user {
         true => Ok(()),
         false => Err(Error::NotLoggedInAs { impersonation, context: session.context().unwrap_or_default().to_owned() }),
     }

@@ -74,6 +74,7 @@ impl Journal {
                 command: command(env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned())),
                 context: session.context().unwrap_or_default().to_owned(),
                 cluster,
+                user: session.user.clone(),
                 undoes,
                 targets,
             };

@@ -26,6 +26,9 @@ Examples:
   # See your last commands
   kubectl replicas undo --list
 
+  # Go on with the command before, if the last one cannot be taken back any more
+  kubectl replicas undo --skip
+
   # Go back to the lasting count that the Deployment web had before
   kubectl replicas undo web
 
@@ -38,7 +41,7 @@ Examples:
 /// Without a target, it takes back all that your last set, unset or adopt did in this cluster, in any namespace: counts,
 /// overrides that are not over, reasons, and what was managed. Repeated, it takes back the command before. If somebody
 /// else has changed one of the targets since, nothing is changed, and it says who it was. The commands are in a log on
-/// this machine.
+/// this machine, and each user whom the server knows, such as that of --as, has commands of their own in it.
 ///
 /// With a target, it goes back to a lasting count in the history of that target, no matter who changed it. `history` shows them.
 ///
@@ -56,9 +59,12 @@ pub(crate) struct UndoArgs {
     /// Go back to the count after the change of this number
     #[arg(long, value_name = "NUMBER", requires = "words", conflicts_with = "to")]
     to_change: Option<i64>,
-    /// Show the log of your commands, of all clusters
+    /// Show the log of your commands, of all clusters and users
     #[arg(long)]
     list: bool,
+    /// Drop your last command in this cluster from the log; nothing in the cluster changes
+    #[arg(long, conflicts_with_all = ["words", "list", "force", "yes", "dry_run"])]
+    skip: bool,
     #[command(flatten)]
     flags: UndoFlags,
 }
@@ -79,6 +85,7 @@ pub(crate) async fn run(args: UndoArgs, connection: &ConnectionArgs) -> Result<(
         return list();
     }
     match args.words.as_slice() {
+        [] if args.skip => last::skip(connection).await,
         [] => last::run(args.flags, connection).await,
         words => target::run(args.flags, args.goal(), &words::parse_single(words)?, connection).await,
     }

@@ -4,6 +4,10 @@ use std::{io, path::PathBuf};
 
 use super::location::PATH_VARIABLE;
 
+/// How to go on after a command that cannot be undone.
+pub(crate) const SKIP: &str =
+    "`kubectl replicas undo --skip` drops it from the log, so that the next undo takes back the command before";
+
 /// Why the log cannot be used, or an operation cannot be undone.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -56,11 +60,13 @@ impl Error {
             Self::Write { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
                 format!("name a regular file with {PATH_VARIABLE}, or /dev/null for no log")
             }
-            Self::NoOperation => "`kubectl replicas undo --list` shows the operations of all clusters".to_owned(),
-            Self::Refused { .. } => {
-                "nothing was changed; `kubectl replicas undo TARGET` goes back to an earlier count of one target"
-                    .to_owned()
+            Self::NoOperation => {
+                "`kubectl replicas undo --list` shows the operations of all clusters and users".to_owned()
             }
+            Self::Refused { .. } => format!(
+                "nothing was changed; {SKIP}; `kubectl replicas undo TARGET` goes back to an earlier count of one \
+                 target"
+            ),
             Self::Unmanaged { target, .. } => format!("to stop managing it: kubectl replicas unset {target} --restore"),
             Self::NoHistory { target } => format!("`kubectl replicas get {target}` shows its count"),
             Self::NoEarlier { target } | Self::NoSuchCount { target, .. } | Self::NoSuchChange { target, .. } => {

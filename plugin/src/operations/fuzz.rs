@@ -12,7 +12,7 @@ const LOG: &str = r#"{"version":1,"operations":[
 "targets":[{"namespace":"shop","group":"apps","kind":"Deployment","name":"web","before":{"unmanaged":[2]},
 "after":{"managed":{"spec":{"replicas":3,"originalReplicas":2,"reason":"sale","override":{"replicas":9,
 "until":"2026-11-23T19:00:00Z","thenUnset":true}},"setBy":"alice","resourceVersion":"7"}}}]},
-{"number":2,"at":"2026-11-23T18:00:01Z","command":"undo","cluster":{"address":"x"},"undoes":1,
+{"number":2,"at":"2026-11-23T18:00:01Z","command":"undo","cluster":{"address":"x"},"user":"bob","undoes":1,
 "targets":[{"namespace":"shop","group":"apps","kind":"Deployment","name":"api","before":"unknown","after":"unknown"}]}]}"#;
 
 #[test]
@@ -28,7 +28,7 @@ fn an_operation_of_a_log_is_undone_or_refused() {
             }
         }
         let cluster = Cluster { uid: None, address: "https://x".to_owned() };
-        if let Some(found) = last::find(&operations, &cluster) {
+        if let Some(found) = last::find(&operations, &cluster, "alice") {
             assert!(found.undoes.is_none() && !found.targets.is_empty());
         }
         true

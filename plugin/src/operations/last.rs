@@ -36,13 +36,13 @@ fn key(change: &TargetChange) -> Key<'_> {
     (&change.namespace, &change.group, &change.kind, &change.name)
 }
 
-/// Finds the last operation in a cluster that is not undone, with the targets that are left to undo.
+/// Finds the last operation of a user in a cluster that is not undone, with the targets that are left to undo.
 ///
 /// An undo of an operation is none itself, so that repeated undos walk back. After an undo that was done only in part,
 /// the rest comes next.
-pub(crate) fn find(operations: &[Operation], cluster: &Cluster) -> Option<Operation> {
+pub(crate) fn find(operations: &[Operation], cluster: &Cluster, user: &str) -> Option<Operation> {
     let undone = Undone::of(operations);
-    let mut own = operations.iter().rev().filter(|it| it.undoes.is_none() && it.cluster.is_same(cluster));
+    let mut own = operations.iter().rev().filter(|it| it.undoes.is_none() && it.is_of(cluster, user));
     let operation = own.find(|it| undone.count(it) < it.targets.len())?;
     let mut rest = operation.clone();
     rest.targets.retain(|change| !undone.includes(operation, change));
@@ -70,6 +70,7 @@ mod tests {
             command: String::new(),
             context: String::new(),
             cluster: Cluster { uid: Some(cluster.to_owned()), address: String::new() },
+            user: "alice".to_owned(),
             undoes,
             targets: targets.split_whitespace().map(target).collect(),
         }
@@ -103,10 +104,20 @@ mod tests {
                 found: Some((4, "c")),
             },
             Row { name: "another cluster", log: log(vec![operation(3, None, "c", "two")]), found: Some((2, "a b")) },
+            Row {
+                name: "another user",
+                log: log(vec![Operation { user: "bob".to_owned(), ..operation(3, None, "c", "one") }]),
+                found: Some((2, "a b")),
+            },
+            Row {
+                name: "a user who was not recorded",
+                log: log(vec![Operation { user: String::new(), ..operation(3, None, "c", "one") }]),
+                found: Some((3, "c")),
+            },
             Row { name: "empty", log: Vec::new(), found: None },
         ] {
             let cluster = Cluster { uid: Some("one".to_owned()), address: String::new() };
-            let operation = find(&log, &cluster);
+            let operation = find(&log, &cluster, "alice");
             let found_names =
                 |it: &Operation| it.targets.iter().map(|change| change.name.as_str()).collect::<Vec<_>>().join(" ");
             let shown = operation.as_ref().map(|it| (it.number, found_names(it)));

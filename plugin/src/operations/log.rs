@@ -65,8 +65,25 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Operation>, Error> 
     Ok(operations)
 }
 
-/// Adds an operation, and gives it its number. A log that cannot be read stays as it is.
+/// Adds an operation, and gives it its number.
 pub(crate) fn append(path: &Path, mut operation: Operation) -> Result<(), Error> {
+    change(path, |operations| {
+        operation.number = operations.last().map_or(1, |last| last.number.saturating_add(1));
+        operations.push(operation);
+    })
+}
+
+/// Drops an operation of the user's log.
+pub(crate) fn drop_own(number: u64) -> Result<(), Error> {
+    drop_from(&location::path().ok_or(Error::NoPath)?, number)
+}
+
+fn drop_from(path: &Path, number: u64) -> Result<(), Error> {
+    change(path, |operations| operations.retain(|operation| operation.number != number))
+}
+
+/// Changes the log. One that cannot be read stays as it is.
+fn change(path: &Path, change: impl FnOnce(&mut Vec<Operation>)) -> Result<(), Error> {
     if location::is_null(path) {
         return Ok(());
     }
@@ -74,8 +91,7 @@ pub(crate) fn append(path: &Path, mut operation: Operation) -> Result<(), Error>
     let place = Place::prepare(path).map_err(failed)?;
     let _lock = place.lock();
     let mut operations = load(path)?;
-    operation.number = operations.last().map_or(1, |last| last.number.saturating_add(1));
-    operations.push(operation);
+    change(&mut operations);
     place.replace(&write(operations)?).map_err(failed)
 }
 
@@ -139,6 +155,7 @@ mod tests {
             command: command.to_owned(),
             context: String::new(),
             cluster: Cluster::default(),
+            user: String::new(),
             undoes: None,
             targets: (0..targets).map(target).collect(),
         }
@@ -160,6 +177,19 @@ mod tests {
             0o600
         );
         assert_eq!(fs::read_dir(folder.log().parent().unwrap()).unwrap().count(), 1, "no draft stays");
+    }
+
+    #[test]
+    fn an_operation_is_dropped_by_its_number() {
+        let folder = Folder::new("dropped");
+        for index in 1..=3 {
+            append(&folder.log(), operation(&format!("set web {index}"), 1)).unwrap();
+        }
+        for (name, number, left) in [("in the middle", 2, vec![1, 3]), ("the last", 3, vec![1]), ("none", 9, vec![1])] {
+            drop_from(&folder.log(), number).unwrap();
+            let numbers: Vec<_> = load(&folder.log()).unwrap().iter().map(|operation| operation.number).collect();
+            assert_eq!(numbers, left, "{name}");
+        }
     }
 
     #[test]

@@ -14,6 +14,6 @@ pub(crate) mod past;
 pub(crate) mod reversal;
 
 pub(crate) use self::{
-    error::Error,
+    error::{Error, SKIP},
     operation::{Cluster, Operation, State, TargetChange},
 };

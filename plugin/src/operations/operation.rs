@@ -20,10 +20,20 @@ pub(crate) struct Operation {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) context: String,
     pub(crate) cluster: Cluster,
+    /// The user whom the client certificate names. It is empty if that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) user: String,
     /// The number of the operation that this one has undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) undoes: Option<u64>,
     pub(crate) targets: Vec<TargetChange>,
+}
+
+impl Operation {
+    /// Whether it is of this user, in this cluster. One without a user may be anybody's who has the log.
+    pub(crate) fn is_of(&self, cluster: &Cluster, user: &str) -> bool {
+        self.cluster.is_same(cluster) && (self.user.is_empty() || self.user == user)
+    }
 }
 
 /// Which cluster it is, whatever its context is named.

@@ -124,6 +124,7 @@ deployment.apps/web-1   2     3     -
             command: command.to_owned(),
             context: "prod".to_owned(),
             cluster: Cluster::default(),
+            user: String::new(),
             undoes: None,
             targets: vec![change.clone(), TargetChange { name: "api".to_owned(), ..change.clone() }],
         };

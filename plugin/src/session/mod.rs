@@ -99,6 +99,8 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     /// The namespace of the flag, or else of the kubeconfig's context or of the pod.
     pub(crate) namespace: String,
+    /// The user whom the client certificate names, and so the server. It is empty if that is not known.
+    pub(crate) user: String,
     cluster: Cluster,
     /// The address of the server, if no port is forwarded to it.
     address: Option<String>,
@@ -106,10 +108,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects to the server, unless one of these connections already leads there.
+    /// Connects to the server as a user, unless one of these connections already leads there.
     pub(crate) async fn open(
         cluster: Cluster,
         settings: &Settings,
+        user: String,
         args: &ConnectionArgs,
         connections: &Connections,
     ) -> Result<Self, Error> {
@@ -117,7 +120,7 @@ impl Session {
         let client = connections.client(&cluster, settings, limit).await?;
         let namespace = cluster.namespace(args.kube.namespace.as_deref());
         let address = settings.address.as_ref().map(ToString::to_string);
-        Ok(Self { client, namespace, cluster, address, limit })
+        Ok(Self { client, namespace, user, cluster, address, limit })
     }
 
     /// Waits for the answer to a call, up to the request timeout.

@@ -13,7 +13,7 @@ use super::{
     finding::{Finding, Status, Verdict},
 };
 use crate::{
-    commands::connect::check_user,
+    commands::connect::{check_user, user_of},
     output::printable,
     refusal,
     session::{CallError, Connections, Session},
@@ -43,10 +43,11 @@ pub(super) async fn connection(facts: &mut Facts<'_>) -> Verdict {
     };
     let cluster = facts.cluster.take().ok_or_else(|| Finding::skipped("the kubeconfig cannot be used"))?;
     let impersonation = cluster.impersonation().cloned();
-    let session = Session::open(cluster, facts.settings()?, facts.args, &Connections::default()).await;
+    let user = user_of(Some(&certificate));
+    let session = Session::open(cluster, facts.settings()?, user, facts.args, &Connections::default()).await;
     let session = session.map_err(Finding::error)?;
     if let Some(impersonation) = impersonation {
-        check_user(&session, impersonation, Some(&certificate)).map_err(Finding::error)?;
+        check_user(&session, impersonation).map_err(Finding::error)?;
     }
     facts.session = Some(session);
     Ok(Finding::passed(way))

@@ -1,4 +1,4 @@
-//! Takes back the last command of the user as a whole.
+//! Takes back the last command of the user as a whole, or drops it from the log.
 
 use contract::replicas::v1::{ReplicaCount, SetReplicaCountRequest, UnsetReplicaCountRequest};
 use jiff::Timestamp;
@@ -19,8 +19,8 @@ use crate::{
         self, Operation, State, TargetChange, last, log,
         reversal::{self, Reversal},
     },
-    output::{self, Lines},
-    session::Session,
+    output::{self, Lines, printable},
+    session::{CallError, Session},
     target,
     time::distance,
 };
@@ -32,21 +32,49 @@ pub(super) async fn run(flags: UndoFlags, connection: &ConnectionArgs) -> Result
     let operations = log::load_own()?;
     let prepare = async {
         let session = connect(connection).await?;
-        let cluster = journal::identify(&session).await?;
-        let operation = last::find(&operations, &cluster).ok_or(operations::Error::NoOperation)?;
+        let operation = find(&session, &operations).await?;
         let targets: Vec<_> = operation.targets.iter().map(TargetChange::target).collect();
-        let present = read::since(&session, &targets, newest_version(&operation)).await?;
+        let present = read::since(&session, &targets, newest_version(&operation)).await;
+        let present = present.map_err(|error| explain(&operation, error.into()))?;
         let writes = plan(&session, flags, &operation, present, Timestamp::now())?;
         let age = distance(operation.at, Timestamp::now());
         output::note(&format!("undo of `{}`, {age} ago", operation.command));
         let question = Question { ask: "Undo the change of", done: "undone", is_named: false, yes: flags.yes.yes };
         consent::obtain(&session, &writes, question).await?;
-        Ok((session, operation.number, writes))
+        Ok((session, operation, writes))
     };
-    let (session, number, writes) = interrupt::guard("nothing was undone", prepare).await?;
+    let (session, operation, writes) = interrupt::guard("nothing was undone", prepare).await?;
     let mut lines = Lines::default();
-    let (_, result) = write::make_all(&session, &mut lines, writes, "undone", Some(number)).await;
-    lines.end(result)
+    let (_, result) = write::make_all(&session, &mut lines, writes, "undone", Some(operation.number)).await;
+    lines.end(result.map_err(|error| explain(&operation, error)))
+}
+
+/// Drops the operation that would be undone next from the log.
+pub(super) async fn skip(connection: &ConnectionArgs) -> Result<(), Error> {
+    let operations = log::load_own()?;
+    let find = async { find(&connect(connection).await?, &operations).await };
+    let operation = interrupt::guard("nothing was dropped", find).await?;
+    log::drop_own(operation.number)?;
+    let age = distance(operation.at, Timestamp::now());
+    Ok(output::print(&format!("`{}`, {age} ago, dropped from the log\n", printable(&operation.command)))?)
+}
+
+/// Finds the operation that is undone next.
+async fn find(session: &Session, operations: &[Operation]) -> Result<Operation, Error> {
+    let cluster = journal::identify(session).await?;
+    Ok(last::find(operations, &cluster, &session.user).ok_or(operations::Error::NoOperation)?)
+}
+
+/// Says of a refusal that it is in the way of earlier commands, too.
+fn explain(operation: &Operation, error: Error) -> Error {
+    match error {
+        Error::Call(CallError::Refused(_)) | Error::Incomplete { .. } => Error::NotUndone {
+            command: operation.command.clone(),
+            age: distance(operation.at, Timestamp::now()),
+            source: Box::new(error),
+        },
+        error => error,
+    }
 }
 
 /// Builds the writes that take an operation back. It refuses all of them if one target was changed since.

@@ -224,17 +224,27 @@ pub(crate) fn report(error: &Error) -> Exit {
 
 /// A failure as text: the failure, its causes, and a hint.
 pub(crate) fn explain(subject: &str, error: &Error) -> String {
-    describe(subject, error, "")
+    describe(subject, error, "", None)
 }
 
-/// The failure that several targets or contexts share as text. `what` says what the names are.
-pub(crate) fn explain_for(error: &Error, what: &str, names: &str) -> String {
-    describe("error", error, &format!("\n  {what}: {}", terminal::one_line(names)))
+/// A failure in a context as text. The commands of its hint choose that context.
+pub(crate) fn explain_in(context: &str, subject: &str, error: &Error) -> String {
+    describe(subject, error, "", Some(context))
 }
 
-fn describe(subject: &str, error: &Error, names: &str) -> String {
+/// The failure that several targets or contexts share as text. `what` says what the names are, and `context` is what
+/// the commands of its hint choose, if they have to choose a context.
+pub(crate) fn explain_for(error: &Error, what: &str, names: &str, context: Option<&str>) -> String {
+    describe("error", error, &format!("\n  {what}: {}", terminal::one_line(names)), context)
+}
+
+fn describe(subject: &str, error: &Error, names: &str, context: Option<&str>) -> String {
     let mut text = format!("{}: {}{names}", terminal::one_line(subject), with_causes(error));
     if let Some(hint) = shown_hint(error) {
+        let hint = match context {
+            Some(context) => program::in_context(&hint, &terminal::one_line(context)),
+            None => hint,
+        };
         text.push_str("\nhint: ");
         text.push_str(&hint);
     }
@@ -316,6 +326,21 @@ mod tests {
         ] {
             let hint = error.hint().unwrap_or_default();
             assert!(hint.contains(&format!("`kubectl replicas get {arguments}`")), "{name}: {hint}");
+        }
+    }
+
+    #[test]
+    fn a_hint_for_one_of_several_contexts_chooses_it() {
+        let error = Error::NotLoggedIn { context: "other".to_owned(), path: None };
+        let command = |context: &str| format!("hint: run `kubectl replicas {context}login`; ");
+        for (name, text, context) in [
+            ("no context", explain("error", &error), ""),
+            ("a context", explain_in("ot\nher", "error: ot her", &error), "--context=ot her "),
+            ("contexts", explain_for(&error, "contexts", "a, b", Some("NAME")), "--context=NAME "),
+        ] {
+            assert!(text.contains(&command(context)), "{name}: {text}");
+            let import = format!("`kubectl replicas {context}config import --help`");
+            assert!(text.contains(&import), "{name}: each command has it: {text}");
         }
     }
 

@@ -65,6 +65,12 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.chars().all(is_plain)
 }
 
+/// Lets the commands of this program in a text choose a context of the kubeconfig. The text has the name of this run.
+pub(crate) fn in_context(text: &str, context: &str) -> String {
+    let name = name();
+    text.replace(&format!("{name} "), &format!("{name} --context={context} "))
+}
+
 /// Writes the name of this run into a text that names commands of this program.
 pub(crate) fn in_text(text: &str) -> String {
     text.replace(DEFAULT, name())

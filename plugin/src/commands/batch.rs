@@ -6,7 +6,7 @@ use futures::{StreamExt, future, stream};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    error::{Error, explain, explain_for},
+    error::{Error, explain, explain_for, explain_in},
     interrupt, kubernetes,
     output::{self, Lines},
     target,
@@ -202,8 +202,14 @@ impl Failures {
         for Group { error, names, .. } in self.groups {
             match names.as_slice() {
                 [name] if self.what == TARGETS => report(name, &error),
-                [name] => output::note(&explain(&format!("error: {name}"), &error)),
-                names => output::note(&explain_for(&error, self.what, &enumerate(names))),
+                [name] => {
+                    let context = name.split_once(": ").map_or(name.as_str(), |(context, _target)| context);
+                    output::note(&explain_in(context, &format!("error: {name}"), &error));
+                }
+                names => {
+                    let context = (self.what != TARGETS).then_some("NAME");
+                    output::note(&explain_for(&error, self.what, &enumerate(names), context));
+                }
             }
         }
         count

@@ -17,12 +17,18 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use tokio::time::{Instant, sleep};
 
 use super::error::Error;
-use crate::{kubernetes::request::send, output};
+use crate::{
+    kubernetes::{
+        request::send,
+        service::{self, PodPort, Server},
+    },
+    output, program,
+};
 
 /// The interval between two looks at a request. It is short, since approval is automatic by default.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// After this time a login shows how to approve its request. An automatic approval would have come by then.
+/// After this time a login shows what it waits for. An automatic approval would have come by then.
 const NOTICE_AFTER: Duration = Duration::from_secs(5);
 
 /// The options of a login.
@@ -36,9 +42,11 @@ pub(crate) struct LoginOptions {
     pub(crate) is_quiet: bool,
 }
 
-/// Gets a certificate for the user of the kubeconfig, and returns it with its key. The API server decides who that is.
+/// Gets a certificate of a server for the user of the kubeconfig, and returns it with its key. The API server decides who
+/// that is.
 pub(super) async fn request_certificate(
     client: &Client,
+    server: &Server,
     limit: Duration,
     options: LoginOptions,
 ) -> Result<(Vec<u8>, Vec<u8>), Error> {
@@ -48,7 +56,7 @@ pub(super) async fn request_certificate(
     let request = build_request(&key, options.lifetime)?;
     let created = send(limit, action, requests.create(&PostParams::default(), &request)).await;
     let name = created.map_err(Error::Request)?.name_any();
-    let certificate = wait_for_certificate(&requests, &name, limit, options).await?;
+    let certificate = wait_for_certificate(&requests, &name, server, limit, options).await?;
     Ok((certificate, key.serialize_pem().into_bytes()))
 }
 
@@ -73,6 +81,7 @@ fn build_request(key: &KeyPair, lifetime: Option<Duration>) -> Result<Certificat
 async fn wait_for_certificate(
     requests: &Api<CertificateSigningRequest>,
     name: &str,
+    server: &Server,
     limit: Duration,
     options: LoginOptions,
 ) -> Result<Vec<u8>, Error> {
@@ -91,10 +100,22 @@ async fn wait_for_certificate(
             return Err(Error::NotSigned { name: name.to_owned(), after: options.timeout });
         }
         if needs_notice && began.elapsed() > NOTICE_AFTER {
-            output::note(&format!("waiting for approval: kubectl certificate approve {name}"));
+            output::note(&program::in_text(&describe_wait(name, &server.ready_pods(limit).await)));
             needs_notice = false;
         }
         sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// Says what a request waits for: for the server, if the caller may see that no pod of it is ready, or else for an
+/// approval.
+fn describe_wait(name: &str, pods: &Result<Vec<PodPort>, service::Error>) -> String {
+    match pods {
+        Err(error @ (service::Error::NoneReady { .. } | service::Error::NoPods { .. })) => {
+            let hint = error.hint().unwrap_or_default();
+            format!("waiting for the server, which signs the request {name}: {error}\nhint: {hint}")
+        }
+        _ => format!("waiting for approval: kubectl certificate approve {name}"),
     }
 }
 
@@ -131,5 +152,37 @@ mod tests {
         assert_eq!(find_refusal(&status("Approved", "yes")), None);
         assert_eq!(find_refusal(&status("Denied", "ask me first")).as_deref(), Some("ask me first"));
         assert_eq!(find_refusal(&status("Failed", "")).as_deref(), Some("No"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_for_the_server_is_none_for_an_approval() {
+        let names = || ("server".to_owned(), "tools".to_owned());
+        let no_pods = || {
+            let (service, namespace) = names();
+            service::Error::NoPods { service, namespace }
+        };
+        let none_ready = || {
+            let (service, namespace) = names();
+            service::Error::NoneReady { service, namespace, pods: "a is Pending".to_owned() }
+        };
+        let no_service = || {
+            let (name, namespace) = names();
+            service::Error::NoSuchService { namespace, name }
+        };
+        let server = "waiting for the server, which signs the request x: no pod of the Service server is ready: ";
+        for (name, pods, start) in [
+            ("no pods", Err(no_pods()), format!("{server}it has no pods\nhint: `kubectl -n tools get deployments`")),
+            ("no ready pod", Err(none_ready()), format!("{server}a is Pending\nhint: ")),
+            ("a ready pod", Ok(Vec::new()), "waiting for approval: kubectl certificate approve x".to_owned()),
+            ("not known", Err(no_service()), "waiting for approval: kubectl certificate approve x".to_owned()),
+        ] {
+            let text = describe_wait("x", &pods);
+            assert!(text.starts_with(&start), "{name}: {text}");
+        }
     }
 }

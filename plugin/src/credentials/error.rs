@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     config,
-    kubernetes::{self, request},
+    kubernetes::{self, request, service},
     session::tls,
     terminal,
     time::describe_limit,
@@ -27,7 +27,7 @@ pub(crate) enum Error {
     Kubernetes(#[from] kubernetes::Error),
     /// The server's CA cannot be read.
     #[error(transparent)]
-    Ca(request::Error),
+    Ca(service::Error),
     /// The CA that the login trusts cannot be read.
     #[error(transparent)]
     LoginCa(tls::Error),
@@ -64,7 +64,8 @@ impl Error {
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Kubernetes(error) => error.is_temporary(),
-            Self::Ca(error) | Self::Request(error) => error.is_temporary(),
+            Self::Ca(error) => error.is_temporary(),
+            Self::Request(error) => error.is_temporary(),
             Self::NotSigned { .. } => true,
             _ => false,
         }
@@ -75,7 +76,7 @@ impl Error {
         match self {
             Self::Config(error) => error.hint(),
             Self::Kubernetes(error) => error.hint(),
-            Self::Ca(error) if error.is_forbidden() => Some(
+            Self::Ca(service::Error::Request(error)) if error.is_forbidden() => Some(
                 "ask an administrator for the right to connect in the server's namespace (the chart's access.connect)"
                     .to_owned(),
             ),
@@ -83,7 +84,8 @@ impl Error {
                 "an administrator allows it with the chart's access.login, or: kubectl create clusterrolebinding NAME \
                  --clusterrole=replica-count-manager-login --user=NAME\n  or {ASK_ADMINISTRATOR}"
             )),
-            Self::Ca(error) | Self::Request(error) => error.hint(),
+            Self::Ca(error) => error.hint(),
+            Self::Request(error) => error.hint(),
             Self::OtherCa { .. } => Some(
                 "this may be another server in its place; if an administrator confirms that its CA was replaced, run: \
                  kubectl replicas logout, then kubectl replicas login"

@@ -55,7 +55,7 @@ pub(super) async fn obtain(
     {
         return Err(Error::OtherCa { service: server.name, namespace: server.namespace });
     }
-    let (certificate, key) = request_certificate(&client, limit, options).await?;
+    let (certificate, key) = request_certificate(&client, &server, limit, options).await?;
     let subject = CertificateSubject::parse(&certificate).ok_or(Error::Unreadable)?;
     let credentials = Credentials { ca: ca.certificates.into_bytes(), certificate, key };
     let server = ServiceRef { namespace: Some(server.namespace), name: Some(server.name) };

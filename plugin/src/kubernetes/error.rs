@@ -37,8 +37,8 @@ impl Error {
     /// Whether another try may succeed.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
-            Self::Request(error) | Self::Service(service::Error::Request(error)) => error.is_temporary(),
-            Self::Service(error) => matches!(error, service::Error::NoneReady { .. }),
+            Self::Request(error) => error.is_temporary(),
+            Self::Service(error) => error.is_temporary(),
             Self::Kubeconfig(_) | Self::NoResource { .. } | Self::NoDiscovery { .. } => false,
         }
     }

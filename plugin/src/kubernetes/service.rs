@@ -39,9 +39,20 @@ pub(crate) enum Error {
     Several { found: Vec<String> },
     #[error("no pod of the Service {service} is ready: {pods}")]
     NoneReady { service: String, namespace: String, pods: String },
+    #[error("no pod of the Service {service} is ready: it has no pods")]
+    NoPods { service: String, namespace: String },
 }
 
 impl Error {
+    /// Whether another try may succeed.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Request(error) => error.is_temporary(),
+            Self::NoneReady { .. } | Self::NoPods { .. } => true,
+            _ => false,
+        }
+    }
+
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<String> {
         let name = "--service-namespace NAME --service-name NAME, or the service of the configuration file";
@@ -51,11 +62,17 @@ impl Error {
             Self::NotHere(_) => Some(format!("if it is installed elsewhere, name it with {name}")),
             Self::NoService { .. } => Some(format!("install it with its Helm chart, or name its Service with {name}")),
             Self::NoSuchService { .. } => Some(format!(
-                "`kubectl get services -A -l {SERVICE_SELECTOR}` shows where it is; if an administrator confirms \
-                     that it has moved since your login, run: kubectl replicas logout, then kubectl replicas login"
+                "`kubectl get services -A -l {SERVICE_SELECTOR}` shows where it is; if `kubectl replicas config view` \
+                 has a wrong service.name, run: kubectl replicas config unset service.name; if an administrator \
+                 confirms that it has moved since your login, run: kubectl replicas logout, then kubectl replicas login"
             )),
             Self::Several { .. } => Some(format!("choose one with {name}")),
             Self::NoneReady { namespace, .. } => Some(format!("to find out why: kubectl -n {namespace} describe pods")),
+            Self::NoPods { namespace, .. } => Some(format!(
+                "`kubectl -n {namespace} get deployments` shows whether the server's was scaled to 0; an administrator \
+                 starts it with: kubectl -n {namespace} scale deployment NAME --replicas=2; `kubectl -n {namespace} \
+                 describe deployments` shows other reasons"
+            )),
         }
     }
 }
@@ -110,19 +127,22 @@ impl Server {
 
     /// Checks that the Service exists. A name that is known need not be right.
     pub(crate) async fn check(&self, limit: Duration) -> Result<(), Error> {
+        self.read(limit).await.map(drop)
+    }
+
+    async fn read(&self, limit: Duration) -> Result<Service, Error> {
         let action = format!("get the service {} in the namespace {}", self.name, self.namespace);
         match send(limit, action, self.services().get(&self.name)).await {
             Err(error) if error.is_not_found() => {
                 Err(Error::NoSuchService { namespace: self.namespace.clone(), name: self.name.clone() })
             }
-            found => Ok(found.map(drop)?),
+            found => Ok(found?),
         }
     }
 
     /// Reads the CA that the server manages, if it manages one. The Service names its ConfigMap.
-    pub(crate) async fn managed_ca(&self, limit: Duration) -> Result<Option<ManagedCa>, request::Error> {
-        let action = format!("get the service {} in the namespace {}", self.name, self.namespace);
-        let service = send(limit, action, self.services().get(&self.name)).await?;
+    pub(crate) async fn managed_ca(&self, limit: Duration) -> Result<Option<ManagedCa>, Error> {
+        let service = self.read(limit).await?;
         let Some(name) = service.annotations().get(CA_CONFIG_MAP) else { return Ok(None) };
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let action = format!("get the configmap {name} in the namespace {}", self.namespace);
@@ -156,20 +176,23 @@ impl Server {
     async fn explain_none_ready(&self, limit: Duration) -> Error {
         let (namespace, service) = (self.namespace.clone(), self.name.clone());
         match self.describe_pods(limit).await {
-            Err(error) if error.is_not_found() => Error::NoSuchService { namespace, name: service },
+            Err(error @ Error::NoSuchService { .. }) => error,
             Err(_) => Error::NoneReady { service, namespace, pods: "its pods cannot be listed".to_owned() },
-            Ok(pods) => Error::NoneReady { service, namespace, pods },
+            Ok(None) => Error::NoPods { service, namespace },
+            Ok(Some(pods)) => Error::NoneReady { service, namespace, pods },
         }
     }
 
-    async fn describe_pods(&self, limit: Duration) -> Result<String, request::Error> {
-        let service = send(limit, "get the Service", self.services().get(&self.name)).await?;
+    /// Lists the pods with the state of each, if there are any.
+    async fn describe_pods(&self, limit: Duration) -> Result<Option<String>, Error> {
+        let service = self.read(limit).await?;
         let selector = Selector::from_iter(service.spec.and_then(|spec| spec.selector).unwrap_or_default());
         if selector.selects_all() {
-            return Ok("it selects no pods".to_owned());
+            return Ok(Some("it selects no pods".to_owned()));
         }
         let params = ListParams::default().labels_from(&selector);
-        Ok(describe_pods(&send(limit, "list its pods", self.pods().list(&params)).await?))
+        let pods = send(limit, "list its pods", self.pods().list(&params)).await?;
+        Ok((!pods.items.is_empty()).then(|| describe_pods(&pods)))
     }
 }
 
@@ -231,12 +254,8 @@ fn ready_pods(slices: &[EndpointSlice]) -> Vec<PodPort> {
     ready
 }
 
-/// Lists the pods with the state of each.
 fn describe_pods(pods: &ObjectList<Pod>) -> String {
-    match pods.items.is_empty() {
-        true => "it has no pods".to_owned(),
-        false => pods.iter().map(|pod| format!("{} is {}", pod.name_any(), state(pod))).collect::<Vec<_>>().join(", "),
-    }
+    pods.iter().map(|pod| format!("{} is {}", pod.name_any(), state(pod))).collect::<Vec<_>>().join(", ")
 }
 
 /// The state of a pod in a word: what a container waits for, or else the pod's reason or its phase.

@@ -101,6 +101,9 @@ impl Refusal {
     fn hint(&self) -> Option<String> {
         let hint = match (self.0.code(), self.reason().as_str()) {
             (_, reasons::NOT_MANAGED) => "to manage it: kubectl replicas set TARGET N",
+            (_, reasons::NO_ORIGINAL_COUNT) => {
+                "leave out --restore to stop managing it, and to keep the count that it has"
+            }
             (_, reasons::TARGET_NOT_FOUND) => "check the name, the kind and the namespace",
             (_, reasons::AUTOSCALED | reasons::OWNED_BY_OTHER) => {
                 "--force does it nevertheless; the two will then undo each other's counts"
@@ -188,10 +191,16 @@ mod tests {
 
     #[test]
     fn a_reason_brings_a_hint() {
-        let mut details = ErrorDetails::new();
-        details.set_error_info(reasons::NOT_MANAGED, contract::names::GROUP, HashMap::new());
-        let status = Status::with_error_details(Code::NotFound, "web is not managed", details);
-        assert!(Refusal(Box::new(status)).hint().unwrap().contains("set TARGET N"));
+        for (reason, part) in [
+            (reasons::NOT_MANAGED, "set TARGET N"),
+            (reasons::NO_ORIGINAL_COUNT, "leave out --restore"),
+            (reasons::TARGET_NOT_FOUND, "check the name"),
+        ] {
+            let mut details = ErrorDetails::new();
+            details.set_error_info(reason, contract::names::GROUP, HashMap::new());
+            let hint = Refusal(Box::new(Status::with_error_details(Code::NotFound, "no", details))).hint();
+            assert!(hint.as_ref().is_some_and(|hint| hint.contains(part)), "{reason}: {hint:?}");
+        }
         assert_eq!(Refusal(Box::new(Status::internal("broken"))).hint(), None);
     }
 

@@ -48,3 +48,19 @@ fn pods_that_are_not_ready_are_named_with_their_state() {
     ]});
     assert_eq!(describe_pods(&serde_json::from_value(pods).unwrap()), "a is ImagePullBackOff, b is Running");
 }
+
+#[test]
+fn a_wrong_name_and_a_stopped_server_have_commands_that_mend_it() {
+    let names = || ("tools".to_owned(), "nosuch".to_owned());
+    let (namespace, name) = names();
+    let wrong = Error::NoSuchService { namespace, name };
+    let (namespace, service) = names();
+    let stopped = Error::NoPods { service, namespace };
+    for (name, error, parts) in [
+        ("a wrong name", wrong, ["kubectl replicas config unset service.name", "kubectl replicas logout"]),
+        ("no pods", stopped, ["kubectl -n tools get deployments", "scale deployment NAME --replicas=2"]),
+    ] {
+        let hint = error.hint().unwrap();
+        assert!(parts.iter().all(|part| hint.contains(part)), "{name}: {hint}");
+    }
+}

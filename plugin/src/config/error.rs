@@ -48,7 +48,12 @@ impl Error {
                 Some("to remove it: kubectl replicas config unset certificate; do the same for key and ca".to_owned())
             }
             Self::Value { .. } => Some("`kubectl replicas config set --help` describes each setting".to_owned()),
-            Self::Parse { .. } => Some(format!("an entry looks like this:\n{}", example("my-context"))),
+            Self::Parse { path, .. } => Some(format!(
+                "correct it, or move {} away and run `kubectl replicas login` for each context; an entry looks like \
+                 this:\n{}",
+                path.display(),
+                example("my-context")
+            )),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! The client's TLS configuration. Its checks need no network.
 
-use std::{fs, io, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Once},
+};
 
 use jiff::Timestamp;
 use rustls::{
@@ -16,7 +20,7 @@ use x509_parser::prelude::X509Certificate;
 
 use crate::{
     config::{self, Material, Settings},
-    time,
+    output, time,
 };
 
 /// gRPC runs over HTTP/2, and the server requires its negotiation in the handshake.
@@ -99,7 +103,35 @@ fn configured(settings: &Settings, context: Option<&str>) -> Result<[Material; 3
             || Error::NotConfigured { what, context: context.map(str::to_owned), path: settings.path.clone() };
         material.clone().ok_or_else(missing)
     };
-    Ok([need(CA, &settings.ca)?, need(CERTIFICATE, &settings.certificate)?, need(KEY, &settings.key)?])
+    let configured = [need(CA, &settings.ca)?, need(CERTIFICATE, &settings.certificate)?, need(KEY, &settings.key)?];
+    if let Some(path) = key_file(settings).filter(|path| is_exposed(path)) {
+        // Several contexts of a command may have it.
+        static WARNING: Once = Once::new();
+        let path = path.display();
+        let warning = format!("warning: other users can read {path}, which holds a private key; run: chmod 600 {path}");
+        WARNING.call_once(|| output::note(&warning));
+    }
+    Ok(configured)
+}
+
+/// The file that holds the client's key: one of its own, or the configuration.
+fn key_file(settings: &Settings) -> Option<&Path> {
+    match &settings.key {
+        Some(Material::File(path)) => Some(path),
+        Some(Material::Inline(_)) => settings.path.as_deref(),
+        Some(Material::Imported { .. }) | None => None,
+    }
+}
+
+#[cfg(unix)]
+fn is_exposed(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_exposed(_: &Path) -> bool {
+    false
 }
 
 /// Checks certificates and key before they are imported.
@@ -176,23 +208,8 @@ fn read_chain(what: &'static str, origin: &Material) -> Result<Vec<CertificateDe
 fn read_key(origin: Material) -> Result<PrivateKeyDer<'static>, Error> {
     let what = KEY;
     let content = read(what, &origin)?;
-    if let Material::File(path) = &origin {
-        warn_if_exposed(path);
-    }
     PrivateKeyDer::from_pem_slice(&content).map_err(|source| Error::NotPem { what, origin: describe(&origin), source })
 }
-
-#[cfg(unix)]
-fn warn_if_exposed(path: &std::path::Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let readable_by_others = |metadata: fs::Metadata| metadata.permissions().mode() & 0o044 != 0;
-    if fs::metadata(path).is_ok_and(readable_by_others) {
-        crate::output::note(&format!("warning: other users can read the key {0}; run: chmod 600 {0}", path.display()));
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_if_exposed(_: &std::path::Path) {}
 
 /// Checks the validity here, because the server's refusal would be less clear.
 fn check_validity(origin: &Material, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), Error> {

@@ -145,6 +145,10 @@ fn a_mistake_is_shown_without_the_values_around_it() {
         let error = parse(Path::new("config.yaml"), text).expect_err(name);
         let text = crate::error::explain("error", &crate::error::Error::from(error));
         assert!(text.contains(shown) && !text.contains("s3cret"), "{name}: {text}");
+        assert!(
+            text.contains("\nhint: correct it, or move config.yaml away and run `kubectl replicas login`"),
+            "{text}"
+        );
     }
 }
 

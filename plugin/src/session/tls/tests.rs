@@ -68,3 +68,30 @@ fn an_expired_or_future_certificate_is_refused_before_any_connection() {
     assert!(expired.to_string().starts_with("the client certificate of alice expired at 4096-01-01T"), "{expired}");
     assert!(matches!(check("1970-01-01T00:00:00Z"), Err(Error::NotYet { .. })));
 }
+
+#[test]
+fn the_key_is_in_a_file_of_its_own_or_in_the_configuration() {
+    let imported = Material::Imported { from: "a Secret".to_owned(), content: Vec::new() };
+    for (name, key, file) in [
+        ("a file", Some(Material::File("/home/me/client.key".into())), Some("/home/me/client.key")),
+        ("the data of a login", pem(String::new()), Some("/home/me/config.yaml")),
+        ("an import", Some(imported), None),
+        ("none", None, None),
+    ] {
+        assert_eq!(key_file(&Settings { key, ..settings() }), file.map(Path::new), "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_can_read_is_exposed() {
+    use std::os::unix::fs::PermissionsExt;
+    let path = std::env::temp_dir().join(format!("exposed-key-{}", std::process::id()));
+    fs::write(&path, "key").unwrap();
+    for (mode, expected) in [(0o600, false), (0o640, true), (0o604, true), (0o622, false)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(is_exposed(&path), expected, "{mode:o}");
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(!is_exposed(&path), "it is not there");
+}

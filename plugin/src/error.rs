@@ -258,7 +258,8 @@ pub(crate) fn with_causes(error: &Error) -> String {
     let mut next = error.source();
     let mut shown = message;
     while let Some(cause) = next {
-        let cause_text = cause.to_string();
+        // The source of an error of this module is boxed.
+        let cause_text = cause.downcast_ref::<Box<Error>>().map_or_else(|| cause.to_string(), |own| own.message());
         // Many libraries repeat the cause in their own text.
         if !shown.contains(&cause_text) {
             text.push_str("\n  caused by: ");
@@ -346,13 +347,20 @@ mod tests {
 
     #[test]
     fn an_undo_that_fails_says_how_to_go_on() {
-        let refused = || session::explain(Status::invalid_argument("DaemonSet.apps cannot be scaled"));
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reasons::INVALID_FIELD, GROUP, HashMap::new());
+        let message = "target.kind cannot be managed: DaemonSet.apps cannot be scaled";
+        let refused = session::explain(Status::with_error_details(Code::InvalidArgument, message, details));
         let not_undone = |source: Error| {
             let [command, age] = ["unset daemonset/ghost", "3m"].map(str::to_owned);
             Error::NotUndone { command, age, source: Box::new(source) }
         };
         for (name, source, cause) in [
-            ("one target", refused().into(), "DaemonSet.apps cannot be scaled"),
+            (
+                "one target",
+                Error::from(refused),
+                "the kind of the target cannot be managed: DaemonSet.apps cannot be scaled",
+            ),
             ("several", Error::Incomplete { failed: 1, all: 2, done: "undone" }, "1 of 2 targets could not be undone"),
         ] {
             let error = not_undone(source);

@@ -133,6 +133,13 @@ async fn one_failed_target_does_not_stop_the_others() -> Result<()> {
     assert_eq!(set.code, Some(1), "{set:?}");
     assert!(set.stdout.contains("deployment.apps/a set to 2") && set.stdout.contains("deployment.apps/c set to 2"));
     assert!(set.stderr.contains("deployment.apps/b in namespace") && set.stderr.contains("1 of 3"), "{set:?}");
+    let got = plugin(&shop, "get a b c -o name").await?;
+    assert_eq!((got.code, got.stdout.as_str()), (Some(1), "deployment.apps/a\ndeployment.apps/c\n"), "{got:?}");
+    assert!(got.stderr.contains("1 of 3 targets could not be read"), "{got:?}");
+    for line in ["get a c -o json", "explain a c -o json", "history a c -o json"] {
+        let list: serde_json::Value = serde_json::from_str(&done(&shop, line).await?)?;
+        assert_eq!(list["items"].as_array().map(Vec::len), Some(2), "{line}: {list}");
+    }
     for dry in ["--dry-run", "--dry-run=server"] {
         let expected = "deployment.apps/a set to 5 (was 2) (server dry run)\n";
         assert_eq!(done(&shop, &format!("set {dry} a 5")).await?, expected);

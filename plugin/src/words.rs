@@ -75,7 +75,7 @@ impl Error {
             Self::OtherKind { word } => format!("a Deployment that is named {word} is deployment/{word}"),
             Self::Ambiguous { kind, name } => format!("write {kind}/{name}, or deployment/{kind} for the Deployment"),
             Self::TwoKinds { kind, .. } => format!("leave out {kind}"),
-            Self::TwoTargets { .. } => "`kubectl replicas list` shows several".to_owned(),
+            Self::TwoTargets { .. } => "name one target, as TARGET or KIND NAME".to_owned(),
             Self::Names { .. } => "leave out either; a kind may stand beside it, such as deployments".to_owned(),
             Self::NoKind { .. } => {
                 "leave out the name or the flag; `kubectl api-resources` lists the kinds that you can use with \
@@ -146,10 +146,33 @@ pub(crate) fn parse_one(word: &str) -> Result<TargetRef, Error> {
     }
 }
 
+/// Reads the targets of a command that only shows them: TARGET..., or KIND NAME..., where the kind may be one that only
+/// the API server knows.
+pub(crate) fn parse_shown(words: &[String]) -> Result<Vec<TargetRef>, Error> {
+    let targets = match words {
+        [first, names @ ..] if !names.is_empty() && !names.iter().any(|name| name.contains('/')) => {
+            match kind_word(first) {
+                Some(KindWord::Discovered(kind)) => {
+                    names.iter().map(|name| of_kind(first, &kind, name)).collect::<Result<_, _>>()?
+                }
+                _ => parse_all(words)?,
+            }
+        }
+        words => parse_all(words)?,
+    };
+    target::check_distinct(&targets.iter().collect::<Vec<_>>())?;
+    Ok(targets)
+}
+
 /// Reads one target, as TARGET or as KIND NAME.
 pub(crate) fn parse_single(words: &[String]) -> Result<TargetRef, Error> {
+    let second = |word: &String| Err(Error::TwoTargets { word: word.clone() });
     match words {
-        [kind, name] => parse_pair(kind, name).ok_or_else(|| Error::TwoTargets { word: name.clone() })?,
+        [kind, name, rest @ ..] => match (parse_pair(kind, name), rest) {
+            (None, _) => second(name),
+            (Some(_), [word, ..]) => second(word),
+            (Some(pair), []) => pair,
+        },
         words => parse_one(&words.concat()),
     }
 }
@@ -269,6 +292,40 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(shown(&parse(&words(line)).unwrap()), targets, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_only_shows_targets_takes_several_of_any_kind() {
+        for (line, targets) in [
+            ("web", "deployment.apps/web"),
+            ("web api", "deployment.apps/web deployment.apps/api"),
+            (
+                "web api shopfront sts/db",
+                "deployment.apps/web deployment.apps/api deployment.apps/shopfront statefulset.apps/db",
+            ),
+            ("sts db other", "statefulset.apps/db statefulset.apps/other"),
+            ("rollout web api", "rollout/web rollout/api"),
+            ("rollouts.argoproj.io web", "rollouts.argoproj.io/web"),
+            ("rollouts.argoproj.io/web db", "rollouts.argoproj.io/web deployment.apps/db"),
+        ] {
+            assert_eq!(shown(&parse_shown(&words(line)).unwrap()), targets, "{line}");
+        }
+        for (line, error) in [
+            ("web deploy/web", "deployment.apps/web is named twice"),
+            ("rollout web web", "rollout/web is named twice"),
+            ("pods web", "\"pods\" is a kind whose objects have no count to hold"),
+            ("sts sts/db", "\"sts/db\" names its kind itself, so \"sts\" must not stand before it"),
+        ] {
+            assert_eq!(parse_shown(&words(line)).unwrap_err().to_string(), error, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_command_for_one_target_names_the_second_one() {
+        for (line, word) in [("web api", "api"), ("web api shopfront sts/db", "api"), ("sts db other", "other")] {
+            let error = parse_single(&words(line)).unwrap_err();
+            assert_eq!(error, Error::TwoTargets { word: word.to_owned() }, "{line}");
         }
     }
 

@@ -8,7 +8,7 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use tokio::time;
 
-use super::{batch::Failures, connect::connect_to};
+use super::{batch::Failures, connect::connect_to, selection::Found};
 use crate::{
     args::{ConnectionArgs, Given, given},
     context_pattern::{self, ContextPatterns},
@@ -45,7 +45,7 @@ pub(super) struct ContextsArgs {
 /// The answers of the clusters.
 pub(super) struct Answers<T> {
     /// Each with its context, in the order of the contexts' names.
-    pub(super) answers: Vec<(String, T)>,
+    answers: Vec<(String, T)>,
     failures: Failures,
     /// The contexts with a failure.
     failed: BTreeSet<String>,
@@ -110,14 +110,6 @@ fn check(connection: &ConnectionArgs) -> Result<(), Error> {
 }
 
 impl<T> Answers<T> {
-    /// Adds the failures of single targets of a context that has answered.
-    pub(super) fn add_failures(&mut self, context: &str, failures: Failures) {
-        if !failures.is_empty() {
-            self.failures.add_all(context, failures);
-            self.failed.insert(context.to_owned());
-        }
-    }
-
     /// Whether nothing has failed.
     pub(super) fn is_complete(&self) -> bool {
         self.failed.is_empty()
@@ -130,6 +122,21 @@ impl<T> Answers<T> {
             0 => Ok(()),
             failed => Err(Error::IncompleteContexts { failed, all: self.all }),
         }
+    }
+}
+
+impl Answers<Found> {
+    /// Takes the replica counts, each with its context, and adds the failures of single targets to those of contexts.
+    pub(super) fn take_counts(&mut self) -> Vec<(String, ReplicaCount)> {
+        let mut counts = Vec::new();
+        for (context, Found { counts: found, failures }) in std::mem::take(&mut self.answers) {
+            if !failures.is_empty() {
+                self.failures.add_all(&context, failures);
+                self.failed.insert(context.clone());
+            }
+            counts.extend(found.into_iter().map(|count| (context.clone(), count)));
+        }
+        counts
     }
 }
 

@@ -6,9 +6,10 @@ mod gather;
 mod sentences;
 
 use clap::Args;
+use contract::replicas::v1::Target;
 use jiff::Timestamp;
 
-use super::{connect::connect, resolve};
+use super::{batch, connect::connect, resolve};
 use crate::{
     args::ConnectionArgs,
     error::Error,
@@ -36,22 +37,35 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct ExplainArgs {
-    /// Explain this target: web, deploy/web, sts db
-    #[arg(value_name = "TARGET", required = true, num_args = 1..=2)]
+    /// Explain these targets: web, deploy/web, sts db
+    #[arg(value_name = "TARGET", required = true)]
     words: Vec<String>,
     /// Print a document for programs
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<DocumentFormat>,
 }
 
-/// Explains the count.
+/// Explains the counts.
 pub(crate) async fn run(args: ExplainArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let target = words::parse_single(&args.words)?;
+    let targets = words::parse_shown(&args.words)?;
     let session = connect(connection).await?;
-    let target = resolve::target(&session, &target).await?;
-    let facts = gather::facts(&session, target).await?;
-    Ok(match args.output {
-        Some(format) => output::print_document(&output::serialize(&document::of(facts), format)?),
-        None => output::print(&in_text(&sentences::text(&facts, Timestamp::now()))),
-    }?)
+    resolve::check_first_word(&session, &args.words).await?;
+    let read = async |target: Target| gather::facts(&session, target).await;
+    let (facts, failures) = resolve::each(&session, &targets, read).await?;
+    let result = batch::finish(failures.report(), targets.len(), "explained");
+    if facts.is_empty() {
+        return result;
+    }
+    let now = Timestamp::now();
+    match args.output {
+        Some(format) if targets.len() == 1 => {
+            output::print_document(&output::serialize(&facts.into_iter().map(document::of).next(), format)?)?;
+        }
+        Some(format) => output::print_document(&output::serialize(&document::of_several(facts), format)?)?,
+        None => {
+            let texts: Vec<_> = facts.iter().map(|facts| sentences::text(facts, now)).collect();
+            output::print(&in_text(&texts.join("\n")))?;
+        }
+    }
+    result
 }

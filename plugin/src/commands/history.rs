@@ -9,18 +9,18 @@ use contract::{
 };
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{connect::connect, read, resolve};
+use super::{batch, connect::connect, read, resolve};
 use crate::{
     args::ConnectionArgs,
     error::{Error, explain},
     output::{
-        self, DocumentFormat, ReportFormat,
+        self, DocumentFormat, ReportFormat, document,
         history::{self, Timeline, Unmanaged},
     },
     program::in_text,
     refusal,
     session::Session,
-    target, words,
+    words,
 };
 
 const EXAMPLES: &str = "\
@@ -47,30 +47,38 @@ const STDOUT: &str = "-";
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct HistoryArgs {
-    /// Show the history of this target: web, deploy/web, sts db
-    #[arg(value_name = "TARGET", required = true, num_args = 1..=2)]
+    /// Show the histories of these targets: web, deploy/web, sts db
+    #[arg(value_name = "TARGET", required = true)]
     words: Vec<String>,
-    /// Print it in this format
+    /// Print them in this format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: ReportFormat,
-    /// Draw it as an SVG into this file; - is standard output
+    /// Draw that of a single target as an SVG into this file; - is standard output
     #[arg(long, value_name = "FILE", conflicts_with = "output")]
     svg: Option<PathBuf>,
 }
 
-/// Shows the history.
+/// Shows the histories.
 pub(crate) async fn run(args: HistoryArgs, connection: &ConnectionArgs) -> Result<(), Error> {
-    let target = words::parse_single(&args.words)?;
+    let targets = match args.svg {
+        Some(_) => vec![words::parse_single(&args.words)?],
+        None => words::parse_shown(&args.words)?,
+    };
     let session = connect(connection).await?;
-    let target = resolve::target(&session, &target).await?;
-    let timeline = read_timeline(&session, target.clone()).await?;
-    if let Some(file) = &args.svg {
-        return draw(&timeline, file);
+    resolve::check_first_word(&session, &args.words).await?;
+    let read = async |target: Target| read_timeline(&session, target).await;
+    let (timelines, failures) = resolve::each(&session, &targets, read).await?;
+    let result = batch::finish(failures.report(), targets.len(), "read");
+    if let (Some(file), [timeline]) = (&args.svg, timelines.as_slice()) {
+        return draw(timeline, file);
     }
-    if timeline.is_empty() {
-        output::note(&format!("No changes of {} are recorded yet.", target::name(&target)));
+    for timeline in timelines.iter().filter(|timeline| timeline.is_empty()) {
+        output::note(&format!("No changes of {} are recorded yet.", timeline.name()));
     }
-    show(timeline, args.output)
+    if !timelines.is_empty() {
+        show(timelines, targets.len() == 1, args.output)?;
+    }
+    result
 }
 
 /// Reads the history of a target, managed or not.
@@ -101,16 +109,31 @@ async fn read_timeline(session: &Session, target: Target) -> Result<Timeline, Er
     }
 }
 
-fn show(timeline: Timeline, format: ReportFormat) -> Result<(), Error> {
+/// Shows the histories. That of a single target that the user names has no name above it, and its document is no list.
+fn show(timelines: Vec<Timeline>, is_single: bool, format: ReportFormat) -> Result<(), Error> {
     let format = match format {
-        ReportFormat::Table => {
-            return Ok(output::print_table(&history::table(&timeline, output::terminal_width()))?);
-        }
-        ReportFormat::Wide => return Ok(output::print_table(&history::table(&timeline, None))?),
+        ReportFormat::Table => return draw_tables(&timelines, is_single, output::terminal_width()),
+        ReportFormat::Wide => return draw_tables(&timelines, is_single, None),
         ReportFormat::Json => DocumentFormat::Json,
         ReportFormat::Yaml => DocumentFormat::Yaml,
     };
-    Ok(output::print_document(&output::serialize(&history::document(timeline), format)?)?)
+    let mut documents = timelines.into_iter().map(history::document);
+    let document = match is_single {
+        true => output::serialize(&documents.next(), format)?,
+        false => output::serialize(&document::list_of_kind("HistoryViewList", documents.collect()), format)?,
+    };
+    Ok(output::print_document(&document)?)
+}
+
+/// Prints a table for each history, as `kubectl rollout history` does.
+fn draw_tables(timelines: &[Timeline], is_single: bool, width: Option<usize>) -> Result<(), Error> {
+    for (index, timeline) in timelines.iter().enumerate() {
+        if !is_single {
+            output::print(&format!("{}{}\n", if index == 0 { "" } else { "\n" }, timeline.name()))?;
+        }
+        output::print_table(&history::table(timeline, width))?;
+    }
+    Ok(())
 }
 
 fn draw(timeline: &Timeline, file: &PathBuf) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     connect::connect,
     contexts::{self, ContextsArgs},
-    selection::{Found, SelectionArgs},
+    selection::SelectionArgs,
     watch::{self, Shown, Watch},
 };
 use crate::{
@@ -164,11 +164,7 @@ async fn list_contexts(
         args.selection.find(session, listed, with_unmanaged).await
     };
     let mut answers = contexts::ask(patterns, connection, find).await?;
-    let mut counts = Vec::new();
-    for (context, Found { counts: found, failures }) in std::mem::take(&mut answers.answers) {
-        answers.add_failures(&context, failures);
-        counts.extend(found.into_iter().map(|count| (context.clone(), count)));
-    }
+    let counts = answers.take_counts();
     let is_for_people = matches!(args.output, Format::Table | Format::Wide);
     if !counts.is_empty() || !is_for_people {
         contexts::show(counts, args.selection.all_namespaces, args.output)?;

@@ -1,12 +1,18 @@
 //! Turns the names of targets and kinds that users write into those that the server knows.
 
+use std::pin::pin;
+
 use contract::{
     names::reasons,
     replicas::v1::{ListReplicaCountsRequest, ReplicaCount, Target},
 };
+use futures::{StreamExt, stream};
 use tokio::sync::OnceCell;
 
-use super::{batch, read};
+use super::{
+    batch::{self, AT_ONCE, Failures},
+    read,
+};
 use crate::{
     error::Error,
     kubernetes, refusal,
@@ -75,15 +81,35 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Turns the name of a single target of the namespace into the target.
-pub(super) async fn target(session: &Session, named: &TargetRef) -> Result<Target, Error> {
-    Resolver::new(session, session.namespace.clone()).target(named).await
+/// Reads the replica count of a single target that the user names.
+pub(super) async fn read_named(session: &Session, named: &TargetRef) -> Result<ReplicaCount, Error> {
+    let target = Resolver::new(session, session.namespace.clone()).target(named).await?;
+    Ok(read::of_target(session, &target).await?)
 }
 
-/// Reads the replica count of a target that the user names.
-pub(super) async fn read_named(session: &Session, named: &TargetRef) -> Result<ReplicaCount, Error> {
-    let target = target(session, named).await?;
-    Ok(read::of_target(session, &target).await?)
+/// Reads something of each target that the user names, several at once. The error of a single one becomes the error of
+/// the command, and so does that of the connection.
+pub(super) async fn each<T>(
+    session: &Session,
+    targets: &[TargetRef],
+    read: impl AsyncFn(Target) -> Result<T, Error>,
+) -> Result<(Vec<T>, Failures), Error> {
+    let (resolver, read) = (&Resolver::new(session, session.namespace.clone()), &read);
+    if let [target] = targets {
+        let target = resolver.target(target).await?;
+        return Ok((vec![read(target).await?], Failures::default()));
+    }
+    let results = stream::iter(targets).map(|target| async move { read(resolver.target(target).await?).await });
+    let mut results = pin!(results.buffered(AT_ONCE).zip(stream::iter(targets)));
+    let (mut found, mut failures) = (Vec::new(), Failures::default());
+    while let Some((result, target)) = results.next().await {
+        match result {
+            Err(error) if batch::is_of_connection(&error) => return Err(error),
+            Err(error) => failures.add(&target.to_string(), error),
+            Ok(one) => found.push(one),
+        }
+    }
+    Ok((found, failures))
 }
 
 /// Whether a word is a kind of the cluster.

@@ -1,8 +1,7 @@
 //! The targets that `list`, `export`, `blame` and `wait` are about.
 
 use clap::Args;
-use contract::replicas::v1::{ListReplicaCountsRequest, ReplicaCount};
-use futures::{StreamExt, stream};
+use contract::replicas::v1::{ListReplicaCountsRequest, ReplicaCount, Target};
 
 use super::{
     batch::{self, Failures},
@@ -183,28 +182,14 @@ impl SelectionArgs {
     }
 }
 
-/// Gets each target. The error of a single one becomes the error of the command, and so does that of the connection.
-async fn get_each(session: &Session, targets: &[TargetRef], with_unmanaged: bool) -> Result<Found, Error> {
-    let resolver = &Resolver::new(session, session.namespace.clone());
-    let get = async |target: &TargetRef| {
-        let target = resolver.target(target).await?;
+/// Gets each target, as [`resolve::each`] does.
+pub(super) async fn get_each(session: &Session, targets: &[TargetRef], with_unmanaged: bool) -> Result<Found, Error> {
+    let get = async |target: Target| {
         Ok::<_, Error>(match with_unmanaged {
             true => read::of_target(session, &target).await?,
             false => read::managed(session, &target).await?,
         })
     };
-    if let [target] = targets {
-        return Ok(Found { counts: vec![get(target).await?], failures: Failures::default() });
-    }
-    let results = stream::iter(targets).map(get).buffered(batch::AT_ONCE);
-    let mut results = std::pin::pin!(results.zip(stream::iter(targets)));
-    let (mut counts, mut failures) = (Vec::new(), Failures::default());
-    while let Some((result, target)) = results.next().await {
-        match result {
-            Err(error) if batch::is_of_connection(&error) => return Err(error),
-            Err(error) => failures.add(&target.to_string(), error),
-            Ok(count) => counts.push(count),
-        }
-    }
+    let (counts, failures) = resolve::each(session, targets, get).await?;
     Ok(Found { counts, failures })
 }

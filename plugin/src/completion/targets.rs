@@ -167,7 +167,7 @@ mod tests {
         command.build();
         let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
         let line = Line::parse(&command, &words);
-        let most = if line.command.get_name() == "get" { 2 } else { usize::MAX };
+        let most = if line.command.get_name() == "undo" { 2 } else { usize::MAX };
         let expected = expected(&line, most);
         let values = candidates(&shop(), &expected, &line).into_iter().map(|candidate| candidate.value);
         (expected, values.collect::<Vec<_>>().join(" "))
@@ -213,7 +213,9 @@ mod tests {
             ("set --current=true web ", Expected::Target),
             ("get ", Expected::Target),
             ("get sts ", sts()),
-            ("get web ", Expected::Nothing),
+            ("get web ", Expected::Target),
+            ("undo sts ", sts()),
+            ("undo web ", Expected::Nothing),
             ("unset web ", Expected::Target),
             ("unset sts db ", sts()),
         ] {

@@ -1,8 +1,9 @@
 //! Replica counts for programs, as JSON and YAML. Their shape is stable and independent of the gRPC messages.
 //!
-//! `list` writes one `ReplicaCountViewList` with its `items`, `get` one `ReplicaCountView`. They describe targets, and
-//! are no objects of the API: `export` writes `ReplicaCount`s for `kubectl apply`. Absent and unknown values are left
-//! out. Times are RFC 3339. The API version changes when a field is removed or changes its meaning.
+//! `list` writes one `ReplicaCountViewList` with its `items`, and `get` one `ReplicaCountView`, or a list if several
+//! targets are named. They describe targets, and are no objects of the API: `export` writes `ReplicaCount`s for `kubectl
+//! apply`. Absent and unknown values are left out. Times are RFC 3339. The API version changes when a field is removed or
+//! changes its meaning.
 //!
 //! With `--contexts`, both write a `ReplicaCountViewList`, and each item has the field `cluster`: the kubeconfig's
 //! context.
@@ -62,20 +63,25 @@ pub(crate) const fn of_kind<T>(kind: &'static str, content: T) -> Document<T> {
     Document { api_version: API_VERSION, kind, content }
 }
 
-/// The content of a list of replica counts.
+/// The content of a list.
 #[derive(Debug, Serialize)]
-pub(crate) struct Items {
-    items: Vec<ReplicaCount>,
+pub(crate) struct Items<T> {
+    items: Vec<T>,
+}
+
+/// The document of several documents of another kind, which become its items.
+pub(crate) fn list_of_kind<T>(kind: &'static str, documents: Vec<Document<T>>) -> Document<Items<T>> {
+    of_kind(kind, Items { items: documents.into_iter().map(|document| document.content).collect() })
 }
 
 /// The document of several replica counts.
-pub(crate) fn list(counts: Vec<v1::ReplicaCount>) -> Document<Items> {
+pub(crate) fn list(counts: Vec<v1::ReplicaCount>) -> Document<Items<ReplicaCount>> {
     let items = counts.into_iter().map(ReplicaCount::from).collect();
     Document { api_version: API_VERSION, kind: "ReplicaCountViewList", content: Items { items } }
 }
 
 /// The document of the replica counts of several contexts, each with its context.
-pub(crate) fn of_contexts(counts: Vec<(String, v1::ReplicaCount)>) -> Document<Items> {
+pub(crate) fn of_contexts(counts: Vec<(String, v1::ReplicaCount)>) -> Document<Items<ReplicaCount>> {
     let of_context =
         |(context, count): (String, v1::ReplicaCount)| ReplicaCount { cluster: Some(context), ..count.into() };
     let items = counts.into_iter().map(of_context).collect();
@@ -242,6 +248,16 @@ mod tests {
         assert_eq!((&document["admission"], &document["attempts"]), (&json!("guarded"), &json!(2)));
         let attempt = json!({"user": "bob", "manager": "kubectl", "from": null, "to": null, "verdict": "denied"});
         assert_eq!(document["lastAttempt"], attempt);
+    }
+
+    #[test]
+    fn several_documents_of_another_kind_are_items_of_one() {
+        let documents = ["a", "b"].map(|name| of_kind("View", json!({"name": name})));
+        let expected = json!({
+            "apiVersion": "cli.replica-count-manager.io/v1", "kind": "ViewList", "items": [{"name": "a"}, {"name": "b"}],
+        });
+        let list = list_of_kind("ViewList", documents.into());
+        assert_eq!(serde_json::to_value(list).unwrap(), expected);
     }
 
     #[test]

@@ -180,9 +180,9 @@ fn judge_targets(mode: &str, counts: &[ReplicaCount], place: &str) -> Finding {
     // The status says nothing before the first test, and nothing after one without a review.
     let or_untested = if others.iter().any(|it| it.admission.is_empty()) { ", or not tested yet" } else { "" };
     let hint = format!(
-        "a new leader tests one namespace and kind a second, and then each every 5 minutes: run this command again; if \
-         it stays, admission.namespaceSelector may leave the namespace {} out, or {} is of a kind that is not among the \
-         chart's targets, and is only recorded",
+        "a new leader tests one namespace and kind a second, and then each every 5 minutes: run this command again; \
+         if it stays, admission.namespaceSelector may leave the namespace {} out, or {} is of a kind that is not among \
+         the chart's targets, and is only recorded",
         printable(&target.namespace),
         printable(&target::name(&target)),
     );

@@ -15,6 +15,8 @@
 //! rights: {user: alice, serverUser: alice, set: true, unset: true, scale: false}
 //! unknown: ["You may not list pods in the namespace shop."]
 //! ```
+//!
+//! Several targets are the `items` of a `ReplicaCountExplanationList`.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,7 +24,7 @@ use serde::Serialize;
 use super::facts::{Facts, Rights};
 use crate::{
     kubernetes::Writer,
-    output::document::{self, Document, ReplicaCount},
+    output::document::{self, Document, Items, ReplicaCount},
 };
 
 /// The content of an explanation.
@@ -100,4 +102,9 @@ pub(super) fn of(facts: Facts) -> Document<Explanation> {
         unknown,
     };
     document::of_kind("ReplicaCountExplanation", content)
+}
+
+/// The document of several explanations.
+pub(super) fn of_several(facts: Vec<Facts>) -> Document<Items<Explanation>> {
+    document::list_of_kind("ReplicaCountExplanationList", facts.into_iter().map(of).collect())
 }

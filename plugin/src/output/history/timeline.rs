@@ -6,7 +6,7 @@ use contract::replicas::v1::{Attempt, Change, Drift, ReplicaCount};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::time::from_proto;
+use crate::{target, time::from_proto};
 
 /// What happened to the count of a target, the oldest first.
 #[derive(Debug)]
@@ -53,6 +53,11 @@ impl Entry {
 }
 
 impl Timeline {
+    /// The name of its target.
+    pub(crate) fn name(&self) -> String {
+        target::name(&self.count.target.clone().unwrap_or_default())
+    }
+
     /// Arranges the history of a replica count. The ends of earlier managements come with the oldest first.
     pub(crate) fn new(mut count: ReplicaCount, ends: Vec<Unmanaged>) -> Self {
         let changes = mem::take(&mut count.changes);

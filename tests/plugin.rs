@@ -137,7 +137,7 @@ async fn one_failed_target_does_not_stop_the_others() -> Result<()> {
     assert_eq!((got.code, got.stdout.as_str()), (Some(1), "deployment.apps/a\ndeployment.apps/c\n"), "{got:?}");
     assert!(got.stderr.contains("1 of 3 targets could not be read"), "{got:?}");
     for line in ["get a c -o json", "explain a c -o json", "history a c -o json"] {
-        let list: serde_json::Value = serde_json::from_str(&done(&shop, line).await?)?;
+        let list: Value = serde_json::from_str(&done(&shop, line).await?)?;
         assert_eq!(list["items"].as_array().map(Vec::len), Some(2), "{line}: {list}");
     }
     for dry in ["--dry-run", "--dry-run=server"] {

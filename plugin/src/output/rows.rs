@@ -4,8 +4,12 @@ use contract::replicas::v1::{ReplicaCount, Target};
 use jiff::Timestamp;
 
 use super::table::{
-    Columns, OVERRIDE, cut_cells, draw_with, fit, gone_row, natural_widths, remove_if_empty, room, row, shrink,
+    Columns, OVERRIDE, STATUS, cut_cells, draw_with, fit, gone_row, natural_widths, remove, remove_if_empty,
+    remove_until_fitting, room, row, shrink,
 };
+
+/// The width of the usual statuses, such as ReplicasNotReady. Later columns do not move with each status.
+const STATUS_WIDTH: usize = 16;
 
 /// A table that grows. Its columns keep the widths that they have, and become wider where later rows need it.
 #[derive(Debug)]
@@ -58,6 +62,9 @@ impl GrowingTable {
             None if has_new_header => {}
             None => self.widen(&mut widths),
         }
+        if has_new_header {
+            self.reserve(&mut widths);
+        }
         if self.columns.width.is_some() {
             cut_cells(&self.header, &mut rows, &widths);
         }
@@ -69,11 +76,31 @@ impl GrowingTable {
         widths.iter_mut().zip(&self.widths).for_each(|(width, before)| *width = (*width).max(*before));
     }
 
-    /// Chooses the columns. A terminal gets an empty column only after it had a value. Returns whether they have changed.
+    /// Widens STATUS for statuses to come, as far as there is room.
+    fn reserve(&self, widths: &mut [usize]) {
+        let room = self.columns.width.map_or(usize::MAX, |width| room(&self.header, width));
+        let left = room.saturating_sub(widths.iter().sum());
+        if let Some(status) = self.header.iter().position(|title| *title == STATUS) {
+            widths[status] += STATUS_WIDTH.saturating_sub(widths[status]).min(left);
+        }
+    }
+
+    /// Chooses the columns. A terminal gets that of overrides only after there was one, and the others for which the first
+    /// rows leave room. Returns whether they have changed.
     fn choose_header(&mut self, rows: &mut [Vec<String>]) -> bool {
         let mut header = self.columns.header();
-        if self.columns.width.is_some() && !self.header.contains(&OVERRIDE) {
-            remove_if_empty(OVERRIDE, &mut header, rows);
+        if let Some(width) = self.columns.width {
+            if !self.header.contains(&OVERRIDE) {
+                remove_if_empty(OVERRIDE, &mut header, rows);
+            }
+            if self.header.is_empty() {
+                remove_until_fitting(&mut header, rows, width);
+            } else {
+                let is_removed = |title: &&str| *title != OVERRIDE && !self.header.contains(title);
+                for title in self.columns.header().into_iter().filter(is_removed) {
+                    remove(title, &mut header, rows);
+                }
+            }
         }
         let is_new = header != self.header;
         self.header = header;
@@ -108,9 +135,9 @@ mod tests {
         let mut table = GrowingTable::new(Columns::default());
         let first = table.add([&count("web", 3), &count("longer", 3)], now());
         let expected = "\
-TARGET                   DESIRED   CURRENT   READY   DRIFTS   LAST DRIFT   STATUS   OVERRIDE
-deployment.apps/web      3         3         -       0        -            -        -
-deployment.apps/longer   3         3         -       0        -            -        -
+TARGET                   DESIRED   CURRENT   READY   DRIFTS   LAST DRIFT   STATUS             OVERRIDE
+deployment.apps/web      3         3         -       0        -            -                  -
+deployment.apps/longer   3         3         -       0        -            -                  -
 ";
         assert_eq!(first, Rows { text: expected.to_owned(), has_new_header: true });
         let last = |rows: Rows| {
@@ -126,7 +153,20 @@ deployment.apps/longer   3         3         -       0        -            -    
             assert!(shown.starts_with(line), "{name}: {shown}");
         }
         let gone = last(table.add_gone(&count("a", 4).target.unwrap(), now()));
-        assert_eq!(gone, "deployment.apps/a             -         -         -       -        -            Gone     -");
+        let expected =
+            "deployment.apps/a             -         -         -       -        -            Gone               -";
+        assert_eq!(gone, expected);
+    }
+
+    #[test]
+    fn a_terminal_that_is_too_narrow_for_a_column_never_gets_it() {
+        let mut table = GrowingTable::new(Columns { namespace: true, width: Some(80), ..Columns::default() });
+        let first = table.add([&count("web", 3)], now());
+        let line = "\nshop        deployment.apps/web   3         3         -       0        -\n";
+        assert!(first.text.starts_with("NAMESPACE   TARGET ") && first.text.contains(line), "{first:?}");
+        assert!(!first.text.contains("LAST DRIFT") && first.text.contains("STATUS"), "{first:?}");
+        let next = table.add([&count("web", 4)], now());
+        assert!(!next.has_new_header && !next.text.contains("LAST DRIFT"), "{next:?}");
     }
 
     #[test]

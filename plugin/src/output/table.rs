@@ -21,7 +21,7 @@ pub(crate) struct Columns {
 }
 
 /// The column that says whether a count is in place.
-const STATUS: &str = "STATUS";
+pub(super) const STATUS: &str = "STATUS";
 
 /// The status of a target that a watch no longer covers.
 const GONE: &str = "Gone";
@@ -62,15 +62,44 @@ fn whole(mut rows: Vec<Vec<String>>, columns: Columns) -> String {
     let mut header = columns.header();
     if let Some(width) = columns.width {
         remove_if_empty(OVERRIDE, &mut header, &mut rows);
+        remove_until_fitting(&mut header, &mut rows, width);
         cut(&header, &mut rows, width);
     }
     draw(&header, rows)
 }
 
-/// Removes a column without any value. Programs, which count columns, never get such a table.
+/// The columns that a narrow terminal does without, the least important one first.
+const DISPENSABLE: [&str; 7] = ["ADMISSION", "REASON", "SET BY", "USER", "LAST DRIFT", "DRIFTS", "READY"];
+
+/// Removes columns as long as names and statuses would have to be cut, those without any value first. Programs, which
+/// count columns, never get such a table.
+pub(super) fn remove_until_fitting(header: &mut Vec<&str>, rows: &mut [Vec<String>], width: usize) {
+    let empty: Vec<_> = DISPENSABLE.into_iter().filter(|title| is_empty(title, header, rows)).collect();
+    for title in empty.into_iter().chain(DISPENSABLE) {
+        let (widths, least) = (natural_widths(header, rows), least_widths(header));
+        let needed: usize = widths.iter().zip(&least).map(|(width, least)| width.min(least)).sum();
+        if needed <= room(header, width) {
+            break;
+        }
+        remove(title, header, rows);
+    }
+}
+
+/// Removes a column without any value.
 pub(super) fn remove_if_empty(title: &str, header: &mut Vec<&str>, rows: &mut [Vec<String>]) {
-    let Some(index) = header.iter().position(|known| *known == title) else { return };
-    if rows.iter().all(|row| row[index] == NONE) {
+    if is_empty(title, header, rows) {
+        remove(title, header, rows);
+    }
+}
+
+fn is_empty(title: &str, header: &[&str], rows: &[Vec<String>]) -> bool {
+    let index = header.iter().position(|known| *known == title);
+    index.is_some_and(|index| rows.iter().all(|row| row[index] == NONE))
+}
+
+/// Removes a column, if it is there.
+pub(super) fn remove(title: &str, header: &mut Vec<&str>, rows: &mut [Vec<String>]) {
+    if let Some(index) = header.iter().position(|known| *known == title) {
         header.remove(index);
         rows.iter_mut().for_each(|row| drop(row.remove(index)));
     }
@@ -79,9 +108,11 @@ pub(super) fn remove_if_empty(title: &str, header: &mut Vec<&str>, rows: &mut [V
 /// The spaces between two columns.
 const GAP: usize = 3;
 
-/// The width of TARGET, in columns, that is kept while other columns can be cut: most names fit, and a name that is cut
-/// cannot be copied.
-const TARGET_WIDTH: usize = 40;
+/// The columns that are cut only if all others are as short as they can be: a name that is cut cannot be copied.
+const KEPT: [&str; 4] = ["CLUSTER", "NAMESPACE", "TARGET", STATUS];
+
+/// The width of such a column that is kept, in columns of the terminal: most names fit.
+const KEPT_WIDTH: usize = 40;
 
 /// The width of each column if nothing is cut.
 pub(super) fn natural_widths(header: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
@@ -96,14 +127,22 @@ pub(super) fn natural_widths(header: &[&str], rows: &[Vec<String>]) -> Vec<usize
 
 /// Reduces the widths of the longest columns until the table fits, or until no column is longer than its header.
 pub(super) fn fit(header: &[&str], mut widths: Vec<usize>, width: usize) -> Vec<usize> {
-    let mut least = natural_widths(header, &[]);
     let room = room(header, width);
-    let target = target_column(header);
-    let shortest = std::mem::replace(&mut least[target], TARGET_WIDTH);
-    shrink(&mut widths, &least, room);
-    least[target] = shortest;
-    shrink(&mut widths, &least, room);
+    shrink(&mut widths, &least_widths(header), room);
+    shrink(&mut widths, &natural_widths(header, &[]), room);
     widths
+}
+
+/// The widths to which columns are reduced first. Without a TARGET, the first column is kept as one.
+fn least_widths(header: &[&str]) -> Vec<usize> {
+    let mut least = natural_widths(header, &[]);
+    let target = target_column(header);
+    for (index, width) in least.iter_mut().enumerate() {
+        if index == target || KEPT.contains(&header[index]) {
+            *width = KEPT_WIDTH.max(*width);
+        }
+    }
+    least
 }
 
 /// What the spaces between the columns leave of a width.
@@ -274,6 +313,16 @@ statefulset.apps/db   -         1         -       -        -                    
             "TARGET                DESIRED   CURRENT   READY   DRIFTS   LAST DRIFT     STATUS\n\
              deployment.apps/web   3         3         2       12       kubectl 3->…   -\n"
         );
+        let narrow = Columns { namespace: true, width: Some(80), ..Columns::default() };
+        let expected = "\
+NAMESPACE   TARGET                DESIRED   CURRENT   READY   DRIFTS   STATUS
+shop        deployment.apps/web   3         3         2       12       -
+";
+        assert_eq!(replica_counts(&counts[1..], narrow, now()), expected, "LAST DRIFT makes room for the names");
+        let wide = Columns { namespace: true, wide: true, width: Some(120), ..Columns::default() };
+        let table = replica_counts(&counts[1..], wide, now());
+        assert!(!table.contains("ADMISSION") && table.contains("REASON"), "an empty column goes first: {table}");
+        assert!(table.contains("shop        deployment.apps/web   "), "{table}");
         let whole = replica_counts(&counts, Columns::default(), now());
         assert!(whole.contains(&"n".repeat(250)) && !whole.contains('…'), "{whole}");
         // No column is shorter than its header.

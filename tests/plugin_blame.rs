@@ -46,7 +46,7 @@ async fn the_programs_with_the_most_drifts_come_first() -> Result<()> {
         (&lines[1][..4], &lines[2][..4]),
         (&["red", &shop.name, "4", "2"][..], &["green", &shop.name, "1", "1"][..])
     );
-    ensure!(shown.stdout.contains(" ago   -           leave the count out of what red writes\n"), "{shown:?}");
+    ensure!(shown.stdout.contains(" ago   a program   leave the count out of what red writes\n"), "{shown:?}");
     let one = plugin(&shop, &["blame", "api", "-o", "json"]).await?;
     let one: Value = serde_json::from_str(&one.stdout)?;
     assert_eq!(

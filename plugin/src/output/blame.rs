@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::{
     document::{self, Document},
-    table::{cut, draw, remove_if_empty},
-    text::{NONE, ago, printable},
+    table::{cut, draw, remove},
+    text::{NONE, ago, person, printable},
 };
 use crate::{
     program, target,
@@ -93,7 +93,9 @@ impl Blame {
         header.push("WHAT TO DO");
         let mut rows: Vec<_> = self.items.iter().map(|row| row.cells(is_wide, now)).collect();
         if let Some(width) = width {
-            remove_if_empty(LAST_USER, &mut header, &mut rows);
+            if self.items.iter().all(|row| row.last_user.is_none()) {
+                remove(LAST_USER, &mut header, &mut rows);
+            }
             cut(&header, &mut rows, width);
         }
         draw(&header, rows)
@@ -146,7 +148,8 @@ impl Row {
         let drifts = if self.at_least { format!("at least {}", self.drifts) } else { self.drifts.to_string() };
         let last = ago(self.last.map(to_proto).as_ref(), now);
         let targets = self.targets.to_string();
-        let mut cells = vec![program, printable(&self.namespace), drifts, targets, last, or_none(&self.last_user)];
+        let last_user = self.program.as_ref().map(|_| person(self.last_user.as_deref().unwrap_or_default()));
+        let mut cells = vec![program, printable(&self.namespace), drifts, targets, last, or_none(&last_user)];
         cells.extend(is_wide.then(|| or_none(&self.last_target)));
         cells.push(or_none(&self.remedy));
         cells
@@ -278,7 +281,7 @@ mod tests {
         ];
         let table = "\
 PROGRAM                 NAMESPACE   DRIFTS       TARGETS   LAST     LAST USER   LAST TARGET           WHAT TO DO
-helm                    shop        at least 4   2         5s ago   -           deployment.apps/api   leave replicas out of the chart
+helm                    shop        at least 4   2         5s ago   a program   deployment.apps/api   leave replicas out of the chart
 (not listed any more)   shop        1            1         -        -           -                     -
 ";
         assert_eq!(Blame::of(&counts).table(true, None, now()), table);

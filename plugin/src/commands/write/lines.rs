@@ -10,15 +10,22 @@ pub(super) fn set(name: &str, request: &SetReplicaCountRequest, response: &SetRe
     if response.unchanged {
         return format!("{name} unchanged{dry}\n");
     }
-    let now = response.replica_count.as_ref().and_then(|count| count.desired).or(request.replicas);
-    let now = now.map_or_else(|| "its count".to_owned(), |now| now.to_string());
+    let desired = response.replica_count.as_ref().and_then(|count| count.desired).or(request.replicas);
+    let now = desired.map_or_else(|| "its count".to_owned(), |now| now.to_string());
     let was = response.old_desired.map_or_else(|| "not managed".to_owned(), |old| old.to_string());
-    let cleared = if response.override_cleared { ", from an override that is now cleared" } else { "" };
+    let differs = match response.override_cleared {
+        true => ", from an override that is now cleared",
+        // The count alone would look unchanged.
+        false if desired.is_some() && desired == response.old_desired && request.until.is_none() => {
+            ", with another reason or user"
+        }
+        false => "",
+    };
     let until = request.until.as_ref().and_then(from_proto).map(|until| {
         let then = if request.then_unset { ", then unset and left at that count" } else { "" };
         format!(" until {}{then}", local(until))
     });
-    format!("{name} set to {now}{} (was {was}{cleared}){dry}\n", until.unwrap_or_default())
+    format!("{name} set to {now}{} (was {was}{differs}){dry}\n", until.unwrap_or_default())
 }
 
 /// The line of an Unset.
@@ -69,7 +76,11 @@ mod tests {
             ("the first count", (&plain, response(3, None)), "web set to 3 (was not managed)".to_owned()),
             ("unchanged", (&plain, unchanged()), "web unchanged".to_owned()),
             ("unchanged in a dry run", (&dry, unchanged()), "web unchanged (server dry run)".to_owned()),
-            ("another reason", (&plain, response(3, Some(3))), "web set to 3 (was 3)".to_owned()),
+            (
+                "another reason or user",
+                (&dry, response(3, Some(3))),
+                "web set to 3 (was 3, with another reason or user) (server dry run)".to_owned(),
+            ),
             (
                 "a cleared override",
                 (&plain, cleared(3)),

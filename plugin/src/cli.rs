@@ -64,14 +64,14 @@ Examples:
   # Find out why something does not work
   kubectl replicas doctor";
 
-/// The exit codes, as the help shows them.
+/// The exit codes, as the help shows them. A terminal of 80 columns would break a longer line without its indentation.
 pub const EXIT_CODES: &str = "\
 Exit codes:
     0  success
     1  the server refused, or the command was done only in part
     2  the command line is wrong
-    3  there is no connection: configuration, cluster, certificates or network; `doctor` says which
-    4  a time limit has passed: targets are not ready, or an answer is missing; the message says which
+    3  there is no connection to the server; `doctor` finds out why
+    4  a time limit has passed: not ready, or no answer; the message says which
   130  interrupted by Ctrl-C; the message says what was done";
 
 /// The hidden command with which the scripts of shells ask for a completion, as in programs that use cobra.
@@ -312,6 +312,12 @@ mod tests {
                 assert!(help.contains("kubectl replicas options") && !help.contains("--kubeconfig"), "{help}");
             }
         }
+    }
+
+    #[test]
+    fn no_exit_code_is_wrapped_on_a_terminal() {
+        let long = EXIT_CODES.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(long, None);
     }
 
     #[test]

@@ -122,7 +122,10 @@ pub fn program(name: &str) -> Result<PathBuf> {
 
 fn check_is_current(program: &Path) -> Result<()> {
     // Cargo lists the sources of each program in make's format: `program: source source`.
-    let sources = fs::read_to_string(program.with_extension("d")).context("failed to read the program's sources")?;
+    let list = program.with_extension("d");
+    let sources = fs::read_to_string(&list);
+    let sources =
+        sources.with_context(|| format!("failed to read the list of the program's sources {}", list.display()))?;
     let (_, sources) = sources.split_once(": ").context("the program's list of sources is malformed")?;
     let built = fs::metadata(program)?.modified()?;
     for source in sources.trim_end().replace("\\ ", "\0").split(' ') {

@@ -84,6 +84,7 @@ mod chart_defaults;
 mod chart_install;
 mod chart_metrics;
 mod chart_rights;
+mod chart_roles;
 mod chart_values;
 mod chart_webhooks;
 mod examples;

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use cluster::run;
 
-use support::{Namespace, User};
+use support::{Namespace, TestCluster, User};
 
 use crate::login::shared_cluster;
 
@@ -23,10 +23,7 @@ async fn a_login_as_another_user_is_used_by_commands_with_the_same_flags() -> Re
 
     let refused = ines.try_run(&["login", "--as=robot"]).await?;
     ensure!(refused.code == Some(3) && refused.stderr.contains("cannot impersonate"), "{refused:?}");
-    let role = ["create", "clusterrole", "act-as-robot", "--verb=impersonate", "--resource=users,groups"];
-    run(cluster.kubectl().args(role)).await?;
-    let bind = ["create", "clusterrolebinding", "act-as-robot", "--clusterrole=act-as-robot", "--user=ines"];
-    run(cluster.kubectl().args(bind)).await?;
+    allow_ines_to_impersonate(cluster).await?;
 
     // Without such a login, no call is made.
     let set = ["set", "web", "2", "--as=robot", "--namespace", &shop.name];
@@ -79,6 +76,13 @@ async fn a_login_as_another_user_is_used_by_commands_with_the_same_flags() -> Re
     ines.run(&["logout"]).await?;
     ensure!(ines.try_run(&groups).await?.code == Some(3), "a logout ends all logins of the context");
     Ok(())
+}
+
+async fn allow_ines_to_impersonate(cluster: &TestCluster) -> Result<()> {
+    let role = ["create", "clusterrole", "act-as-robot", "--verb=impersonate", "--resource=users,groups"];
+    run(cluster.kubectl().args(role)).await?;
+    let bind = ["create", "clusterrolebinding", "act-as-robot", "--clusterrole=act-as-robot", "--user=ines"];
+    run(cluster.kubectl().args(bind)).await.map(drop)
 }
 
 /// The annotation that names who set a count.

@@ -153,11 +153,6 @@ mod tests {
         assert_eq!(find_refusal(&status("Denied", "ask me first")).as_deref(), Some("ask me first"));
         assert_eq!(find_refusal(&status("Failed", "")).as_deref(), Some("No"));
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn a_wait_for_the_server_is_none_for_an_approval() {

@@ -287,12 +287,7 @@ impl Executor {
         }
         self.report(&key, &decision);
         if let Some(regarding) = regarding {
-            let pending = self.events.entry(key).or_insert_with(|| (regarding.clone(), PendingEvents::default()));
-            // What happened to another object of the same name is no Event of this one.
-            if pending.0 != regarding {
-                *pending = (regarding, PendingEvents::default());
-            }
-            pending.1.merge(decision.events);
+            self.add_events(key, regarding, decision.events);
         }
     }
 }

@@ -1,9 +1,16 @@
-//! Logs and counts what was found out.
+//! Logs and counts what was found out, and keeps the Events about it until they are written.
 
 use tracing::{info, warn};
 
 use super::{Executor, admission::named};
-use crate::{enforcement::decision::Decision, resources::TargetKey, telemetry::Actor};
+use crate::{
+    enforcement::{
+        decision::{Decision, PendingEvents},
+        writes::Regarding,
+    },
+    resources::TargetKey,
+    telemetry::Actor,
+};
 
 impl Executor {
     /// Logs and counts what was found out.
@@ -25,5 +32,14 @@ impl Executor {
             warn!(target = %key, reason = contested.reason, problem = contested.message, "contested");
         }
         self.report_admission(key, decision);
+    }
+
+    /// Adds to the Events that wait to be written. What happened to another object of the same name is none of this one.
+    pub(super) fn add_events(&mut self, key: TargetKey, regarding: Regarding, events: PendingEvents) {
+        let pending = self.events.entry(key).or_insert_with(|| (regarding.clone(), PendingEvents::default()));
+        if pending.0 != regarding {
+            *pending = (regarding, PendingEvents::default());
+        }
+        pending.1.merge(events);
     }
 }

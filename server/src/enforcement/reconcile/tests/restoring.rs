@@ -92,82 +92,82 @@ fn failed_give_back() -> OwnershipAnswer {
     OwnershipAnswer::Failed { cause: Cause::Refused, error: "denied".into() }
 }
 
-#[test]
-fn the_management_lasts_until_the_applier_has_the_count_back_but_not_for_long() {
-    struct Row {
-        name: &'static str,
-        then: fn(&mut Managed) -> Decision,
-        expected: Assessment,
-        /// Whether the ownership is to be given back.
-        gives_back: bool,
-    }
-    fn row(name: &'static str, then: fn(&mut Managed) -> Decision, expected: Assessment, gives_back: bool) -> Row {
-        Row { name, then, expected, gives_back }
-    }
-    use Assessment::{Correct, Ending, Unset};
-    for Row { name, then, expected, gives_back } in [
-        row("the state with the count is still to come", |managed| managed.decide(2), Ending, false),
-        row("it is there", |managed| managed.see(2, taken_from_helm(12, 2)), Ending, true),
-        row(
-            "given back",
-            |managed| {
-                managed.see(2, taken_from_helm(12, 2));
-                managed.answer_ownership(2, OwnershipAnswer::Given { version: 13 })
-            },
-            Unset,
-            false,
-        ),
-        row(
-            "not given back",
-            |managed| {
-                managed.see(2, taken_from_helm(12, 2));
-                managed.answer_ownership(2, failed_give_back())
-            },
-            Ending,
-            true,
-        ),
-        row(
-            "not given back for too long",
-            |managed| {
-                managed.see(2, taken_from_helm(12, 2));
-                managed.answer_ownership(2, failed_give_back());
-                managed.decide(7)
-            },
-            Unset,
-            false,
-        ),
-        row("the state does not come", |managed| managed.decide(7), Unset, false),
-        row(
-            "helm has applied by force",
-            |managed| managed.see(2, target(13, 2).applied_by("helm", 2, true)),
-            Unset,
-            false,
-        ),
-        row("another count meanwhile", |managed| managed.see(2, target(13, 7).scaled_by("kubectl")), Correct(2), false),
-        row("a Set meanwhile", |managed| managed.set(2, json!({"replicas": 4})), Correct(4), false),
-        row(
-            "the server keeps the ownership",
-            |managed| {
-                managed.observation.gives_back = false;
-                managed.see(2, taken_from_helm(12, 2))
-            },
-            Unset,
-            false,
-        ),
-        row("the target is being deleted", |managed| managed.see(2, taken_from_helm(13, 2).deleting()), Unset, false),
-    ] {
+/// What happens after the count from before was put in place.
+struct Row {
+    name: &'static str,
+    then: fn(&mut Managed) -> Decision,
+    expected: Assessment,
+    /// Whether the ownership is to be given back.
+    gives_back: bool,
+}
+
+impl Row {
+    fn check(self) {
+        let Self { name, then, expected, gives_back } = self;
         let count = replica_count(1, 1, json!({"replicas": 3, "originalReplicas": 2}), Value::Null);
         let mut managed = Managed::with(count);
         managed.see(0, target(10, 3).applied_by("helm", 0, true));
         managed.restore(1, "carol");
         let corrected = managed.correct(1, 2, 12);
-        assert_eq!((corrected.assessment, corrected.correct), (Ending, None), "{name}");
+        assert_eq!((corrected.assessment, corrected.correct), (Assessment::Ending, None), "{name}");
         assert_eq!(managed.ready(1), "Restored", "{name}");
         let decision = then(&mut managed);
         let is_deleted = matches!(decision.correct, Some(Correction::Unset { .. }));
-        assert_eq!((decision.assessment, is_deleted), (expected, expected == Unset), "{name}");
+        assert_eq!((decision.assessment, is_deleted), (expected, expected == Assessment::Unset), "{name}");
         assert_eq!(decision.give_back.is_some(), gives_back, "{name}");
     }
+}
+
+#[test]
+fn the_management_lasts_until_the_applier_has_the_count_back_but_not_for_long() {
+    use Assessment::{Correct, Ending, Unset};
+    let row = |name, then: fn(&mut Managed) -> Decision, expected, gives_back| {
+        Row { name, then, expected, gives_back }.check();
+    };
+    row("the state with the count is still to come", |managed| managed.decide(2), Ending, false);
+    row("it is there", |managed| managed.see(2, taken_from_helm(12, 2)), Ending, true);
+    row(
+        "given back",
+        |managed| {
+            managed.see(2, taken_from_helm(12, 2));
+            managed.answer_ownership(2, OwnershipAnswer::Given { version: 13 })
+        },
+        Unset,
+        false,
+    );
+    row(
+        "not given back",
+        |managed| {
+            managed.see(2, taken_from_helm(12, 2));
+            managed.answer_ownership(2, failed_give_back())
+        },
+        Ending,
+        true,
+    );
+    row(
+        "not given back for too long",
+        |managed| {
+            managed.see(2, taken_from_helm(12, 2));
+            managed.answer_ownership(2, failed_give_back());
+            managed.decide(7)
+        },
+        Unset,
+        false,
+    );
+    row("the state does not come", |managed| managed.decide(7), Unset, false);
+    row("helm has applied by force", |managed| managed.see(2, target(13, 2).applied_by("helm", 2, true)), Unset, false);
+    row("another count meanwhile", |managed| managed.see(2, target(13, 7).scaled_by("kubectl")), Correct(2), false);
+    row("a Set meanwhile", |managed| managed.set(2, json!({"replicas": 4})), Correct(4), false);
+    row(
+        "the server keeps the ownership",
+        |managed| {
+            managed.observation.gives_back = false;
+            managed.see(2, taken_from_helm(12, 2))
+        },
+        Unset,
+        false,
+    );
+    row("the target is being deleted", |managed| managed.see(2, taken_from_helm(13, 2).deleting()), Unset, false);
 }
 
 #[test]

@@ -173,7 +173,7 @@ mod tests {
             ("ls w", "list [] words \"w\""),
             ("list web sts/db ", "list [\"web\", \"sts/db\"] words \"\""),
             ("get sts ", "get [\"sts\"] words \"\""),
-            ("get sts db ", "get [\"sts\", \"db\"] NOTHING \"\""),
+            ("get sts db ", "get [\"sts\", \"db\"] words \"\""),
             ("list --out", "list [] FLAG \"--out\""),
             ("list -", "list [] FLAG \"-\""),
             ("list --output js", "list [] output \"js\""),

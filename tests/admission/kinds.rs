@@ -1,8 +1,11 @@
 //! Other kinds than Deployments in the mode `guard`: those of the chart's `targets`, and ReplicaSets of a rollout.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use cluster::wait;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{guarded_cluster, hostile_writes::wait_until_guarded};
 use support::{
@@ -129,7 +132,7 @@ async fn a_write_in_another_version_than_the_charts_is_guarded_without_a_convers
 }
 
 #[tokio::test]
-async fn a_creation_fails_once_at_most_if_the_held_count_cannot_be_stored() -> Result<()> {
+async fn creations_fail_for_a_second_at_most_if_the_held_count_cannot_be_stored() -> Result<()> {
     let cluster = guarded_cluster().await?;
     let shop = Namespace::new(&cluster, "too-many").await?;
     define(&shop, &widgets(), &object("Widget", "known")).await?;
@@ -144,7 +147,14 @@ async fn a_creation_fails_once_at_most_if_the_held_count_cannot_be_stored() -> R
     let is_late = admission::fail_opens(shop.cluster).await? > let_through;
     ensure!(first.is_err() || is_late, "the held count was stored");
     if first.is_err() {
-        wait::until("the Widget", PATIENCE, async || shop.kubectl_with(&CREATE, &widget).await).await?;
+        let (refused, mut attempts) = (Instant::now(), Vec::new());
+        wait::until("the Widget", PATIENCE, || {
+            attempts.push(refused.elapsed());
+            shop.kubectl_with(&CREATE, &widget)
+        })
+        .await?;
+        let late = attempts.iter().filter(|after| **after >= Duration::from_secs(1)).count();
+        ensure!(late <= 1, "creations were refused more than a second after the first: {attempts:?}");
     }
     let is_refused = |count: &Value| condition(count, "Ready") == Some(("False", "CorrectionFailed"));
     shop.wait_for_replica_count(&new, "a refused correction", is_refused).await.map(drop)

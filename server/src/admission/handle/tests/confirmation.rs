@@ -8,7 +8,7 @@ use super::*;
 const END: &str = "9999-12-31T00:00:00Z";
 
 #[tokio::test(start_paused = true)]
-async fn the_guard_acts_on_what_the_api_server_has_alone() {
+async fn the_guard_confirms_with_the_api_server_and_without_an_answer_with_the_watch() {
     for (name, stored, is_held) in [
         ("the same", Stored::Metadata(json!({"uid": "u"})), true),
         ("deleted, which the index does not know yet", Stored::Gone, false),

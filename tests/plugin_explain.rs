@@ -55,7 +55,7 @@ async fn a_managed_target_is_explained_with_its_override_and_its_drift() -> Resu
             " ago: load-test.\n",
             "Before it was managed, it had 2 replicas.",
             "A program, kubectl, changed the count from 3 to 9 ",
-            ", and the server put it back ",
+            ", and it was put back ",
             "admin may set it and unset it.",
             "If another program writes another count, the server puts 3 back at once.",
         ],

@@ -43,7 +43,7 @@ pub(super) fn sentences(facts: &Facts, now: Timestamp) -> Vec<String> {
 fn drift(facts: &Facts, now: Timestamp) -> Option<String> {
     let drift = facts.count.last_drift.as_ref()?;
     let corrected = match &drift.corrected_at {
-        Some(at) => format!(", and the server put it back{}", when(Some(at), now)),
+        Some(at) => format!(", and it was put back{}", when(Some(at), now)),
         None => ", and it is not put back".to_owned(),
     };
     let all = match facts.count.drifts {

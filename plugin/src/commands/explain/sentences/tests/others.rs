@@ -31,7 +31,7 @@ fn others_are_named_with_what_they_do() {
         (
             "drift",
             drifted.clone(),
-            "A program, kubectl, changed the count from 3 to 9 12s ago, and the server put it back 11s ago.",
+            "A program, kubectl, changed the count from 3 to 9 12s ago, and it was put back 11s ago.",
         ),
         ("drifts", drifted, "There were 4 such drifts."),
         ("removal", removed, "A program, kubectl, removed the count of 3 12s ago, and it is not put back."),

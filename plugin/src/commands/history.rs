@@ -40,10 +40,10 @@ const STDOUT: &str = "-";
 /// Show all changes of a target's count, and who made them
 ///
 /// A change is one of the count that is held: of the lasting count, of an override, or of a reason. A drift is a count
-/// that a program wrote and that was put back. It names the program, by its field manager, and the person who ran it if
-/// the chart's admission.mode is not off. An attempt is a count that the guard has kept from being stored. The server
-/// keeps the latest 20 changes, the latest 20 drifts and the latest attempt. They are numbered from the first `set` or
-/// `adopt` on. After an `unset`, only that end is shown, for as long as the cluster keeps Events.
+/// that a program wrote; the history says whether it was put back. It names the program, by its field manager, and the
+/// person who ran it if the chart's admission.mode is not off. An attempt is a count that the guard has kept from being
+/// stored. The server keeps the latest 20 changes, the latest 20 drifts and the latest attempt. They are numbered from
+/// the first `set` or `adopt` on. After an `unset`, only that end is shown, for as long as the cluster keeps Events.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct HistoryArgs {

@@ -77,7 +77,7 @@ impl Watches {
         registry.register_collector(Box::new(watches.silence.clone()));
         registry.register(
             "unreadable_objects",
-            "Objects that do not fit their type and are left alone; the log names each",
+            "Objects that do not fit their type and are left alone; the log names them, within bounds",
             watches.unreadable.0.clone(),
         );
         watches

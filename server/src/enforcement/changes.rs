@@ -68,6 +68,11 @@ pub fn override_setter(history: &History, count: i32) -> Option<&str> {
     setter(history, fields::OVERRIDE, count)
 }
 
+/// Whether the latest change of the override is one to this count. `None` if the history has none.
+pub fn was_overridden(history: &History, count: i32) -> Option<bool> {
+    Some(history.latest_change_in([fields::OVERRIDE, fields::SPEC])?.to == count)
+}
+
 /// The author of the latest change of a field, if that is one to this count. What the leader did not see by itself has no
 /// author.
 fn setter<'a>(history: &'a History, field: &str, count: i32) -> Option<&'a str> {
@@ -164,7 +169,7 @@ fn several(observation: &Observation, memory: &Memory, desired: Option<i32>) -> 
         Some((true, true, false)) => fields::REASON,
         _ => fields::SPEC,
     };
-    let over = spec.active_override(observation.at).filter(|_| field != fields::REPLICAS);
+    let over = memory.active_override(&observation.count, observation.at).filter(|_| field != fields::REPLICAS);
     let (from, to) = match field {
         fields::REPLICAS => (lasting_before(memory), spec.replicas),
         _ => (memory.desired, desired.unwrap_or(spec.replicas)),

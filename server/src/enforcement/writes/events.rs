@@ -25,7 +25,7 @@ use tracing::debug;
 use super::super::{
     announced::{Announced, Series},
     assessment::effective_count,
-    changes::{lasting_setter, override_setter},
+    changes::{lasting_setter, override_setter, was_overridden},
     decision::PendingEvents,
     history::History,
     memory::{Memory, Started},
@@ -33,7 +33,7 @@ use super::super::{
 };
 use crate::{
     resources::{
-        FIELD_MANAGER, Lenient, Repair, ReplicaCount, ReplicaCountState, TargetKey, beginning,
+        FIELD_MANAGER, Lenient, Override, Repair, ReplicaCount, ReplicaCountState, TargetKey, beginning,
         conditions::{CONTESTED, reasons},
     },
     runtime::client::post_params,
@@ -130,7 +130,7 @@ pub fn end_event(observation: &Observation, memory: &Memory, now: Now) -> EventW
     let restorer = memory.restorer.as_deref().filter(|_| is_done);
     let (held, set_by) = match (restorer, &count.spec.override_) {
         (Some(_), _) => held_before_restore(count, history),
-        (None, Some(over)) if latest_desired(observation, memory) == Some(over.replicas) || over.then_unset => {
+        (None, Some(over)) if over.then_unset || was_in_force(over, observation, memory) => {
             let set_by = override_setter(history, over.replicas).unwrap_or(&count.writers.override_.replicas);
             (Some(over.replicas), set_by)
         }
@@ -150,9 +150,13 @@ pub fn end_event(observation: &Observation, memory: &Memory, now: Now) -> EventW
     EventWrite { reason: reasons::UNMANAGED, action: "Unset".to_owned(), note, type_: "Normal", series }
 }
 
-/// The latest desired count. An object that waits for a finalizer desires none any more, though its spec still says it.
-fn latest_desired(observation: &Observation, memory: &Memory) -> Option<i32> {
-    memory.desired.or_else(|| observation.count.spec.desired(observation.at))
+/// Whether the override was in force until the management ended. An object that waits for a finalizer desires no count,
+/// so the history says whether its override had ended before. An older server may have recorded nothing of it.
+fn was_in_force(over: &Override, observation: &Observation, memory: &Memory) -> bool {
+    match memory.desired {
+        Some(desired) => desired == over.replicas,
+        None => was_overridden(&memory.history, over.replicas).unwrap_or(over.until.0 > observation.at),
+    }
 }
 
 /// The count that was held before the one from before became the lasting one, and who set it. The change to that one is
@@ -386,6 +390,32 @@ mod tests {
             let begin = format!("the replica count is no longer held at {}: ", row.expected);
             let note = end_note(&managed);
             assert!(note.starts_with(&begin), "{}: {note}", row.name);
+        }
+    }
+
+    #[test]
+    fn an_object_that_waits_for_a_finalizer_held_what_it_held_before() {
+        for (name, [before, deleted, gone], has_history, expected) in [
+            ("under an override", [1, 2, 3], true, "9 (set by bob)"),
+            ("under one that ends while it waits", [1, 2, 200], true, "9 (set by bob)"),
+            ("after one, and the clock is set back", [100, 40, 41], true, "3 (set by alice)"),
+            ("under one that no history has", [1, 2, 3], false, "9"),
+            ("after one that no history has", [100, 101, 102], false, "3 (set by alice)"),
+        ] {
+            let mut managed = held(2);
+            let over = json!({"replicas": 9, "until": at(100).to_string()});
+            managed.set_reviewed(1, json!({"replicas": 3, "override": over}), "bob");
+            managed.decide(before);
+            if !has_history {
+                managed.memory.history = History::of(&Arc::default());
+            }
+            let count = Arc::make_mut(&mut managed.observation.count);
+            (count.deleting, count.generation) = (true, count.generation.map(|generation| generation + 1));
+            managed.decide(deleted);
+            managed.decide(gone);
+            let begin = format!("the replica count is no longer held at {expected}: ");
+            let note = end_note(&managed);
+            assert!(note.starts_with(&begin), "{name}: {note}");
         }
     }
 

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_for_the_server_is_none_for_an_approval() {
+    fn a_wait_for_the_server_is_not_called_one_for_an_approval() {
         let names = || ("server".to_owned(), "tools".to_owned());
         let no_pods = || {
             let (service, namespace) = names();

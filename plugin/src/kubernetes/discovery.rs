@@ -79,7 +79,7 @@ fn find(groups: &[APIGroupDiscovery], resource: &str, group: &str) -> Option<(St
         .split_once('.')
         .and_then(|(version, group)| find_in(groups, resource, |name| name == group, |known| known == version));
     let any_version = |_: &str| true;
-    // The name that stands for the core group is no beginning of another one.
+    // `core` stands for the core group, never for a prefix.
     let is_beginning = |name: &str| group != CORE_GROUP && name.starts_with(group);
     in_version
         .or_else(|| find_in(groups, resource, |name| name == group, any_version))

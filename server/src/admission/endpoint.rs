@@ -242,7 +242,7 @@ async fn answer<B: Body<Data = Bytes>>(
             return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
         let body = webhooks.bodies.read(request.into_body()).await.inspect_err(|status| {
-            // A body that breaks off is not refused: nobody waits for the answer.
+            // A broken-off body is not refused: its caller has gone.
             if *status != StatusCode::BAD_REQUEST {
                 webhooks.metrics.admission.refused();
             }

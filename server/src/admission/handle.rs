@@ -32,11 +32,11 @@ use crate::{
 
 /// The longest wait for the API server to say whether the count is still held. Then the watch, which has had the same time,
 /// has the last word.
-const CONFIRMATION: Duration = Duration::from_millis(60);
+const CONFIRMATION_TIMEOUT: Duration = Duration::from_millis(60);
 
 /// The longest wait for the API server to say whether the user may know who holds the count. It waits a second for the
 /// review.
-const RIGHT: Duration = Duration::from_millis(300);
+const RIGHT_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The longest name of a namespace, in bytes. The API server sends no longer one.
 const MAX_NAMESPACE: usize = 63;
@@ -217,8 +217,8 @@ impl Reviewer {
         let Some(count) = count.filter(|_| verdict != Verdict::Allowed) else { return (Verdict::Allowed, false) };
         let caller = Arc::new(request.caller());
         let (is_stored, is_holder_shown) = tokio::join!(
-            timeout(CONFIRMATION, self.is_stored(key, count)),
-            timeout(RIGHT, self.authorizer.may_get(&caller, key)),
+            timeout(CONFIRMATION_TIMEOUT, self.is_stored(key, count)),
+            timeout(RIGHT_TIMEOUT, self.authorizer.may_get(&caller, key)),
         );
         let is_held = is_stored.unwrap_or_else(|_| self.is_known(key, count));
         let verdict = if is_held { verdict } else { Verdict::Allowed };
@@ -244,7 +244,7 @@ impl Reviewer {
     }
 }
 
-/// The creation of a held target, if that is what is written. `None` if there is one: it cannot be created again.
+/// The creation of a held target. `None` for other writes, and if the target exists.
 fn creation(request: &Request<'_>, write: &CountWrite, snapshot: &TargetSnapshot, held: &Held) -> Option<KeptCreation> {
     let count = snapshot.count.as_ref().filter(|_| write.is_created && snapshot.target.is_none())?;
     let (uid, generation) = (count.uid.clone(), count.generation);

@@ -73,7 +73,7 @@ struct Outcomes {
 }
 
 impl Publisher {
-    /// Publishes the webhooks of the settings, which listen at an address, answer to these paths, and review with this.
+    /// Publishes the configured webhooks and tells the reviewer's `Reviews` what is missing.
     pub(crate) fn new(
         client: &Client,
         args: &AdmissionArgs,

@@ -108,8 +108,8 @@ pub(super) struct CountWrite {
     pub(super) is_scale: bool,
     /// Whether another object decides its count, as a Deployment does for its ReplicaSets.
     pub(super) is_controlled: bool,
-    /// Where a patch stores another count in the object. `None` if it is one of `/scale`, or if the object lacks one on the
-    /// way to the count: the kind may demand more of that one than a count, and would refuse the write as a whole.
+    /// Where a patch stores another count in the object. `None` for `/scale`, or if a parent object of the count is
+    /// missing: the kind may require further fields in it.
     pub(super) pointer: Option<PointerBuf>,
 }
 
@@ -189,8 +189,8 @@ impl<'a> Request<'a> {
     }
 
     /// The write of a count that it asks for. `None` if it is no create or update of a target, if it is outdated, or if
-    /// nobody knows where the count is in this version of the object. The API server calls the mutating webhooks before it
-    /// compares the versions, and then refuses an outdated write, or calls again.
+    /// the path of the count in this version is unknown. The API server calls the mutating webhooks before it compares
+    /// the versions, and then refuses an outdated write, or calls again.
     pub(super) fn count_write(&self, kind: &TargetKind) -> Option<CountWrite> {
         let States { object, old, uid, before } = self.states()?;
         let (metadata, is_scale) = (Metadata::of(object), self.is_scale());

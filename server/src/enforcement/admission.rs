@@ -33,7 +33,7 @@ const UNANSWERED: Duration = Duration::from_secs(10);
 /// The longest such pause, as after a correction without an answer.
 const UNANSWERED_MAX: Duration = Duration::from_secs(60);
 
-/// From this unanswered probe in a row on, nothing is in force: whoever waits for the webhooks gets no answer either.
+/// After this many unanswered probes in a row, the targets count as neither: users' writes hang as well.
 const GIVEN_UP: u32 = 3;
 
 /// What is known of each namespace and kind.
@@ -150,7 +150,7 @@ impl Admissions {
         begins
     }
 
-    /// The lane of the next probe for a namespace and kind. What hangs is usually a webhook for the namespace.
+    /// The lane of the next probe for a namespace and kind. Usually a webhook for the whole namespace hangs.
     pub fn lane(&self, group: &TargetKey) -> Lane {
         let mut others = self.known.iter().filter(|(other, _)| other.namespace == group.namespace);
         Lane::of(others.any(|(_, known)| known.unanswered > 0))

@@ -178,7 +178,7 @@ impl Memory {
         }
     }
 
-    /// Whether a target is the object that was seen last. If none was seen, it is.
+    /// Whether this is the object seen last. True if none was seen yet.
     pub fn is_known(&self, target: &TargetState) -> bool {
         self.target_uid.as_ref().is_none_or(|uid| *uid == target.uid)
     }

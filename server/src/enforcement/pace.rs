@@ -31,7 +31,7 @@ pub const OTHERS: LaneBounds = LaneBounds {
 pub const PROBES: LaneBounds =
     LaneBounds { healthy: LaneBound { at_pace: 1, in_flight: 8 }, failing: LaneBound { at_pace: 1, in_flight: 1 } };
 
-/// When a probe counts as slow: a second after its turn, which comes within two, because each lane has one at pace.
+/// A probe is slow after 3 s: up to 2 s until its turn, and a second for the answer.
 pub const SLOW_PROBE: Duration = Duration::from_secs(3);
 
 /// No bounds, for the queue of timers: it starts no writes.

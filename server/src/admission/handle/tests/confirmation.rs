@@ -27,7 +27,7 @@ async fn the_guard_confirms_with_the_api_server_and_without_an_answer_with_the_w
         assert_eq!(user_of(&reviewer, 7) == known("bob"), !is_held, "{name}: a write that is stored is recorded");
         let object = response(&reviewer, Endpoint::Mutate, ReviewBuilder::update(3, 8).by("bob")).await;
         assert_eq!((object["patch"].is_string(), object["warnings"].is_array()), (is_held, is_held), "{name}");
-        assert!(began.elapsed() < 3 * CONFIRMATION, "{name}");
+        assert!(began.elapsed() < 3 * CONFIRMATION_TIMEOUT, "{name}");
     }
 }
 
@@ -36,7 +36,7 @@ async fn the_watch_has_the_last_word_while_the_api_server_is_slow() {
     for (name, replicas) in [("deleted", None), ("set again", Some(7))] {
         let (reviewer, mut attempts) = reviewer_with(AdmissionMode::Guard, Rights::Granted, Stored::NoAnswer);
         let change = async {
-            sleep(CONFIRMATION / 2).await;
+            sleep(CONFIRMATION_TIMEOUT / 2).await;
             fixtures::set_replica_count(&reviewer.index, "web", replicas);
         };
         let review = ReviewBuilder::scale(3, 7).by("bob");

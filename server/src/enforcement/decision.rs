@@ -9,8 +9,12 @@ use super::{
     assessment::Assessment,
     changed_count::ChangedCount,
     contention::{Contention, Contested},
+    observation::Observation,
 };
-use crate::resources::{Attempt, Change, Drift, ReplicaCountState, RestoreRequest, TargetKind, Uid};
+use crate::{
+    index::KindState,
+    resources::{Attempt, Change, Drift, ReplicaCountState, RestoreRequest, TargetKind, Uid},
+};
 
 /// Everything that follows from one state of a target. Its parts cannot disagree, as one function makes them.
 #[derive(Debug, Default)]
@@ -49,6 +53,13 @@ pub struct Decision {
     pub events: PendingEvents,
     /// When to decide again, if nothing happens before.
     pub requeue_after: Option<Duration>,
+}
+
+impl Decision {
+    /// The appliers from now on. If they did not change, they are those before.
+    pub fn appliers_or<'a>(&'a self, before: &'a Appliers) -> &'a Appliers {
+        self.appliers.as_ref().unwrap_or(before)
+    }
 }
 
 /// Who asked for the count from before.
@@ -90,6 +101,15 @@ pub struct GiveBack {
     pub recipients: Vec<Recipient>,
     /// How long to wait, after failures.
     pub after: Duration,
+}
+
+impl GiveBack {
+    /// The give-back to these appliers after a pause. `None` if there is no target, or its kind is not watched.
+    pub fn of(observation: &Observation, appliers: &Appliers, after: Duration) -> Option<Self> {
+        let (KindState::Watched(kind), Some(target)) = (&observation.kind, &observation.target) else { return None };
+        let recipients = appliers.recipients().to_vec();
+        Some(Self { kind: kind.clone(), uid: target.uid.clone(), recipients, after })
+    }
 }
 
 /// Events to write about one target.

@@ -26,7 +26,7 @@ use super::{
     admission::Admissions,
     context::{Context, OwnershipMode},
     decision::{Decision, PendingEvents},
-    give_back::LastGiveBack,
+    give_back::FinalGiveBack,
     lane::Lane,
     observation::Now,
     pace::{CORRECTIONS, OTHERS, PROBES, SLOW, SLOW_PROBE, UNBOUNDED},
@@ -107,7 +107,7 @@ struct Executor {
     /// `None` if this server keeps the ownership of what it corrects.
     ownership_patcher: Option<OwnershipPatcher>,
     /// The give-backs to targets that are not managed any more.
-    last_give_backs: HashMap<TargetKey, LastGiveBack>,
+    final_give_backs: HashMap<TargetKey, FinalGiveBack>,
     failures: FailureLog,
     /// Whether a give-back of this term has started: it probes the fence.
     is_fence_probed: bool,
@@ -144,7 +144,7 @@ impl Executor {
             status_writer: StatusWriter::new(client.clone()),
             ownership: WorkQueue::new(SLOW, OTHERS),
             ownership_patcher: Some(patcher).filter(|_| ownership == OwnershipMode::GiveBack),
-            last_give_backs: HashMap::new(),
+            final_give_backs: HashMap::new(),
             failures: FailureLog::default(),
             is_fence_probed: false,
             admission_mode,
@@ -253,7 +253,7 @@ impl Executor {
                 self.reconcile(key, Now::read());
             }
             Observed::Unmanaged(Some(known)) => {
-                self.give_back_at_last(&key, &known);
+                self.queue_final_give_back(&key, &known);
                 self.announce_end(key, *known);
             }
             Observed::Unmanaged(None) => {}

@@ -17,7 +17,7 @@ use crate::{index::KindState, resources::Uid};
 const LONGEST_END: Duration = Duration::from_secs(5);
 
 /// A give-back to a target that is not managed any more.
-pub struct LastGiveBack {
+pub struct FinalGiveBack {
     /// The UID of its `ReplicaCount`.
     pub uid: Uid,
     /// What is to be given back.
@@ -28,14 +28,12 @@ pub struct LastGiveBack {
 
 /// The ownership to give back: once the count is in place, and before the management ends.
 pub fn give_back(observation: &Observation, memory: &Memory, decision: &Decision, now: Now) -> Option<GiveBack> {
-    let (KindState::Watched(kind), Some(target)) = (&observation.kind, &observation.target) else { return None };
-    let appliers = decision.appliers.as_ref().unwrap_or(&memory.appliers);
+    let (target, appliers) = (observation.target.as_ref()?, decision.appliers_or(&memory.appliers));
     let is_due = observation.gives_back
         && matches!(decision.assessment, Assessment::InPlace | Assessment::Ending)
         && target.resource_version >= newest(memory)
         && appliers.are_missing_in(&target.owners);
-    let (uid, after) = (target.uid.clone(), memory.ownership_pause(now));
-    is_due.then(|| GiveBack { kind: kind.clone(), uid, recipients: appliers.recipients().to_vec(), after })
+    if is_due { GiveBack::of(observation, appliers, memory.ownership_pause(now)) } else { None }
 }
 
 /// Lets the management last until the appliers have the count back, but not for long. Returns the time that is left.
@@ -43,7 +41,7 @@ pub fn delay_end(observation: &Observation, memory: &Memory, decision: &mut Deci
     if decision.assessment != Assessment::Unset {
         return None;
     }
-    let appliers = decision.appliers.as_ref().unwrap_or(&memory.appliers);
+    let appliers = decision.appliers_or(&memory.appliers);
     let since = memory.ending_since.unwrap_or(now.monotonic);
     let left = LONGEST_END.saturating_sub(now.monotonic.saturating_duration_since(since));
     let is_delayed = !left.is_zero() && is_pending(observation, memory, appliers);

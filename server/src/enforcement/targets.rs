@@ -22,7 +22,7 @@ use super::{
     writes::StatusWrite,
 };
 use crate::{
-    index::{KindState, TargetSnapshot, UnreportedState},
+    index::{TargetSnapshot, UnreportedState},
     resources::{GroupKind, ReplicaCountState, TargetKey, Uid},
     reviews::Admission,
     telemetry::Metrics,
@@ -84,16 +84,12 @@ impl ManagedTarget {
     }
 
     /// The give-back that is left to do when somebody else has ended the management.
-    pub fn last_give_back(&self) -> Option<GiveBack> {
+    pub fn final_give_back(&self) -> Option<GiveBack> {
         self.give_back_now().filter(|_| is_pending(&self.observation, &self.memory, &self.memory.appliers))
     }
 
     fn give_back_now(&self) -> Option<GiveBack> {
-        let Observation { kind: KindState::Watched(kind), target: Some(target), .. } = &self.observation else {
-            return None;
-        };
-        let recipients = self.memory.appliers.recipients().to_vec();
-        Some(GiveBack { kind: kind.clone(), uid: target.uid.clone(), recipients, after: Duration::ZERO })
+        GiveBack::of(&self.observation, &self.memory.appliers, Duration::ZERO)
     }
 
     fn reconcile(&mut self, now: Now) -> Decision {

@@ -126,9 +126,9 @@ impl Index {
         self.state.lock().known_kinds().map(|(_, kind)| kind.clone()).collect()
     }
 
-    /// The first of the kinds whose targets the index knows that is one which is looked for.
-    pub(crate) fn find_kind(&self, is_it: impl Fn(&TargetKind) -> bool) -> Option<Arc<TargetKind>> {
-        self.state.lock().known_kinds().map(|(_, kind)| kind).find(|kind| is_it(kind)).cloned()
+    /// The first known kind that matches.
+    pub(crate) fn find_kind(&self, matches: impl Fn(&TargetKind) -> bool) -> Option<Arc<TargetKind>> {
+        self.state.lock().known_kinds().map(|(_, kind)| kind).find(|kind| matches(kind)).cloned()
     }
 
     /// The kinds whose targets the index knows, with their states.

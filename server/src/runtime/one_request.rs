@@ -62,7 +62,7 @@ pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     answer
 }
 
-/// The answer to a request for something that is not here, with what is.
+/// A 404 with a hint at what is served.
 pub(crate) fn not_found(hint: impl Display) -> Answer {
     text(StatusCode::NOT_FOUND, format!("not found: {hint}\n"))
 }

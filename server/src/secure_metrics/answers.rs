@@ -14,7 +14,7 @@ const MAX_ANSWERS: usize = 64;
 /// Whether the user of a token may read the metrics. The order is that in which answers make room for others: anybody
 /// can make up tokens, but only an administrator grants the right.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Verdict {
+pub(super) enum Access {
     /// It is no token of a user.
     Unknown,
     /// This user may not.
@@ -38,17 +38,17 @@ impl TokenHash {
 
 /// The answers that are kept, each with the time of its question.
 #[derive(Default)]
-pub(super) struct Answers(HashMap<TokenHash, (Verdict, Instant)>);
+pub(super) struct Answers(HashMap<TokenHash, (Access, Instant)>);
 
 impl Answers {
     /// What is known about a token.
-    pub(super) fn get(&self, token: TokenHash, now: Instant) -> Option<Verdict> {
-        let (verdict, asked) = self.0.get(&token)?;
-        is_fresh(*asked, now).then(|| verdict.clone())
+    pub(super) fn get(&self, token: TokenHash, now: Instant) -> Option<Access> {
+        let (access, asked) = self.0.get(&token)?;
+        is_fresh(*asked, now).then(|| access.clone())
     }
 
     /// Keeps the answer to a question that was asked at this time.
-    pub(super) fn keep(&mut self, token: TokenHash, verdict: Verdict, asked: Instant) {
+    pub(super) fn keep(&mut self, token: TokenHash, access: Access, asked: Instant) {
         self.0.retain(|_, (_, earlier)| is_fresh(*earlier, asked));
         if self.0.len() >= MAX_ANSWERS && !self.0.contains_key(&token) {
             let first = self.0.iter().min_by_key(|(_, kept)| *kept).map(|(token, _)| *token);
@@ -56,7 +56,7 @@ impl Answers {
                 self.0.remove(&first);
             }
         }
-        self.0.insert(token, (verdict, asked));
+        self.0.insert(token, (access, asked));
     }
 }
 
@@ -79,25 +79,25 @@ mod tests {
         let (mut answers, start) = (Answers::default(), Instant::now());
         let at = |milliseconds: u64| start + Duration::from_millis(milliseconds);
         let [prometheus, curious] = ["prometheus", "curious"].map(TokenHash::of);
-        answers.keep(prometheus, Verdict::Allowed, at(0));
-        answers.keep(curious, Verdict::Denied("curious".to_owned()), at(1));
+        answers.keep(prometheus, Access::Allowed, at(0));
+        answers.keep(curious, Access::Denied("curious".to_owned()), at(1));
         let mut number = 0;
         let mut flood = |answers: &mut Answers, tokens: u64| {
             for _ in 0..tokens {
                 number += 1;
-                answers.keep(TokenHash::of(&number.to_string()), Verdict::Unknown, at(1 + number));
+                answers.keep(TokenHash::of(&number.to_string()), Access::Unknown, at(1 + number));
             }
         };
         flood(&mut answers, 1000);
         assert_eq!(answers.0.len(), MAX_ANSWERS);
-        assert_eq!(answers.get(prometheus, at(1001)), Some(Verdict::Allowed));
+        assert_eq!(answers.get(prometheus, at(1001)), Some(Access::Allowed));
         assert!(answers.get(curious, at(1001)).is_some());
         let [newest, oldest] = ["1000", "1"].map(TokenHash::of);
-        assert_eq!((answers.get(newest, at(1001)), answers.get(oldest, at(1001))), (Some(Verdict::Unknown), None));
+        assert_eq!((answers.get(newest, at(1001)), answers.get(oldest, at(1001))), (Some(Access::Unknown), None));
 
-        assert_eq!(answers.get(prometheus, at(9_999)), Some(Verdict::Allowed));
+        assert_eq!(answers.get(prometheus, at(9_999)), Some(Access::Allowed));
         assert_eq!(answers.get(prometheus, at(10_000)), None, "too old");
-        answers.keep(curious, Verdict::Allowed, at(20_000));
+        answers.keep(curious, Access::Allowed, at(20_000));
         assert_eq!(answers.0.len(), 1, "old answers are dropped");
     }
 }

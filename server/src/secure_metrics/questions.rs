@@ -18,7 +18,7 @@ use kube::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{answers::Verdict, refusal::Refusal};
+use super::{answers::Access, refusal::Refusal};
 use crate::resources::beginning;
 
 /// The most bytes of an answer. It repeats the question, and adds a user with groups.
@@ -38,13 +38,13 @@ struct Reviewed<S> {
 /// # Errors
 ///
 /// When the API server does not answer, or does not let this server ask.
-pub(super) async fn verdict(client: &Client, token: &str) -> Result<Verdict, Refusal> {
-    let Some(user) = user_of(client, token).await? else { return Ok(Verdict::Unknown) };
+pub(super) async fn access(client: &Client, token: &str) -> Result<Access, Refusal> {
+    let Some(user) = user_of(client, token).await? else { return Ok(Access::Unknown) };
     let name = user.username.clone().unwrap_or_default();
     if may_read(client, user).await? {
-        Ok(Verdict::Allowed)
+        Ok(Access::Allowed)
     } else {
-        Ok(Verdict::Denied(beginning(&name, MAX_NAME).to_owned()))
+        Ok(Access::Denied(beginning(&name, MAX_NAME).to_owned()))
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    answers::{Answers, TokenHash, Verdict},
+    answers::{Access, Answers, TokenHash},
     questions,
     refusal::Refusal,
 };
@@ -46,31 +46,31 @@ impl Readers {
     /// Refuses a request without the token of a user who may read the metrics.
     pub(super) async fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let token = bearer_token(headers)?;
-        match self.verdict(token).await? {
-            Verdict::Allowed => Ok(()),
-            Verdict::Denied(user) => Err(Refusal::Forbidden(user)),
-            Verdict::Unknown => Err(Refusal::UnknownToken),
+        match self.access(token).await? {
+            Access::Allowed => Ok(()),
+            Access::Denied(user) => Err(Refusal::Forbidden(user)),
+            Access::Unknown => Err(Refusal::UnknownToken),
         }
     }
 
-    async fn verdict(&self, token: &str) -> Result<Verdict, Refusal> {
+    async fn access(&self, token: &str) -> Result<Access, Refusal> {
         let hash = TokenHash::of(token);
         let known = || self.answers.lock().get(hash, Instant::now());
-        if let Some(verdict) = known() {
-            return Ok(verdict);
+        if let Some(access) = known() {
+            return Ok(access);
         }
         let place = timeout(QUEUE_TIME, self.checks.acquire()).await;
         // The places are never closed.
         let Ok(Ok(_place)) = place else { return Err(Refusal::TooManyTokens) };
         // Another request may have asked about the token meanwhile.
-        if let Some(verdict) = known() {
-            return Ok(verdict);
+        if let Some(access) = known() {
+            return Ok(access);
         }
         let asked = Instant::now();
-        let answer = timeout(CHECK_TIME, questions::verdict(&self.client, token)).await;
-        let verdict = answer.unwrap_or(Err(Refusal::Unanswered))?;
-        self.answers.lock().keep(hash, verdict.clone(), asked);
-        Ok(verdict)
+        let answer = timeout(CHECK_TIME, questions::access(&self.client, token)).await;
+        let access = answer.unwrap_or(Err(Refusal::Unanswered))?;
+        self.answers.lock().keep(hash, access.clone(), asked);
+        Ok(access)
     }
 }
 

@@ -10,7 +10,7 @@ impl Executor {
         self.announcements.shutdown().await;
         self.ownership.shutdown().await;
         self.probes.shutdown().await;
-        self.last_give_backs.clear();
+        self.final_give_backs.clear();
         self.targets.clear();
         self.metrics.queue.set(0, None);
         // The next leader finds out for itself.
@@ -24,10 +24,10 @@ impl Executor {
             self.corrections.clear();
             self.start_statuses();
             self.start_announcements();
-            self.start_last_give_backs();
+            self.start_final_give_backs();
             let (corrections, statuses) = (self.corrections.in_flight() > 0, self.statuses.in_flight() > 0);
             let announcements = self.announcements.in_flight() > 0;
-            let ownership = !self.last_give_backs.is_empty() && self.ownership.in_flight() > 0;
+            let ownership = !self.final_give_backs.is_empty() && self.ownership.in_flight() > 0;
             tokio::select! {
                 ended = self.corrections.next(), if corrections => match ended {
                     Some(Ok(ended)) => self.take_correction(ended),

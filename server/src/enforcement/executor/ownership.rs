@@ -6,7 +6,7 @@ use super::{Answered, Executor};
 use crate::{
     enforcement::{
         failure::{Failure, OWNERSHIP_PAUSES},
-        give_back::LastGiveBack,
+        give_back::FinalGiveBack,
         lane::Lane,
         memory::Record,
         observation::Now,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How often a give-back is tried after the end of the management. The pauses between add up to a minute.
-pub(super) const LAST_ATTEMPTS: u32 = 6;
+pub(super) const MAX_FINAL_ATTEMPTS: u32 = 6;
 
 impl Executor {
     /// Finds out whether the ownership of a target's count is given back, as far as is known.
@@ -43,10 +43,10 @@ impl Executor {
 
     /// Queues the give-back that is left to do after the `ReplicaCount` is gone. A correction that is under way takes the
     /// count once more, so its answer comes first.
-    pub(super) fn give_back_at_last(&mut self, key: &TargetKey, known: &ManagedTarget) {
-        let Some(give_back) = known.last_give_back() else { return };
-        let last = LastGiveBack { uid: known.observation.count.uid.clone(), give_back, failure: None };
-        self.last_give_backs.insert(key.clone(), last);
+    pub(super) fn queue_final_give_back(&mut self, key: &TargetKey, known: &ManagedTarget) {
+        let Some(give_back) = known.final_give_back() else { return };
+        let last = FinalGiveBack { uid: known.observation.count.uid.clone(), give_back, failure: None };
+        self.final_give_backs.insert(key.clone(), last);
         if known.memory.correcting.is_none() {
             self.ownership.add(key.clone(), Lane::Healthy);
         }
@@ -54,7 +54,7 @@ impl Executor {
 
     /// Goes on after the answer to a correction whose `ReplicaCount` is gone.
     pub(super) fn end_late_correction(&mut self, key: TargetKey) {
-        if self.last_give_backs.contains_key(&key) {
+        if self.final_give_backs.contains_key(&key) {
             self.ownership.add(key, Lane::Healthy);
         }
     }
@@ -69,8 +69,8 @@ impl Executor {
     }
 
     /// Starts the give-backs to targets that are not managed any more: no other replica knows of them.
-    pub(super) fn start_last_give_backs(&mut self) {
-        while let Some((key, lane)) = self.ownership.take(|key| self.last_give_backs.contains_key(key)) {
+    pub(super) fn start_final_give_backs(&mut self) {
+        while let Some((key, lane)) = self.ownership.take(|key| self.final_give_backs.contains_key(key)) {
             self.start_give_back(key, lane);
         }
     }
@@ -78,12 +78,12 @@ impl Executor {
     fn start_give_back(&mut self, key: TargetKey, lane: Lane) {
         // Since the decision, the right may have turned out to be missing, or a failure may have set a pause.
         let Some(patcher) = self.ownership_patcher.clone().filter(|patcher| patcher.is_allowed(&key.kind)) else {
-            self.last_give_backs.remove(&key);
+            self.final_give_backs.remove(&key);
             return;
         };
         let now = Now::read();
-        let (pause, next) = match (self.last_give_backs.get(&key), self.targets.get_mut(&key)) {
-            (Some(LastGiveBack { uid, give_back, failure }), _) => {
+        let (pause, next) = match (self.final_give_backs.get(&key), self.targets.get_mut(&key)) {
+            (Some(FinalGiveBack { uid, give_back, failure }), _) => {
                 let pause = failure.as_ref().map(|failure| failure.pause(now.monotonic));
                 (pause.unwrap_or_default(), Some((uid.clone(), give_back.clone())))
             }
@@ -105,8 +105,8 @@ impl Executor {
     }
 
     pub(super) fn take_ownership(&mut self, (key, (uid, answer)): (TargetKey, Answered<OwnershipAnswer>)) {
-        if self.last_give_backs.get(&key).is_some_and(|last| last.uid == uid) {
-            return self.take_last(key, &answer);
+        if self.final_give_backs.get(&key).is_some_and(|last| last.uid == uid) {
+            return self.take_final_answer(key, &answer);
         }
         let Some(target) = self.targets.answered(&key, &uid) else { return };
         let now = Now::read();
@@ -125,14 +125,14 @@ impl Executor {
     }
 
     /// Takes in the answer to a give-back to a target that is not managed any more.
-    fn take_last(&mut self, key: TargetKey, answer: &OwnershipAnswer) {
+    fn take_final_answer(&mut self, key: TargetKey, answer: &OwnershipAnswer) {
         let now = Now::read();
-        if let (Some(last), OwnershipAnswer::Failed { cause, error }) = (self.last_give_backs.get_mut(&key), answer) {
+        if let (Some(last), OwnershipAnswer::Failed { cause, error }) = (self.final_give_backs.get_mut(&key), answer) {
             self.metrics.ownership_failures.inc();
             let failure = Failure::next(last.failure.as_deref(), *cause, error, &OWNERSHIP_PAUSES, now.monotonic);
             let (attempts, pause) = (failure.attempts, failure.pause(now.monotonic));
             last.failure = Some(failure);
-            if attempts < LAST_ATTEMPTS {
+            if attempts < MAX_FINAL_ATTEMPTS {
                 return self.ownership.add_after(key, Lane::of(cause.is_of_target()), pause);
             }
             if self.failures.admits(1, now.monotonic) {
@@ -140,7 +140,7 @@ impl Executor {
                     next server-side apply of another count meets a conflict");
             }
         }
-        self.last_give_backs.remove(&key);
+        self.final_give_backs.remove(&key);
         // The target may be managed again, and have a give-back of its own.
         self.queue_give_back(&key);
     }

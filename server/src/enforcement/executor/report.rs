@@ -34,7 +34,7 @@ impl Executor {
         self.report_admission(key, decision);
     }
 
-    /// Adds to the Events that wait to be written. What happened to another object of the same name is none of this one.
+    /// Adds to the Events that wait to be written. Events of an earlier object of the same name are dropped.
     pub(super) fn add_events(&mut self, key: TargetKey, regarding: Regarding, events: PendingEvents) {
         let pending = self.events.entry(key).or_insert_with(|| (regarding.clone(), PendingEvents::default()));
         if pending.0 != regarding {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    enforcement::{executor::ownership::LAST_ATTEMPTS, fixtures::TargetFixture},
+    enforcement::{executor::ownership::MAX_FINAL_ATTEMPTS, fixtures::TargetFixture},
     resources::FIELD_MANAGER,
 };
 
@@ -56,14 +56,14 @@ async fn a_deleted_replica_count_leaves_its_pending_give_back_to_the_leader() {
         assert_eq!(executor.ownership.in_flight() == 1, is_given_back, "{name}");
         // The API server of this test stores nothing.
         let mut attempts = 0;
-        while !executor.last_give_backs.is_empty() {
+        while !executor.final_give_backs.is_empty() {
             executor.start_writes();
             if let Some(ended) = executor.ownership.next().await {
                 executor.take_ownership(ended.unwrap());
                 attempts += 1;
             }
         }
-        assert_eq!(attempts, if is_given_back { LAST_ATTEMPTS } else { 0 }, "{name}: it is tried for a time");
+        assert_eq!(attempts, if is_given_back { MAX_FINAL_ATTEMPTS } else { 0 }, "{name}: it is tried for a time");
     }
 }
 

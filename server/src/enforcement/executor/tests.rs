@@ -1,56 +1,18 @@
+mod fixtures;
 mod ownership;
 mod probes;
 mod webhooks;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use hyper::{Request, Response};
-use kube::{Client, client::Body};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use self::fixtures::{event, executor, executor_hanging_at, guarding_executor_hanging_at};
 use super::*;
-use crate::{
-    enforcement::{
-        fixtures::{replica_count, target, watched_deployments},
-        reconcile::tests::calls,
-    },
-    reviews::KeptCreation,
+use crate::enforcement::{
+    fixtures::{replica_count, target},
+    reconcile::tests::calls,
 };
-
-/// An executor whose API server stores every correction at version 11, and the number of its requests.
-async fn executor() -> (Executor, Arc<AtomicUsize>) {
-    let requests = Arc::new(AtomicUsize::new(0));
-    let counter = requests.clone();
-    let answer = tower::service_fn(move |request: Request<Body>| {
-        counter.fetch_add(1, Ordering::Relaxed);
-        let kind = if request.uri().path().ends_with("/scale") { "Scale" } else { "Event" };
-        let (metadata, spec) = (json!({"resourceVersion": "11"}), json!({"replicas": 3}));
-        let object = json!({"apiVersion": "autoscaling/v1", "kind": kind, "metadata": metadata, "spec": spec});
-        async move { Ok::<_, tower::BoxError>(Response::new(Body::from(object.to_string().into_bytes()))) }
-    });
-    let context = Context {
-        client: Client::new(answer, "default"),
-        ownership: OwnershipMode::Keep,
-        max_replicas: 100,
-        metrics: Arc::default(),
-        admission_mode: AdmissionMode::Off,
-        admission_users: UserNames::Name,
-        reviews: Arc::default(),
-    };
-    (Executor::new(&context, Leadership::sole().begins().await), requests)
-}
-
-fn event(version: u64, replicas: i32) -> TargetSnapshot {
-    TargetSnapshot {
-        key: TargetKey::new("shop", "", "", "web").unwrap(),
-        count: Some(replica_count(1, 1, json!({"replicas": 3}), Value::Null)),
-        target: Some(Arc::new(target(version, replicas).scaled_by("kubectl").state())),
-        kind: watched_deployments(),
-        autoscaler: None,
-        at: Now::read().wall,
-        replaced: None,
-    }
-}
 
 #[tokio::test]
 async fn an_event_and_an_answer_are_each_reconciled_once() {
@@ -127,34 +89,6 @@ async fn an_event_that_overtakes_a_queued_correction_replaces_it() {
     executor.observe(event(11, 3));
     executor.start_writes();
     assert_eq!((executor.corrections.in_flight(), requests.load(Ordering::Relaxed)), (0, 0));
-}
-
-/// An executor whose API server never answers requests of a path, and the paths of the requests.
-async fn executor_hanging_at(path: &'static str) -> (Executor, Arc<parking_lot::Mutex<Vec<String>>>) {
-    let requests: Arc<parking_lot::Mutex<Vec<String>>> = Arc::default();
-    let seen = requests.clone();
-    let answer = tower::service_fn(move |request: Request<Body>| {
-        let uri = request.uri().path().to_owned();
-        let is_hanging = uri.contains(path);
-        seen.lock().push(uri);
-        async move {
-            if is_hanging {
-                std::future::pending::<()>().await;
-            }
-            let object = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"uid": "u", "resourceVersion": "11"}});
-            Ok::<_, tower::BoxError>(Response::new(Body::from(object.to_string().into_bytes())))
-        }
-    });
-    let context = Context {
-        client: Client::new(answer, "default"),
-        ownership: OwnershipMode::GiveBack,
-        max_replicas: 100,
-        metrics: Arc::default(),
-        admission_mode: AdmissionMode::Off,
-        admission_users: UserNames::Name,
-        reviews: Arc::default(),
-    };
-    (Executor::new(&context, Leadership::sole().begins().await), requests)
 }
 
 #[tokio::test(start_paused = true)]

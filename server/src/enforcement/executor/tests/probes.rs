@@ -1,29 +1,11 @@
 //! Probes of the webhooks, and the creations that they kept.
 
 use super::*;
+use crate::reviews::KeptCreation;
 
 #[tokio::test]
 async fn a_probe_shows_whether_the_targets_of_its_namespace_and_kind_are_guarded() {
-    let reviews: Arc<Reviews> = Arc::default();
-    let seen = reviews.clone();
-    let answer = tower::service_fn(move |request: Request<Body>| {
-        if request.uri().query().unwrap_or_default().contains("dryRun=All") {
-            // The API server asks the webhook before it answers.
-            seen.record_dry_run(&"u".into(), !request.uri().path().ends_with("/scale"));
-        }
-        let object = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"resourceVersion": "11"}});
-        async move { Ok::<_, tower::BoxError>(Response::new(Body::from(object.to_string().into_bytes()))) }
-    });
-    let context = Context {
-        client: Client::new(answer, "default"),
-        ownership: OwnershipMode::Keep,
-        max_replicas: 100,
-        metrics: Arc::default(),
-        admission_mode: AdmissionMode::Guard,
-        admission_users: UserNames::Name,
-        reviews,
-    };
-    let mut executor = Executor::new(&context, Leadership::sole().begins().await);
+    let mut executor = guarding_executor_hanging_at("none", &Arc::default()).await;
     let keys = ["web", "api"].map(|name| TargetKey::new("shop", "", "", name).unwrap());
     for key in keys.clone() {
         executor.observe(TargetSnapshot { key, ..event(10, 3) });
@@ -63,31 +45,7 @@ async fn a_target_that_shows_up_was_not_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_namespace_whose_probes_hang_delays_no_other_and_is_not_guarded() {
-    let reviews: Arc<Reviews> = Arc::default();
-    let seen = reviews.clone();
-    let answer = tower::service_fn(move |request: Request<Body>| {
-        let is_hanging = request.uri().path().contains("/namespaces/hanging/");
-        if request.uri().query().unwrap_or_default().contains("dryRun=All") {
-            seen.record_dry_run(&"u".into(), !request.uri().path().ends_with("/scale"));
-        }
-        let object = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"resourceVersion": "11"}});
-        async move {
-            if is_hanging {
-                std::future::pending::<()>().await;
-            }
-            Ok::<_, tower::BoxError>(Response::new(Body::from(object.to_string().into_bytes())))
-        }
-    });
-    let context = Context {
-        client: Client::new(answer, "default"),
-        ownership: OwnershipMode::Keep,
-        max_replicas: 100,
-        metrics: Arc::default(),
-        admission_mode: AdmissionMode::Guard,
-        admission_users: UserNames::Name,
-        reviews,
-    };
-    let mut executor = Executor::new(&context, Leadership::sole().begins().await);
+    let mut executor = guarding_executor_hanging_at("/namespaces/hanging/", &Arc::default()).await;
     let [hanging, shop] = ["hanging", "shop"].map(|namespace| TargetKey::new(namespace, "", "", "web").unwrap());
     let admission = |executor: &Executor, key| executor.targets.get(key).unwrap().observation.admission;
     let start = Instant::now();

@@ -2,28 +2,6 @@
 
 use super::*;
 
-/// An executor in the mode `guard`, whose API server asks the webhooks.
-async fn guarding(reviews: &Arc<Reviews>) -> Executor {
-    let seen = reviews.clone();
-    let answer = tower::service_fn(move |request: Request<Body>| {
-        if request.uri().query().unwrap_or_default().contains("dryRun=All") {
-            seen.record_dry_run(&"u".into(), !request.uri().path().ends_with("/scale"));
-        }
-        let object = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"resourceVersion": "11"}});
-        async move { Ok::<_, tower::BoxError>(Response::new(Body::from(object.to_string().into_bytes()))) }
-    });
-    let context = Context {
-        client: Client::new(answer, "default"),
-        ownership: OwnershipMode::Keep,
-        max_replicas: 100,
-        metrics: Arc::default(),
-        admission_mode: AdmissionMode::Guard,
-        admission_users: UserNames::Name,
-        reviews: reviews.clone(),
-    };
-    Executor::new(&context, Leadership::sole().begins().await)
-}
-
 /// Makes the probe that is due.
 async fn probe(executor: &mut Executor) {
     executor.start_writes();
@@ -39,7 +17,7 @@ async fn probe(executor: &mut Executor) {
 #[tokio::test(start_paused = true)]
 async fn targets_are_guarded_no_more_without_the_webhooks_and_again_after_a_probe() {
     let reviews: Arc<Reviews> = Arc::default();
-    let mut executor = guarding(&reviews).await;
+    let mut executor = guarding_executor_hanging_at("none", &reviews).await;
     let key = event(10, 3).key;
     let admission = |executor: &Executor| executor.targets.get(&key).unwrap().observation.admission;
     executor.observe(event(10, 3));

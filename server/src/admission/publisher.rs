@@ -107,7 +107,7 @@ impl Publisher {
         while let Some(term) = stop.run_until_cancelled(leadership.begins()).await {
             stop.run_until_cancelled(self.lead(&term)).await;
             self.metrics.admission.unpublished.set(0);
-            self.reviews.limit(None);
+            self.reviews.set_configured(Admission::Guarded);
             // Another replica may lead by now: its address stays.
             match timeout(WITHDRAWAL, self.slice.withdraw()).await {
                 Ok(Ok(())) => {}
@@ -169,11 +169,11 @@ impl Publisher {
             let published = configuration.publish(&secret, ca.as_deref()).await;
             // Any other failure does not say whether the API server calls the webhooks. Probes show that.
             if published.as_ref().is_err_and(is_gone) {
-                self.reviews.limit(Some(limit_without(configuration.endpoint())));
+                self.reviews.set_configured(configured_without(configuration.endpoint()));
             }
             published?;
         }
-        self.reviews.limit(None);
+        self.reviews.set_configured(Admission::Guarded);
         self.paths.written(Instant::now());
         Ok(())
     }
@@ -223,7 +223,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
 }
 
 /// What the webhooks can do at most without a configuration.
-fn limit_without(endpoint: Endpoint) -> Admission {
+fn configured_without(endpoint: Endpoint) -> Admission {
     match endpoint {
         Endpoint::Validate => Admission::Neither,
         Endpoint::Mutate => Admission::Recorded,

@@ -39,8 +39,8 @@ const GIVEN_UP: u32 = 3;
 /// What is known of each namespace and kind.
 pub struct Admissions {
     mode: AdmissionMode,
-    /// What the webhooks can do at most. `None` if all of them are configured.
-    limit: Option<Admission>,
+    /// What the webhooks can do at most.
+    configured: Admission,
     /// By the key of a target without its name.
     known: HashMap<TargetKey, Known>,
     /// When the next probe may begin.
@@ -71,14 +71,10 @@ fn group_of(key: &TargetKey) -> TargetKey {
     TargetKey { name: "".into(), ..key.clone() }
 }
 
-fn limited(known: Option<Admission>, limit: Option<Admission>) -> Option<Admission> {
-    known.map(|known| limit.map_or(known, |limit| known.min(limit)))
-}
-
 impl Admissions {
     /// Nothing is known yet.
     pub fn new(mode: AdmissionMode) -> Self {
-        Self { mode, limit: None, known: HashMap::new(), next: Instant::now() }
+        Self { mode, configured: Admission::Guarded, known: HashMap::new(), next: Instant::now() }
     }
 
     /// Takes in a state of a target, and adds to it what is known. Returns the namespace and kind to probe, if they are
@@ -95,22 +91,22 @@ impl Admissions {
         }
         let found = self.known.get(&group).and_then(|known| known.found);
         let known = found.or_else(|| self.of_status(&target.observation.count.status.admission));
-        target.observation.admission = self.limited(known);
+        target.observation.admission = self.as_configured(known);
         is_new.then_some(group)
     }
 
-    /// Takes in what the webhooks can do at most. `None` if all of them are configured: then probes show what they do.
-    pub fn limit(&mut self, limit: Option<Admission>) {
-        self.limit = limit;
+    /// Takes in what the webhooks can do at most. If that is to guard, probes show what they do.
+    pub fn set_configured(&mut self, configured: Admission) {
+        self.configured = configured;
         for known in self.known.values_mut() {
-            known.found = limited(known.found, limit);
+            known.found = known.found.map(|found| found.min(configured));
             known.misses = 0;
         }
     }
 
     /// What admission does for a target, as far as the webhooks are configured.
-    pub fn limited(&self, known: Option<Admission>) -> Option<Admission> {
-        limited(known, self.limit)
+    pub fn as_configured(&self, known: Option<Admission>) -> Option<Admission> {
+        known.map(|known| known.min(self.configured))
     }
 
     /// The namespaces and kinds that are probed.
@@ -160,7 +156,7 @@ impl Admissions {
     pub fn answered(&mut self, group: &TargetKey, found: Option<Admission>) -> (Option<Admission>, Duration) {
         let expected = if self.mode == AdmissionMode::Guard { Admission::Guarded } else { Admission::Recorded };
         let Some(known) = self.known.get_mut(group) else { return (None, INTERVAL) };
-        let Some(found) = limited(found, self.limit) else {
+        let Some(found) = found.map(|found| found.min(self.configured)) else {
             let pause = UNANSWERED.saturating_mul(2_u32.saturating_pow(known.unanswered)).min(UNANSWERED_MAX);
             known.unanswered = known.unanswered.saturating_add(1);
             let given_up = Some(Admission::Neither).filter(|_| known.unanswered >= GIVEN_UP);
@@ -233,11 +229,11 @@ mod tests {
     #[tokio::test]
     async fn nothing_counts_that_needs_a_configuration_which_is_gone() {
         use Admission::{Guarded, Neither, Recorded};
-        for (name, limit, found, expected) in [
-            ("all are there", None, Some(Guarded), Some(Guarded)),
-            ("the mutating one is gone", Some(Recorded), Some(Guarded), Some(Recorded)),
-            ("the mutating one is gone, and nothing arrived", Some(Recorded), Some(Neither), Some(Neither)),
-            ("the validating one is gone", Some(Neither), Some(Guarded), Some(Neither)),
+        for (name, configured, found, expected) in [
+            ("all are there", Guarded, Some(Guarded), Some(Guarded)),
+            ("the mutating one is gone", Recorded, Some(Guarded), Some(Recorded)),
+            ("the mutating one is gone, and nothing arrived", Recorded, Some(Neither), Some(Neither)),
+            ("the validating one is gone", Neither, Some(Guarded), Some(Neither)),
         ] {
             let (mut admissions, group) = known(AdmissionMode::Guard);
             let probe = |admissions: &mut Admissions| {
@@ -246,13 +242,13 @@ mod tests {
                 }
             };
             probe(&mut admissions);
-            admissions.limit(limit);
+            admissions.set_configured(configured);
             assert_eq!(admissions.known[&group].found, expected, "{name}");
-            assert_eq!(admissions.limited(found), expected, "{name}: a target");
+            assert_eq!(admissions.as_configured(found), expected, "{name}: a target");
             // A dry run may have been under way.
             probe(&mut admissions);
             assert_eq!(admissions.known[&group].found, expected, "{name}: after a probe");
-            admissions.limit(None);
+            admissions.set_configured(Guarded);
             assert_eq!(admissions.answered(&group, Some(Guarded)).1, INTERVAL, "{name}: configured again");
             assert_eq!(admissions.known[&group].found, Some(Guarded), "{name}: configured again");
         }
@@ -315,7 +311,7 @@ mod tests {
             ("nonsense", None, Some(Neither)),
         ] {
             for (mode, expected) in [(AdmissionMode::Guard, guard), (AdmissionMode::Warn, warn)] {
-                let admissions = Admissions { mode, limit: None, known: HashMap::new(), next: Instant::now() };
+                let admissions = Admissions::new(mode);
                 assert_eq!(admissions.of_status(status), expected, "{status} in mode {}", mode.label());
             }
         }

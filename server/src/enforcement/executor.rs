@@ -115,7 +115,7 @@ struct Executor {
     admission_users: UserNames,
     reviews: Arc<Reviews>,
     /// What the webhooks can do at most.
-    limits: watch::Receiver<Option<Admission>>,
+    configured: watch::Receiver<Admission>,
     admissions: Admissions,
     probe: AdmissionProbe,
     /// The namespaces and kinds whose webhooks are to be probed, as keys without a name.
@@ -150,7 +150,7 @@ impl Executor {
             admission_mode,
             admission_users,
             probe: AdmissionProbe::new(client, admission_mode, reviews.clone()),
-            limits: reviews.limits(),
+            configured: reviews.configured(),
             reviews,
             admissions: Admissions::new(admission_mode),
             probes: WorkQueue::new(SLOW_PROBE, PROBES),
@@ -168,7 +168,7 @@ impl Executor {
         attempts: &mut mpsc::Receiver<TargetAttempt>,
         stop: &CancellationToken,
     ) -> Option<Result<(), JoinError>> {
-        self.take_limit();
+        self.take_configured();
         // While another replica led, this one saw no targets come and go.
         self.reviews.forget_creations();
         let (snapshot, events) = index.attach_enforcement();
@@ -214,7 +214,7 @@ impl Executor {
                     self.take_probe(ended?);
                 },
                 Some(attempt) = attempts.recv() => self.take_attempt(attempt),
-                Ok(()) = self.limits.changed() => self.take_limit(),
+                Ok(()) = self.configured.changed() => self.take_configured(),
                 _ = self.requeues.next() => {}
                 () = sleep_until(window_ends.unwrap_or_else(Instant::now)), if window_ends.is_some() => {
                     if let Some(more) = self.failures.begin_window(Instant::now()) {

@@ -32,12 +32,24 @@ use self::{creations::Creations, entries::Entries, probes::Probes};
 use crate::resources::{TargetKey, Uid};
 
 /// The latest reviews, shared by the endpoint and the executor.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reviews {
     entries: Mutex<Entries>,
     creations: Mutex<Creations>,
     probes: Mutex<Probes>,
-    limit: watch::Sender<Option<Admission>>,
+    configured: watch::Sender<Admission>,
+}
+
+impl Default for Reviews {
+    /// Nothing is missing until the publisher says so.
+    fn default() -> Self {
+        Self {
+            entries: Mutex::default(),
+            creations: Mutex::default(),
+            probes: Mutex::default(),
+            configured: watch::Sender::new(Admission::Guarded),
+        }
+    }
 }
 
 impl Reviews {
@@ -79,14 +91,14 @@ impl Reviews {
         self.creations.lock().forget(now);
     }
 
-    /// Reports what the webhooks can do at most, because one of their configurations is gone. `None` if all are there.
-    pub(crate) fn limit(&self, limit: Option<Admission>) {
-        self.limit.send_if_modified(|now| std::mem::replace(now, limit) != limit);
+    /// Reports what the webhooks can do at most: guard, unless one of their configurations is gone.
+    pub(crate) fn set_configured(&self, configured: Admission) {
+        self.configured.send_if_modified(|now| std::mem::replace(now, configured) != configured);
     }
 
     /// What the webhooks can do at most, and its changes.
-    pub(crate) fn limits(&self) -> watch::Receiver<Option<Admission>> {
-        self.limit.subscribe()
+    pub(crate) fn configured(&self) -> watch::Receiver<Admission> {
+        self.configured.subscribe()
     }
 
     /// Begins a probe of the target with this UID.

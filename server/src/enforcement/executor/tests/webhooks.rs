@@ -24,15 +24,15 @@ async fn targets_are_guarded_no_more_without_the_webhooks_and_again_after_a_prob
     probe(&mut executor).await;
     assert_eq!(admission(&executor), Some(Admission::Guarded));
 
-    reviews.limit(Some(Admission::Neither));
-    assert!(executor.limits.has_changed().unwrap(), "it is known at once");
-    executor.take_limit();
+    reviews.set_configured(Admission::Neither);
+    assert!(executor.configured.has_changed().unwrap(), "it is known at once");
+    executor.take_configured();
     assert_eq!(admission(&executor), Some(Admission::Neither));
     executor.observe(event(12, 3));
     assert_eq!(admission(&executor), Some(Admission::Neither), "with the next event, too");
 
-    reviews.limit(None);
-    executor.take_limit();
+    reviews.set_configured(Admission::Guarded);
+    executor.take_configured();
     assert_eq!(admission(&executor), Some(Admission::Neither), "nothing has shown yet that they work");
     probe(&mut executor).await;
     assert_eq!(admission(&executor), Some(Admission::Guarded));

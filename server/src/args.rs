@@ -1,9 +1,6 @@
 //! The settings: flags, and environment variables of the same names.
 
-use std::{
-    net::{AddrParseError, SocketAddr},
-    path::PathBuf,
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -37,17 +34,9 @@ pub struct Args {
     #[arg(long, env, default_value = "[::]:8081", value_name = "IP:PORT")]
     pub(crate) http_address: SocketAddr,
 
-    /// Address of /metrics over TLS, for bearer tokens of users who may get it; empty means the one in plain HTTP
-    #[arg(
-        long,
-        env,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "IP:PORT",
-        value_parser = optional_address
-    )]
-    // With its full name, because clap takes an `Option` for an argument that is given or not, and never empty.
-    pub(crate) metrics_address: std::option::Option<SocketAddr>,
+    /// Address of /metrics over TLS, for bearer tokens of users who may get it; without it, the one in plain HTTP
+    #[arg(long, env, value_name = "IP:PORT")]
+    pub(crate) metrics_address: Option<SocketAddr>,
 
     /// The only namespace to watch and serve; empty means all
     #[arg(long, env, default_value = "", value_name = "NAME")]
@@ -136,34 +125,9 @@ pub enum Command {
     Check(CheckArgs),
 }
 
-/// Reads an address that may be empty.
-fn optional_address(text: &str) -> Result<Option<SocketAddr>, AddrParseError> {
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some) }
-}
-
 impl Args {
     /// The only namespace, if there is one.
     pub(crate) fn namespace(&self) -> Option<String> {
         Some(self.namespace.clone()).filter(|namespace| !namespace.is_empty())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_of_the_metrics_may_be_empty() {
-        let parse =
-            |flag: Option<&'static str>| Args::try_parse_from(["replica-count-manager"].into_iter().chain(flag));
-        for (flag, expected) in [
-            (None, None),
-            (Some("--metrics-address="), None),
-            (Some("--metrics-address=[::]:8082"), Some("[::]:8082".parse().unwrap())),
-        ] {
-            assert_eq!(parse(flag).unwrap().metrics_address, expected, "{flag:?}");
-        }
-        let refusal = parse(Some("--metrics-address=8082")).unwrap_err().to_string();
-        assert!(refusal.contains("--metrics-address"), "{refusal}");
     }
 }

@@ -35,11 +35,9 @@ impl MonitoringListeners {
     ///
     /// Names the setting that cannot be used, and why.
     pub(crate) fn bind(args: &Args) -> Result<Self, anyhow::Error> {
-        let plain = listen(args.http_address, admin::BACKLOG, Buffers::SMALL_REQUESTS)
-            .context("failed to listen on HTTP_ADDRESS")?;
+        let plain = listen(args.http_address, Buffers::SMALL_REQUESTS).context("failed to listen on HTTP_ADDRESS")?;
         let Some(address) = args.metrics_address else { return Ok(Self { plain, secure: None }) };
-        let secure = listen(address, secure_metrics::BACKLOG, Buffers::SMALL_REQUESTS)
-            .context("failed to listen on METRICS_ADDRESS")?;
+        let secure = listen(address, Buffers::SMALL_REQUESTS).context("failed to listen on METRICS_ADDRESS")?;
         let address = secure.local_addr()?;
         info!(%address, "listening for scrapes of the metrics");
         Ok(Self { plain, secure: Some((secure, address.port())) })

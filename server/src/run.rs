@@ -100,8 +100,7 @@ impl Server {
         };
         let index = Arc::new(Index::new(metrics.watches.clone()));
         let election = election(&args, &enforcing.client, &metrics, &index)?;
-        let grpc = listen(args.grpc_address, tls::BACKLOG, Buffers::SMALL_REQUESTS)
-            .context("failed to listen on GRPC_ADDRESS")?;
+        let grpc = listen(args.grpc_address, Buffers::SMALL_REQUESTS).context("failed to listen on GRPC_ADDRESS")?;
         let monitoring = MonitoringListeners::bind(&args)?;
         let webhooks = WebhookListener::bind(&args)?;
         let (address, http) = (grpc.local_addr()?, monitoring.plain_address()?);

@@ -50,7 +50,7 @@ impl WebhookListener {
         let listener = {
             // A listener belongs to the thread that makes it.
             let _enter = thread.enter();
-            listen(args.admission.admission_address, admission::BACKLOG, admission::BUFFERS)
+            listen(args.admission.admission_address, admission::BUFFERS)
                 .context("failed to listen on ADMISSION_ADDRESS")?
         };
         let address = Address { ip, port: listener.local_addr()?.port() };

@@ -74,9 +74,6 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// The most bytes of a request that are read at once, its line and headers included.
 const MAX_BUFFER: usize = 32 * 1024;
 
-/// The connections that wait to be accepted, as for the gRPC API.
-pub(crate) const BACKLOG: u32 = 4096;
-
 /// The largest review, of 8 MiB, takes 128 round trips with it, which must fit into a second. An answer has a few hundred
 /// bytes.
 pub(crate) const BUFFERS: Buffers = Buffers { receive: 64 * 1024, send: 8 * 1024 };

@@ -32,7 +32,7 @@ mod texts;
 
 pub use self::args::AdmissionArgs;
 pub(crate) use self::{
-    endpoint::{BACKLOG, BUFFERS, Webhooks},
+    endpoint::{BUFFERS, Webhooks},
     handle::Reviewer,
     paths::Paths,
     publisher::{Certificate, Publisher},

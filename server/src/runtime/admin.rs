@@ -33,10 +33,6 @@ const MAX_HEADER: usize = 8 * 1024;
 /// The most connections that are accepted before they are read: fewer than there may be open, so that each is read once.
 const MAX_BATCH: usize = 32;
 
-/// The connections that wait to be accepted. A probe that finds no room waits for a second, which is all the time that
-/// it has. They are accepted within milliseconds.
-pub(crate) const BACKLOG: u32 = 4096;
-
 /// The pause after the operating system refuses to accept a connection, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

@@ -23,17 +23,20 @@ impl Buffers {
     pub(crate) const SMALL_REQUESTS: Self = Self { receive: 16 * 1024, send: 32 * 1024 };
 }
 
-/// Listens. If the address is `[::]` and the machine has no IPv6, it listens on IPv4 alone. `backlog` connections may
-/// wait to be accepted, at most as many as the system allows (`somaxconn`, 4096). Linux drops further ones, and their
-/// clients try again after a second.
+/// How many connections of a port may wait to be accepted, at most as many as the system allows (`somaxconn`, 4096).
+/// Linux drops further ones, and their clients try again after a second. They are accepted within milliseconds, whatever
+/// they send.
+const BACKLOG: u32 = 4096;
+
+/// Listens. If the address is `[::]` and the machine has no IPv6, it listens on IPv4 alone.
 ///
 /// # Errors
 ///
 /// When the address cannot be listened to.
-pub(crate) fn listen(address: SocketAddr, backlog: u32, buffers: Buffers) -> io::Result<TcpListener> {
-    match bind(address, backlog, buffers) {
+pub(crate) fn listen(address: SocketAddr, buffers: Buffers) -> io::Result<TcpListener> {
+    match bind(address, buffers) {
         Err(_) if address.is_ipv6() && address.ip().is_unspecified() => {
-            bind((Ipv4Addr::UNSPECIFIED, address.port()).into(), backlog, buffers)
+            bind((Ipv4Addr::UNSPECIFIED, address.port()).into(), buffers)
         }
         bound => bound,
     }
@@ -55,7 +58,7 @@ pub(crate) async fn accept(listener: &TcpListener, most: usize) -> io::Result<Ve
     Ok(accepted)
 }
 
-fn bind(address: SocketAddr, backlog: u32, buffers: Buffers) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, buffers: Buffers) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restarted server need not wait for the connections of the previous process.
     socket.set_reuseaddr(true)?;
@@ -63,7 +66,7 @@ fn bind(address: SocketAddr, backlog: u32, buffers: Buffers) -> io::Result<TcpLi
     socket.set_recv_buffer_size(buffers.receive)?;
     socket.set_send_buffer_size(buffers.send)?;
     socket.bind(address)?;
-    socket.listen(backlog)
+    socket.listen(BACKLOG)
 }
 
 #[cfg(test)]
@@ -78,7 +81,7 @@ mod tests {
             ("small requests", Buffers::SMALL_REQUESTS),
             ("large requests", Buffers { receive: 64 * 1024, send: 8 * 1024 }),
         ] {
-            let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), 1, buffers).unwrap();
+            let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), buffers).unwrap();
             let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let connection = accept(&listener, 1).await.unwrap().remove(0).0;
             let socket = SockRef::from(&connection);

@@ -37,9 +37,6 @@ const BEFORE_ESTABLISHED: Bounds = Bounds { hellos: 64, handshakes: 16, timeout:
 /// The most bytes of a request's line and headers: a token of the greatest length, and as much beside it.
 const MAX_HEAD: usize = 32 * 1024;
 
-/// The connections that wait to be accepted, as for the gRPC API.
-pub(crate) const BACKLOG: u32 = 4096;
-
 /// Serves for as long as it is polled.
 pub(crate) async fn serve(
     listener: TcpListener,

@@ -17,7 +17,4 @@ mod questions;
 mod readers;
 mod refusal;
 
-pub(crate) use self::{
-    endpoint::{BACKLOG, serve},
-    readers::Readers,
-};
+pub(crate) use self::{endpoint::serve, readers::Readers};

@@ -30,10 +30,6 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// The connections that wait to be accepted. A client that finds no room waits for a second. They are accepted within
-/// milliseconds, whatever they send.
-pub(crate) const BACKLOG: u32 = 4096;
-
 /// The most connections that are accepted before they are read.
 const MAX_BATCH: usize = 32;
 

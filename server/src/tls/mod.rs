@@ -32,7 +32,7 @@ mod socket;
 mod unread;
 
 pub(crate) use self::{
-    accept::{BACKLOG, incoming},
+    accept::incoming,
     clients::ClientCa,
     connection::{Connection, MAX_AGE, Peer},
     credentials::{ClientRules, Credentials, PemSource},

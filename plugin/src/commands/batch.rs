@@ -164,6 +164,24 @@ struct Group {
     key: String,
     error: Error,
     names: Vec<String>,
+    /// The contexts of the failures, if they are of contexts or of targets in them.
+    contexts: Vec<String>,
+}
+
+impl Group {
+    /// The message with its names. The commands of its hint choose the context, if there is one.
+    fn explain(&self, what: &str) -> String {
+        let context = match self.contexts.as_slice() {
+            [] => None,
+            [context] => Some(context.as_str()),
+            _ => Some("NAME"),
+        };
+        match (self.names.as_slice(), context) {
+            ([name], None) => explain_one(name, &self.error),
+            ([name], Some(context)) => explain_in(context, &format!("error: {name}"), &self.error),
+            (names, context) => explain_for(&self.error, what, &enumerate(names), context),
+        }
+    }
 }
 
 impl Failures {
@@ -174,12 +192,9 @@ impl Failures {
 
     /// Adds the failures of targets in a context.
     pub(super) fn add_all(&mut self, context: &str, failures: Self) {
-        for Group { key, error, names } in failures.groups {
-            let names = names.into_iter().map(|name| format!("{context}: {name}"));
-            match self.groups.iter_mut().find(|group| group.key == key) {
-                Some(group) => group.names.extend(names),
-                None => self.groups.push(Group { key, error, names: names.collect() }),
-            }
+        for Group { key, error, names, .. } in failures.groups {
+            let names = names.into_iter().map(|name| format!("{context}: {name}")).collect();
+            self.add_group(Group { key, error, names, contexts: vec![context.to_owned()] });
         }
     }
 
@@ -189,30 +204,26 @@ impl Failures {
 
     /// Adds the failure of a target or a context.
     pub(super) fn add(&mut self, name: &str, error: Error) {
-        let key = generalise(&explain("", &error), name);
-        match self.groups.iter_mut().find(|group| group.key == key) {
-            Some(group) => group.names.push(name.to_owned()),
-            None => self.groups.push(Group { key, error, names: vec![name.to_owned()] }),
+        let (key, names) = (generalise(&explain("", &error), name), vec![name.to_owned()]);
+        let contexts = if self.what == TARGETS { Vec::new() } else { names.clone() };
+        self.add_group(Group { key, error, names, contexts });
+    }
+
+    /// Adds failures with one message.
+    fn add_group(&mut self, added: Group) {
+        match self.groups.iter_mut().find(|group| group.key == added.key) {
+            Some(group) => {
+                group.names.extend(added.names);
+                group.contexts.extend(added.contexts);
+            }
+            None => self.groups.push(added),
         }
     }
 
     /// Reports each message once, with its names, and returns the number of names.
     pub(super) fn report(self) -> usize {
-        let count = self.groups.iter().map(|group| group.names.len()).sum();
-        for Group { error, names, .. } in self.groups {
-            match names.as_slice() {
-                [name] if self.what == TARGETS => report(name, &error),
-                [name] => {
-                    let context = name.split_once(": ").map_or(name.as_str(), |(context, _target)| context);
-                    output::note(&explain_in(context, &format!("error: {name}"), &error));
-                }
-                names => {
-                    let context = (self.what != TARGETS).then_some("NAME");
-                    output::note(&explain_for(&error, self.what, &enumerate(names), context));
-                }
-            }
-        }
-        count
+        self.groups.iter().for_each(|group| output::note(&group.explain(self.what)));
+        self.groups.iter().map(|group| group.names.len()).sum()
     }
 }
 
@@ -226,9 +237,13 @@ fn generalise(message: &str, name: &str) -> String {
 
 /// Reports the failure of one of several targets.
 pub(super) fn report(name: &str, error: &Error) {
+    output::note(&explain_one(name, error));
+}
+
+fn explain_one(name: &str, error: &Error) -> String {
     let has_name = error.to_string().contains(name);
     let subject = if has_name { "error".to_owned() } else { format!("error: {name}") };
-    output::note(&explain(&subject, error));
+    explain(&subject, error)
 }
 
 /// Whether the connection is lost, so that no other request can succeed.

@@ -98,3 +98,37 @@ fn failures_with_one_message_are_reported_together() {
     );
     assert_eq!(failures.report(), 7);
 }
+
+#[test]
+fn a_hint_chooses_the_context_of_all_failures_with_one_message() {
+    let not_logged_in = || Error::NotLoggedIn { context: "other".to_owned(), path: None };
+    let of_targets = |names: &[&str]| {
+        let mut failures = Failures::default();
+        names.iter().for_each(|name| failures.add(name, not_logged_in()));
+        failures
+    };
+    let in_contexts = |contexts: &[&str], targets: &[&str]| {
+        let mut failures = Failures::of_contexts();
+        contexts.iter().for_each(|context| failures.add_all(context, of_targets(targets)));
+        failures
+    };
+    let of_contexts = |contexts: &[&str]| {
+        let mut failures = Failures::of_contexts();
+        contexts.iter().for_each(|context| failures.add(context, not_logged_in()));
+        failures
+    };
+    for (name, failures, context) in [
+        ("a target", of_targets(&["a"]), ""),
+        ("targets", of_targets(&["a", "b"]), ""),
+        ("a context", of_contexts(&["prod"]), "--context=prod "),
+        ("contexts", of_contexts(&["prod", "test"]), "--context=NAME "),
+        ("a target of a context", in_contexts(&["prod"], &["a"]), "--context=prod "),
+        ("a target of a context with a colon", in_contexts(&["eu: prod"], &["a"]), "--context=eu: prod "),
+        ("targets of a context", in_contexts(&["prod"], &["a", "b"]), "--context=prod "),
+        ("a target of each context", in_contexts(&["prod", "test"], &["a"]), "--context=NAME "),
+    ] {
+        let [group] = failures.groups.as_slice() else { panic!("{name}: several groups") };
+        let text = group.explain(failures.what);
+        assert!(text.contains(&format!("hint: run `kubectl replicas {context}login`; ")), "{name}: {text}");
+    }
+}

@@ -67,7 +67,7 @@ pub(crate) async fn run(args: AdoptArgs, connection: &ConnectionArgs) -> Result<
         let writes: Vec<_> = selected.counts.into_iter().filter_map(|count| hold(&session, count)).collect();
         let mut previews = preview::all(&session, &writes).await?;
         let namespace = args.selection.namespace(&session);
-        own_server::object_to(&session, namespace, &writes, &mut previews).await?;
+        own_server::add_objections(&session, namespace, &writes, &mut previews).await?;
         show(&args, &session, &writes, &previews)?;
         let (all, writes) = (writes.len(), without_objections(writes, &previews));
         if !writes.is_empty() && !args.dry_run.dry_run {

@@ -19,8 +19,8 @@ use crate::{
 };
 
 /// Why it is left as it is.
-const REASON: &str = "it is the server itself: if its own count were held, it would undo `kubectl scale --replicas=0`, \
-                      which stops it, and the replicaCount of its chart; `set` by its name holds it all the same";
+const REASON: &str = "it is the server itself: holding its count would undo `kubectl scale --replicas=0` and the chart's \
+                      replicaCount; `set` with its name holds it anyway";
 
 /// The servers' Deployments, by namespace and name. Each release has one.
 struct Servers(BTreeSet<(String, String)>);
@@ -42,14 +42,14 @@ impl Servers {
         target.is_some_and(|target| self.0.contains(&key(target)))
     }
 
-    /// Parts the servers from the other targets.
-    fn part(&self, counts: Vec<ReplicaCount>) -> (Vec<ReplicaCount>, Vec<ReplicaCount>) {
+    /// Splits the servers off the other targets.
+    fn split_off(&self, counts: Vec<ReplicaCount>) -> (Vec<ReplicaCount>, Vec<ReplicaCount>) {
         counts.into_iter().partition(|count| self.contains(count.target.as_ref()))
     }
 }
 
 /// Adds the reason to the preview of a write to the server.
-pub(super) async fn object_to(
+pub(super) async fn add_objections(
     session: &Session,
     namespace: String,
     writes: &[Write],
@@ -73,7 +73,7 @@ pub(super) async fn leave_out(
     if counts.is_empty() {
         return Ok(counts);
     }
-    let (servers, others) = Servers::find(session, namespace).await?.part(counts);
+    let (servers, others) = Servers::find(session, namespace).await?.split_off(counts);
     for target in servers.into_iter().filter_map(|count| count.target) {
         let name = target::shown(&target, &session.namespace);
         output::note(&format!("warning: {name} is left as it is: {REASON}"));
@@ -102,9 +102,9 @@ mod tests {
             ("of another kind", "rcm", "StatefulSet", "server", false),
             ("in another namespace", "shop", "Deployment", "server", false),
         ] {
-            let (left, others) = servers.part(vec![count(namespace, kind, object)]);
+            let (left, others) = servers.split_off(vec![count(namespace, kind, object)]);
             assert_eq!((left.len(), others.len()), (usize::from(is_left), usize::from(!is_left)), "{name}");
         }
-        assert_eq!(servers.part(vec![ReplicaCount::default()]).1.len(), 1, "no target");
+        assert_eq!(servers.split_off(vec![ReplicaCount::default()]).1.len(), 1, "no target");
     }
 }

@@ -40,8 +40,8 @@ Examples:
 ///
 /// Without a target, it takes back all that your last set, unset or adopt did in this cluster, in any namespace: counts,
 /// overrides that are not over, reasons, and what was managed. Repeated, it takes back the command before. If somebody
-/// else has changed one of the targets since, nothing is changed, and it says who it was. The commands are in a log on
-/// this machine, and each user whom the server knows, such as that of --as, has commands of their own in it.
+/// else has changed one of the targets since, nothing is changed, and it says who it was. The log is on this machine, and
+/// keeps the commands of each user apart, also those with --as.
 ///
 /// With a target, it goes back to a lasting count in the history of that target, no matter who changed it. `history` shows them.
 ///

@@ -101,6 +101,8 @@ fn failures_with_one_message_are_reported_together() {
 
 #[test]
 fn a_hint_chooses_the_context_of_all_failures_with_one_message() {
+    const A: &str = "deployment.apps/a";
+    const B: &str = "deployment.apps/b";
     let not_logged_in = || Error::NotLoggedIn { context: "other".to_owned(), path: None };
     let of_targets = |names: &[&str]| {
         let mut failures = Failures::default();
@@ -118,14 +120,14 @@ fn a_hint_chooses_the_context_of_all_failures_with_one_message() {
         failures
     };
     for (name, failures, context) in [
-        ("a target", of_targets(&["a"]), ""),
-        ("targets", of_targets(&["a", "b"]), ""),
+        ("a target", of_targets(&[A]), ""),
+        ("targets", of_targets(&[A, B]), ""),
         ("a context", of_contexts(&["prod"]), "--context=prod "),
         ("contexts", of_contexts(&["prod", "test"]), "--context=NAME "),
-        ("a target of a context", in_contexts(&["prod"], &["a"]), "--context=prod "),
-        ("a target of a context with a colon", in_contexts(&["eu: prod"], &["a"]), "--context=eu: prod "),
-        ("targets of a context", in_contexts(&["prod"], &["a", "b"]), "--context=prod "),
-        ("a target of each context", in_contexts(&["prod", "test"], &["a"]), "--context=NAME "),
+        ("a target of a context", in_contexts(&["prod"], &[A]), "--context=prod "),
+        ("a target of a context with a colon", in_contexts(&["eu: prod"], &[A]), "--context=eu: prod "),
+        ("targets of a context", in_contexts(&["prod"], &[A, B]), "--context=prod "),
+        ("a target of each context", in_contexts(&["prod", "test"], &[A]), "--context=NAME "),
     ] {
         let [group] = failures.groups.as_slice() else { panic!("{name}: several groups") };
         let text = group.explain(failures.what);

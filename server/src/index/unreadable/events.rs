@@ -1,9 +1,6 @@
 //! The Events of `ReplicaCount` objects that cannot be read.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    time::Duration,
-};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -17,6 +14,7 @@ use kube::{
     Api, Client, Resource,
     api::{Patch, PatchParams, PostParams},
 };
+use ring::digest::{SHA256, digest};
 use serde_json::json;
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
@@ -40,6 +38,9 @@ const MAX_NOTE: usize = 250;
 
 /// The longest name of an object, in bytes.
 const MAX_NAME: usize = 253;
+
+/// How many bytes of a hash are in a name.
+const HASH_BYTES: usize = 8;
 
 /// Hands over the Events that are to be written, without waiting.
 pub(in super::super) struct UnreadableEvents(mpsc::Sender<Announcement>);
@@ -100,9 +101,7 @@ async fn write(client: &Client, Announcement { event, versions }: Announcement) 
 /// object and the reason, because the API server lets nobody change the note of an Event.
 fn event(count: &Unreadable) -> Event {
     let ObjectMeta { name, namespace, uid, resource_version, .. } = (*count.metadata).clone();
-    let mut hasher = DefaultHasher::new();
-    (&uid, &count.reason).hash(&mut hasher);
-    let end = format!(".unreadable.{:016x}", hasher.finish());
+    let end = format!(".unreadable.{}", hash(uid.as_deref().unwrap_or_default(), &count.reason));
     let begin: String = name.iter().flat_map(|name| name.chars()).take(MAX_NAME.saturating_sub(end.len())).collect();
     let note = format!("the server cannot read this ReplicaCount, so it does not enforce it: {}", count.reason);
     Event {
@@ -131,6 +130,12 @@ fn event(count: &Unreadable) -> Event {
     }
 }
 
+/// The hash of an object and a reason. During an upgrade, replicas of two versions agree on it, unlike on that of std.
+fn hash(uid: &str, reason: &str) -> String {
+    let hash = digest(&SHA256, format!("{uid}\n{reason}").as_bytes());
+    hash.as_ref().iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -156,7 +161,7 @@ mod tests {
     fn an_event_has_a_name_that_follows_from_the_object_and_the_reason() {
         let name = |count: &Unreadable| event(count).metadata.name.unwrap();
         let first = name(&unreadable("deployment.web", "u", "7", "odd"));
-        assert!(first.starts_with("deployment.web.unreadable."), "{first}");
+        assert_eq!(first, "deployment.web.unreadable.26182bca86e6a914", "another version of the server has the same");
         for (difference, uid, version, reason, is_same) in [
             ("none", "u", "7", "odd", true),
             ("the version", "u", "8", "odd", true),

@@ -16,7 +16,7 @@ use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinError, unconstrained},
-    time::{Instant, sleep_until, timeout},
+    time::timeout,
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -194,7 +194,6 @@ impl Executor {
         loop {
             self.reconcile_due(&mut events);
             self.start_writes();
-            let window_ends = self.failures.ends_at();
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 Some(snapshot) = events.next() => self.observe(snapshot),
@@ -216,10 +215,8 @@ impl Executor {
                 Some(attempt) = attempts.recv() => self.take_attempt(attempt),
                 Ok(()) = self.configured.changed() => self.take_configured(),
                 _ = self.requeues.next() => {}
-                () = sleep_until(window_ends.unwrap_or_else(Instant::now)), if window_ends.is_some() => {
-                    if let Some(more) = self.failures.begin_window(Instant::now()) {
-                        warn!(more, "further writes failed: lines about them were left out");
-                    }
+                more = self.failures.left_out() => {
+                    warn!(more, "further writes failed: lines about them were left out");
                 }
             }
         }

@@ -62,8 +62,11 @@ pub(crate) async fn run(index: Arc<Index>, client: Client, namespace: Option<Str
             () = index.changed_kinds.notified() => {}
             // The other tasks of the thread come first.
             () = yield_now(), if has_more => {}
-            _ = ticks.tick() => watches.review(),
+            _ = ticks.tick() => kind_health::review(&index),
             _ = polls.tick() => watches.begin_round(),
+            more = watches.lines.left_out() => {
+                warn!(more, "further kinds cannot be watched: lines about them were left out");
+            }
             Some(ended) = watches.tasks.join_next_with_id() => match ended {
                 Ok((id, ())) => watches.remove(id, false),
                 Err(ended) if ended.is_cancelled() => watches.remove(ended.id(), true),
@@ -270,13 +273,6 @@ impl KindWatches {
         }
     }
 
-    /// Reviews the health of the watches.
-    fn review(&mut self) {
-        kind_health::review(&self.index);
-        if let Some(more) = self.lines.begin_window(Instant::now()) {
-            warn!(more, "further kinds cannot be watched: lines about them were left out");
-        }
-    }
 }
 
 #[cfg(test)]

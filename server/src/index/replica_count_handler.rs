@@ -85,6 +85,10 @@ impl WatchHandler<Lenient<ReplicaCount>> for ReplicaCountHandler<'_> {
         missing.into_iter().for_each(|key| self.index.set_replica_count(key, None, 0));
         self.index.sync_state.advance(self.version);
     }
+
+    fn unreadable(&self) -> &UnreadableObjects {
+        self.unreadable
+    }
 }
 
 /// The API server's current resource version, or 0 if it cannot be read.

@@ -19,9 +19,7 @@ use crate::{
 /// The longest reason in the log, in characters. A reason can quote a text of the object.
 const MAX_REASON: usize = 512;
 
-/// How many lines of one window are about objects of one namespace: half of them. An editor can make an object unreadable
-/// as often as it can be written.
-const MAX_OF_NAMESPACE: u32 = 15;
+
 
 /// The objects of one watch that cannot be read.
 pub(super) struct UnreadableObjects {
@@ -31,8 +29,6 @@ pub(super) struct UnreadableObjects {
     /// The number of the current list, or of the last one.
     list: u64,
     lines: FailureLog,
-    /// How many lines of the present window each namespace has.
-    of_namespaces: HashMap<String, u32>,
 }
 
 /// The namespace and the name of an object.
@@ -51,8 +47,7 @@ impl UnreadableObjects {
     /// Knows no object yet.
     pub(super) fn new(source: WatchSource, metric: Unreadables) -> Self {
         metric.set(&source, 0);
-        let (objects, of_namespaces) = (HashMap::new(), HashMap::new());
-        Self { source, metric, objects, list: 0, lines: FailureLog::default(), of_namespaces }
+        Self { source, metric, objects: HashMap::new(), list: 0, lines: FailureLog::default() }
     }
 
     /// Begins a list.
@@ -72,7 +67,7 @@ impl UnreadableObjects {
         let versions = before.map_or(0, |before| before.versions).saturating_add(is_new.into());
         self.objects.insert(key, Known { resource_version, versions, list: self.list });
         self.count();
-        if !is_new || !self.admits(&namespace, versions) {
+        if !is_new || !self.lines.admits_of(&namespace, versions, Instant::now()) {
             return None;
         }
         let reason: String = object.reason.chars().take(MAX_REASON).collect();
@@ -80,25 +75,10 @@ impl UnreadableObjects {
         Some(versions)
     }
 
-    /// Whether an unreadable object of a namespace gets a line.
-    fn admits(&mut self, namespace: &str, versions: u32) -> bool {
-        let now = Instant::now();
-        if self.lines.has_ended(now) {
-            self.of_namespaces.clear();
-            if let Some(more) = self.lines.begin_window(now) {
-                warn!(kind = %self.source, more, "further objects cannot be read: lines about them were left out");
-            }
-        }
-        let lines = self.of_namespaces.get(namespace).copied().unwrap_or_default();
-        if lines == MAX_OF_NAMESPACE {
-            self.lines.leave_out(now);
-            return false;
-        }
-        let is_admitted = self.lines.admits(versions, now);
-        if is_admitted {
-            self.of_namespaces.insert(namespace.to_owned(), lines + 1);
-        }
-        is_admitted
+    /// Reports the lines that were left out, once their window has ended.
+    pub(super) async fn report_left_out(&self) {
+        let more = self.lines.left_out().await;
+        warn!(kind = %self.source, more, "further objects cannot be read: lines about them were left out");
     }
 
     /// Forgets an object, because it can be read or is deleted. Returns whether it could not be read before: then the
@@ -132,10 +112,7 @@ impl Drop for UnreadableObjects {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::Value;
-    use tokio::time::advance;
 
     use super::*;
 
@@ -188,7 +165,7 @@ mod tests {
         }
         assert_eq!(toggled, 8, "half of the lines of a minute are for one namespace");
         assert_eq!(objects.record(&object("shop", "a", 1)), Some(1), "others have the rest");
-        advance(Duration::from_secs(60)).await;
+        objects.report_left_out().await;
         assert_eq!(objects.record(&object("hostile", "b", 1)), Some(1), "the next minute");
     }
 }

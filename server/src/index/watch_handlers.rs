@@ -202,6 +202,10 @@ where
         self.index.set_kind(&self.kind.group_kind, KindState::Watched(self.kind.clone()));
         self.index.missing_replica_sets.notify_one();
     }
+
+    fn unreadable(&self) -> &UnreadableObjects {
+        &self.unreadable
+    }
 }
 
 /// Takes in the autoscalers.
@@ -248,6 +252,10 @@ impl WatchHandler<Lenient<Autoscaler>> for AutoscalerHandler<'_> {
     fn complete_list(&mut self, missing: BTreeSet<AutoscalerKey>) {
         self.unreadable.complete_list();
         forget_autoscalers(self.index, missing);
+    }
+
+    fn unreadable(&self) -> &UnreadableObjects {
+        self.unreadable
     }
 }
 

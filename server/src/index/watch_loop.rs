@@ -11,7 +11,10 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
-use super::{snapshot::Unavailable, store::Index, watch_backoff::with_pauses, watch_source::WatchSource};
+use super::{
+    snapshot::Unavailable, store::Index, unreadable::UnreadableObjects, watch_backoff::with_pauses,
+    watch_source::WatchSource,
+};
 use crate::{resources::reasons, telemetry};
 
 /// An object that can be watched.
@@ -44,6 +47,9 @@ pub(super) trait WatchHandler<K> {
 
     /// Completes a list. `missing` are the keys of the known objects that the list does not contain.
     fn complete_list(&mut self, missing: BTreeSet<Self::Key>);
+
+    /// The objects that cannot be read.
+    fn unreadable(&self) -> &UnreadableObjects;
 }
 
 /// Watches until the API server refuses it, and returns why.
@@ -57,7 +63,7 @@ pub(super) async fn run<K: Object, H: WatchHandler<K>>(
     let mut lists = H::LISTS;
     let mut is_listing = false;
     let mut events = watch(&api, lists.clone());
-    while let Some(event) = events.next().await {
+    while let Some(event) = next(&mut events, handler.unreadable()).await {
         match event {
             // kube's watcher begins again without an error when the API server ends a watch, even within a list.
             Ok(Event::Init) if is_listing => {
@@ -107,6 +113,17 @@ pub(super) async fn run<K: Object, H: WatchHandler<K>>(
         }
     }
     ended()
+}
+
+/// The next event. While there is none, lines about unreadable objects that were left out are reported.
+async fn next<E>(events: &mut BoxStream<'static, E>, unreadable: &UnreadableObjects) -> Option<E> {
+    loop {
+        tokio::select! {
+            biased;
+            event = events.next() => return event,
+            () = unreadable.report_left_out() => {}
+        }
+    }
 }
 
 /// What a watch that has ended means for its kind. kube's watcher never ends.

@@ -23,7 +23,6 @@ use kube::{
         watcher::{self, Event},
     },
 };
-use parking_lot::Mutex;
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout},
@@ -85,13 +84,14 @@ pub(crate) struct Signer {
     managed: Arc<ManagedCertificates>,
     args: SignerArgs,
     attempts: Semaphore,
-    failures: Mutex<FailureLog>,
+    failures: FailureLog,
 }
 
 impl Signer {
     pub(crate) fn new(client: Client, managed: Arc<ManagedCertificates>, args: SignerArgs) -> Self {
         let attempts = Semaphore::new(AT_ONCE);
-        Self { requests: Api::all(client.clone()), client, managed, args, attempts, failures: Mutex::default() }
+        let failures = FailureLog::default();
+        Self { requests: Api::all(client.clone()), client, managed, args, attempts, failures }
     }
 
     /// Signs for as long as it is polled.
@@ -123,6 +123,9 @@ impl Signer {
                         work.push(self.finish(name));
                     }
                 }
+                more = self.failures.left_out() => {
+                    warn!(more, "further requests for certificates failed: lines about them were left out");
+                }
             }
         }
     }
@@ -144,11 +147,7 @@ impl Signer {
 
     /// Whether a failure of a request gets a line in the log. Every user who may log in can make requests that fail.
     fn admits(&self, attempts: u32) -> bool {
-        let (mut failures, now) = (self.failures.lock(), Instant::now());
-        if let Some(more) = failures.begin_window(now) {
-            warn!(more, "further requests for certificates failed: lines about them were left out");
-        }
-        failures.admits(attempts, now)
+        self.failures.admits(attempts, Instant::now())
     }
 
     /// Takes the steps of a request until there is none. After a failure, the next attempt comes after a pause, while

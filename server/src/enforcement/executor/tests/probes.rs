@@ -1,5 +1,7 @@
 //! Probes of the webhooks, and the creations that they kept.
 
+use tokio::time::Instant;
+
 use super::*;
 use crate::reviews::KeptCreation;
 

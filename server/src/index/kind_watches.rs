@@ -272,7 +272,6 @@ impl KindWatches {
             self.want(kind);
         }
     }
-
 }
 
 #[cfg(test)]

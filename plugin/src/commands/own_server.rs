@@ -19,8 +19,8 @@ use crate::{
 };
 
 /// Why it is left as it is.
-const REASON: &str = "it is the server itself: holding its count would undo `kubectl scale --replicas=0` and the chart's \
-                      replicaCount; `set` with its name holds it anyway";
+const REASON: &str = "it is the server itself: holding its count would undo `kubectl scale --replicas=0` and the \
+                      chart's replicaCount; `set` with its name holds it anyway";
 
 /// The servers' Deployments, by namespace and name. Each release has one.
 struct Servers(BTreeSet<(String, String)>);

@@ -19,8 +19,6 @@ use crate::{
 /// The longest reason in the log, in characters. A reason can quote a text of the object.
 const MAX_REASON: usize = 512;
 
-
-
 /// The objects of one watch that cannot be read.
 pub(super) struct UnreadableObjects {
     source: WatchSource,

@@ -39,6 +39,9 @@ pub fn give_back(observation: &Observation, memory: &Memory, decision: &Decision
 /// Lets the management last until the appliers have the count back, but not for long. Returns the time that is left.
 pub fn delay_end(observation: &Observation, memory: &Memory, decision: &mut Decision, now: Now) -> Option<Duration> {
     if decision.assessment != Assessment::Unset {
+        // A drift meanwhile does not start the time anew. Otherwise an actor that writes again and again would delay the
+        // end of a restore for ever.
+        decision.ending_since = memory.ending_since.filter(|_| observation.count.restoring().is_some());
         return None;
     }
     let appliers = decision.appliers_or(&memory.appliers);

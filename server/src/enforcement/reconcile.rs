@@ -82,7 +82,7 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     decision.is_scaling_down = is_scaling_down(observation, memory, assessment, desired);
 
     // 6. Which write puts the desired state in place, and when?
-    let pause = correction_pause(observation, memory, contention, now);
+    let pause = correction_pause(observation, memory, contention, assessment, now);
     let is_outdated = observation.count.resource_version <= memory.outdated_version;
     let is_deleted = assessment == Assessment::Unset && (memory.is_unset || is_outdated);
     if assessment.needs_write() && memory.correcting.is_none() && !is_deleted {
@@ -214,12 +214,19 @@ fn is_own_late_write(observation: &Observation, memory: &Memory, count: i32) -> 
 ///
 /// A new state of the same target ends the pause after failures only if admission changed the last correction.
 /// Otherwise a program that writes the target without end would cause a correction for each of its writes. The pace of
-/// [`Contention`] applies in every case.
-fn correction_pause(observation: &Observation, memory: &Memory, contention: &Contention, now: Now) -> Duration {
+/// [`Contention`] applies to every write of the count. The deletion of the `ReplicaCount` does not wait for it, because
+/// the deletion ends the contention, and each drift within the pause would put it off again.
+fn correction_pause(
+    observation: &Observation,
+    memory: &Memory,
+    contention: &Contention,
+    assessment: Assessment,
+    now: Now,
+) -> Duration {
     let is_at_once = memory.is_forgiven(observation) || memory.is_worth_a_try(observation);
     let failure = memory.correction_failure.as_ref().filter(|_| !is_at_once);
-    let failure = failure.map(|failure| failure.pause(now.monotonic));
-    failure.unwrap_or_default().max(contention.pause(now.wall))
+    let pause = failure.map(|failure| failure.pause(now.monotonic)).unwrap_or_default();
+    if assessment == Assessment::Unset { pause } else { pause.max(contention.pause(now.wall)) }
 }
 
 /// Whether a smaller count is in place, while more replicas than desired are still ready.

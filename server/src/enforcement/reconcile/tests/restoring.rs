@@ -171,6 +171,44 @@ fn the_management_lasts_until_the_applier_has_the_count_back_but_not_for_long() 
 }
 
 #[test]
+fn an_actor_that_undoes_each_correction_does_not_delay_the_end() {
+    for (name, pause, expected) in
+        [("at once", 0, 6), ("after a second", 1, 6), ("after 4 s", 4, 9), ("after 5 s", 5, 6), ("after a minute", 60, 61)]
+    {
+        let count = replica_count(1, 1, json!({"replicas": 3, "originalReplicas": 2}), Value::Null);
+        let mut managed = Managed::with(count);
+        managed.see(0, target(10, 3).applied_by("helm", 0, true));
+        managed.restore(1, "carol");
+        let (mut second, mut version) = (1, 12);
+        let is_end = |decision: Decision| matches!(decision.correct, Some(Correction::Unset { .. }));
+        while !is_end(managed.correct(second, 2, version)) {
+            assert!(second <= expected, "{name}: it does not end");
+            second += pause;
+            let drift = target(version + 1, 7).applied_by("helm", 0, false).scaled_by("operator");
+            if managed.see(second, drift).correct.is_none() {
+                // After ten corrections, the next one waits for 5 s.
+                second += 5;
+            }
+            version += 2;
+        }
+        assert_eq!(second, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_restore_that_is_cancelled_starts_the_time_of_the_next_one_anew() {
+    let count = replica_count(1, 1, json!({"replicas": 3, "originalReplicas": 2}), Value::Null);
+    let mut managed = Managed::with(count);
+    managed.see(0, target(10, 3).applied_by("helm", 0, true));
+    managed.restore(1, "carol");
+    assert_eq!(managed.correct(1, 2, 12).assessment, Assessment::Ending);
+    managed.set(2, json!({"replicas": 4, "originalReplicas": 2}));
+    managed.correct(2, 4, 13);
+    managed.restore(9, "carol");
+    assert_eq!(managed.correct(9, 2, 14).requeue_after, Some(Duration::from_secs(5)));
+}
+
+#[test]
 fn a_new_leader_gives_back_before_it_ends_the_management() {
     let status = json!({"observedGeneration": 2, "desired": 2, "observed": 2, "appliers": ["helm"]});
     let count = replica_count(1, 1, json!({"replicas": 3, "originalReplicas": 2}), status);

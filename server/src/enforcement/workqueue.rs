@@ -161,7 +161,9 @@ impl<T: Send + 'static> WorkQueue<T> {
                 Lane::Failing => &self.failing,
             };
             let has_room = |namespace: &str| bound.has_room_for(at_pace, all, under_way.of_namespace(namespace));
-            self.due.take(lane, has_room, &may_start).map(|key| (key, lane))
+            // A target that was added between `take` and `start` is due although it is worked on.
+            let may_start = |key: &TargetKey| !self.in_flight.contains_key(key) && may_start(key);
+            self.due.take(lane, has_room, may_start).map(|key| (key, lane))
         })
     }
 

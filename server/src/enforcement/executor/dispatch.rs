@@ -171,13 +171,14 @@ impl Executor {
 
     fn start_announcement(&mut self, key: TargetKey, lane: Lane) {
         if let Some((regarding, writes)) = self.ends.remove(&key) {
-            if self.events.contains_key(&key) {
-                // The target is managed again.
-                self.announcements.add(key.clone(), lane);
-            }
             let (announcer, target_key) = (self.announcer.clone(), key.clone());
             let work = async move { announcer.announce(&target_key, &regarding, writes).await };
-            return self.announcements.start(key, lane, self.term.clone().guard(work));
+            self.announcements.start(key.clone(), lane, self.term.clone().guard(work));
+            if self.events.contains_key(&key) {
+                // The target is managed again. Its Events follow.
+                self.announcements.add(key, lane);
+            }
+            return;
         }
         let Some((regarding, events)) = self.events.remove(&key) else { return };
         let Some(target) = self.targets.get_mut(&key) else { return };

@@ -51,6 +51,18 @@ async fn a_target_that_is_worked_on_keeps_its_place_and_no_other_from_its_turn()
 }
 
 #[tokio::test]
+async fn a_target_that_was_added_just_before_its_start_waits_for_the_end_of_the_work() {
+    let mut queue = queue();
+    queue.add(key("a"), Healthy);
+    let (taken, lane) = queue.take(|_| true).unwrap();
+    queue.add(key("a"), Healthy);
+    queue.start(taken, lane, ready(()));
+    assert!(take_all(&mut queue).is_empty(), "one at a time");
+    queue.next().await.unwrap().unwrap();
+    assert_eq!((take_all(&mut queue), queue.healthy.all), (vec!["a".to_owned()], 0));
+}
+
+#[tokio::test]
 async fn a_target_that_may_not_start_keeps_its_place() {
     let mut queue = queue();
     for name in ["a", "b"] {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{lane::Lane, targets::ManagedTarget};
+use super::{lane::Lane, targets::ManagedTarget, writes::ProbeAnswer};
 use crate::{
     resources::TargetKey,
     reviews::{Admission, AdmissionMode},
@@ -27,7 +27,7 @@ const DOUBTED: u32 = 3;
 /// The pause after that one, in case the configuration of webhooks took longer.
 const LATER: Duration = Duration::from_secs(30);
 
-/// The pause after a probe to which the API server gave no answer. It doubles with each in a row.
+/// The pause after a probe that showed nothing. It doubles with each in a row that got no answer.
 const UNANSWERED: Duration = Duration::from_secs(10);
 
 /// The longest such pause, as after a correction without an answer.
@@ -153,16 +153,20 @@ impl Admissions {
     }
 
     /// Takes in the answer of a probe. Returns the result if it has changed, and the time until the next probe.
-    pub fn answered(&mut self, group: &TargetKey, found: Option<Admission>) -> (Option<Admission>, Duration) {
+    pub fn answered(&mut self, group: &TargetKey, answer: ProbeAnswer) -> (Option<Admission>, Duration) {
         let expected = if self.mode == AdmissionMode::Guard { Admission::Guarded } else { Admission::Recorded };
         let Some(known) = self.known.get_mut(group) else { return (None, INTERVAL) };
-        let Some(found) = found.map(|found| found.min(self.configured)) else {
-            let pause = UNANSWERED.saturating_mul(2_u32.saturating_pow(known.unanswered)).min(UNANSWERED_MAX);
-            known.unanswered = known.unanswered.saturating_add(1);
-            let given_up = Some(Admission::Neither).filter(|_| known.unanswered >= GIVEN_UP);
-            let changed = given_up.filter(|given_up| known.found != Some(*given_up));
-            known.found = given_up.or(known.found);
-            return (changed, pause);
+        let found = match answer {
+            ProbeAnswer::Found(found) => found.min(self.configured),
+            ProbeAnswer::NoAnswer => {
+                let pause = UNANSWERED.saturating_mul(2_u32.saturating_pow(known.unanswered)).min(UNANSWERED_MAX);
+                known.unanswered = known.unanswered.saturating_add(1);
+                let given_up = Some(Admission::Neither).filter(|_| known.unanswered >= GIVEN_UP);
+                let changed = given_up.filter(|given_up| known.found != Some(*given_up));
+                known.found = given_up.or(known.found);
+                return (changed, pause);
+            }
+            ProbeAnswer::Undecided => return (None, UNANSWERED),
         };
         known.unanswered = 0;
         known.misses = if found == expected { 0 } else { known.misses.saturating_add(1) };
@@ -179,7 +183,10 @@ impl Admissions {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        ProbeAnswer::{Found, NoAnswer, Undecided},
+        *,
+    };
     use crate::resources::fixtures::deployment_key;
 
     fn known(mode: AdmissionMode) -> (Admissions, TargetKey) {
@@ -194,62 +201,66 @@ mod tests {
         use Admission::{Guarded, Neither, Recorded};
         struct Row {
             name: &'static str,
-            found: Option<Admission>,
+            answer: ProbeAnswer,
             /// What changes, and the seconds until the next probe.
             expected: (Option<Admission>, u64),
         }
         let (mut admissions, group) = known(AdmissionMode::Guard);
         for row in [
-            Row { name: "the configuration is not there yet", found: Some(Neither), expected: (None, 3) },
-            Row { name: "no answer", found: None, expected: (None, 10) },
-            Row { name: "in force", found: Some(Guarded), expected: (Some(Guarded), 300) },
-            Row { name: "still in force", found: Some(Guarded), expected: (None, 300) },
-            Row { name: "one review was lost", found: Some(Neither), expected: (None, 3) },
-            Row { name: "in force after all", found: Some(Guarded), expected: (None, 300) },
-            Row { name: "taken out", found: Some(Recorded), expected: (None, 3) },
-            Row { name: "again", found: Some(Recorded), expected: (None, 3) },
-            Row { name: "for the third time", found: Some(Recorded), expected: (Some(Recorded), 30) },
-            Row { name: "for good", found: Some(Recorded), expected: (None, 300) },
-            Row { name: "taken out altogether", found: Some(Neither), expected: (Some(Neither), 300) },
-            Row { name: "in force again", found: Some(Guarded), expected: (Some(Guarded), 300) },
-            Row { name: "it hangs", found: None, expected: (None, 10) },
-            Row { name: "for the second time", found: None, expected: (None, 20) },
-            Row { name: "given up", found: None, expected: (Some(Neither), 40) },
-            Row { name: "it still hangs", found: None, expected: (None, 60) },
-            Row { name: "answered", found: Some(Guarded), expected: (Some(Guarded), 300) },
-            Row { name: "it hangs again", found: None, expected: (None, 10) },
+            Row { name: "the configuration is not there yet", answer: Found(Neither), expected: (None, 3) },
+            Row { name: "no answer", answer: NoAnswer, expected: (None, 10) },
+            Row { name: "in force", answer: Found(Guarded), expected: (Some(Guarded), 300) },
+            Row { name: "still in force", answer: Found(Guarded), expected: (None, 300) },
+            Row { name: "the API server is busy", answer: Undecided, expected: (None, 10) },
+            Row { name: "still busy", answer: Undecided, expected: (None, 10) },
+            Row { name: "busy for the third time", answer: Undecided, expected: (None, 10) },
+            Row { name: "one review was lost", answer: Found(Neither), expected: (None, 3) },
+            Row { name: "in force after all", answer: Found(Guarded), expected: (None, 300) },
+            Row { name: "taken out", answer: Found(Recorded), expected: (None, 3) },
+            Row { name: "again", answer: Found(Recorded), expected: (None, 3) },
+            Row { name: "for the third time", answer: Found(Recorded), expected: (Some(Recorded), 30) },
+            Row { name: "for good", answer: Found(Recorded), expected: (None, 300) },
+            Row { name: "taken out altogether", answer: Found(Neither), expected: (Some(Neither), 300) },
+            Row { name: "in force again", answer: Found(Guarded), expected: (Some(Guarded), 300) },
+            Row { name: "it hangs", answer: NoAnswer, expected: (None, 10) },
+            Row { name: "for the second time", answer: NoAnswer, expected: (None, 20) },
+            Row { name: "the target is gone", answer: Undecided, expected: (None, 10) },
+            Row { name: "given up", answer: NoAnswer, expected: (Some(Neither), 40) },
+            Row { name: "it still hangs", answer: NoAnswer, expected: (None, 60) },
+            Row { name: "answered", answer: Found(Guarded), expected: (Some(Guarded), 300) },
+            Row { name: "it hangs again", answer: NoAnswer, expected: (None, 10) },
         ] {
-            let (changed, after) = admissions.answered(&group, row.found);
+            let (changed, after) = admissions.answered(&group, row.answer);
             assert_eq!((changed, after.as_secs()), row.expected, "{}", row.name);
         }
         let (mut admissions, group) = known(AdmissionMode::Record);
-        assert_eq!(admissions.answered(&group, Some(Recorded)).0, Some(Recorded), "no mode but guard guards");
+        assert_eq!(admissions.answered(&group, Found(Recorded)).0, Some(Recorded), "no mode but guard guards");
     }
 
     #[tokio::test]
     async fn nothing_counts_that_needs_a_configuration_which_is_gone() {
         use Admission::{Guarded, Neither, Recorded};
         for (name, configured, found, expected) in [
-            ("all are there", Guarded, Some(Guarded), Some(Guarded)),
-            ("the mutating one is gone", Recorded, Some(Guarded), Some(Recorded)),
-            ("the mutating one is gone, and nothing arrived", Recorded, Some(Neither), Some(Neither)),
-            ("the validating one is gone", Neither, Some(Guarded), Some(Neither)),
+            ("all are there", Guarded, Guarded, Some(Guarded)),
+            ("the mutating one is gone", Recorded, Guarded, Some(Recorded)),
+            ("the mutating one is gone, and nothing arrived", Recorded, Neither, Some(Neither)),
+            ("the validating one is gone", Neither, Guarded, Some(Neither)),
         ] {
             let (mut admissions, group) = known(AdmissionMode::Guard);
             let probe = |admissions: &mut Admissions| {
                 for _ in 0..DOUBTED {
-                    admissions.answered(&group, found);
+                    admissions.answered(&group, Found(found));
                 }
             };
             probe(&mut admissions);
             admissions.set_configured(configured);
             assert_eq!(admissions.known[&group].found, expected, "{name}");
-            assert_eq!(admissions.as_configured(found), expected, "{name}: a target");
+            assert_eq!(admissions.as_configured(Some(found)), expected, "{name}: a target");
             // A dry run may have been under way.
             probe(&mut admissions);
             assert_eq!(admissions.known[&group].found, expected, "{name}: after a probe");
             admissions.set_configured(Guarded);
-            assert_eq!(admissions.answered(&group, Some(Guarded)).1, INTERVAL, "{name}: configured again");
+            assert_eq!(admissions.answered(&group, Found(Guarded)).1, INTERVAL, "{name}: configured again");
             assert_eq!(admissions.known[&group].found, Some(Guarded), "{name}: configured again");
         }
     }
@@ -259,13 +270,15 @@ mod tests {
         let (mut admissions, group) = known(AdmissionMode::Guard);
         let of_kind = |namespace: &str, kind: &str| group_of(&TargetKey::new(namespace, "", kind, "web").unwrap());
         let (same, other) = (of_kind("shop", "StatefulSet"), of_kind("bank", "Deployment"));
-        for (name, found, expected) in [
-            ("answered", Some(Admission::Guarded), Lane::Healthy),
-            ("no answer", None, Lane::Failing),
-            ("again", None, Lane::Failing),
-            ("answered again", Some(Admission::Neither), Lane::Healthy),
+        for (name, answer, expected) in [
+            ("answered", Found(Admission::Guarded), Lane::Healthy),
+            ("the API server is busy", Undecided, Lane::Healthy),
+            ("no answer", NoAnswer, Lane::Failing),
+            ("again", NoAnswer, Lane::Failing),
+            ("the API server is busy again", Undecided, Lane::Failing),
+            ("answered again", Found(Admission::Neither), Lane::Healthy),
         ] {
-            admissions.answered(&group, found);
+            admissions.answered(&group, answer);
             assert_eq!((admissions.lane(&group), admissions.lane(&same)), (expected, expected), "{name}");
             assert_eq!(admissions.lane(&other), Lane::Healthy, "{name}: another namespace");
         }

@@ -34,7 +34,7 @@ use super::{
     workqueue::WorkQueue,
     writes::{
         AdmissionProbe, Announcer, CorrectionAnswer, Corrector, EventWrite, OwnershipAnswer, OwnershipPatcher,
-        Regarding, StatusAnswer, StatusWriter,
+        ProbeAnswer, Regarding, StatusAnswer, StatusWriter,
     },
 };
 use crate::{
@@ -119,7 +119,7 @@ struct Executor {
     admissions: Admissions,
     probe: AdmissionProbe,
     /// The namespaces and kinds whose webhooks are to be probed, as keys without a name.
-    probes: WorkQueue<Option<Admission>>,
+    probes: WorkQueue<ProbeAnswer>,
 }
 
 impl Executor {

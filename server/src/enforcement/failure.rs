@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::resources::api_errors::is_webhook_failure;
+
 /// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -21,11 +23,8 @@ impl Cause {
     /// The cause of an error of kube's client.
     pub fn of(error: &kube::Error) -> Self {
         let kube::Error::Api(status) = error else { return Self::ApiServer };
-        // A webhook chooses the code of its denial. The API server answers 500 for one that it cannot call.
-        let is_webhook =
-            status.message.starts_with("admission webhook ") || status.message.contains("failed calling webhook");
         match status.code {
-            _ if is_webhook => Self::Refused,
+            _ if is_webhook_failure(status) => Self::Refused,
             // 401 means that the API server did not accept our credentials, and 409 that another write came first.
             401 | 409 | 429 | 500.. => Self::ApiServer,
             _ => Self::Refused,

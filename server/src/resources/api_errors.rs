@@ -68,6 +68,12 @@ pub(crate) fn is_missing_right(status: &Status) -> bool {
     status.code == 403 && is_rbac
 }
 
+/// Whether a webhook denied the request, or could not be called. A webhook chooses the code of its denial, and the API
+/// server answers 500 for one that it cannot call.
+pub(crate) fn is_webhook_failure(status: &Status) -> bool {
+    status.message.starts_with("admission webhook ") || status.message.contains("failed calling webhook")
+}
+
 #[cfg(test)]
 mod tests {
     use kube::core::response::{StatusCause, StatusDetails};
@@ -141,6 +147,16 @@ mod tests {
                 expected: &["missing right"],
             },
             Row { name: "admission", status: status(403, "Forbidden", "denied request: no"), expected: &[] },
+            Row {
+                name: "a webhook's denial",
+                status: status(403, "Forbidden", "admission webhook \"x\" denied the request: no"),
+                expected: &["webhook failure"],
+            },
+            Row {
+                name: "a webhook that cannot be called",
+                status: status(500, "InternalError", "Internal error occurred: failed calling webhook \"x\""),
+                expected: &["retryable", "webhook failure"],
+            },
         ];
         for Row { name, status, expected } in rows {
             let found: Vec<_> = [
@@ -151,6 +167,7 @@ mod tests {
                 ("namespace terminating", is_namespace_terminating(&status)),
                 ("namespace missing", is_namespace_missing(&status)),
                 ("missing right", is_missing_right(&status)),
+                ("webhook failure", is_webhook_failure(&status)),
             ]
             .iter()
             .filter_map(|(predicate, holds)| holds.then_some(*predicate))

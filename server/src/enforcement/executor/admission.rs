@@ -6,11 +6,16 @@ use tracing::info;
 use super::Executor;
 use crate::{
     enforcement::{
-        decision::Decision, lane::Lane, memory::Record, observation::Now, targets::ManagedTarget, writes::ProbeWrite,
+        decision::Decision,
+        lane::Lane,
+        memory::Record,
+        observation::Now,
+        targets::ManagedTarget,
+        writes::{ProbeAnswer, ProbeWrite},
     },
     index::ReplacedVersion,
     resources::{ReplicaCountState, TargetKey},
-    reviews::{Admission, TargetAttempt, UserNames},
+    reviews::{TargetAttempt, UserNames},
 };
 
 impl Executor {
@@ -86,8 +91,8 @@ impl Executor {
     }
 
     /// Takes in the answer of a probe. If the result has changed, all targets of the namespace and kind are decided about.
-    pub(super) fn take_probe(&mut self, (group, found): (TargetKey, Option<Admission>)) {
-        let (changed, after) = self.admissions.answered(&group, found);
+    pub(super) fn take_probe(&mut self, (group, answer): (TargetKey, ProbeAnswer)) {
+        let (changed, after) = self.admissions.answered(&group, answer);
         if self.admissions.sample(&group).is_some() {
             self.probes.add_after(group.clone(), Lane::Healthy, after);
         }

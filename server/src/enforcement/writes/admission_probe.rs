@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::{scale, target_metadata::TargetMetadata};
 use crate::{
-    resources::{FIELD_MANAGER, TargetKey, TargetKind, Uid},
+    resources::{FIELD_MANAGER, TargetKey, TargetKind, Uid, api_errors::is_webhook_failure},
     reviews::{Admission, AdmissionMode, Probed, Reviews},
     telemetry,
 };
@@ -36,6 +36,18 @@ pub struct ProbeWrite {
     pub count: i32,
 }
 
+/// The result of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeAnswer {
+    /// What admission does for the target.
+    Found(Admission),
+    /// Nothing was answered in time, or a webhook could not be called. Users' writes fare no better.
+    NoAnswer,
+    /// The API server has decided nothing, and no webhook is to blame: the target is gone, or the API server is away or
+    /// busy.
+    Undecided,
+}
+
 /// Probes the webhooks.
 #[derive(Clone)]
 pub struct AdmissionProbe {
@@ -50,21 +62,21 @@ impl AdmissionProbe {
         Self { client, mode, reviews }
     }
 
-    /// What admission does for a target. `None` if the API server did not say. There may be one probe of a target
-    /// at a time.
-    pub async fn probe(&self, write: ProbeWrite) -> Option<Admission> {
+    /// Finds out what admission does for a target. There may be one probe of a target at a time.
+    pub async fn probe(&self, write: ProbeWrite) -> ProbeAnswer {
         self.reviews.begin_probe(write.uid.clone());
         let sent = timeout(TIMEOUT, self.send(&write)).await;
         let probed = self.reviews.end_probe(&write.uid);
         match sent {
-            Ok(Ok(())) => Some(admission(self.mode, probed)),
+            Ok(Ok(())) => ProbeAnswer::Found(admission(self.mode, probed)),
             Ok(Err(error)) => {
                 debug!(target = %write.key, error = telemetry::chain(&error), "webhooks not probed");
-                None
+                let is_of_webhook = matches!(&error, kube::Error::Api(status) if is_webhook_failure(status));
+                if is_of_webhook { ProbeAnswer::NoAnswer } else { ProbeAnswer::Undecided }
             }
             Err(_) => {
                 debug!(target = %write.key, "webhooks not probed within {TIMEOUT:?}");
-                None
+                ProbeAnswer::NoAnswer
             }
         }
     }
@@ -123,8 +135,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_an_answer_says_something() {
-        for (code, is_known) in [(200, true), (403, true), (422, true), (404, false), (500, false)] {
+    async fn an_answer_shows_the_webhooks_unless_the_api_server_has_decided_nothing() {
+        let guarded = ProbeAnswer::Found(Admission::Guarded);
+        for (name, code, message, expected) in [
+            ("stored", 200, "", guarded),
+            ("denied", 403, "no", guarded),
+            ("invalid", 422, "no", guarded),
+            ("gone", 404, "no", ProbeAnswer::Undecided),
+            ("busy", 429, "no", ProbeAnswer::Undecided),
+            ("etcd is away", 500, "etcdserver: no leader", ProbeAnswer::Undecided),
+            ("unavailable", 503, "no", ProbeAnswer::Undecided),
+            ("a webhook hangs", 500, "failed calling webhook \"x\": context deadline exceeded", ProbeAnswer::NoAnswer),
+        ] {
             let reviews: Arc<Reviews> = Arc::default();
             let seen = reviews.clone();
             let answer = tower::service_fn(move |request: Request<Body>| {
@@ -132,7 +154,7 @@ mod tests {
                 seen.record_dry_run(&"u".into(), !request.uri().path().ends_with("/scale"));
                 assert!(request.uri().query().unwrap_or_default().contains("dryRun=All"));
                 let status =
-                    json!({"kind": "Status", "status": "Failure", "code": code, "reason": "x", "message": "no"});
+                    json!({"kind": "Status", "status": "Failure", "code": code, "reason": "x", "message": message});
                 let body = if code == 200 { json!({"metadata": {}}) } else { status };
                 async move {
                     let body = Body::from(body.to_string().into_bytes());
@@ -142,7 +164,7 @@ mod tests {
             let probe = AdmissionProbe::new(Client::new(answer, "default"), AdmissionMode::Guard, reviews);
             let kind = Arc::new(TargetKind::apps()[0].clone());
             let write = ProbeWrite { key: deployment_key("web"), kind, uid: "u".into(), count: 1 };
-            assert_eq!(probe.probe(write).await, is_known.then_some(Admission::Guarded), "{code}");
+            assert_eq!(probe.probe(write).await, expected, "{name}");
         }
     }
 }

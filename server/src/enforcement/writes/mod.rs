@@ -10,7 +10,7 @@ mod status;
 mod target_metadata;
 
 pub use self::{
-    admission_probe::{AdmissionProbe, ProbeWrite},
+    admission_probe::{AdmissionProbe, ProbeAnswer, ProbeWrite},
     correction::{CorrectionAnswer, Corrector},
     events::{Announcer, EventWrite, Regarding, end_event, event_writes},
     ownership::{OwnershipAnswer, OwnershipPatcher},

@@ -22,6 +22,8 @@ pub struct FinalGiveBack {
     pub uid: Uid,
     /// What is to be given back.
     pub give_back: GiveBack,
+    /// Whether an attempt has started. Until then, an answer is that to a give-back from before the end.
+    pub is_started: bool,
     /// The failed attempts.
     pub failure: Option<Box<Failure>>,
 }

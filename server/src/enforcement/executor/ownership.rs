@@ -45,7 +45,8 @@ impl Executor {
     /// count once more, so its answer comes first.
     pub(super) fn queue_final_give_back(&mut self, key: &TargetKey, known: &ManagedTarget) {
         let Some(give_back) = known.final_give_back() else { return };
-        let last = FinalGiveBack { uid: known.observation.count.uid.clone(), give_back, failure: None };
+        let uid = known.observation.count.uid.clone();
+        let last = FinalGiveBack { uid, give_back, is_started: false, failure: None };
         self.final_give_backs.insert(key.clone(), last);
         if known.memory.correcting.is_none() {
             self.ownership.add(key.clone(), Lane::Healthy);
@@ -81,9 +82,14 @@ impl Executor {
             self.final_give_backs.remove(&key);
             return;
         };
+        if self.final_give_backs.contains_key(&key) && self.unanswered_ends.contains_key(&key) {
+            // The answer to the correction that is under way queues it again.
+            return;
+        }
         let now = Now::read();
-        let (pause, next) = match (self.final_give_backs.get(&key), self.targets.get_mut(&key)) {
-            (Some(FinalGiveBack { uid, give_back, failure }), _) => {
+        let (pause, next) = match (self.final_give_backs.get_mut(&key), self.targets.get_mut(&key)) {
+            (Some(FinalGiveBack { uid, give_back, is_started, failure }), _) => {
+                *is_started = true;
                 let pause = failure.as_ref().map(|failure| failure.pause(now.monotonic));
                 (pause.unwrap_or_default(), Some((uid.clone(), give_back.clone())))
             }
@@ -105,7 +111,7 @@ impl Executor {
     }
 
     pub(super) fn take_ownership(&mut self, (key, (uid, answer)): (TargetKey, Answered<OwnershipAnswer>)) {
-        if self.final_give_backs.get(&key).is_some_and(|last| last.uid == uid) {
+        if self.final_give_backs.get(&key).is_some_and(|last| last.uid == uid && last.is_started) {
             return self.take_final_answer(key, &answer);
         }
         let Some(target) = self.targets.answered(&key, &uid) else { return };

@@ -79,6 +79,29 @@ async fn a_correction_that_ends_after_the_management_is_given_back_too() {
 }
 
 #[tokio::test]
+async fn the_answer_to_a_give_back_from_before_the_end_is_not_that_to_the_last_one() {
+    let mut executor = correcting().await;
+    answer_correction(&mut executor).await;
+    executor.observe(of(target(11, 3).applied_by("helm", 0, false).scaled_by(FIELD_MANAGER)));
+    executor.start_writes();
+    assert_eq!(executor.ownership.in_flight(), 1);
+    let drift = || target(12, 7).applied_by("helm", 0, false).scaled_by("kubectl");
+    executor.observe(of(drift()));
+    executor.start_writes();
+    assert_eq!(executor.corrections.in_flight(), 1, "it takes the count once more");
+    executor.observe(unmanaged(drift()));
+    let (key, (uid, _)) = executor.ownership.next().await.unwrap().unwrap();
+    // An event from before the end may have queued another one.
+    executor.ownership.add(key.clone(), Lane::Healthy);
+    executor.take_ownership((key, (uid, OwnershipAnswer::Given { version: 12 })));
+    executor.start_writes();
+    assert_eq!(executor.ownership.in_flight(), 0, "the answer to the correction comes first");
+    answer_correction(&mut executor).await;
+    executor.start_writes();
+    assert_eq!(executor.ownership.in_flight(), 1, "the last one is still to be made");
+}
+
+#[tokio::test]
 async fn a_leader_that_stops_gives_back_what_no_other_replica_knows_of() {
     let (mut executor, requests) = executor_hanging_at("none").await;
     executor.observe(of(target(10, 7).applied_by("helm", 0, true)));

@@ -28,11 +28,13 @@ pub struct FinalGiveBack {
     pub failure: Option<Box<Failure>>,
 }
 
-/// The ownership to give back: once the count is in place, and before the management ends.
+/// The ownership to give back: once the count is in place, and before the management ends. An object that waits for a
+/// finalizer manages nothing any more, so what is left to give back is due at once.
 pub fn give_back(observation: &Observation, memory: &Memory, decision: &Decision, now: Now) -> Option<GiveBack> {
     let (target, appliers) = (observation.target.as_ref()?, decision.appliers_or(&memory.appliers));
+    let is_left = observation.count.deleting && is_pending(observation, memory, appliers);
     let is_due = observation.gives_back
-        && matches!(decision.assessment, Assessment::InPlace | Assessment::Ending)
+        && (is_left || matches!(decision.assessment, Assessment::InPlace | Assessment::Ending))
         && target.resource_version >= newest(memory)
         && appliers.are_missing_in(&target.owners);
     if is_due { GiveBack::of(observation, appliers, memory.ownership_pause(now)) } else { None }

@@ -195,6 +195,27 @@ fn an_apply_during_a_give_back_is_decided_about_once_its_state_is_seen() {
 }
 
 #[test]
+fn ownership_is_given_back_while_a_finalizer_keeps_the_object() {
+    let taken = |version| target(version, 3).applied_by("helm", 0, false).scaled_by("replica-count-manager");
+    for (name, seen, expected) in [
+        ("the state predates the correction", target(11, 7).applied_by("helm", 0, false).scaled_by("kubectl"), false),
+        ("taken from the applier", taken(12), true),
+        ("with another count by now", target(13, 5).applied_by("helm", 0, false).scaled_by("kubectl"), false),
+        ("the applier has it", target(13, 3).applied_by("helm", 3, true), false),
+        ("the applier has left it out", target(13, 3).applied_by("helm", 3, false), false),
+        ("the target is being deleted", taken(13).deleting(), false),
+    ] {
+        let mut managed = Managed::at(3);
+        managed.see(0, target(10, 3).applied_by("helm", 0, true));
+        managed.see(1, target(11, 7).applied_by("helm", 0, false).scaled_by("kubectl"));
+        managed.correct(2, 3, 12);
+        Arc::make_mut(&mut managed.observation.count).deleting = true;
+        let decision = managed.see(3, seen);
+        assert_eq!((decision.assessment, decision.give_back.is_some()), (Assessment::Await, expected), "{name}");
+    }
+}
+
+#[test]
 fn ownership_stays_where_the_kind_is_not_watched() {
     let mut managed = Managed::at(3);
     managed.see(0, target(10, 3));

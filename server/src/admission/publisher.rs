@@ -165,15 +165,7 @@ impl Publisher {
         };
         self.slice.publish().await?;
         let ca = credentials.managed_authorities();
-        for configuration in &self.configurations {
-            let published = configuration.publish(&secret, ca.as_deref()).await;
-            // Any other failure does not say whether the API server calls the webhooks. Probes show that.
-            if published.as_ref().is_err_and(is_gone) {
-                self.reviews.set_configured(configured_without(configuration.endpoint()));
-            }
-            published?;
-        }
-        self.reviews.set_configured(Admission::Guarded);
+        write_all(&self.configurations, &secret, ca.as_deref(), &self.reviews).await?;
         self.paths.written(Instant::now());
         Ok(())
     }
@@ -197,6 +189,30 @@ impl Publisher {
             }
         }
     }
+}
+
+/// Writes into all configurations, also if one of them is gone: the webhooks of the others need the path. Returns the
+/// first failure.
+async fn write_all(
+    configurations: &[Configuration],
+    secret: &Secret,
+    ca: Option<&[u8]>,
+    reviews: &Reviews,
+) -> Result<()> {
+    let (mut configured, mut written) = (Admission::Guarded, Ok(()));
+    for configuration in configurations {
+        let Err(error) = configuration.publish(secret, ca).await else { continue };
+        // Any other failure does not say whether the API server calls the webhooks. Probes show that.
+        if is_gone(&error) {
+            configured = configured.min(configured_without(configuration.endpoint()));
+            reviews.set_configured(configured);
+        }
+        written = written.and(Err(error));
+    }
+    if written.is_ok() {
+        reviews.set_configured(configured);
+    }
+    written
 }
 
 impl Outcomes {
@@ -236,7 +252,10 @@ fn pauses() -> ExponentialBackoff {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
+    use hyper::{Request, Response};
+    use kube::{client::Body, core::Status};
+    use parking_lot::Mutex;
+    use serde_json::json;
 
     use super::*;
 
@@ -267,6 +286,47 @@ mod tests {
             ("no answer", Err(anyhow!("no answer")), false),
         ] {
             assert_eq!(failure.is_err_and(|error| is_gone(&error)), expected, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_configuration_that_is_gone_keeps_no_other_from_its_path() {
+        const VALIDATING: &str = "/validatingwebhookconfigurations/";
+        const MUTATING: &str = "/mutatingwebhookconfigurations/";
+        struct Row {
+            name: &'static str,
+            gone: &'static [&'static str],
+            configured: Admission,
+        }
+        for Row { name, gone, configured } in [
+            Row { name: "the validating one", gone: &[VALIDATING], configured: Admission::Neither },
+            Row { name: "both", gone: &[VALIDATING, MUTATING], configured: Admission::Neither },
+            Row { name: "the mutating one", gone: &[MUTATING], configured: Admission::Recorded },
+            Row { name: "none", gone: &[], configured: Admission::Guarded },
+        ] {
+            let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+            let seen = requests.clone();
+            let answer = tower::service_fn(move |request: Request<Body>| {
+                let path = request.uri().path().to_owned();
+                let is_gone = gone.iter().any(|sort| path.contains(sort));
+                seen.lock().push(path);
+                let (code, answer) = if is_gone {
+                    (404_u16, json!({"status": "Failure", "message": "gone", "reason": "NotFound", "code": 404}))
+                } else {
+                    (200, json!({"apiVersion": "v1", "kind": "x", "metadata": {"name": "rcm"}}))
+                };
+                let body = Body::from(answer.to_string().into_bytes());
+                async move { Ok::<_, tower::BoxError>(Response::builder().status(code).body(body)?) }
+            });
+            let client = Client::new(answer, "default");
+            let configurations = [Endpoint::Validate, Endpoint::Mutate]
+                .map(|endpoint| Configuration::new(&client, endpoint, "rcm", "rcm", "webhooks"));
+            let reviews = Reviews::default();
+            let written = write_all(&configurations, &Secret::random().unwrap(), None, &reviews).await;
+            assert_eq!((written.is_ok(), *reviews.configured().borrow()), (gone.is_empty(), configured), "{name}");
+            for sort in [VALIDATING, MUTATING] {
+                assert!(requests.lock().iter().any(|path| path.contains(sort)), "{name}: {sort}");
+            }
         }
     }
 

@@ -95,13 +95,16 @@ impl Admissions {
         is_new.then_some(group)
     }
 
-    /// Takes in what the webhooks can do at most. If that is to guard, probes show what they do.
-    pub fn set_configured(&mut self, configured: Admission) {
+    /// Takes in what the webhooks can do at most. Returns whether probes have to show anew what they do: always, unless they
+    /// can do less than before.
+    pub fn set_configured(&mut self, configured: Admission) -> bool {
+        let needs_probes = configured >= self.configured;
         self.configured = configured;
         for known in self.known.values_mut() {
             known.found = known.found.map(|found| found.min(configured));
             known.misses = 0;
         }
+        needs_probes
     }
 
     /// What admission does for a target, as far as the webhooks are configured.
@@ -262,6 +265,24 @@ mod tests {
             admissions.set_configured(Guarded);
             assert_eq!(admissions.answered(&group, Found(Guarded)).1, INTERVAL, "{name}: configured again");
             assert_eq!(admissions.known[&group].found, Some(Guarded), "{name}: configured again");
+        }
+    }
+
+    #[tokio::test]
+    async fn webhooks_are_probed_anew_unless_they_can_do_less() {
+        use Admission::{Guarded, Neither, Recorded};
+        for (name, before, after, expected) in [
+            ("the mutating one is gone", Guarded, Recorded, false),
+            ("the validating one is gone", Guarded, Neither, false),
+            ("the validating one is gone, too", Recorded, Neither, false),
+            ("the validating one is back", Neither, Recorded, true),
+            ("the mutating one is back", Recorded, Guarded, true),
+            ("both are back", Neither, Guarded, true),
+            ("one was gone and is back", Guarded, Guarded, true),
+        ] {
+            let (mut admissions, _) = known(AdmissionMode::Guard);
+            admissions.set_configured(before);
+            assert_eq!(admissions.set_configured(after), expected, "{name}");
         }
     }
 

@@ -1,15 +1,14 @@
 //! Webhooks that are taken out, and put back.
 
 use super::Executor;
-use crate::{enforcement::observation::Now, reviews::Admission};
+use crate::enforcement::observation::Now;
 
 impl Executor {
-    /// Takes in what the webhooks can do at most, for all targets at once. If all of them are configured again, each
+    /// Takes in what the webhooks can do at most, for all targets at once. If a configuration is there again, each
     /// namespace and kind is probed anew.
     pub(super) fn take_configured(&mut self) {
         let configured = *self.configured.borrow_and_update();
-        self.admissions.set_configured(configured);
-        if configured == Admission::Guarded {
+        if self.admissions.set_configured(configured) {
             let groups: Vec<_> = self.admissions.groups().cloned().collect();
             for group in groups {
                 let lane = self.admissions.lane(&group);

@@ -36,4 +36,11 @@ async fn targets_are_guarded_no_more_without_the_webhooks_and_again_after_a_prob
     assert_eq!(admission(&executor), Some(Admission::Neither), "nothing has shown yet that they work");
     probe(&mut executor).await;
     assert_eq!(admission(&executor), Some(Admission::Guarded));
+
+    for configured in [Admission::Neither, Admission::Recorded] {
+        reviews.set_configured(configured);
+        executor.take_configured();
+    }
+    // One of them is back.
+    probe(&mut executor).await;
 }

@@ -172,9 +172,13 @@ fn the_management_lasts_until_the_applier_has_the_count_back_but_not_for_long() 
 
 #[test]
 fn an_actor_that_undoes_each_correction_does_not_delay_the_end() {
-    for (name, pause, expected) in
-        [("at once", 0, 6), ("after a second", 1, 6), ("after 4 s", 4, 9), ("after 5 s", 5, 6), ("after a minute", 60, 61)]
-    {
+    for (name, pause, expected) in [
+        ("at once", 0, 6),
+        ("after a second", 1, 6),
+        ("after 4 s", 4, 9),
+        ("after 5 s", 5, 6),
+        ("after a minute", 60, 61),
+    ] {
         let count = replica_count(1, 1, json!({"replicas": 3, "originalReplicas": 2}), Value::Null);
         let mut managed = Managed::with(count);
         managed.see(0, target(10, 3).applied_by("helm", 0, true));

@@ -204,9 +204,10 @@ impl Reviewer {
     }
 
     /// Confirms a verdict by which the user notices that the count is held: only if the API server says that it is, or the
-    /// watch does while the API server is too slow. The API server cannot be silent for long: the leader alone answers
-    /// reviews, and its term ends 10 s after the last renewal of its Lease. Also returns whether the user may know by whom,
-    /// which is so only if the API server says that in time.
+    /// watch does while the API server is too slow. The leader alone answers reviews, and its term ends 10 s after the last
+    /// renewal of its Lease. If renewals succeed but the watch hears nothing, it can be behind for 90 s, until the leader is
+    /// blind and hands over. A shorter bound would end the guard under load: a watch without changes hears something once
+    /// a minute. Also returns whether the user may know by whom, which is so only if the API server says that in time.
     async fn confirm(
         &self,
         verdict: Verdict,

@@ -151,11 +151,12 @@ async fn the_end_of_the_management_is_said_until_the_object_is_gone() -> Result<
     shop.cluster.grpcurl("replicas.v1.ReplicasService/SetReplicaCount", &over).await?;
     wait_for_ready(&shop, "sale", ("False", "OverrideEnded")).await?;
 
-    // What `unset --restore` writes. The patch makes this the second generation.
+    // What `unset --restore` writes, and by whom. The patch makes this the second generation.
     let restore =
         json!({"metadata": {"annotations": {"replica-count-manager.io/restore": "2 alice"}}, "spec": {"replicas": 2}});
     let patch = ["patch", "replicacount/deployment.web", "--type=merge", "--patch"];
-    shop.kubectl(&[&patch[..], &[&restore.to_string()]].concat()).await?;
+    let restore = restore.to_string();
+    shop.kubectl(&[&patch[..], &[&restore, "--field-manager=replica-count-manager"]].concat()).await?;
     let count = wait_for_ready(&shop, "web", ("False", "Restored")).await?;
     assert_eq!(count["status"]["observed"], 2, "{count}");
     assert_eq!(count["status"]["changes"][0]["by"], "alice", "{count}");

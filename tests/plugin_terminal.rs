@@ -27,7 +27,7 @@ fn without_colors(line: &str) -> String {
 #[tokio::test]
 async fn tables_are_cut_and_coloured_on_a_terminal_and_whole_in_a_pipe() -> Result<()> {
     let shop = Namespace::shared("terminal").await?;
-    let long = format!("web-{}", "x".repeat(40));
+    let long = format!("web-{}", "x".repeat(56));
     for name in [&*long, "api"] {
         shop.deployment(name, 1).await?;
     }

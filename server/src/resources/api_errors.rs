@@ -108,6 +108,23 @@ mod tests {
         assert!(!refusal.is_repeated(start + 2 * REFUSAL_PAUSE), "it has succeeded since");
     }
 
+    /// The names of the predicates that hold for an error.
+    fn predicates_of(status: &Status) -> Vec<&'static str> {
+        [
+            ("failed test", is_failed_test(status)),
+            ("lost race", is_lost_race(status)),
+            ("refused object", is_refused_object(status)),
+            ("retryable", is_retryable(status)),
+            ("namespace terminating", is_namespace_terminating(status)),
+            ("namespace missing", is_namespace_missing(status)),
+            ("missing right", is_missing_right(status)),
+            ("webhook failure", is_webhook_failure(status)),
+        ]
+        .iter()
+        .filter_map(|(predicate, holds)| holds.then_some(*predicate))
+        .collect()
+    }
+
     #[test]
     fn every_error_falls_under_its_predicate_alone() {
         struct Row {
@@ -159,20 +176,7 @@ mod tests {
             },
         ];
         for Row { name, status, expected } in rows {
-            let found: Vec<_> = [
-                ("failed test", is_failed_test(&status)),
-                ("lost race", is_lost_race(&status)),
-                ("refused object", is_refused_object(&status)),
-                ("retryable", is_retryable(&status)),
-                ("namespace terminating", is_namespace_terminating(&status)),
-                ("namespace missing", is_namespace_missing(&status)),
-                ("missing right", is_missing_right(&status)),
-                ("webhook failure", is_webhook_failure(&status)),
-            ]
-            .iter()
-            .filter_map(|(predicate, holds)| holds.then_some(*predicate))
-            .collect();
-            assert_eq!(found, expected, "{name}");
+            assert_eq!(predicates_of(&status), expected, "{name}");
         }
     }
 }

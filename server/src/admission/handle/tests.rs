@@ -149,7 +149,7 @@ async fn the_holder_is_named_to_those_who_may_see_the_replica_count() {
         let (reviewer, _attempts) = reviewer(AdmissionMode::Guard, rights);
         let began = Instant::now();
         let denied = response(&reviewer, Endpoint::Validate, ReviewBuilder::scale(3, 7).by("bob")).await;
-        assert!(began.elapsed() < 2 * RIGHT, "{name}");
+        assert!(began.elapsed() < 2 * RIGHT_TIMEOUT, "{name}");
         let holder = if is_named { " by alice (load test)" } else { "" };
         let message =
             format!("deployment.apps/web is held at 3{holder}; change it with: kubectl replicas set web COUNT");

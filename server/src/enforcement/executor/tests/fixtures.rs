@@ -32,9 +32,10 @@ fn answer(object: &Value) -> Result<Response<Body>, BoxError> {
     Ok(Response::new(Body::from(object.to_string().into_bytes())))
 }
 
-/// A Scale at version 11.
+/// A Scale of 3 replicas, at version 11.
 fn scale() -> Value {
-    json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"uid": "u", "resourceVersion": "11"}})
+    let (metadata, spec) = (json!({"uid": "u", "resourceVersion": "11"}), json!({"replicas": 3}));
+    json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": spec})
 }
 
 /// An executor whose API server stores every correction at version 11, and the number of its requests.
@@ -43,9 +44,10 @@ pub(super) async fn executor() -> (Executor, Arc<AtomicUsize>) {
     let counter = requests.clone();
     let api_server = tower::service_fn(move |request: Request<Body>| {
         counter.fetch_add(1, Ordering::Relaxed);
-        let kind = if request.uri().path().ends_with("/scale") { "Scale" } else { "Event" };
-        let (metadata, spec) = (json!({"resourceVersion": "11"}), json!({"replicas": 3}));
-        let object = json!({"apiVersion": "autoscaling/v1", "kind": kind, "metadata": metadata, "spec": spec});
+        let mut object = scale();
+        if !request.uri().path().ends_with("/scale") {
+            object["kind"] = "Event".into();
+        }
         async move { answer(&object) }
     });
     (executor_with(&context(Client::new(api_server, "default"))).await, requests)

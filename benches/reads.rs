@@ -53,8 +53,9 @@ pub(crate) async fn run() -> Result<Section> {
         title: "Get and List",
         about: format!(
             "{MANAGED} managed Deployments in 100 namespaces. A Get reads one of them, a List the 100 of a namespace; \
-             the next call is for another one. Beside it the same from the API server, by a plain client: GET of a \
-             ReplicaCount, and of all in a namespace. Each for {} s.",
+             the next call is for another one. So nearly every Get asks the API server for the caller's right to that \
+             object. Beside it the same from the API server, by a plain client: GET of a ReplicaCount, and of all in a \
+             namespace. Each for {} s.",
             SPAN.as_secs()
         ),
         table: Table {

@@ -106,8 +106,9 @@ fn gadgets() -> Value {
     let mut beta = spec["versions"][0].clone();
     (beta["name"], beta["storage"]) = (json!("v1beta1"), json!(false));
     spec["versions"] = json!([spec["versions"][0], beta]);
-    let nobody = json!({"clientConfig": {"url": "https://127.0.0.1:1/convert"}, "conversionReviewVersions": ["v1"]});
-    spec["conversion"] = json!({"strategy": "Webhook", "webhook": nobody});
+    let unreachable =
+        json!({"clientConfig": {"url": "https://127.0.0.1:1/convert"}, "conversionReviewVersions": ["v1"]});
+    spec["conversion"] = json!({"strategy": "Webhook", "webhook": unreachable});
     definition
 }
 

@@ -273,7 +273,7 @@ fn observed_spec(count: &ReplicaCountState) -> Option<ObservedSpec> {
     count.status.observed_spec.clone().or_else(|| is_current.then(|| ObservedSpec::from(&count.spec)))
 }
 
-/// Whether somebody had removed the count when a status was written, and nobody had written another one since.
+/// Whether the count was removed when a status was written: the latest drift had removed it, and no count was observed.
 fn is_count_removed(status: &ReplicaCountStatus) -> bool {
     let is_removal = status.last_drift.as_ref().is_some_and(|drift| drift.to.is_none() && drift.corrected_at.is_none());
     is_removal && status.observed.is_none()

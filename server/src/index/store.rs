@@ -36,7 +36,7 @@ const MAX_EXAMINED: usize = 256;
 pub struct Index {
     state: Mutex<IndexState>,
     pub(super) sync_state: SyncState,
-    /// Wakes whoever takes the kinds that have come into use or gone out of it.
+    /// Wakes the reader of the kinds that have come into use or gone out of it.
     pub(super) changed_kinds: Notify,
     subscribers: broadcast::Sender<Arc<Change>>,
     pub(super) watches: Watches,

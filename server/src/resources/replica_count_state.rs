@@ -261,7 +261,7 @@ mod tests {
             ("this server", by("replica-count-manager"), "alice"),
             ("an editor", by("kubectl-edit"), "kubectl-edit"),
             ("a manager without a name", by(""), "unknown"),
-            ("nobody owns the annotation", of_count(), "unknown"),
+            ("the annotation has no owner", of_count(), "unknown"),
             ("without managedFields", json!({}), "unknown"),
         ] {
             let annotations = json!({"annotations": {"replica-count-manager.io/restore": "2 alice"}, "generation": 2});

@@ -226,7 +226,7 @@ async fn a_dry_run_shows_which_webhooks_are_in_force() {
         ("of the object, validated", Endpoint::Validate, update(), (false, false)),
         ("of the object", Endpoint::Mutate, update(), (false, true)),
         (
-            "in a version in which nobody knows the path of the count",
+            "in a version whose path of the count is unknown",
             Endpoint::Mutate,
             update().with("/request/kind/version", json!("v1beta1")),
             (false, false),
@@ -247,7 +247,7 @@ async fn a_dry_run_shows_which_webhooks_are_in_force() {
 }
 
 #[tokio::test]
-async fn nothing_is_said_of_a_count_whose_path_nobody_knows() {
+async fn nothing_is_said_of_a_count_whose_path_is_unknown() {
     for (name, endpoint, review) in [
         ("an update", Endpoint::Mutate, ReviewBuilder::update(3, 7)),
         ("an update, validated", Endpoint::Validate, ReviewBuilder::update(3, 7)),

@@ -1,7 +1,7 @@
 //! Webhooks that are taken out, and put back.
 
 use super::Executor;
-use crate::enforcement::observation::Now;
+use crate::enforcement::{lane::Lane, observation::Now};
 
 impl Executor {
     /// Takes in what the webhooks can do at most, for all targets at once. If a configuration is there again, each
@@ -10,10 +10,7 @@ impl Executor {
         let configured = *self.configured.borrow_and_update();
         if self.admissions.set_configured(configured) {
             let groups: Vec<_> = self.admissions.groups().cloned().collect();
-            for group in groups {
-                let lane = self.admissions.lane(&group);
-                self.probes.add(group, lane);
-            }
+            groups.into_iter().for_each(|group| self.probes.add(group, Lane::Healthy));
             return;
         }
         let keys: Vec<_> = self.targets.keys().cloned().collect();

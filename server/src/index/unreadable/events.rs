@@ -98,7 +98,7 @@ async fn write(client: &Client, Announcement { event, versions }: Announcement) 
 }
 
 /// The Event. All replicas choose the same name for it, so only one of them writes it. Its name follows from the UID of the
-/// object and the reason, because the API server lets nobody change the note of an Event.
+/// object and the reason, because the API server refuses changes of the note of an Event.
 fn event(count: &Unreadable) -> Event {
     let ObjectMeta { name, namespace, uid, resource_version, .. } = (*count.metadata).clone();
     let end = format!(".unreadable.{}", hash(uid.as_deref().unwrap_or_default(), &count.reason));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result};
-use cluster::wait;
+use cluster::{populate, wait};
 use contract::replicas::v1;
 use futures::{TryStreamExt, stream};
 use jiff::Timestamp;
@@ -24,7 +24,8 @@ const APPLICATION: &str = include_str!("application.yaml");
 const NAME: &str = "the-original";
 const NAMESPACE: &str = "the-namespace";
 
-/// Where etcd has the ReplicaCounts.
+/// Where etcd has the Deployments and the ReplicaCounts.
+const DEPLOYMENTS: &str = "deployments";
 const REPLICA_COUNTS: &str = "replica-count-manager.io/replicacounts";
 
 /// The number of namespaces of the Deployments.
@@ -83,21 +84,27 @@ impl Deployments<'_> {
     /// Stores Deployments. Each has the fields that the API server and the controllers of Kubernetes add, so that the
     /// controllers need no further writes.
     pub(crate) async fn create(&self, indices: Range<usize>) -> Result<()> {
-        self.cluster.control_plane.populate("deployments", indices.map(|index| copy(&self.deployment, index))).await
+        self.cluster.control_plane.populate(DEPLOYMENTS, indices.map(|index| copy(&self.deployment, index))).await
     }
 
     /// Stores the ReplicaCounts of Deployments, with the status that the server would write.
     pub(crate) async fn manage(&self, indices: Range<usize>) -> Result<()> {
-        let counts = indices.map(|index| copy(&self.replica_count, index));
-        self.cluster.control_plane.populate(REPLICA_COUNTS, counts).await
+        self.store_replica_counts(&self.replica_count, indices).await
     }
 
     /// Stores the ReplicaCounts of Deployments with full histories.
     pub(crate) async fn manage_with_histories(&self, indices: Range<usize>) -> Result<()> {
         let mut original: ReplicaCount = serde_json::from_str(&self.replica_count)?;
         histories::fill(original.status.as_mut().context("the original has no status")?, NAME, Timestamp::now());
-        let original = serde_json::to_string(&original)?;
-        let counts = indices.map(|index| copy(&original, index));
+        self.store_replica_counts(&serde_json::to_string(&original)?, indices).await
+    }
+
+    async fn store_replica_counts(&self, original: &str, indices: Range<usize>) -> Result<()> {
+        let counts = indices.map(|index| {
+            let mut count = copy(original, index)?;
+            count["status"]["targetUid"] = populate::uid(DEPLOYMENTS, &namespace(index), &name(index)).into();
+            Ok(count)
+        });
         self.cluster.control_plane.populate(REPLICA_COUNTS, counts).await
     }
 }

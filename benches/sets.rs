@@ -24,7 +24,7 @@ const DEPLOYMENTS: usize = 640;
 
 /// Rounds of Sets and of plain writes, alternating.
 const CREATIONS: usize = 6;
-const UPDATES: usize = 4;
+const UPDATES: usize = 10;
 
 pub(crate) async fn run() -> Result<Section> {
     let cluster = BenchCluster::start().await?;

@@ -25,7 +25,7 @@ mod egress;
 pub mod kubelet;
 mod kwok;
 mod options;
-mod populate;
+pub mod populate;
 pub mod ports;
 mod process;
 mod processes;

@@ -5,7 +5,7 @@
 //! write. The API server neither validates nor completes them, so they should be copies of an object that the API
 //! server has stored.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use anyhow::{Context, Result};
 use futures::{TryStreamExt, stream};
@@ -20,10 +20,8 @@ use crate::cluster::Cluster;
 /// version would miss some of them.
 const CONCURRENCY: usize = 64;
 
-static NEXT_UID: AtomicU64 = AtomicU64::new(1);
-
 impl Cluster {
-    /// Stores objects under `/registry/<folder>/<namespace>/<name>`, each with its own uid. The folder of a built-in
+    /// Stores objects under `/registry/<folder>/<namespace>/<name>`, each with its own [`uid`]. The folder of a built-in
     /// resource is its name, such as `deployments`. The folder of a custom resource begins with its group, such as
     /// `example.com/widgets`.
     ///
@@ -39,15 +37,24 @@ impl Cluster {
     }
 }
 
+/// The uid of an object that [`Cluster::populate`] stores, so that other objects can refer to it.
+#[must_use]
+pub fn uid(folder: &str, namespace: &str, name: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    (folder, namespace, name).hash(&mut hasher);
+    let number = hasher.finish();
+    format!("00000000-0000-4000-{:04x}-{:012x}", number >> 48, number & 0xffff_ffff_ffff)
+}
+
 /// Builds the request that stores an object.
 fn put(folder: &str, mut object: Value) -> Result<Value> {
     let metadata = object["metadata"].as_object_mut().context("an object has no metadata")?;
     // The API server takes the resource version from etcd's revision.
     metadata.remove("resourceVersion");
-    let number = NEXT_UID.fetch_add(1, Ordering::Relaxed);
-    metadata.insert("uid".into(), format!("00000000-0000-4000-8000-{number:012x}").into());
     let text = |field: &str| metadata.get(field).and_then(Value::as_str).with_context(|| format!("no {field}"));
-    let key = format!("/registry/{folder}/{}/{}", text("namespace")?, text("name")?);
+    let [namespace, name] = [text("namespace")?.to_owned(), text("name")?.to_owned()];
+    metadata.insert("uid".into(), uid(folder, &namespace, &name).into());
+    let key = format!("/registry/{folder}/{namespace}/{name}");
     Ok(json!({"key": ByteString(key.into()), "value": ByteString(serde_json::to_vec(&object)?)}))
 }
 
@@ -72,7 +79,8 @@ mod tests {
         assert_eq!(decoded("key"), "/registry/deployments/shop/web");
         let stored: Value = serde_json::from_str(&decoded("value")).unwrap();
         assert!(stored["metadata"].get("resourceVersion").is_none());
-        assert_ne!(stored["metadata"]["uid"], "a");
+        assert_eq!(stored["metadata"]["uid"], uid("deployments", "shop", "web"));
+        assert_ne!(uid("deployments", "shop", "web"), uid("deployments", "shop", "db"));
     }
 
     #[test]

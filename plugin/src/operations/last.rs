@@ -2,24 +2,34 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::operation::{Cluster, Operation, TargetChange};
+use super::operation::{Cluster, Operation, State, TargetChange};
 
-/// The targets that later operations have undone, for each operation by its number.
-pub(crate) struct Undone<'a>(HashMap<u64, HashSet<Key<'a>>>);
+/// The targets that later operations have undone or tried to undo, for each operation by its number.
+pub(crate) struct Undone<'a>(HashMap<u64, Targets<'a>>);
+
+#[derive(Default)]
+struct Targets<'a> {
+    undone: HashSet<Key<'a>>,
+    /// Those of undos whose results are not known.
+    tried: HashSet<Key<'a>>,
+}
 
 /// The namespace, the group, the kind and the name of a target.
 type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 impl<'a> Undone<'a> {
-    /// Collects what the undos of a log have undone.
+    /// Collects what the undos of a log have undone. An undo whose answer is missing may have undone nothing.
     pub(crate) fn of(operations: &'a [Operation]) -> Self {
-        let mut undone: HashMap<u64, HashSet<Key<'a>>> = HashMap::new();
+        let mut all: HashMap<u64, Targets<'a>> = HashMap::new();
         for operation in operations {
-            if let Some(number) = operation.undoes {
-                undone.entry(number).or_default().extend(operation.targets.iter().map(key));
+            let Some(number) = operation.undoes else { continue };
+            let Targets { undone, tried } = all.entry(number).or_default();
+            for change in &operation.targets {
+                let known = if change.after == State::Unknown { &mut *tried } else { &mut *undone };
+                known.insert(key(change));
             }
         }
-        Self(undone)
+        Self(all)
     }
 
     /// The number of an operation's targets that later operations have undone.
@@ -28,7 +38,11 @@ impl<'a> Undone<'a> {
     }
 
     fn includes(&self, operation: &Operation, change: &TargetChange) -> bool {
-        self.0.get(&operation.number).is_some_and(|targets| targets.contains(&key(change)))
+        self.0.get(&operation.number).is_some_and(|targets| targets.undone.contains(&key(change)))
+    }
+
+    fn is_tried(&self, operation: &Operation, change: &TargetChange) -> bool {
+        self.0.get(&operation.number).is_some_and(|targets| targets.tried.contains(&key(change)))
     }
 }
 
@@ -39,21 +53,22 @@ fn key(change: &TargetChange) -> Key<'_> {
 /// Finds the last operation of a user in a cluster that is not undone, with the targets that are left to undo.
 ///
 /// An undo of an operation is none itself, so that repeated undos walk back. After an undo that was done only in part,
-/// the rest comes next.
+/// the rest comes next, and so does what an undo without an answer has tried.
 pub(crate) fn find(operations: &[Operation], cluster: &Cluster, user: &str) -> Option<Operation> {
     let undone = Undone::of(operations);
     let mut own = operations.iter().rev().filter(|it| it.undoes.is_none() && it.is_of(cluster, user));
     let operation = own.find(|it| undone.count(it) < it.targets.len())?;
     let mut rest = operation.clone();
     rest.targets.retain(|change| !undone.includes(operation, change));
+    for change in &mut rest.targets {
+        change.is_tried = undone.is_tried(operation, change);
+    }
     Some(rest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operations::State;
-
     /// An operation: its number, the one that it undoes, its targets, and its cluster.
     fn operation(number: u64, undoes: Option<u64>, targets: &str, cluster: &str) -> Operation {
         let target = |name: &str| TargetChange {
@@ -62,7 +77,8 @@ mod tests {
             kind: "Deployment".to_owned(),
             name: name.to_owned(),
             before: State::Unknown,
-            after: State::Unknown,
+            after: State::Unmanaged(Vec::new()),
+            is_tried: false,
         };
         Operation {
             number,
@@ -74,6 +90,22 @@ mod tests {
             undoes,
             targets: targets.split_whitespace().map(target).collect(),
         }
+    }
+
+    /// An undo whose answer is missing.
+    fn unanswered(number: u64, undoes: u64, targets: &str) -> Operation {
+        let mut undo = operation(number, Some(undoes), targets, "one");
+        undo.targets.iter_mut().for_each(|change| change.after = State::Unknown);
+        undo
+    }
+
+    #[test]
+    fn what_an_undo_without_an_answer_has_tried_is_marked() {
+        let log = [operation(1, None, "a b c", "one"), operation(2, Some(1), "a", "one"), unanswered(3, 1, "b")];
+        let cluster = Cluster { uid: Some("one".to_owned()), address: String::new() };
+        let found = find(&log, &cluster, "alice").unwrap();
+        let marks: Vec<_> = found.targets.iter().map(|change| (change.name.as_str(), change.is_tried)).collect();
+        assert_eq!(marks, [("b", true), ("c", false)]);
     }
 
     #[test]
@@ -92,6 +124,12 @@ mod tests {
         for Row { name, log, found } in [
             Row { name: "the last", log: log(Vec::new()), found: Some((2, "a b")) },
             Row { name: "undone", log: log(vec![operation(3, Some(2), "a b", "one")]), found: Some((1, "a")) },
+            Row { name: "undone without an answer", log: log(vec![unanswered(3, 2, "a b")]), found: Some((2, "a b")) },
+            Row {
+                name: "undone at the second try",
+                log: log(vec![unanswered(3, 2, "a b"), operation(4, Some(2), "a b", "one")]),
+                found: Some((1, "a")),
+            },
             Row { name: "undone in part", log: log(vec![operation(3, Some(2), "b", "one")]), found: Some((2, "a")) },
             Row {
                 name: "all undone",

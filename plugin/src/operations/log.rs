@@ -148,6 +148,7 @@ mod tests {
             name: format!("web-{index}"),
             before: State::Unmanaged(vec![3]),
             after: State::Unknown,
+            is_tried: false,
         };
         Operation {
             number: 0,

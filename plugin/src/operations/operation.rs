@@ -68,13 +68,16 @@ pub(crate) struct TargetChange {
     pub(crate) name: String,
     pub(crate) before: State,
     pub(crate) after: State,
+    /// Whether an undo has tried to take it back, and its result is not known. Only the log as a whole says so.
+    #[serde(skip)]
+    pub(crate) is_tried: bool,
 }
 
 impl TargetChange {
     /// A change that has begun. What it leads to is not known yet.
     pub(crate) fn begin(target: Target, before: State) -> Self {
         let Target { namespace, group, kind, name } = target;
-        Self { namespace, group, kind, name, before, after: State::Unknown }
+        Self { namespace, group, kind, name, before, after: State::Unknown, is_tried: false }
     }
 
     pub(crate) fn target(&self) -> Target {

@@ -29,6 +29,9 @@ pub(crate) enum Reversal {
 pub(crate) fn of(change: &TargetChange, present: &ReplicaCount, now: Timestamp) -> Result<Reversal, String> {
     let name = target::name(&change.target());
     let held = Spec::of(present);
+    if change.is_tried && is_taken_back(&change.before, held.as_ref()) {
+        return Ok(Reversal::Nothing);
+    }
     match &change.after {
         State::Unknown if is_as_before(&change.before, held.as_ref(), present) => return Ok(Reversal::Nothing),
         State::Unknown => return Err(describe_unanswered(change, held.is_some())),
@@ -80,6 +83,15 @@ fn is_as_before(before: &State, held: Option<&Spec>, present: &ReplicaCount) -> 
     match before {
         State::Unknown => false,
         State::Managed(before) => is_as_left(before, held, present),
+        State::Unmanaged(_) => held.is_none(),
+    }
+}
+
+/// Whether a target is as an undo leaves it. The undo has changed who set the count.
+fn is_taken_back(before: &State, held: Option<&Spec>) -> bool {
+    match before {
+        State::Unknown => false,
+        State::Managed(before) => held == Some(&before.spec),
         State::Unmanaged(_) => held.is_none(),
     }
 }

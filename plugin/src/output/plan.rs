@@ -117,6 +117,7 @@ deployment.apps/web-1   2     3     -
             name: "web".to_owned(),
             before: State::Unknown,
             after: State::Unknown,
+            is_tried: false,
         };
         let operation = |second: i64, command: &str| Operation {
             number: 1,

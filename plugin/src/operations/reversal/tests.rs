@@ -17,7 +17,7 @@ fn held(replicas: i32) -> State {
 
 fn change(before: State, after: State) -> TargetChange {
     let [namespace, group, kind, name] = ["shop", "apps", "Deployment", "web"].map(str::to_owned);
-    TargetChange { namespace, group, kind, name, before, after }
+    TargetChange { namespace, group, kind, name, before, after, is_tried: false }
 }
 
 /// A managed target as it is read later: the status has changed the resource version.
@@ -174,5 +174,21 @@ fn a_change_without_an_answer_is_undone_if_it_was_not_made() {
         let start = "deployment.apps/web: the answer to the change is missing, so its result is not known; ";
         let expected = expected.map_or_else(|way| format!("{start}{way}"), |()| "nothing".to_owned());
         assert_eq!(shown(&change(before, State::Unknown), &present), expected, "{case}");
+    }
+}
+
+#[test]
+fn an_undo_without_an_answer_can_be_tried_again() {
+    let unmanaged_before = || State::Unmanaged(vec![2]);
+    for (case, before, after, present, expected) in [
+        ("not made", held(3), held(5), present(5, "alice"), "set 3"),
+        ("made", held(3), held(5), present(3, "bob"), "nothing"),
+        ("made, not managed", unmanaged_before(), held(5), unmanaged(Some(2)), "nothing"),
+        ("not made, not managed", unmanaged_before(), held(5), present(5, "alice"), "unset, restore true"),
+        ("changed since", held(3), held(5), present(7, "bob"), "deployment.apps/web was changed to 7 by bob"),
+        ("unread", State::Unknown, held(5), present(3, "bob"), "deployment.apps/web was changed to 3 by bob"),
+    ] {
+        let change = TargetChange { is_tried: true, ..change(before, after) };
+        assert_eq!(shown(&change, &present), expected, "{case}");
     }
 }

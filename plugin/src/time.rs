@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{SpanRelativeTo, Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{SpanRelativeTo, Timestamp, Zoned, civil::DateTime, tz::TimeZone};
 
 const UNIT: &str = "give a number and a unit, such as 90s, 5m, 2h30m or 1d";
 
@@ -54,11 +54,16 @@ fn at_least(least: Duration, text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads a time such as `2026-11-23T18:00:00Z`. A time without an offset is in the local time zone.
+/// Reads a time such as `2026-11-23T18:00:00Z` or `2026-11-23T18:00[Europe/Berlin]`. A time without an offset and a time
+/// zone is in the local one.
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let wrong = || "give a time such as 2026-11-23T18:00:00Z, or 2026-11-23T18:00 in the local time zone".to_owned();
     if let Ok(time) = text.parse() {
         return Ok(time);
+    }
+    // `DateTime` ignores a time zone.
+    if text.contains('[') {
+        return text.parse::<Zoned>().map(|time| time.timestamp()).map_err(|_| wrong());
     }
     let local: DateTime = text.parse().map_err(|_| wrong())?;
     Ok(local.to_zoned(TimeZone::system()).map_err(|_| wrong())?.timestamp())
@@ -181,6 +186,10 @@ mod tests {
     fn times_are_read_with_and_without_an_offset() {
         let time = parse_time("2026-11-23T18:00:00Z").unwrap();
         assert_eq!(parse_time("2026-11-23T19:00:00+01:00"), Ok(time));
+        assert_eq!(parse_time("2026-11-23T19:00:00+01:00[Europe/Berlin]"), Ok(time));
+        assert_eq!(parse_time("2026-11-23T18:00[UTC]"), Ok(time));
+        assert_eq!(parse_time("2026-11-23T19:00[+01:00]"), Ok(time), "not in the local time zone");
+        assert!(parse_time("2026-11-23T18:00[Nowhere/City]").is_err());
         assert!(parse_time("2026-11-23T18:00").is_ok());
         assert!(parse_time("tomorrow").is_err());
         assert_eq!(from_proto(&to_proto(time)), Some(time));

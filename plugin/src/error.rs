@@ -336,7 +336,7 @@ mod tests {
         let command = |context: &str| format!("hint: run `kubectl replicas {context}login`; ");
         for (name, text, context) in [
             ("no context", explain("error", &error), ""),
-            ("a context", explain_in("ot\nher", "error: ot her", &error), "--context=ot her "),
+            ("a context", explain_in("ot\nher", "error: ot her", &error), "--context='ot her' "),
             ("contexts", explain_for(&error, "contexts", "a, b", Some("NAME")), "--context=NAME "),
         ] {
             assert!(text.contains(&command(context)), "{name}: {text}");

@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use crate::program::quote;
+
 /// An identity that the caller takes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Impersonation {
@@ -50,12 +52,6 @@ impl fmt::Display for Impersonation {
 /// A part of the name of a login, quoted if it could be taken for several.
 fn part(text: &str) -> Cow<'_, str> {
     if text.contains([' ', ',', '=', '"']) { format!("{text:?}").into() } else { text.into() }
-}
-
-/// Quotes a word for a shell, if it needs that.
-fn quote(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+=,".contains(c);
-    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]

@@ -68,7 +68,13 @@ fn is_plain(name: &str) -> bool {
 /// Lets the commands of this program in a text choose a context of the kubeconfig. The text has the name of this run.
 pub(crate) fn in_context(text: &str, context: &str) -> String {
     let name = name();
-    text.replace(&format!("{name} "), &format!("{name} --context={context} "))
+    text.replace(&format!("{name} "), &format!("{name} --context={} ", quote(context)))
+}
+
+/// Quotes a word for a shell, if it needs that.
+pub(crate) fn quote(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+=,".contains(c);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// Writes the name of this run into a text that names commands of this program.
@@ -96,6 +102,19 @@ mod tests {
             assert_eq!(plugin_name(Path::new(program)).as_deref(), name, "{program}");
         }
         assert_eq!(in_text("run `kubectl replicas login`"), "run `kubectl replicas login`");
+    }
+
+    #[test]
+    fn a_word_that_a_shell_would_split_is_quoted() {
+        for (word, quoted) in [
+            ("arn:aws:eks:eu-west-1:1:cluster/prod", "arn:aws:eks:eu-west-1:1:cluster/prod"),
+            ("admin@prod", "admin@prod"),
+            ("my prod", "'my prod'"),
+            ("it's", r"'it'\''s'"),
+            ("$(reboot)", "'$(reboot)'"),
+        ] {
+            assert_eq!(quote(word), quoted, "{word}");
+        }
     }
 
     #[test]

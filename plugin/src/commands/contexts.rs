@@ -18,6 +18,7 @@ use crate::{
         self, DocumentFormat, Format, document,
         table::{self, Columns},
     },
+    program::quote,
     session::{CallError, Connections, Session},
     target,
 };
@@ -160,7 +161,7 @@ fn names(counts: &[(String, ReplicaCount)], namespace: bool) -> String {
     let name = |(context, count): &(String, ReplicaCount)| {
         let target = count.target.clone().unwrap_or_default();
         let name = if namespace { target::with_flag(&target) } else { target::name(&target) };
-        format!("--context={} {}\n", output::printable(context), output::printable(&name))
+        format!("--context={} {}\n", quote(&output::printable(context)), output::printable(&name))
     };
     counts.iter().map(name).collect()
 }
@@ -175,12 +176,12 @@ mod tests {
     fn a_name_comes_with_the_flags_of_its_context_and_its_namespace() {
         let target = Target { namespace: "shop".to_owned(), name: "web".to_owned(), ..Target::default() };
         let count = ReplicaCount { target: Some(target), ..ReplicaCount::default() };
-        let counts = [("prod-1".to_owned(), count)];
-        for (name, namespace, expected) in [
-            ("one namespace", false, "--context=prod-1 deployment.apps/web\n"),
-            ("all namespaces", true, "--context=prod-1 --namespace=shop deployment.apps/web\n"),
+        for (name, context, namespace, expected) in [
+            ("one namespace", "prod-1", false, "--context=prod-1 deployment.apps/web\n"),
+            ("all namespaces", "prod-1", true, "--context=prod-1 --namespace=shop deployment.apps/web\n"),
+            ("a context of two words", "my prod", false, "--context='my prod' deployment.apps/web\n"),
         ] {
-            assert_eq!(names(&counts, namespace), expected, "{name}");
+            assert_eq!(names(&[(context.to_owned(), count.clone())], namespace), expected, "{name}");
         }
     }
 }

@@ -125,7 +125,7 @@ fn a_hint_chooses_the_context_of_all_failures_with_one_message() {
         ("a context", of_contexts(&["prod"]), "--context=prod "),
         ("contexts", of_contexts(&["prod", "test"]), "--context=NAME "),
         ("a target of a context", in_contexts(&["prod"], &[A]), "--context=prod "),
-        ("a target of a context with a colon", in_contexts(&["eu: prod"], &[A]), "--context=eu: prod "),
+        ("a target of a context with a colon", in_contexts(&["eu: prod"], &[A]), "--context='eu: prod' "),
         ("targets of a context", in_contexts(&["prod"], &[A, B]), "--context=prod "),
         ("a target of each context", in_contexts(&["prod", "test"], &[A]), "--context=NAME "),
     ] {

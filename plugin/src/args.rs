@@ -7,7 +7,7 @@ use clap::{
     builder::{OsStringValueParser, TypedValueParser},
 };
 
-use crate::{address::Address, color::When, impersonation::Impersonation, time::parse_request_limit};
+use crate::{address::Address, color::When, impersonation::Impersonation, program::quote, time::parse_request_limit};
 
 /// The value of a flag or variable. An empty value counts as absent, as in kubectl: scripts write `--context
 /// "$CONTEXT"`.
@@ -76,6 +76,25 @@ pub(crate) struct KubeArgs {
     pub(crate) overrides: OverrideArgs,
     #[command(flatten)]
     pub(crate) impersonation: ImpersonationArgs,
+}
+
+impl KubeArgs {
+    /// The given flags that choose the cluster and the user, for a shell.
+    pub(crate) fn choice(&self) -> Vec<String> {
+        let ImpersonationArgs { as_user, as_group, as_uid, as_user_extra } = &self.impersonation;
+        let kubeconfig = self.kubeconfig.as_ref().map(|path| path.display().to_string());
+        let each = |flag, values: &[String]| values.iter().map(|value| (flag, Some(value.clone()))).collect::<Vec<_>>();
+        let flags = [
+            ("--kubeconfig", kubeconfig),
+            ("--context", self.context.clone()),
+            ("--cluster", self.cluster.clone()),
+            ("--user", self.user.clone()),
+            ("--as", as_user.clone()),
+            ("--as-uid", as_uid.clone()),
+        ];
+        let flags = flags.into_iter().chain(each("--as-group", as_group)).chain(each("--as-user-extra", as_user_extra));
+        flags.filter_map(|(flag, value)| Some(format!("{flag}={}", quote(&value?)))).collect()
+    }
 }
 
 /// kubectl's flags that replace fields of the cluster and the user of the kubeconfig.
@@ -224,6 +243,22 @@ mod tests {
             let identity = Impersonation { extra: fields(configured), ..Impersonation::default() };
             assert_eq!(flags.resolve(identity).map(|identity| identity.extra), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn the_flags_that_choose_the_cluster_and_the_user_are_known() {
+        let args = KubeArgs {
+            namespace: Some("shop".to_owned()),
+            context: Some("my prod".to_owned()),
+            impersonation: ImpersonationArgs {
+                as_user: Some("robot".to_owned()),
+                as_group: vec!["a".to_owned(), "b".to_owned()],
+                ..ImpersonationArgs::default()
+            },
+            ..KubeArgs::default()
+        };
+        assert_eq!(args.choice(), ["--context='my prod'", "--as=robot", "--as-group=a", "--as-group=b"]);
+        assert!(KubeArgs::default().choice().is_empty());
     }
 
     #[test]

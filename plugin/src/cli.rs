@@ -150,6 +150,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     color::choose(cli.connection.color);
     trace::start(cli.connection.verbosity);
+    program::choose(cli.connection.kube.choice());
     match run_command(cli) {
         Ok(()) => Exit::Success.into(),
         Err(error) => error::report(&error).into(),

@@ -273,7 +273,7 @@ pub(crate) fn with_causes(error: &Error) -> String {
 
 /// What the user can do about a failure.
 pub(crate) fn shown_hint(error: &Error) -> Option<String> {
-    error.hint().map(|hint| program::in_text(&terminal::lines(&hint)))
+    error.hint().map(|hint| program::in_hint(&terminal::lines(&hint)))
 }
 
 #[cfg(test)]

@@ -65,10 +65,36 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.chars().all(is_plain)
 }
 
+/// The flags of this run that say which cluster and user its commands are for.
+static CHOICE: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Lets the commands of hints have these flags of this run, such as `--context=prod`. The first choice holds.
+pub(crate) fn choose(flags: Vec<String>) {
+    let _ = CHOICE.set(flags);
+}
+
+/// Writes the name of this run into a text that names commands for the same cluster and user, with the flags that choose
+/// both.
+pub(crate) fn in_hint(text: &str) -> String {
+    with_flags(&in_text(text), CHOICE.get().map(Vec::as_slice).unwrap_or_default())
+}
+
+/// Adds flags to the commands in a text, except those that a command has.
+fn with_flags(text: &str, flags: &[String]) -> String {
+    let start = format!("{} ", name());
+    let add_flags = |command: &str| {
+        let own = command.split(['`', '\n']).next().unwrap_or_default();
+        let is_missing = |flag: &&String| flag.split_once('=').is_none_or(|(name, _)| !own.contains(name));
+        flags.iter().filter(is_missing).map(|flag| format!("{flag} ")).collect::<String>() + command
+    };
+    let mut parts = text.split(&start);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, command| text + &start + &add_flags(command))
+}
+
 /// Lets the commands of this program in a text choose a context of the kubeconfig. The text has the name of this run.
 pub(crate) fn in_context(text: &str, context: &str) -> String {
-    let name = name();
-    text.replace(&format!("{name} "), &format!("{name} --context={} ", quote(context)))
+    with_flags(text, &[format!("--context={}", quote(context))])
 }
 
 /// Quotes a word for a shell, if it needs that.
@@ -102,6 +128,22 @@ mod tests {
             assert_eq!(plugin_name(Path::new(program)).as_deref(), name, "{program}");
         }
         assert_eq!(in_text("run `kubectl replicas login`"), "run `kubectl replicas login`");
+    }
+
+    #[test]
+    fn the_commands_of_a_hint_have_the_flags_of_the_run() {
+        let flags = ["--context=prod", "--as=robot"].map(str::to_owned);
+        for (text, expected) in [
+            ("leave it out", "leave it out"),
+            ("run: kubectl replicas undo", "run: kubectl replicas --context=prod --as=robot undo"),
+            (
+                "`kubectl replicas get a`, or `kubectl replicas login --as=robot`",
+                "`kubectl replicas --context=prod --as=robot get a`, or `kubectl replicas --context=prod login --as=robot`",
+            ),
+        ] {
+            assert_eq!(with_flags(text, &flags), expected, "{text}");
+        }
+        assert_eq!(with_flags("`kubectl replicas login`", &[]), "`kubectl replicas login`");
     }
 
     #[test]

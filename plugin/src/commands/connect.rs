@@ -130,6 +130,6 @@ fn warn_if_ending(certificate: &CertificateSummary, context: Option<&str>, now: 
             config::describe(context.unwrap_or_default()),
             local(certificate.not_after)
         );
-        output::note(&program::in_text(&warning));
+        output::note(&program::in_hint(&warning));
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     args::ConnectionArgs,
     error::Error,
     output::{self, DocumentFormat},
-    program::in_text,
+    program::{in_hint, in_text},
     words,
 };
 
@@ -64,7 +64,7 @@ pub(crate) async fn run(args: ExplainArgs, connection: &ConnectionArgs) -> Resul
         Some(format) => output::print_document(&output::serialize(&document::of_several(facts), format)?)?,
         None => {
             let texts: Vec<_> = facts.iter().map(|facts| sentences::text(facts, now)).collect();
-            output::print(&in_text(&texts.join("\n")))?;
+            output::print(&in_hint(&texts.join("\n")))?;
         }
     }
     result

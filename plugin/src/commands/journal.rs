@@ -82,7 +82,7 @@ impl Journal {
         });
         if let Err(error) = recorded {
             let subject = "warning: `kubectl replicas undo` cannot take this back";
-            output::note(&explain(&program::in_text(subject), &error));
+            output::note(&explain(&program::in_hint(subject), &error));
         }
     }
 }

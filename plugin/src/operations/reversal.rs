@@ -112,7 +112,7 @@ fn describe_unanswered(change: &TargetChange, is_managed: bool) -> String {
         State::Unmanaged(_) => format!("`kubectl replicas unset {in_namespace} --restore` goes back"),
     };
     let text = format!("{name}: the answer to the change is missing, so its result is not known; {way}");
-    program::in_text(&text)
+    program::in_hint(&text)
 }
 
 /// Says who has changed a target, and when.

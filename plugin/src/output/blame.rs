@@ -138,7 +138,7 @@ fn remedy(count: &ReplicaCount, program: &str) -> Option<String> {
         _ => who.strip_prefix(program) == Some(" keeps changing the count"),
     };
     let remedy = remedy.strip_suffix("; or delete this ReplicaCount").unwrap_or(remedy);
-    is_about.then(|| program::in_text(remedy))
+    is_about.then(|| program::in_hint(remedy))
 }
 
 impl Row {

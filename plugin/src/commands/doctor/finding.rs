@@ -38,12 +38,12 @@ impl Finding {
 
     /// Something deserves attention. The hint may name commands of this program.
     pub(super) fn warning(message: impl Into<String>, hint: &str) -> Self {
-        Self { status: Status::Warning, message: message.into(), hint: Some(program::in_text(hint)) }
+        Self { status: Status::Warning, message: message.into(), hint: Some(program::in_hint(hint)) }
     }
 
     /// Something is wrong. The hint may name commands of this program.
     pub(super) fn failed(message: impl Into<String>, hint: &str) -> Self {
-        Self { status: Status::Failed, message: message.into(), hint: Some(program::in_text(hint)) }
+        Self { status: Status::Failed, message: message.into(), hint: Some(program::in_hint(hint)) }
     }
 
     /// A request failed.

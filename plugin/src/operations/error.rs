@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
+use contract::replicas::v1::Target;
+
 use super::location::PATH_VARIABLE;
+use crate::target::{in_namespace, name};
 
 /// How to go on after a command that cannot be undone.
 pub(crate) const SKIP: &str =
@@ -31,22 +34,23 @@ pub(crate) enum Error {
     NoOperation,
     #[error("`{command}`, {age} ago, cannot be undone:\n{}", refusals.join("\n"))]
     Refused { command: String, age: String, refusals: Vec<String> },
-    #[error("{target} has no earlier lasting count in its history")]
-    NoEarlier { target: String },
-    #[error("{target} was not managed before {change}")]
-    Unmanaged { target: String, change: String },
-    #[error("{target} is not managed, so it has no history")]
-    NoHistory { target: String },
-    #[error("{target} never had the count {count} in its history, which has {known}")]
-    NoSuchCount { target: String, count: i32, known: String },
-    #[error("{target} has no change {number} in its history, which has {known}")]
-    NoSuchChange { target: String, number: i64, known: String },
-    #[error("change {number} of {target} began an override of {count}, whose end is not in the history")]
-    Override { target: String, number: i64, count: i32 },
+    #[error("{} has no earlier lasting count in its history", name(target))]
+    NoEarlier { target: Box<Target> },
+    #[error("{} was not managed before {change}", name(target))]
+    Unmanaged { target: Box<Target>, change: String },
+    #[error("{} is not managed, so it has no history", name(target))]
+    NoHistory { target: Box<Target> },
+    #[error("{} never had the count {count} in its history, which has {known}", name(target))]
+    NoSuchCount { target: Box<Target>, count: i32, known: String },
+    #[error("{} has no change {number} in its history, which has {known}", name(target))]
+    NoSuchChange { target: Box<Target>, number: i64, known: String },
+    #[error("change {number} of {} began an override of {count}, whose end is not in the history", name(target))]
+    Override { target: Box<Target>, number: i64, count: i32 },
     #[error(
-        "change {number} of {target} stands for several that were not seen one by one: its lasting count is not in the history"
+        "change {number} of {} stands for several that were not seen one by one: its lasting count is not in the history",
+        name(target)
     )]
-    NoLasting { target: String, number: i64 },
+    NoLasting { target: Box<Target>, number: i64 },
 }
 
 impl Error {
@@ -67,17 +71,22 @@ impl Error {
                 "nothing was changed; {SKIP}; `kubectl replicas undo TARGET` goes back to an earlier count of one \
                  target"
             ),
-            Self::Unmanaged { target, .. } => format!("to stop managing it: kubectl replicas unset {target} --restore"),
-            Self::NoHistory { target } => format!("`kubectl replicas get {target}` shows its count"),
+            Self::Unmanaged { target, .. } => {
+                format!("to stop managing it: kubectl replicas unset {} --restore", in_namespace(target))
+            }
+            Self::NoHistory { target } => format!("`kubectl replicas get {}` shows its count", in_namespace(target)),
             Self::NoEarlier { target } | Self::NoSuchCount { target, .. } | Self::NoSuchChange { target, .. } => {
-                format!("`kubectl replicas get {target}` shows its changes")
+                format!("`kubectl replicas get {}` shows its changes", in_namespace(target))
             }
             Self::Override { target, count, .. } => {
-                format!("to set it again: kubectl replicas set {target} {count} --for DURATION")
+                format!("to set it again: kubectl replicas set {} {count} --for DURATION", in_namespace(target))
             }
-            Self::NoLasting { target, .. } => format!(
-                "`kubectl replicas history {target}` shows the counts; `kubectl replicas set {target} COUNT` sets one"
-            ),
+            Self::NoLasting { target, .. } => {
+                let target = in_namespace(target);
+                format!(
+                    "`kubectl replicas history {target}` shows the counts; `kubectl replicas set {target} COUNT` sets one"
+                )
+            }
             Self::Read { .. } | Self::Write { .. } | Self::TooManyTargets { .. } | Self::Format(_) => return None,
         })
     }

@@ -4,7 +4,7 @@ use contract::replicas::v1::{Change, ReplicaCount};
 use jiff::Timestamp;
 
 use super::error::Error;
-use crate::{spec::Spec, target};
+use crate::spec::Spec;
 
 /// The field of changes of the lasting count.
 const LASTING: &str = "replicas";
@@ -35,7 +35,7 @@ pub(crate) struct Past {
 
 /// Finds the lasting count to go back to.
 pub(crate) fn find(present: &ReplicaCount, goal: Goal, now: Timestamp) -> Result<Past, Error> {
-    let target = || target::name(&present.target.clone().unwrap_or_default());
+    let target = || Box::new(present.target.clone().unwrap_or_default());
     let spec = Spec::of(present).ok_or_else(|| Error::NoHistory { target: target() })?;
     let changes = &present.changes;
     let past = |replicas| Past { replicas, reason: reason_of(changes, replicas) };
@@ -137,7 +137,7 @@ fn list(numbers: &[impl ToString]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use contract::replicas::v1::Override;
+    use contract::replicas::v1::{Override, Target};
 
     use super::*;
     use crate::time::to_proto;
@@ -236,6 +236,22 @@ mod tests {
             row("a change of a reason", long(), Goal::Change(4), Ok((5, "more"))),
             row("another change", long(), Goal::Change(9), Err(changes)),
         ]);
+    }
+
+    #[test]
+    fn the_command_of_a_hint_is_for_the_namespace_of_the_target() {
+        let [namespace, name] = ["shop", "web"].map(str::to_owned);
+        let target = Some(Target { namespace, name, ..Target::default() });
+        let changes = || vec![change(1, "replicas", None, 3, ""), change(2, "override", Some(3), 9, "")];
+        for (name, present, goal, command) in [
+            ("not managed", ReplicaCount::default(), Goal::Previous, "get deployment.apps/web -n shop"),
+            ("the first", count(3, changes()), Goal::Previous, "unset deployment.apps/web -n shop --restore"),
+            ("an override", count(3, changes()), Goal::Change(2), "set deployment.apps/web -n shop 9 --for DURATION"),
+        ] {
+            let present = ReplicaCount { target: target.clone(), ..present };
+            let hint = find(&present, goal, now()).unwrap_err().hint().unwrap_or_default();
+            assert!(hint.contains(&format!("kubectl replicas {command}")), "{name}: {hint}");
+        }
     }
 
     #[test]

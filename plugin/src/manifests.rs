@@ -46,6 +46,8 @@ pub(crate) enum Error {
     Other { file: String, object: String },
     #[error("the ReplicaCount {name} in {file} has no spec")]
     NoSpec { file: String, name: String },
+    #[error("the ReplicaCount {name} in {file} has a negative count")]
+    Negative { file: String, name: String },
     #[error("{target} in namespace {namespace} is twice in {file}")]
     Twice { file: String, target: String, namespace: String },
     #[error("{target} in {file} is of the namespace {found}, not of {wanted}")]
@@ -165,6 +167,9 @@ fn manifest(file: &str, object: Object) -> Result<Manifest, Error> {
     let ObjectSpec {
         scale_target_ref: ScaleTargetRef { api_version, kind, name }, replicas, reason, override_, ..
     } = spec;
+    if replicas.min(override_.as_ref().map_or(0, |over| over.replicas)) < 0 {
+        return Err(Error::Negative { file: file(), name: metadata.name });
+    }
     let group = api_version.split_once('/').map_or(CORE_GROUP, |(group, _)| group).to_owned();
     let target = Target { namespace: metadata.namespace, group, kind, name };
     Ok(Manifest { target, spec: Spec { replicas, original_replicas: None, reason, override_ } })

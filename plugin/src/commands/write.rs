@@ -80,7 +80,7 @@ impl Write {
         match &self.action {
             Action::Set(request) => self.set(session, before, version, request).await,
             Action::Relative(count, request) => {
-                let read = match before.filter(|before| before.desired.or(before.observed).is_some()) {
+                let read = match before.filter(|before| count_before(before).is_some()) {
                     Some(before) => before.clone(),
                     // The refusal says why there is no count.
                     None => read::of_target(session, &self.target).await?,
@@ -197,6 +197,11 @@ impl From<Error> for Failure {
     }
 }
 
+/// The count that a relative one starts from.
+pub(super) fn count_before(before: &ReplicaCount) -> Option<i32> {
+    before.desired.or(before.observed)
+}
+
 /// Computes a relative count from what was read, and guards the Set by that.
 pub(super) fn start_from(
     before: &ReplicaCount,
@@ -204,7 +209,7 @@ pub(super) fn start_from(
     request: &SetReplicaCountRequest,
     name: &str,
 ) -> Result<SetReplicaCountRequest, Error> {
-    let read = before.desired.or(before.observed).ok_or_else(|| Error::NoCount { target: name.to_owned() })?;
+    let read = count_before(before).ok_or_else(|| Error::NoCount { target: name.to_owned() })?;
     Ok(SetReplicaCountRequest {
         replicas: count.beside(read),
         expected_replicas: request.expected_replicas.or(before.observed),

@@ -69,6 +69,16 @@ fn what_is_no_list_of_replica_counts_is_refused() {
         ("another group", DOCUMENTS.replace("replica-count-manager.io", "x.io"), "is no ReplicaCount"),
         ("a typing error", DOCUMENTS.replace("reason:", "raeson:"), "holds no ReplicaCounts that can be read"),
         ("no count", DOCUMENTS.replace("  replicas: 0\n", ""), "holds no ReplicaCounts that can be read"),
+        (
+            "a negative count",
+            DOCUMENTS.replace("replicas: 3", "replicas: -3"),
+            "deployment.web in x.yaml has a negative",
+        ),
+        (
+            "a negative override",
+            DOCUMENTS.replace("replicas: 10", "replicas: -10"),
+            "deployment.web in x.yaml has a negative count",
+        ),
         ("no spec", "apiVersion: replica-count-manager.io/v1\nkind: ReplicaCount".to_owned(), "has no spec"),
         ("a list in a list", "{kind: List, items: [{kind: List, items: []}]}".to_owned(), "is no ReplicaCount: List"),
     ] {

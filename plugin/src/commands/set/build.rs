@@ -9,7 +9,7 @@ use crate::{
         choice::ChoiceArgs,
         own_server, read,
         resolve::Resolver,
-        write::{Action, Write},
+        write::{Action, Write, count_before},
     },
     count::Count,
     error::Error,
@@ -103,15 +103,47 @@ fn action(count: Count, base: &SetReplicaCountRequest) -> Action {
 /// Refuses a count above the server's limit before anything is set.
 pub(super) async fn check_limit(session: &Session, writes: &[Write]) -> Result<(), Error> {
     let info = session.answer(session.client.clone().get_server_info(GetServerInfoRequest {})).await?;
-    let largest = |write: &Write| match &write.action {
-        Action::Set(request) => request.replicas.max(request.lasting_replicas),
-        _ => None,
-    };
     let too_many = writes.iter().find_map(|write| Some((write, largest(write).filter(|it| *it > info.max_replicas)?)));
     match too_many {
         None => Ok(()),
         Some((write, replicas)) => {
             Err(Error::TooMany { target: write.name.clone(), replicas, most: info.max_replicas })
+        }
+    }
+}
+
+/// The largest count of a write, if it is known.
+fn largest(write: &Write) -> Option<i32> {
+    match &write.action {
+        Action::Set(request) => request.replicas.max(request.lasting_replicas),
+        Action::Relative(count, _) => write.before.as_ref().and_then(count_before).and_then(|read| count.beside(read)),
+        Action::Unset(_) | Action::Keep => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::replicas::v1::ReplicaCount;
+
+    use super::*;
+
+    #[test]
+    fn the_largest_count_of_a_write_is_known_before_the_first_request() {
+        let base = SetReplicaCountRequest::default;
+        let exactly = SetReplicaCountRequest { replicas: Some(3), lasting_replicas: Some(7), ..base() };
+        let before = |desired, observed| Some(ReplicaCount { desired, observed, ..ReplicaCount::default() });
+        let twice = || Action::Relative(Count::Times(2), base());
+        for (name, action, before, expected) in [
+            ("a count and the lasting one", Action::Set(exactly), None, Some(7)),
+            ("twice the desired count", twice(), before(Some(9), Some(1)), Some(18)),
+            ("twice the count that is there", twice(), before(None, Some(4)), Some(8)),
+            ("twice an unknown count", twice(), None, None),
+            ("the current count", Action::Set(base()), before(None, Some(4)), None),
+            ("nothing", Action::Keep, before(Some(9), None), None),
+        ] {
+            let (name_of_target, target) = (String::new(), Target::default());
+            let write = Write { name: name_of_target, target, before, action, is_guarded: true, dry_run: false };
+            assert_eq!(largest(&write), expected, "{name}");
         }
     }
 }

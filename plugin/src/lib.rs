@@ -29,7 +29,7 @@
 //! * `certificate`: the issuer and the end of a client certificate
 //! * `completer`: the file with which kubectl finds the completion
 //! * `private_file`: files that only the user can read
-//! * `program`: the name under which the user runs this program
+//! * `program`: the name under which the user runs this program, and the commands in its hints
 
 mod address;
 mod args;

@@ -197,3 +197,22 @@ async fn a_second_release_for_a_namespace_is_warned_of_the_first() -> Result<()>
     ensure!(!upgraded.contains("WARNING"), "{upgraded}");
     Ok(())
 }
+
+#[tokio::test]
+async fn the_notes_say_how_to_get_a_client_certificate() -> Result<()> {
+    let cluster = cluster_for_single_namespaces().await?;
+    let (login, import) = ("    kubectl replicas login\n", "    kubectl replicas config import ");
+    for (values, expected, other) in [
+        ("namespace=", login, import),
+        ("certificates.mode=certManager", login, import),
+        ("certificates.existingSecret=x", import, login),
+        ("certificates.clients.enabled=false", import, login),
+        ("namespace=shop", import, login),
+    ] {
+        let mut helm = cluster.helm();
+        let notes = run(helm.args(["install", "noted", CHART, "--dry-run=client", "--set", values])).await?;
+        let (_, notes) = notes.split_once("NOTES:").context("no notes")?;
+        ensure!(notes.contains(expected) && !notes.contains(other), "{values}: {notes}");
+    }
+    Ok(())
+}

@@ -71,6 +71,7 @@ fn names(stderr: &str, path: &str) -> bool {
 async fn a_refusal_names_the_value_on_standard_error() -> Result<()> {
     let cluster = shared_cluster().await?;
     let user = json!({"kind": "User", "name": "x"});
+    let kind = json!({"apiGroup": "argoproj.io", "resource": "rollouts"});
     let existing = |values: Value| json!({"certificates": {"existingSecret": "x"}, "more": values});
     for (values, named) in [
         (json!({"certificates": {"mode": "existingSecret"}}), "certificates.existingSecret"),
@@ -80,6 +81,7 @@ async fn a_refusal_names_the_value_on_standard_error() -> Result<()> {
         (json!({"extraObjects": ["a: [b"]}), "extraObjects"),
         (json!({"extraObjects": ["a: b"]}), "extraObjects"),
         (json!({"targets": [{"apiGroup": "*", "resource": "pods"}]}), "targets.0.apiGroup"),
+        (json!({"targets": [kind, kind]}), "targets"),
         (json!({"networkPolicy": {"from": "x"}}), "networkPolicy"),
         (json!({"commonLabels": {"rbac.authorization.k8s.io/aggregate-to-edit": "true"}}), "commonLabels"),
         (json!({"commonLabels": {"team": "not a value"}}), "commonLabels.team"),

@@ -114,6 +114,8 @@ async fn a_refusal_names_the_value_on_standard_error() -> Result<()> {
         (json!({"metrics": {"authorization": {"credentials": {"name": "x", "key": "x"}}}}), "metrics.authorization"),
         (json!({"metrics": {"tlsConfig": {"insecureSkipVerify": true}}}), "metrics.tlsConfig"),
         (json!({"prometheusRule": {"enabled": true, "disabled": ["ReplicaCountManagerX"]}}), "prometheusRule.disabled"),
+        (json!({"strategy": {"rollingUpdate": {"maxSurge": 0}}}), "strategy"),
+        (json!({"strategy": {"rollingUpdate": {"maxSurge": "0%", "maxUnavailable": "0%"}}}), "strategy"),
         (json!({"dnsPolicy": "None"}), "dnsPolicy"),
         (json!({"enabled": false}), "enabled"),
         (existing(json!({})), "more"),

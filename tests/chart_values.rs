@@ -125,6 +125,12 @@ async fn a_refusal_names_the_value_on_standard_error() -> Result<()> {
             ensure!(names(&outcome.stderr, named), "{helm} does not name {named}: {}", outcome.stderr);
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_release_whose_name_no_service_can_have_needs_another_one() -> Result<()> {
+    let cluster = shared_cluster().await?;
     // Helm allows both as names of releases.
     for name in [DIGITS, "counts.shop"] {
         for Rendered { helm, outcome } in render(cluster, CHART.as_ref(), [name, release::NAME], &json!({})).await? {

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::resources::api_errors::is_webhook_failure;
+use crate::resources::{api_errors::is_webhook_failure, beginning};
+
+/// The longest error that is kept, in bytes. A webhook, a policy or another API server can answer with megabytes, and
+/// both the memory of each target and its status hold the error.
+const MAX_ERROR: usize = 1024;
 
 /// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +119,7 @@ pub struct Failure {
     /// How many of them were about this target. The pause after such a failure counts only these, so an outage of the
     /// API server does not lengthen it.
     of_target: u32,
-    /// Why the last one failed.
+    /// Why the last one failed, as far as it is kept.
     pub error: String,
     /// Whose fault that was.
     pub cause: Cause,
@@ -131,7 +135,8 @@ impl Failure {
         let of_target = of_target.saturating_add(cause.is_of_target().into());
         let failures = if cause.is_of_target() { of_target } else { attempts };
         let retry_at = now + pauses.after(cause, failures);
-        Box::new(Self { attempts, of_target, error: error.to_owned(), cause, retry_at })
+        let error = beginning(error, MAX_ERROR).to_owned();
+        Box::new(Self { attempts, of_target, error, cause, retry_at })
     }
 
     /// The time until the next attempt.
@@ -200,6 +205,17 @@ mod tests {
             let pause = failure.pause(start);
             assert_eq!((failure.attempts, failure.cause), (attempts, *causes.last().unwrap()), "{name}");
             assert!(pause.as_secs() >= at_least && pause <= Duration::from_secs(at_most), "{name}: {pause:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_kept_up_to_its_bound() {
+        for (name, error, expected) in [
+            ("usual", "no".to_owned(), "no".to_owned()),
+            ("a policy quotes a huge annotation", "é".repeat(100_000), "é".repeat(MAX_ERROR / 2)),
+        ] {
+            let failure = Failure::next(None, Cause::Refused, &error, &CORRECTION_PAUSES, Instant::now());
+            assert_eq!(failure.error, expected, "{name}");
         }
     }
 

@@ -12,11 +12,15 @@ use super::{
 use crate::{
     index::KindState,
     resources::{
-        Condition, ReplicaCountStatus, TargetState, Uid,
+        Condition, ReplicaCountStatus, TargetState, Uid, beginning,
         conditions::{CONTESTED, READY, TARGET_FOUND, reasons, statuses},
     },
     reviews::{Admission, paused_autoscaler},
 };
+
+/// The longest message of a condition, in bytes. The API server of a kind chooses the length of its refusal, and the
+/// status of each `ReplicaCount` of the kind shows it.
+const MAX_MESSAGE: usize = 4 * 1024;
 
 /// Builds the status from the latest state and the latest decision about it.
 pub fn status(
@@ -181,7 +185,7 @@ fn condition(
         type_: type_.into(),
         status: status.into(),
         reason: reason.into(),
-        message: message.into(),
+        message: beginning(&message, MAX_MESSAGE).into(),
         last_transition_time: before.map_or_else(now, |stored| stored.last_transition_time.clone()),
         observed_generation: observation.count.generation,
     }
@@ -390,6 +394,18 @@ mod tests {
             assert_eq!(managed.ready(2), "InPlace", "{name}");
             managed.see(3, target(7, 0).uid(uid).without_count());
             assert_eq!((managed.assessment, &*managed.ready(3)), (Assessment::Correct(3), expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_long_refusal_of_a_kind_is_cut_in_the_status() {
+        let problem = crate::index::Unavailable { reason: reasons::FORBIDDEN, message: "é".repeat(1_000_000) };
+        let mut managed = Managed::at(3);
+        managed.observation.kind = KindState::Unavailable(std::sync::Arc::new(problem));
+        managed.decide(1);
+        let [ready, found, _] = managed.status(1).conditions.try_into().unwrap();
+        for condition in [ready, found] {
+            assert_eq!((&*condition.reason, condition.message.len()), ("Forbidden", MAX_MESSAGE), "{}", condition.type_);
         }
     }
 

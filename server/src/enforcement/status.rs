@@ -405,7 +405,8 @@ mod tests {
         managed.decide(1);
         let [ready, found, _] = managed.status(1).conditions.try_into().unwrap();
         for condition in [ready, found] {
-            assert_eq!((&*condition.reason, condition.message.len()), ("Forbidden", MAX_MESSAGE), "{}", condition.type_);
+            let Condition { type_, reason, message, .. } = condition;
+            assert_eq!((&*reason, message.len()), ("Forbidden", MAX_MESSAGE), "{type_}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! Everybody who reaches the port may connect. So a connection is for one request and a short time, as on the plain
 //! port, and nothing but the head of its request is read.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use hyper::{
@@ -56,25 +56,30 @@ pub(crate) async fn serve(
                 // The accept loop counts connections that fail.
                 let Ok(OneWayConnection { stream, peer }) = next else { continue };
                 connections.make_room(1);
-                connections.add(peer, connection(stream, readers.clone(), metrics.clone()));
+                connections.add(peer, connection(stream, peer.ip(), readers.clone(), metrics.clone()));
             }
         }
     }
 }
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, readers: Arc<Readers>, metrics: Arc<Metrics>) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: IpAddr,
+    readers: Arc<Readers>,
+    metrics: Arc<Metrics>,
+) {
     let (readers, metrics) = (&*readers, &*metrics);
-    one_request::serve(stream, MAX_HEAD, move |request| answer(request, readers, metrics)).await;
+    one_request::serve(stream, MAX_HEAD, move |request| answer(request, peer, readers, metrics)).await;
 }
 
-async fn answer(request: Parts, readers: &Readers, metrics: &Metrics) -> Answer {
+async fn answer(request: Parts, peer: IpAddr, readers: &Readers, metrics: &Metrics) -> Answer {
     if let Some(refusal) = refuse_writes(&request) {
         return refusal;
     }
     if request.uri.path() != "/metrics" {
         return not_found("there is /metrics");
     }
-    let Err(refusal) = readers.check(&request.headers).await else { return of_metrics(metrics) };
+    let Err(refusal) = readers.check(&request.headers, peer).await else { return of_metrics(metrics) };
     let mut answer = text(refusal.status(), format!("{refusal}\n"));
     if answer.status() == StatusCode::UNAUTHORIZED {
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

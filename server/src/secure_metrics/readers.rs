@@ -1,20 +1,18 @@
 //! Decides whether the token of a request is that of a user who may read the metrics.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use hyper::{HeaderMap, header::AUTHORIZATION};
 use kube::Client;
 use parking_lot::Mutex;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use super::{
     answers::{Access, Answers, TokenHash},
     questions,
     refusal::Refusal,
 };
+use crate::runtime::places::Places;
 
 /// The most bytes of a token. One of a service account has about 1 KiB, and one of an identity provider a few.
 const MAX_TOKEN: usize = 16 * 1024;
@@ -22,6 +20,10 @@ const MAX_TOKEN: usize = 16 * 1024;
 /// The most tokens that are checked at once. Each check is two requests, and calls of clients share the API server with
 /// them.
 const MAX_CHECKS: usize = 8;
+
+/// The most tokens of one address that are checked at once. The API server may ask a slow identity provider about made-up
+/// tokens, and those of one address must not keep a reader at another one out.
+const MAX_CHECKS_OF_ADDRESS: usize = 4;
 
 /// The longest wait for one of these places, as for questions about the rights of callers.
 const QUEUE_TIME: Duration = Duration::from_secs(2);
@@ -33,35 +35,36 @@ const CHECK_TIME: Duration = Duration::from_secs(5);
 /// The users who may read the metrics, as the API server knows them.
 pub(crate) struct Readers {
     client: Client,
-    checks: Semaphore,
+    /// The places of checks, by the address of the peer.
+    checks: Arc<Places>,
     answers: Mutex<Answers>,
 }
 
 impl Readers {
     /// Asks the API server by this client.
     pub(crate) fn new(client: Client) -> Arc<Self> {
-        Arc::new(Self { client, checks: Semaphore::new(MAX_CHECKS), answers: Mutex::default() })
+        let checks = Places::new(MAX_CHECKS, MAX_CHECKS_OF_ADDRESS);
+        Arc::new(Self { client, checks, answers: Mutex::default() })
     }
 
-    /// Refuses a request without the token of a user who may read the metrics.
-    pub(super) async fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// Refuses a request of a peer without the token of a user who may read the metrics.
+    pub(super) async fn check(&self, headers: &HeaderMap, peer: IpAddr) -> Result<(), Refusal> {
         let token = bearer_token(headers)?;
-        match self.access(token).await? {
+        match self.access(token, peer).await? {
             Access::Allowed => Ok(()),
             Access::Denied(user) => Err(Refusal::Forbidden(user)),
             Access::Unknown => Err(Refusal::UnknownToken),
         }
     }
 
-    async fn access(&self, token: &str) -> Result<Access, Refusal> {
+    async fn access(&self, token: &str, peer: IpAddr) -> Result<Access, Refusal> {
         let hash = TokenHash::of(token);
         let known = || self.answers.lock().get(hash, Instant::now());
         if let Some(access) = known() {
             return Ok(access);
         }
-        let place = timeout(QUEUE_TIME, self.checks.acquire()).await;
-        // The places are never closed.
-        let Ok(Ok(_place)) = place else { return Err(Refusal::TooManyTokens) };
+        let place = self.checks.take(&peer.to_canonical().to_string(), 1, QUEUE_TIME).await;
+        let Some(_place) = place else { return Err(Refusal::TooManyTokens) };
         // Another request may have asked about the token meanwhile.
         if let Some(access) = known() {
             return Ok(access);

@@ -1,3 +1,5 @@
+use std::net::Ipv4Addr;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::*;
@@ -7,7 +9,7 @@ use crate::secure_metrics::fixtures::{Answering, ApiServer};
 async fn answer_to(line: &str, credentials: &str) -> String {
     let (mut client, server) = duplex(64 * 1024);
     let readers = ApiServer::new(Answering::Properly).readers();
-    let served = tokio::spawn(connection(server, readers, Arc::default()));
+    let served = tokio::spawn(connection(server, Ipv4Addr::LOCALHOST.into(), readers, Arc::default()));
     let request = format!("{line} HTTP/1.1\r\nhost: x\r\nauthorization: {credentials}\r\n\r\n");
     client.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();

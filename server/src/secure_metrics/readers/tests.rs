@@ -1,9 +1,16 @@
+use std::net::Ipv4Addr;
+
 use futures::future::join_all;
 use hyper::header::HeaderValue;
-use tokio::time::advance;
+use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::secure_metrics::fixtures::{Answering, ApiServer};
+
+/// The address of a peer.
+fn peer(host: u8) -> IpAddr {
+    Ipv4Addr::new(10, 0, 0, host).into()
+}
 
 /// The headers of a request with these credentials.
 fn headers(credentials: &[&str]) -> HeaderMap {
@@ -53,7 +60,7 @@ async fn only_the_token_of_a_user_with_the_right_is_accepted() {
     ] {
         let api_server = ApiServer::new(answering);
         let (readers, begun) = (api_server.readers(), Instant::now());
-        assert_eq!(readers.check(&headers(credentials)).await, expected, "{name}");
+        assert_eq!(readers.check(&headers(credentials), peer(1)).await, expected, "{name}");
         assert_eq!(api_server.asked.lock().len(), questions, "{name}");
         assert!(begun.elapsed() <= CHECK_TIME, "{name}: {:?}", begun.elapsed());
     }
@@ -63,9 +70,9 @@ async fn only_the_token_of_a_user_with_the_right_is_accepted() {
 async fn an_answer_holds_for_ten_seconds_and_a_failure_is_none() {
     let api_server = ApiServer::new(Answering::Hang);
     let (readers, reader) = (api_server.readers(), headers(&["Bearer reader"]));
-    assert_eq!(readers.check(&reader).await, Err(Refusal::Unanswered));
+    assert_eq!(readers.check(&reader, peer(1)).await, Err(Refusal::Unanswered));
     *api_server.answering.lock() = Answering::Properly;
-    assert_eq!(readers.check(&reader).await, Ok(()));
+    assert_eq!(readers.check(&reader, peer(1)).await, Ok(()));
     for (age, answering, expected) in [
         (9, Answering::Revoked, Ok(())),
         (0, Answering::Hang, Ok(())),
@@ -76,7 +83,7 @@ async fn an_answer_holds_for_ten_seconds_and_a_failure_is_none() {
     ] {
         advance(Duration::from_secs(age)).await;
         *api_server.answering.lock() = answering;
-        assert_eq!(readers.check(&reader).await, expected, "{age} s later, {answering:?}");
+        assert_eq!(readers.check(&reader, peer(1)).await, expected, "{age} s later, {answering:?}");
     }
 }
 
@@ -85,7 +92,8 @@ async fn only_so_many_tokens_are_checked_at_once() {
     let api_server = ApiServer::new(Answering::Hang);
     let (readers, begun) = (api_server.readers(), Instant::now());
     let tokens: Vec<_> = (0..=MAX_CHECKS).map(|number| headers(&[&format!("Bearer {number}")])).collect();
-    let results = join_all(tokens.iter().map(|token| readers.check(token))).await;
+    let addresses = (1..).flat_map(|host| [peer(host); MAX_CHECKS_OF_ADDRESS]);
+    let results = join_all(tokens.iter().zip(addresses).map(|(token, peer)| readers.check(token, peer))).await;
     let (last, first) = results.split_last().unwrap();
     assert_eq!(*last, Err(Refusal::TooManyTokens));
     assert!(first.iter().all(|result| *result == Err(Refusal::Unanswered)), "{first:?}");
@@ -93,6 +101,25 @@ async fn only_so_many_tokens_are_checked_at_once() {
 
     *api_server.answering.lock() = Answering::Properly;
     let reader = headers(&["Bearer reader"]);
-    let results = join_all((0..=MAX_CHECKS).map(|_| readers.check(&reader))).await;
+    let results = join_all((0..=MAX_CHECKS).map(|_| readers.check(&reader, peer(1)))).await;
     assert!(results.iter().all(Result::is_ok), "those that wait get a place, or the answer to another: {results:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_checks_of_one_address_leave_places_to_others() {
+    let api_server = ApiServer::new(Answering::Hang);
+    let readers = api_server.readers();
+    let tokens: Vec<_> = (0..MAX_CHECKS).map(|number| headers(&[&format!("Bearer {number}")])).collect();
+    let flood = join_all(tokens.iter().map(|token| readers.check(token, peer(1))));
+    let reader = async {
+        sleep(QUEUE_TIME / 2).await;
+        assert_eq!(api_server.asked.lock().len(), MAX_CHECKS_OF_ADDRESS);
+        *api_server.answering.lock() = Answering::Properly;
+        readers.check(&headers(&["Bearer reader"]), peer(2)).await
+    };
+    let (results, read) = tokio::join!(flood, reader);
+    assert_eq!(read, Ok(()));
+    let (checked, waiting) = results.split_at(MAX_CHECKS_OF_ADDRESS);
+    assert!(checked.iter().all(|result| *result == Err(Refusal::Unanswered)), "{checked:?}");
+    assert!(waiting.iter().all(|result| *result == Err(Refusal::TooManyTokens)), "{waiting:?}");
 }

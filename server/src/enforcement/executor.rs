@@ -179,6 +179,7 @@ impl Executor {
         let term = self.term.clone();
         let lead = async {
             self.follow(events, attempts, stop).await?;
+            self.report_last_attempts(attempts);
             let _ = timeout(LAST_WRITES, self.finish()).await;
             Ok(())
         };

@@ -134,6 +134,8 @@ pub enum Record<'a> {
     Ownership(&'a OwnershipAnswer),
     /// An attempt to change the count.
     Attempt(Attempt),
+    /// The server stops: the attempts are to be reported now.
+    LastReport,
 }
 
 impl Memory {
@@ -192,6 +194,7 @@ impl Memory {
             Record::Status(answer) => self.record_status(answer, now),
             Record::Ownership(answer) => self.record_ownership(answer, now),
             Record::Attempt(attempt) => self.attempts.add(attempt, self.desired),
+            Record::LastReport => self.attempts.hurry(),
         }
     }
 

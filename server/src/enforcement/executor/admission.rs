@@ -1,6 +1,9 @@
 //! Who made which write, which changes were prevented, and whether the webhooks are in force.
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 use tracing::info;
 
 use super::Executor;
@@ -50,6 +53,23 @@ impl Executor {
         target.memory.record(Record::Attempt(attempt), now);
         let pause = target.memory.attempts.due_in(now.monotonic).unwrap_or_default();
         self.requeues.add_after(key, Lane::Healthy, pause);
+    }
+
+    /// Reports all attempts, also those that are on their way or would wait: no other replica knows of them.
+    pub(super) fn report_last_attempts(&mut self, attempts: &mut mpsc::Receiver<TargetAttempt>) {
+        for _ in 0..attempts.len() {
+            if let Ok(attempt) = attempts.try_recv() {
+                self.take_attempt(attempt);
+            }
+        }
+        let is_waiting = |target: &ManagedTarget| !target.memory.attempts.is_empty();
+        let waiting = self.targets.keys().filter(|key| self.targets.get(key).is_some_and(is_waiting));
+        for key in waiting.cloned().collect::<Vec<_>>() {
+            let Some(target) = self.targets.get_mut(&key) else { continue };
+            let now = Now::read();
+            target.memory.record(Record::LastReport, now);
+            self.reconcile(key, now);
+        }
     }
 
     /// Starts the probe that is due next in each lane, if it has room.

@@ -1,3 +1,4 @@
+mod attempts;
 mod fixtures;
 mod ownership;
 mod probes;

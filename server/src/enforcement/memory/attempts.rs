@@ -57,6 +57,16 @@ impl PendingAttempts {
         Some((self.number, last.clone()))
     }
 
+    /// Whether each is reported.
+    pub fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// Lets them be reported now, however soon after the report before.
+    pub(super) fn hurry(&mut self) {
+        self.reported = None;
+    }
+
     /// The time until they are to be reported. `None` if there are none, or if it is now.
     pub fn due_in(&self, now: Instant) -> Option<Duration> {
         self.last.as_ref().map(|_| self.pause(now)).filter(|pause| !pause.is_zero())

@@ -210,7 +210,9 @@ impl KindWatches {
         let mut problems = BTreeMap::new();
         for kind in kinds {
             // A kind may be both new and one of the round.
-            if !self.absent.contains_key(&kind) {
+            let Some(absent) = self.absent.get(&kind) else { continue };
+            // Without an answer, the problem that was reported may still be true. Another one would rewrite all statuses.
+            if served.is_err() && absent.problem.is_some() {
                 continue;
             }
             match problem_of(&kind, served.as_deref(), self.running.len()) {
@@ -276,6 +278,8 @@ impl KindWatches {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use hyper::{Request, Response};
     use kube::client::Body;
     use serde_json::json;
@@ -306,13 +310,42 @@ mod tests {
         }
     }
 
-    /// An API server that serves no kinds.
-    fn client() -> Client {
-        let answer = tower::service_fn(|_: Request<Body>| async {
-            let document = json!({"kind": "APIGroupDiscoveryList", "items": []});
-            Ok::<_, tower::BoxError>(Response::new(Body::from(document.to_string().into_bytes())))
+    /// An API server that serves no kinds, or fails to say so.
+    fn client(is_failing: &Arc<AtomicBool>) -> Client {
+        let is_failing = is_failing.clone();
+        let answer = tower::service_fn(move |_: Request<Body>| {
+            let code = if is_failing.load(Ordering::Relaxed) { 500_u16 } else { 200 };
+            async move {
+                let document = json!({"kind": "APIGroupDiscoveryList", "items": []});
+                let body = Body::from(document.to_string().into_bytes());
+                Ok::<_, tower::BoxError>(Response::builder().status(code).body(body)?)
+            }
         });
         Client::new(answer, "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reported_problem_stands_while_the_api_server_does_not_answer() {
+        let (index, is_failing) = (Arc::new(Index::default()), Arc::<AtomicBool>::default());
+        let key = |kind: &str| TargetKey::new("shop", "example.com", kind, "web").unwrap();
+        let reason = |kind: &str| match index.get(&key(kind)).kind {
+            KindState::Unavailable(problem) => problem.reason,
+            _ => "",
+        };
+        let mut watches = KindWatches::new(index.clone(), client(&is_failing), None);
+        for (name, kind, fails, expected) in [
+            ("the first answer", "Old", false, ("KindNotServed", "")),
+            ("no answer", "New", true, ("KindNotServed", "KindUnknown")),
+            ("another answer", "New", false, ("KindNotServed", "KindNotServed")),
+        ] {
+            is_failing.store(fails, Ordering::Relaxed);
+            index.set_replica_count(key(kind), Some(ReplicaCountBuilder::new("web").state()), 0);
+            watches.take_turn().await;
+            advance(REFUSAL_PAUSE).await;
+            watches.begin_round();
+            watches.take_turn().await;
+            assert_eq!((reason("Old"), reason("New")), expected, "{name}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -325,7 +358,7 @@ mod tests {
         };
         let all = 3 * PORTION;
         (0..all).for_each(|number| index.set_replica_count(key(number), count(), 0));
-        let mut watches = KindWatches::new(index.clone(), client(), None);
+        let mut watches = KindWatches::new(index.clone(), client(&Arc::default()), None);
         for expected in 1..=3 {
             assert!(watches.take_turn().await);
             assert_eq!(watches.absent.len(), expected * PORTION, "changes are taken in one portion after the other");

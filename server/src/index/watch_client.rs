@@ -70,7 +70,7 @@ async fn read_page(client: &Client, request: Request<Body>, most: u32, page: &At
                 return Ok(Response::from_parts(answer, Full::new(body).map_err(BoxError::from).boxed_unsync()));
             }
             Err(error) if limit > 1 && error.is::<LengthLimitError>() => {
-                page.store(limit / 4, Ordering::Relaxed);
+                page.store((limit / 4).max(1), Ordering::Relaxed);
             }
             Err(error) => return Err(error),
         }
@@ -129,8 +129,8 @@ mod tests {
     }
 
     /// Answers like an API server whose objects have this many bytes each, and notes the limits.
-    async fn ask(bytes: usize, first: u32) -> (Vec<u32>, Result<usize, BoxError>) {
-        let (limits, page) = (Arc::new(parking_lot::Mutex::new(Vec::new())), AtomicU32::new(first));
+    async fn ask(bytes: usize, page: &AtomicU32) -> (Vec<u32>, Result<usize, BoxError>) {
+        let limits = Arc::new(parking_lot::Mutex::new(Vec::new()));
         let seen = limits.clone();
         let server = service_fn(move |request: Request<Body>| {
             let limit = limit_in(request.uri().query().unwrap()).unwrap();
@@ -140,7 +140,7 @@ mod tests {
         });
         let client = Client::new(server, "default");
         let request = Request::get("/apis/a/v1/bs?limit=500").body(Body::empty()).unwrap();
-        let answer = read_page(&client, request, 500, &page).await;
+        let answer = read_page(&client, request, 500, page).await;
         let answer = match answer {
             Ok(answer) => answer.into_body().collect().await.map(|body| body.to_bytes().len()),
             Err(error) => Err(error),
@@ -151,12 +151,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_that_is_too_large_is_asked_for_again_with_fewer_objects() {
-        let (limits, read) = ask(1_400_000, 500).await;
+        let (limits, read) = ask(1_400_000, &AtomicU32::new(500)).await;
         assert_eq!((limits, read.unwrap()), (vec![500, 125, 31, 7, 1], 1_400_000));
-        let (limits, read) = ask(1_000, 4).await;
+        let (limits, read) = ask(1_000, &AtomicU32::new(4)).await;
         assert_eq!((limits, read.unwrap()), (vec![4], 4_000));
-        let (limits, read) = ask(MAX_OBJECT + 1, 2).await;
+        let (limits, read) = ask(MAX_OBJECT + 1, &AtomicU32::new(2)).await;
         assert!(read.is_err());
         assert_eq!(limits, [2, 1], "a single object that is too large is an error");
+    }
+
+    #[tokio::test]
+    async fn pages_grow_again_after_a_few_huge_objects() {
+        for first in [2, 3] {
+            let (page, mut limits) = (AtomicU32::new(first), Vec::new());
+            for bytes in [3_000_000, 1_000, 1_000] {
+                limits.extend(ask(bytes, &page).await.0);
+            }
+            assert_eq!(limits, [first, 1, 1, 2]);
+        }
     }
 }

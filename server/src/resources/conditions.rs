@@ -125,7 +125,7 @@ mod tests {
 
     /// Where each reason is provoked: the file, from the repository's root, and the test.
     const PROVOKED: [(&str, &str, &str); 31] = [
-        ("KindNotListed", "server/src/enforcement/status.rs", "an_absent_target_is_awaited"),
+        ("KindNotListed", "server/src/enforcement/status/tests.rs", "an_absent_target_is_awaited"),
         (
             "KindNotServed",
             "tests/custom_resources.rs",
@@ -175,10 +175,10 @@ mod tests {
         ("NotFound", "tests/conditions.rs", "a_target_comes_and_goes"),
         ("Autoscaled", "tests/autoscalers.rs", "a_set_on_an_autoscaled_target_is_refused_unless_it_is_forced"),
         ("RepeatedDrift", "tests/autoscalers.rs", "repeated_drifts_make_a_target_contested_until_the_next_set"),
-        ("AutoscalerPaused", "server/src/enforcement/status.rs", "an_autoscaler_of_a_guarded_target_is_paused"),
+        ("AutoscalerPaused", "server/src/enforcement/status/tests.rs", "an_autoscaler_of_a_guarded_target_is_paused"),
         ("Uncontested", "tests/conditions.rs", "a_target_comes_and_goes"),
         ("ReplicasPutBack", "tests/enforcement.rs", "a_drift_creates_an_event_for_the_target"),
-        ("Guarded", "server/src/enforcement/writes/events.rs", "attempts_are_one_event_for_each_actor_and_count"),
+        ("Guarded", "server/src/enforcement/writes/events/tests.rs", "attempts_are_one_event_for_each_actor_and_count"),
         ("Unmanaged", "tests/unset_restore.rs", "the_end_of_the_management_is_an_event_of_the_target"),
         // No object of this version's CRD is unreadable.
         (

@@ -80,7 +80,9 @@ async fn objects_of_the_server_are_removed_with_its_release(cluster: &TestCluste
         ensure!(left.contains(object), "{object} is not in {left}");
     }
     ensure!(left.contains("lease.coordination.k8s.io/replica-count-manager"), "{left}");
-    run(cluster.kubectl().args(["delete", KINDS, "--selector", &selector]).args(in_namespace)).await?;
-    assert_eq!(all().await?.trim(), "configmap/kube-root-ca.crt");
+    let labelled = run(cluster.kubectl().args(["get", KINDS, "--show-labels"]).args(in_namespace)).await?;
+    let deleted = run(cluster.kubectl().args(["delete", KINDS, "--selector", &selector]).args(in_namespace)).await?;
+    let left = all().await?;
+    ensure!(left.trim() == "configmap/kube-root-ca.crt", "{left} is left of:\n{labelled}after:\n{deleted}");
     Ok(())
 }

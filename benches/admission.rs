@@ -236,8 +236,8 @@ fn section(all: &[Pairs]) -> Section {
     Section {
         title: "What admission adds to writes",
         about: format!(
-            "The time of a write until the API server's answer, in the mode guard. Each write to a Deployment that nobody \
-             holds has a partner in a namespace that the webhooks leave out, so that both meet the same machine: {PAIRS} \
+            "The time of a write until the API server's answer, in the mode guard. Each write to a Deployment that is not \
+             held has a partner in a namespace that the webhooks leave out, so that both meet the same machine: {PAIRS} \
              pairs, each of the two first in turn. The added time is the median of the pairs' differences; the p99 stands \
              beside it without a promise. The API server's calls pass through the proxy that stands in for kube-proxy in \
              the tests, which copies each byte twice."

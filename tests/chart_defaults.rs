@@ -67,12 +67,13 @@ async fn a_user_who_may_edit_and_log_in_sets_counts_without_certificate_files() 
 /// Uninstalls the release, and removes what the server has made as docs/uninstall.md says.
 async fn objects_of_the_server_are_removed_with_its_release(cluster: &TestCluster) -> Result<()> {
     const KINDS: &str = "secrets,configmaps,leases";
-    let selector =
-        format!("app.kubernetes.io/managed-by=replica-count-manager,app.kubernetes.io/instance={}", release::NAME);
+    let instance = format!("app.kubernetes.io/instance={}", release::NAME);
+    let selector = format!("app.kubernetes.io/managed-by=replica-count-manager,{instance}");
     let in_namespace = ["--namespace", release::NAME];
     let all = async || run(cluster.kubectl().args(["get", KINDS, "--output=name"]).args(in_namespace)).await;
-    let uninstall = ["uninstall", release::NAME, "--wait", "--cascade=foreground", "--timeout=2m"];
-    run(cluster.helm().args(uninstall).args(in_namespace)).await?;
+    run(cluster.helm().args(["uninstall", release::NAME, "--cascade=foreground"]).args(in_namespace)).await?;
+    let wait = ["wait", "--for=delete", "deployments,pods", "--timeout=2m", "--selector", &instance];
+    run(cluster.kubectl().args(wait).args(in_namespace)).await?;
     let left = all().await?;
     for object in
         ["secret/replica-count-manager-ca", "secret/replica-count-manager-check", "configmap/replica-count-manager-ca"]

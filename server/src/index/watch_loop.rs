@@ -1,7 +1,7 @@
 //! The loop that every watch runs. kube's `watcher` lists, watches, resumes after a failure, and lists again when the
 //! API server no longer knows the resource version. The loop passes its events on, and decides what a failure means.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
 use kube::{
@@ -9,6 +9,7 @@ use kube::{
     runtime::watcher::{self, Event, InitialListStrategy},
 };
 use serde::de::DeserializeOwned;
+use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use super::{
@@ -16,6 +17,10 @@ use super::{
     watch_source::WatchSource,
 };
 use crate::{resources::reasons, telemetry};
+
+/// The pause before a list that follows a watch that could not be resumed, so that an API server that resumes no watch is
+/// not asked for lists without a pause.
+const LIST_AGAIN: Duration = Duration::from_secs(5);
 
 /// An object that can be watched.
 pub(super) trait Object: kube::Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static {}
@@ -107,6 +112,9 @@ pub(super) async fn run<K: Object, H: WatchHandler<K>>(
                     warn!(%source, "the list was cut off, reading it in pages");
                     lists = InitialListStrategy::ListWatch;
                     events = watch(&api, lists.clone());
+                } else if cannot_resume(&error) {
+                    sleep(LIST_AGAIN).await;
+                    events = watch(&api, lists.clone());
                 }
                 is_listing = false;
             }
@@ -155,6 +163,14 @@ fn is_invalid(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if matches!(status.code, 400 | 422))
 }
 
+/// Whether the API server refuses to go on from the version at which the last watch has ended: it is too old, or not one
+/// of its own. kube's watcher lists again if an event says so, but repeats a request that is refused with the same version
+/// for ever.
+fn cannot_resume(error: &watcher::Error) -> bool {
+    let is_gone = matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410);
+    is_gone || is_invalid(error)
+}
+
 /// Why the API server refuses this watch until somebody changes a right or a definition. `None` for other errors.
 fn refusal(error: &watcher::Error) -> Option<Unavailable> {
     let status = match error {
@@ -174,7 +190,89 @@ fn refusal(error: &watcher::Error) -> Option<Unavailable> {
 
 #[cfg(test)]
 mod tests {
+    use std::{convert::Infallible, sync::Arc};
+
+    use futures::stream;
+    use http_body_util::{BodyExt, Full, StreamBody};
+    use hyper::{
+        Request, Response,
+        body::{Bytes, Frame},
+    };
+    use kube::{Client, client::Body};
+    use parking_lot::Mutex;
+    use serde_json::json;
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::resources::{Lenient, ReplicaCount};
+
+    /// Takes nothing in.
+    struct Nothing(UnreadableObjects);
+
+    impl WatchHandler<Lenient<ReplicaCount>> for Nothing {
+        type Key = ();
+
+        const LISTS: InitialListStrategy = InitialListStrategy::ListWatch;
+
+        async fn begin_list(&mut self) -> BTreeSet<()> {
+            BTreeSet::new()
+        }
+
+        fn apply(&mut self, _: Lenient<ReplicaCount>, _: bool) -> Option<()> {
+            None
+        }
+
+        fn delete(&mut self, _: Lenient<ReplicaCount>) {}
+
+        fn complete_list(&mut self, _: BTreeSet<()>) {}
+
+        fn unreadable(&self) -> &UnreadableObjects {
+            &self.0
+        }
+    }
+
+    /// An API server whose lists are at the versions 1, 2 and so on. It refuses to watch from the first one with this
+    /// status, and sends nothing in the watches that it opens. It notes the requests.
+    fn api(refusal: u16, requests: &Arc<Mutex<Vec<&'static str>>>) -> Api<Lenient<ReplicaCount>> {
+        let requests = requests.clone();
+        let answer = tower::service_fn(move |request: Request<Body>| {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let is_watch = query.contains("watch=");
+            let mut requests = requests.lock();
+            requests.push(if is_watch { "watch" } else { "list" });
+            let lists = requests.iter().filter(|request| **request == "list").count();
+            let (code, text) = if !is_watch {
+                (200, json!({"metadata": {"resourceVersion": lists.to_string()}, "items": []}).to_string())
+            } else if query.split('&').any(|word| word == "resourceVersion=1") {
+                (refusal, json!({"status": "Failure", "message": "no", "reason": "x", "code": refusal}).to_string())
+            } else {
+                (200, String::new())
+            };
+            let body = if text.is_empty() {
+                StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>()).boxed_unsync()
+            } else {
+                Full::new(Bytes::from(text)).boxed_unsync()
+            };
+            async move { Ok::<_, tower::BoxError>(Response::builder().status(code).body(body)?) }
+        });
+        Api::all(Client::new(answer, "default"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_cannot_be_resumed_begins_with_another_list() {
+        for (name, refusal, expected) in [
+            ("the version is too old", 410, "list watch list watch"),
+            ("the version is not one of this API server", 400, "list watch list watch"),
+            ("a busy API server", 503, "list watch watch watch"),
+        ] {
+            let requests = Arc::default();
+            let (index, source, api) = (Index::default(), WatchSource::ReplicaCounts, api(refusal, &requests));
+            let handler = Nothing(UnreadableObjects::new(source.clone(), index.watches.unreadable.clone()));
+            let ended = timeout(2 * LIST_AGAIN, run(&index, &source, api, handler)).await;
+            assert!(ended.is_err(), "{name}: it never ends");
+            assert!(requests.lock().join(" ").starts_with(expected), "{name}: {:?}", requests.lock());
+        }
+    }
 
     #[test]
     fn a_watch_that_ends_has_a_reason() {

@@ -25,7 +25,7 @@ use kube::{
 };
 use tokio::{
     sync::Semaphore,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{info, warn};
 
@@ -50,6 +50,10 @@ const PAGE: u32 = 10;
 
 /// How many requests can be unfinished. While there are so many, the watch waits. Their names take 260 bytes each.
 const MAX_UNFINISHED: usize = 1000;
+
+/// After how long without a request or the end of a list the requests are listed anew. kube's watcher waits for ever for a
+/// list whose answer does not end, and for a watch that the API server refuses to resume.
+const QUIET: Duration = Duration::from_secs(5 * 60);
 
 /// How many steps of one request follow each other without a pause: an approval, a signature, and one of each that
 /// another replica took first.
@@ -97,7 +101,9 @@ impl Signer {
     /// Signs for as long as it is polled.
     pub(crate) async fn run(self) {
         let config = watcher::Config::default().fields(&format!("spec.signerName={CLIENT_SIGNER}")).page_size(PAGE);
-        let mut events = pin!(watcher::watcher(self.requests.clone(), config).default_backoff());
+        let watch = || watcher::watcher(self.requests.clone(), config.clone()).default_backoff();
+        let mut events = pin!(watch());
+        let mut heard = Instant::now();
         let mut work = FuturesUnordered::new();
         // The unfinished requests, and whether each has changed since its work began.
         let mut unfinished: HashMap<String, bool> = HashMap::new();
@@ -105,18 +111,23 @@ impl Signer {
             tokio::select! {
                 event = events.next(), if unfinished.len() < MAX_UNFINISHED => match event {
                     Some(Ok(Event::Apply(request) | Event::InitApply(request))) => {
+                        heard = Instant::now();
                         let Some(name) = self.unfinished(request) else { continue };
                         if unfinished.insert(name.clone(), true).is_none() {
                             unfinished.insert(name.clone(), false);
                             work.push(self.finish(name));
                         }
                     }
-                    Some(Ok(_)) => {}
+                    Some(Ok(_)) => heard = Instant::now(),
                     Some(Err(error)) => {
                         warn!(error = telemetry::chain(&error), "requests for certificates cannot be watched");
                     }
                     None => return,
                 },
+                () = sleep_until(heard + QUIET) => {
+                    heard = Instant::now();
+                    events.set(watch());
+                }
                 Some(name) = work.next() => {
                     if unfinished.remove(&name) == Some(true) {
                         unfinished.insert(name.clone(), false);
@@ -230,3 +241,6 @@ fn pauses() -> ExponentialBackoff {
 
 #[cfg(test)]
 mod fuzz;
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,9 @@ const SHORT_WATCH: Duration = Duration::from_secs(5);
 const MARGIN: Duration = Duration::from_secs(5);
 const EARLY: Duration = Duration::from_secs(1);
 
+/// How long a watch of [`SHORT_WATCH`] may say nothing until it fails.
+pub(super) const SHORT_SILENCE: Duration = SHORT_WATCH.saturating_add(MARGIN);
+
 /// A watch that ends sooner than this ended at once. It is the longest pause before the next one, too.
 const AT_ONCE: Duration = Duration::from_secs(4);
 

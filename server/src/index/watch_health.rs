@@ -7,16 +7,16 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::watch_source::WatchSource;
+use super::{watch_deadlines::SHORT_SILENCE, watch_source::WatchSource};
 
 /// How long a watch can fail before its kind is reported as failing. This is longer than a restart of the API server
 /// takes.
 const FAILING: Duration = Duration::from_secs(20);
 
 /// How long a watch must stay open without a failure until it counts as working. A watch that fails at its first event
-/// does not reach it. The time counts from the opening, so the pause between two attempts (at most 5 s, `watch_backoff`)
-/// does not count.
-const SETTLED: Duration = Duration::from_secs(10);
+/// does not reach it, and neither does one that is opened again and again and says nothing. The time counts from the
+/// opening, so the pause between two attempts (at most 5 s, `watch_backoff`) does not count.
+const SETTLED: Duration = SHORT_SILENCE.saturating_add(Duration::from_secs(2));
 
 /// Which watches fail, and for how long.
 #[derive(Default)]
@@ -122,10 +122,12 @@ mod tests {
 
         health.record_opened(&widgets);
         assert_eq!(reported(9), Some(false), "a watch that has just been opened may fail again");
+        let silent = reported(SHORT_SILENCE.as_secs());
+        assert_eq!(silent, Some(false), "one that says nothing fails only now, and has not worked until then");
         health.record_failure(&widgets, "again");
         assert_eq!(reported(60), Some(true), "it did");
         health.record_opened(&widgets);
-        assert_eq!(reported(11), None, "it works");
+        assert_eq!(reported(SETTLED.as_secs()), None, "it works");
 
         health.record_failure(&widgets, "no");
         health.clear(&widgets);

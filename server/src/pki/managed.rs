@@ -106,7 +106,6 @@ impl ManagedCertificates {
     pub(crate) async fn certificate(&self, current: Option<&ManagedCertificate>) -> Result<ManagedCertificate> {
         let ca = self.read_ca().await?;
         let authorities = ca.text(AUTHORITIES)?;
-        self.serve_clients(&ca, &authorities, ca.text(CROSS).ok()).await?;
         let issuer = ca.authority.certificate().to_owned();
         if let Some(current) = current
             && current.issuer == issuer
@@ -122,26 +121,34 @@ impl ManagedCertificates {
         Ok(ManagedCertificate { chain, key, authorities, ends, issuer })
     }
 
-    /// The authorities of clients, if the server's certificate is from another CA: that one's certificate is
-    /// `server_authorities`.
+    /// The authorities of clients, if the server's certificate is from another CA.
     ///
     /// # Errors
     ///
     /// When the API server does not answer, or the Secret holds no usable CA.
-    pub(crate) async fn client_authorities(&self, server_authorities: &str) -> Result<String> {
-        let ca = self.read_ca().await?;
-        self.serve_clients(&ca, server_authorities, None).await?;
-        ca.text(AUTHORITIES)
+    pub(crate) async fn client_authorities(&self) -> Result<String> {
+        self.read_ca().await?.text(AUTHORITIES)
     }
 
-    /// Gives clients what they need to trust the server: the authorities of its certificate, and the newest one's
-    /// certificate as the previous one has signed it, if there is such a certificate.
-    async fn serve_clients(&self, ca: &CaSecret, server_authorities: &str, cross: Option<String>) -> Result<()> {
-        self.publish(server_authorities, cross).await.context("failed to publish the CA's certificate")?;
+    /// Gives clients what they need to trust the server, by the CA that was read last: the authorities of its certificate,
+    /// and the newest one's certificate as the previous one has signed it, if there is such a certificate. If the server's
+    /// certificate is from another CA, `server_authorities` are those of that one.
+    ///
+    /// # Errors
+    ///
+    /// When no CA was read yet, or the API server refuses or does not answer. The server can use what it has read
+    /// nevertheless.
+    pub(crate) async fn serve_clients(&self, server_authorities: Option<&str>) -> Result<()> {
+        let ca = self.latest.lock().clone().context("the CA was not read yet")?;
+        let (authorities, cross) = match server_authorities {
+            Some(authorities) => (authorities.to_owned(), None),
+            None => (ca.text(AUTHORITIES)?, ca.text(CROSS).ok()),
+        };
+        self.publish(&authorities, cross).await.context("failed to publish the CA's certificate")?;
         if self.args.check_secret.is_empty() {
             return Ok(());
         }
-        self.renew_check_certificate(ca, server_authorities)
+        self.renew_check_certificate(&ca, &authorities)
             .await
             .context("failed to renew the certificate of the chart's test")
     }

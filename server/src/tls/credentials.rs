@@ -117,6 +117,8 @@ impl Credentials {
             }
             sleep(pauses.next().unwrap_or(INTERVAL)).await;
         };
+        // If this fails, the next read reports it. Calls can be served either way.
+        let _ = timeout(TIMEOUT, source.serve_clients()).await;
         info!(expires = first.1.expires, "certificate loaded");
         Self::new(source, rules, first, events, metrics)
     }
@@ -178,6 +180,9 @@ impl Credentials {
         }
         let read = timeout(TIMEOUT, self.source.read(Some(used), used.not_before)).await;
         self.use_now(used, read.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}")))?)?;
+        // Only now: what clients are told must not hold up a new certificate, or a CA that is not trusted any more.
+        let served = timeout(TIMEOUT, self.source.serve_clients()).await;
+        served.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}")))?;
         not_before.map(drop)
     }
 
@@ -226,8 +231,7 @@ impl PemSource {
             Self::Files(files) => Ok(ReadCertificate { pem: files.read()?, not_before, managed: None }),
             Self::ManagedClients(files, managed) => {
                 let pem = files.read()?;
-                let server = String::from_utf8_lossy(&pem.authorities);
-                let authorities = managed.client_authorities(&server).await?.into_bytes();
+                let authorities = managed.client_authorities().await?.into_bytes();
                 Ok(ReadCertificate { pem: PemBundle { authorities, ..pem }, not_before, managed: None })
             }
             Self::Managed(managed) => {
@@ -239,6 +243,18 @@ impl PemSource {
                 };
                 Ok(ReadCertificate { pem, not_before, managed: Some(certificate) })
             }
+        }
+    }
+
+    /// Gives clients what they need to trust the server, if it manages a CA.
+    async fn serve_clients(&self) -> Result<(), anyhow::Error> {
+        match self {
+            Self::Files(_) => Ok(()),
+            Self::ManagedClients(files, managed) => {
+                let authorities = files.read()?.authorities;
+                managed.serve_clients(Some(&String::from_utf8_lossy(&authorities))).await
+            }
+            Self::Managed(managed) => managed.serve_clients(None).await,
         }
     }
 
@@ -257,5 +273,59 @@ impl PemSource {
             Self::Managed(_) => Files { certificate: managed("certificate"), key: managed("key"), ca: managed("CA") },
         };
         files.check(&read.pem, rules.ca.clone(), read.not_before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::{Method, Request, Response};
+    use kube::{Client, client::Body};
+    use parking_lot::Mutex;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{pki::managed::ManagedArgs, runtime::pod::PodArgs};
+
+    /// An API server with one Secret, which lets nobody read or write ConfigMaps.
+    fn client(secret: Arc<Mutex<Option<Value>>>) -> Client {
+        let answer = tower::service_fn(move |request: Request<Body>| {
+            let secret = secret.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let is_config_map = head.uri.path().contains("/configmaps");
+                if !is_config_map && [Method::PUT, Method::POST].contains(&head.method) {
+                    *secret.lock() = Some(serde_json::from_slice(&body.collect_bytes().await?)?);
+                }
+                let (code, reason) = if is_config_map { (403_u16, "Forbidden") } else { (404, "NotFound") };
+                let refusal = json!({"status": "Failure", "message": "no", "reason": reason, "code": code});
+                let stored = secret.lock().clone().filter(|_| !is_config_map);
+                let (code, answer) = stored.map_or((code, refusal), |secret| (200, secret));
+                let answer = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()))?;
+                Ok::<_, tower::BoxError>(answer)
+            }
+        });
+        Client::new(answer, "rcm")
+    }
+
+    #[tokio::test]
+    async fn a_config_map_that_cannot_be_written_holds_up_neither_a_certificate_nor_the_end_of_a_stolen_ca() {
+        let secret = Arc::<Mutex<Option<Value>>>::default();
+        let client = client(secret.clone());
+        let pod = PodArgs { pod_namespace: "rcm".to_owned(), ..PodArgs::default() };
+        let not_before = Arc::new(NotBefore::new(None));
+        let server_names = vec!["localhost".to_owned()];
+        let args = ManagedArgs { ca_secret: "ca".to_owned(), check_secret: String::new(), server_names };
+        let managed = Arc::new(ManagedCertificates::new(&client, args, &pod, not_before.clone()).unwrap());
+        let rules = ClientRules { ca: ClientCa::Managed, not_before };
+        let (source, events) = (PemSource::Managed(managed), PodEvents::new(client, &pod));
+        let credentials = Credentials::wait_until_loaded(source, rules, events, Arc::default()).await;
+        let mut used = credentials.first.clone();
+        let stolen = credentials.managed_authorities();
+        assert!(stolen.is_some());
+
+        let annotations = json!({"replica-count-manager.io/new-ca": "stolen"});
+        secret.lock().as_mut().unwrap()["metadata"]["annotations"] = annotations;
+        assert!(credentials.refresh(&mut used).await.is_err(), "the ConfigMap is reported");
+        assert_ne!(credentials.managed_authorities(), stolen);
     }
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     index::KindState,
     resources::{
-        Condition, ReplicaCountStatus, TargetState, Uid, beginning,
+        Condition, ReplicaCountStatus, Uid, beginning,
         conditions::{CONTESTED, READY, TARGET_FOUND, reasons, statuses},
     },
     reviews::{Admission, paused_autoscaler},
@@ -38,7 +38,7 @@ pub fn status(
         // A state from before our correction still has the old count.
         observed: target.filter(|target| target.replicas.is_some()).and_then(|target| effective_count(target, last)),
         ready: target.and_then(|target| target.ready),
-        ready_of_desired: memory.desired.map(|desired| ready_of(target.map(|target| &**target), desired)),
+        ready_of_desired: memory.desired.map(|desired| ready_of(observation, desired)),
         target_uid: memory.target_uid.as_ref().map(Uid::to_string),
         appliers: memory.appliers.names().map(str::to_owned).collect(),
         admission: observation.admission.filter(|_| !deleting).unwrap_or_default().label().to_owned(),
@@ -50,13 +50,14 @@ pub fn status(
 }
 
 /// The ready replicas and the desired count, as `kubectl get deployments` shows them. `-` if the kind does not report
-/// how many are ready.
-fn ready_of(target: Option<&TargetState>, desired: i32) -> String {
-    match target.map(|target| target.ready) {
-        Some(Some(ready)) => format!("{ready}/{desired}"),
-        Some(None) => format!("-/{desired}"),
-        None => format!("0/{desired}"),
-    }
+/// how many are ready, or if it is not known whether there is a target.
+fn ready_of(observation: &Observation, desired: i32) -> String {
+    let ready = match (&observation.target, &observation.kind) {
+        (Some(target), _) => target.ready,
+        (None, KindState::Watched(_)) => Some(0),
+        (None, KindState::Unlisted | KindState::Failing(..) | KindState::Unavailable(_)) => None,
+    };
+    ready.map_or_else(|| format!("-/{desired}"), |ready| format!("{ready}/{desired}"))
 }
 
 /// A condition's status, its reason for programs, and its message for people.

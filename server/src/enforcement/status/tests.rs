@@ -118,6 +118,26 @@ fn ready_replicas_are_shown_with_the_desired_count() {
 }
 
 #[test]
+fn no_ready_replicas_are_shown_for_a_target_that_is_not_known() {
+    let problem =
+        || std::sync::Arc::new(crate::index::Unavailable { reason: reasons::FORBIDDEN, message: String::new() });
+    let watched = crate::enforcement::fixtures::watched_deployments();
+    let failing = KindState::Failing(watched.known().unwrap().clone(), problem());
+    for (name, kind, expected) in [
+        ("there is none", watched, "0/3"),
+        ("the kind is being looked up", KindState::Unlisted, "-/3"),
+        ("the watch of the kind fails", failing, "-/3"),
+        ("the kind cannot be watched", KindState::Unavailable(problem()), "-/3"),
+    ] {
+        let mut managed = Managed::at(3);
+        managed.observation.kind = kind;
+        managed.decide(0);
+        let status = managed.status(0);
+        assert_eq!((status.ready_of_desired.as_deref(), status.ready), (Some(expected), None), "{name}");
+    }
+}
+
+#[test]
 fn an_absent_target_is_awaited() {
     let mut managed = Managed::at(3);
     managed.decide(0);

@@ -64,7 +64,8 @@ fn ready_of(observation: &Observation, desired: i32) -> String {
 type Finding = (&'static str, &'static str, String);
 
 fn conditions(observation: &Observation, memory: &Memory, assessment: Assessment, now: Timestamp) -> [Condition; 3] {
-    let is_guarded = observation.admission == Some(Admission::Guarded) && !observation.count.deleting;
+    let is_held = !observation.count.deleting && !assessment.is_left_alone();
+    let is_guarded = observation.admission == Some(Admission::Guarded) && is_held;
     let contested = match &memory.contested {
         Some(contested) => (statuses::TRUE, contested.reason, contested.message.clone()),
         None => match observation.autoscaler.as_deref().filter(|_| is_guarded) {

@@ -125,7 +125,7 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
             restored(observation, memory)
         }
         (Assessment::Ending | Assessment::Unset, _) => {
-            no(reasons::OVERRIDE_ENDED, "the override has ended: the server is deleting this ReplicaCount")
+            no(reasons::OVERRIDE_ENDED, &deletion("the override has ended", memory))
         }
         (Assessment::Await, _) if observation.kind == KindState::Unlisted => {
             no(reasons::KIND_NOT_LISTED, "the kind is being looked up")
@@ -162,7 +162,14 @@ fn restored(observation: &Observation, memory: &Memory) -> Finding {
     let count = observation.target.as_ref().and_then(|target| effective_count(target, memory.last_correction));
     let what =
         if count == Some(observation.count.spec.replicas) { "is in place again" } else { "cannot be put in place" };
-    (statuses::FALSE, reasons::RESTORED, format!("the previous count {what}: the server is deleting this ReplicaCount"))
+    (statuses::FALSE, reasons::RESTORED, deletion(&format!("the previous count {what}"), memory))
+}
+
+/// Why the server deletes the `ReplicaCount`, and what the API server says if it refuses.
+fn deletion(why: &str, memory: &Memory) -> String {
+    let failure = memory.correction_failure.as_ref().filter(|failure| failure.cause != Cause::Changed);
+    let failed = failure.map(|failure| format!("; the last attempt failed: {}", failure.error)).unwrap_or_default();
+    format!("{why}: the server is deleting this ReplicaCount{failed}")
 }
 
 /// Whether no count of the target was ever read, and our latest correction wrote this count. Then the count is taken to be

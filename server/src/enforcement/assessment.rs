@@ -41,6 +41,11 @@ impl Assessment {
     pub fn needs_write(self) -> bool {
         matches!(self, Self::Correct(_) | Self::Ending | Self::Unset)
     }
+
+    /// Whether the server does not hold the count although there is one to hold. Then nobody changes it against the server.
+    pub fn is_left_alone(self) -> bool {
+        matches!(self, Self::AboveMaximum(_) | Self::Controlled)
+    }
 }
 
 /// Assesses a state, given the desired count and the latest correction of ours.

@@ -56,7 +56,7 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
         let left_out = observe_appliers(target, memory, &mut decision);
         decision.awaits_answer = is_unclear_until_answer(target, memory);
         let drift = |desired| drift(observation, target, memory, desired, left_out.as_ref());
-        decision.drift = desired.and_then(drift);
+        decision.drift = desired.filter(|_| !assessment.is_left_alone()).and_then(drift);
     }
     if decision.drift.is_none() {
         decision.ended_drift = ended_drift(observation, memory, desired, now.wall);
@@ -75,7 +75,9 @@ pub fn reconcile(observation: &Observation, memory: &Memory, now: Now) -> Decisi
     let drift = decision.drift.as_ref();
     let drift_by =
         |manager: &str| drift.filter(|drift| *drift.manager == *manager).or_else(|| memory.history.latest_by(manager));
-    decision.contested = contested(observation, contention, drift_by, now.wall);
+    if !assessment.is_left_alone() {
+        decision.contested = contested(observation, contention, drift_by, now.wall);
+    }
     decision.requeue_after = earliest(override_ends_in(observation, memory, now.wall), contention.ends_in(now.wall));
     decision.requeue_after = earliest(decision.requeue_after, end_in);
 

@@ -3,7 +3,7 @@
 use contract::names::CORE_GROUP;
 
 use super::observation::Observation;
-use crate::resources::Drift;
+use crate::resources::{Drift, FieldPath};
 
 /// What to do about a field manager that keeps changing the count of a target. `drift` is its latest one.
 pub fn remedy(manager: &str, drift: Option<&Drift>, observation: &Observation) -> String {
@@ -13,22 +13,23 @@ pub fn remedy(manager: &str, drift: Option<&Drift>, observation: &Observation) -
     let desired = observation.count.desired(observation.at).unwrap_or(observation.count.spec.replicas);
     let resource = format!("{}.{}/{name}", kind.to_lowercase(), group.unwrap_or(CORE_GROUP));
     let is_apply = drift.is_some_and(|drift| &*drift.operation == "Apply");
+    let path = observation.kind.known().map_or_else(FieldPath::replicas, |kind| kind.replicas.clone());
+    let (pointer, field) = (path.pointer(), path.names().next_back().unwrap_or_default());
     match manager {
-        "helm" => {
-            "leave replicas out of the chart's template: {{- if not .Values.held }} … {{- end }} around the line \
-            `replicas:`, and upgrade with --set held=true"
-                .to_owned()
-        }
+        "helm" => format!(
+            "leave {field} out of the chart's template: {{{{- if not .Values.held }}}} … {{{{- end }}}} around the line \
+            `{field}:`, and upgrade with --set held=true"
+        ),
         "helm-controller" => format!(
-            "leave replicas out of the chart's values, and set in the HelmRelease: spec: {{driftDetection: {{ignore: \
-            [{{paths: [/spec/replicas], target: {{kind: {kind}, name: {name}}}}}]}}}}"
+            "leave {field} out of the chart's values, and set in the HelmRelease: spec: {{driftDetection: {{ignore: \
+            [{{paths: [{pointer}], target: {{kind: {kind}, name: {name}}}}}]}}}}"
         ),
         "kustomize-controller" | "flux" => format!(
-            "set in the Kustomization: spec: {{ignore: [{{paths: [/spec/replicas], target: {{kind: {kind}, name: {name}}}}}]}}"
+            "set in the Kustomization: spec: {{ignore: [{{paths: [{pointer}], target: {{kind: {kind}, name: {name}}}}}]}}"
         ),
         "argocd-controller" | "argocd-application-controller" | "argocd-server" => format!(
             "set in the Application: spec: {{ignoreDifferences: [{{group: {}, kind: {kind}, jsonPointers: \
-            [/spec/replicas]}}], syncPolicy: {{syncOptions: [RespectIgnoreDifferences=true]}}}}",
+            [{pointer}]}}], syncPolicy: {{syncOptions: [RespectIgnoreDifferences=true]}}}}",
             group.unwrap_or("''")
         ),
         "kube-controller-manager" => {
@@ -40,12 +41,12 @@ pub fn remedy(manager: &str, drift: Option<&Drift>, observation: &Observation) -
         "cluster-autoscaler" => format!(
             "give {resource} the annotations cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size and max-size: \"{desired}\""
         ),
-        "unknown" => "Kubernetes does not record who: the audit log of the API server has the user".to_owned(),
+        "unknown" => remedy_of_unknown(&resource, drift),
         _ if manager.starts_with("keda") => {
             "pause the ScaledObject: `kubectl annotate scaledobject NAME autoscaling.keda.sh/paused=true`".to_owned()
         }
         _ if manager == "kubectl-client-side-apply" || manager == "kubectl" && is_apply => format!(
-            "somebody applies a manifest or a kustomization with another count: take replicas out of it, or run `kubectl \
+            "somebody applies a manifest or a kustomization with another count: take {field} out of it, or run `kubectl \
             replicas set {resource} COUNT` with its count"
         ),
         _ if manager == "kubectl" || manager.starts_with("kubectl-") => format!(
@@ -56,6 +57,14 @@ pub fn remedy(manager: &str, drift: Option<&Drift>, observation: &Observation) -
             Some(owner) => format!("set the count in {owner}, which owns {resource}"),
             None => format!("leave the count out of what {manager} writes"),
         },
+    }
+}
+
+/// What to do about changes of which Kubernetes records no field manager. A review of admission may name the user.
+fn remedy_of_unknown(resource: &str, drift: Option<&Drift>) -> String {
+    match drift.map(|drift| &*drift.user).filter(|user| !user.is_empty()) {
+        Some(user) => format!("{user} did so last: ask for `kubectl replicas set {resource} COUNT` instead"),
+        None => "Kubernetes does not record who: the audit log of the API server has the user".to_owned(),
     }
 }
 
@@ -76,7 +85,11 @@ pub fn remedy_of_autoscaler(autoscaler: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::enforcement::fixtures::{Managed, TargetFixture, target};
+    use crate::{
+        enforcement::fixtures::{Managed, TargetFixture, target},
+        index::KindState,
+        resources::TargetKind,
+    };
 
     fn said(manager: &str, state: TargetFixture) -> String {
         let mut managed = Managed::at(3);
@@ -108,6 +121,38 @@ mod tests {
         let said = |manager| remedy(manager, None, &managed.observation);
         assert!(said("kubectl").contains("kubectl replicas set replicationcontroller.core/web COUNT"));
         assert!(said("argocd-controller").contains("group: '', kind: ReplicationController"));
+    }
+
+    #[test]
+    fn a_count_elsewhere_is_named_by_its_own_path() {
+        let mut managed = Managed::at(3);
+        let KindState::Watched(kind) = managed.observation.kind.clone() else { panic!("it is watched") };
+        let kind = TargetKind { replicas: FieldPath::new(".spec.pool.size"), ..(*kind).clone() };
+        managed.observation.kind = KindState::Watched(kind.into());
+        for (manager, expected) in [
+            ("helm", "{{- if not .Values.held }} … {{- end }} around the line `size:`"),
+            ("helm-controller", "ignore: [{paths: [/spec/pool/size], target: {kind: Deployment, name: web}}]"),
+            ("kustomize-controller", "ignore: [{paths: [/spec/pool/size], target: {kind: Deployment, name: web}}]"),
+            ("argocd-controller", "kind: Deployment, jsonPointers: [/spec/pool/size]}]"),
+            ("kubectl-client-side-apply", "take size out of it"),
+        ] {
+            let said = remedy(manager, None, &managed.observation);
+            assert!(said.contains(expected) && !said.contains("replicas]"), "{manager}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_named_where_kubernetes_records_no_manager() {
+        let mut managed = Managed::at(3);
+        managed.see(0, target(5, 3));
+        let drift = managed.see(1, target(6, 0)).drift.unwrap();
+        for (name, user, expected) in [
+            ("not known", "", "Kubernetes does not record who: the audit log of the API server has the user"),
+            ("known", "alice", "alice did so last: ask for `kubectl replicas set deployment.apps/web COUNT` instead"),
+        ] {
+            let drift = Drift { user: user.into(), ..drift.clone() };
+            assert_eq!(remedy("unknown", Some(&drift), &managed.observation), expected, "{name}");
+        }
     }
 
     #[test]

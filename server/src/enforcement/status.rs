@@ -12,7 +12,7 @@ use super::{
 use crate::{
     index::KindState,
     resources::{
-        Condition, ReplicaCountStatus, TargetState, Uid, beginning,
+        Condition, ReplicaCountStatus, Uid, beginning,
         conditions::{CONTESTED, READY, TARGET_FOUND, reasons, statuses},
     },
     reviews::{Admission, paused_autoscaler},
@@ -38,7 +38,7 @@ pub fn status(
         // A state from before our correction still has the old count.
         observed: target.filter(|target| target.replicas.is_some()).and_then(|target| effective_count(target, last)),
         ready: target.and_then(|target| target.ready),
-        ready_of_desired: memory.desired.map(|desired| ready_of(target.map(|target| &**target), desired)),
+        ready_of_desired: memory.desired.map(|desired| ready_of(observation, desired)),
         target_uid: memory.target_uid.as_ref().map(Uid::to_string),
         appliers: memory.appliers.names().map(str::to_owned).collect(),
         admission: observation.admission.filter(|_| !deleting).unwrap_or_default().label().to_owned(),
@@ -50,20 +50,22 @@ pub fn status(
 }
 
 /// The ready replicas and the desired count, as `kubectl get deployments` shows them. `-` if the kind does not report
-/// how many are ready.
-fn ready_of(target: Option<&TargetState>, desired: i32) -> String {
-    match target.map(|target| target.ready) {
-        Some(Some(ready)) => format!("{ready}/{desired}"),
-        Some(None) => format!("-/{desired}"),
-        None => format!("0/{desired}"),
-    }
+/// how many are ready, or if it is not known whether there is a target.
+fn ready_of(observation: &Observation, desired: i32) -> String {
+    let ready = match (&observation.target, &observation.kind) {
+        (Some(target), _) => target.ready,
+        (None, KindState::Watched(_)) => Some(0),
+        (None, KindState::Unlisted | KindState::Failing(..) | KindState::Unavailable(_)) => None,
+    };
+    ready.map_or_else(|| format!("-/{desired}"), |ready| format!("{ready}/{desired}"))
 }
 
 /// A condition's status, its reason for programs, and its message for people.
 type Finding = (&'static str, &'static str, String);
 
 fn conditions(observation: &Observation, memory: &Memory, assessment: Assessment, now: Timestamp) -> [Condition; 3] {
-    let is_guarded = observation.admission == Some(Admission::Guarded) && !observation.count.deleting;
+    let is_held = !observation.count.deleting && !assessment.is_left_alone();
+    let is_guarded = observation.admission == Some(Admission::Guarded) && is_held;
     let contested = match &memory.contested {
         Some(contested) => (statuses::TRUE, contested.reason, contested.message.clone()),
         None => match observation.autoscaler.as_deref().filter(|_| is_guarded) {
@@ -123,7 +125,7 @@ fn ready(observation: &Observation, memory: &Memory, assessment: Assessment) -> 
             restored(observation, memory)
         }
         (Assessment::Ending | Assessment::Unset, _) => {
-            no(reasons::OVERRIDE_ENDED, "the override has ended: the server is deleting this ReplicaCount")
+            no(reasons::OVERRIDE_ENDED, &deletion("the override has ended", memory))
         }
         (Assessment::Await, _) if observation.kind == KindState::Unlisted => {
             no(reasons::KIND_NOT_LISTED, "the kind is being looked up")
@@ -160,7 +162,14 @@ fn restored(observation: &Observation, memory: &Memory) -> Finding {
     let count = observation.target.as_ref().and_then(|target| effective_count(target, memory.last_correction));
     let what =
         if count == Some(observation.count.spec.replicas) { "is in place again" } else { "cannot be put in place" };
-    (statuses::FALSE, reasons::RESTORED, format!("the previous count {what}: the server is deleting this ReplicaCount"))
+    (statuses::FALSE, reasons::RESTORED, deletion(&format!("the previous count {what}"), memory))
+}
+
+/// Why the server deletes the `ReplicaCount`, and what the API server says if it refuses.
+fn deletion(why: &str, memory: &Memory) -> String {
+    let failure = memory.correction_failure.as_ref().filter(|failure| failure.cause != Cause::Changed);
+    let failed = failure.map(|failure| format!("; the last attempt failed: {}", failure.error)).unwrap_or_default();
+    format!("{why}: the server is deleting this ReplicaCount{failed}")
 }
 
 /// Whether no count of the target was ever read, and our latest correction wrote this count. Then the count is taken to be

@@ -50,7 +50,9 @@ pub(super) enum Error {
     /// Another write came first in every attempt. This is not the condition `Contested`, which is about corrections.
     #[error("{0} was changed by others during every attempt; try again")]
     Contended(TargetKey),
-    #[error("the count of {0} is not put back yet: {1}; the server keeps trying, and then ends the management")]
+    #[error(
+        "{0} is still managed: {1}; the server keeps trying to put its count from before back and to end the management"
+    )]
     NotRestored(TargetKey, String),
     #[error("the API server refused: {0}")]
     Refused(String),

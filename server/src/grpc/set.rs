@@ -167,9 +167,11 @@ pub(super) fn unexpected_version(key: &TargetKey, existing: Option<&ReplicaCount
     Error::Precondition { reason: reasons::UNEXPECTED_VERSION, message }
 }
 
-/// Whether a Set has changed nothing.
+/// Whether a Set has changed nothing: neither the spec, nor who has set which part of it, nor a request for the count from
+/// before.
 fn is_same(before: &ReplicaCountState, after: &ReplicaCountState) -> bool {
-    before.spec == after.spec && before.writers.set_by == after.writers.set_by
+    let setters = |state: &ReplicaCountState| (state.writers.set_by.clone(), state.writers.override_.clone());
+    before.spec == after.spec && setters(before) == setters(after) && before.restore == after.restore
 }
 
 /// What the API server stored otherwise than it was sent: an admission policy or a webhook changed it.

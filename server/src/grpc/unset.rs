@@ -212,15 +212,23 @@ async fn await_restore(backend: &Backend, key: &TargetKey, asked: &ReplicaCountS
             }
         }
     };
-    let no_leader = || Error::NotRestored(key.clone(), "no replica has done it yet".to_owned());
-    timeout(RESTORE, wait).await.map_err(|_| no_leader())?
+    let late = || {
+        let said =
+            managing(backend, key, &asked.uid).and_then(|now| unready(&now).map(|ready| ready.message.to_string()));
+        Error::NotRestored(key.clone(), said.unwrap_or_else(|| "no replica has done it yet".to_owned()))
+    };
+    timeout(RESTORE, wait).await.map_err(|_| late())?
+}
+
+/// The condition `Ready` if it is False, and about the present spec.
+fn unready(count: &ReplicaCountState) -> Option<&Condition> {
+    let ready = count.status.conditions.iter().find(|one| one.is(READY, FALSE))?;
+    (ready.observed_generation == count.generation).then_some(ready)
 }
 
 /// Why the leader could not put a count in place, as the status says.
 fn failed_correction(count: &ReplicaCountState) -> Option<String> {
-    let is_failure = |one: &&Condition| one.is(READY, FALSE) && *one.reason == *CORRECTION_FAILED;
-    let ready = count.status.conditions.iter().find(is_failure)?;
-    (ready.observed_generation == count.generation).then(|| ready.message.to_string())
+    unready(count).filter(|ready| *ready.reason == *CORRECTION_FAILED).map(|ready| ready.message.to_string())
 }
 
 /// The `ReplicaCount` with this UID, while it manages the target. One that waits for a finalizer does not.
@@ -260,7 +268,26 @@ fn finalizers_warning(name: &str, finalizers: &[String]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::resources::fixtures::ReplicaCountBuilder;
+
+    #[test]
+    fn what_keeps_a_restore_is_told_of_the_present_spec_alone() {
+        for (name, status, reason, observed, failed, said) in [
+            ("refused", "False", "CorrectionFailed", 2, true, true),
+            ("before the request", "False", "CorrectionFailed", 1, false, false),
+            ("its deletion is refused", "False", "Restored", 2, false, true),
+            ("in place", "True", "InPlace", 2, false, false),
+        ] {
+            let ready = json!({"type": "Ready", "status": status, "reason": reason, "message": "no",
+                               "observedGeneration": observed, "lastTransitionTime": "2026-01-01T00:00:00Z"});
+            let count = ReplicaCountBuilder::new("web").generation(2).status(json!({"conditions": [ready]})).state();
+            let found = (failed_correction(&count).is_some(), unready(&count).is_some());
+            assert_eq!(found, (failed, said), "{name}");
+        }
+    }
 
     #[test]
     fn the_finalizers_that_keep_an_object_are_named() {

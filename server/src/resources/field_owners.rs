@@ -9,7 +9,7 @@ use serde::{
     de::{IgnoredAny, SeqAccess, Visitor},
 };
 
-use super::{field_path::FieldPath, names::FIELD_MANAGER};
+use super::{field_path::FieldPath, kind::TargetKind, names::FIELD_MANAGER};
 
 /// How many owners and appliers of one target are known. Every field manager has an entry in managedFields, and any client
 /// that may apply the target can name thousands of them.
@@ -43,6 +43,20 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Reads an entry of managedFields; `path` is that of the count.
+    fn of(entry: &ManagedFieldsEntry, path: &FieldPath) -> Self {
+        Self {
+            manager: entry.manager.as_deref().unwrap_or_default().into(),
+            operation: match entry.operation.as_deref() {
+                Some("Apply") => Operation::Apply,
+                _ => Operation::Update,
+            },
+            scale: entry.subresource.as_deref() == Some("scale"),
+            owns: entry.fields_v1.as_ref().is_some_and(|fields| path.is_owned(&fields.0)),
+            time: entry.time.as_ref().map(|time| time.0.as_second()),
+        }
+    }
+
     /// Whether this server is the field manager.
     pub(crate) fn is_ours(&self) -> bool {
         &*self.manager == FIELD_MANAGER
@@ -64,17 +78,12 @@ pub struct FieldOwners(Box<[Writer]>);
 impl FieldOwners {
     /// Reads managedFields; `path` is that of the count.
     pub(crate) fn of(entries: &[ManagedFieldsEntry], path: &FieldPath) -> Self {
-        let writers = entries.iter().map(|entry| Writer {
-            manager: entry.manager.as_deref().unwrap_or_default().into(),
-            operation: match entry.operation.as_deref() {
-                Some("Apply") => Operation::Apply,
-                _ => Operation::Update,
-            },
-            scale: entry.subresource.as_deref() == Some("scale"),
-            owns: entry.fields_v1.as_ref().is_some_and(|fields| path.is_owned(&fields.0)),
-            time: entry.time.as_ref().map(|time| time.0.as_second()),
-        });
-        writers.collect()
+        entries.iter().map(|entry| Writer::of(entry, path)).collect()
+    }
+
+    /// Reads the managedFields of a target. Its kind may have the count elsewhere in another version.
+    pub(crate) fn of_target(entries: &[ManagedFieldsEntry], kind: &TargetKind) -> Self {
+        entries.iter().map(|entry| Writer::of(entry, kind.replicas_in_entry(entry))).collect()
     }
 
     /// The last writer of the count. `None` if the count has no owner, as after a write of 0 through `/scale`.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use contract::names::CORE_GROUP;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::ApiResource;
 
 use super::{field_path::FieldPath, group_kind::GroupKind};
@@ -66,6 +67,13 @@ impl TargetKind {
     /// The field with the count in objects of a version. `None` if it is not known.
     pub(crate) fn replicas_in(&self, version: &str) -> Option<&FieldPath> {
         if version == self.version { Some(&self.replicas) } else { self.other_replicas.get(version) }
+    }
+
+    /// The field with the count in an entry of managedFields, which names the fields of the version in which it was written.
+    /// If that version is not known, it is taken to have the count at the same place.
+    pub(crate) fn replicas_in_entry(&self, entry: &ManagedFieldsEntry) -> &FieldPath {
+        let version = entry.api_version.as_deref().and_then(|written| written.rsplit('/').next());
+        version.and_then(|version| self.replicas_in(version)).unwrap_or(&self.replicas)
     }
 
     /// Whether it belongs to the group `apps`.

@@ -8,7 +8,7 @@ pub const FIELD_MANAGER: &str = "replica-count-manager";
 /// The annotation of a `ReplicaCount` that names the gRPC user who set the lasting count.
 ///
 /// The server trusts it only while it is itself the last writer of `spec.replicas`, because other writers leave the
-/// annotation unchanged.
+/// annotation unchanged, and only until another one changes the annotation.
 pub const SET_BY: &str = "replica-count-manager.io/set-by";
 
 /// The annotation of a `ReplicaCount` that names the gRPC user who set the override. It is trusted as [`SET_BY`].

@@ -136,7 +136,7 @@ pub struct ReplicaCountStatus {
     pub ready: Option<i32>,
 
     /// The number of ready replicas and the desired count, as `3/3`. `kubectl get` shows it as it shows Deployments, and
-    /// terminal tools read the count to scale from there. The first number is `-` if the target's kind does not report it.
+    /// terminal tools read the count to scale from there. The first number is `-` if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_of_desired: Option<String>,
 

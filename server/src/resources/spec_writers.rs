@@ -77,11 +77,28 @@ impl SpecWriters {
     }
 }
 
+/// The entries of the managers that own a field.
+fn owners<'a>(metadata: &'a ObjectMeta, path: &FieldPath) -> impl Iterator<Item = &'a ManagedFieldsEntry> {
+    let entries = metadata.managed_fields.iter().flatten();
+    entries.filter(move |entry| entry.fields_v1.as_ref().is_some_and(|fields| path.is_owned(&fields.0)))
+}
+
 /// The entry of the manager that wrote a field last.
 fn last_owner<'a>(metadata: &'a ObjectMeta, path: &FieldPath) -> Option<&'a ManagedFieldsEntry> {
-    let entries = metadata.managed_fields.iter().flatten();
-    let owners = entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| path.is_owned(&fields.0)));
-    owners.max_by_key(|entry| rank(entry))
+    owners(metadata, path).max_by_key(|entry| rank(entry))
+}
+
+/// The field manager that changed an annotation of this server, if one has. Then the server does not own it any more.
+fn changed_by<'a>(metadata: &'a ObjectMeta, annotation: &str) -> Option<&'a str> {
+    let path = FieldPath::annotation(annotation);
+    if owners(metadata, &path).any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER)) {
+        return None;
+    }
+    last_owner(metadata, &path).map(manager)
+}
+
+fn manager(entry: &ManagedFieldsEntry) -> &str {
+    entry.manager.as_deref().filter(|manager| !manager.is_empty()).unwrap_or(UNKNOWN)
 }
 
 /// The user whom an annotation names, if this server wrote it last. Anybody else can name anybody there, so otherwise this
@@ -112,14 +129,18 @@ pub(super) fn bounded(name: &str) -> &str {
     beginning(name, MAX_NAME)
 }
 
-/// The annotation names the user of this server. Others leave it unchanged, so it is trusted only for our own entries.
+/// The annotation names the user of this server. Others usually leave it unchanged, so it is trusted only for our own
+/// entries, and unless somebody else has changed it.
 fn name(metadata: &ObjectMeta, entry: &ManagedFieldsEntry, annotation: &str) -> Arc<str> {
-    let manager = entry.manager.as_deref().filter(|manager| !manager.is_empty()).unwrap_or(UNKNOWN);
+    let manager = manager(entry);
     if manager != FIELD_MANAGER {
         return manager.into();
     }
     let annotations = metadata.annotations.as_ref();
-    let value = |name: &str| annotations?.get(name).filter(|user| !user.is_empty()).map(|user| bounded(user));
+    let value = |name: &str| {
+        let user = annotations?.get(name).filter(|user| !user.is_empty())?;
+        Some(changed_by(metadata, name).unwrap_or_else(|| bounded(user)))
+    };
     // Before version 0.2 there was one annotation for both counts.
     value(annotation).or_else(|| value(SET_BY)).unwrap_or_default().into()
 }
@@ -196,6 +217,26 @@ mod tests {
             let found = [replicas, reason, &override_.replicas, &override_.until, &latest.0].map(|writer| &**writer);
             assert_eq!(found, row.expected, "{}", row.name);
             assert_eq!(&**set_by, "alice", "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn an_annotation_that_somebody_else_has_changed_names_nobody_else() {
+        let annotated_by = |manager: &str, second: u32| {
+            json!({"manager": manager, "operation": "Update", "time": format!("2026-01-01T00:00:{second:02}Z"),
+                   "fieldsV1": {"f:metadata": {"f:annotations": {format!("f:{SET_BY}"): {}}}}})
+        };
+        let ours = entry(FIELD_MANAGER, "Update", "", 1, json!({"f:replicas": {}}));
+        for (name, entries, expected) in [
+            ("without an owner", json!([ours]), "alice"),
+            ("as this server wrote it", json!([ours, annotated_by(FIELD_MANAGER, 1)]), "alice"),
+            ("repeated by another", json!([ours, annotated_by(FIELD_MANAGER, 1), annotated_by("argocd", 2)]), "alice"),
+            ("changed by another", json!([ours, annotated_by("kubectl-annotate", 2)]), "kubectl-annotate"),
+            ("changed by a nameless one", json!([ours, annotated_by("", 2)]), "unknown"),
+        ] {
+            let metadata = json!({"managedFields": entries, "annotations": {SET_BY: "alice"}});
+            let writers = SpecWriters::of(&serde_json::from_value(metadata).unwrap());
+            assert_eq!(&*writers.replicas, expected, "{name}");
         }
     }
 }

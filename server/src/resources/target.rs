@@ -50,7 +50,7 @@ impl TargetState {
             deleting: metadata.deletion_timestamp.is_some(),
             controller: controller(metadata.owner_references.as_deref().unwrap_or_default()),
             labels: metadata.labels.as_ref().map(Labels::from).unwrap_or_default(),
-            owners: FieldOwners::of(metadata.managed_fields.as_deref().unwrap_or_default(), &kind.replicas),
+            owners: FieldOwners::of_target(metadata.managed_fields.as_deref().unwrap_or_default(), kind),
         }
     }
 }

@@ -1,7 +1,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::enforcement::fixtures::{Managed, TargetFixture, at, target};
+use crate::enforcement::{
+    fixtures::{Managed, TargetFixture, at, target},
+    writes::CorrectionAnswer,
+};
 
 #[test]
 fn ready_says_what_is_missing() {
@@ -118,6 +121,26 @@ fn ready_replicas_are_shown_with_the_desired_count() {
 }
 
 #[test]
+fn no_ready_replicas_are_shown_for_a_target_that_is_not_known() {
+    let problem =
+        || std::sync::Arc::new(crate::index::Unavailable { reason: reasons::FORBIDDEN, message: String::new() });
+    let watched = crate::enforcement::fixtures::watched_deployments();
+    let failing = KindState::Failing(watched.known().unwrap().clone(), problem());
+    for (name, kind, expected) in [
+        ("there is none", watched, "0/3"),
+        ("the kind is being looked up", KindState::Unlisted, "-/3"),
+        ("the watch of the kind fails", failing, "-/3"),
+        ("the kind cannot be watched", KindState::Unavailable(problem()), "-/3"),
+    ] {
+        let mut managed = Managed::at(3);
+        managed.observation.kind = kind;
+        managed.decide(0);
+        let status = managed.status(0);
+        assert_eq!((status.ready_of_desired.as_deref(), status.ready), (Some(expected), None), "{name}");
+    }
+}
+
+#[test]
 fn an_absent_target_is_awaited() {
     let mut managed = Managed::at(3);
     managed.decide(0);
@@ -171,6 +194,23 @@ fn an_object_that_waits_for_a_finalizer_says_that_it_holds_nothing() {
         assert_eq!((&*contested.status, &*contested.reason), ("False", "Uncontested"), "{name}");
         assert_eq!((status.desired, status.drifts, &*status.admission), (None, 0, ""), "{name}");
     }
+}
+
+#[test]
+fn a_deletion_that_is_refused_is_told() {
+    let over = json!({"replicas": 9, "until": at(60).to_string(), "thenUnset": true});
+    let spec = json!({"replicas": 3, "override": over});
+    let mut managed = Managed::with(crate::enforcement::fixtures::replica_count(1, 1, spec, serde_json::Value::Null));
+    managed.see(0, target(5, 9));
+    managed.decide(61);
+    let said = "the override has ended: the server is deleting this ReplicaCount";
+    assert_eq!(&*managed.status(61).conditions[0].message, said);
+    let refused = CorrectionAnswer::Failed { cause: Cause::Refused, error: "no".into(), retry_after: None };
+    managed.answer(61, refused);
+    let status = managed.status(61);
+    let ready = &status.conditions[0];
+    assert_eq!(&*ready.message, format!("{said}; the last attempt failed: no"));
+    assert_eq!(&*ready.reason, "OverrideEnded");
 }
 
 #[test]

@@ -175,7 +175,8 @@ enum Plan {
 /// If the recipient has applied since it was last seen, there is no patch: the state that was read shows whether it still
 /// sets the count.
 fn plan(entries: &[Entry], GiveBack { kind, recipients, .. }: &GiveBack) -> Plan {
-    let owns = |entry: &Entry| owned_fields(entry).is_some_and(|fields| kind.replicas.is_owned(fields));
+    let owns =
+        |entry: &Entry| owned_fields(entry).is_some_and(|fields| kind.replicas_in_entry(&entry.read).is_owned(fields));
     if recipients.is_empty() {
         if entries.iter().any(owns) {
             return Plan::Nothing;
@@ -196,7 +197,8 @@ fn plan(entries: &[Entry], GiveBack { kind, recipients, .. }: &GiveBack) -> Plan
         if recipient.time.is_some() && applied_at > recipient.time {
             return Plan::Outdated;
         }
-        let (below, value) = kind.replicas.to_own(owned_fields(entry).unwrap_or(&Value::Null));
+        let replicas = kind.replicas_in_entry(&entry.read);
+        let (below, value) = replicas.to_own(owned_fields(entry).unwrap_or(&Value::Null));
         operations.extend(test_entry(index, entry));
         let mut path = entry_path(index, ["fieldsV1"]);
         path.append(&below);
@@ -216,8 +218,9 @@ fn disown(entries: &[Entry], kind: &TargetKind, is_taken: bool) -> Vec<PatchOper
     let is_ours = |entry: &Entry| entry.read.manager.as_deref() == Some(FIELD_MANAGER);
     let is_update = |entry: &Entry| entry.read.operation.as_deref() == Some("Update");
     let owning = entries.iter().enumerate().rev().filter_map(|(index, entry)| {
-        let fields = owned_fields(entry).filter(|fields| kind.replicas.is_owned(fields))?;
-        let below = kind.replicas.to_disown(fields);
+        let replicas = kind.replicas_in_entry(&entry.read);
+        let fields = owned_fields(entry).filter(|fields| replicas.is_owned(fields))?;
+        let below = replicas.to_disown(fields);
         let is_wrong = if is_ours(entry) { below.is_root() } else { is_taken && is_update(entry) };
         is_wrong.then_some((index, entry, below))
     });

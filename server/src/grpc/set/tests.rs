@@ -1,5 +1,8 @@
 use super::*;
-use crate::{grpc::validate::ExpectedVersion, resources::fixtures::ReplicaCountBuilder};
+use crate::{
+    grpc::validate::ExpectedVersion,
+    resources::{RestoreRequest, fixtures::ReplicaCountBuilder},
+};
 
 fn request(count: RequestedCount, until: Option<Timestamp>) -> SetRequest {
     SetRequest {
@@ -81,6 +84,15 @@ fn a_set_that_changes_nothing_is_known() {
     ] {
         assert_eq!(is_same(&state("alice"), &after), expected, "{name}");
     }
+    let restored = ReplicaCountState { restore: Some(RestoreRequest::default()), ..state("alice") };
+    assert!(!is_same(&restored, &state("alice")), "the Set has cancelled a restore");
+    let overridden_by = |user: &str| {
+        let mut state = state("alice");
+        state.writers.override_.replicas = user.into();
+        state
+    };
+    assert!(is_same(&overridden_by("bob"), &overridden_by("bob")), "the same override again");
+    assert!(!is_same(&overridden_by("bob"), &overridden_by("carol")), "by another user");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::{
         appliers::Taken,
         fixtures::{applied_by, scaled_by},
     },
-    resources::FieldOwners,
+    resources::{FieldOwners, FieldPath},
 };
 
 fn kind() -> TargetKind {
@@ -160,4 +160,37 @@ fn several_appliers_leave_the_count_without_an_owner() {
     assert_eq!(patch(&patched, &kind(), &both), None, "once is enough");
     let owned = [applied_by("helm", 1, true), applied_by("argocd", 1, false)];
     assert_eq!(patch(&owned, &kind(), &both), None, "an apply decides for itself");
+}
+
+#[test]
+fn an_entry_of_another_version_has_the_count_at_its_own_place() {
+    let other_replicas = [("v1beta1".to_owned(), FieldPath::new(".spec.pool.size"))].into();
+    let kind = TargetKind { other_replicas, ..kind() };
+    let helm = |api_version: &str, spec: Value| -> ManagedFieldsEntry {
+        let entry = json!({"manager": "helm", "operation": "Apply", "apiVersion": api_version,
+                           "fieldsV1": {"f:spec": spec}});
+        serde_json::from_value(entry).unwrap()
+    };
+    let at_replicas = json!({"f:paused": {}, "f:replicas": {}});
+    let at_size = json!({"f:paused": {}, "f:pool": {"f:size": {}}});
+    for (name, api_version, owned, elsewhere) in [
+        ("the version of the watch", "apps/v1", &at_replicas, &at_size),
+        ("another version", "apps/v1beta1", &at_size, &at_replicas),
+        ("a version that is not known", "apps/v2", &at_replicas, &at_size),
+    ] {
+        let owner = |spec: &Value| {
+            let owners = FieldOwners::of_target(&[helm(api_version, spec.clone())], &kind);
+            owners.last().map(|last| last.manager.to_string())
+        };
+        assert_eq!((owner(owned).as_deref(), owner(elsewhere)), (Some("helm"), None), "{name}");
+        let before = [scaled_by(FIELD_MANAGER), helm(api_version, json!({"f:paused": {}}))];
+        let helm_alone = [recipient("helm", None)];
+        let given = patch(&before, &kind, &helm_alone).unwrap();
+        let paths: Vec<_> = given.0.iter().map(|one| one.path().to_string()).collect();
+        let expected = if owned == &at_size { "f:pool" } else { "f:replicas" };
+        assert!(paths.contains(&format!("/metadata/managedFields/1/fieldsV1/f:spec/{expected}")), "{name}: {paths:?}");
+        let patched = apply(&before, given);
+        assert_eq!(patched, [helm(api_version, owned.clone())], "{name}");
+        assert_eq!(patch(&patched, &kind, &helm_alone), None, "{name}: once is enough");
+    }
 }

@@ -33,7 +33,7 @@ Examples:
 ///
 /// Asks the server of this program for the count, and the API server, with the rights of your kubeconfig, for the target,
 /// its autoscalers and its pods. It leaves out what you may not read, and a line says so. A target that is not managed
-/// is explained, too.
+/// is explained, too. The text shows the end of an override in the time zone of this machine.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES))]
 pub(crate) struct ExplainArgs {

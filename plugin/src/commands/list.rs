@@ -55,6 +55,8 @@ Examples:
   kubectl replicas list -o json | jq -r '.items[] | select(.drifts > 0) | .target.name'";
 
 /// List replica counts, and who tried to change them
+///
+/// Tables show the end of an override in the time zone of this machine.
 #[derive(Debug, Args)]
 #[command(after_help = in_text(EXAMPLES), visible_alias = "ls")]
 pub(crate) struct ListArgs {

@@ -94,7 +94,8 @@ pub(crate) struct SetArgs {
     #[arg(long, id = "for", value_name = "DURATION", value_parser = parse_override)]
     #[arg(allow_hyphen_values = true, conflicts_with_all = ["until", "filename"])]
     for_: Option<Duration>,
-    /// Hold this count only until this time, such as 2026-11-23T18:00:00Z
+    /// Hold this count only until this time, such as 2026-11-23T18:00:00Z; it must be in the future, but may be less
+    /// than a minute away
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "filename")]
     until: Option<Timestamp>,
     /// At the end of --for or --until, stop managing the targets, and leave them at that count

@@ -46,6 +46,7 @@ pub(crate) fn hint(error: &CallError) -> Option<String> {
         reasons::FORBIDDEN_TO_SERVER => Some(format!(
             "`{RESTORE}` restores the rights of the server's account; a further kind belongs among the chart's targets"
         )),
+        reasons::REPLICA_COUNTS_NOT_SERVED => Some(format!("`{RESTORE}` restores the CRD")),
         _ => None,
     }
 }
@@ -87,6 +88,10 @@ mod tests {
                     "`helm upgrade replica-count-manager charts/replica-count-manager --namespace \
                      replica-count-manager --reset-then-reuse-values --wait` restores the rights ",
                 ),
+            ),
+            (
+                reasons::REPLICA_COUNTS_NOT_SERVED,
+                Some("`helm upgrade replica-count-manager charts/replica-count-manager --namespace "),
             ),
             (reasons::FORBIDDEN, None),
         ] {

@@ -99,6 +99,8 @@ pub mod reasons {
     pub const NAMESPACE_TERMINATING: &str = "NAMESPACE_TERMINATING";
     /// The API server does not allow the server's account to do this.
     pub const FORBIDDEN_TO_SERVER: &str = "FORBIDDEN_TO_SERVER";
+    /// The API server does not serve ReplicaCounts: their CRD is missing.
+    pub const REPLICA_COUNTS_NOT_SERVED: &str = "REPLICA_COUNTS_NOT_SERVED";
     /// The API server failed.
     pub const API_SERVER_FAILED: &str = "API_SERVER_FAILED";
     /// The API server is out of reach, or busy.

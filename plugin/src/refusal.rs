@@ -6,6 +6,10 @@ use tonic_types::StatusExt;
 
 use crate::{session::CallError, terminal};
 
+/// How to bring the objects of the chart back as they were installed.
+pub(crate) const RESTORE: &str = "helm upgrade replica-count-manager charts/replica-count-manager --namespace \
+                                  replica-count-manager --reset-then-reuse-values --wait";
+
 /// The fields of requests, and the flags or arguments that fill them.
 const FIELDS: [(&str, &str); 11] = [
     ("namespace", "--namespace"),
@@ -36,7 +40,15 @@ pub(crate) fn is_for(error: &CallError, reason: &str) -> bool {
 
 /// What the user can do about a refusal, as a command that can be run.
 pub(crate) fn hint(error: &CallError) -> Option<String> {
-    is_for(error, reasons::NOT_MANAGED).then(|| "`kubectl replicas list` shows the managed targets".to_owned())
+    let info = status(error)?.get_details_error_info()?;
+    match info.reason.as_str() {
+        reasons::NOT_MANAGED => Some("`kubectl replicas list` shows the managed targets".to_owned()),
+        reasons::FORBIDDEN_TO_SERVER => Some(format!(
+            "`{RESTORE}` restores the rights of the server's account; a further kind belongs among the chart's targets"
+        )),
+        reasons::REPLICA_COUNTS_NOT_SERVED => Some(format!("`{RESTORE}` restores the CRD")),
+        _ => None,
+    }
 }
 
 /// The message of a refusal that names a field, with the name of its flag instead.
@@ -64,6 +76,29 @@ mod tests {
         let mut details = ErrorDetails::new();
         details.set_error_info(reason, contract::names::GROUP, HashMap::new());
         session::explain(Status::with_error_details(Code::InvalidArgument, message, details))
+    }
+
+    #[test]
+    fn a_refusal_has_the_command_that_mends_it() {
+        for (reason, command) in [
+            (reasons::NOT_MANAGED, Some("`kubectl replicas list` ")),
+            (
+                reasons::FORBIDDEN_TO_SERVER,
+                Some(
+                    "`helm upgrade replica-count-manager charts/replica-count-manager --namespace \
+                     replica-count-manager --reset-then-reuse-values --wait` restores the rights ",
+                ),
+            ),
+            (
+                reasons::REPLICA_COUNTS_NOT_SERVED,
+                Some("`helm upgrade replica-count-manager charts/replica-count-manager --namespace "),
+            ),
+            (reasons::FORBIDDEN, None),
+        ] {
+            let hint = hint(&refusal(reason, "no"));
+            assert_eq!(hint.is_some(), command.is_some(), "{reason}: {hint:?}");
+            assert!(hint.unwrap_or_default().starts_with(command.unwrap_or_default()), "{reason}");
+        }
     }
 
     #[test]

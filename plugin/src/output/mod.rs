@@ -28,7 +28,7 @@ use self::rows::Rows;
 pub(crate) use self::{
     blame::Blame,
     describe::describe,
-    text::{actor, count_or_none, printable, status, why_not_ready},
+    text::{actor, count_or_none, has_other_count, printable, status, why_not_ready},
 };
 
 /// Why the output cannot be written.

@@ -113,6 +113,15 @@ pub(super) fn override_(over: &Override, now: Timestamp) -> String {
     if over.then_unset { format!("{end}, then unset") } else { end }
 }
 
+/// The server's reason for a target with another count than the desired one.
+const CORRECTING: &str = "Correcting";
+
+/// Whether the target is known to have another count than the desired one. The conditions may be older than the counts:
+/// without a leader, nobody writes them.
+pub(crate) fn has_other_count(shown: &ReplicaCount) -> bool {
+    shown.desired.zip(shown.observed).is_some_and(|(desired, observed)| desired != observed)
+}
+
 /// The status of a count in one word: Contested, Ready, or the reason why it is not ready.
 pub(crate) fn status(shown: &ReplicaCount) -> String {
     let is_contested = |condition: &&Condition| condition.r#type == "Contested" && condition.status == "True";
@@ -120,6 +129,7 @@ pub(crate) fn status(shown: &ReplicaCount) -> String {
         return "Contested".to_owned();
     }
     match ready_condition(shown) {
+        Some(ready) if ready.status == "True" && has_other_count(shown) => CORRECTING.to_owned(),
         Some(ready) if ready.status == "True" => "Ready".to_owned(),
         Some(ready) => printable(&ready.reason),
         None => NONE.to_owned(),
@@ -221,6 +231,32 @@ mod tests {
             ..ReplicaCount::default()
         };
         assert_eq!((status(&shown("True")).as_str(), status(&shown("False")).as_str()), ("Contested", "Ready"));
+    }
+
+    #[test]
+    fn a_target_with_another_count_is_not_called_ready() {
+        let shown = |desired, observed, conditions: &[(&str, &str, &str)]| {
+            let condition = |&(name, status, reason): &(&str, &str, &str)| {
+                let [r#type, status, reason] = [name, status, reason].map(str::to_owned);
+                Condition { r#type, status, reason, ..Condition::default() }
+            };
+            let conditions = conditions.iter().map(condition).collect();
+            ReplicaCount { desired, observed, conditions, ..ReplicaCount::default() }
+        };
+        let ready = [("Ready", "True", "InPlace")];
+        let failed = [("Ready", "False", "CorrectionFailed")];
+        let contested = [("Ready", "True", "InPlace"), ("Contested", "True", "RepeatedDrift")];
+        for (name, count, expected) in [
+            ("its count", shown(Some(3), Some(3), &ready), ("Ready", false)),
+            ("another count, and an old condition", shown(Some(3), Some(8), &ready), ("Correcting", true)),
+            ("another count, with a reason", shown(Some(3), Some(8), &failed), ("CorrectionFailed", true)),
+            ("another count, and contested", shown(Some(3), Some(8), &contested), ("Contested", true)),
+            ("no condition yet", shown(Some(3), Some(8), &[]), (NONE, true)),
+            ("an unknown count", shown(Some(3), None, &ready), ("Ready", false)),
+            ("not managed", shown(None, Some(8), &[]), (NONE, false)),
+        ] {
+            assert_eq!((status(&count).as_str(), has_other_count(&count)), expected, "{name}");
+        }
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub(super) enum Error {
     Forbidden(String),
     #[error("the namespace is being deleted: {0}")]
     NamespaceTerminating(String),
+    #[error("the API server does not serve ReplicaCounts: the CRD replicacounts.replica-count-manager.io is missing")]
+    NotServed,
     #[error("the API server failed: {0}")]
     Failed(String),
     #[error("failed to reach the API server: {0}; if this was a write, it may have taken place: try again")]
@@ -111,6 +113,7 @@ impl Error {
             Self::Refused(_) => (Code::InvalidArgument, reasons::REFUSED_BY_API_SERVER),
             Self::NamespaceTerminating(_) => (Code::FailedPrecondition, reasons::NAMESPACE_TERMINATING),
             Self::Forbidden(_) => (Code::Internal, reasons::FORBIDDEN_TO_SERVER),
+            Self::NotServed => (Code::Internal, reasons::REPLICA_COUNTS_NOT_SERVED),
             Self::Failed(_) => (Code::Internal, reasons::API_SERVER_FAILED),
             Self::Unreachable(_) => (Code::Unavailable, reasons::API_SERVER_UNREACHABLE),
         }

@@ -51,8 +51,11 @@ impl ReplicaCountWriter {
 
     /// Reads the `ReplicaCount` that has the name of a target's; it may belong to another target.
     pub(super) async fn read(&self, key: &TargetKey) -> Result<Option<ReplicaCount>, Error> {
-        let count = self.counts(key).get_opt(&key.replica_count_name()).await?;
-        Ok(count.map(Lenient::read).transpose()?)
+        match served(self.counts(key).get(&key.replica_count_name()).await)? {
+            Ok(count) => Ok(Some(count.read()?)),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Creates a `ReplicaCount`; `None` if one exists by now.
@@ -70,7 +73,7 @@ impl ReplicaCountWriter {
         count.metadata.annotations =
             Some(annotations.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
         let params = kube::api::PostParams { dry_run, ..post_params() };
-        match self.counts(key).create(&params, &count.into()).await {
+        match served(self.counts(key).create(&params, &count.into()).await)? {
             Ok(stored) => Ok(Some(stored.read()?.into())),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
             Err(kube::Error::Api(status)) if api_errors::is_namespace_missing(&status) => {
@@ -105,7 +108,7 @@ impl ReplicaCountWriter {
         }
         let patch: Patch<()> = Patch::Json(json_patch::Patch(operations));
         let params = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER) };
-        match self.counts(key).patch(&key.replica_count_name(), &params, &patch).await {
+        match served(self.counts(key).patch(&key.replica_count_name(), &params, &patch).await)? {
             Ok(stored) => Ok(Some(stored.read()?.into())),
             Err(kube::Error::Api(status)) if status.is_not_found() || api_errors::is_failed_test(&status) => Ok(None),
             Err(error) => Err(error.into()),
@@ -137,7 +140,7 @@ impl ReplicaCountWriter {
         operations.extend(annotate(count.annotated, &[(RESTORE, &restore), (SET_AT, &Timestamp::now().to_string())]));
         let patch: Patch<()> = Patch::Json(json_patch::Patch(operations));
         let params = PatchParams::apply(FIELD_MANAGER);
-        match self.counts(key).patch(&key.replica_count_name(), &params, &patch).await {
+        match served(self.counts(key).patch(&key.replica_count_name(), &params, &patch).await)? {
             Ok(stored) => Ok(Some(stored.read()?.into())),
             Err(kube::Error::Api(status)) if status.is_not_found() || api_errors::is_failed_test(&status) => Ok(None),
             Err(error) => Err(error.into()),
@@ -150,7 +153,7 @@ impl ReplicaCountWriter {
         let resource_version = version.map(|version| version.to_string());
         let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        match self.counts(key).delete(&key.replica_count_name(), &params).await {
+        match served(self.counts(key).delete(&key.replica_count_name(), &params).await)? {
             // kube reads an answer only after the API server has accepted the request.
             Ok(_) | Err(kube::Error::SerdeError(_)) => Ok(true),
             Err(kube::Error::Api(status)) if status.is_not_found() => Err(Error::NotManaged(key.clone())),
@@ -161,6 +164,14 @@ impl ReplicaCountWriter {
 
     fn counts(&self, key: &TargetKey) -> Api<Lenient<ReplicaCount>> {
         Api::namespaced(self.client.clone(), &key.namespace)
+    }
+}
+
+/// Ends the call if the API server serves no `ReplicaCount`s. Its answer looks like that about a missing object.
+fn served<T>(answer: Result<T, kube::Error>) -> Result<Result<T, kube::Error>, Error> {
+    match answer {
+        Err(kube::Error::Api(status)) if api_errors::is_resource_missing(&status) => Err(Error::NotServed),
+        answer => Ok(answer),
     }
 }
 
@@ -204,7 +215,45 @@ fn annotate(has_annotations: bool, added: &[(&str, &str)]) -> Vec<PatchOperation
 
 #[cfg(test)]
 mod tests {
+    use contract::names::reasons;
+    use hyper::{Request, Response};
+    use kube::client::Body;
+
     use super::*;
+    use crate::{
+        grpc::error::outcome,
+        resources::fixtures::{ReplicaCountBuilder, deployment_key},
+    };
+
+    /// A writer whose API server answers each request with a 404.
+    fn writer(body: &'static str) -> ReplicaCountWriter {
+        let answer = tower::service_fn(move |_: Request<Body>| async move {
+            Ok::<_, tower::BoxError>(Response::builder().status(404).body(Body::from(body.as_bytes().to_vec()))?)
+        });
+        ReplicaCountWriter::new(Client::new(answer, "default"))
+    }
+
+    #[tokio::test]
+    async fn a_missing_crd_is_not_taken_for_a_missing_object() {
+        let no_object =
+            r#"{"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": "no"}"#;
+        for (name, body, expected) in [
+            ("no CRD", "404 page not found\n", [reasons::REPLICA_COUNTS_NOT_SERVED; 5]),
+            ("no object", no_object, ["DONE", reasons::API_SERVER_FAILED, "DONE", "DONE", reasons::NOT_MANAGED]),
+        ] {
+            let (writer, key) = (self::writer(body), deployment_key("web"));
+            let count = ReplicaCountBuilder::new("web").state();
+            let write = Write { key: &key, user: "alice", is_override: false, version: None, dry_run: false };
+            let outcomes = [
+                outcome(&writer.read(&key).await),
+                outcome(&writer.create(write, count.spec.clone()).await),
+                outcome(&writer.replace(write, &count, &count.spec).await),
+                outcome(&writer.restore(&key, &count, 2, "alice", None).await),
+                outcome(&writer.delete(&key, &count.uid, None).await),
+            ];
+            assert_eq!(outcomes, expected, "{name}");
+        }
+    }
 
     #[test]
     fn an_annotation_is_added_to_those_that_are_there() {

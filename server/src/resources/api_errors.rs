@@ -61,6 +61,12 @@ pub(crate) fn is_namespace_missing(status: &Status) -> bool {
     status.is_not_found() && status.details.as_ref().is_some_and(|details| details.kind == "namespaces")
 }
 
+/// Whether the API server does not serve the resource at all, as without its CRD. It then answers with plain text, and
+/// kube takes that for a missing object.
+pub(crate) fn is_resource_missing(status: &Status) -> bool {
+    status.code == 404 && status.reason != "NotFound"
+}
+
 /// Whether RBAC lacks the right to get or patch an object. An admission policy or webhook answers 403 as well, but may
 /// refuse this one object only.
 pub(crate) fn is_missing_right(status: &Status) -> bool {
@@ -117,6 +123,7 @@ mod tests {
             ("retryable", is_retryable(status)),
             ("namespace terminating", is_namespace_terminating(status)),
             ("namespace missing", is_namespace_missing(status)),
+            ("resource missing", is_resource_missing(status)),
             ("missing right", is_missing_right(status)),
             ("webhook failure", is_webhook_failure(status)),
         ]
@@ -158,6 +165,11 @@ mod tests {
                 expected: &["namespace missing"],
             },
             Row { name: "missing object", status: status(404, "NotFound", "x"), expected: &[] },
+            Row {
+                name: "missing resource",
+                status: status(404, "Failed to parse error data", "404 page not found"),
+                expected: &["resource missing"],
+            },
             Row {
                 name: "RBAC",
                 status: status(403, "Forbidden", "user \"a\" cannot patch resource \"deployments\""),

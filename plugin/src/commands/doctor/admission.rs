@@ -179,12 +179,18 @@ fn judge_targets(mode: &str, counts: &[ReplicaCount], place: &str) -> Finding {
     let target = first.target.clone().unwrap_or_default();
     // The status says nothing before the first test, and nothing after one without a review.
     let or_untested = if others.iter().any(|it| it.admission.is_empty()) { ", or not tested yet" } else { "" };
+    // Only the guard depends on the kind.
+    let or_unguarded = match mode {
+        GUARD => format!(
+            ", or {} is of a kind that is not among the chart's targets, and is only recorded",
+            printable(&target::name(&target))
+        ),
+        _ => String::new(),
+    };
     let hint = format!(
         "a new leader tests one namespace and kind a second, and then each every 5 minutes: run this command again; \
-         if it stays, admission.namespaceSelector may leave the namespace {} out, or {} is of a kind that is not among \
-         the chart's targets, and is only recorded",
+         if it stays, admission.namespaceSelector may leave the namespace {} out{or_unguarded}",
         printable(&target.namespace),
-        printable(&target::name(&target)),
     );
     Finding::warning(format!("{} not {expected}{or_untested}: {}", others.len(), enumerate(&names)), &hint)
 }
@@ -333,6 +339,17 @@ mod tests {
         ] {
             let finding = judge_targets(mode, counts, place);
             assert_eq!((finding.status, finding.message.as_str()), (status, message), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_the_guard_says_of_a_kind_that_it_is_only_recorded() {
+        for (mode, admission, has_kinds) in
+            [(GUARD, "", true), (GUARD, "recorded", true), (WARN, "", false), ("record", "", false)]
+        {
+            let hint = judge_targets(mode, &[count("web", admission)], "here").hint.unwrap_or_default();
+            assert!(hint.contains("may leave the namespace shop out"), "{mode}: {hint}");
+            assert_eq!(hint.contains("is only recorded"), has_kinds, "{mode}: {hint}");
         }
     }
 }

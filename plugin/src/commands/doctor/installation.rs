@@ -10,6 +10,7 @@ use crate::{
     config::ServiceRef,
     kubernetes::{self, Holder, PodState},
     output::printable,
+    refusal,
     time::distance,
 };
 
@@ -24,7 +25,24 @@ const RECENT: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 pub(super) async fn crd(facts: &mut Facts<'_>) -> Verdict {
     match kubernetes::is_replica_count_served(facts.api()?, facts.limit()).await.map_err(Finding::error)? {
         true => Ok(Finding::passed("the API server serves the kind ReplicaCount")),
-        false => Ok(Finding::failed("the API server does not know the kind ReplicaCount", INSTALL)),
+        false => Ok(unserved(is_installed(facts).await)),
+    }
+}
+
+fn unserved(is_installed: bool) -> Finding {
+    let hint = match is_installed {
+        true => format!("`{}` restores the CRD", refusal::RESTORE),
+        false => INSTALL.to_owned(),
+    };
+    Finding::failed("the API server does not know the kind ReplicaCount", &hint)
+}
+
+/// Whether the server's Service is there, as far as that can be found out.
+async fn is_installed(facts: &Facts<'_>) -> bool {
+    let (Ok(settings), Ok(cluster)) = (facts.settings(), facts.api()) else { return false };
+    match cluster.server(&settings.service, facts.limit()).await {
+        Ok(server) => server.check(facts.limit()).await.is_ok(),
+        Err(_) => false,
     }
 }
 
@@ -159,6 +177,18 @@ mod tests {
 
     fn restarted(name: &str, seconds: u64) -> PodState {
         PodState { restarts: 2, last_restart: Some(now() - Duration::from_secs(seconds)), ..pod(name) }
+    }
+
+    #[test]
+    fn a_missing_crd_is_mended_as_the_server_is_installed() {
+        for (name, is_installed, command) in [
+            ("the Service is there", true, "`helm upgrade replica-count-manager charts/replica-count-manager "),
+            ("nothing is there", false, "helm install replica-count-manager CHART "),
+        ] {
+            let finding = unserved(is_installed);
+            let hint = finding.hint.unwrap_or_default();
+            assert!(finding.status == Status::Failed && hint.contains(command), "{name}: {hint}");
+        }
     }
 
     #[test]

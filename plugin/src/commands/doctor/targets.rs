@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     commands::{batch::enumerate, read},
-    output::printable,
+    output::{has_other_count, printable},
     refusal, target,
 };
 
@@ -55,11 +55,16 @@ pub(super) async fn found(facts: &mut Facts<'_>) -> Verdict {
 /// Whether the targets that exist are at their counts, and ready.
 pub(super) async fn ready(facts: &mut Facts<'_>) -> Verdict {
     let (counts, place) = facts.counts()?;
-    let mut unready = with_condition(counts, "Ready", &["False", "Unknown"]);
-    unready.retain(|count| has_condition(count, "TargetFound", &["True"]));
-    Ok(judge(unready, format!("all targets {place} that exist are ready"), "not ready", |one| {
+    Ok(judge(unready(counts), format!("all targets {place} that exist are ready"), "not ready", |one| {
         format!("{} says why", explain(one))
     }))
+}
+
+/// The targets that exist and are not ready, by their conditions or by their counts.
+fn unready(counts: &[ReplicaCount]) -> Vec<&ReplicaCount> {
+    let is_found = |count: &ReplicaCount| has_condition(count, "TargetFound", &["True"]);
+    let is_unready = |count: &ReplicaCount| has_condition(count, "Ready", &["False", "Unknown"]) && is_found(count);
+    counts.iter().filter(|count| has_other_count(count) || is_unready(count)).collect()
 }
 
 /// Checks that no actor keeps changing the counts.
@@ -131,5 +136,20 @@ mod tests {
         );
         let none = judge(with_condition(&counts, "Ready", &["Unknown"]), "all".to_owned(), "bad", explain);
         assert_eq!((none.status, none.message.as_str()), (Status::Passed, "all"));
+    }
+
+    #[test]
+    fn a_target_is_unready_by_its_conditions_or_by_its_count() {
+        let found = |ready| count("web", &[("Ready", ready), ("TargetFound", "True")]);
+        let with = |observed, shown| ReplicaCount { desired: Some(3), observed, ..shown };
+        for (name, count, expected) in [
+            ("ready", with(Some(3), found("True")), false),
+            ("not ready", with(Some(3), found("False")), true),
+            ("another count, and an old condition", with(Some(8), found("True")), true),
+            ("another count, and no condition yet", with(Some(8), count("web", &[])), true),
+            ("missing", with(None, count("web", &[("Ready", "False"), ("TargetFound", "False")])), false),
+        ] {
+            assert_eq!(unready(std::slice::from_ref(&count)).len() == 1, expected, "{name}");
+        }
     }
 }

@@ -49,6 +49,9 @@ fn headline(facts: &Facts) -> String {
         None => String::new(),
     };
     match (desired, observed) {
+        (Some(desired), Some(observed)) if desired == observed && outlook::hindrance(facts).is_some() => {
+            format!("{name} should be held at {}. Its spec has them{ready}.", replicas(desired))
+        }
         (Some(desired), Some(observed)) if desired == observed => {
             format!("{name} is held at {}: its spec has them{ready}.", replicas(desired))
         }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::words::{list, replicas};
 use crate::{
     commands::explain::facts::{Facts, Rights},
-    output::{printable, why_not_ready},
+    output::{has_other_count, printable, why_not_ready},
     target,
     time::local_minute,
 };
@@ -19,11 +19,19 @@ pub(super) fn problems(facts: &Facts) -> Vec<String> {
     if let Some(why) = why_not_ready(&facts.count) {
         problems.push(format!("It is not ready: {}.", without_end(&why)));
     }
+    if is_uncorrected(facts) {
+        problems.push("It was not corrected yet: `kubectl replicas doctor` shows whether a server leads.".to_owned());
+    }
     problems.extend(facts.pods.iter().flatten().map(|why| format!("{}.", without_end(&printable(why)))));
     if let Some(contested) = facts.condition("Contested").filter(|condition| condition.status == "True") {
         problems.push(format!("It is contested: {}.", without_end(&printable(&contested.message))));
     }
     problems
+}
+
+/// Whether the target has another count, and its condition does not say why. Then nothing is promised of corrections.
+fn is_uncorrected(facts: &Facts) -> bool {
+    has_other_count(&facts.count) && why_not_ready(&facts.count).is_none()
 }
 
 fn without_end(text: &str) -> &str {
@@ -47,7 +55,7 @@ pub(super) fn rights(facts: &Facts) -> Vec<String> {
         sentences.push(format!("{user} {} set it.", may(*set)));
     }
     let undone = match facts.is_guarded() {
-        _ if !*scale || !facts.is_managed() || hindrance(facts).is_some() => "",
+        _ if !*scale || !facts.is_managed() || hindrance(facts).is_some() || is_uncorrected(facts) => "",
         true => ", but another count is refused while it is held",
         false => ", but the server undoes that",
     };
@@ -80,6 +88,9 @@ pub(super) fn next(facts: &Facts, now: Timestamp) -> Vec<String> {
         sentences.push(hindrance);
         return sentences;
     }
+    if is_uncorrected(facts) {
+        return sentences;
+    }
     if matches!(facts.object, Ok(None)) {
         sentences.push(format!("Once the target is created, it gets {}.", replicas(desired)));
         return sentences;
@@ -105,7 +116,7 @@ pub(super) fn next(facts: &Facts, now: Timestamp) -> Vec<String> {
 }
 
 /// What keeps the server from putting the desired count in place, and what happens then. None if nothing does.
-fn hindrance(facts: &Facts) -> Option<String> {
+pub(super) fn hindrance(facts: &Facts) -> Option<String> {
     let desired = facts.count.desired?;
     let ready = facts.condition("Ready").filter(|condition| condition.status != "True")?;
     let unset = format!("To stop managing it: `kubectl replicas unset {}`.", target::in_namespace(&facts.target));

@@ -48,7 +48,7 @@ async fn a_missing_kubeconfig_or_context_is_explained() -> Result<()> {
 async fn missing_rights_are_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
     let outsider = cluster.control_plane.kubeconfig_for("outsider", None)?;
-    let grant = "kubectl create rolebinding NAME --role=replica-count-manager-connect --user=USER";
+    let grant = "-connect --user=USER";
     assert_unreachable(list(cluster).env("KUBECONFIG", &outsider), &["not allowed to", "services", grant]).await?;
 
     let reader = cluster.control_plane.kubeconfig_for("reader", None)?;
@@ -64,7 +64,7 @@ async fn missing_rights_are_explained() -> Result<()> {
         .await?;
     let mut plugin = list(cluster);
     plugin.env("KUBECONFIG", &reader).env("KUBECTL_REPLICAS_CONFIG", config_of(cluster, "reader", &reader)?);
-    assert_unreachable(&mut plugin, &["not allowed to", "pods/portforward", "-connect --user=USER", release::NAME]).await
+    assert_unreachable(&mut plugin, &["not allowed to", "pods/portforward", grant, release::NAME]).await
 }
 
 /// Writes a configuration of the plugin for the context of another kubeconfig.

@@ -98,7 +98,10 @@ pub(super) fn refused_hint(alert: AlertDescription) -> &'static str {
             "get a new one: kubectl replicas login; where that is not available, from an administrator"
         }
         AlertDescription::AccessDenied => "get a certificate with another name from an administrator",
-        _ => "get a client certificate from the CA that the server trusts",
+        _ => {
+            "get a client certificate from the CA that the server trusts: kubectl replicas logout, then kubectl replicas \
+             login; where that is not available, from an administrator"
+        }
     }
 }
 
@@ -203,6 +206,19 @@ mod tests {
             let error = error(cause);
             assert_eq!(error.to_string(), text);
             assert!(!error.hint().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_refused_client_certificate_has_a_hint_for_a_new_one() {
+        for (alert, expected) in [
+            (AlertDescription::CertificateExpired, "get a new one: kubectl replicas login"),
+            (AlertDescription::UnknownCA, "kubectl replicas logout, then kubectl replicas login"),
+            (AlertDescription::CertificateUnknown, "kubectl replicas logout, then kubectl replicas login"),
+            (AlertDescription::AccessDenied, "with another name from an administrator"),
+        ] {
+            let hint = error(rustls::Error::AlertReceived(alert)).hint();
+            assert!(hint.contains(expected), "{alert:?}: {hint}");
         }
     }
 

@@ -21,6 +21,12 @@ const FIELDS: [(&str, &str); 11] = [
     ("reason", "--reason"),
 ];
 
+/// What the server calls the bound of counts.
+const BOUND: &str = "MAX_REPLICAS";
+
+/// The hint for a count above the bound.
+pub(crate) const RAISE_BOUND: &str = "an administrator can raise the chart's maxReplicas";
+
 /// The server's status, if the server refused the call.
 fn status(error: &CallError) -> Option<&Status> {
     match error {
@@ -34,9 +40,13 @@ pub(crate) fn is_for(error: &CallError, reason: &str) -> bool {
     status(error).and_then(StatusExt::get_details_error_info).is_some_and(|info| info.reason == reason)
 }
 
-/// What the user can do about a refusal, as a command that can be run.
+/// What the user can do about a refusal.
 pub(crate) fn hint(error: &CallError) -> Option<String> {
-    is_for(error, reasons::NOT_MANAGED).then(|| "`kubectl replicas list` shows the managed targets".to_owned())
+    if is_for(error, reasons::NOT_MANAGED) {
+        return Some("`kubectl replicas list` shows the managed targets".to_owned());
+    }
+    let is_above_bound = is_for(error, reasons::INVALID_FIELD) && status(error)?.message().contains(BOUND);
+    is_above_bound.then(|| RAISE_BOUND.to_owned())
 }
 
 /// The message of a refusal that names a field, with the name of its flag instead.
@@ -80,5 +90,19 @@ mod tests {
         }
         assert_eq!(in_flags(&refusal(reasons::FORBIDDEN, "namespace x")), None, "only of refused fields");
         assert!(is_for(&refusal(reasons::NOT_MANAGED, ""), reasons::NOT_MANAGED));
+    }
+
+    #[test]
+    fn a_refusal_that_the_user_can_do_something_about_has_a_hint() {
+        let bound = "replicas must be at most 50, the server's MAX_REPLICAS, and is 60";
+        let list = "`kubectl replicas list` shows the managed targets";
+        for (name, reason, message, expected) in [
+            ("not managed", reasons::NOT_MANAGED, "web is not managed", Some(list)),
+            ("above the bound", reasons::INVALID_FIELD, bound, Some(RAISE_BOUND)),
+            ("another field", reasons::INVALID_FIELD, "replicas must not be negative", None),
+            ("another reason", reasons::FORBIDDEN, bound, None),
+        ] {
+            assert_eq!(hint(&refusal(reason, message)).as_deref(), expected, "{name}");
+        }
     }
 }

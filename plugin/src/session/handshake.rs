@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{error_chain::find_cause, tls::ALPN};
+use super::{certificate_problem::is_of_ca, error_chain::find_cause, tls::ALPN};
 use crate::terminal;
 
 /// How long to wait for the server's first bytes. A server may send none before the client does.
@@ -28,6 +28,8 @@ pub(crate) enum Error {
     Expired { peer: String, source: rustls::Error },
     #[error("the certificate of {peer} is not for the name {expected}")]
     OtherName { peer: String, expected: String, presented: Vec<String>, source: rustls::Error },
+    #[error("the certificate of {peer} is a CA's own, not a server's")]
+    OfCa { peer: String },
     #[error("{peer} does not speak TLS")]
     NotTls { peer: String, source: rustls::Error },
     #[error("{peer} does not accept the connection: {}", describe_alert(*alert))]
@@ -63,6 +65,7 @@ impl Error {
             CertificateError::NotValidForNameContext { expected, presented } => {
                 Self::OtherName { peer, expected: expected.to_str().into_owned(), presented, source }
             }
+            problem if is_of_ca(&problem) => Self::OfCa { peer },
             _ => Self::Other { peer, source: error },
         }
     }
@@ -75,6 +78,7 @@ impl Error {
                  confirms that the server has a new CA since your login, run: kubectl replicas logout, then kubectl \
                  replicas login"
             }
+            Self::OfCa { .. } => "issue the server's certificate with basicConstraints=CA:FALSE",
             Self::Expired { .. } => "renew the server's certificate, or check the clock of this machine",
             Self::OtherName { presented, .. } => {
                 return format!(
@@ -174,7 +178,7 @@ pub(super) async fn shake_hands<S: Stream>(
 
 #[cfg(test)]
 mod tests {
-    use rustls::InvalidMessage;
+    use rustls::{InvalidMessage, OtherError};
 
     use super::*;
 
@@ -192,6 +196,10 @@ mod tests {
             (
                 CertificateError::UnknownIssuer.into(),
                 "the certificate of the server is not signed by the configured CA",
+            ),
+            (
+                CertificateError::Other(OtherError(Arc::new(io::Error::other("CaUsedAsEndEntity")))).into(),
+                "the certificate of the server is a CA's own, not a server's",
             ),
             (CertificateError::Expired.into(), "the certificate of the server is not valid at this time"),
             (name.into(), "the certificate of the server is not for the name a.example.com"),

@@ -73,14 +73,15 @@ mod tests {
                  --help` describes each argument",
             ),
             (
-                "error: unexpected argument '--timeout' found\n\n  tip: a similar argument exists: '--request-timeout'\n\n\
-                 Usage: kubectl replicas doctor --wait [<DURATION>] --request-timeout <DURATION>\n",
+                "error: unexpected argument '--timeout' found\n\n  tip: a similar argument exists: \
+                 '--request-timeout'\n\nUsage: kubectl replicas doctor --wait [<DURATION>]\n",
                 "error: unexpected argument '--timeout' found\nhint: give the time to '--wait', such as '--wait=60s'; \
                  `kubectl replicas doctor --help` describes each argument",
             ),
             (
                 "error: unexpected argument '--timeout' found\n\nUsage: kubectl replicas list [OPTIONS]\n",
-                "error: unexpected argument '--timeout' found\nhint: `kubectl replicas list --help` describes each argument",
+                "error: unexpected argument '--timeout' found\nhint: `kubectl replicas list --help` describes each \
+                 argument",
             ),
         ] {
             assert_eq!(explain(rendered, "kubectl replicas get"), text);

@@ -217,7 +217,8 @@ pub(super) fn start_from(
     })
 }
 
-/// Makes a write, and keeps it in the journal. Returns its line, the replica count as stored, and whether nothing changed.
+/// Makes a write, and keeps it in the journal. Returns its line, the replica count as stored, and whether that is
+/// unchanged.
 async fn make(
     session: &Session,
     journal: &Journal,

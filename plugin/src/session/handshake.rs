@@ -103,8 +103,8 @@ pub(super) fn refused_hint(alert: AlertDescription) -> &'static str {
         }
         AlertDescription::AccessDenied => "get a certificate with another name from an administrator",
         _ => {
-            "get a client certificate from the CA that the server trusts: kubectl replicas logout, then kubectl replicas \
-             login; where that is not available, from an administrator"
+            "get a client certificate from the CA that the server trusts: kubectl replicas logout, then kubectl \
+             replicas login; where that is not available, from an administrator"
         }
     }
 }

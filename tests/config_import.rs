@@ -259,7 +259,8 @@ async fn a_certificate_of_another_ca_is_imported_with_a_warning() -> Result<()> 
         outcome.code == Some(0) && outcome.stdout.starts_with("imported the client certificate of liam"),
         "{outcome:?}"
     );
-    let warning = "warning: a server that trusts only this CA will refuse liam: invalid peer certificate: ";
+    let warning =
+        "warning: a server that trusts only this CA will refuse liam: the certificate is not signed by this CA\n";
     ensure!(outcome.stderr.starts_with(warning), "{outcome:?}");
     assert!(liam.entry()?["keyData"].is_string());
     Ok(())

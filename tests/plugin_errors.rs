@@ -48,22 +48,23 @@ async fn a_missing_kubeconfig_or_context_is_explained() -> Result<()> {
 async fn missing_rights_are_explained() -> Result<()> {
     let cluster = shared_cluster().await?;
     let outsider = cluster.control_plane.kubeconfig_for("outsider", None)?;
-    assert_unreachable(list(cluster).env("KUBECONFIG", &outsider), &["not allowed to", "services"]).await?;
+    let grant = "-connect --user=USER";
+    assert_unreachable(list(cluster).env("KUBECONFIG", &outsider), &["not allowed to", "services", grant]).await?;
 
     let reader = cluster.control_plane.kubeconfig_for("reader", None)?;
-    let grant = [
+    let role = [
         "create",
         "clusterrole",
         "reader",
         "--verb=get,list",
         "--resource=services,pods,endpointslices.discovery.k8s.io",
     ];
-    run(cluster.kubectl().args(grant)).await?;
+    run(cluster.kubectl().args(role)).await?;
     run(cluster.kubectl().args(["create", "clusterrolebinding", "reader", "--clusterrole=reader", "--user=reader"]))
         .await?;
     let mut plugin = list(cluster);
     plugin.env("KUBECONFIG", &reader).env("KUBECTL_REPLICAS_CONFIG", config_of(cluster, "reader", &reader)?);
-    assert_unreachable(&mut plugin, &["not allowed to", "pods/portforward", release::NAME]).await
+    assert_unreachable(&mut plugin, &["not allowed to", "pods/portforward", grant, release::NAME]).await
 }
 
 /// Writes a configuration of the plugin for the context of another kubeconfig.

@@ -176,6 +176,7 @@ impl Error {
                 let own = source.hint().map(|hint| hint + "; ").unwrap_or_default();
                 Some(own + operations::SKIP)
             }
+            Self::TooMany { .. } => Some(refusal::RAISE_BOUND.to_owned()),
             Self::NoCount { .. } => Some("give a plain count, such as 3".to_owned()),
             Self::NotReady { open, .. } => match open.as_slice() {
                 [one] => one

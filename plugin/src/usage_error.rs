@@ -6,6 +6,10 @@ const VALUE_TIP: &str = "to pass '";
 /// Where clap sends the reader of an error, unless it shows the usage. The hint says more.
 const HELP_TIP: &str = "For more information";
 
+/// The error of `doctor --timeout`, and the tip for it. Only `doctor` gives its time to `--wait`.
+const DOCTOR_TIMEOUT: (&str, &str) =
+    ("error: unexpected argument '--timeout' found", "give the time to '--wait', such as '--wait=60s'");
+
 /// Turns the text of clap, without colours, into an error and a hint. `command` is what the arguments name, for an error
 /// that shows no usage.
 pub(crate) fn explain(rendered: &str, command: &str) -> String {
@@ -21,7 +25,12 @@ pub(crate) fn explain(rendered: &str, command: &str) -> String {
             message.push(line);
         }
     }
-    tips.push(format!("`{} --help` describes each argument", usage.and_then(command_of).as_deref().unwrap_or(command)));
+    let command = usage.and_then(command_of).unwrap_or_else(|| command.to_owned());
+    let (timeout, wait) = DOCTOR_TIMEOUT;
+    if message.first() == Some(&timeout) && command.ends_with(" doctor") {
+        tips = vec![wait.to_owned()];
+    }
+    tips.push(format!("`{command} --help` describes each argument"));
     format!("{}\nhint: {}", message.join("\n"), tips.join("; "))
 }
 
@@ -62,6 +71,17 @@ mod tests {
                  <COUNT> <TARGET>\n",
                 "error: the following required arguments were not provided:\n  <TARGET>\nhint: `kubectl replicas undo \
                  --help` describes each argument",
+            ),
+            (
+                "error: unexpected argument '--timeout' found\n\n  tip: a similar argument exists: \
+                 '--request-timeout'\n\nUsage: kubectl replicas doctor --wait [<DURATION>]\n",
+                "error: unexpected argument '--timeout' found\nhint: give the time to '--wait', such as '--wait=60s'; \
+                 `kubectl replicas doctor --help` describes each argument",
+            ),
+            (
+                "error: unexpected argument '--timeout' found\n\nUsage: kubectl replicas list [OPTIONS]\n",
+                "error: unexpected argument '--timeout' found\nhint: `kubectl replicas list --help` describes each \
+                 argument",
             ),
         ] {
             assert_eq!(explain(rendered, "kubectl replicas get"), text);

@@ -217,13 +217,14 @@ pub(super) fn start_from(
     })
 }
 
-/// Makes a write, and keeps it in the journal. Returns its line, and the replica count as stored.
+/// Makes a write, and keeps it in the journal. Returns its line, the replica count as stored, and whether that is
+/// unchanged.
 async fn make(
     session: &Session,
     journal: &Journal,
     write: Write,
     keeps_unchanged: bool,
-) -> Result<(String, Option<ReplicaCount>), Error> {
+) -> Result<(String, (Option<ReplicaCount>, bool)), Error> {
     let state = |before: Option<&ReplicaCount>| before.map_or(State::Unknown, State::of);
     let begun = (!write.dry_run).then(|| journal.begin(write.target.clone(), state(write.before.as_ref())));
     match (write.run(session).await, begun) {
@@ -233,7 +234,7 @@ async fn make(
                 Some(begun) => journal.finish(begun, state(written.before.as_ref()), written.after),
                 None => {}
             }
-            Ok((written.line, written.stored))
+            Ok((written.line, (written.stored, written.is_unchanged)))
         }
         // The server may have made it.
         (Err(error @ Error::Unsure { .. }), _) => Err(error),
@@ -260,12 +261,13 @@ pub(super) async fn make_all(
     let all = requests.len();
     // A target that an undo finds unchanged is undone.
     let make = |write| make(session, &journal, write, undoes.is_some());
-    let (stored, result) = batch::run(lines, requests, done, make).await;
+    let (made, result) = batch::run(lines, requests, done, make).await;
     if all > 1 && result.is_ok() {
-        lines.sum_up(&format!("{all} targets {done}{dry}"));
+        let unchanged = made.iter().filter(|(_, is_unchanged)| *is_unchanged).count();
+        lines.sum_up(&format!("{}{dry}", lines::summary(all, unchanged, done)));
     }
     journal.record(session, undoes).await;
-    (stored.into_iter().flatten().collect(), result)
+    (made.into_iter().filter_map(|(stored, _)| stored).collect(), result)
 }
 
 #[cfg(test)]

@@ -76,10 +76,6 @@ impl Error {
         match self {
             Self::Config(error) => error.hint(),
             Self::Kubernetes(error) => error.hint(),
-            Self::Ca(service::Error::Request(error)) if error.is_forbidden() => Some(
-                "ask an administrator for the right to connect in the server's namespace (the chart's access.connect)"
-                    .to_owned(),
-            ),
             Self::Request(error) if error.is_forbidden() => Some(format!(
                 "an administrator allows it with the chart's access.login, or: kubectl create clusterrolebinding NAME \
                  --clusterrole=replica-count-manager-login --user=NAME\n  or {ASK_ADMINISTRATOR}"

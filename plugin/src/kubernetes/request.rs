@@ -9,8 +9,9 @@ use crate::time::describe_limit;
 /// Why a request to the API server failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// `grant` says how the right is granted, if that is known.
     #[error("not allowed to {action}")]
-    Forbidden { action: String, source: ApiMessage },
+    Forbidden { action: String, grant: Option<String>, source: ApiMessage },
     #[error("failed to {action}: the API server does not know the user of the kubeconfig")]
     Unauthorized { action: String, source: ApiMessage },
     #[error("failed to {action}")]
@@ -33,7 +34,7 @@ impl Error {
                 let source = ApiMessage(status.message.clone());
                 match status.code {
                     401 => Self::Unauthorized { action, source },
-                    403 => Self::Forbidden { action, source },
+                    403 => Self::Forbidden { action, grant: None, source },
                     code => Self::Refused { action, code, source },
                 }
             }
@@ -41,6 +42,17 @@ impl Error {
             kube::Error::HyperError(source) => Self::Unreachable { action, source: source.into() },
             error => Self::Unreachable { action, source: error.into() },
         }
+    }
+
+    /// Adds how an administrator grants the rights to connect, if one was missing. The chart names their role after the
+    /// Service.
+    pub(super) fn of_connecting(self, namespace: &str, service: &str) -> Self {
+        let Self::Forbidden { action, source, .. } = self else { return self };
+        let grant = format!(
+            "an administrator grants it with: kubectl create rolebinding NAME --role={service}-connect --user=USER \
+             --namespace {namespace}"
+        );
+        Self::Forbidden { action, grant: Some(grant), source }
     }
 
     pub(crate) fn is_forbidden(&self) -> bool {
@@ -67,9 +79,11 @@ impl Error {
     /// What the user can do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Forbidden { .. } => {
-                Some("ask for a Role with the verb and resource that the message names".to_owned())
-            }
+            Self::Forbidden { grant, .. } => Some(
+                grant
+                    .clone()
+                    .unwrap_or_else(|| "ask for a Role with the verb and resource that the message names".to_owned()),
+            ),
             Self::Unauthorized { .. } => {
                 Some("log in to the cluster again; `kubectl auth whoami` must work".to_owned())
             }
@@ -113,5 +127,22 @@ mod tests {
         assert!(refused(404).is_not_found());
         assert!(refused(429).is_temporary() && refused(503).is_temporary() && !refused(409).is_temporary());
         assert!(refused(401).hint().unwrap().contains("log in"));
+    }
+
+    #[test]
+    fn only_a_refusal_names_what_grants_the_right() {
+        for (name, error, expected) in [
+            ("an unknown role", refused(403), Some("ask for a Role with the verb and resource that the message names")),
+            (
+                "connecting",
+                refused(403).of_connecting("tools", "rcm"),
+                Some("an administrator grants it with: kubectl"),
+            ),
+            ("no refusal", refused(404).of_connecting("tools", "rcm"), None),
+        ] {
+            let hint = error.hint();
+            assert_eq!(hint.is_some(), expected.is_some(), "{name}: {hint:?}");
+            assert!(hint.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{name}");
+        }
     }
 }

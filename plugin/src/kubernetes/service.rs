@@ -1,6 +1,6 @@
 //! The server in the cluster: its Service, and the ready pods behind it.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use contract::names::{CA_CONFIG_MAP, SERVICE_SELECTOR};
 use k8s_openapi::api::{
@@ -18,6 +18,9 @@ use crate::config::ServiceRef;
 
 /// The namespace that the chart's documentation installs the server in.
 const NAMESPACE: &str = "replica-count-manager";
+
+/// The name that the chart gives the Service of the release in that documentation.
+const NAME: &str = NAMESPACE;
 
 /// The name of the Service's gRPC port.
 const PORT: &str = "grpc";
@@ -58,13 +61,16 @@ impl Error {
         let name = "--service-namespace NAME --service-name NAME, or the service of the configuration file";
         match self {
             Self::Request(error) => error.hint(),
-            Self::NotAllowed(_) => Some(format!("name it with {name}")),
+            Self::NotAllowed(error) => {
+                error.hint().map(|grant| format!("{grant}; if the server is installed elsewhere, name it with {name}"))
+            }
             Self::NotHere(_) => Some(format!("if it is installed elsewhere, name it with {name}")),
             Self::NoService { .. } => Some(format!("install it with its Helm chart, or name its Service with {name}")),
             Self::NoSuchService { .. } => Some(format!(
-                "`kubectl get services -A -l {SERVICE_SELECTOR}` shows where it is; if `kubectl replicas config view` \
-                 has a wrong service.name, run: kubectl replicas config unset service.name; if an administrator \
-                 confirms that it has moved since your login, run: kubectl replicas logout, then kubectl replicas login"
+                "it may have been uninstalled, or have another name: `kubectl get services -A -l {SERVICE_SELECTOR}` \
+                 shows where it is; if `kubectl replicas config view` has a wrong service.name, run: kubectl replicas \
+                 config unset service.name; if an administrator confirms that it has moved since your login, run: \
+                 kubectl replicas logout, then kubectl replicas login"
             )),
             Self::Several { .. } => Some(format!("choose one with {name}")),
             Self::NoneReady { namespace, .. } => Some(format!("to find out why: kubectl -n {namespace} describe pods")),
@@ -125,6 +131,17 @@ impl Server {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// Sends a request that the role for connecting allows.
+    pub(crate) async fn send<T>(
+        &self,
+        limit: Duration,
+        action: impl fmt::Display,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, request::Error> {
+        let sent = send(limit, action, request).await;
+        sent.map_err(|error| error.of_connecting(&self.namespace, &self.name))
+    }
+
     /// Checks that the Service exists. A name that is known need not be right.
     pub(crate) async fn check(&self, limit: Duration) -> Result<(), Error> {
         self.read(limit).await.map(drop)
@@ -132,7 +149,7 @@ impl Server {
 
     async fn read(&self, limit: Duration) -> Result<Service, Error> {
         let action = format!("get the service {} in the namespace {}", self.name, self.namespace);
-        match send(limit, action, self.services().get(&self.name)).await {
+        match self.send(limit, action, self.services().get(&self.name)).await {
             Err(error) if error.is_not_found() => {
                 Err(Error::NoSuchService { namespace: self.namespace.clone(), name: self.name.clone() })
             }
@@ -146,7 +163,7 @@ impl Server {
         let Some(name) = service.annotations().get(CA_CONFIG_MAP) else { return Ok(None) };
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let action = format!("get the configmap {name} in the namespace {}", self.namespace);
-        let map = send(limit, action, maps.get(name)).await?;
+        let map = self.send(limit, action, maps.get(name)).await?;
         let mut data = map.data.unwrap_or_default();
         let certificates = data.remove("ca.crt");
         Ok(certificates
@@ -163,7 +180,7 @@ impl Server {
         let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &self.namespace);
         let params = ListParams::default().labels(&format!("kubernetes.io/service-name={}", self.name));
         let action = format!("list endpointslices in the namespace {}", self.namespace);
-        let slices = send(limit, action, slices.list(&params)).await?;
+        let slices = self.send(limit, action, slices.list(&params)).await?;
         let mut ready = ready_pods(&slices.items);
         if ready.is_empty() {
             return Err(self.explain_none_ready(limit).await);
@@ -191,7 +208,7 @@ impl Server {
             return Ok(Some("it selects no pods".to_owned()));
         }
         let params = ListParams::default().labels_from(&selector);
-        let pods = send(limit, "list its pods", self.pods().list(&params)).await?;
+        let pods = self.send(limit, "list its pods", self.pods().list(&params)).await?;
         Ok((!pods.items.is_empty()).then(|| describe_pods(&pods)))
     }
 }
@@ -221,7 +238,8 @@ async fn list(
         None => (Api::all(client.clone()), "all namespaces".to_owned()),
     };
     let params = ListParams::default().labels(SERVICE_SELECTOR);
-    let found = send(limit, format!("list services in {place}"), services.list_metadata(&params)).await?;
+    let found = send(limit, format!("list services in {place}"), services.list_metadata(&params)).await;
+    let found = found.map_err(|error| error.of_connecting(namespace.unwrap_or(NAMESPACE), NAME))?;
     Ok(found.iter().map(|service| (service.namespace().unwrap_or_default(), service.name_any())).collect())
 }
 
@@ -258,8 +276,12 @@ fn describe_pods(pods: &ObjectList<Pod>) -> String {
     pods.iter().map(|pod| format!("{} is {}", pod.name_any(), state(pod))).collect::<Vec<_>>().join(", ")
 }
 
-/// The state of a pod in a word: what a container waits for, or else the pod's reason or its phase.
+/// The state of a pod in a word: that it ends, or what a container waits for, or else the pod's reason or its phase.
 pub(super) fn state(pod: &Pod) -> String {
+    // Until its containers have ended, its phase is the one before.
+    if pod.metadata.deletion_timestamp.is_some() {
+        return "terminating".to_owned();
+    }
     let status = pod.status.clone().unwrap_or_default();
     let waiting = status
         .container_statuses

@@ -11,11 +11,7 @@ use super::{
 };
 use crate::{
     address::Address,
-    kubernetes::{
-        PodPort, Server,
-        request::{self, send},
-        service,
-    },
+    kubernetes::{PodPort, Server, request, service},
     time::describe_limit,
 };
 
@@ -134,7 +130,7 @@ impl Dialer {
         let peer = format!("pod {pod} of the namespace {}", server.namespace);
         let ports = [*port];
         let action = format!("forward a port of {peer}");
-        let mut forward = send(self.limit, action, server.pods().portforward(pod, &ports)).await?;
+        let mut forward = server.send(self.limit, action, server.pods().portforward(pod, &ports)).await?;
         let Some(stream) = forward.take_stream(*port) else {
             return Err(Error::Pod { peer, report: "the API server opened no stream".to_owned() });
         };

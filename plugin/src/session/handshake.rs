@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{error_chain::find_cause, tls::ALPN};
+use super::{certificate_problem::is_of_ca, error_chain::find_cause, tls::ALPN};
 use crate::terminal;
 
 /// How long to wait for the server's first bytes. A server may send none before the client does.
@@ -28,6 +28,8 @@ pub(crate) enum Error {
     Expired { peer: String, source: rustls::Error },
     #[error("the certificate of {peer} is not for the name {expected}")]
     OtherName { peer: String, expected: String, presented: Vec<String>, source: rustls::Error },
+    #[error("the certificate of {peer} is a CA's own, not a server's")]
+    OfCa { peer: String },
     #[error("{peer} does not speak TLS")]
     NotTls { peer: String, source: rustls::Error },
     #[error("{peer} does not accept the connection: {}", describe_alert(*alert))]
@@ -63,6 +65,7 @@ impl Error {
             CertificateError::NotValidForNameContext { expected, presented } => {
                 Self::OtherName { peer, expected: expected.to_str().into_owned(), presented, source }
             }
+            problem if is_of_ca(&problem) => Self::OfCa { peer },
             _ => Self::Other { peer, source: error },
         }
     }
@@ -75,6 +78,7 @@ impl Error {
                  confirms that the server has a new CA since your login, run: kubectl replicas logout, then kubectl \
                  replicas login"
             }
+            Self::OfCa { .. } => "issue the server's certificate with basicConstraints=CA:FALSE",
             Self::Expired { .. } => "renew the server's certificate, or check the clock of this machine",
             Self::OtherName { presented, .. } => {
                 return format!(
@@ -98,7 +102,10 @@ pub(super) fn refused_hint(alert: AlertDescription) -> &'static str {
             "get a new one: kubectl replicas login; where that is not available, from an administrator"
         }
         AlertDescription::AccessDenied => "get a certificate with another name from an administrator",
-        _ => "get a client certificate from the CA that the server trusts",
+        _ => {
+            "get a client certificate from the CA that the server trusts: kubectl replicas logout, then kubectl \
+             replicas login; where that is not available, from an administrator"
+        }
     }
 }
 
@@ -171,7 +178,7 @@ pub(super) async fn shake_hands<S: Stream>(
 
 #[cfg(test)]
 mod tests {
-    use rustls::InvalidMessage;
+    use rustls::{InvalidMessage, OtherError};
 
     use super::*;
 
@@ -190,6 +197,10 @@ mod tests {
                 CertificateError::UnknownIssuer.into(),
                 "the certificate of the server is not signed by the configured CA",
             ),
+            (
+                CertificateError::Other(OtherError(Arc::new(io::Error::other("CaUsedAsEndEntity")))).into(),
+                "the certificate of the server is a CA's own, not a server's",
+            ),
             (CertificateError::Expired.into(), "the certificate of the server is not valid at this time"),
             (name.into(), "the certificate of the server is not for the name a.example.com"),
             (InvalidMessage::InvalidContentType.into(), "the server does not speak TLS"),
@@ -203,6 +214,19 @@ mod tests {
             let error = error(cause);
             assert_eq!(error.to_string(), text);
             assert!(!error.hint().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_refused_client_certificate_has_a_hint_for_a_new_one() {
+        for (alert, expected) in [
+            (AlertDescription::CertificateExpired, "get a new one: kubectl replicas login"),
+            (AlertDescription::UnknownCA, "kubectl replicas logout, then kubectl replicas login"),
+            (AlertDescription::CertificateUnknown, "kubectl replicas logout, then kubectl replicas login"),
+            (AlertDescription::AccessDenied, "with another name from an administrator"),
+        ] {
+            let hint = error(rustls::Error::AlertReceived(alert)).hint();
+            assert!(hint.contains(expected), "{alert:?}: {hint}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! The connection to the server: a pod's forwarded port or an address, TLS, and gRPC.
 //!
-//! [`dial`] opens a stream, [`handshake`] runs TLS in it with what [`tls`] has checked, [`connections`] keeps those that
-//! several contexts share, [`call`] makes one gRPC call, [`checked`] keeps tonic from panicking at a malformed answer,
-//! and [`closing`] ends the port-forwards.
+//! [`dial`] opens a stream, [`handshake`] runs TLS in it with what [`tls`] has checked, [`certificate_problem`] says
+//! why a certificate is refused, [`connections`] keeps those that several contexts share, [`call`] makes one gRPC call,
+//! [`checked`] keeps tonic from panicking at a malformed answer, and [`closing`] ends the port-forwards.
 
 mod call;
+mod certificate_problem;
 mod checked;
 mod closing;
 mod connections;

@@ -18,6 +18,7 @@ use rustls::{
 };
 use x509_parser::prelude::X509Certificate;
 
+use super::certificate_problem;
 use crate::{
     config::{self, Material, Settings},
     output, time,
@@ -141,7 +142,10 @@ pub(crate) fn check_import(ca: Material, certificate: Material, key: Material) -
     let (roots, chain, _) = build(ca, certificate, key)?;
     let Some((leaf, intermediates)) = chain.split_first() else { return Ok(None) };
     let refusal = match WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build() {
-        Ok(verifier) => verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).err().map(|e| e.to_string()),
+        Ok(verifier) => verifier
+            .verify_client_cert(leaf, intermediates, UnixTime::now())
+            .err()
+            .map(|e| certificate_problem::describe(&e)),
         Err(error) => Some(error.to_string()),
     };
     Ok(refusal)

@@ -103,23 +103,26 @@ fn judge_pods(ready: usize, pods: &[PodState], namespace: &str, now: Timestamp) 
 pub(super) async fn leader(facts: &mut Facts<'_>) -> Verdict {
     let server = facts.server()?;
     let holder = kubernetes::leader(server, facts.limit()).await.map_err(Finding::optional)?;
-    let pods = facts.pods.as_deref().unwrap_or_default();
-    Ok(judge_leader(holder.as_ref(), pods, &server.namespace, Timestamp::now()))
+    Ok(judge_leader(holder.as_ref(), facts.pods.as_deref(), &server.namespace, Timestamp::now()))
 }
 
-/// Judges the Lease. A pod that is not known cannot be judged.
-fn judge_leader(holder: Option<&Holder>, pods: &[PodState], namespace: &str, now: Timestamp) -> Finding {
-    let logs = format!(
-        "`kubectl -n {namespace} logs -l app.kubernetes.io/component=server` shows why; no drift is corrected meanwhile"
-    );
+/// Judges the Lease. A pod that is not known cannot be judged. The pods are missing if none is ready.
+fn judge_leader(holder: Option<&Holder>, pods: Option<&[PodState]>, namespace: &str, now: Timestamp) -> Finding {
+    let why = match pods {
+        Some(_) => format!("`kubectl -n {namespace} logs -l app.kubernetes.io/component=server` shows why"),
+        // There may be no pods, and so no logs.
+        None => "the check `pods` says why".to_owned(),
+    };
+    let why = format!("{why}; no drift is corrected meanwhile");
+    let pods = pods.unwrap_or_default();
     let Some(Holder { pod, renewed, duration }) = holder else {
         return match pods {
             [] | [_] => Finding::passed("there is no Lease, and one pod needs none"),
-            _ => Finding::failed("several pods, but no Lease by which they elect a leader", &logs),
+            _ => Finding::failed("several pods, but no Lease by which they elect a leader", &why),
         };
     };
     if pod.is_empty() {
-        return Finding::failed("no pod leads", &logs);
+        return Finding::failed("no pod leads", &why);
     }
     let name = printable(pod);
     let age = renewed.map(|at| now.duration_since(at));
@@ -127,7 +130,7 @@ fn judge_leader(holder: Option<&Holder>, pods: &[PodState], namespace: &str, now
     match age.and_then(|age| std::time::Duration::try_from(age).ok()) {
         Some(age) if age > *duration * 2 => {
             let renewed = renewed.map(|at| distance(at, now)).unwrap_or_default();
-            return Finding::failed(format!("{name} leads, but has renewed its Lease {renewed} ago"), &logs);
+            return Finding::failed(format!("{name} leads, but has renewed its Lease {renewed} ago"), &why);
         }
         _ => {}
     }
@@ -242,8 +245,17 @@ mod tests {
             ("one pod", None, vec![pod("a")], Status::Passed),
             ("no Lease", None, vec![pod("a"), pod("b")], Status::Failed),
         ] {
-            let finding = judge_leader(holder.as_ref(), &pods, "ns", now());
+            let finding = judge_leader(holder.as_ref(), Some(&pods), "ns", now());
             assert_eq!(finding.status, status, "{name}: {}", finding.message);
+        }
+        for (name, holder, pods, expected) in [
+            ("no holder", holder("", 2), Some(vec![pod("a")]), "`kubectl -n ns logs -l "),
+            ("no holder and no pod", holder("", 2), None, "the check `pods` says why; "),
+            ("silent without a pod", holder("a", 31), None, "the check `pods` says why; "),
+        ] {
+            let finding = judge_leader(holder.as_ref(), pods.as_deref(), "ns", now());
+            let hint = finding.hint.unwrap_or_default();
+            assert!(hint.starts_with(expected), "{name}: {hint}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The line that says what was done to a target.
+//! The lines that say what was done to targets.
 
 use contract::replicas::v1::{SetReplicaCountRequest, SetReplicaCountResponse, UnsetReplicaCountResponse};
 
@@ -35,6 +35,16 @@ pub(super) fn unset(name: &str, response: &UnsetReplicaCountResponse, dry_run: b
     let restored = response.restored.map(|restored| format!(", put back to {restored}")).unwrap_or_default();
     let dry = if dry_run { " (server dry run)" } else { "" };
     format!("{name} unset{restored}{was}{dry}\n")
+}
+
+/// Sums up what was done to all of several targets.
+pub(super) fn summary(all: usize, unchanged: usize, done: &str) -> String {
+    let targets = |count: usize| format!("{count} {}", if count == 1 { "target" } else { "targets" });
+    match all.saturating_sub(unchanged) {
+        0 => format!("{} unchanged", targets(unchanged)),
+        changed if unchanged == 0 => format!("{} {done}", targets(changed)),
+        changed => format!("{} {done}, {unchanged} unchanged", targets(changed)),
+    }
 }
 
 /// The counts that a target may have after an Unset: the restored one, or the one that was observed, or the desired one if
@@ -93,6 +103,18 @@ mod tests {
             ),
         ] {
             assert_eq!(set("web", request, &response), format!("{expected}\n"), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_summary_counts_unchanged_targets_apart() {
+        for (all, unchanged, expected) in [
+            (2, 0, "2 targets set"),
+            (2, 1, "1 target set, 1 unchanged"),
+            (5, 2, "3 targets set, 2 unchanged"),
+            (2, 2, "2 targets unchanged"),
+        ] {
+            assert_eq!(summary(all, unchanged, "set"), expected, "{unchanged} of {all}");
         }
     }
 

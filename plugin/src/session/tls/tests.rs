@@ -1,4 +1,4 @@
-use rcgen::{CertificateParams, DnType, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 
 use super::*;
 use crate::config::ServiceRef;
@@ -55,6 +55,26 @@ fn a_key_of_another_certificate_and_a_broken_key_have_their_errors() {
     assert!(matches!(refusal(&Settings { key: pem(other), ..settings() }), Error::OtherKey(_)));
     let error = refusal(&Settings { key: pem("no key".to_owned()), ..settings() });
     assert_eq!(error.to_string(), "(inline) holds no key in PEM");
+}
+
+#[test]
+fn an_imported_certificate_that_this_ca_would_refuse_says_why() {
+    let made = |is_ca: IsCa| {
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = is_ca;
+        let key = KeyPair::generate().unwrap();
+        [params.self_signed(&key).unwrap().pem(), key.serialize_pem()].map(|text| pem(text).unwrap())
+    };
+    let ca = || IsCa::Ca(BasicConstraints::Unconstrained);
+    let [other, _] = made(ca());
+    let [own, own_key] = made(ca());
+    let [client, key] = made(IsCa::NoCa);
+    for (name, ca, certificate, key, expected) in [
+        ("a CA", own.clone(), own, own_key, "the certificate is a CA's own, not a client's"),
+        ("of another CA", other, client, key, "the certificate is not signed by this CA"),
+    ] {
+        assert_eq!(check_import(ca, certificate, key).unwrap().as_deref(), Some(expected), "{name}");
+    }
 }
 
 #[test]

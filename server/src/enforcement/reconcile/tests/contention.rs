@@ -1,6 +1,10 @@
 //! What else decides the count.
 
 use super::*;
+use crate::{
+    enforcement::fixtures::{MAX, watched_replica_sets},
+    reviews::Admission,
+};
 
 #[test]
 fn contention_is_announced_once_and_ends_by_a_decision() {
@@ -86,5 +90,53 @@ fn a_decision_made_while_nobody_led_ends_contention() {
         let mut managed = Managed::with(replica_count(2, generation, json!({"replicas": 3}), status.clone()));
         let decision = managed.see(1, target(20, 3));
         assert_eq!(decision.contested.is_some(), contested, "{name}");
+    }
+}
+
+#[test]
+fn a_count_that_is_left_alone_neither_drifts_nor_is_contested() {
+    struct Row {
+        name: &'static str,
+        desired: i32,
+        controller: Option<&'static str>,
+        drifts: i64,
+        /// The reason of `Contested`: after the drifts, with an autoscaler, and with an autoscaler and the guard.
+        contested: [&'static str; 3],
+    }
+    let uncontested = ["Uncontested"; 3];
+    for row in [
+        Row {
+            name: "held",
+            desired: 3,
+            controller: None,
+            drifts: 4,
+            contested: ["RepeatedDrift", "Autoscaled", "RepeatedDrift"],
+        },
+        Row { name: "above the maximum", desired: MAX + 1, controller: None, drifts: 0, contested: uncontested },
+        Row {
+            name: "a Deployment decides",
+            desired: 3,
+            controller: Some("Deployment web"),
+            drifts: 0,
+            contested: uncontested,
+        },
+    ] {
+        let mut managed = Managed::at(row.desired);
+        managed.observation.kind = watched_replica_sets();
+        for (second, version, replicas) in [(0, 10, 3), (1, 11, 4), (2, 12, 5), (3, 13, 6), (4, 14, 7)] {
+            let seen = target(version, replicas).scaled_by("kubectl");
+            managed.see(second, row.controller.into_iter().fold(seen, TargetFixture::controlled_by));
+        }
+        let contested =
+            [(None, Admission::Neither), (Some("hpa"), Admission::Neither), (Some("hpa"), Admission::Guarded)].map(
+                |(autoscaler, admission)| {
+                    managed.observation.autoscaler = autoscaler.map(Into::into);
+                    managed.observation.admission = Some(admission);
+                    managed.decide(5);
+                    managed.status(5).conditions[2].reason.to_string()
+                },
+            );
+        assert_eq!(contested, row.contested, "{}", row.name);
+        assert_eq!(managed.status(5).drifts, row.drifts, "{}", row.name);
     }
 }

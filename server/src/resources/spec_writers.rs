@@ -89,12 +89,16 @@ fn last_owner<'a>(metadata: &'a ObjectMeta, path: &FieldPath) -> Option<&'a Mana
 }
 
 /// The field manager that changed an annotation of this server, if one has. Then the server does not own it any more.
+///
+/// An object that was created with the annotation, as from a backup, does not count: a later Set by the same user leaves
+/// the annotation as it is, and so its owner too.
 fn changed_by<'a>(metadata: &'a ObjectMeta, annotation: &str) -> Option<&'a str> {
     let path = FieldPath::annotation(annotation);
     if owners(metadata, &path).any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER)) {
         return None;
     }
-    last_owner(metadata, &path).map(manager)
+    let created = metadata.creation_timestamp.as_ref().map(|created| created.0.as_second());
+    last_owner(metadata, &path).filter(|owner| time(owner) > created).map(manager)
 }
 
 fn manager(entry: &ManagedFieldsEntry) -> &str {
@@ -233,8 +237,10 @@ mod tests {
             ("repeated by another", json!([ours, annotated_by(FIELD_MANAGER, 1), annotated_by("argocd", 2)]), "alice"),
             ("changed by another", json!([ours, annotated_by("kubectl-annotate", 2)]), "kubectl-annotate"),
             ("changed by a nameless one", json!([ours, annotated_by("", 2)]), "unknown"),
+            ("created from a backup", json!([ours, annotated_by("kubectl-create", 0)]), "alice"),
         ] {
-            let metadata = json!({"managedFields": entries, "annotations": {SET_BY: "alice"}});
+            let metadata = json!({"managedFields": entries, "annotations": {SET_BY: "alice"},
+                                  "creationTimestamp": "2026-01-01T00:00:00Z"});
             let writers = SpecWriters::of(&serde_json::from_value(metadata).unwrap());
             assert_eq!(&*writers.replicas, expected, "{name}");
         }

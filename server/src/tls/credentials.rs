@@ -1,7 +1,11 @@
 //! The server's certificate and what it accepts of clients, read again when they change: open connections stay if their
 //! certificate is still accepted, new ones get the new certificate.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    mem::{self, Discriminant, discriminant},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::anyhow;
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -67,6 +71,15 @@ struct ReadCertificate {
     managed: Option<ManagedCertificate>,
 }
 
+/// Why a read is not a success.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the certificate cannot be used, the previous one stays in use")]
+    Unusable(#[from] anyhow::Error),
+    #[error("the certificate is in use, but clients are not given what they need to trust it")]
+    Unserved(#[source] anyhow::Error),
+}
+
 /// The certificate in use.
 pub(crate) struct Credentials {
     source: PemSource,
@@ -109,7 +122,7 @@ impl Credentials {
                 Ok(first) => break first,
                 Err(error) => {
                     metrics.certificate_failures.inc();
-                    if !std::mem::replace(&mut is_reported, true) {
+                    if !mem::replace(&mut is_reported, true) {
                         let error = telemetry::chain(error.as_ref());
                         warn!(error, "the certificate cannot be loaded, trying again: no call is served until then");
                     }
@@ -160,7 +173,7 @@ impl Credentials {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut used = self.first.clone();
-        let mut failing = false;
+        let mut failing = None;
         loop {
             ticks.tick().await;
             let result = self.refresh(&mut used).await;
@@ -168,11 +181,11 @@ impl Credentials {
                 self.metrics.certificate_failures.inc();
             }
             self.report(&result, failing).await;
-            failing = result.is_err();
+            failing = result.err().map(|failure| discriminant(&failure));
         }
     }
 
-    async fn refresh(&self, used: &mut ReadCertificate) -> Result<(), anyhow::Error> {
+    async fn refresh(&self, used: &mut ReadCertificate) -> Result<(), Failure> {
         // A certificate that cannot be read does not hold up a revocation, nor the other way round.
         let not_before = self.rules.not_before.read();
         if let Ok(not_before) = &not_before {
@@ -182,8 +195,8 @@ impl Credentials {
         self.use_now(used, read.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}")))?)?;
         // Only now: what clients are told must not hold up a new certificate, or a CA that is not trusted any more.
         let served = timeout(TIMEOUT, self.source.serve_clients()).await;
-        served.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}")))?;
-        not_before.map(drop)
+        not_before?;
+        served.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}"))).map_err(Failure::Unserved)
     }
 
     fn use_now(&self, used: &mut ReadCertificate, read: ReadCertificate) -> Result<(), anyhow::Error> {
@@ -196,20 +209,27 @@ impl Credentials {
 
     /// Reports when a problem begins and when it ends. It does not repeat the report at each read, because a problem
     /// lasts until somebody repairs the certificate.
-    async fn report(&self, result: &Result<(), anyhow::Error>, was_failing: bool) {
+    async fn report(&self, result: &Result<(), Failure>, failing: Option<Discriminant<Failure>>) {
         match result {
-            Err(error) if !was_failing => {
+            Err(failure) if failing == Some(discriminant(failure)) => {}
+            Err(failure @ Failure::Unusable(error)) => {
                 let error = telemetry::chain(error.as_ref());
                 warn!(error, "changed certificate cannot be used, keeping the previous one");
-                let note = format!("the certificate cannot be used, the previous one stays in use: {error}");
+                let note = telemetry::chain(failure);
                 self.events.record(EventType::Warning, "CertificateUnusable", "ReadCertificate", &note).await;
             }
-            Ok(()) if was_failing => {
+            Err(failure @ Failure::Unserved(error)) => {
+                let error = telemetry::chain(error.as_ref());
+                warn!(error, "the certificate is in use, but clients are not given what they need to trust it");
+                let note = telemetry::chain(failure);
+                self.events.record(EventType::Warning, "CertificateUnpublished", "ReadCertificate", &note).await;
+            }
+            Ok(()) if failing.is_some() => {
                 info!("the certificate can be used again");
                 let note = "the certificate can be used again";
                 self.events.record(EventType::Normal, "CertificateUsable", "ReadCertificate", note).await;
             }
-            _ => {}
+            Ok(()) => {}
         }
     }
 
@@ -325,7 +345,8 @@ mod tests {
 
         let annotations = json!({"replica-count-manager.io/new-ca": "stolen"});
         secret.lock().as_mut().unwrap()["metadata"]["annotations"] = annotations;
-        assert!(credentials.refresh(&mut used).await.is_err(), "the ConfigMap is reported");
+        let refreshed = credentials.refresh(&mut used).await;
+        assert!(matches!(refreshed, Err(Failure::Unserved(_))), "the ConfigMap alone is reported");
         assert_ne!(credentials.managed_authorities(), stolen);
     }
 }

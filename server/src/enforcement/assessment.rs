@@ -42,7 +42,7 @@ impl Assessment {
         matches!(self, Self::Correct(_) | Self::Ending | Self::Unset)
     }
 
-    /// Whether the server does not hold the count although there is one to hold. Then nobody changes it against the server.
+    /// Whether the server leaves the count to others although one is desired. Then a change of the count is no drift.
     pub fn is_left_alone(self) -> bool {
         matches!(self, Self::AboveMaximum(_) | Self::Controlled)
     }

@@ -193,7 +193,7 @@ impl Credentials {
         }
         let read = timeout(TIMEOUT, self.source.read(Some(used), used.not_before)).await;
         self.use_now(used, read.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}")))?)?;
-        // Only now: what clients are told must not hold up a new certificate, or a CA that is not trusted any more.
+        // Only now: a failure here must hold up neither a new certificate nor the end of the trust in a stolen CA.
         let served = timeout(TIMEOUT, self.source.serve_clients()).await;
         not_before?;
         served.unwrap_or_else(|_| Err(anyhow!("no answer within {TIMEOUT:?}"))).map_err(Failure::Unserved)

@@ -142,8 +142,8 @@ impl Comparison {
         self.plain.add(plain);
     }
 
-    /// The median of the rounds. A pause of the machine or of the API server slows only one side of a round, and so would
-    /// distort a sum.
+    /// The median of the rounds. A pause of the machine or of the API server slows only one side of a round, and so
+    /// would distort a sum.
     fn percent(&self) -> f64 {
         let mut percents = self.percents.clone();
         percents.sort_unstable_by(f64::total_cmp);

@@ -90,8 +90,8 @@ fn last_owner<'a>(metadata: &'a ObjectMeta, path: &FieldPath) -> Option<&'a Mana
 
 /// The field manager that changed an annotation of this server, if one has. Then the server does not own it any more.
 ///
-/// An object that was created with the annotation, as from a backup, does not count: a later Set by the same user leaves
-/// the annotation as it is, and so its owner too.
+/// The creator of an object that had the annotation from the start, as from a backup, has not changed it. A later Set by
+/// the same user leaves the annotation as it is, and so its owner too.
 fn changed_by<'a>(metadata: &'a ObjectMeta, annotation: &str) -> Option<&'a str> {
     let path = FieldPath::annotation(annotation);
     if owners(metadata, &path).any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER)) {

@@ -26,7 +26,7 @@ impl Identity {
         let subject = certificate.subject();
         let text =
             |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
-        // The CA may have checked only the name that Kubernetes takes. If that cannot be read, no other name replaces it.
+        // The CA may have checked only the name that Kubernetes takes. If that is not read, no other name replaces it.
         let name = subject.iter_common_name().last().or_else(|| subject.iter_by_oid(&OID_USERID).last());
         Some(Self {
             user: name.and_then(text).unwrap_or_default(),

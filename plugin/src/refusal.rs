@@ -7,7 +7,7 @@ use tonic_types::StatusExt;
 use crate::{session::CallError, terminal};
 
 /// How to bring the objects of the chart back as they were installed.
-pub(crate) const RESTORE: &str = "helm upgrade replica-count-manager charts/replica-count-manager --namespace \
+pub(crate) const RESTORE: &str = "helm upgrade replica-count-manager CHART --namespace \
                                   replica-count-manager --reset-then-reuse-values --wait";
 
 /// The fields of requests, and the flags or arguments that fill them.
@@ -114,7 +114,7 @@ mod tests {
                 reasons::FORBIDDEN_TO_SERVER,
                 "no",
                 Some(
-                    "`helm upgrade replica-count-manager charts/replica-count-manager --namespace \
+                    "`helm upgrade replica-count-manager CHART --namespace \
                      replica-count-manager --reset-then-reuse-values --wait` restores the rights of the server's \
                      account; a further kind belongs among the chart's targets",
                 ),
@@ -124,7 +124,7 @@ mod tests {
                 reasons::REPLICA_COUNTS_NOT_SERVED,
                 "no",
                 Some(
-                    "`helm upgrade replica-count-manager charts/replica-count-manager --namespace \
+                    "`helm upgrade replica-count-manager CHART --namespace \
                      replica-count-manager --reset-then-reuse-values --wait` restores the CRD",
                 ),
             ),

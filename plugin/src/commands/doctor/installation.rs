@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_missing_crd_is_mended_as_the_server_is_installed() {
         for (name, is_installed, command) in [
-            ("the Service is there", true, "`helm upgrade replica-count-manager charts/replica-count-manager "),
+            ("the Service is there", true, "`helm upgrade replica-count-manager CHART "),
             ("nothing is there", false, "helm install replica-count-manager CHART "),
         ] {
             let finding = unserved(is_installed);

@@ -1,11 +1,12 @@
 //! The plugin, compared with kubectl.
 
 use std::{
+    env,
     ffi::OsString,
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use cluster::{Cluster, Options, run as command};
 
 use support::{RUN_PODS, release};
@@ -44,7 +45,11 @@ pub(crate) async fn run() -> Result<Section> {
     path.push(cluster.path());
     let time = async |line: &str| -> Result<Duration> {
         let mut words = line.split(' ');
-        let mut program = cluster.command(words.next().unwrap_or_default());
+        // With a path, the standard library spawns without a copy of this process, which would take as long as its memory
+        // is large.
+        let name = words.next().unwrap_or_default();
+        let program = env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.exists());
+        let mut program = cluster.command(program.with_context(|| format!("there is no {name}"))?);
         program.env("PATH", &path).args(words);
         let start = Instant::now();
         command(&mut program).await?;

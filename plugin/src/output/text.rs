@@ -117,7 +117,7 @@ pub(super) fn override_(over: &Override, now: Timestamp) -> String {
 const CORRECTING: &str = "Correcting";
 
 /// Whether the target is known to have another count than the desired one. The conditions may be older than the counts:
-/// without a leader, nobody writes them.
+/// without a leader, they stay as they were.
 pub(crate) fn has_other_count(shown: &ReplicaCount) -> bool {
     shown.desired.zip(shown.observed).is_some_and(|(desired, observed)| desired != observed)
 }

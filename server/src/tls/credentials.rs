@@ -306,7 +306,7 @@ mod tests {
     use super::*;
     use crate::{pki::managed::ManagedArgs, runtime::pod::PodArgs};
 
-    /// An API server with one Secret, which lets nobody read or write ConfigMaps.
+    /// An API server with one Secret, which refuses all reads and writes of ConfigMaps.
     fn client(secret: Arc<Mutex<Option<Value>>>) -> Client {
         let answer = tower::service_fn(move |request: Request<Body>| {
             let secret = secret.clone();

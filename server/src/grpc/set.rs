@@ -170,8 +170,9 @@ pub(super) fn unexpected_version(key: &TargetKey, existing: Option<&ReplicaCount
 /// Whether a Set has changed nothing: neither the spec, nor who has set which part of it, nor a request for the count from
 /// before.
 fn is_same(before: &ReplicaCountState, after: &ReplicaCountState) -> bool {
-    let setters = |state: &ReplicaCountState| (state.writers.set_by.clone(), state.writers.override_.clone());
-    before.spec == after.spec && setters(before) == setters(after) && before.restore == after.restore
+    let has_same_setters =
+        before.writers.set_by == after.writers.set_by && before.writers.override_ == after.writers.override_;
+    before.spec == after.spec && has_same_setters && before.restore == after.restore
 }
 
 /// What the API server stored otherwise than it was sent: an admission policy or a webhook changed it.

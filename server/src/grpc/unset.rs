@@ -274,7 +274,7 @@ mod tests {
     use crate::resources::fixtures::ReplicaCountBuilder;
 
     #[test]
-    fn what_keeps_a_restore_is_told_of_the_present_spec_alone() {
+    fn what_keeps_a_restore_is_read_from_the_status_of_the_present_spec_alone() {
         for (name, status, reason, observed, failed, said) in [
             ("refused", "False", "CorrectionFailed", 2, true, true),
             ("before the request", "False", "CorrectionFailed", 1, false, false),

@@ -6,8 +6,10 @@ use contract::{
     names::{CORE_GROUP, GROUP, replica_count_name},
     replicas::v1::Target,
 };
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use kube::{Api, api::PostParams};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReviewStatus,
+};
+use kube::{Api, api::PostParams, core::Status};
 
 use super::{cluster::Cluster, error::Error, request::send, unready};
 
@@ -61,6 +63,37 @@ async fn ask(cluster: &Cluster, attributes: ResourceAttributes, limit: Duration)
         ..SelfSubjectAccessReview::default()
     };
     let params = PostParams::default();
-    let review = send(limit, "ask the API server for your rights", reviews.create(&params, &review)).await?;
-    Ok(review.status.is_some_and(|status| status.allowed))
+    let answer = async { is_allowed(reviews.create(&params, &review).await?.status) };
+    Ok(send(limit, "ask the API server for your rights", answer).await?)
+}
+
+/// Whether a review found that the user is allowed. If no authorizer allows or denies and one of them fails, nothing is
+/// decided: that is an error, as the API server's own 500 for a request then.
+fn is_allowed(status: Option<SubjectAccessReviewStatus>) -> Result<bool, kube::Error> {
+    let status = status.unwrap_or_default();
+    let is_decided = status.allowed || status.denied == Some(true);
+    match status.evaluation_error.filter(|error| !is_decided && !error.is_empty()) {
+        Some(error) => Err(kube::Error::Api(Status::failure(&error, "InternalError").with_code(500).boxed())),
+        None => Ok(status.allowed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_decision_says_that_a_right_is_missing() {
+        for (name, status, expected) in [
+            ("allowed", json!({"allowed": true, "evaluationError": "down"}), Some(true)),
+            ("not allowed", json!({"allowed": false}), Some(false)),
+            ("denied", json!({"allowed": false, "denied": true, "evaluationError": "down"}), Some(false)),
+            ("an authorizer fails", json!({"allowed": false, "evaluationError": "down"}), None),
+        ] {
+            let status = serde_json::from_value(status).unwrap();
+            assert_eq!(is_allowed(status).ok(), expected, "{name}");
+        }
+    }
 }

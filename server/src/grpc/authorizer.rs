@@ -15,7 +15,7 @@ use super::{
     reviews::{Answer, Reviews},
 };
 use crate::{
-    resources::{TargetKey, service_account_groups},
+    resources::{TargetKey, is_allowed, service_account_groups},
     tls::Identity,
 };
 
@@ -133,7 +133,7 @@ impl Authorizer {
                 reviews.create(&parameters, &review).await?.status
             }
         };
-        Ok(status.is_some_and(|status| status.allowed))
+        is_allowed(status)
     }
 }
 
@@ -213,9 +213,11 @@ mod tests {
             Row { name: "confirmed", answering: Answering::Allow, age: 59, error: "" },
             Row { name: "revoked", answering: Answering::Deny, age: 10, error: "user" },
             Row { name: "failing", answering: Answering::Fail(500), age: 54, error: "" },
+            Row { name: "undecided", answering: Answering::Undecided, age: 54, error: "" },
             Row { name: "busy", answering: Answering::Fail(429), age: 54, error: "" },
             Row { name: "silent", answering: Answering::Hang, age: 54, error: "" },
             Row { name: "failing for long", answering: Answering::Fail(500), age: 60, error: "failed to reach" },
+            Row { name: "undecided for long", answering: Answering::Undecided, age: 60, error: "failed to reach" },
             Row { name: "silent for long", answering: Answering::Hang, age: 60, error: "failed to reach" },
             Row { name: "review refused", answering: Answering::Fail(403), age: 10, error: "the API server does not" },
             Row { name: "not authenticated", answering: Answering::Fail(401), age: 10, error: "the API server failed" },

@@ -20,6 +20,8 @@ use crate::{
 pub(super) enum Answering {
     Allow,
     Deny,
+    /// That an authorizer fails, so that nothing is decided.
+    Undecided,
     /// By a status code.
     Fail(u16),
     /// Not at all.
@@ -43,9 +45,10 @@ impl ApiServer {
             let server = server.clone();
             async move {
                 let answering = *server.answering.lock();
-                let allowed = match answering {
-                    Answering::Allow => true,
-                    Answering::Deny => false,
+                let status = match answering {
+                    Answering::Allow => json!({"allowed": true}),
+                    Answering::Deny => json!({"allowed": false}),
+                    Answering::Undecided => json!({"allowed": false, "evaluationError": "the authorizer is down"}),
                     Answering::Hang => return std::future::pending().await,
                     Answering::Fail(code) => {
                         let reason = if code == 403 { "Forbidden" } else { "InternalError" };
@@ -56,7 +59,7 @@ impl ApiServer {
                         return Ok(Response::builder().status(code).body(body)?);
                     }
                 };
-                let answer = json!({"metadata": {}, "spec": {}, "status": {"allowed": allowed}});
+                let answer = json!({"metadata": {}, "spec": {}, "status": status});
                 Ok::<_, tower::BoxError>(Response::new(Body::from(answer.to_string().into_bytes())))
             }
         });

@@ -2,6 +2,7 @@
 //!
 //! Nothing here calls the API server.
 
+mod access;
 pub mod api_errors;
 mod condition;
 pub mod conditions;
@@ -28,6 +29,15 @@ mod target;
 mod text;
 mod uid;
 
+pub(crate) use self::{
+    access::is_allowed,
+    field_owners::owns_replicas,
+    key::check_namespace_name,
+    lenient::{read_field_owner, retain_readable},
+    resource_version::{parse_resource_version, resource_version},
+    service_account::service_account_groups,
+    text::beginning,
+};
 pub use self::{
     condition::Condition,
     conditions::reasons,
@@ -45,12 +55,4 @@ pub use self::{
     spec_writers::{OverrideWriters, SpecWriters},
     target::{Target, TargetState, key_of},
     uid::Uid,
-};
-pub(crate) use self::{
-    field_owners::owns_replicas,
-    key::check_namespace_name,
-    lenient::{read_field_owner, retain_readable},
-    resource_version::{parse_resource_version, resource_version},
-    service_account::service_account_groups,
-    text::beginning,
 };

@@ -17,6 +17,8 @@ pub(super) enum Answering {
     Properly,
     /// No user may read them any more.
     Revoked,
+    /// About rights, that an authorizer fails, so that nothing is decided.
+    Undecided,
     /// By a status code.
     Fail(u16),
     /// By a success that says nothing.
@@ -58,10 +60,13 @@ impl ApiServer {
             Answering::Hang => return pending().await,
             Answering::Fail(code) => return Ok(Response::builder().status(code).body(Body::empty())?),
             Answering::Nonsense => Value::Null,
-            Answering::Properly | Answering::Revoked if is_token_review && is_user => {
+            Answering::Properly | Answering::Revoked | Answering::Undecided if is_token_review && is_user => {
                 json!({"authenticated": true, "user": {"username": subject, "groups": ["system:authenticated"]}})
             }
-            Answering::Properly | Answering::Revoked if is_token_review => json!({"error": "invalid bearer token"}),
+            Answering::Properly | Answering::Revoked | Answering::Undecided if is_token_review => {
+                json!({"error": "invalid bearer token"})
+            }
+            Answering::Undecided => json!({"allowed": false, "evaluationError": "the authorizer is down"}),
             Answering::Properly | Answering::Revoked => {
                 let is_asked = spec["nonResourceAttributes"] == json!({"path": "/metrics", "verb": "get"});
                 let has_groups = spec["groups"] == json!(["system:authenticated"]);

@@ -19,7 +19,7 @@ use kube::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{answers::Access, refusal::Refusal};
-use crate::resources::beginning;
+use crate::resources::{beginning, is_allowed};
 
 /// The most bytes of an answer. It repeats the question, and adds a user with groups.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -72,7 +72,7 @@ async fn may_read(client: &Client, user: UserInfo) -> Result<bool, Refusal> {
     };
     let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
     let status: SubjectAccessReviewStatus = ask(client, &review).await?;
-    Ok(status.allowed)
+    is_allowed(Some(status)).map_err(|_| Refusal::Unanswered)
 }
 
 /// Creates a review, and returns what it found.

@@ -1,7 +1,7 @@
 //! The requests of the signer to the API server. It changes requests by patches, so that what it does not read stays
 //! as it is.
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use contract::names::CLIENT_SIGNER;
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::request::{Request, RequestSpec};
 use crate::{
-    resources::{FIELD_MANAGER, Lenient, api_errors},
+    resources::{FIELD_MANAGER, Lenient, api_errors, is_allowed},
     runtime::client::post_params,
 };
 
@@ -44,12 +44,7 @@ pub(super) async fn may_request(client: &Client, spec: &RequestSpec) -> Result<b
     };
     let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
     let answer = Api::all(client.clone()).create(&post_params(), &review).await?;
-    let status = answer.status.context("the API server did not decide")?;
-    let is_decided = status.allowed || status.denied == Some(true);
-    match status.evaluation_error.filter(|error| !is_decided && !error.is_empty()) {
-        Some(error) => bail!("the API server could not decide: {error}"),
-        None => Ok(status.allowed),
-    }
+    Ok(is_allowed(answer.status)?)
 }
 
 /// The patch that adds a condition.
@@ -103,29 +98,7 @@ pub(super) async fn patch(
 
 #[cfg(test)]
 mod tests {
-    use kube::client::Body;
-
     use super::*;
-
-    #[tokio::test]
-    async fn only_a_decision_says_that_the_right_is_missing() {
-        for (name, status, expected) in [
-            ("allowed", json!({"allowed": true}), Some(true)),
-            ("not allowed", json!({"allowed": false, "reason": "RBAC: no role"}), Some(false)),
-            ("an authorizer fails, another allows", json!({"allowed": true, "evaluationError": "down"}), Some(true)),
-            ("denied", json!({"allowed": false, "denied": true, "evaluationError": "down"}), Some(false)),
-            ("an authorizer fails", json!({"allowed": false, "evaluationError": "down"}), None),
-            ("no status", Value::Null, None),
-        ] {
-            let answer = json!({"metadata": {}, "spec": {}, "status": status}).to_string();
-            let answer = tower::service_fn(move |_: hyper::Request<Body>| {
-                let body = Body::from(answer.clone().into_bytes());
-                async move { Ok::<_, tower::BoxError>(hyper::Response::new(body)) }
-            });
-            let allowed = may_request(&Client::new(answer, "default"), &RequestSpec::default()).await;
-            assert_eq!(allowed.ok(), expected, "{name}");
-        }
-    }
 
     #[test]
     fn a_patch_applies_to_the_version_that_it_was_decided_for() {

@@ -31,7 +31,7 @@ async fn only_the_token_of_a_user_with_the_right_is_accepted() {
         /// How often the API server is asked.
         questions: usize,
     }
-    use Answering::{Fail, Hang, Nonsense, Properly, Revoked};
+    use Answering::{Fail, Hang, Nonsense, Properly, Revoked, Undecided};
     let long = format!("Bearer {}", "x".repeat(MAX_TOKEN + 1));
     let refused = |name, credentials, answering, refusal, questions| Row {
         name,
@@ -55,6 +55,7 @@ async fn only_the_token_of_a_user_with_the_right_is_accepted() {
         refused("a silent API server", &["Bearer reader"], Hang, Refusal::Unanswered, 1),
         refused("a failing API server", &["Bearer reader"], Fail(500), Refusal::Unanswered, 1),
         refused("a busy API server", &["Bearer reader"], Fail(429), Refusal::Unanswered, 1),
+        refused("an authorizer that fails", &["Bearer reader"], Undecided, Refusal::Unanswered, 2),
         refused("an answer without a status", &["Bearer reader"], Nonsense, Refusal::Unanswered, 1),
         refused("a server without its rights", &["Bearer reader"], Fail(403), Refusal::MayNotAsk, 1),
     ] {

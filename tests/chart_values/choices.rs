@@ -236,7 +236,7 @@ fn monitoring() -> Vec<Row> {
         ("prometheusRule.labels", labels.clone(), no_labels.clone()),
         ("prometheusRule.runbookUrl", json!(["", "https://example.com/alerts.md"]), json!(["a b", "x#y"])),
         ("prometheusRule.disabled", json!([["ReplicaCountManagerOtherServer"]]), json!([["Other"], "x", [1]])),
-        ("prometheusRule.thresholds.correctionSeconds", json!([0.25, 10]), json!([0, -1, "1s"])),
+        ("prometheusRule.thresholds.correctionSeconds", json!([0.25, 4.5]), json!([0, -1, "1s", 5])),
         ("prometheusRule.thresholds.queueSeconds", json!([0.5, 60]), json!([0, "x"])),
         ("prometheusRule.thresholds.watchFailures", json!([0.001, 2]), json!([0, "x"])),
         ("prometheusRule.thresholds.apiServerErrors", json!([0.001, 1]), json!([0, 1.5, "5%"])),

@@ -46,6 +46,9 @@ async fn render(shop: &Namespace<'_>, values: &Path, namespace: &str) -> Result<
 #[tokio::test]
 async fn the_api_server_accepts_every_example() -> Result<()> {
     let shop = Namespace::shared("examples").await?;
+    // With a warning, a check fails: the pods of the examples must meet the restricted Pod Security Standard.
+    let label = ["label", "namespace", shop.name.as_str(), "pod-security.kubernetes.io/warn=restricted"];
+    run(shop.cluster.kubectl().args(label)).await?;
     let examples = examples(&shop.name)?;
     ensure!(examples.len() > 5, "{examples:?}");
     let folder = shop.cluster.folder().join("examples");

@@ -35,7 +35,8 @@ pub struct PodArgs {
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "UID")]
     pub(crate) pod_uid: String,
 
-    /// Labels of the objects that the server makes for itself: the Lease, and those of the managed certificates
+    /// Labels of the objects that the server makes for itself: the Lease, the EndpointSlice of the webhooks,
+    /// and those of the managed certificates
     #[arg(long, env, default_value = "", hide_default_value = true, value_name = "NAME=VALUE,…")]
     pub(crate) object_labels: ObjectLabels,
 }
